@@ -1,0 +1,152 @@
+//! One error type for the whole program: a kind that decides the exit code, a message, what to do,
+//! and the causes below it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use serde::Serialize;
+
+/// The closed set of reasons for which a command can fail; each maps to one exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A host could not be reached, a connection was cut, or a time limit passed.
+    Network,
+    /// A server answered 5xx, garbage, maintenance, or an internal error of its own.
+    Server,
+    /// Somebody else moved the mirror between our look and our push.
+    Race,
+    /// The command line cannot be understood.
+    Usage,
+    /// A configuration key, key file, known hosts file, URL or repository is unusable.
+    Config,
+    /// The server's host key is unknown, another one, or revoked.
+    HostKey,
+    /// The server does not accept who we say we are.
+    Auth,
+    /// The server knows us and refuses: a protected branch, a hook, no write access, no such project.
+    Permission,
+    /// The mirror has no branch yet; `init` makes it.
+    EmptyMirror,
+    /// `init` was asked for a mirror that already has the branch.
+    MirrorExists,
+    /// Mirror and upstream changed the same path.
+    Conflict,
+    /// Upstream lost more of its root than `mirror.max_root_loss` admits.
+    Guard,
+    /// Upstream's tip is older than what the mirror holds.
+    Rewound,
+    /// Mirror and upstream have no history in common.
+    Unrelated,
+    /// The mirror keeps its history in another mode than the one asked for.
+    Mode,
+    /// Upstream's `config.json` cannot be used.
+    UpstreamConfig,
+}
+
+impl Kind {
+    /// Returns the process's exit code for this kind: 1, worth another try; 2, usage; 3, a person is needed.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Network | Self::Server | Self::Race => 1,
+            Self::Usage | Self::Config => 2,
+            _ => 3,
+        }
+    }
+
+    /// Says whether the same command may succeed when it is run again.
+    pub fn is_transient(self) -> bool {
+        self.exit_code() == 1
+    }
+
+    /// Returns the kind's name as the JSON report and the mails write it, for example `host_key`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Server => "server",
+            Self::Race => "race",
+            Self::Usage => "usage",
+            Self::Config => "config",
+            Self::HostKey => "host_key",
+            Self::Auth => "auth",
+            Self::Permission => "permission",
+            Self::EmptyMirror => "empty_mirror",
+            Self::MirrorExists => "mirror_exists",
+            Self::Conflict => "conflict",
+            Self::Guard => "guard",
+            Self::Rewound => "rewound",
+            Self::Unrelated => "unrelated",
+            Self::Mode => "mode",
+            Self::UpstreamConfig => "upstream_config",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A failure: its kind, what failed on which URL or path (redacted), and what to do next.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    advice: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// Makes an error of a kind, with one sentence on what failed and where.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            advice: None,
+            source: None,
+        }
+    }
+
+    /// Adds one or more sentences on what to do about it.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Returns the kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Returns what to do about it, where there is something to say.
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
+    }
+
+    /// Returns the causes, nearest first, each as one line; a cause that only repeats the line above it is left out.
+    pub fn causes(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        let mut next = self.source.as_deref().map(|e| e as &dyn StdError);
+        while let Some(error) = next {
+            let line = error.to_string();
+            if lines.last() != Some(&line) {
+                lines.push(line);
+            }
+            next = error.source();
+        }
+        lines
+    }
+}
+
+/// The result of an operation that fails with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
