@@ -7,5 +7,6 @@ pub mod config;
 pub mod error;
 mod object_id;
 pub mod transport;
+pub mod wire;
 
 pub use object_id::ObjectId;

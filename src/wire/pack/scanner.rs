@@ -1,0 +1,246 @@
+//! Reads the objects of a small pack as it arrives: commits and single trees, for planning.
+//!
+//! The pack is kept as it came, compressed; an object is inflated when it is asked for. Bounded: a pack or an object beyond
+//! the limit is an error, never memory.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::entry::{EntryHeader, EntryKind};
+use super::{HEADER, ObjectKind, delta, entry_count};
+use crate::ObjectId;
+use crate::wire::{Error, Result};
+
+/// An object as it stands in a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its name.
+    pub id: ObjectId,
+    /// Its content, without a header.
+    pub content: Rc<Vec<u8>>,
+}
+
+/// A pack of which a part has arrived.
+#[derive(Default)]
+pub struct Scanner {
+    pack: Vec<u8>,
+    /// Where the next entry begins.
+    at: usize,
+    entries_left: Option<u32>,
+    offsets: HashMap<ObjectId, u32>,
+    recent: RefCell<Recent>,
+}
+
+impl Scanner {
+    /// The most that is kept of a pack, in bytes: some hundred thousand commits.
+    const PACK_LIMIT: usize = 18 * 1024 * 1024;
+    /// The largest object, in bytes. Root trees have some 40 KB, the largest files of the index some MB.
+    const OBJECT_LIMIT: usize = 8 * 1024 * 1024;
+    /// Hosts make chains of at most 50 to 250 deltas.
+    const CHAIN_LIMIT: usize = 1000;
+
+    /// Begins an empty pack.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes of the pack.
+    ///
+    /// # Errors
+    /// `Limit` when the pack is larger than planning ever needs.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
+        if self.pack.len() + chunk.len() > Self::PACK_LIMIT {
+            return Err(Error::Limit {
+                what: "a pack that is read for planning, in bytes,",
+                limit: Self::PACK_LIMIT,
+            });
+        }
+        self.pack.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// Returns the next object in the pack's order; `None` where more bytes are needed or all have been read.
+    ///
+    /// # Errors
+    /// `Garbage` for what is no pack.
+    pub fn next_object(&mut self) -> Result<Option<Object>> {
+        let Some(left) = self.read_header()? else {
+            return Ok(None);
+        };
+        if left == 0 {
+            return Ok(None);
+        }
+        let Some((length, (kind, content))) = self.resolve(self.at, 0)? else {
+            return Ok(None);
+        };
+        let id = kind.id_of(&content);
+        let offset = u32::try_from(self.at).unwrap_or(u32::MAX);
+        self.offsets.insert(id, offset);
+        self.recent
+            .borrow_mut()
+            .keep(self.at, (kind, Rc::clone(&content)));
+        self.at += length;
+        self.entries_left = Some(left - 1);
+        Ok(Some(Object { kind, id, content }))
+    }
+
+    /// Says whether every object of the pack has been read.
+    pub fn is_complete(&self) -> bool {
+        self.entries_left == Some(0)
+    }
+
+    /// Returns the number of objects read so far.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Says whether no object has been read so far.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// Says whether an object has been read.
+    pub fn has(&self, id: &ObjectId) -> bool {
+        self.offsets.contains_key(id)
+    }
+
+    /// Returns the ids of the objects read so far, in no order.
+    pub fn ids(&self) -> impl Iterator<Item = &ObjectId> {
+        self.offsets.keys()
+    }
+
+    /// Returns an object that has been read.
+    pub fn get(&self, id: &ObjectId) -> Option<Object> {
+        let offset = *self.offsets.get(id)? as usize;
+        let (_, (kind, content)) = self.resolve(offset, 0).ok()??;
+        Some(Object {
+            kind,
+            id: *id,
+            content,
+        })
+    }
+
+    fn read_header(&mut self) -> Result<Option<u32>> {
+        if self.entries_left.is_none() && self.pack.len() >= HEADER {
+            self.entries_left = Some(entry_count(&self.pack[..HEADER])?);
+            self.at = HEADER;
+        }
+        Ok(self.entries_left)
+    }
+
+    /// Inflates the entry at `offset` and what it builds on; returns the entry's length and the object.
+    fn resolve(&self, offset: usize, depth: usize) -> Result<Option<(usize, Content)>> {
+        if depth > Self::CHAIN_LIMIT {
+            return Err(Error::garbage("a chain of deltas without end"));
+        }
+        let bytes = self.pack.get(offset..).unwrap_or_default();
+        let Some(header) = EntryHeader::parse(bytes)? else {
+            return Ok(None);
+        };
+        if header.size > Self::OBJECT_LIMIT as u64 {
+            return Err(Error::Limit {
+                what: "an object, in bytes,",
+                limit: Self::OBJECT_LIMIT,
+            });
+        }
+        let Some((data, deflated)) = inflate(&bytes[header.length..], header.size as usize)? else {
+            return Ok(None);
+        };
+        let length = header.length + deflated;
+        let base = match header.kind {
+            EntryKind::Whole(kind) => return Ok(Some((length, (kind, Rc::new(data))))),
+            EntryKind::OffsetDelta(distance) => usize::try_from(distance)
+                .ok()
+                .filter(|distance| *distance > 0)
+                .and_then(|distance| offset.checked_sub(distance))
+                .filter(|base| *base >= HEADER),
+            EntryKind::RefDelta(id) => self.offsets.get(&id).map(|at| *at as usize),
+        };
+        let base =
+            base.ok_or_else(|| Error::garbage("a delta whose base is not in the pack before it"))?;
+        let (kind, content) = self.base(base, depth)?;
+        let object = delta::apply(&content, &data, Self::OBJECT_LIMIT)?;
+        Ok(Some((length, (kind, Rc::new(object)))))
+    }
+
+    fn base(&self, offset: usize, depth: usize) -> Result<Content> {
+        if let Some(known) = self.recent.borrow().get(offset) {
+            return Ok(known);
+        }
+        match self.resolve(offset, depth + 1)? {
+            Some((_, content)) => {
+                self.recent.borrow_mut().keep(offset, content.clone());
+                Ok(content)
+            }
+            None => Err(Error::garbage("a delta whose base breaks off")),
+        }
+    }
+}
+
+type Content = (ObjectKind, Rc<Vec<u8>>);
+
+/// Inflates `size` bytes; returns them and how many deflated bytes they took, `None` where more of those are needed.
+fn inflate(deflated: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>> {
+    // A stream of `size` bytes cannot be much shorter than size / 1032: do not reserve memory on a liar's word.
+    let mut data = Vec::with_capacity(size.min(deflated.len().saturating_mul(1100)) + 1);
+    let mut stream = Decompress::new(true);
+    loop {
+        let consumed = stream.total_in() as usize;
+        let status = stream
+            .decompress_vec(&deflated[consumed..], &mut data, FlushDecompress::None)
+            .map_err(|_| Error::garbage("a pack entry that does not inflate"))?;
+        if data.len() > size {
+            return Err(Error::garbage("a pack entry that is longer than it says"));
+        }
+        match status {
+            Status::StreamEnd if data.len() == size => {
+                return Ok(Some((data, stream.total_in() as usize)));
+            }
+            Status::StreamEnd => {
+                return Err(Error::garbage("a pack entry that is shorter than it says"));
+            }
+            _ if stream.total_in() as usize == deflated.len() && data.len() < data.capacity() => {
+                return Ok(None);
+            }
+            Status::BufError if data.len() < data.capacity() => return Ok(None),
+            _ => data.reserve(1),
+        }
+    }
+}
+
+/// The objects read last, since deltas mostly refer to those.
+#[derive(Default)]
+struct Recent {
+    order: VecDeque<usize>,
+    objects: HashMap<usize, Content>,
+    bytes: usize,
+}
+
+impl Recent {
+    const LIMIT: usize = 1024 * 1024;
+
+    fn get(&self, offset: usize) -> Option<Content> {
+        self.objects.get(&offset).cloned()
+    }
+
+    fn keep(&mut self, offset: usize, content: Content) {
+        self.bytes += content.1.len();
+        if let Some(before) = self.objects.insert(offset, content) {
+            self.bytes -= before.1.len();
+        } else {
+            self.order.push_back(offset);
+        }
+        while self.bytes > Self::LIMIT
+            && self.order.len() > 1
+            && let Some(oldest) = self.order.pop_front()
+            && let Some(dropped) = self.objects.remove(&oldest)
+        {
+            self.bytes -= dropped.1.len();
+        }
+    }
+}

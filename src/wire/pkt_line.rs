@@ -1,0 +1,158 @@
+//! pkt-line: four hexadecimal digits of length, themselves included, then the payload.
+//!
+//! ```text
+//! 0006a\n   payload "a\n"
+//! 0000      flush      0001  delimiter      0002  response end
+//! ```
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{Error, Result};
+
+/// The longest payload of one packet: 65,520 bytes less the length itself.
+pub const MAX_PAYLOAD: usize = 65_516;
+const LENGTH: usize = 4;
+const READ_SIZE: usize = 64 * 1024;
+
+/// One packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Packet {
+    /// `0000`: the end of a list or of a message.
+    Flush,
+    /// `0001`: between the sections of a message of protocol v2.
+    Delimiter,
+    /// `0002`: the end of a response of protocol v2 over stateless transports.
+    ResponseEnd,
+    /// A payload; may be empty (`0004`).
+    Data(Bytes),
+}
+
+/// Reads packets, in few large reads.
+pub struct PacketReader<R> {
+    inner: R,
+    buffer: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> PacketReader<R> {
+    /// Reads packets from `inner`.
+    pub fn new(inner: R) -> Self {
+        Self {
+            inner,
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// Reads one packet; the end of the stream is an error here.
+    ///
+    /// # Errors
+    /// `Cut` at the end of the stream, `Garbage` for a length that is none.
+    pub async fn packet(&mut self) -> Result<Packet> {
+        self.fill(LENGTH).await?;
+        let length = parse_length(&self.buffer[..LENGTH])?;
+        let packet = match length {
+            0 => Packet::Flush,
+            1 => Packet::Delimiter,
+            2 => Packet::ResponseEnd,
+            _ => {
+                self.fill(length).await?;
+                let mut packet = self.buffer.split_to(length).freeze();
+                packet.advance(LENGTH);
+                return Ok(Packet::Data(packet));
+            }
+        };
+        self.buffer.advance(LENGTH);
+        Ok(packet)
+    }
+
+    /// Reads a packet that holds a line of text: its last newline is taken off, `ERR …` becomes an error.
+    ///
+    /// # Errors
+    /// `Remote` when the server sends an error packet, otherwise as [`PacketReader::packet`].
+    pub async fn line(&mut self) -> Result<Packet> {
+        let mut data = match self.packet().await? {
+            Packet::Data(data) => data,
+            control => return Ok(control),
+        };
+        if data.last() == Some(&b'\n') {
+            data.truncate(data.len() - 1);
+        }
+        match data.strip_prefix(b"ERR ") {
+            Some(text) => Err(Error::Remote(
+                String::from_utf8_lossy(text).trim().to_owned(),
+            )),
+            None => Ok(Packet::Data(data)),
+        }
+    }
+
+    async fn fill(&mut self, wanted: usize) -> Result<()> {
+        while self.buffer.len() < wanted {
+            self.buffer
+                .reserve(READ_SIZE.max(wanted - self.buffer.len()));
+            if self.inner.read_buf(&mut self.buffer).await? == 0 {
+                return Err(Error::Cut);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse_length(digits: &[u8]) -> Result<usize> {
+    let length = std::str::from_utf8(digits)
+        .ok()
+        .filter(|text| text.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        .and_then(|text| usize::from_str_radix(text, 16).ok())
+        .ok_or_else(|| {
+            Error::garbage(format!(
+                "a packet's length reads {:?}",
+                String::from_utf8_lossy(digits)
+            ))
+        })?;
+    if length == 3 || length > MAX_PAYLOAD + LENGTH {
+        return Err(Error::garbage(format!("a packet of {length} bytes")));
+    }
+    Ok(length)
+}
+
+/// Builds a message of packets in memory.
+#[derive(Debug, Default)]
+pub struct PacketWriter(Vec<u8>);
+
+impl PacketWriter {
+    /// Begins an empty message.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a packet with a line of text; the newline is added.
+    pub fn line(&mut self, text: &str) -> &mut Self {
+        self.data(format!("{text}\n").as_bytes())
+    }
+
+    /// Appends a packet with a payload of at most [`MAX_PAYLOAD`] bytes; a longer one is cut into several packets.
+    pub fn data(&mut self, payload: &[u8]) -> &mut Self {
+        for part in payload.chunks(MAX_PAYLOAD) {
+            self.0
+                .extend_from_slice(format!("{:04x}", part.len() + LENGTH).as_bytes());
+            self.0.extend_from_slice(part);
+        }
+        self
+    }
+
+    /// Appends a flush packet.
+    pub fn flush(&mut self) -> &mut Self {
+        self.0.extend_from_slice(b"0000");
+        self
+    }
+
+    /// Appends a delimiter packet.
+    pub fn delimiter(&mut self) -> &mut Self {
+        self.0.extend_from_slice(b"0001");
+        self
+    }
+
+    /// Returns the message.
+    pub fn finish(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.0))
+    }
+}

@@ -1,0 +1,69 @@
+//! The sideband: packets whose first byte says what they carry. 1 data, 2 words for people, 3 a fatal error.
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncRead;
+
+use super::{Error, Packet, PacketReader, Result};
+
+/// Reads the data of a multiplexed stream until its flush packet.
+pub struct Sideband<'a, R> {
+    packets: &'a mut PacketReader<R>,
+    messages: Vec<u8>,
+}
+
+impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
+    /// The most of the server's words that are kept, in bytes: the last ones.
+    const MESSAGES_LIMIT: usize = 8 * 1024;
+
+    /// Reads the multiplexed stream that begins at the next packet.
+    pub fn new(packets: &'a mut PacketReader<R>) -> Self {
+        Self {
+            packets,
+            messages: Vec::new(),
+        }
+    }
+
+    /// Returns the next piece of data, `None` at the stream's end; keepalives are passed over.
+    ///
+    /// # Errors
+    /// `Remote` with the server's words for a fatal error.
+    pub async fn data(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let mut payload = match self.packets.packet().await? {
+                Packet::Data(payload) => payload,
+                Packet::Flush | Packet::ResponseEnd => return Ok(None),
+                Packet::Delimiter => return Err(Error::garbage("a delimiter inside the sideband")),
+            };
+            if payload.is_empty() {
+                continue;
+            }
+            match payload.get_u8() {
+                1 if payload.is_empty() => {}
+                1 => return Ok(Some(payload)),
+                2 => self.keep_message(&payload),
+                3 => {
+                    return Err(Error::Remote(
+                        String::from_utf8_lossy(&payload).trim().to_owned(),
+                    ));
+                }
+                b'E' if payload.starts_with(b"RR ") => {
+                    return Err(Error::Remote(
+                        String::from_utf8_lossy(&payload[3..]).trim().to_owned(),
+                    ));
+                }
+                band => return Err(Error::garbage(format!("sideband {band}"))),
+            }
+        }
+    }
+
+    /// Returns what the server said for people so far, as text: hooks' output, remarks.
+    pub fn messages(&self) -> String {
+        String::from_utf8_lossy(&self.messages).trim().to_owned()
+    }
+
+    fn keep_message(&mut self, text: &[u8]) {
+        self.messages.extend_from_slice(text);
+        let excess = self.messages.len().saturating_sub(Self::MESSAGES_LIMIT);
+        self.messages.drain(..excess);
+    }
+}

@@ -1,0 +1,204 @@
+//! `upload-pack`: asking a server for objects, in protocol v2 and v0.
+
+use bytes::Bytes;
+use tokio::io::AsyncRead;
+
+use super::{AGENT, Capabilities, Error, Packet, PacketReader, PacketWriter, Protocol, Result};
+use crate::ObjectId;
+
+/// One request for objects.
+#[derive(Debug, Clone, Default)]
+pub struct Fetch {
+    /// The objects that are wanted.
+    pub wants: Vec<ObjectId>,
+    /// Commits that the receiver of the pack has, with everything below them.
+    pub haves: Vec<ObjectId>,
+    /// Commits whose parents the server is to disregard.
+    pub shallow: Vec<ObjectId>,
+    /// How many generations of commits to send; the rest is cut off.
+    pub deepen: Option<u32>,
+    /// Leaves out all trees and blobs but those that are wanted by id (`filter tree:0`), where the server can.
+    pub only_wanted_trees: bool,
+    /// Lets deltas refer to objects that the receiver has.
+    pub thin: bool,
+    /// Asks for the pack whether or not the server knows any of `haves`. Without it the server sends the pack only when
+    /// every want leads to a commit that both sides have.
+    pub done: bool,
+}
+
+impl Fetch {
+    /// Builds the request for a server of this protocol that offers these capabilities.
+    pub fn request(&self, protocol: Protocol, capabilities: &Capabilities) -> Bytes {
+        match protocol {
+            Protocol::V2 => self.request_v2(capabilities),
+            Protocol::V0 => self.request_v0(capabilities),
+        }
+    }
+
+    fn request_v2(&self, offered: &Capabilities) -> Bytes {
+        let mut request = PacketWriter::new();
+        request
+            .line("command=fetch")
+            .line(&format!("agent={AGENT}"))
+            .delimiter();
+        request.line("no-progress").line("ofs-delta");
+        if self.thin {
+            request.line("thin-pack");
+        }
+        self.wants
+            .iter()
+            .for_each(|id| drop(request.line(&format!("want {id}"))));
+        self.shallow_lines(&mut request, offered.value_has("fetch", "filter"));
+        self.have_lines(&mut request);
+        request.flush().finish()
+    }
+
+    /// The capabilities ride on the first want; haves follow after a flush packet.
+    fn request_v0(&self, offered: &Capabilities) -> Bytes {
+        let mut wished = vec!["side-band-64k", "ofs-delta", "no-progress"];
+        if self.thin {
+            wished.push("thin-pack");
+        }
+        if self.only_wanted_trees {
+            wished.push("filter");
+        }
+        if self.deepen.is_some() || !self.shallow.is_empty() {
+            wished.push("shallow");
+        }
+        wished.retain(|name| offered.has(name));
+        let mut request = PacketWriter::new();
+        for (number, id) in self.wants.iter().enumerate() {
+            match number {
+                0 => request.line(&format!("want {id} {} agent={AGENT}", wished.join(" "))),
+                _ => request.line(&format!("want {id}")),
+            };
+        }
+        self.shallow_lines(&mut request, offered.has("filter"));
+        request.flush();
+        self.have_lines(&mut request);
+        if !self.done {
+            request.flush();
+        }
+        request.finish()
+    }
+
+    fn shallow_lines(&self, request: &mut PacketWriter, filters: bool) {
+        for id in &self.shallow {
+            request.line(&format!("shallow {id}"));
+        }
+        if let Some(depth) = self.deepen {
+            request.line(&format!("deepen {depth}"));
+        }
+        if self.only_wanted_trees && filters {
+            request.line("filter tree:0");
+        }
+    }
+
+    fn have_lines(&self, request: &mut PacketWriter) {
+        for id in &self.haves {
+            request.line(&format!("have {id}"));
+        }
+        if self.done {
+            request.line("done");
+        }
+    }
+}
+
+/// What comes before the pack.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Those of the `have`s that the server has, too: in v2 each, in v0 the first.
+    pub acknowledged: Vec<ObjectId>,
+    /// Commits whose parents were cut off by `deepen`.
+    pub shallow: Vec<ObjectId>,
+    /// The pack follows in the sideband; otherwise the answer is complete.
+    pub pack_follows: bool,
+}
+
+impl Answer {
+    const LINES_LIMIT: usize = 200_000;
+
+    /// Reads the answer to `fetch` up to the pack.
+    ///
+    /// # Errors
+    /// `Remote` with the server's words when it refuses (`not our ref …`).
+    pub async fn read<R: AsyncRead + Unpin>(
+        packets: &mut PacketReader<R>,
+        protocol: Protocol,
+        fetch: &Fetch,
+    ) -> Result<Self> {
+        let mut answer = Self::default();
+        match protocol {
+            Protocol::V2 => answer.read_v2(packets).await?,
+            Protocol::V0 => answer.read_v0(packets, fetch).await?,
+        }
+        Ok(answer)
+    }
+
+    async fn read_v2<R: AsyncRead + Unpin>(&mut self, packets: &mut PacketReader<R>) -> Result<()> {
+        for _ in 0..Self::LINES_LIMIT {
+            match packets.line().await? {
+                Packet::Data(line) if line.as_ref() == b"packfile" => {
+                    self.pack_follows = true;
+                    return Ok(());
+                }
+                Packet::Data(line) => self.line(&line)?,
+                Packet::Delimiter => {}
+                Packet::Flush | Packet::ResponseEnd => return Ok(()),
+            }
+        }
+        Err(Self::too_long())
+    }
+
+    async fn read_v0<R: AsyncRead + Unpin>(
+        &mut self,
+        packets: &mut PacketReader<R>,
+        fetch: &Fetch,
+    ) -> Result<()> {
+        if fetch.deepen.is_some() {
+            let mut lines = 0;
+            while let Packet::Data(line) = packets.line().await? {
+                self.line(&line)?;
+                lines += 1;
+                if lines == Self::LINES_LIMIT {
+                    return Err(Self::too_long());
+                }
+            }
+        }
+        match packets.line().await? {
+            Packet::Data(line) => self.line(&line)?,
+            _ => return Err(Error::garbage("neither ACK nor NAK before the pack")),
+        }
+        self.pack_follows = fetch.done;
+        Ok(())
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<()> {
+        let text = String::from_utf8_lossy(line);
+        let mut words = text.split(' ');
+        let list = match words.next() {
+            Some("ACK") => Some(&mut self.acknowledged),
+            Some("shallow") => Some(&mut self.shallow),
+            Some("NAK" | "ready" | "unshallow" | "acknowledgments" | "shallow-info") => None,
+            _ => {
+                let start: String = text.chars().take(60).collect();
+                return Err(Error::garbage(format!("{start:?} before the pack")));
+            }
+        };
+        if let Some(list) = list {
+            let id = words.next().unwrap_or_default();
+            list.push(
+                id.parse()
+                    .map_err(|_| Error::garbage(format!("{id:?} for an object id")))?,
+            );
+        }
+        Ok(())
+    }
+
+    fn too_long() -> Error {
+        Error::Limit {
+            what: "the number of lines before a pack",
+            limit: Self::LINES_LIMIT,
+        }
+    }
+}
