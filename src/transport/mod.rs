@@ -1,8 +1,21 @@
 //! Opens git services on a remote: `git://`, ssh, smart HTTP, and a local `git` process.
 
+mod connection;
+pub mod git;
+pub mod http;
+pub mod local;
+mod quick_ack;
+mod refusal;
+mod remote;
+pub mod ssh;
 mod stream;
+mod upload_pack;
 
+pub use connection::Connection;
+pub use refusal::is_trouble;
+pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
+pub use upload_pack::{Scan, UploadPack};
 
 /// A git service that a remote runs for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

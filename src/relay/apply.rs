@@ -1,0 +1,230 @@
+//! Makes the push: upstream's pack streams into the mirror while it is still being made, with our objects at its end.
+
+use std::io;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tracing::{debug, info};
+
+use super::Session;
+use super::draft::Draft;
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+use crate::transport::{Connection, Remote, Service, UploadPack, is_trouble};
+use crate::wire::pack::{Rewriter, whole_entry};
+use crate::wire::receive_pack::Report;
+use crate::wire::{self, Refs};
+
+/// Asks GitLab not to start a pipeline for the push; other hosts disregard it.
+const PUSH_OPTIONS: [&str; 1] = ["ci.skip"];
+
+/// How many pieces of the pack may be under way between the two servers.
+const PIECES: usize = 8;
+
+/// Opens the mirror for a push.
+///
+/// # Errors
+/// As the conversation goes: `permission`, `auth`, `network` …
+pub async fn open(mirror: &Remote) -> Result<Connection> {
+    mirror.open(Service::ReceivePack).await
+}
+
+/// Pushes a draft through an opened mirror and sees that it arrived.
+///
+/// # Errors
+/// `race` when the mirror moved since it was observed, `permission` when it refuses, otherwise as the conversations go. The
+/// mirror is as it was, unless the connection was cut between its doing and its saying so.
+pub async fn apply(
+    session: &mut Session<'_>,
+    receiver: Connection,
+    draft: &Draft,
+    progress: &Progress,
+) -> Result<()> {
+    refuse_moved(&session.mirror, receiver.advertisement.refs.as_ref(), draft)?;
+    let mut thin = draft.fetch.thin && !receiver.advertisement.capabilities.has("no-thin");
+    let mut receiver = Some(receiver);
+    loop {
+        let connection = match receiver.take() {
+            Some(connection) => connection,
+            None => open(session.mirror.remote()).await?,
+        };
+        let report = push(session, connection, draft, thin, progress).await?;
+        debug!("{}: < {report:?}", session.mirror.remote());
+        match judge(session.mirror.remote(), &report) {
+            Err(error) if thin && report.unpack_error.is_some() => {
+                info!("{error}; once more, with a pack that refers to nothing outside itself");
+                thin = false;
+            }
+            judged => {
+                judged?;
+                return confirm(session, draft).await;
+            }
+        }
+    }
+}
+
+/// The ref must be where it was observed to be; the server checks it again when it moves the ref.
+fn refuse_moved(mirror: &UploadPack<'_>, refs: Option<&Refs>, draft: &Draft) -> Result<()> {
+    let update = &draft.update;
+    let advertised = refs.and_then(|refs| refs.branches.get(&update.reference).copied());
+    if advertised.unwrap_or(crate::ObjectId::ZERO) == update.old {
+        return Ok(());
+    }
+    Err(moved(mirror.remote(), &update.reference))
+}
+
+fn moved(remote: &Remote, reference: &str) -> Error {
+    Error::new(Kind::Race, format!("{remote}: somebody else moved {reference} meanwhile"))
+        .advise("run it again: it starts from what is there then")
+}
+
+async fn push(
+    session: &mut Session<'_>,
+    mut receiver: Connection,
+    draft: &Draft,
+    thin: bool,
+    progress: &Progress,
+) -> Result<Report> {
+    let capabilities = receiver.advertisement.capabilities.clone();
+    let mirror = session.mirror.remote();
+    if !capabilities.has("report-status") {
+        return Err(Error::new(Kind::Config, format!("{mirror}: the server does not report on pushes"))
+            .advise("use a git host that speaks `report-status`; all current ones do"));
+    }
+    let head = draft.update.request(&capabilities, &PUSH_OPTIONS);
+    let (pieces, pack) = mpsc::channel(PIECES);
+    progress.phase("carrying the pack");
+    let (pumped, pushed) = tokio::join!(
+        pump(&mut session.upstream, draft, thin, pieces, progress),
+        receiver.push(head, pack)
+    );
+    pumped?;
+    pushed?;
+    progress.phase("waiting for the mirror to take it in");
+    let reference = &draft.update.reference;
+    let report = Report::read(receiver.packets(), &capabilities, reference).await;
+    report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))
+}
+
+/// Passes upstream's pack on, piece by piece. An error is passed on as well, so that the push is cut off.
+///
+/// Where the mirror stops reading, pumping ends without an error: the mirror's answer says why.
+async fn pump(
+    upstream: &mut UploadPack<'_>,
+    draft: &Draft,
+    thin: bool,
+    pieces: mpsc::Sender<io::Result<Bytes>>,
+    progress: &Progress,
+) -> Result<()> {
+    let pumped = pump_pack(upstream, draft, thin, &pieces, progress).await;
+    if let Err(error) = &pumped {
+        pieces.send(Err(io::Error::other(error.to_string()))).await.ok();
+    }
+    pumped
+}
+
+async fn pump_pack(
+    upstream: &mut UploadPack<'_>,
+    draft: &Draft,
+    thin: bool,
+    pieces: &mpsc::Sender<io::Result<Bytes>>,
+    progress: &Progress,
+) -> Result<()> {
+    let mut fetch = draft.fetch.clone();
+    fetch.thin = thin;
+    let answer = upstream.fetch(&fetch).await?;
+    let broken = |upstream: &UploadPack<'_>, error| upstream.error("reading its pack", error);
+    if !answer.pack_follows {
+        return Err(broken(upstream, wire::Error::Garbage("no pack".to_owned())));
+    }
+    let entries = draft.objects.iter().map(|object| whole_entry(object.kind, &object.content));
+    let entries = entries.collect::<io::Result<Vec<Bytes>>>().map_err(|error| broken(upstream, error.into()))?;
+    let mut rewriter = Rewriter::new(entries);
+    let mut pack = upstream.pack();
+    let mut counted = false;
+    let failed = loop {
+        let chunk = match pack.data().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        };
+        progress.pack_bytes(chunk.len());
+        let out = match rewriter.push(&chunk) {
+            Ok(out) => out,
+            Err(error) => break Some(error),
+        };
+        if let Some(count) = rewriter.entries().filter(|_| !counted) {
+            progress.pack_objects(count);
+            counted = true;
+        }
+        if !out.is_empty() && pieces.send(Ok(out)).await.is_err() {
+            return Ok(());
+        }
+    };
+    let end = match failed {
+        None => rewriter.finish(),
+        Some(error) => Err(error),
+    };
+    let end = end.map_err(|error| broken(upstream, error))?;
+    pieces.send(Ok(end)).await.ok();
+    Ok(())
+}
+
+/// Makes a result of the server's report.
+fn judge(mirror: &Remote, report: &Report) -> Result<()> {
+    if let Some(why) = &report.unpack_error {
+        let text = with_messages(why, report);
+        return Err(Error::new(Kind::Server, format!("{mirror}: it could not take the pack in: {text}"))
+            .advise("try again; if it stays so, ask whoever runs that server (disk, quota, size limits)"));
+    }
+    let Some(why) = &report.reference_error else { return Ok(()) };
+    let text = with_messages(why, report);
+    let kind = refusal_kind(why, &report.messages);
+    let error = Error::new(kind, format!("{mirror}: it refused the push: {text}"));
+    Err(match kind {
+        Kind::Race => error.advise("run it again: it starts from what is there then"),
+        Kind::Permission => error.advise(
+            "let the key or token push to this branch (GitLab: Settings, Repository, Protected branches, and \
+             \"Grant write permissions\" on the deploy key), or look at what the server's hook demands",
+        ),
+        _ => error.advise("try again; if it stays so, ask whoever runs that server"),
+    })
+}
+
+/// Tells a race, a trouble of the server's own and a refusal apart.
+fn refusal_kind(why: &str, messages: &str) -> Kind {
+    const RACES: [&str; 6] = [
+        "fetch first",
+        "non-fast-forward",
+        "failed to update ref",
+        "failed to lock",
+        "cannot lock ref",
+        "reference already exists",
+    ];
+    if RACES.iter().any(|text| why.contains(text)) {
+        return Kind::Race;
+    }
+    if why.contains("unpacker error") || is_trouble(why) || is_trouble(messages) {
+        return Kind::Server;
+    }
+    Kind::Permission
+}
+
+fn with_messages(why: &str, report: &Report) -> String {
+    let lines: Vec<&str> = report.messages.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() {
+        return why.to_owned();
+    }
+    format!("{why} ({})", lines.join(" / "))
+}
+
+/// Looks once more: only what the mirror shows is done.
+async fn confirm(session: &mut Session<'_>, draft: &Draft) -> Result<()> {
+    let update = &draft.update;
+    let refs = session.mirror.refs(&update.reference).await?;
+    if refs.branches.get(&update.reference) == Some(&update.new) {
+        Ok(())
+    } else {
+        Err(moved(session.mirror.remote(), &update.reference))
+    }
+}

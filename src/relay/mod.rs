@@ -1,0 +1,20 @@
+//! The relay: learns what changed upstream from a few hundred bytes of commits and three root trees, plans the mirror's next
+//! commit from those, and streams upstream's pack into the mirror with that commit appended. No clone, no disk.
+//!
+//! ```text
+//! observe (reads only) → draft (pure) → apply (the only change)
+//! ```
+
+pub mod apply;
+pub mod draft;
+pub mod merge;
+mod mirror_view;
+mod news;
+pub mod observe;
+mod squash;
+pub mod trees;
+
+pub use mirror_view::{Base, MirrorView};
+pub use news::News;
+pub use observe::{Observation, Seen, Session, observe};
+pub use squash::Proof;

@@ -1,0 +1,122 @@
+//! Proves that a parentless commit upstream is the collapse of the history that the mirror follows.
+//!
+//! crates.io collapses its index every few weeks: a commit without parents, with the tree of the old head, whose message names
+//! that head. The old head goes to a `snapshot-…` branch, which is removed after a while.
+
+use crate::ObjectId;
+use crate::error::{Kind, Result};
+use crate::objects::Commit;
+use crate::transport::UploadPack;
+
+use super::{Base, MirrorView, News};
+
+/// Whether a squash is what it seems to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// The new root's tree is that of a commit which the mirror's history or upstream leads to the base.
+    Proven(String),
+    /// It cannot be shown.
+    Unproven(String),
+}
+
+/// A squash as seen from the mirror.
+pub struct Squash {
+    /// Whether it is proven.
+    pub proof: Proof,
+    /// The new roots whose tree the mirror has already, with their content.
+    pub held_roots: Vec<(ObjectId, Vec<u8>)>,
+    /// Whether upstream still has the base, so that its pack can build on it.
+    pub upstream_has_base: bool,
+    /// Whether anything at all speaks for a common past: a message in the form of crates.io's, or the base's tree.
+    pub is_related: bool,
+}
+
+/// Returns the old head that a collapse's message names: `Previous HEAD was <id>, now on …`.
+pub fn previous_head(message: &str) -> Option<ObjectId> {
+    let (_, rest) = message.split_once("Previous HEAD was ")?;
+    rest.get(..40)?.parse().ok()
+}
+
+/// Says whether a message is in the form of crates.io's.
+fn is_collapse(message: &str) -> bool {
+    message.starts_with("Collapse index into one commit") || previous_head(message).is_some()
+}
+
+/// Examines the roots in upstream's news; commits that a snapshot branch still shows are added to the news.
+///
+/// # Errors
+/// As the conversations go.
+pub async fn examine(
+    upstream: &mut UploadPack<'_>,
+    tip: ObjectId,
+    view: &MirrorView,
+    base: &Base,
+    news: &mut News,
+) -> Result<Squash> {
+    let mut squash = Squash {
+        proof: Proof::Unproven("upstream's new history has no root".to_owned()),
+        held_roots: Vec::new(),
+        upstream_has_base: false,
+        is_related: false,
+    };
+    for (id, content) in news.roots.clone() {
+        let root = Commit::parse(&content)?;
+        squash.is_related |= is_collapse(&root.message) || root.tree == base.tree;
+        if let Some(proof) = proof_from_mirror(view, base, &root)? {
+            squash.held_roots.push((id, content));
+            squash.proof = proof;
+        } else {
+            squash.proof = proof_from_upstream(upstream, base, &root, news, &mut squash.upstream_has_base).await?;
+        }
+    }
+    if squash.held_roots.is_empty() && !squash.upstream_has_base {
+        let asked = News::fetch(upstream, tip, &[base.upstream], false).await?;
+        squash.upstream_has_base = asked.acknowledged.contains(&base.upstream);
+    }
+    Ok(squash)
+}
+
+/// Looks for the root's tree in the mirror: the base's, or that of the named head where the mirror holds it.
+fn proof_from_mirror(view: &MirrorView, base: &Base, root: &Commit) -> Result<Option<Proof>> {
+    if root.tree == base.tree {
+        let text = format!("its root has the tree of {}, which the mirror holds", base.upstream.short());
+        return Ok(Some(Proof::Proven(text)));
+    }
+    let Some(head) = previous_head(&root.message) else { return Ok(None) };
+    let holds = view.get(&head)?.is_some_and(|commit| commit.tree == root.tree);
+    Ok(holds.then(|| Proof::Proven(format!("its root has the tree of {}, which the mirror holds", head.short()))))
+}
+
+/// Asks upstream for the commits from the base to the named head, if it still shows them.
+async fn proof_from_upstream(
+    upstream: &mut UploadPack<'_>,
+    base: &Base,
+    root: &Commit,
+    news: &mut News,
+    upstream_has_base: &mut bool,
+) -> Result<Proof> {
+    let unproven = |why: String| Ok(Proof::Unproven(why));
+    let Some(head) = previous_head(&root.message) else {
+        return unproven("the new root names no previous head, and its tree is not the mirror's base".to_owned());
+    };
+    let hidden = match News::fetch(upstream, head, &[base.upstream], true).await {
+        Ok(hidden) => hidden,
+        Err(error) if error.kind() == Kind::Race || error.kind() == Kind::Server => {
+            return unproven(format!("upstream no longer shows its previous head {}", head.short()));
+        }
+        Err(error) => return Err(error),
+    };
+    if !hidden.edges.contains(&base.upstream) {
+        return unproven(format!("its previous head {} does not lead to the mirror's base", head.short()));
+    }
+    *upstream_has_base = true;
+    if hidden.tip.as_ref().is_none_or(|commit| commit.tree != root.tree) {
+        return unproven(format!("the new root's tree is not that of its previous head {}", head.short()));
+    }
+    let count = hidden.count;
+    news.add_hidden(hidden);
+    Ok(Proof::Proven(format!(
+        "its root has the tree of {}, which is {count} commits after the mirror's base",
+        head.short()
+    )))
+}

@@ -1,0 +1,110 @@
+//! Single trees and files by their id, from servers that serve them so and from servers that do not.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use crate::ObjectId;
+use crate::error::{Error, Kind, Result};
+use crate::objects::parse_tree;
+use crate::plan::tree::Tree;
+use crate::transport::UploadPack;
+use crate::wire::pack::Object;
+use crate::wire::upload_pack::Fetch;
+
+/// Fetches objects by id; every id that is asked for is in the answer.
+///
+/// A server without filters sends what a tree holds as well, the tree itself first: the connection is given up once it is
+/// there. A server that serves no ids is asked each of `detours` in turn, fetches of a branch whose packs hold the objects.
+///
+/// # Errors
+/// As the conversations go; `config` when a server serves the objects in no way.
+pub async fn fetch_objects(
+    server: &mut UploadPack<'_>,
+    ids: &[ObjectId],
+    detours: &[Fetch],
+) -> Result<HashMap<ObjectId, Object>> {
+    let mut found = HashMap::new();
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    if !server.can_want_any() {
+        for detour in detours {
+            collect(server, detour, ids, &mut found).await?;
+        }
+    } else if server.can_filter() {
+        collect(server, &by_id(ids), ids, &mut found).await?;
+    } else {
+        for id in ids {
+            collect(server, &by_id(&[*id]), ids, &mut found).await?;
+        }
+    }
+    match ids.iter().find(|id| !found.contains_key(id)) {
+        None => Ok(found),
+        Some(id) => Err(not_served(server, id)),
+    }
+}
+
+/// Fetches trees by id, as [`fetch_objects`] does.
+///
+/// # Errors
+/// As [`fetch_objects`]; `server` for an object that is no tree.
+pub async fn fetch_trees(
+    server: &mut UploadPack<'_>,
+    ids: &[ObjectId],
+    detours: &[Fetch],
+) -> Result<HashMap<ObjectId, Tree>> {
+    let objects = fetch_objects(server, ids, detours).await?;
+    objects.into_iter().map(|(id, object)| Ok((id, parse_tree(&object.content)?))).collect()
+}
+
+fn by_id(ids: &[ObjectId]) -> Fetch {
+    Fetch {
+        wants: ids.to_vec(),
+        only_wanted_trees: true,
+        done: true,
+        ..Fetch::default()
+    }
+}
+
+async fn collect(
+    server: &mut UploadPack<'_>,
+    fetch: &Fetch,
+    ids: &[ObjectId],
+    found: &mut HashMap<ObjectId, Object>,
+) -> Result<()> {
+    let missing: Vec<ObjectId> = ids.iter().filter(|id| !found.contains_key(id)).copied().collect();
+    let hangs_up = !server.can_filter() || !server.can_want_any();
+    if missing.is_empty() || (hangs_up && fetch.wants.iter().all(|id| found.contains_key(id))) {
+        return Ok(());
+    }
+    let mut left = missing.len();
+    let last_wanted = |id: &ObjectId| fetch.wants.len() == 1 && fetch.wants[0] == *id;
+    server
+        .scan(fetch, |object| {
+            if missing.contains(&object.id) && found.insert(object.id, object.clone()).is_none() {
+                left -= 1;
+            }
+            if hangs_up && (left == 0 || last_wanted(&object.id) && ids.contains(&object.id)) {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+    Ok(())
+}
+
+fn not_served(server: &UploadPack<'_>, id: &ObjectId) -> Error {
+    let remote = server.remote();
+    if server.can_want_any() {
+        return Error::new(Kind::Server, format!("{remote}: it did not send the object {id} that was asked for"))
+            .advise("try again; if it stays so, the repository may be damaged: run `git fsck` there");
+    }
+    Error::new(
+        Kind::Config,
+        format!("{remote}: the server serves no objects by their id, and {id} cannot be had in another way"),
+    )
+    .advise(
+        "let the server speak protocol v2 (sshd: `AcceptEnv GIT_PROTOCOL`), or set `uploadpack.allowAnySHA1InWant` and \
+         `uploadpack.allowFilter` in that repository",
+    )
+}
