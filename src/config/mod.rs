@@ -5,7 +5,7 @@ mod secrets;
 
 use std::time::Duration;
 
-pub use remote_url::{RemoteUrl, SshAddress};
+pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress};
 pub use secrets::{JobToken, KnownHostsText, Secrets};
 
 /// Everything that a command needs to know.
