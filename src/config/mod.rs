@@ -1,12 +1,30 @@
 //! The configuration: flag over variable over file over default. The only reader of the environment and of files.
+//!
+//! `sections` holds the table of keys; everything else here is driven by it.
 
+mod environment;
+mod file;
+mod keys;
 mod remote_url;
 mod secrets;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod text_file;
+mod values;
 
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-pub use remote_url::{RemoteUrl, SshAddress};
+use tracing::warn;
+
+use crate::error::{Error, Kind, Result};
+use keys::Settings;
+
+pub use environment::Environment;
+pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress};
 pub use secrets::{JobToken, KnownHostsText, Secrets};
+pub use sections::{Mirror, Network, Upstream};
+pub use values::{Author, History};
 
 /// Everything that a command needs to know.
 #[derive(Debug, Clone)]
@@ -21,67 +39,97 @@ pub struct Config {
     pub secrets: Secrets,
 }
 
-/// The repository that the index comes from.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// `upstream.url`, `FERRY_UPSTREAM_URL`.
-    pub url: RemoteUrl,
-    /// `upstream.branch`, `FERRY_UPSTREAM_BRANCH`, default `master`.
-    pub branch: String,
-}
-
-/// The git repository that we push to.
-#[derive(Debug, Clone)]
-pub struct Mirror {
-    /// `mirror.url`, `FERRY_MIRROR_URL`; needed by `init`, `sync` and `check`.
-    pub url: RemoteUrl,
-    /// `mirror.branch`, `FERRY_MIRROR_BRANCH`, default `master`.
-    pub branch: String,
-    /// `mirror.history`, `FERRY_MIRROR_HISTORY`; where it is not given, `init` takes `merge` and `sync` what it finds.
-    pub history: Option<History>,
-    /// `mirror.dl`, `FERRY_MIRROR_DL`: the `dl` of the mirror's `config.json`.
+/// What the command line says about the configuration; `None` where it says nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`: the file to read instead of `FERRY_CONFIG` or `./ferry.yml`.
+    pub config: Option<PathBuf>,
+    /// `--upstream`: `upstream.url`.
+    pub upstream: Option<String>,
+    /// `--mirror`: `mirror.url`.
+    pub mirror: Option<String>,
+    /// `--dl`: `mirror.dl`.
     pub dl: Option<String>,
-    /// `mirror.api`, `FERRY_MIRROR_API`: the `api` of the mirror's `config.json`.
+    /// `--api`: `mirror.api`.
     pub api: Option<String>,
-    /// `mirror.author`, `FERRY_MIRROR_AUTHOR`: who makes the mirror's commits.
-    pub author: Author,
-    /// `mirror.keep`, `FERRY_MIRROR_KEEP`: globs of paths that are the mirror's own whatever upstream does.
-    pub keep: Vec<String>,
-    /// `mirror.max_root_loss`, `FERRY_MIRROR_MAX_ROOT_LOSS`: the share of root entries (0 to 1) that upstream may lose.
-    pub max_root_loss: f64,
+    /// `--history`: `mirror.history`.
+    pub history: Option<History>,
 }
 
-/// How much of upstream's history the mirror carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum History {
-    /// All of it: upstream's tip is a parent of the mirror's commit.
-    Merge,
-    /// None of it: a stand-in with upstream's tree is the parent.
-    Snapshot,
+/// A flag, the path of its key, and its value.
+type Flag = (&'static str, &'static str, fn(&Flags) -> Option<&str>);
+
+const FLAGS: [Flag; 5] = [
+    ("--upstream", "upstream.url", |flags| {
+        flags.upstream.as_deref()
+    }),
+    ("--mirror", "mirror.url", |flags| flags.mirror.as_deref()),
+    ("--dl", "mirror.dl", |flags| flags.dl.as_deref()),
+    ("--api", "mirror.api", |flags| flags.api.as_deref()),
+    ("--history", "mirror.history", |flags| {
+        flags.history.map(History::name)
+    }),
+];
+
+impl Config {
+    /// Reads the configuration: flags over variables over the file over defaults.
+    ///
+    /// Fails with [`Kind::Config`], naming the flag, the variable, or the file with line and column.
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self> {
+        let mut settings = Settings::default();
+        if let Some(path) = locate(flags, environment)? {
+            settings.read_file(&path)?;
+        }
+        settings.read_variables(environment)?;
+        for (flag, path, value_in) in FLAGS {
+            if let Some(text) = value_in(flags) {
+                settings.read_flag(flag, path, text)?;
+            }
+        }
+        let mut config = Self {
+            upstream: Upstream::from_settings(&settings)?,
+            mirror: Mirror::from_settings(&settings)?,
+            network: Network::from_settings(&settings)?,
+            secrets: Secrets::from_environment(environment)?,
+        };
+        if config.network.extra_cas.is_none() {
+            config.network.extra_cas = conventional_cas(environment)?;
+        }
+        Ok(config)
+    }
 }
 
-/// A name and a mail address, as git writes them: `Name <address>`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author {
-    /// The name.
-    pub name: String,
-    /// The mail address.
-    pub email: String,
+/// Finds the file: the named one, which must then be there, or `ferry.yml` of the current folder.
+fn locate(flags: &Flags, environment: &Environment) -> Result<Option<PathBuf>> {
+    let Some(folder) = environment.folder() else {
+        return Ok(flags.config.clone());
+    };
+    if let Some(path) = &flags.config {
+        return Ok(Some(folder.join(path)));
+    }
+    if let Some(path) = environment.text("FERRY_CONFIG")? {
+        return Ok(Some(folder.join(path)));
+    }
+    let usual = folder.join("ferry.yml");
+    Ok(usual.exists().then_some(usual))
 }
 
-/// Time limits and retries.
-#[derive(Debug, Clone)]
-pub struct Network {
-    /// `network.connect_timeout`, default 10 s: for a connection to be usable.
-    pub connect_timeout: Duration,
-    /// `network.idle_timeout`, default 60 s: the longest silence of a server.
-    pub idle_timeout: Duration,
-    /// `network.timeout`, default 15 min: for the whole command.
-    pub timeout: Duration,
-    /// `network.retries`, default 2: how often a look that failed for a passing reason is taken again.
-    pub retries: u32,
-    /// `network.ca_file`, `FERRY_NETWORK_CA_FILE`, else `GIT_SSL_CAINFO`, `CURL_CA_BUNDLE`, `CI_SERVER_TLS_CA_FILE`: the
-    /// PEM text of certificates that are trusted besides the system's.
-    pub extra_cas: Option<String>,
+/// Reads the certificates that other tools' variables name. Those variables are not ours, so a bad one only warns.
+fn conventional_cas(environment: &Environment) -> Result<Option<String>> {
+    let mut texts = Vec::new();
+    for name in ["GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "CI_SERVER_TLS_CA_FILE"] {
+        let Some(path) = environment.text(name)? else {
+            continue;
+        };
+        match text_file::read_certificates(Path::new(path)) {
+            Ok(text) => texts.push(text),
+            Err(reason) => warn!("{name} is left aside: {reason}"),
+        }
+    }
+    Ok((!texts.is_empty()).then(|| texts.join("\n")))
+}
+
+/// Makes the error of a variable, flag or file that cannot be used.
+fn unusable(origin: &str, reason: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Config, format!("{origin}: {reason}"))
 }

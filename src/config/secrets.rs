@@ -1,6 +1,16 @@
 //! What comes from the environment only, and never leaves the process in clear.
 
+mod private_key;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
 use secrecy::SecretString;
+use tracing::{debug, warn};
+
+use super::{Environment, text_file, unusable};
+use crate::error::Result;
 
 /// Keys, tokens and passwords. `Debug` shows none of them.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +43,101 @@ pub struct JobToken {
     pub token: SecretString,
     /// `CI_SERVER_HOST`.
     pub host: String,
-    /// `CI_SERVER_PORT`.
+    /// `CI_SERVER_PORT`, 443 where it is not set.
     pub port: u16,
+}
+
+impl Secrets {
+    /// Reads the secrets; variables of GitLab's type "file" hold the path of a file, which is read here.
+    pub(super) fn from_environment(environment: &Environment) -> Result<Self> {
+        Ok(Self {
+            ssh_private_key: private_key::read(environment)?,
+            ssh_key_passphrase: token(environment, "SSH_KEY_PASSPHRASE")?,
+            ssh_known_hosts: known_hosts(environment)?,
+            mirror_token: token(environment, "FERRY_MIRROR_TOKEN")?,
+            job_token: job_token(environment)?,
+        })
+    }
+}
+
+/// Reads a secret of one line, or the file whose absolute path the variable holds.
+fn token(environment: &Environment, name: &str) -> Result<Option<SecretString>> {
+    let Some(value) = environment.raw(name)? else {
+        return Ok(None);
+    };
+    let path = Path::new(value.trim());
+    // Only a file that is there makes the value a path: a passphrase may begin with a slash, too.
+    let text = match path.is_absolute() && path.is_file() {
+        true => text_file::read(path).map_err(|e| {
+            unusable(name, format!("cannot read the file {}", path.display())).because(e)
+        })?,
+        false => value.to_owned(),
+    };
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.contains(char::is_control) {
+        return Err(unusable(
+            name,
+            "the secret contains a line break or another control character",
+        ));
+    }
+    Ok((!text.is_empty()).then(|| text.into()))
+}
+
+fn known_hosts(environment: &Environment) -> Result<KnownHostsText> {
+    let name = "SSH_KNOWN_HOSTS";
+    if let Some(value) = environment.text(name)? {
+        let text = match Path::new(value).is_file() {
+            true => text_file::read(Path::new(value))
+                .map_err(|e| unusable(name, format!("cannot read the file {value}")).because(e))?,
+            // A line holds a host, the key's type and the key, with spaces between; one word is a path.
+            false if value.contains(char::is_whitespace) => value.to_owned(),
+            false => {
+                return Err(unusable(name, format!("there is no file {value}, and one word is no line of known hosts"))
+                    .advise("Set it to lines as ssh-keyscan prints them, or to the path of a file of such lines."));
+            }
+        };
+        return Ok(KnownHostsText {
+            text,
+            origin: name.to_owned(),
+        });
+    }
+    let Some(path) = environment
+        .home()
+        .map(|home| home.join(".ssh/known_hosts"))
+        .filter(|path| path.is_file())
+    else {
+        return Ok(KnownHostsText::default());
+    };
+    match text_file::read(&path) {
+        Ok(text) => Ok(KnownHostsText {
+            text,
+            origin: "~/.ssh/known_hosts".to_owned(),
+        }),
+        Err(e) => {
+            warn!("~/.ssh/known_hosts is left aside: {e}");
+            Ok(KnownHostsText::default())
+        }
+    }
+}
+
+fn job_token(environment: &Environment) -> Result<Option<JobToken>> {
+    let Some(token) = token(environment, "CI_JOB_TOKEN")? else {
+        return Ok(None);
+    };
+    let Some(host) = environment.text("CI_SERVER_HOST")? else {
+        debug!("CI_JOB_TOKEN is left aside: CI_SERVER_HOST does not say which server it is for");
+        return Ok(None);
+    };
+    let name = "CI_SERVER_PORT";
+    let port = match environment.text(name)? {
+        None => 443,
+        Some(port) => port
+            .parse()
+            .map_err(|_| unusable(name, format!("expected a port, found `{port}`")))?,
+    };
+    Ok(Some(JobToken {
+        token,
+        host: host.to_ascii_lowercase(),
+        port,
+    }))
 }

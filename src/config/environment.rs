@@ -1,0 +1,112 @@
+//! The environment: variables, the home folder and the current one.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{keys, unusable};
+use crate::error::Result;
+
+/// What surrounds the process. `Debug` shows the names of variables only.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, OsString>,
+    home: Option<PathBuf>,
+    folder: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Takes the environment of this process, once.
+    pub fn of_process() -> Self {
+        let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+        Self {
+            variables: std::env::vars_os().filter_map(named).collect(),
+            home: std::env::home_dir(),
+            // Relative, so that messages show paths as they were given.
+            folder: Some(PathBuf::new()),
+        }
+    }
+
+    /// Makes an environment of these variables alone: without home folder, and without a folder to look for `ferry.yml`.
+    pub fn from_pairs<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: Into<String>,
+        V: Into<OsString>,
+    {
+        let pairs = pairs.into_iter();
+        Self {
+            variables: pairs
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets the home folder.
+    #[must_use]
+    pub fn with_home(mut self, home: impl Into<PathBuf>) -> Self {
+        self.home = Some(home.into());
+        self
+    }
+
+    /// Sets the current folder, where `ferry.yml` is looked for.
+    #[must_use]
+    pub fn in_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// Says whether a variable is set and not empty.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.variables
+            .get(name)
+            .is_some_and(|value| !value.is_empty())
+    }
+
+    /// Returns a variable's text without white space around it; an empty one counts as unset.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>> {
+        Ok(self
+            .raw(name)?
+            .map(str::trim)
+            .filter(|text| !text.is_empty()))
+    }
+
+    /// Returns a variable's text as it is; an empty one counts as unset.
+    pub(super) fn raw(&self, name: &str) -> Result<Option<&str>> {
+        match self.variables.get(name).filter(|value| !value.is_empty()) {
+            None => Ok(None),
+            Some(value) => match value.to_str() {
+                Some(text) => Ok(Some(text)),
+                None => Err(unusable(name, "the value is not UTF-8")),
+            },
+        }
+    }
+
+    /// Returns the variables that begin with `FERRY_`, are not empty, and mean nothing to us.
+    pub(super) fn unknown_variables(&self) -> impl Iterator<Item = &str> {
+        let known = keys::known_variables();
+        let ours = self
+            .variables
+            .keys()
+            .filter(|name| name.starts_with("FERRY_"));
+        ours.filter(move |name| self.is_set(name) && !known.contains(name))
+            .map(String::as_str)
+    }
+
+    /// Returns the home folder.
+    pub(super) fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    /// Returns the current folder.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}

@@ -1,0 +1,264 @@
+//! Reads addresses as git does (`connect.c`, `parse_connect_url`), and refuses what could be taken for an option.
+
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::{GIT_PORT, RemoteUrl, SSH_PORT, SshAddress};
+
+const SUPPORTED: &str =
+    "https://, http://, ssh://, user@host:path, git://, file:// and local paths are supported";
+
+/// The text is not the address of a repository. Says why, and never repeats the text, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseRemoteUrlError(String);
+
+type Result<T> = std::result::Result<T, ParseRemoteUrlError>;
+
+fn refuse<T>(reason: impl Into<String>) -> Result<T> {
+    Err(ParseRemoteUrlError(reason.into()))
+}
+
+impl FromStr for RemoteUrl {
+    type Err = ParseRemoteUrlError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return refuse(format!("the address is empty; {SUPPORTED}"));
+        }
+        if text.chars().any(char::is_control) {
+            return refuse("the address contains a line break or another control character");
+        }
+        if text.trim() != text {
+            return refuse("the address begins or ends with a space");
+        }
+        if let Some((scheme, rest)) = split_scheme(text) {
+            return match scheme.to_ascii_lowercase().as_str() {
+                "https" | "http" => http(text),
+                "ssh" | "git+ssh" | "ssh+git" => ssh(rest),
+                "git" => git(rest),
+                "file" => file(text),
+                other => refuse(format!("`{other}://` is not supported; {SUPPORTED}")),
+            };
+        }
+        match text.find(':') {
+            // As in git: a colon before the first slash makes it a host, anything else is a path.
+            Some(colon) if !text[..colon].contains('/') => scp_like(text).map(Self::Ssh),
+            _ => local(text),
+        }
+    }
+}
+
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let is_scheme =
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(plain);
+    is_scheme.then_some((scheme, rest))
+}
+
+fn http(text: &str) -> Result<RemoteUrl> {
+    let mut url = Url::parse(text).map_err(|e| ParseRemoteUrlError(e.to_string()))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return refuse("the address of a repository has neither `?` nor `#`");
+    }
+    check_host(url.host_str().unwrap_or_default())?;
+    let user = (!url.username().is_empty())
+        .then(|| decoded(url.username()))
+        .transpose()?;
+    let password = url.password().map(decoded).transpose()?.map(Into::into);
+    // Neither can fail: the address has a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Ok(RemoteUrl::Http {
+        url,
+        user,
+        password,
+    })
+}
+
+fn ssh(rest: &str) -> Result<RemoteUrl> {
+    let (authority, path) = split_authority(rest)?;
+    if authority.password().is_some() {
+        return refuse("an ssh address carries no password; the key comes from SSH_PRIVATE_KEY");
+    }
+    let user = match authority.username() {
+        "" => "git".to_owned(),
+        user => decoded(user)?,
+    };
+    check_user(&user)?;
+    Ok(RemoteUrl::Ssh(SshAddress {
+        user,
+        host: host_of(&authority)?,
+        port: authority.port().unwrap_or(SSH_PORT),
+        path,
+    }))
+}
+
+fn git(rest: &str) -> Result<RemoteUrl> {
+    let (authority, path) = split_authority(rest)?;
+    if !authority.username().is_empty() || authority.password().is_some() {
+        return refuse("a git:// address has neither user nor password");
+    }
+    Ok(RemoteUrl::Git {
+        host: host_of(&authority)?,
+        port: authority.port().unwrap_or(GIT_PORT),
+        path,
+    })
+}
+
+fn file(text: &str) -> Result<RemoteUrl> {
+    let url = Url::parse(text).map_err(|e| ParseRemoteUrlError(e.to_string()))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return refuse("`?` and `#` in a file:// address are written %3F and %23");
+    }
+    match url
+        .to_file_path()
+        .ok()
+        .as_deref()
+        .and_then(|path| path.to_str())
+    {
+        Some(path) if !path.chars().any(char::is_control) => local(path),
+        _ => refuse("a file:// address names an absolute path on this machine: file:///path"),
+    }
+}
+
+fn local(path: &str) -> Result<RemoteUrl> {
+    if path.starts_with('-') {
+        return refuse("a path that begins with `-` is written `./-…`");
+    }
+    Ok(RemoteUrl::Local(PathBuf::from(path)))
+}
+
+/// Reads `user@host:path`, `user@[::1]:path` and `[user@host:port]:path`.
+fn scp_like(text: &str) -> Result<SshAddress> {
+    let no_path =
+        || ParseRemoteUrlError("the address names no path behind the host's colon".to_owned());
+    let (host_part, path, port_allowed) = if let Some(inner) = text.strip_prefix('[') {
+        let (inner, path) = inner.split_once("]:").ok_or_else(no_path)?;
+        (inner.to_owned(), path, true)
+    } else if let Some((user, rest)) = text
+        .split_once("@[")
+        .filter(|(user, _)| !user.contains(':'))
+    {
+        let (inner, path) = rest.split_once("]:").ok_or_else(no_path)?;
+        (format!("{user}@{inner}"), path, true)
+    } else {
+        let (host, path) = text.split_once(':').ok_or_else(no_path)?;
+        (host.to_owned(), path, false)
+    };
+    if path.starts_with(':') {
+        return refuse(format!(
+            "remote helpers (`name::…`) are not supported; {SUPPORTED}"
+        ));
+    }
+    if !host_part.contains('@')
+        && path
+            .split_once('@')
+            .is_some_and(|(_, rest)| rest.contains(':'))
+    {
+        return refuse("an ssh address carries no password; the key comes from SSH_PRIVATE_KEY");
+    }
+    let (user, host) = host_part.rsplit_once('@').unwrap_or(("git", &host_part));
+    let (host, port) = if port_allowed {
+        split_port(host)?
+    } else {
+        (host, SSH_PORT)
+    };
+    check_user(user)?;
+    check_host(host)?;
+    Ok(SshAddress {
+        user: user.to_owned(),
+        host: host.to_ascii_lowercase(),
+        port,
+        path: checked_path(path.to_owned())?,
+    })
+}
+
+fn split_port(host: &str) -> Result<(&str, u16)> {
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return Ok((host, SSH_PORT));
+    }
+    match host.split_once(':') {
+        None => Ok((host, SSH_PORT)),
+        Some((host, port)) => match port.parse() {
+            Ok(port) => Ok((host, port)),
+            Err(_) => refuse("the port in brackets is not a number from 1 to 65535"),
+        },
+    }
+}
+
+/// Splits what follows `ssh://` or `git://`. Only the authority is an URL's: git takes the path as it is, with `?` and `..`.
+fn split_authority(rest: &str) -> Result<(Url, String)> {
+    let Some(slash) = rest.find('/') else {
+        return refuse("the address names no path behind the host");
+    };
+    let (authority, path) = rest.split_at(slash);
+    let url = Url::parse(&format!("ssh://{authority}"))
+        .map_err(|e| ParseRemoteUrlError(e.to_string()))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return refuse("the host of the address contains `?` or `#`");
+    }
+    Ok((url, checked_path(decoded(path)?)?))
+}
+
+fn host_of(authority: &Url) -> Result<String> {
+    let host = authority.host_str().unwrap_or_default();
+    let host = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
+    check_host(host)?;
+    if authority.port() == Some(0) {
+        return refuse("port 0 cannot be connected to");
+    }
+    Ok(host.to_ascii_lowercase())
+}
+
+fn decoded(text: &str) -> Result<String> {
+    match percent_decode_str(text).decode_utf8() {
+        Ok(text) if !text.chars().any(char::is_control) => Ok(text.into_owned()),
+        _ => refuse("the address decodes to a control character or to something that is not UTF-8"),
+    }
+}
+
+/// As git does, `/~user/…` is sent as `~user/…`.
+fn checked_path(path: String) -> Result<String> {
+    match path.as_str() {
+        "" | "/" => refuse("the address names no path on the host"),
+        text if text.starts_with('-') => {
+            refuse("the path begins with `-`, which a server may take for an option")
+        }
+        text if text.starts_with("/~") => Ok(text[1..].to_owned()),
+        _ => Ok(path),
+    }
+}
+
+fn check_user(user: &str) -> Result<()> {
+    let strange = |c: char| c.is_whitespace() || matches!(c, '@' | ':' | '/' | '[' | ']');
+    if user.is_empty() || user.starts_with('-') || user.contains(strange) {
+        return refuse(
+            "the user is empty, begins with `-`, or contains a character that user names lack",
+        );
+    }
+    Ok(())
+}
+
+fn check_host(host: &str) -> Result<()> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if bare.starts_with('-') {
+        return refuse("the host begins with `-`, which could be taken for an option");
+    }
+    if bare.is_empty() || !(bare.chars().all(plain) || bare.parse::<Ipv6Addr>().is_ok()) {
+        return refuse("the host is no name and no address (an IPv6 address stands in brackets)");
+    }
+    Ok(())
+}

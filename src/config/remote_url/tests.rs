@@ -1,0 +1,181 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+/// Everything that an address holds, comparable.
+fn parts(remote: &RemoteUrl) -> String {
+    match remote {
+        RemoteUrl::Http {
+            url,
+            user,
+            password,
+        } => {
+            let password = password.as_ref().map(ExposeSecret::expose_secret);
+            format!("http {url} {user:?} {password:?}")
+        }
+        RemoteUrl::Ssh(a) => format!("ssh {} {} {} {}", a.user, a.host, a.port, a.path),
+        RemoteUrl::Git { host, port, path } => format!("git {host} {port} {path}"),
+        RemoteUrl::Local(path) => format!("local {}", path.display()),
+    }
+}
+
+fn parsed(text: &str) -> String {
+    parts(&text.parse().unwrap_or_else(|e| panic!("{text}: {e}")))
+}
+
+#[test]
+fn every_form_that_git_accepts_is_read_as_git_reads_it() {
+    let table = [
+        (
+            "https://Host.example/a/b.git",
+            "http https://host.example/a/b.git None None",
+        ),
+        ("http://[::1]:8080/a", "http http://[::1]:8080/a None None"),
+        (
+            "https://me@h.example/a",
+            r#"http https://h.example/a Some("me") None"#,
+        ),
+        (
+            "https://me:p%40ss@h.example/a",
+            r#"http https://h.example/a Some("me") Some("p@ss")"#,
+        ),
+        (
+            "https://:token@h.example/a",
+            r#"http https://h.example/a None Some("token")"#,
+        ),
+        ("ssh://h.example/g/p.git", "ssh git h.example 22 /g/p.git"),
+        (
+            "ssh://me@H.example:2222/g/p.git",
+            "ssh me h.example 2222 /g/p.git",
+        ),
+        (
+            "ssh://d%2Bu@h.example/a%20b%25",
+            "ssh d+u h.example 22 /a b%",
+        ),
+        ("ssh://me@[::1]:2222/p", "ssh me ::1 2222 /p"),
+        ("ssh://h.example/~me/p", "ssh git h.example 22 ~me/p"),
+        (
+            "ssh://h.example/a?b#c/../d",
+            "ssh git h.example 22 /a?b#c/../d",
+        ),
+        ("git+ssh://h.example/p", "ssh git h.example 22 /p"),
+        ("ssh+git://h.example/p", "ssh git h.example 22 /p"),
+        ("me@h.example:g/p.git", "ssh me h.example 22 g/p.git"),
+        ("h.example:g/p.git", "ssh git h.example 22 g/p.git"),
+        ("h.example:/g/p%20q", "ssh git h.example 22 /g/p%20q"),
+        ("h.example:~me/p", "ssh git h.example 22 ~me/p"),
+        ("h.example:/~me/p", "ssh git h.example 22 ~me/p"),
+        ("me@[::1]:p", "ssh me ::1 22 p"),
+        ("[::1]:p", "ssh git ::1 22 p"),
+        ("[me@h.example:2222]:p", "ssh me h.example 2222 p"),
+        ("me@[h.example:2222]:p", "ssh me h.example 2222 p"),
+        ("git://h.example/p", "git h.example 9418 /p"),
+        ("git://127.0.0.1:9999/p%2Fq", "git 127.0.0.1 9999 /p/q"),
+        ("git://[::1]/~me/p", "git ::1 9418 ~me/p"),
+        ("file:///srv/a%20b", "local /srv/a b"),
+        ("file://localhost/srv/a", "local /srv/a"),
+        ("FILE:///srv/a", "local /srv/a"),
+        ("/srv/a:b", "local /srv/a:b"),
+        ("./-a", "local ./-a"),
+        ("../mirror", "local ../mirror"),
+        ("mirror", "local mirror"),
+    ];
+    for (text, expected) in table {
+        assert_eq!(parsed(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_an_address_is_refused_with_its_reason() {
+    let table = [
+        ("", "empty"),
+        (" /srv/a", "space"),
+        ("https://h.example/a\n", "control character"),
+        ("ssh://h.example/a%0Ab", "control character"),
+        ("ssh://h.example/%ff", "UTF-8"),
+        ("ftp://h.example/a", "`ftp://` is not supported; https://"),
+        ("s3://bucket/a", "`s3://` is not supported"),
+        ("ext::sh -c id", "remote helpers"),
+        ("https:///", "host"),
+        ("https://h.example/a?token=x", "neither `?`"),
+        ("https://-oh.example/a", "begins with `-`"),
+        ("ssh://-oProxyCommand=x/p", "begins with `-`"),
+        ("ssh://me:secret@h.example/p", "no password"),
+        ("ssh://-l@h.example/p", "user"),
+        ("ssh://h.example", "no path"),
+        ("ssh://h.example/", "no path"),
+        ("ssh://h.example:0/p", "port 0"),
+        ("ssh://h.example:99999/p", "port"),
+        ("ssh://a%20b/p", "host"),
+        ("git://me@h.example/p", "neither user nor password"),
+        ("git:///p", "host"),
+        ("-h:p", "begins with `-`"),
+        ("h.example:", "no path"),
+        ("h.example:-p", "begins with `-`"),
+        ("me:secret@h.example:p", "no password"),
+        ("me@::1:p", "remote helpers"),
+        ("[h.example:x]:p", "port in brackets"),
+        ("file://other.example/p", "this machine"),
+        ("file://relative", "this machine"),
+        ("-p", "begins with `-`"),
+    ];
+    for (text, reason) in table {
+        let error = text
+            .parse::<RemoteUrl>()
+            .map(|r| parts(&r))
+            .expect_err(text);
+        let message = error.to_string();
+        assert!(message.contains(reason), "{text}: {message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
+fn an_http_address_shows_neither_user_nor_password() {
+    let remote: RemoteUrl = "https://me:hunter2@h.example/a".parse().unwrap();
+    assert_eq!(remote.to_string(), "https://h.example/a");
+    assert!(!format!("{remote:?}").contains("hunter2"));
+    assert!(!format!("{remote:#?}").contains("hunter2"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_parsing_panic(text in any::<String>()) {
+        let _ = text.parse::<RemoteUrl>();
+    }
+
+    #[test]
+    fn no_address_like_text_makes_parsing_panic_and_display_parses_back(
+        text in r"(https?://|ssh://|git://|file:///|)([a-z%~]{0,4}@)?(h|\[::1\]|\[h:22\])?(:[0-9]{1,5})?[:/]?[-~a-z%/ ?#:@\[\]é\\]{0,8}"
+    ) {
+        if let Ok(remote) = text.parse::<RemoteUrl>() {
+            let shown = remote.to_string();
+            let again = shown.parse::<RemoteUrl>();
+            prop_assert!(again.is_ok(), "{} shown as {}: {:?}", text, shown, again);
+            let again = again.unwrap();
+            let dropped_user = matches!(&remote, RemoteUrl::Http { user: Some(_), .. } | RemoteUrl::Http { password: Some(_), .. });
+            if !dropped_user {
+                prop_assert_eq!(parts(&remote), parts(&again), "{} shown as {}", text, shown);
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown(
+        scheme in "https?|ssh|git|git\\+ssh",
+        user in "[a-z]{0,5}",
+        host in r"h\.example|\[::1\]|-h|h h",
+        port in "(:[0-9]{1,6})?",
+        path in "/[a-z%0-9]{0,6}",
+    ) {
+        let text = format!("{scheme}://{user}:HUNTER2@{host}{port}{path}");
+        let said = match text.parse::<RemoteUrl>() {
+            Ok(remote) => format!("{remote} {remote:?}"),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        prop_assert!(!said.contains("HUNTER2"));
+    }
+}

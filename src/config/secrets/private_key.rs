@@ -1,0 +1,105 @@
+//! Finds the private key in `SSH_PRIVATE_KEY`, in each of the forms that CI systems make of it.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
+
+use super::super::{Environment, text_file, unusable};
+use crate::error::{Error, Result};
+
+const NAME: &str = "SSH_PRIVATE_KEY";
+const ADVICE: &str = "Set SSH_PRIVATE_KEY to the text of a private key in OpenSSH or PEM form (as ssh-keygen writes it), to \
+                      the path of a file that holds it (a variable of type \"file\"), or to `base64 -w0` of it.";
+
+/// Reads the key: its text, the path of a file, or base64; a file may hold base64, and base64 a path.
+pub(super) fn read(environment: &Environment) -> Result<Option<SecretString>> {
+    let Some(value) = environment.text(NAME)? else {
+        return Ok(None);
+    };
+    if let Some(key) = key_text(value)? {
+        return Ok(Some(key));
+    }
+    if let Some(decoded) = from_base64(value) {
+        return match key_text(&decoded)? {
+            Some(key) => Ok(Some(key)),
+            None => from_file(decoded.trim()),
+        };
+    }
+    from_file(value)
+}
+
+/// Reads the file that the value names; the value is shown only where it cannot be a part of a key.
+fn from_file(value: &str) -> Result<Option<SecretString>> {
+    let path = Path::new(value);
+    let text = text_file::read(path).map_err(|e| {
+        // A path that is there is a path; otherwise only what begins as one and is too short for a key's text.
+        let plainly_a_path = path.exists() || (looks_like_a_path(value) && value.len() < 60);
+        let tried = match plainly_a_path {
+            true => format!("cannot read the file {value}"),
+            false => {
+                "it holds neither a key's text, nor base64 of one, nor the path of a readable file"
+                    .to_owned()
+            }
+        };
+        failure(tried).because(e)
+    })?;
+    let decoded = from_base64(&text);
+    match key_text(decoded.as_deref().unwrap_or(&text))? {
+        Some(key) => Ok(Some(key)),
+        None => Err(failure(format!(
+            "the file {} holds neither a private key nor base64 of one",
+            path.display()
+        ))),
+    }
+}
+
+fn looks_like_a_path(value: &str) -> bool {
+    ["/", "./", "../", "~/"]
+        .iter()
+        .any(|start| value.starts_with(start))
+        && !value.contains(char::is_whitespace)
+}
+
+/// Returns the text where it is a key's, with the line ends that parsers expect; names what is commonly mistaken for one.
+fn key_text(text: &str) -> Result<Option<SecretString>> {
+    let text = text.trim();
+    if text.starts_with("PuTTY-User-Key-File") {
+        return Err(failure(
+            "the key is in PuTTY's form; `puttygen key.ppk -O private-openssh` converts it",
+        ));
+    }
+    if text.starts_with("ssh-")
+        || text.starts_with("ecdsa-sha2-")
+        || text.contains("-----BEGIN PUBLIC KEY")
+    {
+        return Err(failure(
+            "this is a public key; the private one is in the file without `.pub`",
+        ));
+    }
+    if !text.contains("-----BEGIN ") {
+        return Ok(None);
+    }
+    if !text.contains("-----END ") {
+        return Err(failure("the key's text is cut off: it has no END line"));
+    }
+    if !text.contains('\n') {
+        return Err(failure("the key's text has lost its line breaks"));
+    }
+    Ok(Some(format!("{}\n", text.replace("\r\n", "\n")).into()))
+}
+
+/// Decodes base64 of a text, with white space anywhere.
+fn from_base64(value: &str) -> Option<String> {
+    let compact: String = value.split_whitespace().collect();
+    let decoded = STANDARD
+        .decode(compact)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())?;
+    (!decoded.trim().is_empty()).then_some(decoded)
+}
+
+fn failure(reason: impl std::fmt::Display) -> Error {
+    unusable(NAME, reason).advise(ADVICE)
+}

@@ -1,0 +1,53 @@
+//! The table of keys: what `ferry.yml` may hold. A new key is one line here, with its documentation.
+
+use std::time::Duration;
+
+use super::keys::key_table;
+use super::remote_url::RemoteUrl;
+use super::values::{self, Author, History};
+
+key_table! {
+    /// The repository that the index comes from.
+    upstream: Upstream {
+        /// `upstream.url`, `FERRY_UPSTREAM_URL`.
+        url: RemoteUrl = or_default("url", values::remote_url, "https://github.com/rust-lang/crates.io-index");
+        /// `upstream.branch`, `FERRY_UPSTREAM_BRANCH`, default `master`.
+        branch: String = or_default("branch", values::branch, "master");
+    }
+
+    /// The git repository that we push to.
+    mirror: Mirror {
+        /// `mirror.url`, `FERRY_MIRROR_URL`; needed by `init`, `sync` and `check`.
+        url: RemoteUrl = needed("url", values::remote_url);
+        /// `mirror.branch`, `FERRY_MIRROR_BRANCH`, default `master`.
+        branch: String = or_default("branch", values::branch, "master");
+        /// `mirror.history`, `FERRY_MIRROR_HISTORY`; where it is not given, `init` takes `merge` and `sync` what it finds.
+        history: Option<History> = optional("history", values::history);
+        /// `mirror.dl`, `FERRY_MIRROR_DL`: the `dl` of the mirror's `config.json`.
+        dl: Option<String> = optional("dl", values::web_address);
+        /// `mirror.api`, `FERRY_MIRROR_API`: the `api` of the mirror's `config.json`.
+        api: Option<String> = optional("api", values::web_address);
+        /// `mirror.author`, `FERRY_MIRROR_AUTHOR`: who makes the mirror's commits.
+        author: Author = or_default("author", values::author, "crates-ferry <crates-ferry@localhost>");
+        /// `mirror.keep`, `FERRY_MIRROR_KEEP`: globs of paths that are the mirror's own whatever upstream does.
+        keep: Vec<String> = list("keep", values::glob);
+        /// `mirror.max_root_loss`, `FERRY_MIRROR_MAX_ROOT_LOSS`: the share of root entries (0 to 1) that upstream may
+        /// lose, given in per cent, default `20%`.
+        max_root_loss: f64 = or_default("max_root_loss", values::share, "20%");
+    }
+
+    /// Time limits and retries.
+    network: Network {
+        /// `network.connect_timeout`, default 10 s: for a connection to be usable.
+        connect_timeout: Duration = or_default("connect_timeout", values::duration, "10s");
+        /// `network.idle_timeout`, default 60 s: the longest silence of a server.
+        idle_timeout: Duration = or_default("idle_timeout", values::duration, "60s");
+        /// `network.timeout`, default 15 min: for the whole command.
+        timeout: Duration = or_default("timeout", values::duration, "15m");
+        /// `network.retries`, default 2: how often a look that failed for a passing reason is taken again.
+        retries: u32 = or_default("retries", values::count, "2");
+        /// `network.ca_file`, `FERRY_NETWORK_CA_FILE`, else `GIT_SSL_CAINFO`, `CURL_CA_BUNDLE`, `CI_SERVER_TLS_CA_FILE`:
+        /// the PEM text of certificates that are trusted besides the system's.
+        extra_cas: Option<String> = optional("ca_file", values::certificates);
+    }
+}

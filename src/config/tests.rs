@@ -1,0 +1,377 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const MIRROR: (&str, &str) = ("FERRY_MIRROR_URL", "git@gitlab.example:rust/index.git");
+
+/// Writes a `ferry.yml` into a folder of its own.
+fn ferry_yml(text: &str) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("ferry.yml");
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+/// Loads a file's text alone; a mirror comes from the environment.
+fn from_file(text: &str) -> Result<Config> {
+    let (folder, _) = ferry_yml(text);
+    Config::load(
+        &Flags::default(),
+        &Environment::from_pairs([MIRROR]).in_folder(folder.path()),
+    )
+}
+
+fn from_variables(pairs: &[(&str, &str)]) -> Result<Config> {
+    let pairs = [MIRROR].iter().chain(pairs).copied();
+    Config::load(&Flags::default(), &Environment::from_pairs(pairs))
+}
+
+fn message(result: Result<Config>) -> String {
+    let error = result.expect_err("the configuration is refused");
+    assert_eq!(error.kind(), Kind::Config);
+    format!("{error} {}", error.advice().unwrap_or_default())
+}
+
+#[test]
+fn the_defaults_are_those_of_the_documentation() {
+    let config = from_variables(&[]).unwrap();
+    assert_eq!(
+        config.upstream.url.to_string(),
+        "https://github.com/rust-lang/crates.io-index"
+    );
+    assert_eq!(
+        (
+            config.upstream.branch.as_str(),
+            config.mirror.branch.as_str()
+        ),
+        ("master", "master")
+    );
+    assert_eq!(config.mirror.url.to_string(), MIRROR.1);
+    assert_eq!(
+        (
+            config.mirror.author.name.as_str(),
+            config.mirror.author.email.as_str()
+        ),
+        ("crates-ferry", "crates-ferry@localhost")
+    );
+    assert_eq!(
+        (config.mirror.history, config.mirror.max_root_loss),
+        (None, 0.2)
+    );
+    assert!(
+        config.mirror.keep.is_empty() && config.mirror.dl.is_none() && config.mirror.api.is_none()
+    );
+    assert_eq!(config.network.connect_timeout, Duration::from_secs(10));
+    assert_eq!(config.network.idle_timeout, Duration::from_secs(60));
+    assert_eq!(config.network.timeout, Duration::from_secs(900));
+    assert_eq!(
+        (config.network.retries, config.network.extra_cas),
+        (2, None)
+    );
+}
+
+#[test]
+fn every_key_can_stand_in_the_file() {
+    let config = from_file(
+        "upstream: { url: git://up.example/index, branch: main }\n\
+         mirror:\n  url: /srv/mirror\n  branch: 1.0\n  history: snapshot\n  dl: https://dl.example/{crate}/{version}\n  \
+         api: http://api.example\n  author: Ferry <f@x.example>\n  keep: [my/pr/*, 'a,b']\n  max_root_loss: 2.5%\n\
+         network: { connect_timeout: 1s, idle_timeout: 2s, timeout: 3m, retries: 0 }\n",
+    )
+    .unwrap();
+    assert_eq!(
+        (
+            config.upstream.url.to_string().as_str(),
+            config.upstream.branch.as_str()
+        ),
+        ("git://up.example/index", "main")
+    );
+    assert_eq!(
+        config.mirror.url.to_string(),
+        MIRROR.1,
+        "the variable wins over the file"
+    );
+    assert_eq!(
+        (config.mirror.branch.as_str(), config.mirror.history),
+        ("1.0", Some(History::Snapshot))
+    );
+    assert_eq!(
+        config.mirror.dl.as_deref(),
+        Some("https://dl.example/{crate}/{version}")
+    );
+    assert_eq!(config.mirror.api.as_deref(), Some("http://api.example"));
+    assert_eq!(config.mirror.author.email, "f@x.example");
+    assert_eq!(
+        (config.mirror.keep, config.mirror.max_root_loss),
+        (vec!["my/pr/*".to_owned(), "a,b".to_owned()], 0.025)
+    );
+    assert_eq!(
+        (config.network.timeout, config.network.retries),
+        (Duration::from_secs(180), 0)
+    );
+}
+
+#[test]
+fn every_key_is_also_a_variable() {
+    let names: Vec<_> = sections::KEYS.iter().map(keys::Key::variable).collect();
+    assert!(
+        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 15,
+        "{names:?}"
+    );
+    for name in &names {
+        let shown = message(from_variables(&[(name, "\u{1}")]));
+        assert!(shown.starts_with(&format!("{name}: ")), "{name}: {shown}");
+    }
+    let config = from_variables(&[
+        ("FERRY_MIRROR_KEEP", "a/*, b ,,"),
+        ("FERRY_NETWORK_RETRIES", " 5\n"),
+    ])
+    .unwrap();
+    assert_eq!(
+        (config.mirror.keep, config.network.retries),
+        (vec!["a/*".to_owned(), "b".to_owned()], 5)
+    );
+}
+
+#[test]
+fn flag_beats_variable_beats_file_beats_default() {
+    let (folder, _) =
+        ferry_yml("mirror: { history: merge, branch: file }\nupstream: { branch: file }\n");
+    let pairs = [
+        MIRROR,
+        ("FERRY_MIRROR_HISTORY", "merge"),
+        ("FERRY_UPSTREAM_BRANCH", "variable"),
+        ("FERRY_MIRROR_BRANCH", ""),
+    ];
+    let flags = Flags {
+        history: Some(History::Snapshot),
+        mirror: Some("/srv/m".into()),
+        ..Flags::default()
+    };
+    let config = Config::load(
+        &flags,
+        &Environment::from_pairs(pairs).in_folder(folder.path()),
+    )
+    .unwrap();
+    assert_eq!(config.mirror.history, Some(History::Snapshot));
+    assert_eq!(config.mirror.url.to_string(), "/srv/m");
+    assert_eq!(config.upstream.branch, "variable");
+    assert_eq!(
+        config.mirror.branch, "file",
+        "an empty variable counts as unset"
+    );
+}
+
+#[test]
+fn the_flag_names_the_file_before_the_variable_does() {
+    let (_one, flag) = ferry_yml("mirror: { branch: flag }");
+    let (_two, variable) = ferry_yml("mirror: { branch: variable }");
+    let (three, _) = ferry_yml("mirror: { branch: folder }");
+    let plain = Environment::from_pairs([MIRROR]).in_folder(three.path());
+    let named = [MIRROR, ("FERRY_CONFIG", variable.to_str().unwrap())];
+    let named = Environment::from_pairs(named).in_folder(three.path());
+    let flags = Flags {
+        config: Some(flag),
+        ..Flags::default()
+    };
+    let branch =
+        |flags: &Flags, environment| Config::load(flags, environment).unwrap().mirror.branch;
+    assert_eq!(branch(&flags, &named), "flag");
+    assert_eq!(branch(&Flags::default(), &named), "variable");
+    assert_eq!(branch(&Flags::default(), &plain), "folder");
+    let missing = Flags {
+        config: Some("no-such.yml".into()),
+        ..Flags::default()
+    };
+    assert!(message(Config::load(&missing, &plain)).contains("no-such.yml"));
+}
+
+#[test]
+fn an_error_in_the_file_names_its_line_column_and_key() {
+    let table = [
+        (
+            "miror: { url: x }",
+            "ferry.yml:1:1: unknown key `miror`; did you mean mirror?; known here: upstream, mirror, network",
+        ),
+        (
+            "mirror:\n  branhc: x",
+            "ferry.yml:2:3: mirror: unknown key `branhc`; did you mean branch?; known here: url, branch,",
+        ),
+        (
+            "mirror:\n  branch: a\n  branch: b",
+            "ferry.yml:3:3: mirror: the key `branch` is given twice",
+        ),
+        (
+            "mirror:\n  branch: [a]",
+            "ferry.yml:2:11: mirror.branch: invalid type: sequence, expected one value",
+        ),
+        (
+            "mirror:\n  keep: a",
+            "ferry.yml:2:9: mirror.keep: expected a list such as [a, b], found text",
+        ),
+        (
+            "mirror:\n  keep:\n    - a\n    - '['",
+            "ferry.yml:4:7: mirror.keep[1]: expected a path or a glob",
+        ),
+        (
+            "mirror: https://me:hunter2@x.example",
+            "ferry.yml:1:9: mirror: expected a mapping with the keys url,",
+        ),
+        (
+            "mirror:\n  max_root_loss: 0.2",
+            "ferry.yml:2:18: mirror.max_root_loss: expected 0% to 100%, found `0.2`",
+        ),
+        (
+            "network:\n  timeout: soon",
+            "ferry.yml:2:12: network.timeout: expected a duration such as 10s or 15m",
+        ),
+        (
+            "mirror:\n  url: ftp://x.example/a",
+            "ferry.yml:2:8: mirror.url: expected the address of a repository: `ftp://` is",
+        ),
+        (
+            "mirror:\n  url: https://me:hunter2@x.example/a",
+            "ferry.yml:2:8: mirror.url: the address carries a password",
+        ),
+        ("mirror:\n url: a: b", "ferry.yml:2:8: "),
+        (
+            "- a",
+            "ferry.yml:1:1: invalid type: sequence, expected a mapping with the keys upstream, mirror, network",
+        ),
+    ];
+    for (text, expected) in table {
+        let shown = message(from_file(text));
+        assert!(shown.contains(expected), "{text}\n{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_that_says_nothing_is_no_error() {
+    for text in [
+        "",
+        "# nothing\n",
+        "mirror:\n",
+        "mirror: { branch: ~, keep: }\n",
+    ] {
+        assert_eq!(
+            from_file(text)
+                .unwrap_or_else(|e| panic!("{text}: {e}"))
+                .mirror
+                .branch,
+            "master"
+        );
+    }
+}
+
+#[test]
+fn a_missing_mirror_says_what_sets_it() {
+    let shown = message(Config::load(&Flags::default(), &Environment::default()));
+    for word in [
+        "mirror.url is not set",
+        "--mirror",
+        "FERRY_MIRROR_URL",
+        "ferry.yml",
+    ] {
+        assert!(shown.contains(word), "{shown}");
+    }
+}
+
+#[test]
+fn a_password_in_an_address_is_taken_from_the_variable_only() {
+    let address = "https://me:hunter2@x.example/a";
+    let RemoteUrl::Http { password, .. } = from_variables(&[("FERRY_MIRROR_URL", address)])
+        .unwrap()
+        .mirror
+        .url
+    else {
+        panic!("not an http address");
+    };
+    assert!(password.is_some());
+    let flags = Flags {
+        mirror: Some(address.into()),
+        ..Flags::default()
+    };
+    let shown = message(Config::load(&flags, &Environment::default()));
+    assert!(
+        shown.starts_with("--mirror: ")
+            && shown.contains("FERRY_MIRROR_TOKEN")
+            && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_told_apart_and_its_neighbour_found() {
+    let pairs = [
+        ("FERRY_MIROR_URL", "x"),
+        ("FERRY_MIRROR_TOKEN", "x"),
+        ("FERRY_EMPTY", ""),
+        ("FERRYMAN", "x"),
+        MIRROR,
+    ];
+    let environment = Environment::from_pairs(pairs);
+    let unknown: Vec<_> = environment.unknown_variables().collect();
+    assert_eq!(unknown, ["FERRY_MIROR_URL"]);
+    assert_eq!(
+        keys::hint("FERRY_MIROR_URL", &keys::known_variables()),
+        "; did you mean FERRY_MIRROR_URL?"
+    );
+    assert_eq!(keys::hint("zzz", &["url", "branch"]), "");
+}
+
+#[test]
+fn extra_certificates_come_from_our_key_else_from_the_usual_variables() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let ours = file("ours.pem", "-----BEGIN CERTIFICATE-----\nours\n");
+    let git = file("git.pem", "-----BEGIN CERTIFICATE-----\ngit\n");
+    let job = file("job.pem", "-----BEGIN CERTIFICATE-----\njob\n");
+    let usual = [
+        ("GIT_SSL_CAINFO", git.as_str()),
+        ("CURL_CA_BUNDLE", "/no/such/file"),
+        ("CI_SERVER_TLS_CA_FILE", &job),
+    ];
+    let cas = |pairs: &[(&str, &str)]| from_variables(pairs).unwrap().network.extra_cas.unwrap();
+    let found = cas(&usual);
+    assert!(
+        found.contains("git\n") && found.contains("job\n"),
+        "{found}"
+    );
+    assert_eq!(
+        cas(&[usual[0], ("FERRY_NETWORK_CA_FILE", &ours)]),
+        "-----BEGIN CERTIFICATE-----\nours\n"
+    );
+    let empty = file("empty.pem", "");
+    for bad in ["/no/such/file", empty.as_str()] {
+        assert!(message(from_variables(&[("FERRY_NETWORK_CA_FILE", bad)])).contains(bad));
+    }
+}
+
+#[test]
+fn nothing_secret_is_in_the_debug_form() {
+    let pairs = [
+        ("FERRY_MIRROR_URL", "https://me:hunter2@x.example/a"),
+        ("FERRY_MIRROR_TOKEN", "hunter2"),
+        ("SSH_KEY_PASSPHRASE", "hunter2"),
+        (
+            "SSH_PRIVATE_KEY",
+            "-----BEGIN X-----\nhunter2\n-----END X-----",
+        ),
+        ("CI_JOB_TOKEN", "hunter2"),
+        ("CI_SERVER_HOST", "x.example"),
+    ];
+    let environment = Environment::from_pairs(pairs);
+    let config = Config::load(&Flags::default(), &environment).unwrap();
+    assert!(config.secrets.job_token.is_some() && config.secrets.ssh_private_key.is_some());
+    assert!(!format!("{config:?} {config:#?} {environment:?}").contains("hunter2"));
+}

@@ -1,0 +1,35 @@
+//! Reads small text files: configuration, keys, certificates.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// Far above any configuration, key or bundle of certificates; keeps a wrong path from filling the memory.
+const LIMIT: u64 = 8 << 20;
+
+/// Reads a text file of at most 8 MiB; one that is larger or not UTF-8 is `InvalidData`.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let length = File::open(path)?
+        .take(LIMIT + 1)
+        .read_to_string(&mut text)?;
+    if length as u64 > LIMIT {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the file is larger than 8 MiB",
+        ));
+    }
+    Ok(text)
+}
+
+/// Reads a file of certificates in PEM form, or says why it is none.
+pub(super) fn read_certificates(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let text = read(path).map_err(|e| format!("cannot read the certificates in {shown}: {e}"))?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(format!(
+            "{shown} holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)"
+        ));
+    }
+    Ok(text)
+}
