@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod error;
+pub mod index;
 mod object_id;
 pub mod transport;
 
