@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 pub mod index;
 mod object_id;
+pub mod plan;
 pub mod transport;
 
 pub use object_id::ObjectId;
