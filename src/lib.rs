@@ -5,7 +5,9 @@
 
 pub mod config;
 pub mod error;
+pub mod index;
 mod object_id;
+pub mod plan;
 pub mod transport;
 pub mod wire;
 

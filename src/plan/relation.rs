@@ -1,0 +1,93 @@
+//! Names how upstream's new history relates to the mirror, and what a command made of it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How upstream's tip relates to the base, the newest upstream commit that the mirror holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Relation {
+    /// The mirror holds upstream's tip.
+    Contained,
+    /// Upstream's new commits lead to the base.
+    Advanced,
+    /// Upstream's new commits end in a parentless one: its history was collapsed.
+    Squashed,
+    /// Upstream's new line leaves from before the base.
+    Diverged,
+    /// Upstream's tip is older than the base.
+    Rewound,
+}
+
+impl fmt::Display for Relation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Contained => "contained",
+            Self::Advanced => "advanced",
+            Self::Squashed => "squashed",
+            Self::Diverged => "diverged",
+            Self::Rewound => "rewound",
+        })
+    }
+}
+
+/// What becomes of the mirror's branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Nothing was to be carried.
+    UpToDate,
+    /// The branch moves to upstream's tip; no commit is made.
+    FastForward,
+    /// A commit joins the mirror's tip and upstream's.
+    Merge,
+    /// The same, across a collapse of upstream's history.
+    Squash,
+    /// The first commit of an empty mirror.
+    Created,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UpToDate => "up-to-date",
+            Self::FastForward => "fast-forward",
+            Self::Merge => "merge",
+            Self::Squash => "squash",
+            Self::Created => "created",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn relations_and_outcomes_read_the_same_in_json_and_in_text() {
+        for relation in [
+            Relation::Contained,
+            Relation::Advanced,
+            Relation::Squashed,
+            Relation::Diverged,
+            Relation::Rewound,
+        ] {
+            assert_eq!(
+                serde_json::to_value(relation).unwrap(),
+                relation.to_string()
+            );
+        }
+        for outcome in [
+            Outcome::UpToDate,
+            Outcome::FastForward,
+            Outcome::Merge,
+            Outcome::Squash,
+            Outcome::Created,
+        ] {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.to_string());
+        }
+    }
+}

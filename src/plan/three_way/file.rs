@@ -1,0 +1,55 @@
+//! Merges what is not a directory: one name's file, link or nothing on each side.
+
+use super::{ConflictKind, Sides};
+use crate::plan::tree::Entry;
+
+/// Merges one name's files by mode and id; absence is a value like any other.
+pub(super) fn merge(files: Sides<Option<Entry>>) -> Result<Option<Entry>, ConflictKind> {
+    if let Some(settled) = settle(files) {
+        return Ok(settled);
+    }
+    match files {
+        Sides {
+            ours: Some(ours),
+            theirs: Some(theirs),
+            base,
+        } => merge_regular(ours, base, theirs)
+            .map(Some)
+            .ok_or(match base {
+                Some(_) => ConflictKind::BothChanged,
+                None => ConflictKind::BothAdded,
+            }),
+        Sides { ours: None, .. } => Err(ConflictKind::DeletedHere),
+        Sides { theirs: None, .. } => Err(ConflictKind::DeletedUpstream),
+    }
+}
+
+/// Merges mode and content apart, so that one side may make a file executable while the other changes its text.
+fn merge_regular(ours: Entry, base: Option<Entry>, theirs: Entry) -> Option<Entry> {
+    if !ours.mode.is_regular() || !theirs.mode.is_regular() {
+        return None;
+    }
+    let base = base.filter(|entry| entry.mode.is_regular());
+    let mode = settle(Sides {
+        ours: Some(ours.mode),
+        base: base.map(|entry| entry.mode),
+        theirs: Some(theirs.mode),
+    })??;
+    let id = settle(Sides {
+        ours: Some(ours.id),
+        base: base.map(|entry| entry.id),
+        theirs: Some(theirs.id),
+    })??;
+    Some(Entry { mode, id })
+}
+
+/// Returns the value that three sides settle on, `None` where all three differ.
+fn settle<T: PartialEq>(sides: Sides<T>) -> Option<T> {
+    if sides.ours == sides.theirs || sides.theirs == sides.base {
+        Some(sides.ours)
+    } else if sides.ours == sides.base {
+        Some(sides.theirs)
+    } else {
+        None
+    }
+}

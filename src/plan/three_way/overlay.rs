@@ -1,0 +1,128 @@
+//! Lists where the merged tree differs from upstream's, as exactly as a bounded number of trees tells.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{Difference, MAX_DEPTH, Needs, Side, Warning, depth, join, shown};
+use crate::ObjectId;
+use crate::plan::Keep;
+use crate::plan::tree::{Entry, Tree};
+
+/// The length of the list from which on directories are no longer entered.
+const ENOUGH: usize = 1000;
+
+/// A path where the merged tree and upstream's have not the same; both files, or both directories, or one absent.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) path: Vec<u8>,
+    pub(super) ours: Option<Entry>,
+    pub(super) theirs: Option<Entry>,
+}
+
+impl Pair {
+    /// Compares what a name stands for on both sides, its file and its directory apart.
+    pub(super) fn compare(
+        path: &[u8],
+        ours: Option<Entry>,
+        theirs: Option<Entry>,
+    ) -> impl Iterator<Item = Self> {
+        [false, true].into_iter().filter_map(move |directories| {
+            let wanted = |entry: &Entry| entry.mode.is_tree() == directories;
+            let (ours, theirs) = (ours.filter(wanted), theirs.filter(wanted));
+            (ours != theirs).then(|| Self {
+                path: path.to_vec(),
+                ours,
+                theirs,
+            })
+        })
+    }
+
+    /// Returns the ids of two directories that can be compared entry by entry.
+    fn directories(&self) -> Option<(ObjectId, ObjectId)> {
+        let (ours, theirs) = (self.ours?, self.theirs?);
+        let both = ours.mode.is_tree() && theirs.mode.is_tree();
+        both.then_some((ours.id, theirs.id))
+    }
+}
+
+impl From<Pair> for Difference {
+    fn from(pair: Pair) -> Self {
+        let entry = pair.ours.or(pair.theirs);
+        Self {
+            path: shown(&pair.path, entry.is_some_and(|entry| entry.mode.is_tree())),
+            ours: pair.ours,
+            theirs: pair.theirs,
+        }
+    }
+}
+
+/// The differences, sorted by path.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) differences: Vec<Difference>,
+    /// Whether a directory that could have been entered was listed as it is.
+    pub(super) cut: bool,
+}
+
+/// Enters differing directories level by level, noting the trees that are missing.
+pub(super) fn list(
+    found: Vec<Pair>,
+    trees: &HashMap<ObjectId, Tree>,
+    needs: &mut Needs,
+) -> Listing {
+    let mut differences: Vec<Difference> = Vec::new();
+    let mut level = found;
+    let mut cut = false;
+    while !level.is_empty() {
+        // A directory that waits to be entered holds at least one difference, so it counts as one.
+        let enough = differences.len() + level.len() > ENOUGH;
+        let mut below = Vec::new();
+        for pair in level {
+            match pair.directories() {
+                None => differences.push(pair.into()),
+                Some(_) if enough || depth(&pair.path) >= MAX_DEPTH => {
+                    cut = true;
+                    differences.push(pair.into());
+                }
+                Some(ids) => enter(&pair.path, ids, trees, needs, &mut below),
+            }
+        }
+        level = below;
+    }
+    differences.sort_by(|a, b| a.path.cmp(&b.path));
+    Listing { differences, cut }
+}
+
+fn enter(
+    path: &[u8],
+    (ours, theirs): (ObjectId, ObjectId),
+    trees: &HashMap<ObjectId, Tree>,
+    needs: &mut Needs,
+    below: &mut Vec<Pair>,
+) {
+    for (side, id) in [(Side::Ours, ours), (Side::Theirs, theirs)] {
+        if !trees.contains_key(&id) {
+            needs.add(side, id);
+        }
+    }
+    let (Some(ours), Some(theirs)) = (trees.get(&ours), trees.get(&theirs)) else {
+        return;
+    };
+    let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+    for name in names {
+        let (ours, theirs) = (ours.get(name).copied(), theirs.get(name).copied());
+        if ours != theirs {
+            below.extend(Pair::compare(&join(path, name), ours, theirs));
+        }
+    }
+}
+
+/// Warns of differences on paths that upstream has and that nobody asked to keep: a reverted sync leaves such behind.
+pub(super) fn unexpected(differences: &[Difference], keep: &Keep) -> impl Iterator<Item = Warning> {
+    differences
+        .iter()
+        .filter(|difference| difference.theirs.is_some() && difference.path != super::walk::CONFIG)
+        .filter(|difference| !keep.covers(difference.path.trim_end_matches('/').as_bytes()))
+        .map(|difference| Warning::DiffersFromUpstream {
+            path: difference.path.clone(),
+        })
+}

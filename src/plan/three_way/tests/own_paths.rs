@@ -1,0 +1,103 @@
+use super::*;
+
+#[test]
+fn config_json_is_always_ours_and_a_change_upstream_is_a_warning() {
+    let (ours, base) = (&[("config.json", "m")], &[("config.json", "1")]);
+    let seen = plain(ours, base, &[("config.json", "2"), ("a", "1")]);
+    seen.assert_files(&[("a", "1"), ("config.json", "m")]);
+    assert_eq!(seen.overlay(), ["config.json"]);
+    assert_eq!(seen.warnings(), ["config"]);
+    assert_eq!(plain(ours, base, base).warnings(), [""; 0]);
+}
+
+#[test]
+fn config_json_stays_ours_where_the_mirror_never_changed_it() {
+    let same = &[("config.json", "1")];
+    let seen = plain(same, same, &[("config.json", "2")]);
+    seen.assert_files(same);
+    assert_eq!(seen.merged.root, MergedTree::Existing(seen.ours));
+}
+
+#[test]
+fn a_mirror_without_config_json_takes_upstreams() {
+    let seen = plain(
+        &[("x", "x")],
+        &[("config.json", "1")],
+        &[("config.json", "1")],
+    );
+    seen.assert_files(&[("config.json", "1"), ("x", "x")]);
+}
+
+#[test]
+fn config_json_below_the_root_is_a_file_like_any_other() {
+    let seen = plain(
+        &[("co/config.json", "2")],
+        &[("co/config.json", "1")],
+        &[("co/config.json", "3")],
+    );
+    assert_eq!(
+        seen.conflicts(),
+        [("co/config.json", ConflictKind::BothChanged)]
+    );
+}
+
+#[test]
+fn a_strangers_crate_on_a_kept_path_is_left_out_with_a_warning() {
+    let seen = merge(
+        &[("my/pr/a", "1"), ("my/x", "1")],
+        &[("my/x", "1")],
+        &[("my/pr/a", "s"), ("my/pr/b", "s"), ("my/x", "2")],
+        keeping(&["my/pr/*"]),
+    );
+    seen.assert_files(&[("my/pr/a", "1"), ("my/x", "2")]);
+    assert_eq!(seen.overlay(), ["my/pr/a", "my/pr/b"]);
+    assert_eq!(seen.warnings(), ["kept my/pr/a", "kept my/pr/b"]);
+}
+
+#[test]
+fn a_strangers_crate_in_a_new_directory_is_left_out_where_only_upstream_changed() {
+    let seen = merge(
+        &[("x", "1")],
+        &[("x", "1")],
+        &[("my/pr/b", "s"), ("x", "1")],
+        keeping(&["my/pr/*"]),
+    );
+    seen.assert_files(&[("x", "1")]);
+    assert_eq!(seen.merged.root, MergedTree::Existing(seen.ours));
+    assert_eq!(seen.warnings(), ["kept my/pr/b"]);
+    assert_eq!(seen.rounds, [2, 1, 1]);
+}
+
+#[test]
+fn a_kept_crate_stays_in_a_directory_that_only_upstream_changed() {
+    let before = &[("my/pr/a", "1"), ("my/pr/z", "1")];
+    let seen = merge(before, before, &[("my/pr/z", "2")], keeping(&["my/pr/a"]));
+    seen.assert_files(&[("my/pr/a", "1"), ("my/pr/z", "2")]);
+    assert_eq!(seen.warnings(), ["kept my/pr/a"]);
+    let seen = merge(before, before, &[("x", "1")], keeping(&["my/pr/a"]));
+    seen.assert_files(&[("my/pr/a", "1"), ("x", "1")]);
+}
+
+#[test]
+fn a_kept_directory_keeps_everything_below_it_and_upstreams_next_silence_is_no_warning() {
+    let (ours, theirs) = (&[("my/a", "m")], &[("my/a", "1"), ("my/b", "1")]);
+    let seen = merge(ours, &[], theirs, keeping(&["my"]));
+    seen.assert_files(ours);
+    assert_eq!(seen.overlay(), ["my/a", "my/b"]);
+    assert_eq!(seen.warnings(), ["kept my/"]);
+    assert_eq!(
+        merge(ours, theirs, theirs, keeping(&["my"])).warnings(),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_kept_path_that_upstream_made_the_same_is_no_warning() {
+    let seen = merge(
+        &[("my", "1"), ("x", "x")],
+        &[],
+        &[("my", "1")],
+        keeping(&["my"]),
+    );
+    assert_eq!(seen.warnings(), [""; 0]);
+}
