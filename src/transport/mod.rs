@@ -1,5 +1,6 @@
 //! Opens git services on a remote: `git://`, ssh, smart HTTP, and a local `git` process.
 
+pub mod http;
 mod stream;
 
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
