@@ -101,3 +101,41 @@ impl Drop for PackBody {
         self.activity.set_our_turn(false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use futures_util::{FutureExt, StreamExt};
+    use tokio::sync::mpsc::channel;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    async fn is_silent(activity: &Activity) -> bool {
+        timeout(LIMIT * 10, activity.silence()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_of_silence_stands_while_the_pack_is_slow() {
+        let (sender, receiver) = channel(1);
+        let (activity, traffic) = (Activity::new(LIMIT), Arc::new(Traffic::default()));
+        let start = VecDeque::from([Bytes::from_static(b"head")]);
+        let (clock, counted) = (Arc::clone(&activity), Arc::clone(&traffic));
+        let mut body = PackBody::new(start, receiver, clock, counted);
+        assert_eq!(body.next().await.unwrap().unwrap(), "head");
+        assert!(is_silent(&activity).await, "the server has the head");
+        assert!(body.next().now_or_never().is_none());
+        assert!(!is_silent(&activity).await, "the pack is awaited");
+        sender.try_send(Ok(Bytes::from_static(b"pack"))).unwrap();
+        assert_eq!(body.next().await.unwrap().unwrap(), "pack");
+        assert!(is_silent(&activity).await, "the server has the pack");
+        assert!(body.next().now_or_never().is_none());
+        drop(body);
+        assert!(is_silent(&activity).await, "nothing more will come");
+        assert_eq!(traffic.sent(), 8);
+    }
+}

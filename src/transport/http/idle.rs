@@ -119,3 +119,65 @@ impl AsyncRead for IdleReader {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silence_ends_after_the_limit() {
+        let start = Instant::now();
+        Activity::new(LIMIT).silence().await;
+        assert!(start.elapsed() >= LIMIT && start.elapsed() < 2 * LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_move_begins_a_new_silence() {
+        let (activity, start) = (Activity::new(LIMIT), Instant::now());
+        let moving = async {
+            for _ in 0..10 {
+                sleep(LIMIT / 2).await;
+                activity.moved();
+            }
+        };
+        tokio::join!(activity.silence(), moving);
+        assert!(start.elapsed() >= 6 * LIMIT && start.elapsed() < 7 * LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn our_own_delay_is_not_the_servers_silence() {
+        let activity = Activity::new(LIMIT);
+        activity.set_our_turn(true);
+        let start = Instant::now();
+        let waited = tokio::time::timeout(10 * LIMIT, activity.silence()).await;
+        assert!(waited.is_err(), "silence after {:?}", start.elapsed());
+        activity.set_our_turn(false);
+        assert!(
+            tokio::time::timeout(3 * LIMIT, activity.silence())
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_reading_is_not_the_servers_silence() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let mut reader = IdleReader {
+            inner: Box::new(ours),
+            activity: Activity::new(LIMIT),
+            silence: None,
+        };
+        sleep(10 * LIMIT).await;
+        let late = async {
+            sleep(LIMIT / 2).await;
+            theirs.write_u8(7).await
+        };
+        let (read, written) = tokio::join!(reader.read_u8(), late);
+        assert_eq!((read.ok(), written.ok()), (Some(7), Some(())));
+        let silent = reader.read_u8().await.map_err(|error| error.kind());
+        assert_eq!(silent, Err(io::ErrorKind::TimedOut));
+    }
+}
