@@ -1,0 +1,93 @@
+//! The HTTP clients of a remote: one for `http://`, one for `https://`, each made when it is first needed.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, redirect, retry};
+use url::Url;
+
+use super::failure::innermost;
+use crate::config::Network;
+use crate::error::{Error, Kind, Result};
+
+/// GitHub and some proxies let only agents pass that begin with `git/`.
+const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"));
+
+/// Two clients, since loading the system's certificates costs milliseconds, and fails where a container has none;
+/// `http://` needs neither.
+pub(super) struct Clients {
+    connect_timeout: Duration,
+    extra_cas: Vec<Certificate>,
+    plain: OnceLock<Client>,
+    tls: OnceLock<Client>,
+}
+
+impl Clients {
+    pub(super) fn new(network: &Network) -> Result<Self> {
+        let extra_cas = match &network.extra_cas {
+            Some(pem) => certificates(pem)?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            connect_timeout: network.connect_timeout,
+            extra_cas,
+            plain: OnceLock::new(),
+            tls: OnceLock::new(),
+        })
+    }
+
+    /// Returns the client for a URL's scheme; a clone shares its connections.
+    pub(super) fn for_url(&self, url: &Url) -> Result<Client> {
+        let tls = url.scheme() == "https";
+        let kept = if tls { &self.tls } else { &self.plain };
+        match kept.get() {
+            Some(client) => Ok(client.clone()),
+            None => {
+                let client = self.build(tls)?;
+                Ok(kept.get_or_init(|| client).clone())
+            }
+        }
+    }
+
+    fn build(&self, tls: bool) -> Result<Client> {
+        let extra_cas = self.extra_cas.iter().cloned();
+        let builder = Client::builder()
+            .http1_only()
+            .user_agent(USER_AGENT)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .connect_timeout(self.connect_timeout);
+        let builder = if tls {
+            builder.tls_certs_merge(extra_cas)
+        } else {
+            builder.tls_certs_only(extra_cas)
+        };
+        builder.build().map_err(|error| {
+            Error::new(Kind::Config, "the HTTPS client cannot be set up")
+                .because(innermost(&error))
+                .advise(
+                    "Install the system's certificates (the package ca-certificates), name them in \
+                     SSL_CERT_FILE, or check the certificates of `network.ca_file`.",
+                )
+        })
+    }
+}
+
+fn certificates(pem: &str) -> Result<Vec<Certificate>> {
+    let error = Error::new(
+        Kind::Config,
+        "the certificates of `network.ca_file` cannot be read",
+    )
+    .advise(
+        "It must hold one or more certificates in PEM form, each from -----BEGIN CERTIFICATE----- to \
+         -----END CERTIFICATE-----.",
+    );
+    match Certificate::from_pem_bundle(pem.as_bytes()) {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(error.because("it holds no certificate"))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(cause) => Err(error.because(innermost(&cause))),
+    }
+}
