@@ -1,6 +1,12 @@
 //! Opens git services on a remote: `git://`, ssh, smart HTTP, and a local `git` process.
 
+pub mod git;
+mod idle;
+pub mod local;
+mod quick_ack;
+pub mod ssh;
 mod stream;
+mod tcp;
 
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 
