@@ -3,12 +3,14 @@
 mod connection;
 pub mod git;
 pub mod http;
+mod idle;
 pub mod local;
 mod quick_ack;
 mod refusal;
 mod remote;
 pub mod ssh;
 mod stream;
+mod tcp;
 mod upload_pack;
 
 pub use connection::Connection;

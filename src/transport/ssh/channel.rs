@@ -1,0 +1,233 @@
+//! One service on one ssh channel, as a byte stream.
+//!
+//! ```text
+//!  connection ──100 messages──▶ pump ──PIPE bytes──▶ ChannelReader
+//!                                └────4 KiB────────▶ Stderr
+//!  connection ◀──10 messages, the server's window──── ChannelWriter
+//! ```
+//!
+//! Every arrow is bounded, so who does not read holds back the server. One connection carries all its channels, so a
+//! channel that is not read for long (beyond [`PIPE`]) in the end holds back the others too.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
+
+use super::super::Stderr;
+
+/// How many bytes may wait for a reader before the connection is held back; fits the advertisement of 10,000 refs.
+const PIPE: usize = 1 << 20;
+
+/// How long the end of the output waits for the channel to close: error output may still follow.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Makes the two halves of a stream of a channel on which a program was started with a reply wanted.
+///
+/// Dropping the writer ends the program's input; dropping the reader closes the channel.
+pub(super) fn halves(
+    channel: Channel<Msg>,
+    stderr: Stderr,
+    refusal: String,
+) -> (ChannelReader, ChannelWriter) {
+    let (read_half, write_half) = channel.split();
+    let (near, far) = tokio::io::duplex(PIPE);
+    let reader_gone = CancellationToken::new();
+    let writer_gone = CancellationToken::new();
+    let closed = CancellationToken::new();
+    let cut = Arc::new(AtomicBool::new(false));
+    let reader = ChannelReader {
+        pipe: far,
+        cut: Arc::clone(&cut),
+        _gone: reader_gone.clone().drop_guard(),
+    };
+    let writer = ChannelWriter {
+        inner: Box::pin(write_half.make_writer()),
+        closed: Box::pin(closed.clone().cancelled_owned()),
+        gone: Some(writer_gone.clone().drop_guard()),
+    };
+    let pump = Pump {
+        read_half,
+        write_half,
+        pipe: near,
+        stderr,
+        refusal,
+        cut,
+        reader_gone,
+        writer_gone,
+        _closed: closed.drop_guard(),
+    };
+    tokio::spawn(pump.run());
+    (reader, writer)
+}
+
+/// Sorts what arrives on a channel, so that error output is there even when nobody reads.
+struct Pump {
+    read_half: ChannelReadHalf,
+    write_half: ChannelWriteHalf<Msg>,
+    pipe: DuplexStream,
+    stderr: Stderr,
+    refusal: String,
+    cut: Arc<AtomicBool>,
+    reader_gone: CancellationToken,
+    writer_gone: CancellationToken,
+    _closed: DropGuard,
+}
+
+impl Pump {
+    async fn run(mut self) {
+        let mut input_open = true;
+        loop {
+            tokio::select! {
+                message = self.read_half.wait() => match self.take(message).await {
+                    Goes::On => {}
+                    Goes::ToItsEnd => return self.last_words().await,
+                    Goes::NoFurther => return,
+                },
+                () = self.reader_gone.cancelled() => return self.close().await,
+                () = self.writer_gone.cancelled(), if input_open => {
+                    input_open = false;
+                    // Fails only where the connection is gone, which the next message will tell.
+                    let _ = self.write_half.eof().await;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Option<ChannelMsg>) -> Goes {
+        match message {
+            Some(ChannelMsg::Data { data }) => {
+                if self.pipe.write_all(&data).await.is_err() {
+                    self.close().await;
+                    return Goes::NoFurther;
+                }
+            }
+            Some(ChannelMsg::ExtendedData { data, .. }) => self.stderr.push(&data),
+            Some(ChannelMsg::Failure) => {
+                self.stderr.push(self.refusal.as_bytes());
+                self.close().await;
+                return Goes::NoFurther;
+            }
+            Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
+                let ended = format!("the program was ended by signal {signal_name:?}\n");
+                self.stderr.push(ended.as_bytes());
+            }
+            Some(ChannelMsg::Eof) => return Goes::ToItsEnd,
+            Some(ChannelMsg::Close) => return Goes::NoFurther,
+            None => {
+                self.cut.store(true, Ordering::Release);
+                return Goes::NoFurther;
+            }
+            Some(_) => {}
+        }
+        Goes::On
+    }
+
+    /// Collects what follows the end of the output, until the server closes the channel or takes too long to.
+    async fn last_words(mut self) {
+        let closing = async {
+            while let Some(message) = self.read_half.wait().await {
+                match message {
+                    ChannelMsg::ExtendedData { data, .. } => self.stderr.push(&data),
+                    ChannelMsg::Close => return,
+                    _ => {}
+                }
+            }
+        };
+        if timeout(LAST_WORDS, closing).await.is_err() {
+            self.close().await;
+        }
+    }
+
+    async fn close(&self) {
+        // Fails only where the connection is gone, and the channel with it.
+        let _ = self.write_half.close().await;
+    }
+}
+
+enum Goes {
+    On,
+    ToItsEnd,
+    NoFurther,
+}
+
+/// What the service sends us.
+pub(super) struct ChannelReader {
+    pipe: DuplexStream,
+    cut: Arc<AtomicBool>,
+    _gone: DropGuard,
+}
+
+impl AsyncRead for ChannelReader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.pipe).poll_read(cx, buf))?;
+        let at_end = buf.filled().len() == before && buf.remaining() > 0;
+        if at_end && self.cut.load(Ordering::Acquire) {
+            let message = "the ssh connection was cut";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, message)));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What we send to the service.
+pub(super) struct ChannelWriter {
+    inner: Pin<Box<dyn AsyncWrite + Send>>,
+    closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    gone: Option<DropGuard>,
+}
+
+impl ChannelWriter {
+    /// Fails once the server closed the channel: its window would never open again.
+    fn check_open(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.closed.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                let message = "the server closed the channel";
+                Err(io::Error::new(io::ErrorKind::BrokenPipe, message))
+            }
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl AsyncWrite for ChannelWriter {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            // russh takes an empty write for an error.
+            return Poll::Ready(Ok(0));
+        }
+        self.check_open(cx)?;
+        self.inner.as_mut().poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.as_mut().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.gone.is_none() || self.check_open(cx).is_err() {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.inner.as_mut().poll_shutdown(cx))?;
+        // The input has its end now; it needs no second one when this is dropped.
+        self.gone.take().map(DropGuard::disarm);
+        Poll::Ready(Ok(()))
+    }
+}

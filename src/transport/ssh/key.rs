@@ -1,0 +1,148 @@
+//! Reads a private key from text, and says exactly what is wrong with one that cannot be used.
+
+use russh::keys::{self, Algorithm, PrivateKey};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::{Error, Kind, Result};
+
+#[cfg(test)]
+mod tests;
+
+const MAKE_A_KEY: &str = "Make one with `ssh-keygen -t ed25519 -N '' -f key`, and put the text of the file `key` into SSH_PRIVATE_KEY.";
+const GIVE_IT_WHOLE: &str = "Give the whole file, from its BEGIN line to its END line, with its line breaks; or its base64 on one line.";
+const CONVERT_IT: &str = "Convert it with `ssh-keygen -p -N '' -f key`, or make an ed25519 key.";
+
+/// Reads a private key in OpenSSH, PEM (PKCS#1, SEC1) or PKCS#8 form.
+///
+/// Windows line ends, spaces around lines and a missing last line break are no fault. A passphrase for a key that has
+/// none is not used.
+///
+/// # Errors
+/// `config`, with one message for each wrong form.
+pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<PrivateKey> {
+    let lines: Vec<&str> = text.expose_secret().lines().map(str::trim).collect();
+    let text = SecretString::from(lines.join("\n").trim());
+    let label = label(text.expose_secret())?;
+    let passphrase = passphrase
+        .map(ExposeSecret::expose_secret)
+        .filter(|given| !given.is_empty());
+    let key = match (is_encrypted(text.expose_secret(), label)?, passphrase) {
+        (true, None) => {
+            return Err(unusable("is encrypted, and no passphrase is given")
+                .advise("Set SSH_KEY_PASSPHRASE, or use a key without a passphrase."));
+        }
+        (true, Some(passphrase)) => keys::decode_secret_key(text.expose_secret(), Some(passphrase))
+            .map_err(wrong_passphrase),
+        (false, _) => keys::decode_secret_key(text.expose_secret(), None).map_err(undecodable),
+    }?;
+    usable(key)
+}
+
+/// Finds what the text claims to be, for example `OPENSSH PRIVATE KEY`.
+fn label(text: &str) -> Result<&str> {
+    if text.is_empty() {
+        return Err(unusable("is empty").advise(MAKE_A_KEY));
+    }
+    if text.starts_with("PuTTY-User-Key-File-") {
+        return Err(unusable("is in PuTTY's format").advise(
+            "Convert it with `puttygen key.ppk -O private-openssh -o key`, or with PuTTYgen's menu \
+             Conversions, Export OpenSSH key.",
+        ));
+    }
+    if is_public(text) {
+        return Err(unusable("is a public key, not a private one")
+            .advise("Give the other file of the pair, the one whose name does not end in .pub."));
+    }
+    let Some((label, rest)) = begin(text) else {
+        return Err(unusable("is no private key: it has no BEGIN line").advise(GIVE_IT_WHOLE));
+    };
+    if label.ends_with("PUBLIC KEY") {
+        return Err(unusable("is a public key, not a private one")
+            .advise("Give the file that holds the private key."));
+    }
+    if !rest.starts_with('\n') {
+        return Err(unusable("has lost its line breaks").advise(GIVE_IT_WHOLE));
+    }
+    match label {
+        _ if !rest.contains(&format!("\n-----END {label}-----")) => {
+            Err(unusable("is cut off: it has no END line").advise(GIVE_IT_WHOLE))
+        }
+        "OPENSSH PRIVATE KEY"
+        | "RSA PRIVATE KEY"
+        | "EC PRIVATE KEY"
+        | "PRIVATE KEY"
+        | "ENCRYPTED PRIVATE KEY" => Ok(label),
+        other => Err(unsupported(other)),
+    }
+}
+
+fn begin(text: &str) -> Option<(&str, &str)> {
+    let (_, after) = text.split_once("-----BEGIN ")?;
+    after.split_once("-----")
+}
+
+/// Says whether the text is a line of an `authorized_keys` or `.pub` file, or RFC 4716's form of the same.
+fn is_public(text: &str) -> bool {
+    [
+        "ssh-",
+        "ecdsa-sha2-",
+        "sk-ssh-",
+        "sk-ecdsa-",
+        "---- BEGIN SSH2 PUBLIC KEY",
+    ]
+    .iter()
+    .any(|start| text.starts_with(start))
+}
+
+fn is_encrypted(text: &str, label: &str) -> Result<bool> {
+    match label {
+        "OPENSSH PRIVATE KEY" => Ok(PrivateKey::from_openssh(text)
+            .map_err(|error| undecodable(error.into()))?
+            .is_encrypted()),
+        "ENCRYPTED PRIVATE KEY" => Ok(true),
+        _ => match text.lines().find_map(|line| line.strip_prefix("DEK-Info:")) {
+            None => Ok(false),
+            // The old PEM encryption: the one cipher and key type of it that can be read.
+            Some(cipher) if cipher.contains("AES-128-CBC") && label == "RSA PRIVATE KEY" => {
+                Ok(true)
+            }
+            Some(_) => {
+                Err(unusable("is encrypted in an old way that is not supported").advise(CONVERT_IT))
+            }
+        },
+    }
+}
+
+fn usable(key: PrivateKey) -> Result<PrivateKey> {
+    match key.algorithm() {
+        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. } => Ok(key),
+        other => Err(unsupported(other.as_str())),
+    }
+}
+
+fn unsupported(what: &str) -> Error {
+    unusable(&format!("is of an unsupported type ({what})"))
+        .advise("Use an ed25519, ecdsa or RSA key; ed25519 is the best choice.")
+}
+
+fn wrong_passphrase(cause: keys::Error) -> Error {
+    unusable("cannot be decrypted: the passphrase is wrong")
+        .because(cause)
+        .advise("Check SSH_KEY_PASSPHRASE: `ssh-keygen -y -f key` asks for it and shows whether it fits.")
+}
+
+fn undecodable(cause: keys::Error) -> Error {
+    if let keys::Error::UnknownAlgorithm(oid) = &cause {
+        return unsupported(&oid.to_string());
+    }
+    if let keys::Error::SshKey(keys::ssh_key::Error::AlgorithmUnsupported { algorithm }) = &cause {
+        return unsupported(algorithm.as_str());
+    }
+    unusable("is damaged or cut off")
+        .because(cause)
+        .advise(GIVE_IT_WHOLE)
+}
+
+fn unusable(why: &str) -> Error {
+    Error::new(Kind::Config, format!("the key in SSH_PRIVATE_KEY {why}"))
+}

@@ -1,0 +1,175 @@
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+use russh::keys::HashAlg;
+
+use super::*;
+
+/// Makes a key with `ssh-keygen` and returns its private and public text.
+fn keygen(arguments: &[&str], passphrase: &str) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-C", "a comment", "-N", passphrase, "-f"])
+        .arg(&file)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    (read(&file), read(&file.with_extension("pub")))
+}
+
+fn read(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap()
+}
+
+fn read_key(text: &str, passphrase: Option<&str>) -> Result<PrivateKey> {
+    let passphrase = passphrase.map(SecretString::from);
+    parse(&SecretString::from(text), passphrase.as_ref())
+}
+
+fn complaint(text: &str, passphrase: Option<&str>) -> String {
+    let error = read_key(text, passphrase).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.advice().is_some(), "{error}");
+    error.to_string()
+}
+
+fn assert_same_key(private: &str, public: &str, passphrase: Option<&str>, what: &[&str]) {
+    let key = read_key(private, passphrase).unwrap_or_else(|error| {
+        panic!("{what:?}: {error}: {:?}", error.causes());
+    });
+    let expected = keys::PublicKey::from_openssh(public).unwrap();
+    assert_eq!(
+        key.fingerprint(HashAlg::Sha256),
+        expected.fingerprint(HashAlg::Sha256),
+        "{what:?}"
+    );
+}
+
+const SORTS: &[&[&str]] = &[
+    &["-t", "ed25519"],
+    &["-t", "ecdsa", "-b", "256"],
+    &["-t", "ecdsa", "-b", "384"],
+    &["-t", "ecdsa", "-b", "521"],
+    &["-t", "rsa", "-b", "2048"],
+    &["-t", "rsa", "-b", "2048", "-m", "PEM"],
+    &["-t", "rsa", "-b", "2048", "-m", "PKCS8"],
+    &["-t", "ecdsa", "-m", "PEM"],
+    &["-t", "ecdsa", "-m", "PKCS8"],
+];
+
+#[test]
+fn every_sort_of_key_is_read() {
+    for sort in SORTS {
+        let (private, public) = keygen(sort, "");
+        assert_same_key(&private, &public, None, sort);
+        assert_same_key(&private, &public, Some("not needed"), sort);
+    }
+}
+
+#[test]
+fn every_sort_of_encrypted_key_is_read_with_its_passphrase_only() {
+    for sort in SORTS
+        .iter()
+        .filter(|sort| **sort != ["-t", "ecdsa", "-m", "PEM"])
+    {
+        let (private, public) = keygen(sort, "correct horse");
+        assert_same_key(&private, &public, Some("correct horse"), sort);
+        for none in [None, Some("")] {
+            let said = complaint(&private, none);
+            assert!(
+                said.ends_with("is encrypted, and no passphrase is given"),
+                "{sort:?}: {said}"
+            );
+        }
+        let said = complaint(&private, Some("wrong"));
+        assert!(
+            said.ends_with("the passphrase is wrong"),
+            "{sort:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn an_old_encryption_that_cannot_be_read_is_named() {
+    let (private, _) = keygen(&["-t", "ecdsa", "-m", "PEM"], "correct horse");
+    let said = complaint(&private, Some("correct horse"));
+    assert!(
+        said.ends_with("encrypted in an old way that is not supported"),
+        "{said}"
+    );
+}
+
+#[test]
+fn line_ends_spaces_and_a_missing_last_line_break_do_not_matter() {
+    let (private, public) = keygen(&["-t", "ed25519"], "");
+    let indented: String = private
+        .lines()
+        .map(|line| format!("  {line}\t\n"))
+        .collect();
+    for text in [
+        private.replace('\n', "\r\n"),
+        private.trim_end().to_owned(),
+        format!("\n\n  {private}\n\n"),
+        indented,
+    ] {
+        assert_same_key(&text, &public, None, &["spaced"]);
+    }
+}
+
+#[test]
+fn each_wrong_form_has_its_own_message() {
+    let (private, public) = keygen(&["-t", "ed25519"], "");
+    let pkcs8_public = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n";
+    let putty = "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n";
+    let dsa = "-----BEGIN DSA PRIVATE KEY-----\nMCow\n-----END DSA PRIVATE KEY-----\n";
+    let no_end = private.split_once("-----END").unwrap().0;
+    let middle = private.len() / 2;
+    let gap = format!("{}{}", &private[..middle - 40], &private[middle..]);
+    let flat = private.replace('\n', " ");
+    let escaped = private.replace('\n', "\\n");
+    for (text, end) in [
+        ("", "is empty"),
+        (" \r\n ", "is empty"),
+        (public.as_str(), "is a public key, not a private one"),
+        (pkcs8_public, "is a public key, not a private one"),
+        (putty, "is in PuTTY's format"),
+        (dsa, "is of an unsupported type (DSA PRIVATE KEY)"),
+        ("hunter2", "is no private key: it has no BEGIN line"),
+        (no_end, "is cut off: it has no END line"),
+        (&flat, "has lost its line breaks"),
+        (&escaped, "has lost its line breaks"),
+        (&gap, "is damaged or cut off"),
+    ] {
+        let said = complaint(text, None);
+        assert_eq!(said, format!("the key in SSH_PRIVATE_KEY {end}"));
+    }
+}
+
+#[test]
+fn a_key_of_an_unsupported_type_is_named() {
+    let made = Command::new("openssl")
+        .args(["genpkey", "-algorithm", "ed448"])
+        .output();
+    let Ok(made) = made else {
+        eprintln!("skipped: openssl is not installed");
+        return;
+    };
+    let said = complaint(&String::from_utf8(made.stdout).unwrap(), None);
+    assert!(said.contains("is of an unsupported type"), "{said}");
+}
+
+#[test]
+fn neither_the_messages_nor_the_causes_show_the_key() {
+    let (private, _) = keygen(&["-t", "ed25519"], "correct horse");
+    let secret = private.lines().nth(2).unwrap();
+    let error = read_key(&private, Some("wrong horse")).unwrap_err();
+    let shown = format!("{error:?} {:?}", error.causes());
+    assert!(
+        !shown.contains(secret) && !shown.contains("horse"),
+        "{shown}"
+    );
+}

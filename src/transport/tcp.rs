@@ -1,0 +1,77 @@
+//! Opens TCP connections, to each address of a host in turn, within one time limit.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::quick_ack::QuickAck;
+use crate::error::{Error, Kind, Result};
+
+/// Connects to the first address of `host` that answers before `deadline`; `TCP_NODELAY` is set.
+///
+/// Each address gets an equal share of the time that is left, so that one that swallows packets (a broken IPv6 route)
+/// does not use up the time of those after it.
+pub(crate) async fn connect(host: &str, port: u16, deadline: Instant) -> Result<QuickAck> {
+    let addresses = resolve(host, port, deadline).await?;
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for (index, address) in addresses.iter().enumerate() {
+        let share = share(deadline, addresses.len() - index);
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return ready(stream, host, port),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+        }
+        tracing::debug!(%address, error = %last, "address does not answer");
+    }
+    Err(unreachable(host, port)
+        .because(last)
+        .advise("Check the host and port, the network, and network.connect_timeout."))
+}
+
+fn share(deadline: Instant, addresses_left: usize) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    left / u32::try_from(addresses_left).unwrap_or(u32::MAX).max(1)
+}
+
+async fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>> {
+    let unresolved = || {
+        Error::new(
+            Kind::Network,
+            format!("cannot resolve the host name {host}"),
+        )
+        .advise("Check the host in the URL, and the machine's name service.")
+    };
+    let found = timeout_at(deadline, tokio::net::lookup_host((host, port)))
+        .await
+        .map_err(|_| unresolved().because("no answer in time"))?
+        .map_err(|error| unresolved().because(error))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    if addresses.is_empty() {
+        return Err(unresolved().because("it has no address"));
+    }
+    Ok(addresses)
+}
+
+fn ready(stream: TcpStream, host: &str, port: u16) -> Result<QuickAck> {
+    stream
+        .set_nodelay(true)
+        .map_err(|error| unreachable(host, port).because(error))?;
+    Ok(QuickAck::new(stream))
+}
+
+fn unreachable(host: &str, port: u16) -> Error {
+    let place = host_and_port(host, port);
+    Error::new(Kind::Network, format!("cannot connect to {place}"))
+}
+
+/// Writes `host:port`, with brackets around an IPv6 address.
+pub(crate) fn host_and_port(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}

@@ -1,0 +1,429 @@
+//! The ssh transport against a real sshd.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::process::Command;
+use std::time::Duration;
+
+use crates_ferry::config::{Network, Secrets};
+use crates_ferry::error::{Error, Kind};
+use crates_ferry::transport::Service;
+use crates_ferry::transport::ssh::SshRemote;
+use secrecy::SecretString;
+use support::repo::{advertisement, git, network, repos};
+use support::sshd::{Options, Sshd};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const REPO: &str = "/group/index.git";
+
+fn remote(sshd: &Sshd, secrets: &Secrets) -> SshRemote {
+    SshRemote::new(sshd.address(REPO), secrets, &network()).unwrap()
+}
+
+async fn refused(sshd: &Sshd, secrets: &Secrets) -> Error {
+    match remote(sshd, secrets).open(Service::UploadPack, true).await {
+        Ok(_) => panic!("the connection was made"),
+        Err(error) => error,
+    }
+}
+
+async fn is_let_in(sshd: &Sshd, secrets: &Secrets) {
+    let mut stream = remote(sshd, secrets)
+        .open(Service::UploadPack, true)
+        .await
+        .unwrap();
+    assert!(advertisement(&mut stream).await.starts_with("version 2\n"));
+}
+
+fn trusting(sshd: &Sshd, known_hosts: &str) -> Secrets {
+    let mut secrets = sshd.secrets();
+    secrets.ssh_known_hosts.text = known_hosts.to_owned();
+    secrets
+}
+
+#[tokio::test]
+async fn version_2_is_spoken_where_the_server_takes_the_variable() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    is_let_in(&sshd, &sshd.secrets()).await;
+    let remote = remote(&sshd, &sshd.secrets());
+    let mut plain = remote.open(Service::UploadPack, false).await.unwrap();
+    assert!(advertisement(&mut plain).await.contains(" HEAD\0"));
+}
+
+#[tokio::test]
+async fn version_0_is_spoken_where_the_server_drops_the_variable() {
+    let repos = repos();
+    let options = Options {
+        accept_env: false,
+        ..Options::new(repos.path())
+    };
+    let Some(sshd) = Sshd::start(&options) else {
+        return;
+    };
+    let remote = remote(&sshd, &sshd.secrets());
+    let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
+    let head = git(
+        &repos.path().join("group/index.git"),
+        &["rev-parse", "HEAD"],
+    );
+    let advertised = advertisement(&mut stream).await;
+    assert!(
+        advertised.starts_with(&format!("{head} HEAD\0")),
+        "{advertised}"
+    );
+}
+
+#[tokio::test]
+async fn services_opened_at_once_share_one_connection() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let remote = remote(&sshd, &sshd.secrets());
+    let (fetch, push) = tokio::join!(
+        remote.open(Service::UploadPack, true),
+        remote.open(Service::ReceivePack, true),
+    );
+    let (mut fetch, mut push) = (fetch.unwrap(), push.unwrap());
+    let (fetched, pushed) = tokio::join!(advertisement(&mut fetch), advertisement(&mut push));
+    assert!(fetched.starts_with("version 2\n"), "{fetched}");
+    assert!(pushed.contains("report-status"), "{pushed}");
+    drop(remote);
+    fetch
+        .writer
+        .write_all(b"0014command=ls-refs\n0000")
+        .await
+        .unwrap();
+    assert!(
+        advertisement(&mut fetch)
+            .await
+            .ends_with(" refs/heads/master\n")
+    );
+    assert_eq!(sshd.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_one_channel_a_connection_gets_two_connections() {
+    let repos = repos();
+    let options = Options {
+        config: "MaxSessions 1",
+        ..Options::new(repos.path())
+    };
+    let Some(sshd) = Sshd::start(&options) else {
+        return;
+    };
+    let remote = remote(&sshd, &sshd.secrets());
+    let mut fetch = remote.open(Service::UploadPack, true).await.unwrap();
+    let mut push = remote.open(Service::ReceivePack, true).await.unwrap();
+    assert!(advertisement(&mut push).await.contains("report-status"));
+    assert!(advertisement(&mut fetch).await.starts_with("version 2\n"));
+    assert_eq!(sshd.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_key_of_every_sort_is_accepted() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    for (name, arguments) in [
+        ("ed25519", &["-t", "ed25519"][..]),
+        ("p256", &["-t", "ecdsa", "-b", "256"]),
+        ("p384", &["-t", "ecdsa", "-b", "384"]),
+        ("p521", &["-t", "ecdsa", "-b", "521"]),
+        ("rsa", &["-t", "rsa", "-b", "2048"]),
+        ("rsa-pem", &["-t", "rsa", "-b", "2048", "-m", "PEM"]),
+        ("locked", &["-t", "ed25519", "-N", "correct horse"]),
+    ] {
+        let mut secrets = sshd.secrets();
+        let text = sshd.new_key(name, arguments);
+        secrets.ssh_private_key = Some(SecretString::from(text));
+        secrets.ssh_key_passphrase = Some(SecretString::from("correct horse"));
+        is_let_in(&sshd, &secrets).await;
+    }
+}
+
+#[tokio::test]
+async fn an_rsa_key_signs_with_sha_256_where_the_server_takes_only_that() {
+    let repos = repos();
+    let options = Options {
+        config: "PubkeyAcceptedAlgorithms rsa-sha2-256",
+        ..Options::new(repos.path())
+    };
+    let Some(sshd) = Sshd::start(&options) else {
+        return;
+    };
+    let mut secrets = sshd.secrets();
+    let text = sshd.new_key("rsa", &["-t", "rsa", "-b", "2048"]);
+    secrets.ssh_private_key = Some(SecretString::from(text));
+    is_let_in(&sshd, &secrets).await;
+}
+
+#[tokio::test]
+async fn a_server_with_several_host_keys_shows_the_known_one() {
+    let repos = repos();
+    let options = Options {
+        host_keys: &["ed25519", "ecdsa", "rsa"],
+        ..Options::new(repos.path())
+    };
+    let Some(sshd) = Sshd::start(&options) else {
+        return;
+    };
+    for kind in options.host_keys {
+        is_let_in(&sshd, &trusting(&sshd, &sshd.known_hosts_line_of(kind))).await;
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_refused_with_the_line_to_paste() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let error = refused(&sshd, &trusting(&sshd, "# nothing\n")).await;
+    assert_eq!(error.kind(), Kind::HostKey);
+    assert!(error.to_string().contains("is unknown: SHA256:"), "{error}");
+    let pasted = error.advice().unwrap().lines().last().unwrap();
+    assert!(sshd.known_hosts_line().starts_with(pasted), "{pasted}");
+    is_let_in(&sshd, &trusting(&sshd, pasted)).await;
+}
+
+#[tokio::test]
+async fn a_changed_host_key_is_refused_with_both_fingerprints() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let Some(other) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let (mine, others) = (sshd.port().to_string(), other.port().to_string());
+    let wrong = other.known_hosts_line().replace(&others, &mine);
+    let error = refused(&sshd, &trusting(&sshd, &wrong)).await;
+    assert_eq!(error.kind(), Kind::HostKey);
+    let said = error.to_string();
+    assert!(
+        said.contains("has changed") && said.contains("SSH_KNOWN_HOSTS, line 1"),
+        "{said}"
+    );
+    assert_eq!(said.matches("SHA256:").count(), 2, "{said}");
+}
+
+#[tokio::test]
+async fn a_revoked_host_key_is_refused_though_it_is_known() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let line = sshd.known_hosts_line();
+    let error = refused(&sshd, &trusting(&sshd, &format!("{line}@revoked {line}"))).await;
+    assert_eq!(error.kind(), Kind::HostKey);
+    assert!(error.to_string().contains("is revoked"), "{error}");
+}
+
+#[tokio::test]
+async fn a_hashed_host_is_recognised() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let file = repos.path().join("known_hosts");
+    std::fs::write(&file, sshd.known_hosts_line()).unwrap();
+    let mut ssh_keygen = Command::new("ssh-keygen");
+    ssh_keygen.args(["-H", "-f"]).arg(&file).output().unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("|1|"), "{text}");
+    is_let_in(&sshd, &trusting(&sshd, &text)).await;
+}
+
+#[tokio::test]
+async fn a_key_that_the_server_does_not_know_is_named_by_its_fingerprint() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let Some(other) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let mut secrets = sshd.secrets();
+    secrets.ssh_private_key = other.secrets().ssh_private_key;
+    let error = refused(&sshd, &secrets).await;
+    assert_eq!(error.kind(), Kind::Auth);
+    let said = error.to_string();
+    assert!(said.contains("does not accept the key SHA256:"), "{said}");
+    assert!(
+        error
+            .advice()
+            .unwrap()
+            .contains("deploy key with write access")
+    );
+    assert!(error.advice().unwrap().contains("\nssh-ed25519 AAAA"));
+}
+
+#[tokio::test]
+async fn without_a_key_nothing_is_connected() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let mut secrets = sshd.secrets();
+    secrets.ssh_private_key = None;
+    let error = refused(&sshd, &secrets).await;
+    assert_eq!(error.kind(), Kind::Auth);
+    assert!(error.advice().unwrap().contains("SSH_PRIVATE_KEY"));
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_a_missing_repository_is_kept() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let address = sshd.address("/group/it's missing.git");
+    let remote = SshRemote::new(address, &sshd.secrets(), &network()).unwrap();
+    let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
+    let mut output = Vec::new();
+    stream.reader.read_to_end(&mut output).await.unwrap();
+    let said = stream.stderr.text();
+    assert!(
+        said.contains("'group/it's missing.git' does not appear to be"),
+        "{said}"
+    );
+    // More than the server's window, which will never open again.
+    let written = stream.writer.write_all(&vec![0; 4 << 20]).await;
+    assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+#[tokio::test]
+async fn packs_larger_than_every_buffer_pass_both_ways() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let repo = repos.path().join("group/index.git");
+    let mirror = repos.path().join("group/mirror.git");
+    git(
+        repos.path(),
+        &["init", "-q", "--bare", mirror.to_str().unwrap()],
+    );
+    let noise = repos.path().join("noise");
+    let random = "head -c 12000000 /dev/urandom >noise";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", random]).current_dir(repos.path());
+    assert!(shell.status().unwrap().success());
+    let blob = git(&repo, &["hash-object", "-w", noise.to_str().unwrap()]);
+    git(&repo, &["update-ref", "refs/tags/noise", &blob]);
+
+    let from = remote(&sshd, &sshd.secrets());
+    let mut fetch = from.open(Service::UploadPack, false).await.unwrap();
+    advertisement(&mut fetch).await;
+    let wants = format!("0032want {blob}\n00000009done\n");
+    fetch.writer.write_all(wants.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    fetch.reader.read_to_end(&mut answer).await.unwrap();
+    let pack = answer.strip_prefix(b"0008NAK\n").unwrap();
+    assert!(pack.len() > 12_000_000);
+
+    let mut address = sshd.address("/group/mirror.git");
+    address.path.remove(0);
+    let to = SshRemote::new(address, &sshd.secrets(), &network()).unwrap();
+    let mut push = to.open(Service::ReceivePack, false).await.unwrap();
+    advertisement(&mut push).await;
+    let zero = "0".repeat(40);
+    let order = format!("{zero} {blob} refs/tags/noise\0 report-status");
+    let order = format!("{:04x}{order}0000", order.len() + 4);
+    push.writer.write_all(order.as_bytes()).await.unwrap();
+    push.writer.write_all(pack).await.unwrap();
+    push.writer.shutdown().await.unwrap();
+    assert_eq!(
+        advertisement(&mut push).await,
+        "unpack ok\nok refs/tags/noise\n"
+    );
+    assert_eq!(git(&mirror, &["rev-parse", "refs/tags/noise"]), blob);
+}
+
+/// Forwards connections to a port; each message on the channel cuts the one that is open.
+async fn proxy(to: u16) -> (u16, tokio::sync::mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (cut, mut cuts) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                _ = cuts.recv() => {}
+            }
+        }
+    });
+    (port, cut)
+}
+
+#[tokio::test]
+async fn a_cut_connection_is_an_error_and_the_next_service_connects_again() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let (port, cut) = proxy(sshd.port()).await;
+    let line = sshd.known_hosts_line();
+    let line = line.replace(&sshd.port().to_string(), &port.to_string());
+    let mut address = sshd.address(REPO);
+    address.port = port;
+    let remote = SshRemote::new(address, &trusting(&sshd, &line), &network()).unwrap();
+    let mut first = remote.open(Service::UploadPack, true).await.unwrap();
+    advertisement(&mut first).await;
+    cut.send(()).await.unwrap();
+    let error = first.reader.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let mut second = remote.open(Service::UploadPack, true).await.unwrap();
+    assert!(advertisement(&mut second).await.starts_with("version 2\n"));
+    assert_eq!(sshd.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let mut address = sshd.address(REPO);
+    address.port = silent.local_addr().unwrap().port();
+    let impatient = Network {
+        connect_timeout: Duration::from_millis(50),
+        ..network()
+    };
+    let remote = SshRemote::new(address, &sshd.secrets(), &impatient).unwrap();
+    let Err(error) = remote.open(Service::UploadPack, true).await else {
+        panic!("nobody answered");
+    };
+    assert_eq!(error.kind(), Kind::Network);
+    let said = error.to_string();
+    assert!(
+        said.ends_with("did not finish the ssh handshake within 50ms"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_service_that_says_nothing_more_is_given_up() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let impatient = Network {
+        idle_timeout: Duration::from_millis(300),
+        ..network()
+    };
+    let remote = SshRemote::new(sshd.address(REPO), &sshd.secrets(), &impatient).unwrap();
+    let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
+    let mut output = Vec::new();
+    let error = stream.reader.read_to_end(&mut output).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+}

@@ -1,0 +1,6 @@
+//! Real servers for tests: on loopback ports, in temporary folders, ended by process id.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod daemon;
+pub mod repo;
+pub mod sshd;
