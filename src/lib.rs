@@ -1,13 +1,18 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
-//! Layers, imports pointing down only: use cases (`init`, `sync`, `check`), adapters (`transport`, `objects`),
-//! `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `object_id`, `error`).
+//! Layers, imports pointing down only: use cases (`init`, `sync`, `check`, over `relay`), adapters (`transport`, `objects`),
+//! `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `progress`, `object_id`, `error`).
 
 pub mod config;
 pub mod error;
 pub mod index;
 mod object_id;
+pub mod objects;
 pub mod plan;
+pub mod progress;
+pub mod relay;
+pub mod report;
+pub mod sync;
 pub mod transport;
 pub mod wire;
 

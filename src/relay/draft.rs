@@ -120,7 +120,7 @@ fn is_fast_forward(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -
     seen.view.tip == seen.base.upstream
         && seen.relation == Relation::Advanced
         && terms.history == History::Merge
-        && trees.merged.overlay.iter().all(|difference| difference.path == b"config.json")
+        && trees.merged.overlay.iter().all(|difference| difference.path == "config.json")
 }
 
 /// The mirror has these roots' trees, but not the commits, and upstream leaves out what it is told that we have.
@@ -241,7 +241,7 @@ fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let path = String::from_utf8_lossy(&first.path);
+    let path = &first.path;
     Err(Error::new(
         Kind::Conflict,
         format!("mirror and upstream both changed the same: {}{more}", listed.join("; ")),

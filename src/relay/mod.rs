@@ -16,5 +16,5 @@ pub mod trees;
 
 pub use mirror_view::{Base, MirrorView};
 pub use news::News;
-pub use observe::{Observation, Seen, Session, observe};
+pub use observe::{Behind, Observation, Session, Stand, find_stand, observe};
 pub use squash::Proof;

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use crate::ObjectId;
 use crate::error::{Error, Kind, Result};
-use crate::index::{CrateName, crate_in};
+use crate::index::CrateName;
+use crate::index::commit_subject::crate_in;
 use crate::objects::Commit;
 use crate::transport::UploadPack;
 use crate::wire::pack::{Object, ObjectKind};

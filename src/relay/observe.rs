@@ -74,12 +74,20 @@ fn no_branch(remote: &Remote, branch: &str) -> Error {
         .advise("set `upstream.branch` to the branch that holds the index")
 }
 
-/// What was seen of both sides.
-pub enum Seen {
-    /// The mirror holds upstream's tip already; its mode, where it had to be looked at.
-    Contained(Option<History>),
-    /// There is something to carry.
-    New(Box<Observation>),
+/// Where the mirror stands.
+pub enum Stand {
+    /// It holds upstream's tip already; its mode, where it had to be looked at.
+    Abreast(Option<History>),
+    /// It does not, and rests on a base.
+    Behind(Box<Behind>),
+}
+
+/// A mirror that lacks upstream's tip.
+pub struct Behind {
+    view: MirrorView,
+    base: Base,
+    /// Upstream's news, where finding the base has told them.
+    told: Option<News>,
 }
 
 /// Both sides, where there is something to carry.
@@ -102,25 +110,27 @@ pub struct Observation {
     pub trees: HashMap<ObjectId, Tree>,
 }
 
-/// Finds the base and how upstream relates to it, and fetches the three root trees.
+/// Finds the base: the newest upstream commit that the mirror holds.
 ///
 /// # Errors
-/// `unrelated` when the two have nothing in common, `rewound` when upstream's tip is older than the base, otherwise as the
-/// conversations go.
-pub async fn observe(session: &mut Session<'_>, mirror_tip: ObjectId) -> Result<Seen> {
+/// `unrelated` when there is none, `rewound` when upstream's tip is older than it, otherwise as the conversations go.
+pub async fn find_stand(session: &mut Session<'_>, mirror_tip: ObjectId) -> Result<Stand> {
     let tip = session.upstream_tip;
     if tip == mirror_tip {
-        return Ok(Seen::Contained(None));
+        return Ok(Stand::Abreast(None));
     }
     let (view, told) = find_base(session, mirror_tip).await?;
-    let Some(base) = view.base.clone() else { return Ok(Seen::Contained(None)) };
-    if view.is_behind_base(&tip)? && base.upstream != tip {
+    let Some(base) = view.base.clone() else { return Ok(Stand::Abreast(None)) };
+    if base.upstream == tip {
+        return Ok(Stand::Abreast(Some(view.history)));
+    }
+    if view.is_behind_base(&tip)? {
         return Err(rewound(session, &base));
     }
-    if base.upstream == tip || view.others.contains(&tip) {
-        return Ok(Seen::Contained(Some(view.history)));
+    if view.others.contains(&tip) {
+        return Ok(Stand::Abreast(Some(view.history)));
     }
-    relate(session, view, base, told).await.map(|seen| Seen::New(Box::new(seen)))
+    Ok(Stand::Behind(Box::new(Behind { view, base, told })))
 }
 
 /// Looks at more and more of the mirror's history until the base is in sight, in the relay's words or in upstream's.
@@ -161,12 +171,12 @@ async fn rest_on_named_head(session: &mut Session<'_>, mut view: MirrorView) -> 
     Err(unrelated(session))
 }
 
-async fn relate(
-    session: &mut Session<'_>,
-    view: MirrorView,
-    mut base: Base,
-    told: Option<News>,
-) -> Result<Observation> {
+/// Reads upstream's new commits, how they relate to the base, and the three root trees.
+///
+/// # Errors
+/// `rewound` and `unrelated` where that shows only now, otherwise as the conversations go.
+pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observation> {
+    let Behind { view, mut base, told } = behind;
     let tip = session.upstream_tip;
     let Session { upstream, mirror, .. } = session;
     let (mut news, mut trees) = try_join!(news_since(upstream, tip, &view, told), mirror_roots(mirror, &view, &base))?;

@@ -1,0 +1,113 @@
+//! What a command did, or in a dry run would do: as text for people, as one JSON object for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::ObjectId;
+use crate::plan::{Outcome, Relation};
+
+/// The account of one `init` or `sync`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// What became of the mirror's branch.
+    pub outcome: Outcome,
+    /// Whether this only says what would be done.
+    pub dry_run: bool,
+    /// How upstream's history relates to the mirror's; `None` for a mirror that was empty.
+    pub relation: Option<Relation>,
+    /// The newest upstream commit that the mirror held before.
+    pub base: Option<ObjectId>,
+    /// Upstream's tip.
+    pub upstream: ObjectId,
+    /// The mirror's tip before.
+    pub before: Option<ObjectId>,
+    /// The mirror's tip now; `None` in a dry run that would move it.
+    pub after: Option<ObjectId>,
+    /// The number of upstream commits that were carried; `None` where it was not counted (`init`).
+    pub commits: Option<usize>,
+    /// The crates that those commits name, sorted.
+    pub crates: Vec<String>,
+    /// The paths on which mirror and upstream differ; a directory's ends in `/`.
+    pub overlay: Vec<String>,
+    /// Bytes received from both sides.
+    pub received_bytes: u64,
+    /// Bytes sent to both sides.
+    pub sent_bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
+    /// How a squash of upstream's history was proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+}
+
+impl Report {
+    /// How many names of crates or paths the text shows.
+    const SHOWN: usize = 12;
+
+    fn headline(&self) -> String {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let what = match (self.outcome, self.commits) {
+            (Outcome::UpToDate, _) => "the mirror has all that upstream has".to_owned(),
+            (Outcome::Created, _) => "the mirror's first commit".to_owned(),
+            (_, Some(count)) => format!("{count} commit{}", plural(count)),
+            (_, None) => String::new(),
+        };
+        match (self.dry_run, self.outcome) {
+            (true, Outcome::UpToDate) | (false, _) => format!("{}: {what}", self.outcome),
+            (true, _) => format!("{} (dry run, nothing was pushed): {what}", self.outcome),
+        }
+    }
+
+    fn moved(&self) -> String {
+        match (self.before, self.after) {
+            (before, after) if before == after => short(after),
+            (None, after) => short(after),
+            (before, None) => format!("{}, would move", short(before)),
+            (before, after) => format!("{} → {}", short(before), short(after)),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.headline())?;
+        match self.base.filter(|base| *base != self.upstream) {
+            Some(base) => writeln!(f, "  upstream  {} → {}", base.short(), self.upstream.short())?,
+            None => writeln!(f, "  upstream  {}", self.upstream.short())?,
+        }
+        writeln!(f, "  mirror    {}", self.moved())?;
+        if let Some(proof) = &self.proof {
+            writeln!(f, "  squash    proven: {proof}")?;
+        }
+        if !self.crates.is_empty() {
+            writeln!(f, "  crates    {}", listed(&self.crates))?;
+        }
+        if !self.overlay.is_empty() {
+            writeln!(f, "  overlay   {}", listed(&self.overlay))?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "  warning   {warning}")?;
+        }
+        let (received, sent) = (size(self.received_bytes), size(self.sent_bytes));
+        write!(f, "  received {received}, sent {sent}, {:.2} s", self.seconds)
+    }
+}
+
+fn short(id: Option<ObjectId>) -> String {
+    id.map_or_else(|| "none".to_owned(), |id| id.short())
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(Report::SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(Report::SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
