@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::transport::{Connection, Remote, Service, UploadPack, is_trouble};
 use crate::wire::pack::{Rewriter, whole_entry};
-use crate::wire::receive_pack::Report;
+use crate::wire::receive_pack::{Report, Update};
 use crate::wire::{self, Refs};
 
 /// Asks GitLab not to start a pipeline for the push; other hosts disregard it.
@@ -43,21 +43,22 @@ pub async fn apply(
     refuse_moved(&session.mirror, receiver.advertisement.refs.as_ref(), draft)?;
     let mut thin = draft.fetch.thin && !receiver.advertisement.capabilities.has("no-thin");
     let mut receiver = Some(receiver);
+    let mirror = session.mirror.remote();
     loop {
         let connection = match receiver.take() {
             Some(connection) => connection,
-            None => open(session.mirror.remote()).await?,
+            None => open(mirror).await?,
         };
-        let report = push(session, connection, draft, thin, progress).await?;
-        debug!("{}: < {report:?}", session.mirror.remote());
-        match judge(session.mirror.remote(), &report) {
+        let (report, observer) = push(session, connection, draft, thin, progress).await?;
+        debug!("{mirror}: < {report:?}");
+        match judge(mirror, &report) {
             Err(error) if thin && report.unpack_error.is_some() => {
                 info!("{error}; once more, with a pack that refers to nothing outside itself");
                 thin = false;
             }
             judged => {
                 judged?;
-                return confirm(session, draft).await;
+                return confirm(observer, mirror, &draft.update).await;
             }
         }
     }
@@ -78,13 +79,14 @@ fn moved(remote: &Remote, reference: &str) -> Error {
         .advise("run it again: it starts from what is there then")
 }
 
-async fn push(
-    session: &mut Session<'_>,
+/// Pushes; returns the server's report, and a fresh conversation with the mirror in which to look whether it is so.
+async fn push<'r>(
+    session: &mut Session<'r>,
     mut receiver: Connection,
     draft: &Draft,
     thin: bool,
     progress: &Progress,
-) -> Result<Report> {
+) -> Result<(Report, Option<UploadPack<'r>>)> {
     let capabilities = receiver.advertisement.capabilities.clone();
     let mirror = session.mirror.remote();
     if !capabilities.has("report-status") {
@@ -102,8 +104,18 @@ async fn push(
     pushed?;
     progress.phase("waiting for the mirror to take it in");
     let reference = &draft.update.reference;
-    let report = Report::read(receiver.packets(), &capabilities, reference).await;
-    report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))
+    let (report, observer) = tokio::join!(
+        Report::read(receiver.packets(), &capabilities, reference),
+        open_observer(mirror)
+    );
+    let report = report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))?;
+    Ok((report, observer))
+}
+
+/// Opens the mirror for a last look, where that can be done before the push has ended: in v2, which tells refs when asked.
+async fn open_observer(mirror: &Remote) -> Option<UploadPack<'_>> {
+    let observer = UploadPack::open(mirror).await.ok()?;
+    observer.tells_refs_when_asked().then_some(observer)
 }
 
 /// Passes upstream's pack on, piece by piece. An error is passed on as well, so that the push is cut off.
@@ -219,12 +231,23 @@ fn with_messages(why: &str, report: &Report) -> String {
 }
 
 /// Looks once more: only what the mirror shows is done.
-async fn confirm(session: &mut Session<'_>, draft: &Draft) -> Result<()> {
-    let update = &draft.update;
-    let refs = session.mirror.refs(&update.reference).await?;
-    if refs.branches.get(&update.reference) == Some(&update.new) {
-        Ok(())
-    } else {
-        Err(moved(session.mirror.remote(), &update.reference))
+///
+/// `observer` was opened while the mirror took the push in, and has not looked at the refs before: a server process that has
+/// may go on showing what it saw then.
+async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Update) -> Result<()> {
+    let mut shown = None;
+    if let Some(mut observer) = observer {
+        shown = Some(observer.refs(&update.reference).await?);
     }
+    if !shown.is_some_and(|refs| is_at(&refs, update)) {
+        let refs = UploadPack::open(mirror).await?.refs(&update.reference).await?;
+        if !is_at(&refs, update) {
+            return Err(moved(mirror, &update.reference));
+        }
+    }
+    Ok(())
+}
+
+fn is_at(refs: &Refs, update: &Update) -> bool {
+    refs.branches.get(&update.reference) == Some(&update.new)
 }

@@ -74,6 +74,11 @@ impl<'r> UploadPack<'r> {
         *protocol == Protocol::V2 || words.iter().all(|word| capabilities.has(word))
     }
 
+    /// Says whether the refs are told when they are asked for, not before.
+    pub fn tells_refs_when_asked(&self) -> bool {
+        !self.is_v0()
+    }
+
     /// Lists HEAD and the branch `reference` (and what begins like it).
     ///
     /// # Errors
