@@ -234,6 +234,37 @@ async fn a_server_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_is_no_ssh_server_leads_to_the_port() {
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let mut address = sshd.address(REPO);
+    address.port = other.local_addr().unwrap().port();
+    let remote = SshRemote::new(address, &sshd.secrets(), &network()).unwrap();
+    let web_server = async {
+        let (mut client, _) = other.accept().await.unwrap();
+        let answer = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+        client.write_all(answer).await.unwrap();
+        client.shutdown().await.unwrap();
+        // Kept until the client has hung up: closing at once would cut off the answer.
+        let _ = client.read_to_end(&mut Vec::new()).await;
+    };
+    let (opened, ()) = tokio::join!(remote.open(Service::UploadPack, true), web_server);
+    let Err(error) = opened else {
+        panic!("a web server spoke ssh");
+    };
+    assert_eq!(error.kind(), Kind::Network);
+    assert!(
+        error
+            .to_string()
+            .ends_with("hung up during the ssh handshake"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_service_that_says_nothing_more_is_given_up() {
     let repos = repos();
     let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
