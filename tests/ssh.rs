@@ -1,4 +1,4 @@
-//! The ssh transport against a real sshd.
+//! Services over ssh, from a real sshd.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -6,11 +6,10 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use crates_ferry::config::{Network, Secrets};
-use crates_ferry::error::{Error, Kind};
+use crates_ferry::config::Network;
+use crates_ferry::error::Kind;
 use crates_ferry::transport::Service;
 use crates_ferry::transport::ssh::SshRemote;
-use secrecy::SecretString;
 use support::repo::{advertisement, git, network, repos};
 use support::sshd::{Options, Sshd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,39 +17,15 @@ use tokio::net::{TcpListener, TcpStream};
 
 const REPO: &str = "/group/index.git";
 
-fn remote(sshd: &Sshd, secrets: &Secrets) -> SshRemote {
-    SshRemote::new(sshd.address(REPO), secrets, &network()).unwrap()
-}
-
-async fn refused(sshd: &Sshd, secrets: &Secrets) -> Error {
-    match remote(sshd, secrets).open(Service::UploadPack, true).await {
-        Ok(_) => panic!("the connection was made"),
-        Err(error) => error,
-    }
-}
-
-async fn is_let_in(sshd: &Sshd, secrets: &Secrets) {
-    let mut stream = remote(sshd, secrets)
-        .open(Service::UploadPack, true)
-        .await
-        .unwrap();
-    assert!(advertisement(&mut stream).await.starts_with("version 2\n"));
-}
-
-fn trusting(sshd: &Sshd, known_hosts: &str) -> Secrets {
-    let mut secrets = sshd.secrets();
-    secrets.ssh_known_hosts.text = known_hosts.to_owned();
-    secrets
-}
-
 #[tokio::test]
 async fn version_2_is_spoken_where_the_server_takes_the_variable() {
     let repos = repos();
     let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
         return;
     };
-    is_let_in(&sshd, &sshd.secrets()).await;
-    let remote = remote(&sshd, &sshd.secrets());
+    let remote = sshd.remote(&sshd.secrets());
+    let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
+    assert!(advertisement(&mut stream).await.starts_with("version 2\n"));
     let mut plain = remote.open(Service::UploadPack, false).await.unwrap();
     assert!(advertisement(&mut plain).await.contains(" HEAD\0"));
 }
@@ -65,7 +40,7 @@ async fn version_0_is_spoken_where_the_server_drops_the_variable() {
     let Some(sshd) = Sshd::start(&options) else {
         return;
     };
-    let remote = remote(&sshd, &sshd.secrets());
+    let remote = sshd.remote(&sshd.secrets());
     let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
     let head = git(
         &repos.path().join("group/index.git"),
@@ -84,7 +59,7 @@ async fn services_opened_at_once_share_one_connection() {
     let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
         return;
     };
-    let remote = remote(&sshd, &sshd.secrets());
+    let remote = sshd.remote(&sshd.secrets());
     let (fetch, push) = tokio::join!(
         remote.open(Service::UploadPack, true),
         remote.open(Service::ReceivePack, true),
@@ -117,165 +92,12 @@ async fn a_server_that_takes_one_channel_a_connection_gets_two_connections() {
     let Some(sshd) = Sshd::start(&options) else {
         return;
     };
-    let remote = remote(&sshd, &sshd.secrets());
+    let remote = sshd.remote(&sshd.secrets());
     let mut fetch = remote.open(Service::UploadPack, true).await.unwrap();
     let mut push = remote.open(Service::ReceivePack, true).await.unwrap();
     assert!(advertisement(&mut push).await.contains("report-status"));
     assert!(advertisement(&mut fetch).await.starts_with("version 2\n"));
     assert_eq!(sshd.connections(), 2);
-}
-
-#[tokio::test]
-async fn a_key_of_every_sort_is_accepted() {
-    let repos = repos();
-    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
-        return;
-    };
-    for (name, arguments) in [
-        ("ed25519", &["-t", "ed25519"][..]),
-        ("p256", &["-t", "ecdsa", "-b", "256"]),
-        ("p384", &["-t", "ecdsa", "-b", "384"]),
-        ("p521", &["-t", "ecdsa", "-b", "521"]),
-        ("rsa", &["-t", "rsa", "-b", "2048"]),
-        ("rsa-pem", &["-t", "rsa", "-b", "2048", "-m", "PEM"]),
-        ("locked", &["-t", "ed25519", "-N", "correct horse"]),
-    ] {
-        let mut secrets = sshd.secrets();
-        let text = sshd.new_key(name, arguments);
-        secrets.ssh_private_key = Some(SecretString::from(text));
-        secrets.ssh_key_passphrase = Some(SecretString::from("correct horse"));
-        is_let_in(&sshd, &secrets).await;
-    }
-}
-
-#[tokio::test]
-async fn an_rsa_key_signs_with_sha_256_where_the_server_takes_only_that() {
-    let repos = repos();
-    let options = Options {
-        config: "PubkeyAcceptedAlgorithms rsa-sha2-256",
-        ..Options::new(repos.path())
-    };
-    let Some(sshd) = Sshd::start(&options) else {
-        return;
-    };
-    let mut secrets = sshd.secrets();
-    let text = sshd.new_key("rsa", &["-t", "rsa", "-b", "2048"]);
-    secrets.ssh_private_key = Some(SecretString::from(text));
-    is_let_in(&sshd, &secrets).await;
-}
-
-#[tokio::test]
-async fn a_server_with_several_host_keys_shows_the_known_one() {
-    let repos = repos();
-    let options = Options {
-        host_keys: &["ed25519", "ecdsa", "rsa"],
-        ..Options::new(repos.path())
-    };
-    let Some(sshd) = Sshd::start(&options) else {
-        return;
-    };
-    for kind in options.host_keys {
-        is_let_in(&sshd, &trusting(&sshd, &sshd.known_hosts_line_of(kind))).await;
-    }
-}
-
-#[tokio::test]
-async fn an_unknown_host_is_refused_with_the_line_to_paste() {
-    let repos = repos();
-    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
-        return;
-    };
-    let error = refused(&sshd, &trusting(&sshd, "# nothing\n")).await;
-    assert_eq!(error.kind(), Kind::HostKey);
-    assert!(error.to_string().contains("is unknown: SHA256:"), "{error}");
-    let pasted = error.advice().unwrap().lines().last().unwrap();
-    assert!(sshd.known_hosts_line().starts_with(pasted), "{pasted}");
-    is_let_in(&sshd, &trusting(&sshd, pasted)).await;
-}
-
-#[tokio::test]
-async fn a_changed_host_key_is_refused_with_both_fingerprints() {
-    let repos = repos();
-    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
-        return;
-    };
-    let Some(other) = Sshd::start(&Options::new(repos.path())) else {
-        return;
-    };
-    let (mine, others) = (sshd.port().to_string(), other.port().to_string());
-    let wrong = other.known_hosts_line().replace(&others, &mine);
-    let error = refused(&sshd, &trusting(&sshd, &wrong)).await;
-    assert_eq!(error.kind(), Kind::HostKey);
-    let said = error.to_string();
-    assert!(
-        said.contains("has changed") && said.contains("SSH_KNOWN_HOSTS, line 1"),
-        "{said}"
-    );
-    assert_eq!(said.matches("SHA256:").count(), 2, "{said}");
-}
-
-#[tokio::test]
-async fn a_revoked_host_key_is_refused_though_it_is_known() {
-    let repos = repos();
-    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
-        return;
-    };
-    let line = sshd.known_hosts_line();
-    let error = refused(&sshd, &trusting(&sshd, &format!("{line}@revoked {line}"))).await;
-    assert_eq!(error.kind(), Kind::HostKey);
-    assert!(error.to_string().contains("is revoked"), "{error}");
-}
-
-#[tokio::test]
-async fn a_hashed_host_is_recognised() {
-    let repos = repos();
-    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
-        return;
-    };
-    let file = repos.path().join("known_hosts");
-    std::fs::write(&file, sshd.known_hosts_line()).unwrap();
-    let mut ssh_keygen = Command::new("ssh-keygen");
-    ssh_keygen.args(["-H", "-f"]).arg(&file).output().unwrap();
-    let text = std::fs::read_to_string(&file).unwrap();
-    assert!(text.starts_with("|1|"), "{text}");
-    is_let_in(&sshd, &trusting(&sshd, &text)).await;
-}
-
-#[tokio::test]
-async fn a_key_that_the_server_does_not_know_is_named_by_its_fingerprint() {
-    let repos = repos();
-    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
-        return;
-    };
-    let Some(other) = Sshd::start(&Options::new(repos.path())) else {
-        return;
-    };
-    let mut secrets = sshd.secrets();
-    secrets.ssh_private_key = other.secrets().ssh_private_key;
-    let error = refused(&sshd, &secrets).await;
-    assert_eq!(error.kind(), Kind::Auth);
-    let said = error.to_string();
-    assert!(said.contains("does not accept the key SHA256:"), "{said}");
-    assert!(
-        error
-            .advice()
-            .unwrap()
-            .contains("deploy key with write access")
-    );
-    assert!(error.advice().unwrap().contains("\nssh-ed25519 AAAA"));
-}
-
-#[tokio::test]
-async fn without_a_key_nothing_is_connected() {
-    let repos = repos();
-    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
-        return;
-    };
-    let mut secrets = sshd.secrets();
-    secrets.ssh_private_key = None;
-    let error = refused(&sshd, &secrets).await;
-    assert_eq!(error.kind(), Kind::Auth);
-    assert!(error.advice().unwrap().contains("SSH_PRIVATE_KEY"));
 }
 
 #[tokio::test]
@@ -319,7 +141,7 @@ async fn packs_larger_than_every_buffer_pass_both_ways() {
     let blob = git(&repo, &["hash-object", "-w", noise.to_str().unwrap()]);
     git(&repo, &["update-ref", "refs/tags/noise", &blob]);
 
-    let from = remote(&sshd, &sshd.secrets());
+    let from = sshd.remote(&sshd.secrets());
     let mut fetch = from.open(Service::UploadPack, false).await.unwrap();
     advertisement(&mut fetch).await;
     let wants = format!("0032want {blob}\n00000009done\n");
@@ -375,7 +197,7 @@ async fn a_cut_connection_is_an_error_and_the_next_service_connects_again() {
     let line = line.replace(&sshd.port().to_string(), &port.to_string());
     let mut address = sshd.address(REPO);
     address.port = port;
-    let remote = SshRemote::new(address, &trusting(&sshd, &line), &network()).unwrap();
+    let remote = SshRemote::new(address, &sshd.secrets_trusting(&line), &network()).unwrap();
     let mut first = remote.open(Service::UploadPack, true).await.unwrap();
     advertisement(&mut first).await;
     cut.send(()).await.unwrap();
@@ -408,6 +230,37 @@ async fn a_server_that_says_nothing_is_given_up() {
     assert!(
         said.ends_with("did not finish the ssh handshake within 50ms"),
         "{said}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_ssh_server_leads_to_the_port() {
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let mut address = sshd.address(REPO);
+    address.port = other.local_addr().unwrap().port();
+    let remote = SshRemote::new(address, &sshd.secrets(), &network()).unwrap();
+    let web_server = async {
+        let (mut client, _) = other.accept().await.unwrap();
+        let answer = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+        client.write_all(answer).await.unwrap();
+        client.shutdown().await.unwrap();
+        // Kept until the client has hung up: closing at once would cut off the answer.
+        let _ = client.read_to_end(&mut Vec::new()).await;
+    };
+    let (opened, ()) = tokio::join!(remote.open(Service::UploadPack, true), web_server);
+    let Err(error) = opened else {
+        panic!("a web server spoke ssh");
+    };
+    assert_eq!(error.kind(), Kind::Network);
+    assert!(
+        error
+            .to_string()
+            .ends_with("hung up during the ssh handshake"),
+        "{error}"
     );
 }
 

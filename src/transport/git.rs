@@ -1,7 +1,7 @@
 //! The `git://` transport: a plain TCP connection to a git daemon.
 
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::{Service, Stderr, Stream, idle, tcp};
 use crate::config::Network;
@@ -38,7 +38,7 @@ impl GitRemote {
     /// `network` where the daemon cannot be reached in time, `config` where the path cannot be asked for.
     pub async fn open(&self, service: Service, v2: bool) -> Result<Stream> {
         let request = self.request(service, v2)?;
-        let deadline = Instant::now() + self.network.connect_timeout;
+        let deadline = tcp::deadline(self.network.connect_timeout);
         let mut connection = tcp::connect(&self.host, self.port, deadline).await?;
         tracing::debug!(url = %self.url(), service = service.name(), v2, "opening over git://");
         timeout_at(deadline, connection.write_all(request.as_bytes()))

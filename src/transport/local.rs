@@ -183,3 +183,41 @@ impl AsyncRead for Output {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn git_inherits_neither_our_secrets_nor_another_repository() {
+        let command = command(Path::new("/srv/index.git"), Service::ReceivePack, true);
+        let removed: Vec<_> = command
+            .as_std()
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| name.to_string_lossy().into_owned())
+            .collect();
+        for name in [
+            "GIT_DIR",
+            "GIT_INDEX_FILE",
+            "SSH_PRIVATE_KEY",
+            "FERRY_MIRROR_TOKEN",
+        ] {
+            assert!(removed.iter().any(|one| one == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_missing_git_is_told_from_one_that_cannot_be_run() {
+        let path = Path::new("/srv/index.git");
+        let start = |kind: io::ErrorKind| cannot_start(path, Service::UploadPack, kind.into());
+        let missing = start(io::ErrorKind::NotFound);
+        assert_eq!(missing.kind(), Kind::Config);
+        assert!(
+            missing.to_string().ends_with("git is not installed"),
+            "{missing}"
+        );
+        let forbidden = start(io::ErrorKind::PermissionDenied);
+        assert_eq!(forbidden.causes(), ["permission denied"]);
+    }
+}

@@ -10,6 +10,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::quick_ack::QuickAck;
 use crate::error::{Error, Kind, Result};
 
+/// Returns when a time limit that starts now is over; a limit beyond the clock's reach is a day.
+pub(crate) fn deadline(limit: Duration) -> Instant {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let now = Instant::now();
+    now.checked_add(limit).unwrap_or_else(|| now + DAY)
+}
+
 /// Connects to the first address of `host` that answers before `deadline`; `TCP_NODELAY` is set.
 ///
 /// Each address gets an equal share of the time that is left, so that one that swallows packets (a broken IPv6 route)

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crates_ferry::config::{KnownHostsText, Secrets, SshAddress};
+use crates_ferry::transport::ssh::SshRemote;
 use secrecy::SecretString;
 use tempfile::TempDir;
+
+use super::repo::network;
 
 const SSHD: &str = "/usr/sbin/sshd";
 
@@ -122,6 +125,18 @@ impl Sshd {
             },
             ..Secrets::default()
         }
+    }
+
+    /// Returns secrets that the server accepts, with another known hosts file.
+    pub fn secrets_trusting(&self, known_hosts: &str) -> Secrets {
+        let mut secrets = self.secrets();
+        secrets.ssh_known_hosts.text = known_hosts.to_owned();
+        secrets
+    }
+
+    /// Returns a remote for the repository `group/index.git`.
+    pub fn remote(&self, secrets: &Secrets) -> SshRemote {
+        SshRemote::new(self.address("/group/index.git"), secrets, &network()).unwrap()
     }
 
     /// Makes the server accept one more public key.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use russh::client::{self, AuthResult, DisconnectReason, Handle};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{AlgorithmKind, Preferred};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tokio_io_timeout::TimeoutWriter;
 
 use super::known_hosts::{KnownHosts, Verdict};
@@ -22,7 +22,7 @@ pub(super) async fn connect(
     known_hosts: &Arc<KnownHosts>,
     network: &Network,
 ) -> Result<Handle<Client>> {
-    let deadline = Instant::now() + network.connect_timeout;
+    let deadline = tcp::deadline(network.connect_timeout);
     let place = tcp::host_and_port(&address.host, address.port);
     let late = |what: &str| {
         let limit = humantime::format_duration(network.connect_timeout);
@@ -162,7 +162,10 @@ fn hung_up(place: &str, when: &str, error: russh::Error, heard: &Heard) -> Error
         Some(words) => failed.because(words),
         None => failed.because(error),
     }
-    .advise("Try again later: the server may be busy, or refuse connections from this address.")
+    .advise(
+        "Check that the port is an ssh server's. If it is, try again later: the server may be busy, or refuse \
+         connections from this address.",
+    )
 }
 
 async fn authenticate(

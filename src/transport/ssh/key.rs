@@ -1,6 +1,6 @@
 //! Reads a private key from text, and says exactly what is wrong with one that cannot be used.
 
-use russh::keys::{self, Algorithm, PrivateKey};
+use russh::keys::{self, Algorithm, PrivateKey, ssh_encoding, ssh_key};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Error, Kind, Result};
@@ -10,6 +10,9 @@ mod tests;
 
 const MAKE_A_KEY: &str = "Make one with `ssh-keygen -t ed25519 -N '' -f key`, and put the text of the file `key` into SSH_PRIVATE_KEY.";
 const GIVE_IT_WHOLE: &str = "Give the whole file, from its BEGIN line to its END line, with its line breaks; or its base64 on one line.";
+/// The `ssh-key` crate wants all 32 bytes of a P-256 scalar, of which OpenSSH leaves out leading zeros.
+const SHORT_SCALAR: &str = "If the file is whole and holds an ECDSA key, it is one of the few (1 in 256) whose number starts with a zero: convert \
+                            it with `ssh-keygen -p -m PKCS8 -N '' -f key`, or make another key.";
 const CONVERT_IT: &str = "Convert it with `ssh-keygen -p -N '' -f key`, or make an ed25519 key.";
 
 /// Reads a private key in OpenSSH, PEM (PKCS#1, SEC1) or PKCS#8 form.
@@ -31,8 +34,9 @@ pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<P
             return Err(unusable("is encrypted, and no passphrase is given")
                 .advise("Set SSH_KEY_PASSPHRASE, or use a key without a passphrase."));
         }
-        (true, Some(passphrase)) => keys::decode_secret_key(text.expose_secret(), Some(passphrase))
-            .map_err(wrong_passphrase),
+        (true, Some(passphrase)) => {
+            keys::decode_secret_key(text.expose_secret(), Some(passphrase)).map_err(undecryptable)
+        }
         (false, _) => keys::decode_secret_key(text.expose_secret(), None).map_err(undecodable),
     }?;
     usable(key)
@@ -125,22 +129,32 @@ fn unsupported(what: &str) -> Error {
         .advise("Use an ed25519, ecdsa or RSA key; ed25519 is the best choice.")
 }
 
-fn wrong_passphrase(cause: keys::Error) -> Error {
+fn undecryptable(cause: keys::Error) -> Error {
+    // OpenSSH's form tells a wrong passphrase from other faults; the others' is padding and numbers that make no sense.
+    if let keys::Error::SshKey(fault) = &cause
+        && *fault != ssh_key::Error::Crypto
+    {
+        return undecodable(cause);
+    }
     unusable("cannot be decrypted: the passphrase is wrong")
         .because(cause)
         .advise("Check SSH_KEY_PASSPHRASE: `ssh-keygen -y -f key` asks for it and shows whether it fits.")
 }
 
 fn undecodable(cause: keys::Error) -> Error {
-    if let keys::Error::UnknownAlgorithm(oid) = &cause {
-        return unsupported(&oid.to_string());
-    }
-    if let keys::Error::SshKey(keys::ssh_key::Error::AlgorithmUnsupported { algorithm }) = &cause {
-        return unsupported(algorithm.as_str());
-    }
+    let advice = match &cause {
+        keys::Error::UnknownAlgorithm(oid) => return unsupported(&oid.to_string()),
+        keys::Error::SshKey(ssh_key::Error::AlgorithmUnsupported { algorithm }) => {
+            return unsupported(algorithm.as_str());
+        }
+        keys::Error::SshKey(ssh_key::Error::Encoding(ssh_encoding::Error::Length)) => {
+            format!("{GIVE_IT_WHOLE} {SHORT_SCALAR}")
+        }
+        _ => GIVE_IT_WHOLE.to_owned(),
+    };
     unusable("is damaged or cut off")
         .because(cause)
-        .advise(GIVE_IT_WHOLE)
+        .advise(advice)
 }
 
 fn unusable(why: &str) -> Error {

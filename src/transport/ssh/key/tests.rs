@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -7,8 +8,19 @@ use russh::keys::HashAlg;
 
 use super::*;
 
-/// Makes a key with `ssh-keygen` and returns its private and public text.
+/// Makes a key with `ssh-keygen` and returns its private and public text; never one of the few that `SHORT_SCALAR` is
+/// about.
 fn keygen(arguments: &[&str], passphrase: &str) -> (String, String) {
+    loop {
+        let (private, public) = keygen_any(arguments, passphrase);
+        match read_key(&private, Some(passphrase)) {
+            Err(error) if error.advice().unwrap().contains(SHORT_SCALAR) => {}
+            _ => return (private, public),
+        }
+    }
+}
+
+fn keygen_any(arguments: &[&str], passphrase: &str) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     let made = Command::new("ssh-keygen")
@@ -151,15 +163,40 @@ fn each_wrong_form_has_its_own_message() {
 
 #[test]
 fn a_key_of_an_unsupported_type_is_named() {
-    let made = Command::new("openssl")
-        .args(["genpkey", "-algorithm", "ed448"])
-        .output();
-    let Ok(made) = made else {
-        eprintln!("skipped: openssl is not installed");
-        return;
-    };
-    let said = complaint(&String::from_utf8(made.stdout).unwrap(), None);
+    // `openssl genpkey -algorithm ed448`
+    let ed448 = "-----BEGIN PRIVATE KEY-----
+MEcCAQAwBQYDK2VxBDsEOSIbGIFCTM/6VV07tz1R1Ps/Cwsyg/ZFz4fntXJAhdTx
+RIpjKBBaG7D/c7kIpx5G/wJiBafHKir7ag==
+-----END PRIVATE KEY-----
+";
+    let said = complaint(ed448, None);
     assert!(said.contains("is of an unsupported type"), "{said}");
+}
+
+#[test]
+fn a_sound_ecdsa_key_that_cannot_be_read_can_be_converted() {
+    let short = "-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAaAAAABNlY2RzYS
+1zaGEyLW5pc3RwMjU2AAAACG5pc3RwMjU2AAAAQQR4TuMd+HzO3MSr9LhQhdompPwBrpHx
+x8/QvWn5A6VbcCJhIZZbCTgRlMDXoRT0zjAmrMKQPFR2KPCSPwxhJM/SAAAAoB10nHcddJ
+x3AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHhO4x34fM7cxKv0
+uFCF2iak/AGukfHHz9C9afkDpVtwImEhllsJOBGUwNehFPTOMCaswpA8VHYo8JI/DGEkz9
+IAAAAfWlY+mCE+QLROIXvLv/K/K1VexMq3mk6FiOH4f6NZMQAAAAZhIHRlc3QBAgM=
+-----END OPENSSH PRIVATE KEY-----
+";
+    let public = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHhO4x34fM7cxKv0uFCF2iak/AGukfHHz9C9afkDpVtwImEhllsJOBGUwNehFPTOMCaswpA8VHYo8JI/DGEkz9I=";
+    let error = read_key(short, None).unwrap_err();
+    assert!(error.advice().unwrap().ends_with(SHORT_SCALAR));
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, short).unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    let mut convert = Command::new("ssh-keygen");
+    convert.args(["-q", "-p", "-m", "PKCS8", "-N", "", "-f"]);
+    let converted = convert.arg(&file).output().unwrap();
+    assert!(converted.status.success(), "{converted:?}");
+    assert_same_key(&read(&file), public, None, &["converted"]);
 }
 
 #[test]
