@@ -6,6 +6,7 @@
 pub mod config;
 pub mod error;
 pub mod index;
+pub mod init;
 mod object_id;
 pub mod objects;
 pub mod plan;

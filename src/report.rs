@@ -47,6 +47,27 @@ impl Report {
     /// How many names of crates or paths the text shows.
     const SHOWN: usize = 12;
 
+    /// Begins a report of a command that found upstream at this tip, with nothing done.
+    pub fn about(upstream: ObjectId) -> Self {
+        Self {
+            outcome: Outcome::UpToDate,
+            dry_run: false,
+            relation: None,
+            base: None,
+            upstream,
+            before: None,
+            after: None,
+            commits: None,
+            crates: Vec::new(),
+            overlay: Vec::new(),
+            received_bytes: 0,
+            sent_bytes: 0,
+            seconds: 0.0,
+            warnings: Vec::new(),
+            proof: None,
+        }
+    }
+
     fn headline(&self) -> String {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let what = match (self.outcome, self.commits) {

@@ -1,10 +1,7 @@
 //! `sync`: brings the mirror up to date.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::try_join;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::ObjectId;
 use crate::config::{Config, History};
@@ -12,11 +9,12 @@ use crate::error::{Error, Kind, Result};
 use crate::plan::guard::root_loss;
 use crate::plan::three_way::Rules;
 use crate::plan::{Keep, Outcome, Relation};
-use crate::progress::Progress;
-use crate::relay::draft::{Draft, Terms, draft, mode};
+use crate::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
 use crate::relay::merge::{MergedTrees, merge_trees};
 use crate::relay::observe::branch_ref;
-use crate::relay::{Behind, Observation, Proof, Session, Stand, apply, find_stand, observe};
+use crate::relay::{
+    Behind, Observation, Proof, Session, Stand, Surroundings, Unseen, apply, find_stand, observe, persist,
+};
 use crate::report::Report;
 use crate::transport::{Connection, Remote};
 
@@ -29,23 +27,6 @@ pub struct Options {
     pub ours: Vec<String>,
     /// Lets an upstream pass that lost much of its root.
     pub allow_loss: bool,
-}
-
-/// What a command works with besides its configuration.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// Tells the time.
-    pub clock: fn() -> SystemTime,
-    /// Is told how far the command is.
-    pub progress: &'a Progress,
-}
-
-impl Surroundings<'_> {
-    /// Returns the time in seconds since 1970.
-    pub fn now(&self) -> i64 {
-        let since = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    }
 }
 
 /// Brings the mirror up to date: observes, plans, and unless it is a dry run, pushes.
@@ -63,21 +44,8 @@ pub async fn run(config: &Config, options: &Options, around: Surroundings<'_>) -
         mirror: Remote::mirror(config)?,
         keep: Keep::new(&config.mirror.keep)?,
     };
-    let started = Instant::now();
-    let limit = config.network.timeout;
-    let within = tokio::time::timeout(limit, sync.persist());
-    let mut report = within.await.unwrap_or_else(|_| Err(too_long("sync", limit)))?;
-    report.received_bytes = sync.upstream.traffic().received() + sync.mirror.traffic().received();
-    report.sent_bytes = sync.upstream.traffic().sent() + sync.mirror.traffic().sent();
-    report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
-}
-
-/// Makes the error of a command that took longer than it may.
-pub(crate) fn too_long(command: &str, limit: Duration) -> Error {
-    let limit = humantime::format_duration(limit);
-    Error::new(Kind::Network, format!("{command} took longer than {limit}"))
-        .advise("try again; `network.timeout` says how long a command may take")
+    let remotes = [&sync.upstream, &sync.mirror];
+    persist(&config.network, remotes, async |unseen| sync.attempt(unseen).await).await
 }
 
 struct Sync<'a> {
@@ -89,53 +57,13 @@ struct Sync<'a> {
     keep: Keep,
 }
 
-/// A push whose end was not seen: if the mirror turns out to be at `tip`, it was done.
-struct Unseen {
-    tip: ObjectId,
-    report: Report,
-}
-
 impl Sync<'_> {
-    /// Races with others are run at most this many times.
-    const RACES: usize = 3;
-
-    async fn persist(&self) -> Result<Report> {
-        let mut delays = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(500))
-            .with_max_delay(Duration::from_secs(20))
-            .with_jitter()
-            .with_max_times(self.config.network.retries as usize)
-            .build();
-        let mut races = 0;
-        let mut unseen = None;
-        loop {
-            let error = match self.attempt(&mut unseen).await {
-                Ok(report) => return Ok(report),
-                Err(error) => error,
-            };
-            let delay = match error.kind() {
-                Kind::Race if races + 1 < Self::RACES => {
-                    races += 1;
-                    Duration::ZERO
-                }
-                kind if kind.is_transient() => match delays.next() {
-                    Some(delay) => delay,
-                    None => return Err(error),
-                },
-                _ => return Err(error),
-            };
-            warn!("{error}; looking again");
-            tokio::time::sleep(delay).await;
-        }
-    }
-
     async fn attempt(&self, unseen: &mut Option<Unseen>) -> Result<Report> {
         self.around.progress.phase("looking at both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let before = session.mirror_tip.ok_or_else(|| self.empty_mirror())?;
-        if let Some(done) = unseen.take_if(|pushed| pushed.tip == before) {
-            info!("the push had arrived");
-            return Ok(done.report);
+        if let Some(report) = Unseen::arrived(unseen, Some(before)) {
+            return Ok(report);
         }
         match find_stand(&mut session, before).await? {
             Stand::Abreast(found) => {
@@ -166,10 +94,7 @@ impl Sync<'_> {
         report.after = Some(draft.update.new);
         let applied = apply::apply(session, receiver, &draft, self.around.progress).await;
         if let Err(error) = applied {
-            *unseen = Some(Unseen {
-                tip: draft.update.new,
-                report,
-            });
+            *unseen = Some(Unseen::new(draft.update.new, report));
             return Err(error);
         }
         Ok(report)
@@ -239,17 +164,13 @@ impl Sync<'_> {
             dry_run: self.options.dry_run,
             relation: Some(seen.relation),
             base: Some(seen.base.upstream),
-            upstream: seen.upstream_tip,
             before: Some(seen.view.tip),
-            after: None,
             commits: Some(seen.news.count - seen.news.roots.len().min(seen.news.count)),
             crates: seen.news.crates.iter().map(ToString::to_string).collect(),
             overlay,
-            received_bytes: 0,
-            sent_bytes: 0,
-            seconds: 0.0,
             warnings,
             proof,
+            ..Report::about(seen.upstream_tip)
         }
     }
 
@@ -268,34 +189,15 @@ fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
     Err(snapshot_not_servable(session.upstream.remote()))
 }
 
-/// Makes the error of an upstream from which no snapshot can be taken.
-pub(crate) fn snapshot_not_servable(upstream: &Remote) -> Error {
-    Error::new(
-        Kind::Config,
-        format!("{upstream}: the server serves no trees by their id, which `history: snapshot` needs"),
-    )
-    .advise(
-        "use `history: merge`, or let that server speak protocol v2 (sshd: `AcceptEnv GIT_PROTOCOL`), or set \
-         `uploadpack.allowAnySHA1InWant` there",
-    )
-}
-
 fn up_to_date(upstream: ObjectId, tip: ObjectId, dry_run: bool) -> Report {
     Report {
         outcome: Outcome::UpToDate,
         dry_run,
         relation: Some(Relation::Contained),
         base: Some(upstream),
-        upstream,
         before: Some(tip),
         after: Some(tip),
         commits: Some(0),
-        crates: Vec::new(),
-        overlay: Vec::new(),
-        received_bytes: 0,
-        sent_bytes: 0,
-        seconds: 0.0,
-        warnings: Vec::new(),
-        proof: None,
+        ..Report::about(upstream)
     }
 }

@@ -12,6 +12,7 @@ use crate::index::CrateName;
 use crate::objects::{NewCommit, write_tree};
 use crate::plan::three_way::Conflict;
 use crate::plan::{Outcome, Relation};
+use crate::transport::Remote;
 use crate::wire::pack::ObjectKind;
 use crate::wire::receive_pack::Update;
 use crate::wire::upload_pack::Fetch;
@@ -69,6 +70,18 @@ pub fn mode(asked: Option<History>, found: History) -> Result<History> {
         ));
     }
     Ok(asked.unwrap_or(found))
+}
+
+/// Makes the error of an upstream from which no snapshot can be taken.
+pub fn snapshot_not_servable(upstream: &Remote) -> Error {
+    Error::new(
+        Kind::Config,
+        format!("{upstream}: the server serves no trees by their id, which `history: snapshot` needs"),
+    )
+    .advise(
+        "use `history: merge`, or let that server speak protocol v2 (sshd: `AcceptEnv GIT_PROTOCOL`), or set \
+         `uploadpack.allowAnySHA1InWant` there",
+    )
 }
 
 /// Drafts the push that carries what was observed.
