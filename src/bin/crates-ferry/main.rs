@@ -1,1 +1,88 @@
-fn main() {}
+//! The program `crates-ferry`: reads the command line, runs the command, prints its report, sets the exit code.
+
+mod cli;
+mod log;
+mod output;
+mod progress;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use crates_ferry::config::{Config, Environment};
+use crates_ferry::error::{Error, Kind, Result};
+use crates_ferry::progress::Progress;
+use tokio::signal::unix::{SignalKind, signal};
+
+use cli::{Cli, Command};
+use output::{Answer, Failure, Signal};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return output::finish_parsing(&error, wants_json(&arguments)),
+    };
+    let environment = Environment::of_process();
+    let bars = progress::bars(&cli);
+    log::start(&cli, &environment, bars.as_ref());
+    let format = cli.format;
+    let end = Config::load(&cli.flags(), &environment).map_err(Failure::Error);
+    let end = end.and_then(|config| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|e| Failure::Error(no_runtime(e)))?;
+        let progress = Arc::new(Progress::default());
+        let work = run(cli.command, config, Arc::clone(&progress));
+        runtime.block_on(progress::beside(
+            bars.as_ref(),
+            &progress,
+            until_stopped(work),
+        ))
+    });
+    output::finish(format, end)
+}
+
+/// Runs the command.
+async fn run(command: Command, config: Config, progress: Arc<Progress>) -> Result<Answer> {
+    match command {
+        Command::Init(_) => Err(not_there("init", &config, &progress)),
+        Command::Sync(_) => Err(not_there("sync", &config, &progress)),
+        Command::Check(_) => Err(not_there("check", &config, &progress)),
+    }
+}
+
+fn not_there(command: &str, _: &Config, _: &Progress) -> Error {
+    Error::new(
+        Kind::Usage,
+        format!("`{command}` is not part of this build"),
+    )
+}
+
+/// Does the work until it is done or a signal stops it; then it is dropped, which closes its connections.
+async fn until_stopped(work: impl Future<Output = Result<Answer>>) -> Result<Answer, Failure> {
+    let signals = || {
+        Ok((
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        ))
+    };
+    let (mut interrupt, mut terminate) = signals().map_err(|e| Failure::Error(no_runtime(e)))?;
+    tokio::select! {
+        end = work => end.map_err(Failure::Error),
+        _ = interrupt.recv() => Err(Failure::Stopped(Signal::Interrupt)),
+        _ = terminate.recv() => Err(Failure::Stopped(Signal::Terminate)),
+    }
+}
+
+fn no_runtime(error: std::io::Error) -> Error {
+    Error::new(Kind::Server, "cannot start the event loop on this machine").because(error)
+}
+
+/// Says whether the arguments ask for JSON, for a command line that cannot be parsed.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let asked = |pair: &[OsString]| pair[0] == "--format" && pair[1] == "json";
+    arguments.iter().any(|argument| argument == "--format=json") || arguments.windows(2).any(asked)
+}

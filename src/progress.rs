@@ -1,0 +1,79 @@
+//! How far a command is: written by the use cases, read by whoever shows it.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// The phase of a command and what has passed through of the pack. Shared by `Arc`; every method takes `&self`.
+#[derive(Debug, Default)]
+pub struct Progress {
+    phase: Mutex<String>,
+    objects: AtomicU32,
+    bytes: AtomicU64,
+}
+
+impl Progress {
+    /// Names what is being done now, for example `reading upstream`.
+    pub fn phase(&self, phase: &str) {
+        let mut current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        phase.clone_into(&mut current);
+    }
+
+    /// Begins a pack of so many objects, as its header says; the bytes count from nothing again.
+    pub fn pack_objects(&self, objects: u32) {
+        self.objects.store(objects, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Adds to the bytes of the pack that were received.
+    pub fn pack_bytes(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Returns the phase; empty before the first.
+    pub fn current_phase(&self) -> String {
+        let current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
+    }
+
+    /// Returns how many objects the pack holds; 0 before its header is known.
+    pub fn objects(&self) -> u32 {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    /// Returns the bytes of the pack received so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_pack_counts_from_nothing() {
+        let progress = Progress::default();
+        assert_eq!(
+            (
+                progress.current_phase().as_str(),
+                progress.objects(),
+                progress.bytes()
+            ),
+            ("", 0, 0)
+        );
+        progress.phase("carrying the pack");
+        progress.pack_objects(7);
+        progress.pack_bytes(10);
+        progress.pack_bytes(5);
+        assert_eq!(
+            (
+                progress.current_phase().as_str(),
+                progress.objects(),
+                progress.bytes()
+            ),
+            ("carrying the pack", 7, 15)
+        );
+        progress.pack_objects(8);
+        assert_eq!((progress.objects(), progress.bytes()), (8, 0));
+    }
+}
