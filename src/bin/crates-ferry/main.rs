@@ -86,3 +86,33 @@ fn wants_json(arguments: &[OsString]) -> bool {
     let asked = |pair: &[OsString]| pair[0] == "--format" && pair[1] == "json";
     arguments.iter().any(|argument| argument == "--format=json") || arguments.windows(2).any(asked)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_signal_drops_the_work_and_is_told_apart() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let pid = std::process::id().to_string();
+        for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+            let signalled = async {
+                let kill = tokio::process::Command::new("kill")
+                    .args([name, &pid])
+                    .status()
+                    .await;
+                assert!(kill.unwrap().success());
+                std::future::pending().await
+            };
+            let end = runtime.block_on(until_stopped(signalled));
+            assert!(matches!(&end, Err(Failure::Stopped(_))));
+            let shown = format!("{:?}", output::finish(cli::Format::Text, end));
+            assert_eq!(shown, format!("{:?}", ExitCode::from(code)));
+        }
+    }
+}

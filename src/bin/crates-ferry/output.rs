@@ -78,11 +78,8 @@ pub(crate) fn finish_parsing(error: &clap::Error, json_wanted: bool) -> ExitCode
     }
     if json_wanted {
         let text = error.to_string();
-        let message = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ");
+        let first = text.lines().next().unwrap_or_default();
+        let message = first.trim_start_matches("error: ");
         let usage = Error::new(Kind::Usage, message)
             .advise("`crates-ferry --help` lists commands and flags.");
         let _ = print(&error_json(&usage).to_string());

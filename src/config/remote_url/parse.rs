@@ -156,6 +156,11 @@ fn scp_like(text: &str) -> Result<SshAddress> {
             "remote helpers (`name::…`) are not supported; {SUPPORTED}"
         ));
     }
+    if path.starts_with('/')
+        && ["https", "http", "ssh", "git", "file"].contains(&host_part.as_str())
+    {
+        return refuse(format!("`{host_part}:` is followed by `//` in an address"));
+    }
     if !host_part.contains('@')
         && path
             .split_once('@')
