@@ -221,31 +221,38 @@ fn an_unknown_variable_is_a_warning_that_names_the_near_one() {
 }
 
 #[test]
-fn a_closed_or_full_stdout_is_no_panic() {
+fn a_reader_that_went_away_is_no_failure_of_its_own() {
     let folder = TempDir::new().unwrap();
-    for arguments in [&["--help"][..], &["check", "--format", "json"]] {
-        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("crates-ferry"));
-        command
-            .env_clear()
-            .env("HOME", folder.path())
-            .current_dir(folder.path())
-            .args(arguments);
+    for (arguments, code) in [(&["--help"][..], 0), (&["check", "--format", "json"], 2)] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output = command
-            .stdout(writer)
-            .stderr(Stdio::piped())
-            .output()
-            .unwrap();
-        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
-        assert!(matches!(output.status.code(), Some(0 | 2)), "{output:?}");
-        if let Ok(full) = OpenOptions::new().write(true).open("/dev/full") {
-            let output = command
-                .stdout(full)
-                .stderr(Stdio::piped())
-                .output()
-                .unwrap();
-            assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
-        }
+        let output = piped(folder.path(), arguments, writer);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(output.stderr.is_empty(), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_on_stderr() {
+    let folder = TempDir::new().unwrap();
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = piped(folder.path(), &["check", "--format", "json"], full);
+    assert!(!output.status.success());
+    let shown = stderr(&output);
+    assert!(
+        shown.starts_with("error: cannot write the report to stdout"),
+        "{shown}"
+    );
+}
+
+/// Runs the program with this end as its stdout.
+fn piped(folder: &Path, arguments: &[&str], stdout: impl Into<Stdio>) -> Output {
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("crates-ferry"));
+    command.env_clear().env("HOME", folder).current_dir(folder);
+    command
+        .args(arguments)
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap()
 }
