@@ -2,6 +2,14 @@
 
 use super::{run, stderr, stdout};
 
+/// Arguments, the private key's variable, the mirror's, and `ferry.yml`.
+type Case<'a> = (
+    &'a [&'a str],
+    (&'a str, &'a str),
+    (&'a str, &'a str),
+    &'a str,
+);
+
 const MARKER: &str = "hunter2hunter2";
 
 #[test]
@@ -19,7 +27,7 @@ fn no_secret_is_ever_shown() {
     ];
     let file = format!("mirror: {{ url: '{address}' }}");
     let bad_file = format!("mirror: {address}");
-    let cases: [(&[&str], (&str, &str), (&str, &str), &str); 7] = [
+    let cases: [Case; 7] = [
         (
             &["sync"],
             ("SSH_PRIVATE_KEY", &key),
