@@ -41,7 +41,10 @@ pub async fn run(config: &Config, around: Surroundings<'_>) -> Result<Report> {
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&init.upstream, &init.mirror];
-    persist(&config.network, remotes, async |unseen| init.attempt(unseen).await).await
+    persist(&config.network, remotes, async |unseen| {
+        init.attempt(unseen).await
+    })
+    .await
 }
 
 struct Init<'a> {
@@ -71,12 +74,22 @@ impl Init<'_> {
         }
         let mut warnings = Vec::new();
         let tip = look_at_tip(&mut session).await?;
-        let config_json = self.config_json(&mut session.upstream, &tip, &mut warnings).await?;
-        let merged = self.own_tree(&mut session.upstream, &tip, &config_json).await?;
+        let config_json = self
+            .config_json(&mut session.upstream, &tip, &mut warnings)
+            .await?;
+        let merged = self
+            .own_tree(&mut session.upstream, &tip, &config_json)
+            .await?;
         let draft = self.draft(&session, &tip, &merged, config_json)?;
         warnings.extend(self.head_warning(&session.mirror_head));
         let is_news = |warning: &&Warning| **warning != Warning::UpstreamConfigChanged;
-        warnings.extend(merged.warnings.iter().filter(is_news).map(ToString::to_string));
+        warnings.extend(
+            merged
+                .warnings
+                .iter()
+                .filter(is_news)
+                .map(ToString::to_string),
+        );
         let report = self.describe(&tip, &draft, &merged, warnings);
         let receiver = apply::open(&self.mirror).await?;
         match apply::apply(&mut session, receiver, &draft, self.around.progress).await {
@@ -95,13 +108,21 @@ impl Init<'_> {
         tip: &Tip,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<u8>> {
-        let (dl, api) = (self.config.mirror.dl.as_deref(), self.config.mirror.api.as_deref());
+        let (dl, api) = (
+            self.config.mirror.dl.as_deref(),
+            self.config.mirror.api.as_deref(),
+        );
         if dl.is_none() && api.is_none() {
-            info!("neither `mirror.dl` nor `mirror.api` is set: the mirror's config.json stays upstream's");
+            info!(
+                "neither `mirror.dl` nor `mirror.api` is set: the mirror's config.json stays upstream's"
+            );
         }
         let Some(entry) = tip.root.get(CONFIG_JSON) else {
-            return Err(Error::new(Kind::UpstreamConfig, format!("{}: it has no config.json", self.upstream))
-                .advise("an index has one at its root: look at `upstream.url` and `upstream.branch`"));
+            return Err(Error::new(
+                Kind::UpstreamConfig,
+                format!("{}: it has no config.json", self.upstream),
+            )
+            .advise("an index has one at its root: look at `upstream.url` and `upstream.branch`"));
         };
         let fetched = fetch_objects(upstream, &[entry.id], &[]).await;
         let theirs = match fetched {
@@ -113,12 +134,19 @@ impl Init<'_> {
             }
             Err(error) => return Err(error),
         };
-        let theirs = theirs.as_ref().map_or(&b"{}"[..], |content| content.as_slice());
+        let theirs = theirs
+            .as_ref()
+            .map_or(&b"{}"[..], |content| content.as_slice());
         config_json::ours(theirs, dl, api)
     }
 
     /// Plans the first tree as a merge of a tree with our `config.json` alone, so that `mirror.keep` has its say.
-    async fn own_tree(&self, upstream: &mut UploadPack<'_>, tip: &Tip, config_json: &[u8]) -> Result<Merged> {
+    async fn own_tree(
+        &self,
+        upstream: &mut UploadPack<'_>,
+        tip: &Tip,
+        config_json: &[u8],
+    ) -> Result<Merged> {
         let entry = Entry {
             mode: Mode::FILE,
             id: ObjectKind::Blob.id_of(config_json),
@@ -138,14 +166,24 @@ impl Init<'_> {
                 Step::Done(merged) => return Ok(merged),
                 Step::Needs(needs) => needs,
             };
-            let ids: Vec<ObjectId> = needs.iter().filter(|need| need.side == Side::Theirs).map(|need| need.id).collect();
+            let ids: Vec<ObjectId> = needs
+                .iter()
+                .filter(|need| need.side == Side::Theirs)
+                .map(|need| need.id)
+                .collect();
             for (id, tree) in fetch_trees(upstream, &ids, &[]).await? {
                 merge.supply(id, tree);
             }
         }
     }
 
-    fn draft(&self, session: &Session<'_>, tip: &Tip, merged: &Merged, config_json: Vec<u8>) -> Result<Draft> {
+    fn draft(
+        &self,
+        session: &Session<'_>,
+        tip: &Tip,
+        merged: &Merged,
+        config_json: Vec<u8>,
+    ) -> Result<Draft> {
         let mirror = &self.config.mirror;
         let history = mirror.history.unwrap_or(History::Merge);
         if history == History::Snapshot && !session.upstream.can_want_any() {
@@ -155,7 +193,11 @@ impl Init<'_> {
         let mut made = Vec::new();
         let root = write_tree(&merged.root, &mut made)?;
         if root != tip.commit.tree {
-            if tip.root.values().all(|entry| entry.id != ObjectKind::Blob.id_of(&config_json)) {
+            if tip
+                .root
+                .values()
+                .all(|entry| entry.id != ObjectKind::Blob.id_of(&config_json))
+            {
                 objects.push(NewObject {
                     kind: ObjectKind::Blob,
                     content: config_json,
@@ -210,7 +252,11 @@ impl Init<'_> {
             outcome: Outcome::Created,
             before: None,
             after: Some(draft.update.new),
-            overlay: merged.overlay.iter().map(|difference| difference.path.clone()).collect(),
+            overlay: merged
+                .overlay
+                .iter()
+                .map(|difference| difference.path.clone())
+                .collect(),
             warnings,
             ..Report::about(tip.id)
         }
@@ -254,7 +300,11 @@ async fn look_at_tip(session: &mut Session<'_>) -> Result<Tip> {
             found = Commit::parse(&object.content).ok();
             ControlFlow::Continue(())
         }
-        ObjectKind::Tree if found.as_ref().is_some_and(|commit| commit.tree == object.id) => {
+        ObjectKind::Tree
+            if found
+                .as_ref()
+                .is_some_and(|commit| commit.tree == object.id) =>
+        {
             root = Some(object.content.clone());
             ControlFlow::Break(())
         }
@@ -262,12 +312,21 @@ async fn look_at_tip(session: &mut Session<'_>) -> Result<Tip> {
     };
     session.upstream.scan(&fetch, look).await?;
     let commit = found.ok_or_else(|| {
-        Error::new(Kind::Server, format!("{}: it did not send its tip {id}", session.upstream.remote()))
-            .advise("try again")
+        Error::new(
+            Kind::Server,
+            format!(
+                "{}: it did not send its tip {id}",
+                session.upstream.remote()
+            ),
+        )
+        .advise("try again")
     })?;
     let root = match root {
         Some(content) => parse_tree(&content)?,
-        None => fetch_trees(&mut session.upstream, &[commit.tree], &[]).await?.remove(&commit.tree).unwrap_or_default(),
+        None => fetch_trees(&mut session.upstream, &[commit.tree], &[])
+            .await?
+            .remove(&commit.tree)
+            .unwrap_or_default(),
     };
     Ok(Tip { id, commit, root })
 }

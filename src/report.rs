@@ -96,7 +96,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.headline())?;
         match self.base.filter(|base| *base != self.upstream) {
-            Some(base) => writeln!(f, "  upstream  {} → {}", base.short(), self.upstream.short())?,
+            Some(base) => writeln!(
+                f,
+                "  upstream  {} → {}",
+                base.short(),
+                self.upstream.short()
+            )?,
             None => writeln!(f, "  upstream  {}", self.upstream.short())?,
         }
         writeln!(f, "  mirror    {}", self.moved())?;
@@ -113,7 +118,11 @@ impl fmt::Display for Report {
             writeln!(f, "  warning   {warning}")?;
         }
         let (received, sent) = (size(self.received_bytes), size(self.sent_bytes));
-        write!(f, "  received {received}, sent {sent}, {:.2} s", self.seconds)
+        write!(
+            f,
+            "  received {received}, sent {sent}, {:.2} s",
+            self.seconds
+        )
     }
 }
 
@@ -122,7 +131,12 @@ fn short(id: Option<ObjectId>) -> String {
 }
 
 fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(Report::SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown = names
+        .iter()
+        .take(Report::SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     match names.len().saturating_sub(Report::SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),

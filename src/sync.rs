@@ -13,7 +13,8 @@ use crate::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
 use crate::relay::merge::{MergedTrees, merge_trees};
 use crate::relay::observe::branch_ref;
 use crate::relay::{
-    Behind, Observation, Proof, Session, Stand, Surroundings, Unseen, apply, find_stand, observe, persist,
+    Behind, Observation, Proof, Session, Stand, Surroundings, Unseen, apply, find_stand, observe,
+    persist,
 };
 use crate::report::Report;
 use crate::transport::{Connection, Remote};
@@ -45,7 +46,10 @@ pub async fn run(config: &Config, options: &Options, around: Surroundings<'_>) -
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&sync.upstream, &sync.mirror];
-    persist(&config.network, remotes, async |unseen| sync.attempt(unseen).await).await
+    persist(&config.network, remotes, async |unseen| {
+        sync.attempt(unseen).await
+    })
+    .await
 }
 
 struct Sync<'a> {
@@ -68,13 +72,22 @@ impl Sync<'_> {
         match find_stand(&mut session, before).await? {
             Stand::Abreast(found) => {
                 mode(self.config.mirror.history, found.unwrap_or(History::Merge))?;
-                Ok(up_to_date(session.upstream_tip, before, self.options.dry_run))
+                Ok(up_to_date(
+                    session.upstream_tip,
+                    before,
+                    self.options.dry_run,
+                ))
             }
             Stand::Behind(behind) => self.carry(&mut session, *behind, unseen).await,
         }
     }
 
-    async fn carry(&self, session: &mut Session<'_>, behind: Behind, unseen: &mut Option<Unseen>) -> Result<Report> {
+    async fn carry(
+        &self,
+        session: &mut Session<'_>,
+        behind: Behind,
+        unseen: &mut Option<Unseen>,
+    ) -> Result<Report> {
         let (seen, receiver) = try_join!(observe(session, behind), self.open_mirror())?;
         self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;
@@ -90,7 +103,9 @@ impl Sync<'_> {
         };
         let draft = draft(&seen, &trees, &terms)?;
         let mut report = self.describe(&seen, &trees, &draft);
-        let Some(receiver) = receiver else { return Ok(report) };
+        let Some(receiver) = receiver else {
+            return Ok(report);
+        };
         report.after = Some(draft.update.new);
         let applied = apply::apply(session, receiver, &draft, self.around.progress).await;
         if let Err(error) = applied {
@@ -109,8 +124,10 @@ impl Sync<'_> {
     }
 
     fn guard(&self, seen: &Observation) -> Result<()> {
-        let (Some(base), Some(theirs)) = (seen.trees.get(&seen.base.tree), seen.trees.get(&seen.upstream_commit.tree))
-        else {
+        let (Some(base), Some(theirs)) = (
+            seen.trees.get(&seen.base.tree),
+            seen.trees.get(&seen.upstream_commit.tree),
+        ) else {
             return Ok(());
         };
         let loss = root_loss(base, theirs);
@@ -118,7 +135,10 @@ impl Sync<'_> {
             return Ok(());
         }
         let share = loss.share() * 100.0;
-        let text = format!("upstream lost {} of {} entries of its root ({share:.0}%)", loss.lost, loss.of);
+        let text = format!(
+            "upstream lost {} of {} entries of its root ({share:.0}%)",
+            loss.lost, loss.of
+        );
         if self.options.allow_loss {
             warn!("{text}; carried, as `--allow-loss` says");
             return Ok(());
@@ -140,7 +160,10 @@ impl Sync<'_> {
                 )),
             }
             if squash.held_roots.is_empty() && !squash.upstream_has_base {
-                warnings.push("upstream no longer has what the mirror holds: its whole tree is carried once".to_owned());
+                warnings.push(
+                    "upstream no longer has what the mirror holds: its whole tree is carried once"
+                        .to_owned(),
+                );
             }
         }
         if seen.relation == Relation::Diverged {
@@ -176,8 +199,11 @@ impl Sync<'_> {
 
     fn empty_mirror(&self) -> Error {
         let reference = branch_ref(&self.config.mirror.branch);
-        Error::new(Kind::EmptyMirror, format!("{}: it has no {reference} yet", self.mirror))
-            .advise("run `crates-ferry init` once, which makes the branch, or set `mirror.branch`")
+        Error::new(
+            Kind::EmptyMirror,
+            format!("{}: it has no {reference} yet", self.mirror),
+        )
+        .advise("run `crates-ferry init` once, which makes the branch, or set `mirror.branch`")
     }
 }
 

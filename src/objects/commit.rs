@@ -29,10 +29,13 @@ impl Commit {
     /// # Errors
     /// `server` when it is no commit.
     pub fn parse(content: &[u8]) -> Result<Self> {
-        let broken = |why: String| Error::new(Kind::Server, format!("a commit that cannot be read: {why}"));
-        let commit =
-            CommitRef::from_bytes(content, gix_hash::Kind::Sha1).map_err(|error| broken(error.to_string()))?;
-        let seconds = commit.committer().map_or(0, |committer| committer.seconds());
+        let broken =
+            |why: String| Error::new(Kind::Server, format!("a commit that cannot be read: {why}"));
+        let commit = CommitRef::from_bytes(content, gix_hash::Kind::Sha1)
+            .map_err(|error| broken(error.to_string()))?;
+        let seconds = commit
+            .committer()
+            .map_or(0, |committer| committer.seconds());
         Ok(Self {
             tree: ours(commit.tree()),
             parents: commit.parents().map(ours).collect(),
@@ -50,7 +53,9 @@ impl Commit {
     pub fn upstream_commit(&self) -> Option<ObjectId> {
         let message = gix_object::commit::MessageRef::from_bytes(self.message.as_bytes());
         let trailers = message.body()?;
-        let named = trailers.trailers().find(|trailer| trailer.token == UPSTREAM_COMMIT)?;
+        let named = trailers
+            .trailers()
+            .find(|trailer| trailer.token == UPSTREAM_COMMIT)?;
         named.value.to_str().ok()?.parse().ok()
     }
 }
@@ -85,15 +90,23 @@ impl NewCommit<'_> {
             author: actor.clone(),
             committer: actor,
             encoding: None,
-            message: format!("{}\n\n{UPSTREAM_COMMIT}: {}\n", self.message.trim_end(), self.upstream_commit).into(),
+            message: format!(
+                "{}\n\n{UPSTREAM_COMMIT}: {}\n",
+                self.message.trim_end(),
+                self.upstream_commit
+            )
+            .into(),
             extra_headers: Vec::new(),
         };
         let mut content = Vec::new();
         commit.write_to(&mut content).map_err(|error| {
             let Author { name, email } = self.author;
-            Error::new(Kind::Config, format!("{name} <{email}> cannot be a commit's author"))
-                .because(error)
-                .advise("set `mirror.author` to a name and an address: \"Name <address>\"")
+            Error::new(
+                Kind::Config,
+                format!("{name} <{email}> cannot be a commit's author"),
+            )
+            .because(error)
+            .advise("set `mirror.author` to a name and an address: \"Name <address>\"")
         })?;
         Ok(content)
     }

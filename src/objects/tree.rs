@@ -14,8 +14,9 @@ use crate::wire::pack::ObjectKind;
 /// # Errors
 /// `server` when it is no tree.
 pub fn parse_tree(content: &[u8]) -> Result<Tree> {
-    let tree = TreeRef::from_bytes(content, gix_hash::Kind::Sha1)
-        .map_err(|error| Error::new(Kind::Server, "a tree that cannot be read").because(error.to_string()))?;
+    let tree = TreeRef::from_bytes(content, gix_hash::Kind::Sha1).map_err(|error| {
+        Error::new(Kind::Server, "a tree that cannot be read").because(error.to_string())
+    })?;
     let entries = tree.entries.into_iter().map(|entry| {
         let mode = Mode(u32::from(entry.mode.value()));
         let id = ours(entry.oid.to_owned());
@@ -55,7 +56,9 @@ pub fn write_tree(tree: &MergedTree, made: &mut Vec<NewTree>) -> Result<ObjectId
         });
     }
     let mut content = Vec::new();
-    object.write_to(&mut content).map_err(|error| unwritable(b"").because(error))?;
+    object
+        .write_to(&mut content)
+        .map_err(|error| unwritable(b"").because(error))?;
     let id = ObjectKind::Tree.id_of(&content);
     made.push(NewTree { id, content });
     Ok(id)
@@ -63,5 +66,8 @@ pub fn write_tree(tree: &MergedTree, made: &mut Vec<NewTree>) -> Result<ObjectId
 
 fn unwritable(name: &[u8]) -> Error {
     let name = String::from_utf8_lossy(name);
-    Error::new(Kind::Server, format!("a tree that git cannot hold, at {name:?}"))
+    Error::new(
+        Kind::Server,
+        format!("a tree that git cannot hold, at {name:?}"),
+    )
 }

@@ -75,8 +75,11 @@ fn refuse_moved(mirror: &UploadPack<'_>, refs: Option<&Refs>, draft: &Draft) -> 
 }
 
 fn moved(remote: &Remote, reference: &str) -> Error {
-    Error::new(Kind::Race, format!("{remote}: somebody else moved {reference} meanwhile"))
-        .advise("run it again: it starts from what is there then")
+    Error::new(
+        Kind::Race,
+        format!("{remote}: somebody else moved {reference} meanwhile"),
+    )
+    .advise("run it again: it starts from what is there then")
 }
 
 /// Pushes; returns the server's report, and a fresh conversation with the mirror in which to look whether it is so.
@@ -90,8 +93,11 @@ async fn push<'r>(
     let capabilities = receiver.advertisement.capabilities.clone();
     let mirror = session.mirror.remote();
     if !capabilities.has("report-status") {
-        return Err(Error::new(Kind::Config, format!("{mirror}: the server does not report on pushes"))
-            .advise("use a git host that speaks `report-status`; all current ones do"));
+        return Err(Error::new(
+            Kind::Config,
+            format!("{mirror}: the server does not report on pushes"),
+        )
+        .advise("use a git host that speaks `report-status`; all current ones do"));
     }
     let head = draft.update.request(&capabilities, &PUSH_OPTIONS);
     let (pieces, pack) = mpsc::channel(PIECES);
@@ -108,7 +114,8 @@ async fn push<'r>(
         Report::read(receiver.packets(), &capabilities, reference),
         open_observer(mirror)
     );
-    let report = report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))?;
+    let report =
+        report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))?;
     Ok((report, observer))
 }
 
@@ -130,7 +137,10 @@ async fn pump(
 ) -> Result<()> {
     let pumped = pump_pack(upstream, draft, thin, &pieces, progress).await;
     if let Err(error) = &pumped {
-        pieces.send(Err(io::Error::other(error.to_string()))).await.ok();
+        pieces
+            .send(Err(io::Error::other(error.to_string())))
+            .await
+            .ok();
     }
     pumped
 }
@@ -149,8 +159,13 @@ async fn pump_pack(
     if !answer.pack_follows {
         return Err(broken(upstream, wire::Error::Garbage("no pack".to_owned())));
     }
-    let entries = draft.objects.iter().map(|object| whole_entry(object.kind, &object.content));
-    let entries = entries.collect::<io::Result<Vec<Bytes>>>().map_err(|error| broken(upstream, error.into()))?;
+    let entries = draft
+        .objects
+        .iter()
+        .map(|object| whole_entry(object.kind, &object.content));
+    let entries = entries
+        .collect::<io::Result<Vec<Bytes>>>()
+        .map_err(|error| broken(upstream, error.into()))?;
     let mut rewriter = Rewriter::new(entries);
     let mut pack = upstream.pack();
     let mut counted = false;
@@ -186,10 +201,17 @@ async fn pump_pack(
 fn judge(mirror: &Remote, report: &Report) -> Result<()> {
     if let Some(why) = &report.unpack_error {
         let text = with_messages(why, report);
-        return Err(Error::new(Kind::Server, format!("{mirror}: it could not take the pack in: {text}"))
-            .advise("try again; if it stays so, ask whoever runs that server (disk, quota, size limits)"));
+        return Err(Error::new(
+            Kind::Server,
+            format!("{mirror}: it could not take the pack in: {text}"),
+        )
+        .advise(
+            "try again; if it stays so, ask whoever runs that server (disk, quota, size limits)",
+        ));
     }
-    let Some(why) = &report.reference_error else { return Ok(()) };
+    let Some(why) = &report.reference_error else {
+        return Ok(());
+    };
     let text = with_messages(why, report);
     let kind = refusal_kind(why, &report.messages);
     let error = Error::new(kind, format!("{mirror}: it refused the push: {text}"));
@@ -223,7 +245,12 @@ fn refusal_kind(why: &str, messages: &str) -> Kind {
 }
 
 fn with_messages(why: &str, report: &Report) -> String {
-    let lines: Vec<&str> = report.messages.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = report
+        .messages
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     if lines.is_empty() {
         return why.to_owned();
     }
@@ -240,7 +267,10 @@ async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Upd
         shown = Some(observer.refs(&update.reference).await?);
     }
     if !shown.is_some_and(|refs| is_at(&refs, update)) {
-        let refs = UploadPack::open(mirror).await?.refs(&update.reference).await?;
+        let refs = UploadPack::open(mirror)
+            .await?
+            .refs(&update.reference)
+            .await?;
         if !is_at(&refs, update) {
             return Err(moved(mirror, &update.reference));
         }

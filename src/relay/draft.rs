@@ -133,7 +133,11 @@ fn is_fast_forward(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -
     seen.view.tip == seen.base.upstream
         && seen.relation == Relation::Advanced
         && terms.history == History::Merge
-        && trees.merged.overlay.iter().all(|difference| difference.path == "config.json")
+        && trees
+            .merged
+            .overlay
+            .iter()
+            .all(|difference| difference.path == "config.json")
 }
 
 /// The mirror has these roots' trees, but not the commits, and upstream leaves out what it is told that we have.
@@ -147,10 +151,14 @@ fn held_roots(seen: &Observation, history: History) -> Vec<NewObject> {
 fn new_trees(trees: &MergedTrees, objects: &mut Vec<NewObject>) -> Result<ObjectId> {
     let mut made = Vec::new();
     let root = write_tree(&trees.merged.root, &mut made)?;
-    objects.extend(made.into_iter().filter(|tree| !trees.known.contains(&tree.id)).map(|tree| NewObject {
-        kind: ObjectKind::Tree,
-        content: tree.content,
-    }));
+    objects.extend(
+        made.into_iter()
+            .filter(|tree| !trees.known.contains(&tree.id))
+            .map(|tree| NewObject {
+                kind: ObjectKind::Tree,
+                content: tree.content,
+            }),
+    );
     Ok(root)
 }
 
@@ -163,14 +171,23 @@ fn new_commits(
     objects: &mut Vec<NewObject>,
 ) -> Result<ObjectId> {
     // A commit that is dated before its parents makes the server's connectivity check walk all history.
-    let mut seconds = terms.now.max(seen.view.commit.seconds).max(seen.base.seconds);
+    let mut seconds = terms
+        .now
+        .max(seen.view.commit.seconds)
+        .max(seen.base.seconds);
     let second_parent = match terms.history {
         History::Merge => {
             seconds = seconds.max(seen.upstream_commit.seconds);
             seen.upstream_tip
         }
         History::Snapshot => {
-            let content = stand_in(seen.upstream_tip, seen.upstream_commit.tree, &[seen.base.held], terms.author, seconds)?;
+            let content = stand_in(
+                seen.upstream_tip,
+                seen.upstream_commit.tree,
+                &[seen.base.held],
+                terms.author,
+                seconds,
+            )?;
             let id = ObjectKind::Commit.id_of(&content);
             objects.push(commit(content));
             id
@@ -223,11 +240,19 @@ pub fn commit(content: Vec<u8>) -> NewObject {
 
 fn update(terms: &Terms<'_>, old: ObjectId, new: ObjectId) -> Update {
     let reference = branch_ref(terms.branch);
-    Update { reference, old, new }
+    Update {
+        reference,
+        old,
+        new,
+    }
 }
 
 /// Says in a commit's message what was carried: the number of commits, and the crates, counted where they are many.
-fn message<'a>(outcome: Outcome, count: usize, crates: impl ExactSizeIterator<Item = &'a CrateName>) -> String {
+fn message<'a>(
+    outcome: Outcome,
+    count: usize,
+    crates: impl ExactSizeIterator<Item = &'a CrateName>,
+) -> String {
     const NAMED: usize = 20;
     let plural = if count == 1 { "" } else { "s" };
     let across = match outcome {
@@ -248,8 +273,14 @@ fn message<'a>(outcome: Outcome, count: usize, crates: impl ExactSizeIterator<It
 
 fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
     const LISTED: usize = 10;
-    let Some(first) = conflicts.first() else { return Ok(()) };
-    let listed: Vec<String> = conflicts.iter().take(LISTED).map(ToString::to_string).collect();
+    let Some(first) = conflicts.first() else {
+        return Ok(());
+    };
+    let listed: Vec<String> = conflicts
+        .iter()
+        .take(LISTED)
+        .map(ToString::to_string)
+        .collect();
     let more = match conflicts.len().saturating_sub(LISTED) {
         0 => String::new(),
         more => format!(" and {more} more"),

@@ -22,7 +22,11 @@ pub struct MergedTrees {
 ///
 /// # Errors
 /// As the conversations go.
-pub async fn merge_trees(session: &mut Session<'_>, seen: &Observation, rules: Rules) -> Result<MergedTrees> {
+pub async fn merge_trees(
+    session: &mut Session<'_>,
+    seen: &Observation,
+    rules: Rules,
+) -> Result<MergedTrees> {
     let roots = Sides {
         ours: Some(seen.view.commit.tree),
         base: Some(seen.base.tree),
@@ -39,8 +43,11 @@ pub async fn merge_trees(session: &mut Session<'_>, seen: &Observation, rules: R
             Step::Done(merged) => return Ok(MergedTrees { merged, known }),
             Step::Needs(needs) => needs,
         };
-        let (theirs, ours): (Vec<_>, Vec<_>) = needs.iter().partition(|need| need.side == Side::Theirs);
-        let ids = |needs: Vec<&crate::plan::three_way::Need>| needs.iter().map(|need| need.id).collect::<Vec<_>>();
+        let (theirs, ours): (Vec<_>, Vec<_>) =
+            needs.iter().partition(|need| need.side == Side::Theirs);
+        let ids = |needs: Vec<&crate::plan::three_way::Need>| {
+            needs.iter().map(|need| need.id).collect::<Vec<_>>()
+        };
         let (theirs, ours) = (ids(theirs), ids(ours));
         let mirror_detours = mirror_detours(&seen.view, &seen.base);
         let upstream_detours = seen.upstream_detours();

@@ -78,7 +78,9 @@ impl MirrorView {
             ..Fetch::default()
         };
         let mut root = None;
-        let scan = mirror.scan(&fetch, |object| stop_at_root_tree(object, tip, &mut root)).await?;
+        let scan = mirror
+            .scan(&fetch, |object| stop_at_root_tree(object, tip, &mut root))
+            .await?;
         let is_whole = scan.answer.shallow.is_empty();
         let mut view = Self {
             commit: read(&scan.objects, &tip)?.ok_or_else(|| incomplete(&tip))?,
@@ -108,7 +110,9 @@ impl MirrorView {
 
     /// Says whether `id` is the base or one of its ancestors, as far as can be seen.
     pub fn is_behind_base(&self, id: &ObjectId) -> Result<bool> {
-        let Some(base) = &self.base else { return Ok(false) };
+        let Some(base) = &self.base else {
+            return Ok(false);
+        };
         if self.carried.iter().skip(1).any(|carried| carried == id) {
             return Ok(true);
         }
@@ -119,7 +123,11 @@ impl MirrorView {
                 return Ok(true);
             }
             if seen.insert(commit) {
-                next.extend(self.get(&commit)?.map(|commit| commit.parents).unwrap_or_default());
+                next.extend(
+                    self.get(&commit)?
+                        .map(|commit| commit.parents)
+                        .unwrap_or_default(),
+                );
             }
         }
         Ok(false)
@@ -164,13 +172,19 @@ impl MirrorView {
     fn follow_first_parents(&mut self) -> Result<()> {
         let mut next = Some(self.tip);
         while let Some(id) = next {
-            let Some(commit) = self.get(&id)? else { return Ok(()) };
+            let Some(commit) = self.get(&id)? else {
+                return Ok(());
+            };
             if let Some((base, history)) = self.base_named_by(&commit)? {
                 self.carried.push(base.upstream);
                 if self.base.is_none() {
                     self.base = Some(base);
                     self.history = history;
-                    self.before_last_sync = commit.parents.first().copied().filter(|_| commit.parents.len() > 1);
+                    self.before_last_sync = commit
+                        .parents
+                        .first()
+                        .copied()
+                        .filter(|_| commit.parents.len() > 1);
                 }
             }
             next = commit.parents.first().copied();
@@ -186,7 +200,9 @@ impl MirrorView {
         let (Some(upstream), Some(held)) = (commit.upstream_commit(), commit.parents.last()) else {
             return Ok(None);
         };
-        let Some(last) = self.get(held)? else { return Ok(None) };
+        let Some(last) = self.get(held)? else {
+            return Ok(None);
+        };
         let history = if *held == upstream {
             History::Merge
         } else if last.upstream_commit() == Some(upstream) && last.subject().starts_with(STAND_IN) {
@@ -207,7 +223,10 @@ impl MirrorView {
     fn list_others(&mut self) -> Result<()> {
         let mut dated = Vec::new();
         for id in self.window.ids() {
-            if let Some(commit) = self.get(id)?.filter(|commit| commit.upstream_commit().is_none()) {
+            if let Some(commit) = self
+                .get(id)?
+                .filter(|commit| commit.upstream_commit().is_none())
+            {
                 dated.push((commit.seconds, *id));
             }
         }
@@ -218,10 +237,16 @@ impl MirrorView {
 }
 
 /// A server without filters sends trees as well: the tip's root is of use, all that follows it is not.
-fn stop_at_root_tree(object: &Object, tip: ObjectId, root: &mut Option<ObjectId>) -> ControlFlow<()> {
+fn stop_at_root_tree(
+    object: &Object,
+    tip: ObjectId,
+    root: &mut Option<ObjectId>,
+) -> ControlFlow<()> {
     match object.kind {
         ObjectKind::Commit if object.id == tip => {
-            *root = Commit::parse(&object.content).ok().map(|commit| commit.tree);
+            *root = Commit::parse(&object.content)
+                .ok()
+                .map(|commit| commit.tree);
             ControlFlow::Continue(())
         }
         ObjectKind::Tree if Some(object.id) == *root => ControlFlow::Break(()),
@@ -230,8 +255,12 @@ fn stop_at_root_tree(object: &Object, tip: ObjectId, root: &mut Option<ObjectId>
 }
 
 fn read(objects: &Scanner, id: &ObjectId) -> Result<Option<Commit>> {
-    let commit = objects.get(id).filter(|object| object.kind == ObjectKind::Commit);
-    commit.map(|object| Commit::parse(&object.content)).transpose()
+    let commit = objects
+        .get(id)
+        .filter(|object| object.kind == ObjectKind::Commit);
+    commit
+        .map(|object| Commit::parse(&object.content))
+        .transpose()
 }
 
 fn incomplete(id: &ObjectId) -> crate::error::Error {

@@ -10,8 +10,8 @@ pub mod draft;
 pub mod merge;
 mod mirror_view;
 mod news;
-mod persist;
 pub mod observe;
+mod persist;
 mod squash;
 pub mod trees;
 

@@ -39,7 +39,12 @@ impl News {
     ///
     /// # Errors
     /// As the conversation goes.
-    pub async fn fetch(upstream: &mut UploadPack<'_>, tip: ObjectId, haves: &[ObjectId], done: bool) -> Result<Self> {
+    pub async fn fetch(
+        upstream: &mut UploadPack<'_>,
+        tip: ObjectId,
+        haves: &[ObjectId],
+        done: bool,
+    ) -> Result<Self> {
         let fetch = Fetch {
             wants: vec![tip],
             haves: haves.to_vec(),
@@ -78,7 +83,12 @@ impl News {
     fn take(&mut self, object: &Object, tip: &ObjectId) -> Result<ControlFlow<()>> {
         match object.kind {
             ObjectKind::Commit => self.take_commit(object, tip)?,
-            ObjectKind::Tree if self.tip.as_ref().is_some_and(|commit| commit.tree == object.id) => {
+            ObjectKind::Tree
+                if self
+                    .tip
+                    .as_ref()
+                    .is_some_and(|commit| commit.tree == object.id) =>
+            {
                 self.root_tree = Some(object.clone());
                 return Ok(ControlFlow::Break(()));
             }

@@ -49,7 +49,8 @@ impl<'r> Session<'r> {
         )?;
         let upstream_tip = upstream_refs.branches.get(&upstream_branch).copied();
         Ok(Self {
-            upstream_tip: upstream_tip.ok_or_else(|| no_branch(upstream.remote(), &config.upstream.branch))?,
+            upstream_tip: upstream_tip
+                .ok_or_else(|| no_branch(upstream.remote(), &config.upstream.branch))?,
             mirror_tip: mirror_refs.branches.get(&mirror_branch).copied(),
             mirror_head: mirror_refs.head,
             upstream,
@@ -120,7 +121,9 @@ pub async fn find_stand(session: &mut Session<'_>, mirror_tip: ObjectId) -> Resu
         return Ok(Stand::Abreast(None));
     }
     let (view, told) = find_base(session, mirror_tip).await?;
-    let Some(base) = view.base.clone() else { return Ok(Stand::Abreast(None)) };
+    let Some(base) = view.base.clone() else {
+        return Ok(Stand::Abreast(None));
+    };
     if base.upstream == tip {
         return Ok(Stand::Abreast(Some(view.history)));
     }
@@ -136,7 +139,10 @@ pub async fn find_stand(session: &mut Session<'_>, mirror_tip: ObjectId) -> Resu
 /// Looks at more and more of the mirror's history until the base is in sight, in the relay's words or in upstream's.
 ///
 /// Returns the news as well where asking upstream for the base has told them. No base means that upstream's tip is in sight.
-async fn find_base(session: &mut Session<'_>, mirror_tip: ObjectId) -> Result<(MirrorView, Option<News>)> {
+async fn find_base(
+    session: &mut Session<'_>,
+    mirror_tip: ObjectId,
+) -> Result<(MirrorView, Option<News>)> {
     let tip = session.upstream_tip;
     for depth in DEPTHS {
         let mut view = MirrorView::look(&mut session.mirror, mirror_tip, depth).await?;
@@ -152,13 +158,18 @@ async fn find_base(session: &mut Session<'_>, mirror_tip: ObjectId) -> Result<(M
         if view.is_whole || depth == DEPTHS[DEPTHS.len() - 1] {
             return rest_on_named_head(session, view).await;
         }
-        info!("no upstream commit among the mirror's last {depth} generations, looking further back");
+        info!(
+            "no upstream commit among the mirror's last {depth} generations, looking further back"
+        );
     }
     Err(unrelated(session))
 }
 
 /// Looks for a squash whose root names a commit of the mirror that upstream itself no longer has.
-async fn rest_on_named_head(session: &mut Session<'_>, mut view: MirrorView) -> Result<(MirrorView, Option<News>)> {
+async fn rest_on_named_head(
+    session: &mut Session<'_>,
+    mut view: MirrorView,
+) -> Result<(MirrorView, Option<News>)> {
     let news = News::fetch(&mut session.upstream, session.upstream_tip, &[], true).await?;
     for (_, content) in &news.roots {
         if let Some(head) = squash::previous_head(&Commit::parse(content)?.message)
@@ -176,10 +187,19 @@ async fn rest_on_named_head(session: &mut Session<'_>, mut view: MirrorView) -> 
 /// # Errors
 /// `rewound` and `unrelated` where that shows only now, otherwise as the conversations go.
 pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observation> {
-    let Behind { view, mut base, told } = behind;
+    let Behind {
+        view,
+        mut base,
+        told,
+    } = behind;
     let tip = session.upstream_tip;
-    let Session { upstream, mirror, .. } = session;
-    let (mut news, mut trees) = try_join!(news_since(upstream, tip, &view, told), mirror_roots(mirror, &view, &base))?;
+    let Session {
+        upstream, mirror, ..
+    } = session;
+    let (mut news, mut trees) = try_join!(
+        news_since(upstream, tip, &view, told),
+        mirror_roots(mirror, &view, &base)
+    )?;
     let Some(upstream_commit) = news.tip.clone() else {
         return Err(rewound(session, &base));
     };
@@ -189,7 +209,9 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
     }
     let relation = relation(&base, &news);
     let squash = match relation {
-        Relation::Squashed => Some(squash::examine(&mut session.upstream, tip, &view, &base, &mut news).await?),
+        Relation::Squashed => {
+            Some(squash::examine(&mut session.upstream, tip, &view, &base, &mut news).await?)
+        }
         _ => None,
     };
     let mut seen = Observation {
@@ -253,7 +275,12 @@ async fn mirror_roots(
 pub(super) fn mirror_detours(view: &MirrorView, base: &Base) -> [Fetch; 2] {
     let last_sync = Fetch {
         wants: vec![view.tip],
-        haves: base.parents.iter().copied().chain(view.before_last_sync).collect(),
+        haves: base
+            .parents
+            .iter()
+            .copied()
+            .chain(view.before_last_sync)
+            .collect(),
         done: true,
         ..Fetch::default()
     };
@@ -270,13 +297,19 @@ pub(super) fn mirror_detours(view: &MirrorView, base: &Base) -> [Fetch; 2] {
 impl Observation {
     /// Returns the commits that bound what a mirror of this mode lacks: it has each one's tree and, in `merge`, its history.
     pub fn boundary(&self, history: History) -> Vec<ObjectId> {
-        let held_roots = self.squash.iter().flat_map(|squash| &squash.held_roots).map(|(id, _)| *id);
+        let held_roots = self
+            .squash
+            .iter()
+            .flat_map(|squash| &squash.held_roots)
+            .map(|(id, _)| *id);
         let mut boundary: Vec<ObjectId> = held_roots.collect();
         match history {
             History::Merge => boundary.extend(&self.news.edges),
             History::Snapshot => boundary.extend(&self.view.carried),
         }
-        if boundary.is_empty() || history == History::Snapshot && !boundary.contains(&self.base.upstream) {
+        if boundary.is_empty()
+            || history == History::Snapshot && !boundary.contains(&self.base.upstream)
+        {
             boundary.push(self.base.upstream);
         }
         boundary
@@ -306,13 +339,22 @@ impl Observation {
 
     /// Says whether nothing speaks for a common past: a new root that is no collapse, and not one entry in common.
     fn is_unrelated(&self) -> bool {
-        let Some(squash) = &self.squash else { return false };
+        let Some(squash) = &self.squash else {
+            return false;
+        };
         if squash.is_related || matches!(squash.proof, Proof::Proven(_)) {
             return false;
         }
-        let (base, theirs) = (self.trees.get(&self.base.tree), self.trees.get(&self.upstream_commit.tree));
-        let (Some(base), Some(theirs)) = (base, theirs) else { return false };
-        !base.iter().any(|(name, entry)| name != b"config.json" && theirs.get(name) == Some(entry))
+        let (base, theirs) = (
+            self.trees.get(&self.base.tree),
+            self.trees.get(&self.upstream_commit.tree),
+        );
+        let (Some(base), Some(theirs)) = (base, theirs) else {
+            return false;
+        };
+        !base
+            .iter()
+            .any(|(name, entry)| name != b"config.json" && theirs.get(name) == Some(entry))
     }
 }
 

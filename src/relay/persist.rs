@@ -27,7 +27,9 @@ pub struct Surroundings<'a> {
 impl Surroundings<'_> {
     /// Returns the time in seconds since 1970.
     pub fn now(&self) -> i64 {
-        let since = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = (self.clock)()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     }
 }
@@ -64,8 +66,13 @@ pub async fn persist(
 ) -> Result<Report> {
     let started = Instant::now();
     let within = tokio::time::timeout(network.timeout, repeat(network.retries, attempt));
-    let mut report = within.await.unwrap_or_else(|_| Err(too_long(network.timeout)))?;
-    report.received_bytes = remotes.iter().map(|remote| remote.traffic().received()).sum();
+    let mut report = within
+        .await
+        .unwrap_or_else(|_| Err(too_long(network.timeout)))?;
+    report.received_bytes = remotes
+        .iter()
+        .map(|remote| remote.traffic().received())
+        .sum();
     report.sent_bytes = remotes.iter().map(|remote| remote.traffic().sent()).sum();
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -97,7 +104,9 @@ async fn repeat(
             kind if kind.is_transient() => delays.next(),
             _ => None,
         };
-        let Some(delay) = delay else { return Err(error) };
+        let Some(delay) = delay else {
+            return Err(error);
+        };
         warn!("{error}; looking again");
         tokio::time::sleep(delay).await;
     }
@@ -105,6 +114,9 @@ async fn repeat(
 
 fn too_long(limit: Duration) -> Error {
     let limit = humantime::format_duration(limit);
-    Error::new(Kind::Network, format!("the command took longer than {limit}"))
-        .advise("try again; `network.timeout` says how long a command may take")
+    Error::new(
+        Kind::Network,
+        format!("the command took longer than {limit}"),
+    )
+    .advise("try again; `network.timeout` says how long a command may take")
 }

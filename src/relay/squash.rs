@@ -32,7 +32,7 @@ pub struct Squash {
 }
 
 /// Returns the old head that a collapse's message names: `Previous HEAD was <id>, now on …`.
-pub fn previous_head(message: &str) -> Option<ObjectId> {
+pub(super) fn previous_head(message: &str) -> Option<ObjectId> {
     let (_, rest) = message.split_once("Previous HEAD was ")?;
     rest.get(..40)?.parse().ok()
 }
@@ -46,7 +46,7 @@ fn is_collapse(message: &str) -> bool {
 ///
 /// # Errors
 /// As the conversations go.
-pub async fn examine(
+pub(super) async fn examine(
     upstream: &mut UploadPack<'_>,
     tip: ObjectId,
     view: &MirrorView,
@@ -66,7 +66,9 @@ pub async fn examine(
             squash.held_roots.push((id, content));
             squash.proof = proof;
         } else {
-            squash.proof = proof_from_upstream(upstream, base, &root, news, &mut squash.upstream_has_base).await?;
+            squash.proof =
+                proof_from_upstream(upstream, base, &root, news, &mut squash.upstream_has_base)
+                    .await?;
         }
     }
     if squash.held_roots.is_empty() && !squash.upstream_has_base {
@@ -79,12 +81,24 @@ pub async fn examine(
 /// Looks for the root's tree in the mirror: the base's, or that of the named head where the mirror holds it.
 fn proof_from_mirror(view: &MirrorView, base: &Base, root: &Commit) -> Result<Option<Proof>> {
     if root.tree == base.tree {
-        let text = format!("its root has the tree of {}, which the mirror holds", base.upstream.short());
+        let text = format!(
+            "its root has the tree of {}, which the mirror holds",
+            base.upstream.short()
+        );
         return Ok(Some(Proof::Proven(text)));
     }
-    let Some(head) = previous_head(&root.message) else { return Ok(None) };
-    let holds = view.get(&head)?.is_some_and(|commit| commit.tree == root.tree);
-    Ok(holds.then(|| Proof::Proven(format!("its root has the tree of {}, which the mirror holds", head.short()))))
+    let Some(head) = previous_head(&root.message) else {
+        return Ok(None);
+    };
+    let holds = view
+        .get(&head)?
+        .is_some_and(|commit| commit.tree == root.tree);
+    Ok(holds.then(|| {
+        Proof::Proven(format!(
+            "its root has the tree of {}, which the mirror holds",
+            head.short()
+        ))
+    }))
 }
 
 /// Asks upstream for the commits from the base to the named head, if it still shows them.
@@ -97,21 +111,36 @@ async fn proof_from_upstream(
 ) -> Result<Proof> {
     let unproven = |why: String| Ok(Proof::Unproven(why));
     let Some(head) = previous_head(&root.message) else {
-        return unproven("the new root names no previous head, and its tree is not the mirror's base".to_owned());
+        return unproven(
+            "the new root names no previous head, and its tree is not the mirror's base".to_owned(),
+        );
     };
     let hidden = match News::fetch(upstream, head, &[base.upstream], true).await {
         Ok(hidden) => hidden,
         Err(error) if error.kind() == Kind::Race || error.kind() == Kind::Server => {
-            return unproven(format!("upstream no longer shows its previous head {}", head.short()));
+            return unproven(format!(
+                "upstream no longer shows its previous head {}",
+                head.short()
+            ));
         }
         Err(error) => return Err(error),
     };
     if !hidden.edges.contains(&base.upstream) {
-        return unproven(format!("its previous head {} does not lead to the mirror's base", head.short()));
+        return unproven(format!(
+            "its previous head {} does not lead to the mirror's base",
+            head.short()
+        ));
     }
     *upstream_has_base = true;
-    if hidden.tip.as_ref().is_none_or(|commit| commit.tree != root.tree) {
-        return unproven(format!("the new root's tree is not that of its previous head {}", head.short()));
+    if hidden
+        .tip
+        .as_ref()
+        .is_none_or(|commit| commit.tree != root.tree)
+    {
+        return unproven(format!(
+            "the new root's tree is not that of its previous head {}",
+            head.short()
+        ));
     }
     let count = hidden.count;
     news.add_hidden(hidden);

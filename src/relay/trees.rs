@@ -54,7 +54,10 @@ pub async fn fetch_trees(
     detours: &[Fetch],
 ) -> Result<HashMap<ObjectId, Tree>> {
     let objects = fetch_objects(server, ids, detours).await?;
-    objects.into_iter().map(|(id, object)| Ok((id, parse_tree(&object.content)?))).collect()
+    objects
+        .into_iter()
+        .map(|(id, object)| Ok((id, parse_tree(&object.content)?)))
+        .collect()
 }
 
 fn by_id(ids: &[ObjectId]) -> Fetch {
@@ -72,7 +75,11 @@ async fn collect(
     ids: &[ObjectId],
     found: &mut HashMap<ObjectId, Object>,
 ) -> Result<()> {
-    let missing: Vec<ObjectId> = ids.iter().filter(|id| !found.contains_key(id)).copied().collect();
+    let missing: Vec<ObjectId> = ids
+        .iter()
+        .filter(|id| !found.contains_key(id))
+        .copied()
+        .collect();
     let hangs_up = !server.can_filter() || !server.can_want_any();
     if missing.is_empty() || (hangs_up && fetch.wants.iter().all(|id| found.contains_key(id))) {
         return Ok(());
@@ -96,8 +103,11 @@ async fn collect(
 fn not_served(server: &UploadPack<'_>, id: &ObjectId) -> Error {
     let remote = server.remote();
     if server.can_want_any() {
-        return Error::new(Kind::Server, format!("{remote}: it did not send the object {id} that was asked for"))
-            .advise("try again; if it stays so, the repository may be damaged: run `git fsck` there");
+        return Error::new(
+            Kind::Server,
+            format!("{remote}: it did not send the object {id} that was asked for"),
+        )
+        .advise("try again; if it stays so, the repository may be damaged: run `git fsck` there");
     }
     Error::new(
         Kind::Config,

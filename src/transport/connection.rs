@@ -49,7 +49,11 @@ impl Connection {
         }
     }
 
-    pub(super) fn http(remote: Arc<HttpRemote>, service: Service, advertisement: Advertisement) -> Self {
+    pub(super) fn http(
+        remote: Arc<HttpRemote>,
+        service: Service,
+        advertisement: Advertisement,
+    ) -> Self {
         Self {
             advertisement,
             channel: Channel::Http {
@@ -112,7 +116,11 @@ impl Connection {
     ///
     /// # Errors
     /// Only for HTTP as the transport says.
-    pub async fn push(&mut self, head: Bytes, mut pack: mpsc::Receiver<io::Result<Bytes>>) -> Result<()> {
+    pub async fn push(
+        &mut self,
+        head: Bytes,
+        mut pack: mpsc::Receiver<io::Result<Bytes>>,
+    ) -> Result<()> {
         match &mut self.channel {
             Channel::Stream { writer, .. } => {
                 if write_push(writer, &head, &mut pack).await.is_err() {
@@ -137,7 +145,11 @@ impl Connection {
     }
 }
 
-async fn write_push(writer: &mut Writer, head: &[u8], pack: &mut mpsc::Receiver<io::Result<Bytes>>) -> io::Result<()> {
+async fn write_push(
+    writer: &mut Writer,
+    head: &[u8],
+    pack: &mut mpsc::Receiver<io::Result<Bytes>>,
+) -> io::Result<()> {
     let mut is_begun = false;
     while let Some(chunk) = pack.recv().await {
         let chunk = chunk?;

@@ -98,6 +98,10 @@ fn says(words: &str, list: &[&str]) -> bool {
 }
 
 fn one_line(words: &str) -> String {
-    let lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = words
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     lines.join(" / ")
 }

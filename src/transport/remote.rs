@@ -46,7 +46,12 @@ impl Remote {
     /// As [`Remote::upstream`].
     pub fn mirror(config: &Config) -> Result<Self> {
         let url = &config.mirror.url;
-        Self::new("mirror", url, http::credentials(url, &config.secrets), config)
+        Self::new(
+            "mirror",
+            url,
+            http::credentials(url, &config.secrets),
+            config,
+        )
     }
 
     fn new(
@@ -58,7 +63,9 @@ impl Remote {
         let traffic = Arc::<Traffic>::default();
         let network = &config.network;
         let host = match url {
-            RemoteUrl::Git { host, port, path } => Host::Git(GitRemote::new(host, *port, path, network)),
+            RemoteUrl::Git { host, port, path } => {
+                Host::Git(GitRemote::new(host, *port, path, network))
+            }
             RemoteUrl::Http { url, .. } => {
                 let remote = HttpRemote::new(url, credentials, network, Arc::clone(&traffic))?;
                 Host::Http(Arc::new(remote))
@@ -110,7 +117,12 @@ impl Remote {
             .await
             .map_err(|error| self.error(&opening(service), error, &stream.stderr.text()))?;
         self.log_opened(service, &advertisement);
-        Ok(Connection::stream(packets, Box::new(writer), stream.stderr, advertisement))
+        Ok(Connection::stream(
+            packets,
+            Box::new(writer),
+            stream.stderr,
+            advertisement,
+        ))
     }
 
     fn log_opened(&self, service: Service, advertisement: &Advertisement) {

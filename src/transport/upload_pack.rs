@@ -60,7 +60,11 @@ impl<'r> UploadPack<'r> {
 
     /// Says whether trees and blobs can be left out of a pack.
     pub fn can_filter(&self) -> bool {
-        let Advertisement { protocol, capabilities, .. } = &self.connection.advertisement;
+        let Advertisement {
+            protocol,
+            capabilities,
+            ..
+        } = &self.connection.advertisement;
         match protocol {
             Protocol::V2 => capabilities.value_has("fetch", "filter"),
             Protocol::V0 => capabilities.has("filter"),
@@ -69,7 +73,11 @@ impl<'r> UploadPack<'r> {
 
     /// Says whether objects may be wanted that no ref points at.
     pub fn can_want_any(&self) -> bool {
-        let Advertisement { protocol, capabilities, .. } = &self.connection.advertisement;
+        let Advertisement {
+            protocol,
+            capabilities,
+            ..
+        } = &self.connection.advertisement;
         let words = ["allow-tip-sha1-in-want", "allow-reachable-sha1-in-want"];
         *protocol == Protocol::V2 || words.iter().all(|word| capabilities.has(word))
     }
@@ -85,7 +93,9 @@ impl<'r> UploadPack<'r> {
     /// As the conversation goes.
     pub async fn refs(&mut self, reference: &str) -> Result<Refs> {
         debug!("{}: > ls-refs {reference}", self.remote);
-        if self.state == State::Spent || (self.is_v0() && self.connection.advertisement.refs.is_none()) {
+        if self.state == State::Spent
+            || (self.is_v0() && self.connection.advertisement.refs.is_none())
+        {
             self.reopen().await?;
         }
         if let Some(refs) = self.connection.advertisement.refs.take() {
@@ -106,7 +116,11 @@ impl<'r> UploadPack<'r> {
         if self.state == State::Spent || (self.state == State::Deepened && depends_on_history) {
             self.reopen().await?;
         }
-        let Advertisement { protocol, capabilities, .. } = &self.connection.advertisement;
+        let Advertisement {
+            protocol,
+            capabilities,
+            ..
+        } = &self.connection.advertisement;
         let protocol = *protocol;
         let request = fetch.request(protocol, capabilities);
         debug!("{}: > {}", self.remote, outline(fetch));
@@ -133,7 +147,11 @@ impl<'r> UploadPack<'r> {
     ///
     /// # Errors
     /// As [`UploadPack::fetch`]; `server` when the pack is damaged or larger than planning needs.
-    pub async fn scan(&mut self, fetch: &Fetch, mut look: impl FnMut(&Object) -> ControlFlow<()>) -> Result<Scan> {
+    pub async fn scan(
+        &mut self,
+        fetch: &Fetch,
+        mut look: impl FnMut(&Object) -> ControlFlow<()>,
+    ) -> Result<Scan> {
         let answer = self.fetch(fetch).await?;
         let mut objects = Scanner::new();
         if answer.pack_follows {
@@ -185,7 +203,13 @@ async fn read_objects(
 }
 
 fn outline(fetch: &Fetch) -> String {
-    let ids = |ids: &[ObjectId]| ids.iter().take(3).map(ObjectId::short).collect::<Vec<_>>().join(" ");
+    let ids = |ids: &[ObjectId]| {
+        ids.iter()
+            .take(3)
+            .map(ObjectId::short)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     let mut text = format!("fetch, want {} [{}]", fetch.wants.len(), ids(&fetch.wants));
     if !fetch.haves.is_empty() {
         text += &format!(", have {} [{}]", fetch.haves.len(), ids(&fetch.haves));

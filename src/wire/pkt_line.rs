@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::{Error, Result};
 
 /// The longest payload of one packet: 65,520 bytes less the length itself.
-pub const MAX_PAYLOAD: usize = 65_516;
+const MAX_PAYLOAD: usize = 65_516;
 const LENGTH: usize = 4;
 const READ_SIZE: usize = 64 * 1024;
 
@@ -129,7 +129,7 @@ impl PacketWriter {
         self.data(format!("{text}\n").as_bytes())
     }
 
-    /// Appends a packet with a payload of at most [`MAX_PAYLOAD`] bytes; a longer one is cut into several packets.
+    /// Appends a packet with a payload of at most 65,516 bytes; a longer one is cut into several packets.
     pub fn data(&mut self, payload: &[u8]) -> &mut Self {
         for part in payload.chunks(MAX_PAYLOAD) {
             self.0

@@ -42,9 +42,9 @@ impl Update {
             ))
             .flush();
         if with_options {
-            push_options
-                .iter()
-                .for_each(|option| drop(request.line(option)));
+            for option in push_options {
+                request.line(option);
+            }
             request.flush();
         }
         request.finish()
@@ -125,10 +125,9 @@ impl Report {
             } else if let Some((name, why)) = text
                 .strip_prefix("ng ")
                 .and_then(|rest| rest.split_once(' '))
+                && name == reference
             {
-                if name == reference {
-                    moved = Some(Some(why.to_owned()));
-                }
+                moved = Some(Some(why.to_owned()));
             }
         }
         match (unpack, moved) {

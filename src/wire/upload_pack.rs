@@ -45,9 +45,9 @@ impl Fetch {
         if self.thin {
             request.line("thin-pack");
         }
-        self.wants
-            .iter()
-            .for_each(|id| drop(request.line(&format!("want {id}"))));
+        for id in &self.wants {
+            request.line(&format!("want {id}"));
+        }
         self.shallow_lines(&mut request, offered.value_has("fetch", "filter"));
         self.have_lines(&mut request);
         request.flush().finish()

@@ -1,18 +1,125 @@
-//! temporary
-use crates_ferry::{config::*, sync, progress::Progress};
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let env = Environment::of_process();
-    let flags = Flags { upstream: Some(args[2].clone()), mirror: Some(args[3].clone()), ..Flags::default() };
-    let config = Config::load(&flags, &env);
-    let config = match config { Ok(c) => c, Err(e) => { eprintln!("{e} {:?} {:?}", e.causes(), e.advice()); std::process::exit(2) } };
-    tracing_subscriber::fmt().with_max_level(if std::env::var("V").is_ok() { tracing::Level::DEBUG } else { tracing::Level::INFO }).with_writer(std::io::stderr).init();
-    let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let progress = Progress::default();
-    let around = sync::Surroundings { clock: std::time::SystemTime::now, progress: &progress };
-    let options = sync::Options { dry_run: args.get(4).is_some_and(|a| a == "dry"), ..Default::default() };
-    match rt.block_on(sync::run(&config, &options, around)) {
-        Ok(r) => println!("{r}"),
-        Err(e) => { eprintln!("error[{}] {e}\n{:?}\n{:?}", e.kind(), e.causes(), e.advice()); std::process::exit(e.kind().exit_code() as i32) }
+//! The program `crates-ferry`: reads the command line, runs the command, prints its report, sets the exit code.
+
+mod cli;
+mod log;
+mod output;
+mod progress;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use clap::Parser as _;
+use crates_ferry::config::{Config, Environment};
+use crates_ferry::error::{Error, Kind, Result};
+use crates_ferry::progress::Progress;
+use crates_ferry::relay::Surroundings;
+use crates_ferry::{init, sync};
+use tokio::signal::unix::{SignalKind, signal};
+
+use cli::{Cli, Command};
+use output::{Answer, Failure, Signal};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return output::finish_parsing(&error, wants_json(&arguments)),
+    };
+    let environment = Environment::of_process();
+    let bars = progress::bars(&cli);
+    log::start(&cli, &environment, bars.as_ref());
+    let format = cli.format;
+    let end = Config::load(&cli.flags(), &environment).map_err(Failure::Error);
+    let end = end.and_then(|config| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|e| Failure::Error(no_runtime(e)))?;
+        let progress = Arc::new(Progress::default());
+        let work = run(cli.command, config, Arc::clone(&progress));
+        runtime.block_on(progress::beside(
+            bars.as_ref(),
+            &progress,
+            until_stopped(work),
+        ))
+    });
+    output::finish(format, end)
+}
+
+/// Runs the command.
+async fn run(command: Command, config: Config, progress: Arc<Progress>) -> Result<Answer> {
+    let around = Surroundings {
+        clock: SystemTime::now,
+        progress: &progress,
+    };
+    match command {
+        Command::Init(_) => Answer::report(&init::run(&config, around).await?),
+        Command::Sync(asked) => {
+            let options = sync::Options {
+                dry_run: asked.dry_run,
+                ours: asked.ours,
+                allow_loss: asked.allow_loss,
+            };
+            Answer::report(&sync::run(&config, &options, around).await?)
+        }
+        Command::Check(_) => Err(Error::new(Kind::Usage, "`check` is not part of this build")),
+    }
+}
+
+/// Does the work until it is done or a signal stops it; then it is dropped, which closes its connections.
+async fn until_stopped(work: impl Future<Output = Result<Answer>>) -> Result<Answer, Failure> {
+    let signals = || {
+        Ok((
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        ))
+    };
+    let (mut interrupt, mut terminate) = signals().map_err(|e| Failure::Error(no_runtime(e)))?;
+    tokio::select! {
+        end = work => end.map_err(Failure::Error),
+        _ = interrupt.recv() => Err(Failure::Stopped(Signal::Interrupt)),
+        _ = terminate.recv() => Err(Failure::Stopped(Signal::Terminate)),
+    }
+}
+
+fn no_runtime(error: std::io::Error) -> Error {
+    Error::new(Kind::Server, "cannot start the event loop on this machine").because(error)
+}
+
+/// Says whether the arguments ask for JSON, for a command line that cannot be parsed.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let asked = |pair: &[OsString]| pair[0] == "--format" && pair[1] == "json";
+    arguments.iter().any(|argument| argument == "--format=json") || arguments.windows(2).any(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_signal_drops_the_work_and_is_told_apart() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let pid = std::process::id().to_string();
+        for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+            let signalled = async {
+                let kill = tokio::process::Command::new("kill")
+                    .args([name, &pid])
+                    .status()
+                    .await;
+                assert!(kill.unwrap().success());
+                std::future::pending().await
+            };
+            let end = runtime.block_on(until_stopped(signalled));
+            assert!(matches!(&end, Err(Failure::Stopped(_))));
+            let shown = format!("{:?}", output::finish(cli::Format::Text, end));
+            assert_eq!(shown, format!("{:?}", ExitCode::from(code)));
+        }
     }
 }

@@ -136,38 +136,12 @@ fn local(path: &str) -> Result<RemoteUrl> {
 
 /// Reads `user@host:path`, `user@[::1]:path` and `[user@host:port]:path`.
 fn scp_like(text: &str) -> Result<SshAddress> {
-    let no_path =
-        || ParseRemoteUrlError("the address names no path behind the host's colon".to_owned());
-    let (host_part, path, port_allowed) = if let Some(inner) = text.strip_prefix('[') {
-        let (inner, path) = inner.split_once("]:").ok_or_else(no_path)?;
-        (inner.to_owned(), path, true)
-    } else if let Some((user, rest)) = text
-        .split_once("@[")
-        .filter(|(user, _)| !user.contains(':'))
-    {
-        let (inner, path) = rest.split_once("]:").ok_or_else(no_path)?;
-        (format!("{user}@{inner}"), path, true)
-    } else {
-        let (host, path) = text.split_once(':').ok_or_else(no_path)?;
-        (host.to_owned(), path, false)
-    };
-    if path.starts_with(':') {
-        return refuse(format!(
-            "remote helpers (`name::…`) are not supported; {SUPPORTED}"
-        ));
-    }
-    if !host_part.contains('@')
-        && path
-            .split_once('@')
-            .is_some_and(|(_, rest)| rest.contains(':'))
-    {
-        return refuse("an ssh address carries no password; the key comes from SSH_PRIVATE_KEY");
-    }
+    let (host_part, path, bracketed) = split_scp(text)?;
+    refuse_lookalikes(&host_part, path)?;
     let (user, host) = host_part.rsplit_once('@').unwrap_or(("git", &host_part));
-    let (host, port) = if port_allowed {
-        split_port(host)?
-    } else {
-        (host, SSH_PORT)
+    let (host, port) = match bracketed {
+        true => split_port(host)?,
+        false => (host, SSH_PORT),
     };
     check_user(user)?;
     check_host(host)?;
@@ -177,6 +151,45 @@ fn scp_like(text: &str) -> Result<SshAddress> {
         port,
         path: checked_path(path.to_owned())?,
     })
+}
+
+/// Splits at the colon in front of the path; the last part says whether brackets were taken off the host.
+fn split_scp(text: &str) -> Result<(String, &str, bool)> {
+    let no_path =
+        || ParseRemoteUrlError("the address names no path behind the host's colon".to_owned());
+    if let Some(inner) = text.strip_prefix('[') {
+        let (inner, path) = inner.split_once("]:").ok_or_else(no_path)?;
+        return Ok((inner.to_owned(), path, true));
+    }
+    if let Some((user, rest)) = text
+        .split_once("@[")
+        .filter(|(user, _)| !user.contains(':'))
+    {
+        let (inner, path) = rest.split_once("]:").ok_or_else(no_path)?;
+        return Ok((format!("{user}@{inner}"), path, true));
+    }
+    let (host, path) = text.split_once(':').ok_or_else(no_path)?;
+    Ok((host.to_owned(), path, false))
+}
+
+/// Refuses what only looks scp-like: remote helpers, a scheme with one slash, and `user:password@host:path`.
+fn refuse_lookalikes(host_part: &str, path: &str) -> Result<()> {
+    if path.starts_with(':') {
+        return refuse(format!(
+            "remote helpers (`name::…`) are not supported; {SUPPORTED}"
+        ));
+    }
+    if path.starts_with('/') && ["https", "http", "ssh", "git", "file"].contains(&host_part) {
+        return refuse(format!("`{host_part}:` is followed by `//` in an address"));
+    }
+    let password = |rest: &str| {
+        rest.split_once('@')
+            .is_some_and(|(_, host)| host.contains(':'))
+    };
+    if !host_part.contains('@') && password(path) {
+        return refuse("an ssh address carries no password; the key comes from SSH_PRIVATE_KEY");
+    }
+    Ok(())
 }
 
 fn split_port(host: &str) -> Result<(&str, u16)> {

@@ -117,6 +117,7 @@ fn what_cannot_be_an_address_is_refused_with_its_reason() {
         ("h.example:-p", "begins with `-`"),
         ("me:secret@h.example:p", "no password"),
         ("me@::1:p", "remote helpers"),
+        ("https:/me:secret@h.example/p", "followed by `//`"),
         ("[h.example:x]:p", "port in brackets"),
         ("file://other.example/p", "this machine"),
         ("file://relative", "this machine"),

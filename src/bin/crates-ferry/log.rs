@@ -1,0 +1,67 @@
+//! The log: plain lines on stderr, next to the progress bar where there is one.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use crates_ferry::config::Environment;
+use indicatif::MultiProgress;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::cli::Cli;
+
+/// Sends the log of the whole process to stderr; `bars` are the ones that its lines must not run into.
+pub(crate) fn start(cli: &Cli, environment: &Environment, bars: Option<&MultiProgress>) {
+    let ansi = io::stderr().is_terminal() && !environment.is_set("NO_COLOR");
+    let lines = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_target(cli.verbose > 1)
+        .with_ansi(ansi)
+        // A closed stderr must not end the process.
+        .log_internal_errors(false)
+        .with_writer(BesideBars(bars.cloned()));
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter(cli, bars.is_some()))
+        .init();
+}
+
+fn filter(cli: &Cli, has_bars: bool) -> Targets {
+    let (ours, others) = match (cli.quiet, cli.verbose) {
+        (true, _) => (LevelFilter::ERROR, LevelFilter::ERROR),
+        (_, 0) if has_bars => (LevelFilter::WARN, LevelFilter::ERROR),
+        (_, 0) => (LevelFilter::INFO, LevelFilter::ERROR),
+        (_, 1) => (LevelFilter::DEBUG, LevelFilter::WARN),
+        // Below DEBUG, HTTP and SSH libraries write what went over the wire.
+        (_, _) => (LevelFilter::TRACE, LevelFilter::DEBUG),
+    };
+    Targets::new()
+        .with_default(others)
+        .with_target("crates_ferry", ours)
+}
+
+/// Writes to stderr while the bars are put aside.
+struct BesideBars(Option<MultiProgress>);
+
+impl<'a> MakeWriter<'a> for BesideBars {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+impl Write for &BesideBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
+            None => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

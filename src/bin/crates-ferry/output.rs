@@ -1,0 +1,154 @@
+//! What reaches stdout, and the last words on stderr.
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use crates_ferry::error::{Error, Kind};
+use crates_ferry::report::Report;
+use serde_json::{Value, json};
+
+use crate::cli::Format;
+
+/// What a command has to say, for people and for programs, and the exit code.
+pub(crate) struct Answer {
+    /// The report as text, without the last line break.
+    pub(crate) text: String,
+    /// The report as one JSON object.
+    pub(crate) json: Value,
+    /// 0, or 1 where a probe failed.
+    pub(crate) exit_code: u8,
+}
+
+impl Answer {
+    /// Shows the report of a command that did what it was asked for.
+    pub(crate) fn report(report: &Report) -> Result<Self, Error> {
+        Ok(Self {
+            text: report.to_string(),
+            json: serde_json::to_value(report).map_err(|e| {
+                Error::new(Kind::Server, "the report cannot be written as JSON").because(e)
+            })?,
+            exit_code: 0,
+        })
+    }
+}
+
+/// Why a command ended without an answer.
+pub(crate) enum Failure {
+    /// It failed.
+    Error(Error),
+    /// A signal stopped it.
+    Stopped(Signal),
+}
+
+/// A signal that asks the process to end.
+#[derive(Clone, Copy)]
+pub(crate) enum Signal {
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// Prints how the command ended and returns the exit code.
+pub(crate) fn finish(format: Format, end: Result<Answer, Failure>) -> ExitCode {
+    let (on_stdout, code) = match &end {
+        Ok(answer) => match format {
+            Format::Text => (Some(answer.text.clone()), answer.exit_code),
+            Format::Json => (Some(answer.json.to_string()), answer.exit_code),
+        },
+        Err(failure) => {
+            let (text, json, code) = match failure {
+                Failure::Error(error) => (
+                    error_text(error),
+                    error_json(error),
+                    error.kind().exit_code(),
+                ),
+                Failure::Stopped(signal) => stopped(*signal),
+            };
+            match format {
+                Format::Json => (Some(json.to_string()), code),
+                Format::Text => {
+                    say(&text);
+                    (None, code)
+                }
+            }
+        }
+    };
+    match on_stdout.map_or(Ok(()), |line| print(&line)) {
+        Ok(()) => ExitCode::from(code),
+        Err(e) => {
+            say(&format!("error: cannot write the report to stdout: {e}"));
+            ExitCode::from(code.max(1))
+        }
+    }
+}
+
+/// Prints what clap says: help and version on stdout with 0, a mistake on stderr with 2.
+pub(crate) fn finish_parsing(error: &clap::Error, json_wanted: bool) -> ExitCode {
+    // Nobody is left to tell where help or the mistake cannot be printed.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    if json_wanted {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let message = first.trim_start_matches("error: ");
+        let usage = Error::new(Kind::Usage, message)
+            .advise("`crates-ferry --help` lists commands and flags.");
+        let _ = print(&error_json(&usage).to_string());
+    }
+    ExitCode::from(Kind::Usage.exit_code())
+}
+
+/// Writes a line to stdout; a reader that went away is no failure.
+fn print(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to stderr, where it is there.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn error_text(error: &Error) -> String {
+    let mut text = format!("error[{}]: {error}", error.kind());
+    for cause in error.causes() {
+        text.push_str(&format!("\n  caused by: {cause}"));
+    }
+    if let Some(advice) = error.advice() {
+        text.push_str(&format!("\n  help: {advice}"));
+    }
+    text
+}
+
+fn error_json(error: &Error) -> Value {
+    json!({ "error": {
+        "kind": error.kind(),
+        "message": error.to_string(),
+        "causes": error.causes(),
+        "advice": error.advice(),
+    } })
+}
+
+/// Git hosts apply a push whole or not at all, so there is nothing to clean up.
+fn stopped(signal: Signal) -> (String, Value, u8) {
+    let (kind, code) = match signal {
+        Signal::Interrupt => ("interrupted", 130),
+        Signal::Terminate => ("terminated", 143),
+    };
+    let message =
+        "stopped by a signal; nothing is half done: a push is applied whole or not at all";
+    let advice = "Run the command again: it starts from what the mirror holds.";
+    let json =
+        json!({ "error": { "kind": kind, "message": message, "causes": [], "advice": advice } });
+    (
+        format!("error[{kind}]: {message}\n  help: {advice}"),
+        json,
+        code,
+    )
+}

@@ -1,0 +1,111 @@
+//! Shows a command's progress on a terminal.
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use crates_ferry::progress::Progress;
+use indicatif::{
+    HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
+};
+
+use crate::cli::{Cli, Format};
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// Returns the place for the bar: a terminal that is to be read by a person.
+pub(crate) fn bars(cli: &Cli) -> Option<MultiProgress> {
+    let wanted = io::stderr().is_terminal() && cli.format == Format::Text && !cli.quiet;
+    wanted.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
+}
+
+/// Does the work while a line shows how far it is; the line is gone afterwards.
+pub(crate) async fn beside<T>(
+    bars: Option<&MultiProgress>,
+    progress: &Progress,
+    work: impl Future<Output = T>,
+) -> T {
+    let Some(bars) = bars else {
+        return work.await;
+    };
+    let bar = Line::new(bars);
+    let mut pack_since = None;
+    let mut tick = tokio::time::interval(TICK);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = tick.tick() => {
+                if progress.objects() > 0 && pack_since.is_none() {
+                    pack_since = Some(Instant::now());
+                }
+                let elapsed = pack_since.map(|since| since.elapsed()).unwrap_or_default();
+                bar.0.set_message(line(progress, elapsed));
+                bar.0.tick();
+            }
+        }
+    }
+}
+
+/// A bar that leaves the terminal clean however the work ends.
+struct Line(ProgressBar);
+
+impl Line {
+    fn new(bars: &MultiProgress) -> Self {
+        let bar = bars.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Writes for example `carrying the pack: 1,234 objects, 5.00 MiB, 2.50 MiB/s`.
+fn line(progress: &Progress, elapsed: Duration) -> String {
+    let mut line = progress.current_phase();
+    if progress.objects() > 0 {
+        let objects = HumanCount(progress.objects().into());
+        line.push_str(&format!(
+            ": {objects} objects, {}",
+            HumanBytes(progress.bytes())
+        ));
+    }
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    if let Some(rate) = progress
+        .bytes()
+        .saturating_mul(1000)
+        .checked_div(millis)
+        .filter(|rate| *rate > 0)
+    {
+        line.push_str(&format!(", {}/s", HumanBytes(rate)));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_shows_what_is_known_so_far() {
+        let progress = Progress::default();
+        progress.phase("reading upstream");
+        assert_eq!(line(&progress, Duration::ZERO), "reading upstream");
+        progress.phase("carrying the pack");
+        progress.pack_objects(1234);
+        assert_eq!(
+            line(&progress, Duration::ZERO),
+            "carrying the pack: 1,234 objects, 0 B"
+        );
+        progress.pack_bytes(5 << 20);
+        assert_eq!(
+            line(&progress, Duration::from_secs(2)),
+            "carrying the pack: 1,234 objects, 5.00 MiB, 2.50 MiB/s"
+        );
+    }
+}

@@ -1,0 +1,156 @@
+use super::*;
+
+/// Loads a file's text alone; a mirror comes from the environment.
+fn from_file(text: &str) -> Result<Config> {
+    let (folder, _) = ferry_yml(text);
+    Config::load(
+        &Flags::default(),
+        &Environment::from_pairs([MIRROR]).in_folder(folder.path()),
+    )
+}
+
+#[test]
+fn every_key_can_stand_in_the_file() {
+    let config = from_file(
+        "upstream: { url: git://up.example/index, branch: main }\n\
+         mirror:\n  url: /srv/mirror\n  branch: 1.0\n  history: snapshot\n  dl: https://dl.example/{crate}/{version}\n  \
+         api: http://api.example\n  author: Ferry <f@x.example>\n  keep: [my/pr/*, 'a,b']\n  max_root_loss: 2.5%\n\
+         network: { connect_timeout: 1s, idle_timeout: 2s, timeout: 3m, retries: 0 }\n",
+    )
+    .unwrap();
+    assert_eq!(
+        (
+            config.upstream.url.to_string().as_str(),
+            config.upstream.branch.as_str()
+        ),
+        ("git://up.example/index", "main")
+    );
+    assert_eq!(
+        config.mirror.url.to_string(),
+        MIRROR.1,
+        "the variable wins over the file"
+    );
+    assert_eq!(
+        (config.mirror.branch.as_str(), config.mirror.history),
+        ("1.0", Some(History::Snapshot))
+    );
+    assert_eq!(
+        config.mirror.dl.as_deref(),
+        Some("https://dl.example/{crate}/{version}")
+    );
+    assert_eq!(config.mirror.api.as_deref(), Some("http://api.example"));
+    assert_eq!(config.mirror.author.email, "f@x.example");
+    assert_eq!(
+        (config.mirror.keep, config.mirror.max_root_loss),
+        (vec!["my/pr/*".to_owned(), "a,b".to_owned()], 0.025)
+    );
+    assert_eq!(
+        (config.network.timeout, config.network.retries),
+        (Duration::from_secs(180), 0)
+    );
+}
+
+#[test]
+fn the_flag_names_the_file_before_the_variable_does() {
+    let (_one, flag) = ferry_yml("mirror: { branch: flag }");
+    let (_two, variable) = ferry_yml("mirror: { branch: variable }");
+    let (three, _) = ferry_yml("mirror: { branch: folder }");
+    let plain = Environment::from_pairs([MIRROR]).in_folder(three.path());
+    let named = [MIRROR, ("FERRY_CONFIG", variable.to_str().unwrap())];
+    let named = Environment::from_pairs(named).in_folder(three.path());
+    let flags = Flags {
+        config: Some(flag),
+        ..Flags::default()
+    };
+    let branch =
+        |flags: &Flags, environment| Config::load(flags, environment).unwrap().mirror.branch;
+    assert_eq!(branch(&flags, &named), "flag");
+    assert_eq!(branch(&Flags::default(), &named), "variable");
+    assert_eq!(branch(&Flags::default(), &plain), "folder");
+    let missing = Flags {
+        config: Some("no-such.yml".into()),
+        ..Flags::default()
+    };
+    assert!(message(Config::load(&missing, &plain)).contains("no-such.yml"));
+}
+
+#[test]
+fn an_error_in_the_file_names_its_line_column_and_key() {
+    let table = [
+        (
+            "miror: { url: x }",
+            "ferry.yml:1:1: unknown key `miror`; did you mean mirror?; known here: upstream, mirror, network",
+        ),
+        (
+            "mirror:\n  branhc: x",
+            "ferry.yml:2:3: mirror: unknown key `branhc`; did you mean branch?; known here: url, branch,",
+        ),
+        (
+            "mirror:\n  branch: a\n  branch: b",
+            "ferry.yml:3:3: mirror: the key `branch` is given twice",
+        ),
+        (
+            "mirror:\n  branch: [a]",
+            "ferry.yml:2:11: mirror.branch: invalid type: sequence, expected one value",
+        ),
+        (
+            "mirror:\n  keep: a",
+            "ferry.yml:2:9: mirror.keep: expected a list such as [a, b], found text",
+        ),
+        (
+            "mirror:\n  keep:\n    - a\n    - '['",
+            "ferry.yml:4:7: mirror.keep[1]: expected a path or a glob",
+        ),
+        (
+            "mirror: https://me:hunter2@x.example",
+            "ferry.yml:1:9: mirror: expected a mapping with the keys url,",
+        ),
+        (
+            "mirror:\n  max_root_loss: 0.2",
+            "ferry.yml:2:18: mirror.max_root_loss: expected 0% to 100%, found `0.2`",
+        ),
+        (
+            "network:\n  timeout: soon",
+            "ferry.yml:2:12: network.timeout: expected a duration such as 10s or 15m",
+        ),
+        (
+            "mirror:\n  url: ftp://x.example/a",
+            "ferry.yml:2:8: mirror.url: expected the address of a repository: `ftp://` is",
+        ),
+        (
+            "mirror:\n  url: https://me:hunter2@x.example/a",
+            "ferry.yml:2:8: mirror.url: the address carries a password",
+        ),
+        ("mirror:\n url: a: b", "ferry.yml:2:8: "),
+        (
+            "- a",
+            "ferry.yml:1:1: invalid type: sequence, expected a mapping with the keys upstream, mirror, network",
+        ),
+    ];
+    for (text, expected) in table {
+        let shown = message(from_file(text));
+        assert!(shown.contains(expected), "{text}\n{shown}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains(" at line "),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_says_nothing_is_no_error() {
+    for text in [
+        "",
+        "# nothing\n",
+        "mirror:\n",
+        "mirror: { branch: ~, keep: }\n",
+    ] {
+        assert_eq!(
+            from_file(text)
+                .unwrap_or_else(|e| panic!("{text}: {e}"))
+                .mirror
+                .branch,
+            "master"
+        );
+    }
+}
