@@ -105,7 +105,6 @@ impl AsyncRead for IdleReader {
     ) -> Poll<io::Result<()>> {
         if let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(cx, buf) {
             self.silence = None;
-            self.activity.moved();
             return Poll::Ready(read);
         }
         let activity = Arc::clone(&self.activity);
