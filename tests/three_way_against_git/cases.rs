@@ -98,6 +98,9 @@ pub(crate) fn merged_id(tree: &MergedTree) -> ObjectId {
     }
 }
 
+/// A file's path below the directory at hand, its whole path, its version and mode.
+type Placed<'a> = (&'a str, &'a str, (u8, u32));
+
 /// Makes the trees of a set of files and returns the root's id.
 pub(crate) fn plant(files: &Files, trees: &mut HashMap<ObjectId, Tree>) -> ObjectId {
     let placed: Vec<_> = files
@@ -107,12 +110,9 @@ pub(crate) fn plant(files: &Files, trees: &mut HashMap<ObjectId, Tree>) -> Objec
     plant_directory(&placed, trees)
 }
 
-fn plant_directory(
-    files: &[(&str, &str, (u8, u32))],
-    trees: &mut HashMap<ObjectId, Tree>,
-) -> ObjectId {
+fn plant_directory(files: &[Placed<'_>], trees: &mut HashMap<ObjectId, Tree>) -> ObjectId {
     let mut tree = Tree::new();
-    let mut below: BTreeMap<&str, Vec<(&str, &str, (u8, u32))>> = BTreeMap::new();
+    let mut below: BTreeMap<&str, Vec<Placed<'_>>> = BTreeMap::new();
     for (rest, path, file) in files {
         if let Some((directory, rest)) = rest.split_once('/') {
             below
