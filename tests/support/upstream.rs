@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use crates_ferry::wire::pack::ObjectKind;
+
 use super::repo::{git, git_command};
 
 /// Makes an empty bare repository that serves what GitHub and GitLab serve, and returns its path.
@@ -53,16 +55,14 @@ impl Commit {
     }
 
     fn write(&self, seconds: i64, from: Option<&str>, out: &mut impl Write) {
-        let subject = &self.subject;
-        write!(out, "commit refs/heads/master\n").unwrap();
-        write!(
-            out,
-            "committer bors <bors@upstream.example> {seconds} +0000\n"
-        )
-        .unwrap();
-        write!(out, "data {}\n{subject}\n", subject.len()).unwrap();
+        let (subject, length) = (&self.subject, self.subject.len());
+        let head = format!(
+            "commit refs/heads/master\ncommitter bors <bors@upstream.example> {seconds} +0000\n\
+             data {length}\n{subject}\n"
+        );
+        out.write_all(head.as_bytes()).unwrap();
         if let Some(from) = from {
-            write!(out, "from {from}\n").unwrap();
+            writeln!(out, "from {from}").unwrap();
         }
         for (path, content) in &self.files {
             match content {
@@ -101,7 +101,8 @@ impl IndexLine {
         self
     }
 
-    fn text(&self, name: &str) -> String {
+    /// Returns the line, as the file of the crate `name` holds it.
+    pub fn text(&self, name: &str) -> String {
         let deps: Vec<serde_json::Value> = self
             .deps
             .iter()
@@ -112,8 +113,11 @@ impl IndexLine {
                 })
             })
             .collect();
+        // As incompressible as a real one.
+        let id = |text: &str| ObjectKind::Blob.id_of(text.as_bytes()).to_string();
+        let cksum = id(name) + &id(&self.version)[..24];
         let line = serde_json::json!({
-            "name": name, "vers": self.version, "deps": deps, "cksum": "0123456789abcdef".repeat(4),
+            "name": name, "vers": self.version, "deps": deps, "cksum": cksum,
             "features": {}, "yanked": false
         });
         format!("{line}\n")
@@ -134,15 +138,13 @@ pub fn index_path(name: &str) -> String {
 #[derive(Debug)]
 pub struct Upstream {
     path: PathBuf,
-    seconds: i64,
 }
 
 impl Upstream {
     /// Makes the repository `name` in the folder `repos`, with a first commit of `config.json`.
     pub fn create(repos: &Path, name: &str) -> Self {
-        let mut upstream = Self {
+        let upstream = Self {
             path: bare(repos, name),
-            seconds: 1_600_000_000,
         };
         let config = r#"{"dl": "https://upstream.example/dl", "api": "https://upstream.example"}"#;
         upstream.commit([Commit::new("Initial commit").file("config.json", config)]);
@@ -150,25 +152,12 @@ impl Upstream {
     }
 
     /// Makes commits, a minute apart each.
-    pub fn commit(&mut self, commits: impl IntoIterator<Item = Commit>) {
-        let mut import = git_command(&self.path)
-            .args(["fast-import", "--quiet", "--force"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = std::io::BufWriter::new(import.stdin.take().unwrap());
-        let mut from = self.tip();
-        for commit in commits {
-            self.seconds += 60;
-            commit.write(self.seconds, from.take().as_deref(), &mut out);
-        }
-        out.flush().unwrap();
-        drop(out);
-        assert!(import.wait().unwrap().success());
+    pub fn commit(&self, commits: impl IntoIterator<Item = Commit>) {
+        commit_to(&self.path, commits);
     }
 
     /// Publishes as many new crates with random-looking content, in one commit each.
-    pub fn publish_many(&mut self, prefix: &str, count: usize) {
+    pub fn publish_many(&self, prefix: &str, count: usize) {
         let commit = |number| {
             let version = format!("0.{number}.0");
             Commit::publish(&format!("{prefix}{number}"), &[IndexLine::new(&version)])
@@ -178,15 +167,14 @@ impl Upstream {
 
     /// Collapses the history as crates.io does: a parentless commit with the same tree whose message names the old head,
     /// which stays on a snapshot branch.
-    pub fn squash(&mut self) {
+    pub fn squash(&self) {
         let head = self.tip().unwrap();
         let branch = "snapshot-2026-01-01";
-        self.seconds += 60;
         let message = format!(
             "Collapse index into one commit\n\nPrevious HEAD was {head}, now on the `{branch}` branch\n"
         );
         git(&self.path, &["branch", "-f", branch, &head]);
-        let date = format!("{} +0000", self.seconds);
+        let date = format!("{} +0000", next_minute(&self.path));
         let output = git_command(&self.path)
             .env("GIT_AUTHOR_DATE", &date)
             .env("GIT_COMMITTER_DATE", &date)
@@ -202,17 +190,50 @@ impl Upstream {
 
     /// Returns the tip of `master`; none before the first commit.
     pub fn tip(&self) -> Option<String> {
-        let mut command = git_command(&self.path);
-        let output = command
-            .args(["rev-parse", "-q", "--verify", "master"])
-            .output()
-            .unwrap();
-        let id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        (!id.is_empty()).then_some(id)
+        tip(&self.path)
     }
 
     /// Returns the repository's folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes commits on top of a repository's `master`, a minute apart each.
+pub fn commit_to(repo: &Path, commits: impl IntoIterator<Item = Commit>) {
+    let mut import = git_command(repo)
+        .args(["fast-import", "--quiet", "--force"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufWriter::new(import.stdin.take().unwrap());
+    let mut from = tip(repo);
+    for (seconds, commit) in (next_minute(repo)..).step_by(60).zip(commits) {
+        commit.write(seconds, from.take().as_deref(), &mut out);
+    }
+    out.flush().unwrap();
+    drop(out);
+    assert!(import.wait().unwrap().success());
+}
+
+/// Returns a minute after the newest commit, in seconds since 1970.
+fn next_minute(repo: &Path) -> i64 {
+    match tip(repo) {
+        None => 1_600_000_000,
+        Some(tip) => {
+            60 + git(repo, &["log", "-1", "--format=%ct", &tip])
+                .parse::<i64>()
+                .unwrap()
+        }
+    }
+}
+
+fn tip(repo: &Path) -> Option<String> {
+    let mut command = git_command(repo);
+    let output = command
+        .args(["rev-parse", "-q", "--verify", "master"])
+        .output()
+        .unwrap();
+    let id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    (!id.is_empty()).then_some(id)
 }
