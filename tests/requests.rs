@@ -27,7 +27,7 @@ struct Counted {
 impl Counted {
     fn begin() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let upstream = Upstream::create(folder.path(), "upstream.git");
+        let mut upstream = Upstream::create(folder.path(), "upstream.git");
         upstream.commit([wide_index()]);
         let mirror = empty_mirror(folder.path(), "mirror.git");
         let daemon = GitDaemon::start(folder.path());
@@ -86,7 +86,7 @@ fn assert_requests(counts: &Counts, limit: usize) {
 
 #[test]
 fn an_advanced_mirror_takes_four_requests_to_upstream_and_five_to_the_mirror() {
-    let counted = Counted::begin();
+    let mut counted = Counted::begin();
     counted.upstream.commit(updates(20));
     let (upstream, mirror) = counted.sync(Outcome::Merge);
     assert_requests(&upstream, 4);
@@ -105,7 +105,7 @@ fn an_advanced_mirror_takes_four_requests_to_upstream_and_five_to_the_mirror() {
 
 #[test]
 fn seven_commits_of_people_on_top_of_the_base_cost_no_more() {
-    let counted = Counted::begin();
+    let mut counted = Counted::begin();
     let notes = |number| Commit::new("A note").file("NOTES", format!("{number}\n"));
     commit_to(&counted.mirror, (0..6).map(notes));
     counted.upstream.commit(updates(3));
@@ -117,7 +117,7 @@ fn seven_commits_of_people_on_top_of_the_base_cost_no_more() {
 #[test]
 fn a_squash_takes_two_more() {
     for commits_before_it in [0, 5] {
-        let counted = Counted::begin();
+        let mut counted = Counted::begin();
         counted.upstream.commit(updates(commits_before_it));
         counted.upstream.squash();
         counted
@@ -132,7 +132,7 @@ fn a_squash_takes_two_more() {
 #[test]
 fn each_directory_level_that_both_sides_changed_takes_one_more_a_side() {
     for (private, levels) in [("aa/pr/aaprivate", 1), ("aa/-w/aa-wprivate", 2)] {
-        let counted = Counted::begin();
+        let mut counted = Counted::begin();
         let line = IndexLine::new("1.0.0").text("private");
         commit_to(
             &counted.mirror,
@@ -152,7 +152,7 @@ fn each_directory_level_that_both_sides_changed_takes_one_more_a_side() {
 
 #[test]
 fn nothing_to_do_takes_two_listings_and_at_most_two_requests_more() {
-    let counted = Counted::begin();
+    let mut counted = Counted::begin();
     let assert_idle = |counted: &Counted| {
         let (upstream, mirror) = counted.sync(Outcome::UpToDate);
         let mut all = [upstream.requests, mirror.requests].concat();
@@ -176,11 +176,10 @@ fn nothing_to_do_takes_two_listings_and_at_most_two_requests_more() {
 #[test]
 fn bytes_stay_within_those_of_a_warm_clone_and_three_roots_and_200_a_commit() {
     for commits in [1, 8, 20, 200] {
-        let counted = Counted::begin();
-        let new = updates(commits);
+        let mut counted = Counted::begin();
         let clone = WarmClone::of(&counted);
-        counted.upstream.commit(new);
-        let allowed = clone.carries() + roots(&counted) + 200 * u64::from(commits);
+        counted.upstream.commit(updates(commits));
+        let allowed = clone.carries(&counted) + roots(&counted) + 200 * u64::from(commits);
         let (upstream, mirror) = counted.sync(Outcome::Merge);
         let received = upstream.received + mirror.received;
         assert!(
@@ -193,14 +192,11 @@ fn bytes_stay_within_those_of_a_warm_clone_and_three_roots_and_200_a_commit() {
 }
 
 /// What git does with a full clone that is warm: fetch upstream, merge, push.
-struct WarmClone<'a> {
-    counted: &'a Counted,
-    clone: PathBuf,
-}
+struct WarmClone(PathBuf);
 
-impl<'a> WarmClone<'a> {
+impl WarmClone {
     /// Clones all there is of both sides, as a runner with a cache would have it.
-    fn of(counted: &'a Counted) -> Self {
+    fn of(counted: &Counted) -> Self {
         let clone = counted.folder.path().join("clone");
         git(counted.folder.path(), &["init", "-q", "--bare", "clone"]);
         let upstream = counted.upstream.path().to_str().unwrap();
@@ -213,31 +209,21 @@ impl<'a> WarmClone<'a> {
             &clone,
             &["push", "-q", copy.to_str().unwrap(), "mirror:master"],
         );
-        Self { counted, clone }
+        Self(clone)
     }
 
     /// Returns how many bytes it receives on the way.
-    fn carries(&self) -> u64 {
-        let Counted {
-            to_upstream,
-            to_mirror,
-            ..
-        } = self.counted;
-        let upstream = to_upstream.url("upstream.git");
-        git(&self.clone, &["fetch", "-q", &upstream, "master:upstream"]);
-        let tree = git(
-            &self.clone,
-            &["merge-tree", "--write-tree", "mirror", "upstream"],
-        );
+    fn carries(&self, counted: &Counted) -> u64 {
+        let Self(clone) = self;
+        let upstream = counted.to_upstream.url("upstream.git");
+        git(clone, &["fetch", "-q", &upstream, "master:upstream"]);
+        let tree = git(clone, &["merge-tree", "--write-tree", "mirror", "upstream"]);
         let parents = ["-p", "mirror", "-p", "upstream"];
         let commit = [&["commit-tree", "-m", "merge"], &parents[..], &[&tree]].concat();
-        let merge = git(&self.clone, &commit);
-        let copy = to_mirror.url("copy.git");
-        git(
-            &self.clone,
-            &["push", "-q", &copy, &format!("{merge}:master")],
-        );
-        to_upstream.take().received + to_mirror.take().received
+        let merge = git(clone, &commit);
+        let copy = counted.to_mirror.url("copy.git");
+        git(clone, &["push", "-q", &copy, &format!("{merge}:master")]);
+        counted.to_upstream.take().received + counted.to_mirror.take().received
     }
 }
 

@@ -138,13 +138,15 @@ pub fn index_path(name: &str) -> String {
 #[derive(Debug)]
 pub struct Upstream {
     path: PathBuf,
+    seconds: i64,
 }
 
 impl Upstream {
     /// Makes the repository `name` in the folder `repos`, with a first commit of `config.json`.
     pub fn create(repos: &Path, name: &str) -> Self {
-        let upstream = Self {
+        let mut upstream = Self {
             path: bare(repos, name),
+            seconds: 1_600_000_000,
         };
         let config = r#"{"dl": "https://upstream.example/dl", "api": "https://upstream.example"}"#;
         upstream.commit([Commit::new("Initial commit").file("config.json", config)]);
@@ -152,12 +154,12 @@ impl Upstream {
     }
 
     /// Makes commits, a minute apart each.
-    pub fn commit(&self, commits: impl IntoIterator<Item = Commit>) {
-        commit_to(&self.path, commits);
+    pub fn commit(&mut self, commits: impl IntoIterator<Item = Commit>) {
+        self.seconds = import(&self.path, self.seconds, commits);
     }
 
     /// Publishes as many new crates with random-looking content, in one commit each.
-    pub fn publish_many(&self, prefix: &str, count: usize) {
+    pub fn publish_many(&mut self, prefix: &str, count: usize) {
         let commit = |number| {
             let version = format!("0.{number}.0");
             Commit::publish(&format!("{prefix}{number}"), &[IndexLine::new(&version)])
@@ -167,14 +169,15 @@ impl Upstream {
 
     /// Collapses the history as crates.io does: a parentless commit with the same tree whose message names the old head,
     /// which stays on a snapshot branch.
-    pub fn squash(&self) {
+    pub fn squash(&mut self) {
         let head = self.tip().unwrap();
         let branch = "snapshot-2026-01-01";
+        self.seconds += 60;
         let message = format!(
             "Collapse index into one commit\n\nPrevious HEAD was {head}, now on the `{branch}` branch\n"
         );
         git(&self.path, &["branch", "-f", branch, &head]);
-        let date = format!("{} +0000", next_minute(&self.path));
+        let date = format!("{} +0000", self.seconds);
         let output = git_command(&self.path)
             .env("GIT_AUTHOR_DATE", &date)
             .env("GIT_COMMITTER_DATE", &date)
@@ -199,8 +202,14 @@ impl Upstream {
     }
 }
 
-/// Makes commits on top of a repository's `master`, a minute apart each.
+/// Makes commits on top of a repository's `master`, as a person would who pushes to a mirror.
 pub fn commit_to(repo: &Path, commits: impl IntoIterator<Item = Commit>) {
+    let last = git(repo, &["log", "-1", "--format=%ct", "master"]);
+    import(repo, last.parse().unwrap(), commits);
+}
+
+/// Makes commits a minute apart each, and returns the last one's time.
+fn import(repo: &Path, mut seconds: i64, commits: impl IntoIterator<Item = Commit>) -> i64 {
     let mut import = git_command(repo)
         .args(["fast-import", "--quiet", "--force"])
         .stdin(Stdio::piped())
@@ -208,24 +217,14 @@ pub fn commit_to(repo: &Path, commits: impl IntoIterator<Item = Commit>) {
         .unwrap();
     let mut out = std::io::BufWriter::new(import.stdin.take().unwrap());
     let mut from = tip(repo);
-    for (seconds, commit) in (next_minute(repo)..).step_by(60).zip(commits) {
+    for commit in commits {
+        seconds += 60;
         commit.write(seconds, from.take().as_deref(), &mut out);
     }
     out.flush().unwrap();
     drop(out);
     assert!(import.wait().unwrap().success());
-}
-
-/// Returns a minute after the newest commit, in seconds since 1970.
-fn next_minute(repo: &Path) -> i64 {
-    match tip(repo) {
-        None => 1_600_000_000,
-        Some(tip) => {
-            60 + git(repo, &["log", "-1", "--format=%ct", &tip])
-                .parse::<i64>()
-                .unwrap()
-        }
-    }
+    seconds
 }
 
 fn tip(repo: &Path) -> Option<String> {

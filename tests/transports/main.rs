@@ -39,7 +39,7 @@ impl Life {
     }
 
     /// Goes through it all: `init`, new crates, nothing new, a squash with new crates behind it.
-    fn lead(&self) {
+    fn lead(&mut self) {
         let created = self.hosts.ferry.init().unwrap();
         self.hold(&created, Outcome::Created);
         self.upstream.publish_many("late-", 12);
@@ -102,7 +102,7 @@ impl Life {
 
 /// A small index: `alpha` builds on `beta` and `gamma`, `gamma` on `beta`.
 fn first_crates(repos: &Path) -> Upstream {
-    let upstream = Upstream::create(repos, "group/upstream.git");
+    let mut upstream = Upstream::create(repos, "group/upstream.git");
     let gamma = IndexLine::new("1.0.0").dep("beta", "^0.2");
     let alpha = IndexLine::new("1.2.3")
         .dep("beta", "^0.2")
@@ -116,7 +116,7 @@ fn first_crates(repos: &Path) -> Upstream {
 }
 
 fn lead_and_read(upstream: Transport, mirror: Transport) {
-    let Some(life) = Life::begin(upstream, mirror) else {
+    let Some(mut life) = Life::begin(upstream, mirror) else {
         return;
     };
     life.lead();
