@@ -1,5 +1,5 @@
 //! What the program takes of the machine that it runs on: little memory, whatever the index's size, and no disk.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod support;
 
