@@ -26,7 +26,8 @@ class Server:
     def __enter__(self):
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=git.environment(), start_new_session=True
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=git.environment(),
+                start_new_session=True,
             )
         self.await_port()
         self.proxy = CountingProxy(self.port)
@@ -118,14 +119,14 @@ class Lighttpd(Server):
     def command(self):
         backend = Path(subprocess.check_output(["git", "--exec-path"], text=True).strip()) / "git-http-backend"
         conf = self.folder / "conf"
-        # Bodies are passed on while they arrive, as git hosts do.
+        # Answers are passed on while they are made, as git hosts do. Requests are not: with stream-request-body, lighttpd
+        # refuses the chunked ones (411), which is how git and crates-ferry send a pack whose size is not known.
         conf.write_text(f"""
 server.modules = ("mod_alias", "mod_cgi", "mod_setenv")
 server.bind = "127.0.0.1"
 server.port = {self.port}
 server.document-root = "{self.folder}"
 server.upload-dirs = ("{self.folder}")
-server.stream-request-body = 2
 server.stream-response-body = 2
 alias.url = ("/git" => "{backend}")
 cgi.assign = ("" => "")

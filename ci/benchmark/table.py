@@ -51,7 +51,9 @@ def markdown(header, rows):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
-SYNC_HEADER = ["peer", "runs", "median", "range", "noise", "of (c)", "of (a)", "CPU", "received", "sent", "written", "disk", "peak memory"]
+SYNC_HEADER = [
+    "peer", "runs", "median", "range", "noise", "of (c)", "of (a)", "CPU", "received", "sent", "written", "disk", "peak memory",
+]
 
 
 def sync_table(results):
@@ -74,8 +76,8 @@ def init_table(results):
     for history, result in results.items():
         reach, noise = spread(result)
         rows.append([
-            f"init --history {history}", len(result.runs), seconds(median(result)), reach, noise, seconds(median(result, "cpu")),
-            size(median(result, "written")), size(max(run.memory for run in result.runs)),
+            f"init --history {history}", len(result.runs), seconds(median(result)), reach, noise,
+            seconds(median(result, "cpu")), size(median(result, "written")), size(max(run.memory for run in result.runs)),
         ])
     return markdown(["command", "runs", "median", "range", "noise", "CPU", "written", "peak memory"], rows)
 
