@@ -4,9 +4,15 @@
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stdout,
     clippy::print_stderr
 )]
 
 pub mod daemon;
+pub mod ferry;
+pub mod lighttpd;
+pub mod proxy;
 pub mod repo;
+pub mod scene;
 pub mod sshd;
+pub mod upstream;
