@@ -134,15 +134,15 @@ fn cut_anywhere_in_snapshot() {
 #[test]
 fn cut_anywhere_over_ssh() {
     if let Some(scene) = Scene::over(Transport::Ssh, "merge") {
-        cut_all(&scene, UPSTREAM, sample(947));
-        cut_all(&scene, MIRROR, sample(947));
+        cut_all(&scene, UPSTREAM, sample(397));
+        cut_all(&scene, MIRROR, sample(397));
     }
 }
 
 #[test]
 fn cut_anywhere_over_http() {
     if let Some(scene) = Scene::over(Transport::Http, "merge") {
-        cut_all(&scene, UPSTREAM, sample(499));
-        cut_all(&scene, MIRROR, sample(499));
+        cut_all(&scene, UPSTREAM, sample(311));
+        cut_all(&scene, MIRROR, sample(311));
     }
 }
