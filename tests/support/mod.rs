@@ -12,6 +12,8 @@ pub mod counting_proxy;
 pub mod daemon;
 pub mod ferry;
 pub mod lighttpd;
+pub mod proxy;
 pub mod repo;
+pub mod scene;
 pub mod sshd;
 pub mod upstream;
