@@ -4,9 +4,14 @@
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stdout,
     clippy::print_stderr
 )]
 
+pub mod counting_proxy;
 pub mod daemon;
+pub mod ferry;
+pub mod lighttpd;
 pub mod repo;
 pub mod sshd;
+pub mod upstream;

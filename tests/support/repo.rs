@@ -20,11 +20,20 @@ pub fn network() -> Network {
     }
 }
 
+/// Prepares git in a folder: a fixed identity, and nothing of the person's or the machine's own configuration.
+pub fn git_command(folder: &Path) -> Command {
+    let mut command = Command::new("git");
+    command
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .args(["-c", "user.name=a", "-c", "user.email=a@b.example", "-C"])
+        .arg(folder);
+    command
+}
+
 /// Runs git in a folder and returns what it prints.
 pub fn git(folder: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("git");
-    command.args(["-c", "user.name=a", "-c", "user.email=a@b.example", "-C"]);
-    let output = command.arg(folder).args(arguments).output().unwrap();
+    let output = git_command(folder).args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crates_ferry::ObjectId;
 use crates_ferry::plan::three_way::Sides;
 use crates_ferry::plan::tree::{Entry, MergedEntry, MergedTree, Mode, Tree, in_git_order};
-use git2::ObjectType;
+use crates_ferry::wire::pack::ObjectKind;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -71,11 +71,6 @@ pub(crate) fn content(path: &str, version: u8) -> String {
     format!("\0{path}\0{version}")
 }
 
-fn hash(kind: ObjectType, bytes: &[u8]) -> ObjectId {
-    let oid = git2::Oid::hash_object(kind, bytes).unwrap();
-    ObjectId::from_bytes(oid.as_bytes().try_into().unwrap())
-}
-
 fn tree_id(entries: &BTreeMap<Vec<u8>, MergedEntry>) -> ObjectId {
     let mut bytes = Vec::new();
     for (name, entry) in in_git_order(entries) {
@@ -88,7 +83,7 @@ fn tree_id(entries: &BTreeMap<Vec<u8>, MergedEntry>) -> ObjectId {
         bytes.push(0);
         bytes.extend_from_slice(id.as_bytes());
     }
-    hash(ObjectType::Tree, &bytes)
+    ObjectKind::Tree.id_of(&bytes)
 }
 
 pub(crate) fn merged_id(tree: &MergedTree) -> ObjectId {
@@ -120,7 +115,7 @@ fn plant_directory(files: &[Placed<'_>], trees: &mut HashMap<ObjectId, Tree>) ->
                 .or_default()
                 .push((rest, path, *file));
         } else {
-            let id = hash(ObjectType::Blob, content(path, file.0).as_bytes());
+            let id = ObjectKind::Blob.id_of(content(path, file.0).as_bytes());
             let mode = Mode(file.1);
             tree.insert(rest.as_bytes().to_vec(), Entry { mode, id });
         }
