@@ -12,6 +12,8 @@ pub mod counting_proxy;
 pub mod daemon;
 pub mod ferry;
 pub mod lighttpd;
+pub mod mirror;
 pub mod repo;
 pub mod sshd;
 pub mod upstream;
+pub mod world;
