@@ -64,7 +64,7 @@ impl News {
             })
             .await?;
         if let Some(error) = unreadable {
-            return Err(error);
+            return Err(error.on(upstream.remote()));
         }
         news.is_told = scan.answer.pack_follows;
         news.acknowledged = scan.answer.acknowledged;
