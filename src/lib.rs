@@ -3,6 +3,7 @@
 //! Layers, imports pointing down only: use cases (`init`, `sync`, `check`, over `relay`), adapters (`transport`, `objects`),
 //! `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `progress`, `object_id`, `error`).
 
+pub mod check;
 pub mod config;
 pub mod error;
 pub mod index;

@@ -50,7 +50,10 @@ impl Server {
 
     fn configure(self, repo: &Path) {
         let value = |is_on: bool| if is_on { "true" } else { "false" };
-        git(repo, &["config", "uploadpack.allowFilter", value(self.filters())]);
+        git(
+            repo,
+            &["config", "uploadpack.allowFilter", value(self.filters())],
+        );
         let any = value(self == Self::V0Both);
         git(repo, &["config", "uploadpack.allowAnySHA1InWant", any]);
     }
@@ -80,7 +83,9 @@ fn drop_version(passing: &mut Passing<'_>) {
 fn noise(number: usize) -> Vec<u8> {
     let mut state = number as u64 + 1;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u8
     };
     (0..450).map(|_| next()).collect()
@@ -88,7 +93,13 @@ fn noise(number: usize) -> Vec<u8> {
 
 fn name(number: usize) -> String {
     let letter = |n: usize| char::from(b'a' + (n % 26) as u8);
-    format!("{}{}{}{}-{number}", letter(number * 7), letter(number / 5), letter(number), letter(number / 26))
+    format!(
+        "{}{}{}{}-{number}",
+        letter(number * 7),
+        letter(number / 5),
+        letter(number),
+        letter(number / 26)
+    )
 }
 
 /// An upstream of many files and its mirrors, made once for all tests: `upstream.git`, `merge.git`, `snapshot.git`.
@@ -128,8 +139,14 @@ impl Poor {
     fn new(upstream: Server, mirror: Server, history: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let repos = folder.path();
-        copy(&prepared().join("upstream.git"), &repos.join("upstream.git"));
-        copy(&prepared().join(format!("{history}.git")), &repos.join("mirror.git"));
+        copy(
+            &prepared().join("upstream.git"),
+            &repos.join("upstream.git"),
+        );
+        copy(
+            &prepared().join(format!("{history}.git")),
+            &repos.join("mirror.git"),
+        );
         upstream.configure(&repos.join("upstream.git"));
         mirror.configure(&repos.join("mirror.git"));
         let daemon = GitDaemon::start(repos);
@@ -155,8 +172,13 @@ impl Poor {
         assert!(received < LIMIT, "{what}: {received} bytes received");
         let list = |repo: &Path| {
             let listed = git(repo, &["ls-tree", "-r", "master"]);
-            let is_theirs = |line: &&str| !line.ends_with("\tconfig.json") && !line.contains("private");
-            listed.lines().filter(is_theirs).map(ToOwned::to_owned).collect::<Vec<_>>()
+            let is_theirs =
+                |line: &&str| !line.ends_with("\tconfig.json") && !line.contains("private");
+            listed
+                .lines()
+                .filter(is_theirs)
+                .map(ToOwned::to_owned)
+                .collect::<Vec<_>>()
         };
         assert_eq!(list(&self.mirror()), list(self.source.path()), "{what}");
         git(&self.mirror(), &["fsck", "--full", "--no-dangling"]);
@@ -174,13 +196,22 @@ fn live(upstream: Server, mirror: Server, history: &str) {
     poor.source.squash();
     assert_eq!(poor.sync(&what("a bare squash")).outcome, Outcome::Squash);
     poor.source.publish_many("second", 2);
-    assert_eq!(poor.sync(&what("commits on a squash")).outcome, Outcome::Merge);
+    assert_eq!(
+        poor.sync(&what("commits on a squash")).outcome,
+        Outcome::Merge
+    );
     poor.source.publish_many("third", 2);
     poor.source.squash();
     poor.source.publish_many("fourth", 2);
-    assert_eq!(poor.sync(&what("a squash with commits around it")).outcome, Outcome::Squash);
+    assert_eq!(
+        poor.sync(&what("a squash with commits around it")).outcome,
+        Outcome::Squash
+    );
     poor.source.publish_many("fifth", 1);
-    assert_eq!(poor.sync(&what("commits at the end")).outcome, Outcome::Merge);
+    assert_eq!(
+        poor.sync(&what("commits at the end")).outcome,
+        Outcome::Merge
+    );
 }
 
 fn live_with_every_mirror(upstream: Server, history: &str) {
@@ -223,6 +254,9 @@ fn snapshots_from_an_upstream_that_serves_no_ids_are_refused() {
         poor.source.publish_many("first", 3);
         let error = poor.ferry.sync().expect_err("a snapshot without trees");
         assert_eq!(error.kind(), Kind::Config, "{}", told(&error));
-        assert!(error.advice().unwrap().contains("history: merge"), "{error}");
+        assert!(
+            error.advice().unwrap().contains("history: merge"),
+            "{error}"
+        );
     }
 }

@@ -83,6 +83,6 @@ mod tests {
 
     #[test]
     fn an_empty_base_has_nothing_to_lose() {
-        assert!(!root_loss(&Tree::new(), &Tree::new()).exceeds(0.0));
+        assert_eq!(root_loss(&Tree::new(), &Tree::new()).share(), 0.0);
     }
 }

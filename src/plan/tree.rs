@@ -21,18 +21,17 @@ impl Mode {
     /// A commit of another repository (a submodule).
     pub const GITLINK: Self = Self(0o160_000);
 
+    /// The bits that tell a file from a directory from a link.
+    const TYPE: u32 = 0o170_000;
+
     /// Says whether the entry is a directory.
     pub fn is_tree(self) -> bool {
-        self.kind() == Self::TREE.kind()
+        self.is_same_type(Self::TREE)
     }
 
-    /// Says whether the entry is a regular file, executable or not.
-    pub fn is_regular(self) -> bool {
-        self.kind() == Self::FILE.kind()
-    }
-
-    fn kind(self) -> u32 {
-        self.0 & 0o170_000
+    /// Says whether both are files, both links and so on; a regular file may be executable or not.
+    pub fn is_same_type(self, other: Self) -> bool {
+        self.0 & Self::TYPE == other.0 & Self::TYPE
     }
 }
 
@@ -147,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn an_old_group_writable_file_is_a_regular_file() {
-        assert!(Mode(0o100_664).is_regular());
-        assert!(!Mode::SYMLINK.is_regular());
+    fn an_old_group_writable_file_is_a_file_like_any_other() {
+        assert!(Mode(0o100_664).is_same_type(Mode::EXECUTABLE));
+        assert!(!Mode::FILE.is_same_type(Mode::SYMLINK));
         assert!(!Mode::GITLINK.is_tree());
     }
 }

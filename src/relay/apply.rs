@@ -102,27 +102,28 @@ async fn push<'r>(
     let head = draft.update.request(&capabilities, &PUSH_OPTIONS);
     let (pieces, pack) = mpsc::channel(PIECES);
     progress.phase("carrying the pack");
-    let (pumped, pushed) = tokio::join!(
+    let (pumped, pushed, observer) = tokio::join!(
         pump(&mut session.upstream, draft, thin, pieces, progress),
-        receiver.push(head, pack)
+        receiver.push(head, pack),
+        open_observer(&session.mirror)
     );
     pumped?;
     pushed?;
     progress.phase("waiting for the mirror to take it in");
     let reference = &draft.update.reference;
-    let (report, observer) = tokio::join!(
-        Report::read(receiver.packets(), &capabilities, reference),
-        open_observer(mirror)
-    );
+    let report = Report::read(receiver.packets(), &capabilities, reference).await;
     let report =
         report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))?;
     Ok((report, observer))
 }
 
-/// Opens the mirror for a last look, where that can be done before the push has ended: in v2, which tells refs when asked.
-async fn open_observer(mirror: &Remote) -> Option<UploadPack<'_>> {
-    let observer = UploadPack::open(mirror).await.ok()?;
-    observer.tells_refs_when_asked().then_some(observer)
+/// Opens the mirror for a last look, which takes a while over ssh, where that can be done before the push has ended: in v2,
+/// which tells refs only when asked.
+async fn open_observer<'r>(mirror: &UploadPack<'r>) -> Option<UploadPack<'r>> {
+    if !mirror.tells_refs_when_asked() {
+        return None;
+    }
+    UploadPack::open(mirror.remote()).await.ok()
 }
 
 /// Passes upstream's pack on, piece by piece. An error is passed on as well, so that the push is cut off.
@@ -264,7 +265,8 @@ fn with_messages(why: &str, report: &Report) -> String {
 async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Update) -> Result<()> {
     let mut shown = None;
     if let Some(mut observer) = observer {
-        shown = Some(observer.refs(&update.reference).await?);
+        // A long push may outlast the patience of a server that waits for a question.
+        shown = observer.refs(&update.reference).await.ok();
     }
     if !shown.is_some_and(|refs| is_at(&refs, update)) {
         let refs = UploadPack::open(mirror)

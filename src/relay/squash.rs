@@ -117,7 +117,7 @@ async fn proof_from_upstream(
     };
     let hidden = match News::fetch(upstream, head, &[base.upstream], true).await {
         Ok(hidden) => hidden,
-        Err(error) if error.kind() == Kind::Race || error.kind() == Kind::Server => {
+        Err(error) if error.kind() == Kind::Race => {
             return unproven(format!(
                 "upstream no longer shows its previous head {}",
                 head.short()

@@ -112,6 +112,11 @@ impl<'r> UploadPack<'r> {
     /// # Errors
     /// `race` when the server does not (or no longer) show what is wanted, otherwise as the conversation goes.
     pub async fn fetch(&mut self, fetch: &Fetch) -> Result<Answer> {
+        self.ask(fetch).await.map(|(answer, _)| answer)
+    }
+
+    /// Sends a fetch and reads its answer up to the pack; returns also what the connection is good for after the pack.
+    async fn ask(&mut self, fetch: &Fetch) -> Result<(Answer, State)> {
         let depends_on_history = !fetch.haves.is_empty() || fetch.deepen.is_some();
         if self.state == State::Spent || (self.state == State::Deepened && depends_on_history) {
             self.reopen().await?;
@@ -125,14 +130,22 @@ impl<'r> UploadPack<'r> {
         let request = fetch.request(protocol, capabilities);
         debug!("{}: > {}", self.remote, outline(fetch));
         self.connection.request(request).await?;
-        self.state = match protocol {
+        let after = match protocol {
             _ if self.connection.is_stateless() => State::Fresh,
             Protocol::V0 => State::Spent,
             Protocol::V2 if fetch.deepen.is_some() || !fetch.shallow.is_empty() => State::Deepened,
             Protocol::V2 => self.state,
         };
+        // Until the answer is read to its end, nothing else can be asked on this byte stream.
+        if !self.connection.is_stateless() {
+            self.state = State::Spent;
+        }
         let answer = Answer::read(self.connection.packets(), protocol, fetch).await;
-        answer.map_err(|error| self.error("asking it for objects", error))
+        let answer = answer.map_err(|error| self.error("asking it for objects", error))?;
+        if !answer.pack_follows {
+            self.state = after;
+        }
+        Ok((answer, after))
     }
 
     /// Reads the pack that follows the answer to the last fetch.
@@ -152,13 +165,13 @@ impl<'r> UploadPack<'r> {
         fetch: &Fetch,
         mut look: impl FnMut(&Object) -> ControlFlow<()>,
     ) -> Result<Scan> {
-        let answer = self.fetch(fetch).await?;
+        let (answer, after) = self.ask(fetch).await?;
         let mut objects = Scanner::new();
         if answer.pack_follows {
             let read = read_objects(self.pack(), &mut objects, &mut look).await;
             match read {
-                Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => self.state = State::Spent,
+                Ok(ControlFlow::Continue(())) => self.state = after,
+                Ok(ControlFlow::Break(())) => {}
                 Err(error) => return Err(self.error("reading its objects", error)),
             }
         }

@@ -55,7 +55,13 @@ impl Fetch {
 
     /// The capabilities ride on the first want; haves follow after a flush packet.
     fn request_v0(&self, offered: &Capabilities) -> Bytes {
-        let mut wished = vec!["side-band-64k", "ofs-delta", "no-progress"];
+        // Without multi_ack_detailed the number of a server's ACK lines cannot be told beforehand.
+        let mut wished = vec![
+            "multi_ack_detailed",
+            "side-band-64k",
+            "ofs-delta",
+            "no-progress",
+        ];
         if self.thin {
             wished.push("thin-pack");
         }
@@ -107,7 +113,7 @@ impl Fetch {
 /// What comes before the pack.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Those of the `have`s that the server has, too: in v2 each, in v0 the first.
+    /// Those of the `have`s that the server has, too.
     pub acknowledged: Vec<ObjectId>,
     /// Commits whose parents were cut off by `deepen`.
     pub shallow: Vec<ObjectId>,
@@ -165,18 +171,25 @@ impl Answer {
                 }
             }
         }
-        match packets.line().await? {
-            Packet::Data(line) => self.line(&line)?,
-            _ => return Err(Error::garbage("neither ACK nor NAK before the pack")),
-        }
         self.pack_follows = fetch.done;
-        Ok(())
+        for _ in 0..Self::LINES_LIMIT {
+            let Packet::Data(line) = packets.line().await? else {
+                return Err(Error::garbage("neither ACK nor NAK before the pack"));
+            };
+            self.line(&line)?;
+            if !is_followed(&line) {
+                return Ok(());
+            }
+        }
+        Err(Self::too_long())
     }
 
     fn line(&mut self, line: &[u8]) -> Result<()> {
         let text = String::from_utf8_lossy(line);
         let mut words = text.split(' ');
         let list = match words.next() {
+            // The server is ready to send: it need not have that object.
+            Some("ACK") if text.ends_with(" ready") => None,
             Some("ACK") => Some(&mut self.acknowledged),
             Some("shallow") => Some(&mut self.shallow),
             Some("NAK" | "ready" | "unshallow" | "acknowledgments" | "shallow-info") => None,
@@ -187,10 +200,12 @@ impl Answer {
         };
         if let Some(list) = list {
             let id = words.next().unwrap_or_default();
-            list.push(
-                id.parse()
-                    .map_err(|_| Error::garbage(format!("{id:?} for an object id")))?,
-            );
+            let id = id
+                .parse()
+                .map_err(|_| Error::garbage(format!("{id:?} for an object id")))?;
+            if list.last() != Some(&id) {
+                list.push(id);
+            }
         }
         Ok(())
     }
@@ -201,4 +216,10 @@ impl Answer {
             limit: Self::LINES_LIMIT,
         }
     }
+}
+
+/// Says whether in v0 another line comes after this one: `ACK ID common`, `ready` and `continue` are followed, `NAK` and
+/// `ACK ID` are the last.
+fn is_followed(line: &[u8]) -> bool {
+    line.starts_with(b"ACK ") && line.iter().filter(|byte| **byte == b' ').count() > 1
 }

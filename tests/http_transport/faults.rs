@@ -6,7 +6,7 @@ use crates_ferry::transport::Service;
 use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::script::{ADVERTISEMENT, Script, answer, head};
+use crate::script::{ADVERTISEMENT, Script, answer, bounded, head};
 use crate::{impatient, login, network, remote, remote_as, text};
 
 async fn error_of(answer: &str) -> Error {
@@ -124,7 +124,7 @@ async fn a_server_that_never_answers_is_given_up() {
     let server = Script::new().await;
     let remote = remote_as(&server.url("a"), None, &impatient());
     let asking = remote.advertisement(Service::UploadPack, true);
-    let (_stream, reader) = tokio::join!(server.accept(), asking);
+    let (_stream, reader) = bounded(async { tokio::join!(server.accept(), asking) }).await;
     let error = reader.err().unwrap();
     assert_eq!(error.kind(), Kind::Network);
     assert!(
@@ -149,7 +149,9 @@ async fn an_answer_that_stalls_fails_with_timed_out() {
     let asking = remote.advertisement(Service::UploadPack, true);
     let (_stream, reader) = tokio::join!(served, asking);
     let mut bytes = Vec::new();
-    let error = reader.unwrap().read_to_end(&mut bytes).await.unwrap_err();
+    let mut reader = reader.unwrap();
+    let read = bounded(reader.read_to_end(&mut bytes)).await;
+    let error = read.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_eq!(bytes, b"000eversion 2\n");
 }

@@ -25,7 +25,7 @@ use url::Url;
 fn network() -> Network {
     Network {
         connect_timeout: Duration::from_secs(20),
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(30),
         timeout: Duration::from_secs(120),
         retries: 0,
         extra_cas: None,

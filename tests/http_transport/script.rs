@@ -1,7 +1,16 @@
 //! A loopback server that reads requests and answers what a test tells it to, one connection an answer.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// Ends a test that would wait for ever.
+pub(crate) async fn bounded<F: Future>(future: F) -> F::Output {
+    let ended = timeout(Duration::from_secs(30), future).await;
+    ended.expect("what the test waits for does not come")
+}
 
 pub(crate) const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
 
@@ -25,7 +34,7 @@ impl Script {
     }
 
     pub(crate) async fn accept(&self) -> TcpStream {
-        self.listener.accept().await.unwrap().0
+        bounded(self.listener.accept()).await.unwrap().0
     }
 
     /// Takes one connection, reads a request's head, answers, closes, and returns that head.

@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+pub mod counting_proxy;
 pub mod daemon;
 pub mod ferry;
 pub mod lighttpd;

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use crates_ferry::wire::pack::ObjectKind;
+
 use super::repo::{git, git_command};
 
 /// Makes an empty bare repository that serves what GitHub and GitLab serve, and returns its path.
@@ -53,16 +55,14 @@ impl Commit {
     }
 
     fn write(&self, seconds: i64, from: Option<&str>, out: &mut impl Write) {
-        let subject = &self.subject;
-        write!(out, "commit refs/heads/master\n").unwrap();
-        write!(
-            out,
-            "committer bors <bors@upstream.example> {seconds} +0000\n"
-        )
-        .unwrap();
-        write!(out, "data {}\n{subject}\n", subject.len()).unwrap();
+        let (subject, length) = (&self.subject, self.subject.len());
+        let head = format!(
+            "commit refs/heads/master\ncommitter bors <bors@upstream.example> {seconds} +0000\n\
+             data {length}\n{subject}\n"
+        );
+        out.write_all(head.as_bytes()).unwrap();
         if let Some(from) = from {
-            write!(out, "from {from}\n").unwrap();
+            writeln!(out, "from {from}").unwrap();
         }
         for (path, content) in &self.files {
             match content {
@@ -101,7 +101,8 @@ impl IndexLine {
         self
     }
 
-    fn text(&self, name: &str) -> String {
+    /// Returns the line, as the file of the crate `name` holds it.
+    pub fn text(&self, name: &str) -> String {
         let deps: Vec<serde_json::Value> = self
             .deps
             .iter()
@@ -112,8 +113,11 @@ impl IndexLine {
                 })
             })
             .collect();
+        // As incompressible as a real one.
+        let id = |text: &str| ObjectKind::Blob.id_of(text.as_bytes()).to_string();
+        let cksum = id(name) + &id(&self.version)[..24];
         let line = serde_json::json!({
-            "name": name, "vers": self.version, "deps": deps, "cksum": "0123456789abcdef".repeat(4),
+            "name": name, "vers": self.version, "deps": deps, "cksum": cksum,
             "features": {}, "yanked": false
         });
         format!("{line}\n")
@@ -149,22 +153,19 @@ impl Upstream {
         upstream
     }
 
+    /// Goes on with a repository that is there already.
+    pub fn open(repos: &Path, name: &str) -> Self {
+        let path = repos.join(name);
+        let last = git(&path, &["log", "-1", "--format=%ct", "master"]);
+        Self {
+            seconds: last.parse().unwrap(),
+            path,
+        }
+    }
+
     /// Makes commits, a minute apart each.
     pub fn commit(&mut self, commits: impl IntoIterator<Item = Commit>) {
-        let mut import = git_command(&self.path)
-            .args(["fast-import", "--quiet", "--force"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = std::io::BufWriter::new(import.stdin.take().unwrap());
-        let mut from = self.tip();
-        for commit in commits {
-            self.seconds += 60;
-            commit.write(self.seconds, from.take().as_deref(), &mut out);
-        }
-        out.flush().unwrap();
-        drop(out);
-        assert!(import.wait().unwrap().success());
+        self.seconds = import(&self.path, self.seconds, commits);
     }
 
     /// Publishes as many new crates with random-looking content, in one commit each.
@@ -202,17 +203,46 @@ impl Upstream {
 
     /// Returns the tip of `master`; none before the first commit.
     pub fn tip(&self) -> Option<String> {
-        let mut command = git_command(&self.path);
-        let output = command
-            .args(["rev-parse", "-q", "--verify", "master"])
-            .output()
-            .unwrap();
-        let id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        (!id.is_empty()).then_some(id)
+        tip(&self.path)
     }
 
     /// Returns the repository's folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes commits on top of a repository's `master`, as a person would who pushes to a mirror.
+pub fn commit_to(repo: &Path, commits: impl IntoIterator<Item = Commit>) {
+    let last = git(repo, &["log", "-1", "--format=%ct", "master"]);
+    import(repo, last.parse().unwrap(), commits);
+}
+
+/// Makes commits a minute apart each, and returns the last one's time.
+fn import(repo: &Path, mut seconds: i64, commits: impl IntoIterator<Item = Commit>) -> i64 {
+    let mut import = git_command(repo)
+        .args(["fast-import", "--quiet", "--force"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufWriter::new(import.stdin.take().unwrap());
+    let mut from = tip(repo);
+    for commit in commits {
+        seconds += 60;
+        commit.write(seconds, from.take().as_deref(), &mut out);
+    }
+    out.flush().unwrap();
+    drop(out);
+    assert!(import.wait().unwrap().success());
+    seconds
+}
+
+fn tip(repo: &Path) -> Option<String> {
+    let mut command = git_command(repo);
+    let output = command
+        .args(["rev-parse", "-q", "--verify", "master"])
+        .output()
+        .unwrap();
+    let id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    (!id.is_empty()).then_some(id)
 }

@@ -15,7 +15,7 @@ use crates_ferry::config::{Config, Environment};
 use crates_ferry::error::{Error, Kind, Result};
 use crates_ferry::progress::Progress;
 use crates_ferry::relay::Surroundings;
-use crates_ferry::{init, sync};
+use crates_ferry::{check, init, sync};
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command};
@@ -64,7 +64,7 @@ async fn run(command: Command, config: Config, progress: Arc<Progress>) -> Resul
             };
             Answer::report(&sync::run(&config, &options, around).await?)
         }
-        Command::Check(_) => Err(Error::new(Kind::Usage, "`check` is not part of this build")),
+        Command::Check(_) => Answer::findings(&check::run(&config, around).await),
     }
 }
 

@@ -3,8 +3,10 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use crates_ferry::check::Findings;
 use crates_ferry::error::{Error, Kind};
 use crates_ferry::report::Report;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::Format;
@@ -22,12 +24,21 @@ pub(crate) struct Answer {
 impl Answer {
     /// Shows the report of a command that did what it was asked for.
     pub(crate) fn report(report: &Report) -> Result<Self, Error> {
+        Self::new(report, 0)
+    }
+
+    /// Shows what a check found; the exit code is 1 where a probe failed.
+    pub(crate) fn findings(findings: &Findings) -> Result<Self, Error> {
+        Self::new(findings, u8::from(!findings.ok))
+    }
+
+    fn new(shown: &(impl ToString + Serialize), exit_code: u8) -> Result<Self, Error> {
+        let unwritable =
+            |e| Error::new(Kind::Server, "the report cannot be written as JSON").because(e);
         Ok(Self {
-            text: report.to_string(),
-            json: serde_json::to_value(report).map_err(|e| {
-                Error::new(Kind::Server, "the report cannot be written as JSON").because(e)
-            })?,
-            exit_code: 0,
+            text: shown.to_string(),
+            json: serde_json::to_value(shown).map_err(unwritable)?,
+            exit_code,
         })
     }
 }

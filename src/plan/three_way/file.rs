@@ -13,7 +13,7 @@ pub(super) fn merge(files: Sides<Option<Entry>>) -> Result<Option<Entry>, Confli
             ours: Some(ours),
             theirs: Some(theirs),
             base,
-        } => merge_regular(ours, base, theirs)
+        } => merge_same_type(ours, base, theirs)
             .map(Some)
             .ok_or(match base {
                 Some(_) => ConflictKind::BothChanged,
@@ -25,11 +25,12 @@ pub(super) fn merge(files: Sides<Option<Entry>>) -> Result<Option<Entry>, Confli
 }
 
 /// Merges mode and content apart, so that one side may make a file executable while the other changes its text.
-fn merge_regular(ours: Entry, base: Option<Entry>, theirs: Entry) -> Option<Entry> {
-    if !ours.mode.is_regular() || !theirs.mode.is_regular() {
+///
+/// As in git, both sides must have the same type of file, and the base may have another.
+fn merge_same_type(ours: Entry, base: Option<Entry>, theirs: Entry) -> Option<Entry> {
+    if !ours.mode.is_same_type(theirs.mode) {
         return None;
     }
-    let base = base.filter(|entry| entry.mode.is_regular());
     let mode = settle(Sides {
         ours: Some(ours.mode),
         base: base.map(|entry| entry.mode),

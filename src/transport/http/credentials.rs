@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_job_token_goes_to_its_own_server_only() {
-        let job = secrets(None, Some(("git.example", 443)));
+        let job = secrets(None, Some(("Git.Example", 443)));
         let to = |address: &str| chosen(&mirror(address, None, None), &job);
         assert_eq!(to("https://GIT.example/a"), pair("gitlab-ci-token", "job"));
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Reads a private key from text, and says exactly what is wrong with one that cannot be used.
 
-use russh::keys::{self, Algorithm, PrivateKey, ssh_encoding, ssh_key};
+use russh::keys::{self, Algorithm, HashAlg, PrivateKey, ssh_encoding, ssh_key};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Error, Kind, Result};
@@ -14,6 +14,12 @@ const GIVE_IT_WHOLE: &str = "Give the whole file, from its BEGIN line to its END
 const SHORT_SCALAR: &str = "If the file is whole and holds an ECDSA key, it is one of the few (1 in 256) whose number starts with a zero: convert \
                             it with `ssh-keygen -p -m PKCS8 -N '' -f key`, or make another key.";
 const CONVERT_IT: &str = "Convert it with `ssh-keygen -p -N '' -f key`, or make an ed25519 key.";
+
+/// Says which key it is: its algorithm and its public half's fingerprint.
+pub fn describe(key: &PrivateKey) -> String {
+    let fingerprint = key.public_key().fingerprint(HashAlg::Sha256);
+    format!("{} {fingerprint}", key.algorithm())
+}
 
 /// Reads a private key in OpenSSH, PEM (PKCS#1, SEC1) or PKCS#8 form.
 ///

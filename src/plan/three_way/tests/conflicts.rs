@@ -44,6 +44,7 @@ fn a_file_here_and_a_directory_upstream_collide() {
     assert_eq!(seen.conflicts(), [("a", ConflictKind::FileAndDirectory)]);
     let seen = plain(&[("a/b", "1")], &[], &[("a", "1")]);
     assert_eq!(seen.conflicts(), [("a", ConflictKind::FileAndDirectory)]);
+    assert_eq!(seen.overlay(), [""; 0]);
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! `check`: probes everything that a sync depends on, and changes nothing.
+
+mod access;
+mod index;
+mod probe;
+
+pub use probe::{Findings, Probe, Status};
+
+use crate::config::Config;
+use crate::relay::Surroundings;
+use crate::transport::{Remote, UploadPack};
+
+/// Probes configuration, both repositories, access to them, and what the mirror holds.
+///
+/// A probe that fails is a finding, not an error; what depends on it is skipped with the reason.
+pub async fn run(config: &Config, around: Surroundings<'_>) -> Findings {
+    let mut findings = Findings::default();
+    let limit = config.network.timeout;
+    if tokio::time::timeout(limit, probe_all(config, around, &mut findings))
+        .await
+        .is_err()
+    {
+        let limit = humantime::format_duration(limit);
+        findings.fail_plainly(
+            "time",
+            format!("the probes took longer than {limit}"),
+            "look at the last probe above; `network.timeout` says how long a command may take",
+        );
+    }
+    findings
+}
+
+async fn probe_all(config: &Config, around: Surroundings<'_>, findings: &mut Findings) {
+    let progress = around.progress;
+    findings.pass("configuration", access::summary(config));
+    progress.phase("probing upstream");
+    let upstream = findings.take("upstream", Remote::upstream(config));
+    let upstream = match &upstream {
+        Some(remote) => access::upstream(config, remote, findings).await,
+        None => None,
+    };
+    progress.phase("probing the mirror");
+    let is_usable = access::key_and_known_hosts(config, findings);
+    let mirror = match is_usable {
+        true => findings.take("mirror", Remote::mirror(config)),
+        false => None,
+    };
+    let Some(mirror) = &mirror else {
+        return skip_mirror(findings);
+    };
+    let opened = UploadPack::open(mirror).await;
+    access::host_key_and_login(config, opened.as_ref().err(), findings);
+    match findings.take("mirror", opened) {
+        Some(opened) => {
+            access::push(mirror, findings).await;
+            index::probe(config, around, opened, mirror, upstream, findings).await;
+        }
+        None => skip_mirror(findings),
+    }
+}
+
+fn skip_mirror(findings: &mut Findings) {
+    for name in ["push", "branch", "head", "base", "config.json", "history"] {
+        findings.skip(name, "the mirror could not be read");
+    }
+}

@@ -1,0 +1,135 @@
+//! Probes and their results: a table for people, a list for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// How a probe ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it should be.
+    Passed,
+    /// Not as it should be.
+    Failed,
+    /// Not looked at.
+    Skipped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Passed => "passed",
+            Self::Failed => "FAILED",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Probe {
+    /// What was looked at, in a word or two.
+    pub name: &'static str,
+    /// How it ended.
+    pub status: Status,
+    /// What was found, or why it was not looked at.
+    pub detail: String,
+    /// What to do, where there is something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+/// All probes of one check, in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Findings {
+    /// Whether no probe failed.
+    pub ok: bool,
+    /// The probes.
+    pub probes: Vec<Probe>,
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self {
+            ok: true,
+            probes: Vec::new(),
+        }
+    }
+}
+
+impl Findings {
+    pub(super) fn pass(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.add(name, Status::Passed, detail.into(), None);
+    }
+
+    /// Adds a probe that passed, and that has an advice all the same.
+    pub(super) fn pass_with_advice(&mut self, name: &'static str, detail: String, advice: &str) {
+        self.add(name, Status::Passed, detail, Some(advice.to_owned()));
+    }
+
+    pub(super) fn skip(&mut self, name: &'static str, reason: impl Into<String>) {
+        self.add(name, Status::Skipped, reason.into(), None);
+    }
+
+    pub(super) fn fail(&mut self, name: &'static str, error: &Error) {
+        let mut detail = error.to_string();
+        for cause in error.causes() {
+            detail = format!("{detail}: {cause}");
+        }
+        self.add(
+            name,
+            Status::Failed,
+            detail,
+            error.advice().map(str::to_owned),
+        );
+    }
+
+    pub(super) fn fail_plainly(&mut self, name: &'static str, detail: String, advice: &str) {
+        self.add(name, Status::Failed, detail, Some(advice.to_owned()));
+    }
+
+    /// Returns the value, or adds the failure under `name`.
+    pub(super) fn take<T>(&mut self, name: &'static str, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.fail(name, &error)).ok()
+    }
+
+    fn add(&mut self, name: &'static str, status: Status, detail: String, advice: Option<String>) {
+        self.ok &= status != Status::Failed;
+        self.probes.push(Probe {
+            name,
+            status,
+            detail,
+            advice,
+        });
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for probe in &self.probes {
+            writeln!(
+                f,
+                "{:<7}  {:<13}  {}",
+                probe.status, probe.name, probe.detail
+            )?;
+            if let Some(advice) = &probe.advice {
+                writeln!(f, "{:<7}  {:<13}  → {advice}", "", "")?;
+            }
+        }
+        let count = |status| {
+            self.probes
+                .iter()
+                .filter(|probe| probe.status == status)
+                .count()
+        };
+        let (passed, failed, skipped) = (
+            count(Status::Passed),
+            count(Status::Failed),
+            count(Status::Skipped),
+        );
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
+    }
+}
