@@ -6,7 +6,7 @@ use tokio::try_join;
 use tracing::info;
 
 use super::squash::{self, Proof, Squash};
-use super::trees::fetch_trees;
+use super::trees::{add_from_other, fetch_trees, find_trees};
 use super::{Base, MirrorView, News};
 use crate::ObjectId;
 use crate::config::{Config, History};
@@ -207,6 +207,11 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         base = newer;
         trees.extend(mirror_roots(&mut session.mirror, &view, &base).await?);
     }
+    let roots = [view.commit.tree, base.tree];
+    let Session {
+        upstream, mirror, ..
+    } = &mut *session;
+    add_from_other(&mut trees, &roots, mirror, upstream, &[]).await?;
     let relation = relation(&base, &news);
     let squash = match relation {
         Relation::Squashed => {
@@ -266,7 +271,7 @@ async fn mirror_roots(
     let mut ids = vec![view.commit.tree, base.tree];
     ids.dedup();
     ids.retain(|id| !known.contains_key(id));
-    known.extend(fetch_trees(mirror, &ids, &mirror_detours(view, base)).await?);
+    known.extend(find_trees(mirror, &ids, &mirror_detours(view, base)).await?);
     Ok(known)
 }
 
@@ -286,8 +291,9 @@ pub(super) fn mirror_detours(view: &MirrorView, base: &Base) -> [Fetch; 2] {
     };
     let own_paths = Fetch {
         wants: vec![view.tip],
+        // Without `deepen`: a server that cuts history off there sends the whole tree, since the base is then no parent of
+        // what it sends.
         haves: vec![base.held],
-        deepen: Some(1),
         done: true,
         ..Fetch::default()
     };
