@@ -109,6 +109,13 @@ impl Error {
         }
     }
 
+    /// Names the place of a failure that was met by what does not know it: the message then begins with it.
+    #[must_use]
+    pub fn on(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// Adds one or more sentences on what to do about it.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {

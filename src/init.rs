@@ -152,7 +152,8 @@ impl Init<'_> {
             id: ObjectKind::Blob.id_of(config_json),
         };
         let own = BTreeMap::from([(CONFIG_JSON.to_vec(), MergedEntry::File(entry))]);
-        let own_id = write_tree(&MergedTree::New(own), &mut Vec::new())?;
+        let own = MergedTree::New(own);
+        let own_id = write_tree(&own, &mut Vec::new())?;
         let roots = Sides {
             ours: Some(own_id),
             base: None,
@@ -163,7 +164,13 @@ impl Init<'_> {
         merge.supply(tip.commit.tree, tip.root.clone());
         loop {
             let needs = match merge.step() {
-                Step::Done(merged) => return Ok(merged),
+                Step::Done(mut merged) => {
+                    // Where upstream has nothing else the result is our tree, which nobody has yet.
+                    if merged.root == MergedTree::Existing(own_id) {
+                        merged.root = own;
+                    }
+                    return Ok(merged);
+                }
                 Step::Needs(needs) => needs,
             };
             let ids: Vec<ObjectId> = needs

@@ -29,10 +29,11 @@ impl Commit {
     /// # Errors
     /// `server` when it is no commit.
     pub fn parse(content: &[u8]) -> Result<Self> {
-        let broken =
-            |why: String| Error::new(Kind::Server, format!("a commit that cannot be read: {why}"));
-        let commit = CommitRef::from_bytes(content, gix_hash::Kind::Sha1)
-            .map_err(|error| broken(error.to_string()))?;
+        let commit = CommitRef::from_bytes(content, gix_hash::Kind::Sha1).map_err(|error| {
+            Error::new(Kind::Server, "a commit that cannot be read")
+                .because(error.to_string())
+                .advise("run `git fsck` in that repository")
+        })?;
         let seconds = commit
             .committer()
             .map_or(0, |committer| committer.seconds());

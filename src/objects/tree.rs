@@ -15,7 +15,9 @@ use crate::wire::pack::ObjectKind;
 /// `server` when it is no tree.
 pub fn parse_tree(content: &[u8]) -> Result<Tree> {
     let tree = TreeRef::from_bytes(content, gix_hash::Kind::Sha1).map_err(|error| {
-        Error::new(Kind::Server, "a tree that cannot be read").because(error.to_string())
+        Error::new(Kind::Server, "a tree that cannot be read")
+            .because(error.to_string())
+            .advise("run `git fsck` in that repository")
     })?;
     let entries = tree.entries.into_iter().map(|entry| {
         let mode = Mode(u32::from(entry.mode.value()));

@@ -8,7 +8,7 @@ use crate::ObjectId;
 use crate::config::History;
 use crate::error::Result;
 use crate::objects::Commit;
-use crate::transport::UploadPack;
+use crate::transport::{Scan, UploadPack};
 use crate::wire::pack::{Object, ObjectKind, Scanner};
 use crate::wire::upload_pack::Fetch;
 
@@ -81,6 +81,10 @@ impl MirrorView {
         let scan = mirror
             .scan(&fetch, |object| stop_at_root_tree(object, tip, &mut root))
             .await?;
+        Self::of(scan, tip).map_err(|error| error.on(mirror.remote()))
+    }
+
+    fn of(scan: Scan, tip: ObjectId) -> Result<Self> {
         let is_whole = scan.answer.shallow.is_empty();
         let mut view = Self {
             commit: read(&scan.objects, &tip)?.ok_or_else(|| incomplete(&tip))?,
@@ -266,7 +270,7 @@ fn read(objects: &Scanner, id: &ObjectId) -> Result<Option<Commit>> {
 fn incomplete(id: &ObjectId) -> crate::error::Error {
     crate::error::Error::new(
         crate::error::Kind::Server,
-        format!("the server did not send the commit {id} that was asked for"),
+        format!("it did not send the commit {id} that was asked for"),
     )
     .advise("try again")
 }

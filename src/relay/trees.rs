@@ -57,7 +57,8 @@ pub async fn fetch_trees(
     objects
         .into_iter()
         .map(|(id, object)| Ok((id, parse_tree(&object.content)?)))
-        .collect()
+        .collect::<Result<_>>()
+        .map_err(|error| error.on(server.remote()))
 }
 
 fn by_id(ids: &[ObjectId]) -> Fetch {

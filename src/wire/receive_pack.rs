@@ -125,12 +125,11 @@ impl Report {
                 unpack = Some(Some(result.to_owned()).filter(|why| why != "ok"));
             } else if text.strip_prefix("ok ") == Some(reference) {
                 moved = Some(None);
-            } else if let Some((name, why)) = text
+            } else if let Some(why) = text
                 .strip_prefix("ng ")
-                .and_then(|rest| rest.split_once(' '))
-                && name == reference
+                .and_then(|rest| rest.strip_prefix(reference))
             {
-                moved = Some(Some(why.to_owned()));
+                moved = refusal(why).map(Some).or(moved);
             }
         }
         match (unpack, moved) {
@@ -148,5 +147,14 @@ impl Report {
                 "the report of the push names neither the pack nor the ref",
             )),
         }
+    }
+}
+
+/// Reads what follows the ref in `ng REF WHY`; `None` where another ref is meant, whose name begins like ours.
+fn refusal(why: &str) -> Option<String> {
+    match why.strip_prefix(' ') {
+        Some(why) => Some(why.to_owned()),
+        None if why.is_empty() => Some("without a reason".to_owned()),
+        None => None,
     }
 }

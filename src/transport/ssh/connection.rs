@@ -185,6 +185,12 @@ async fn authenticate(
                 partial_success: true,
                 ..
             } => return Err(half_accepted(&place, address)),
+            // So russh tells that the connection ended before there was an answer.
+            AuthResult::Failure {
+                remaining_methods, ..
+            } if remaining_methods.is_empty() && handle.is_closed() => {
+                return Err(unanswered(&place, address, key, heard));
+            }
             AuthResult::Failure { .. } => {}
         }
     }
@@ -213,6 +219,21 @@ fn refused(place: &str, address: &SshAddress, key: &PrivateKey) -> Error {
         "Add its public half to the repository as a deploy key with write access, or check SSH_PRIVATE_KEY and the \
          URL's user. The public half is:\n{public}"
     ))
+}
+
+/// Tells a server that hung up after too many keys, which may be one, from a connection that was cut.
+fn unanswered(place: &str, address: &SshAddress, key: &PrivateKey, heard: &Heard) -> Error {
+    let farewell = heard.farewell.lock();
+    let farewell = farewell.unwrap_or_else(PoisonError::into_inner).clone();
+    if farewell.is_some_and(|words| words.contains("authentication failures")) {
+        return refused(place, address, key);
+    }
+    hung_up(
+        place,
+        "during the authentication",
+        russh::Error::Disconnect,
+        heard,
+    )
 }
 
 fn half_accepted(place: &str, address: &SshAddress) -> Error {
