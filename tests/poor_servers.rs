@@ -15,7 +15,7 @@ use support::ferry::{Ferry, empty_mirror};
 use support::proxy::{Action, Passing, Proxy, Way, packet};
 use support::repo::git;
 use support::scene::{copy, told};
-use support::upstream::{Commit, IndexLine, Upstream, index_path};
+use support::upstream::{Commit, Upstream, index_path};
 use tempfile::TempDir;
 
 /// The files of the index: their pack has more than a megabyte.
