@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::daemon::GitDaemon;
 use super::ferry::Ferry;
 use super::mirror::Mirror;
+use super::scene::copy;
 use super::upstream::Upstream;
 
 /// Both modes of a mirror, for a loop.
@@ -70,6 +71,17 @@ impl World {
         assert_eq!(report.outcome, Outcome::Created);
         self.assert_carried(&report);
         report
+    }
+
+    /// Keeps a copy of the mirror as it is.
+    pub fn save_mirror(&self) {
+        copy(self.mirror.path(), &self.folder().join("saved.git"));
+    }
+
+    /// Puts the mirror back to where it was when it was saved.
+    pub fn restore_mirror(&self) {
+        std::fs::remove_dir_all(self.mirror.path()).unwrap();
+        copy(&self.folder().join("saved.git"), self.mirror.path());
     }
 
     /// Sets one more variable.
