@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::daemon::GitDaemon;
 use super::ferry::Ferry;
 use super::mirror::Mirror;
+use super::proxy::Proxy;
 use super::scene::copy;
 use super::upstream::Upstream;
 
@@ -71,6 +72,16 @@ impl World {
         assert_eq!(report.outcome, Outcome::Created);
         self.assert_carried(&report);
         report
+    }
+
+    /// Puts a proxy before upstream's server.
+    pub fn watch_upstream(&mut self) -> Proxy {
+        let proxy = Proxy::before(self.daemon.port());
+        self.set(
+            "FERRY_UPSTREAM_URL",
+            format!("git://127.0.0.1:{}/upstream.git", proxy.port()),
+        );
+        proxy
     }
 
     /// Keeps a copy of the mirror as it is.
