@@ -152,7 +152,8 @@ impl Init<'_> {
             id: ObjectKind::Blob.id_of(config_json),
         };
         let own = BTreeMap::from([(CONFIG_JSON.to_vec(), MergedEntry::File(entry))]);
-        let own_id = write_tree(&MergedTree::New(own), &mut Vec::new())?;
+        let own = MergedTree::New(own);
+        let own_id = write_tree(&own, &mut Vec::new())?;
         let roots = Sides {
             ours: Some(own_id),
             base: None,
@@ -163,6 +164,13 @@ impl Init<'_> {
         merge.supply(tip.commit.tree, tip.root.clone());
         loop {
             let needs = match merge.step() {
+                // An index of nothing but its `config.json`: the tree that is ours alone is nowhere yet.
+                Step::Done(merged) if merged.root == MergedTree::Existing(own_id) => {
+                    return Ok(Merged {
+                        root: own,
+                        ..merged
+                    });
+                }
                 Step::Done(merged) => return Ok(merged),
                 Step::Needs(needs) => needs,
             };
