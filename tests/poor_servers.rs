@@ -15,7 +15,7 @@ use support::ferry::{Ferry, empty_mirror};
 use support::proxy::{Action, Passing, Proxy, Way, packet};
 use support::repo::git;
 use support::scene::{copy, told};
-use support::upstream::{Commit, IndexLine, Upstream, index_path};
+use support::upstream::{Commit, Upstream, commit_to, index_path};
 use tempfile::TempDir;
 
 /// The files of the index: their pack has more than a megabyte.
@@ -132,7 +132,7 @@ struct Poor {
     folder: TempDir,
     source: Upstream,
     ferry: Ferry,
-    _servers: (GitDaemon, Proxy, Proxy),
+    servers: (GitDaemon, Proxy, Proxy),
 }
 
 impl Poor {
@@ -155,7 +155,7 @@ impl Poor {
         Self {
             ferry: Ferry::new(url(&up, "upstream.git"), url(&down, "mirror.git")),
             source: Upstream::open(repos, "upstream.git"),
-            _servers: (daemon, up, down),
+            servers: (daemon, up, down),
             folder,
         }
     }
@@ -181,8 +181,15 @@ impl Poor {
                 .collect::<Vec<_>>()
         };
         assert_eq!(list(&self.mirror()), list(self.source.path()), "{what}");
-        git(&self.mirror(), &["fsck", "--full", "--no-dangling"]);
         report
+    }
+}
+
+impl Drop for Poor {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            git(&self.mirror(), &["fsck", "--full", "--no-dangling"]);
+        }
     }
 }
 
@@ -212,6 +219,128 @@ fn live(upstream: Server, mirror: Server, history: &str) {
         poor.sync(&what("commits at the end")).outcome,
         Outcome::Merge
     );
+}
+
+/// Makes an upstream of one commit, its mirror, and one commit more.
+fn young(upstream: Server, mirror: Server) -> Poor {
+    let mut poor = Poor::new(upstream, mirror, "merge");
+    let repos = poor.folder.path().to_owned();
+    for name in ["upstream.git", "mirror.git"] {
+        std::fs::remove_dir_all(repos.join(name)).unwrap();
+    }
+    poor.source = Upstream::create(&repos, "upstream.git");
+    empty_mirror(&repos, "mirror.git");
+    let path = |name: &str| repos.join(name).to_str().unwrap().to_owned();
+    let direct = Ferry::new(path("upstream.git"), path("mirror.git"));
+    direct.init().unwrap();
+    upstream.configure(&repos.join("upstream.git"));
+    mirror.configure(&repos.join("mirror.git"));
+    poor.source.publish_many("first", 1);
+    poor
+}
+
+#[test]
+fn a_base_without_parents_is_learnt_from_upstream() {
+    for mirror in SERVERS {
+        young(Server::V2, mirror).sync("a young index");
+    }
+}
+
+#[test]
+fn a_base_without_parents_that_nobody_serves_is_told_with_advice() {
+    let poor = young(Server::V0, Server::V0);
+    let error = poor.ferry.sync().expect_err("nobody can tell the base");
+    assert_eq!(error.kind(), Kind::Config, "{}", told(&error));
+    assert!(error.advice().unwrap().contains("allowAnySHA1InWant"));
+}
+
+/// Takes `thin-pack` out of what a server offers in version 0.
+fn hide_thin_pack(passing: &mut Passing<'_>) {
+    drop_version(passing);
+    let name = b"thin-pack";
+    let at = passing
+        .bytes
+        .windows(name.len())
+        .position(|part| part == name);
+    if let Some(at) = at.filter(|_| passing.way == Way::Down) {
+        passing.bytes[at..at + name.len()].copy_from_slice(b"thick-pac");
+    }
+}
+
+#[test]
+fn an_upstream_without_thin_packs_sends_whole_objects() {
+    let mut poor = Poor::new(Server::V0, Server::V2, "merge");
+    poor.servers.1.watch(|passing| {
+        let is_wanted = passing.way == Way::Up && passing.bytes[4..].starts_with(b"want ");
+        let wish = String::from_utf8_lossy(passing.bytes).into_owned();
+        assert!(!is_wanted || !wish.contains("thin-pack"), "{wish}");
+        hide_thin_pack(passing);
+        Action::Pass
+    });
+    poor.source.publish_many("first", 3);
+    poor.sync("commits");
+}
+
+#[test]
+fn a_sha256_repository_on_either_side_is_refused_by_name() {
+    for (name, side) in [("upstream.git", "upstream"), ("mirror.git", "mirror")] {
+        for server in [Server::V2, Server::V0] {
+            let poor = young(server, server);
+            let repo = poor.folder.path().join(name);
+            std::fs::remove_dir_all(&repo).unwrap();
+            std::fs::create_dir_all(&repo).unwrap();
+            let format = "--object-format=sha256";
+            git(&repo, &["init", "-q", "--bare", "-b", "master", format]);
+            let tree = git(&repo, &["mktree"]);
+            let commit = git(&repo, &["commit-tree", "-m", "first", &tree]);
+            git(&repo, &["update-ref", "refs/heads/master", &commit]);
+            let error = poor.ferry.sync().expect_err("sha256 is carried");
+            let said = told(&error);
+            assert_eq!(error.kind(), Kind::Config, "{said}");
+            assert!(said.contains("sha256") && said.contains(side), "{said}");
+        }
+    }
+}
+
+/// Puts private crates into the mirror, one in a folder that upstream changes and one elsewhere, and goes on from there.
+fn live_with_private_crates(upstream: Server, mirror: Server, history: &str) {
+    let mut poor = Poor::new(upstream, mirror, history);
+    let what = |step: &str| format!("{upstream:?} to {mirror:?}, {history}, {step}");
+    let beside = index_path("first-private");
+    let private = Commit::new("Add private crates").file("my/pr/private", "{}\n");
+    commit_to(&poor.mirror(), [private.file(&beside, "{}\n")]);
+    for step in ["first", "second", "third"] {
+        // All of them lie in the folder of the private one.
+        poor.source.publish_many(&format!("first-{step}"), 2);
+        assert_eq!(poor.sync(&what(step)).outcome, Outcome::Merge);
+    }
+    poor.source.squash();
+    assert_eq!(poor.sync(&what("squash")).outcome, Outcome::Squash);
+    poor.source.publish_many("first-fourth", 2);
+    assert_eq!(
+        poor.sync(&what("commits on a squash")).outcome,
+        Outcome::Merge
+    );
+    for path in [beside.as_str(), "my/pr/private"] {
+        git(
+            &poor.mirror(),
+            &["cat-file", "-e", &format!("master:{path}")],
+        );
+    }
+}
+
+#[test]
+fn private_crates_deep_in_the_tree_stay_where_a_mirror_serves_no_ids() {
+    for upstream in SERVERS {
+        live_with_private_crates(upstream, Server::V0, "merge");
+    }
+    live_with_private_crates(Server::V2, Server::V0, "snapshot");
+}
+
+#[test]
+fn private_crates_deep_in_the_tree_stay_where_no_side_filters() {
+    live_with_private_crates(Server::V0, Server::V2, "merge");
+    live_with_private_crates(Server::V2, Server::V2, "snapshot");
 }
 
 fn live_with_every_mirror(upstream: Server, history: &str) {
