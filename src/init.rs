@@ -164,14 +164,13 @@ impl Init<'_> {
         merge.supply(tip.commit.tree, tip.root.clone());
         loop {
             let needs = match merge.step() {
-                // An index of nothing but its `config.json`: the tree that is ours alone is nowhere yet.
-                Step::Done(merged) if merged.root == MergedTree::Existing(own_id) => {
-                    return Ok(Merged {
-                        root: own,
-                        ..merged
-                    });
+                Step::Done(mut merged) => {
+                    // Where upstream has nothing else the result is our tree, which nobody has yet.
+                    if merged.root == MergedTree::Existing(own_id) {
+                        merged.root = own;
+                    }
+                    return Ok(merged);
                 }
-                Step::Done(merged) => return Ok(merged),
                 Step::Needs(needs) => needs,
             };
             let ids: Vec<ObjectId> = needs

@@ -159,7 +159,7 @@ impl Sync<'_> {
                     "upstream's history was squashed, and that nothing else was changed could not be proven: {why}"
                 )),
             }
-            if squash.held_roots.is_empty() && !squash.upstream_has_base {
+            if !squash.spares_the_tree() {
                 warnings.push(
                     "upstream no longer has what the mirror holds: its whole tree is carried once"
                         .to_owned(),
@@ -188,7 +188,7 @@ impl Sync<'_> {
             relation: Some(seen.relation),
             base: Some(seen.base.upstream),
             before: Some(seen.view.tip),
-            commits: Some(seen.news.count - seen.news.roots.len().min(seen.news.count)),
+            commits: Some(seen.news.commits()),
             crates: seen.news.crates.iter().map(ToString::to_string).collect(),
             overlay,
             warnings,

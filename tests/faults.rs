@@ -382,7 +382,8 @@ fn a_server_that_never_ends_is_given_up_after_the_time_that_a_command_may_take()
     let ferry = scene.ferry().with("FERRY_NETWORK_TIMEOUT", "1s");
     let refs = packet(format!("{EMPTY_TREE} refs/heads/master-and-more\n"));
     let words = packet("\x02counting objects\r");
-    let endless: [(fn(&Passing<'_>) -> bool, _); 2] = [(is_ref, refs), (is_data, words)];
+    type Watch = fn(&Passing<'_>) -> bool;
+    let endless: [(Watch, _); 2] = [(is_ref, refs), (is_data, words)];
     for (at, what) in endless {
         scene.upstream.watch(move |passing| match at(passing) {
             true => Action::Endless(what.clone()),

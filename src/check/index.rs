@@ -108,7 +108,7 @@ async fn look_at_base(
     Ok(format!(
         "{}, {} commits behind upstream ({}); the commit is {age} old",
         behind.base.upstream.short(),
-        behind.news.count,
+        behind.news.commits(),
         behind.relation
     ))
 }

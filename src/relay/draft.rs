@@ -117,7 +117,7 @@ pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Resu
     };
     let mut objects = held_roots(seen, terms.history);
     let root = new_trees(trees, &mut objects)?;
-    let message = message(outcome, seen.news.count, seen.news.crates.iter());
+    let message = message(outcome, seen.news.commits(), seen.news.crates.iter());
     let tip = new_commits(seen, terms, root, &message, &mut objects)?;
     Ok(Draft {
         outcome,

@@ -118,9 +118,14 @@ impl News {
         Ok(())
     }
 
+    /// Returns how many of the new commits carry something: all but the roots, which only collapse others.
+    pub fn commits(&self) -> usize {
+        self.count.saturating_sub(self.roots.len())
+    }
+
     /// Adds the commits that lead up to a squash, so that the report counts what was really carried.
     pub(super) fn add_hidden(&mut self, hidden: News) {
-        self.count += hidden.count;
+        self.count += hidden.commits();
         self.crates.extend(hidden.crates);
     }
 }

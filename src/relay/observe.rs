@@ -303,12 +303,11 @@ pub(super) fn mirror_detours(view: &MirrorView, base: &Base) -> [Fetch; 2] {
 impl Observation {
     /// Returns the commits that bound what a mirror of this mode lacks: it has each one's tree and, in `merge`, its history.
     pub fn boundary(&self, history: History) -> Vec<ObjectId> {
-        let held_roots = self
-            .squash
-            .iter()
-            .flat_map(|squash| &squash.held_roots)
-            .map(|(id, _)| *id);
-        let mut boundary: Vec<ObjectId> = held_roots.collect();
+        let mut boundary = Vec::new();
+        if let Some(squash) = &self.squash {
+            boundary.extend(squash.held_roots.iter().map(|(id, _)| *id));
+            boundary.extend(&squash.held_trees);
+        }
         match history {
             History::Merge => boundary.extend(&self.news.edges),
             History::Snapshot => boundary.extend(&self.view.carried),

@@ -25,10 +25,19 @@ pub struct Squash {
     pub proof: Proof,
     /// The new roots whose tree the mirror has already, with their content.
     pub held_roots: Vec<(ObjectId, Vec<u8>)>,
+    /// The earlier roots, of squashes in between, that upstream still shows and whose tree the mirror has already.
+    pub held_trees: Vec<ObjectId>,
     /// Whether upstream still has the base, so that its pack can build on it.
     pub upstream_has_base: bool,
     /// Whether anything at all speaks for a common past: a message in the form of crates.io's, or the base's tree.
     pub is_related: bool,
+}
+
+impl Squash {
+    /// Says whether upstream's pack can build on a tree that the mirror has.
+    pub fn spares_the_tree(&self) -> bool {
+        self.upstream_has_base || !self.held_roots.is_empty() || !self.held_trees.is_empty()
+    }
 }
 
 /// Returns the old head that a collapse's message names: `Previous HEAD was <id>, now on …`.
@@ -56,6 +65,7 @@ pub(super) async fn examine(
     let mut squash = Squash {
         proof: Proof::Unproven("upstream's new history has no root".to_owned()),
         held_roots: Vec::new(),
+        held_trees: Vec::new(),
         upstream_has_base: false,
         is_related: false,
     };
@@ -67,11 +77,10 @@ pub(super) async fn examine(
             squash.proof = proof;
         } else {
             squash.proof =
-                proof_from_upstream(upstream, base, &root, news, &mut squash.upstream_has_base)
-                    .await?;
+                proof_from_upstream(upstream, view, base, &root, news, &mut squash).await?;
         }
     }
-    if squash.held_roots.is_empty() && !squash.upstream_has_base {
+    if !squash.spares_the_tree() {
         let asked = News::fetch(upstream, tip, &[base.upstream], false).await?;
         squash.upstream_has_base = asked.acknowledged.contains(&base.upstream);
     }
@@ -101,51 +110,87 @@ fn proof_from_mirror(view: &MirrorView, base: &Base, root: &Commit) -> Result<Op
     }))
 }
 
-/// Asks upstream for the commits from the base to the named head, if it still shows them.
+/// Asks upstream for the commits from the base to the named head, if it still shows them, and across the squashes that came
+/// before, each of which must be proven as well.
 async fn proof_from_upstream(
     upstream: &mut UploadPack<'_>,
+    view: &MirrorView,
     base: &Base,
     root: &Commit,
     news: &mut News,
-    upstream_has_base: &mut bool,
+    squash: &mut Squash,
 ) -> Result<Proof> {
-    let unproven = |why: String| Ok(Proof::Unproven(why));
+    /// A mirror that slept longer is carried all the same, with a warning.
+    const SQUASHES: usize = 64;
+    let mut root = root.clone();
+    let mut count = 0;
+    for _ in 0..SQUASHES {
+        let (head, hidden) = match hidden_behind(upstream, base, &root).await? {
+            Ok(found) => found,
+            Err(why) => return Ok(Proof::Unproven(why)),
+        };
+        let earlier = match hidden.roots.first() {
+            Some((id, content)) => Some((*id, Commit::parse(content)?)),
+            None => None,
+        };
+        let leads_to_base = hidden.edges.contains(&base.upstream);
+        count += hidden.commits();
+        news.add_hidden(hidden);
+        if leads_to_base {
+            squash.upstream_has_base = true;
+            return Ok(Proof::Proven(format!(
+                "its root has the tree of {}, which is {count} commits after the mirror's base",
+                head.short()
+            )));
+        }
+        let Some((id, commit)) = earlier else {
+            return Ok(Proof::Unproven(format!(
+                "its previous head {} does not lead to the mirror's base",
+                head.short()
+            )));
+        };
+        if let Some(proof) = proof_from_mirror(view, base, &commit)? {
+            squash.held_trees.push(id);
+            return Ok(proof);
+        }
+        root = commit;
+    }
+    Ok(Proof::Unproven(
+        "too many squashes have come since the mirror's base".to_owned(),
+    ))
+}
+
+/// Fetches what leads from the base, or from an earlier root, to the head that a root names; says why not where upstream
+/// does not show it or where it is not what the root has.
+async fn hidden_behind(
+    upstream: &mut UploadPack<'_>,
+    base: &Base,
+    root: &Commit,
+) -> Result<std::result::Result<(ObjectId, News), String>> {
     let Some(head) = previous_head(&root.message) else {
-        return unproven(
+        return Ok(Err(
             "the new root names no previous head, and its tree is not the mirror's base".to_owned(),
-        );
+        ));
     };
     let hidden = match News::fetch(upstream, head, &[base.upstream], true).await {
         Ok(hidden) => hidden,
-        Err(error) if error.kind() == Kind::Race => {
-            return unproven(format!(
+        Err(error) if error.kind() == Kind::Race || error.kind() == Kind::Server => {
+            return Ok(Err(format!(
                 "upstream no longer shows its previous head {}",
                 head.short()
-            ));
+            )));
         }
         Err(error) => return Err(error),
     };
-    if !hidden.edges.contains(&base.upstream) {
-        return unproven(format!(
-            "its previous head {} does not lead to the mirror's base",
-            head.short()
-        ));
-    }
-    *upstream_has_base = true;
     if hidden
         .tip
         .as_ref()
-        .is_none_or(|commit| commit.tree != root.tree)
+        .is_some_and(|commit| commit.tree != root.tree)
     {
-        return unproven(format!(
+        return Ok(Err(format!(
             "the new root's tree is not that of its previous head {}",
             head.short()
-        ));
+        )));
     }
-    let count = hidden.count;
-    news.add_hidden(hidden);
-    Ok(Proof::Proven(format!(
-        "its root has the tree of {}, which is {count} commits after the mirror's base",
-        head.short()
-    )))
+    Ok(Ok((head, hidden)))
 }

@@ -10,10 +10,13 @@
 
 pub mod counting_proxy;
 pub mod daemon;
+pub mod data;
 pub mod ferry;
 pub mod lighttpd;
+pub mod mirror;
 pub mod proxy;
 pub mod repo;
 pub mod scene;
 pub mod sshd;
 pub mod upstream;
+pub mod world;

@@ -1,5 +1,7 @@
 //! An upstream: a bare repository with the shape of the crates.io index, which grows commit by commit.
 
+mod history;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -181,24 +183,12 @@ impl Upstream {
     /// which stays on a snapshot branch.
     pub fn squash(&mut self) {
         let head = self.tip().unwrap();
-        let branch = "snapshot-2026-01-01";
-        self.seconds += 60;
+        let branch = format!("snapshot-2026-01-{:02}", self.snapshots().len() + 1);
         let message = format!(
             "Collapse index into one commit\n\nPrevious HEAD was {head}, now on the `{branch}` branch\n"
         );
-        git(&self.path, &["branch", "-f", branch, &head]);
-        let date = format!("{} +0000", self.seconds);
-        let output = git_command(&self.path)
-            .env("GIT_AUTHOR_DATE", &date)
-            .env("GIT_COMMITTER_DATE", &date)
-            .args(["commit-tree", "-m", &message, "master^{tree}"])
-            .output()
-            .unwrap();
-        let root = String::from_utf8(output.stdout).unwrap();
-        git(
-            &self.path,
-            &["update-ref", "refs/heads/master", root.trim()],
-        );
+        git(&self.path, &["branch", &branch, &head]);
+        self.replace_with_root(&message);
     }
 
     /// Returns the tip of `master`; none before the first commit.
@@ -214,8 +204,8 @@ impl Upstream {
 
 /// Makes commits on top of a repository's `master`, as a person would who pushes to a mirror.
 pub fn commit_to(repo: &Path, commits: impl IntoIterator<Item = Commit>) {
-    let last = git(repo, &["log", "-1", "--format=%ct", "master"]);
-    import(repo, last.parse().unwrap(), commits);
+    let last = git(repo, &["log", "-1", "--format=%ct", "--branches=master"]);
+    import(repo, last.parse().unwrap_or(1_600_000_000), commits);
 }
 
 /// Makes commits a minute apart each, and returns the last one's time.

@@ -152,7 +152,7 @@ impl Merge {
             mut warnings,
             differing,
         } = walk.finish();
-        let listing = overlay::list(differing, &self.trees, &mut needs);
+        let listing = overlay::list(differing, &self.trees, &self.rules.keep, &mut needs);
         if !needs.is_empty() {
             return Step::Needs(needs.into_list());
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::walk::EMPTY;
 use super::{Difference, MAX_DEPTH, Needs, Side, Warning, depth, join, shown};
 use crate::ObjectId;
 use crate::plan::Keep;
@@ -37,10 +38,17 @@ impl Pair {
     }
 
     /// Returns the ids of two directories that can be compared entry by entry.
-    fn directories(&self) -> Option<(ObjectId, ObjectId)> {
-        let (ours, theirs) = (self.ours?, self.theirs?);
-        let both = ours.mode.is_tree() && theirs.mode.is_tree();
-        both.then_some((ours.id, theirs.id))
+    ///
+    /// One that only upstream has is compared with nothing where some of it, and not all, may be kept away on purpose.
+    fn directories(&self, keep: &Keep) -> Option<(Option<ObjectId>, ObjectId)> {
+        let theirs = self.theirs.filter(|entry| entry.mode.is_tree())?;
+        match self.ours {
+            Some(ours) => ours.mode.is_tree().then_some((Some(ours.id), theirs.id)),
+            None => {
+                let partly = !keep.covers(&self.path) && keep.may_match_below(&self.path);
+                partly.then_some((None, theirs.id))
+            }
+        }
     }
 }
 
@@ -67,6 +75,7 @@ pub(super) struct Listing {
 pub(super) fn list(
     found: Vec<Pair>,
     trees: &HashMap<ObjectId, Tree>,
+    keep: &Keep,
     needs: &mut Needs,
 ) -> Listing {
     let mut differences: Vec<Difference> = Vec::new();
@@ -77,7 +86,7 @@ pub(super) fn list(
         let enough = differences.len() + level.len() > ENOUGH;
         let mut below = Vec::new();
         for pair in level {
-            match pair.directories() {
+            match pair.directories(keep) {
                 None => differences.push(pair.into()),
                 Some(_) if enough || depth(&pair.path) >= MAX_DEPTH => {
                     cut = true;
@@ -94,17 +103,20 @@ pub(super) fn list(
 
 fn enter(
     path: &[u8],
-    (ours, theirs): (ObjectId, ObjectId),
+    (ours, theirs): (Option<ObjectId>, ObjectId),
     trees: &HashMap<ObjectId, Tree>,
     needs: &mut Needs,
     below: &mut Vec<Pair>,
 ) {
-    for (side, id) in [(Side::Ours, ours), (Side::Theirs, theirs)] {
-        if !trees.contains_key(&id) {
-            needs.add(side, id);
-        }
+    let missing = |id: &ObjectId| !trees.contains_key(id);
+    if let Some(id) = ours.filter(missing) {
+        needs.add(Side::Ours, id);
     }
-    let (Some(ours), Some(theirs)) = (trees.get(&ours), trees.get(&theirs)) else {
+    if missing(&theirs) {
+        needs.add(Side::Theirs, theirs);
+    }
+    let ours = ours.map_or(Some(&EMPTY), |id| trees.get(&id));
+    let (Some(ours), Some(theirs)) = (ours, trees.get(&theirs)) else {
         return;
     };
     let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();

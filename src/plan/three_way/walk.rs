@@ -12,7 +12,8 @@ use crate::plan::tree::{Entry, MergedEntry, MergedTree, Tree};
 /// The file at the root that is always the mirror's own.
 pub(super) const CONFIG: &str = "config.json";
 
-static EMPTY: Tree = Tree::new();
+/// What a side holds that has nothing.
+pub(super) static EMPTY: Tree = Tree::new();
 
 /// One pass over everything that the known trees show.
 ///

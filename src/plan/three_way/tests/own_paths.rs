@@ -69,6 +69,19 @@ fn a_strangers_crate_in_a_new_directory_is_left_out_where_only_upstream_changed(
 }
 
 #[test]
+fn a_strangers_crate_that_was_left_out_before_is_no_news() {
+    let seen = merge(
+        &[("x", "1")],
+        &[("my/pr/b", "s"), ("my/q", "s"), ("x", "1")],
+        &[("my/pr/b", "s"), ("my/q", "s"), ("x", "2")],
+        keeping(&["my/pr/*"]),
+    );
+    seen.assert_files(&[("x", "2")]);
+    assert_eq!(seen.overlay(), ["my/pr/b", "my/q"]);
+    assert_eq!(seen.warnings(), ["differs my/q"]);
+}
+
+#[test]
 fn a_kept_crate_stays_in_a_directory_that_only_upstream_changed() {
     let before = &[("my/pr/a", "1"), ("my/pr/z", "1")];
     let seen = merge(before, before, &[("my/pr/z", "2")], keeping(&["my/pr/a"]));

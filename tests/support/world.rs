@@ -1,0 +1,187 @@
+//! An upstream, a mirror of it, and the git daemon between them.
+
+use std::path::Path;
+
+use crates_ferry::config::History;
+use crates_ferry::error::{Error, Kind, Result};
+use crates_ferry::plan::Outcome;
+use crates_ferry::report::Report;
+use crates_ferry::sync::Options;
+use tempfile::TempDir;
+
+use super::daemon::GitDaemon;
+use super::ferry::Ferry;
+use super::mirror::Mirror;
+use super::upstream::Upstream;
+
+/// Both modes of a mirror, for a loop.
+pub const BOTH: [History; 2] = [History::Merge, History::Snapshot];
+
+/// Both repositories; the mirror is empty until `init`.
+pub struct World {
+    /// What is carried.
+    pub upstream: Upstream,
+    /// Where to.
+    pub mirror: Mirror,
+    /// What the program is told.
+    pub ferry: Ferry,
+    /// The daemon of both.
+    pub daemon: GitDaemon,
+    folder: TempDir,
+}
+
+impl World {
+    /// Makes an upstream of a config.json and an empty mirror.
+    pub fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = Upstream::create(folder.path(), "upstream.git");
+        Self::around(folder, upstream)
+    }
+
+    /// Makes an empty mirror of the upstream `upstream.git` in this folder.
+    pub fn around(folder: TempDir, upstream: Upstream) -> Self {
+        let daemon = GitDaemon::start(folder.path());
+        let url = |name: &str| format!("git://127.0.0.1:{}/{name}", daemon.port());
+        Self {
+            upstream,
+            mirror: Mirror::empty(folder.path(), "mirror.git"),
+            ferry: Ferry::new(url("upstream.git"), url("mirror.git")),
+            daemon,
+            folder,
+        }
+    }
+
+    /// Makes an upstream of forty crates and a mirror abreast of it.
+    pub fn initialised(history: History) -> Self {
+        let mut world = Self::empty();
+        world.upstream.publish_many("crate", 40);
+        world.init(history);
+        world
+    }
+
+    /// Makes the mirror's first commit.
+    pub fn init(&mut self, history: History) -> Report {
+        let report = self
+            .ferry
+            .clone()
+            .with("FERRY_MIRROR_HISTORY", history.name())
+            .init()
+            .unwrap();
+        assert_eq!(report.outcome, Outcome::Created);
+        self.assert_carried(&report);
+        report
+    }
+
+    /// Sets one more variable.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
+        self.ferry = self.ferry.clone().with(name, value);
+        self
+    }
+
+    /// Returns the folder in which both repositories lie.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Syncs, which must succeed, and holds the result against upstream and against what was before.
+    pub fn sync(&self) -> Report {
+        self.sync_with(&Options::default())
+    }
+
+    /// Syncs with options, as [`Self::sync`] does.
+    pub fn sync_with(&self, options: &Options) -> Report {
+        let before = self.mirror.tip();
+        let report = self
+            .ferry
+            .sync_with(options)
+            .unwrap_or_else(|error| panic!("{}", told(&error)));
+        self.mirror.assert_ancestor(&before);
+        assert_eq!(report.before.map(|id| id.to_string()), Some(before));
+        self.assert_carried(&report);
+        report
+    }
+
+    /// Carries what is new, with a dry run before, which must change nothing, and a sync after, which must find nothing.
+    pub fn carry(&self, outcome: Outcome) -> Report {
+        self.carry_with(&Options::default(), outcome)
+    }
+
+    /// Carries with options, as [`Self::carry`] does.
+    pub fn carry_with(&self, options: &Options, outcome: Outcome) -> Report {
+        let (before, objects) = (self.mirror.tip(), self.mirror.objects());
+        let dry = Options {
+            dry_run: true,
+            ..options.clone()
+        };
+        let planned = self
+            .ferry
+            .sync_with(&dry)
+            .unwrap_or_else(|error| panic!("{}", told(&error)));
+        assert_eq!(
+            (self.mirror.tip(), self.mirror.objects()),
+            (before, objects),
+            "a dry run changed the mirror"
+        );
+        let report = self.sync_with(options);
+        assert_eq!(report.outcome, outcome, "{report}");
+        assert_eq!(
+            (
+                planned.outcome,
+                planned.relation,
+                &planned.overlay,
+                &planned.warnings,
+                planned.commits,
+                &planned.crates
+            ),
+            (
+                report.outcome,
+                report.relation,
+                &report.overlay,
+                &report.warnings,
+                report.commits,
+                &report.crates
+            )
+        );
+        assert_eq!((planned.dry_run, planned.after), (true, None));
+        self.mirror.assert_fsck_clean();
+        let tip = self.mirror.tip();
+        let again = self.ferry.sync().unwrap();
+        assert_eq!(again.outcome, Outcome::UpToDate, "{again}");
+        assert_eq!(self.mirror.tip(), tip);
+        report
+    }
+
+    /// Syncs where that must fail and leave the mirror as it was; returns the error.
+    pub fn refused(&self, kind: Kind) -> Error {
+        let (before, objects) = (self.mirror.tip(), self.mirror.objects());
+        let error = self.ferry.sync().expect_err("the sync succeeds");
+        assert_eq!(error.kind(), kind, "{}", told(&error));
+        assert_eq!(
+            (self.mirror.tip(), self.mirror.objects()),
+            (before, objects)
+        );
+        error
+    }
+
+    fn assert_carried(&self, report: &Report) {
+        assert_eq!(report.upstream.to_string(), self.upstream.id("master"));
+        assert_eq!(
+            report.after.map(|id| id.to_string()),
+            Some(self.mirror.tip())
+        );
+        if report.outcome != Outcome::UpToDate {
+            self.mirror
+                .assert_is_upstream_plus_overlay(self.upstream.path(), &report.overlay);
+        }
+    }
+}
+
+/// Says what failed, with its causes.
+fn told(error: &Error) -> String {
+    format!("[{}] {error} {:?}", error.kind(), error.causes())
+}
+
+/// Returns the error of something that must fail.
+pub fn error_of(result: Result<Report>) -> Error {
+    result.expect_err("it succeeds")
+}
