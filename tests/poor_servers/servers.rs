@@ -1,0 +1,221 @@
+//! Servers that offer little, an upstream of many files, and its mirrors.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use crates_ferry::report::Report;
+use tempfile::TempDir;
+
+use crate::support::daemon::GitDaemon;
+use crate::support::ferry::{Ferry, empty_mirror};
+use crate::support::frames::packet;
+use crate::support::proxy::{Action, Passing, Proxy, Way};
+use crate::support::repo::git;
+use crate::support::scene::{copy, told};
+use crate::support::upstream::{Commit, Upstream, index_path};
+
+/// The files of the index: their pack has more than a megabyte.
+const FILES: usize = 3000;
+/// No sync receives more than this, which is far less than a whole tree.
+const LIMIT: u64 = 500_000;
+
+/// What a server offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// Version 2, without filters: what git serves by default.
+    V2,
+    /// Version 0 as git serves it by default: neither filters nor wants by id.
+    V0,
+    /// Version 0 with filters alone.
+    V0Filters,
+    /// Version 0 with filters and wants by id.
+    V0Both,
+}
+
+pub const SERVERS: [Server; 4] = [Server::V2, Server::V0, Server::V0Filters, Server::V0Both];
+
+impl Server {
+    fn filters(self) -> bool {
+        matches!(self, Self::V0Filters | Self::V0Both)
+    }
+
+    /// Says whether trees can be asked for by their id.
+    pub fn serves_ids(self) -> bool {
+        matches!(self, Self::V2 | Self::V0Both)
+    }
+
+    fn configure(self, repo: &Path) {
+        let value = |is_on: bool| if is_on { "true" } else { "false" };
+        git(
+            repo,
+            &["config", "uploadpack.allowFilter", value(self.filters())],
+        );
+        let any = value(self == Self::V0Both);
+        git(repo, &["config", "uploadpack.allowAnySHA1InWant", any]);
+    }
+
+    /// Stands before the daemon and drops the wish for version 2, as an sshd without `AcceptEnv` does.
+    fn before(self, daemon: &GitDaemon) -> Proxy {
+        let proxy = Proxy::before(daemon.port());
+        if self != Self::V2 {
+            proxy.watch(|passing| {
+                drop_version(passing);
+                Action::Pass
+            });
+        }
+        proxy
+    }
+}
+
+fn drop_version(passing: &mut Passing<'_>) {
+    let version = b"\0version=2\0";
+    if passing.way == Way::Up && passing.bytes.ends_with(version) {
+        let end = passing.bytes.len() - version.len();
+        *passing.bytes = packet(&passing.bytes[4..end]);
+    }
+}
+
+/// Bytes that do not compress, other ones for each number.
+fn noise(number: usize) -> Vec<u8> {
+    let mut state = number as u64 + 1;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    (0..450).map(|_| next()).collect()
+}
+
+fn name(number: usize) -> String {
+    let letter = |n: usize| char::from(b'a' + (n % 26) as u8);
+    format!(
+        "{}{}{}{}-{number}",
+        letter(number * 7),
+        letter(number / 5),
+        letter(number),
+        letter(number / 26)
+    )
+}
+
+/// An upstream of many files and its mirrors, made once for all tests: `upstream.git`, `merge.git`, `snapshot.git`.
+fn prepared() -> &'static Path {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = Upstream::create(folder.path(), "upstream.git");
+        let mut all = Commit::new("Import everything");
+        for number in 0..FILES {
+            all = all.file(&index_path(&name(number)), noise(number));
+        }
+        source.commit([all]);
+        source.publish_many("before", 3);
+        for history in ["merge", "snapshot"] {
+            let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+            let mirror = format!("{history}.git");
+            empty_mirror(folder.path(), &mirror);
+            let ferry = Ferry::new(path("upstream.git"), path(&mirror));
+            let report = ferry.with("FERRY_MIRROR_HISTORY", history).init().unwrap();
+            assert!(report.sent_bytes > 1_000_000, "{report:?}");
+        }
+        folder
+    });
+    folder.path()
+}
+
+/// Both sides, each behind its server.
+pub struct Poor {
+    pub folder: TempDir,
+    pub source: Upstream,
+    pub ferry: Ferry,
+    pub servers: (GitDaemon, Proxy, Proxy),
+}
+
+impl Poor {
+    pub fn new(upstream: Server, mirror: Server, history: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let repos = folder.path();
+        copy(
+            &prepared().join("upstream.git"),
+            &repos.join("upstream.git"),
+        );
+        copy(
+            &prepared().join(format!("{history}.git")),
+            &repos.join("mirror.git"),
+        );
+        upstream.configure(&repos.join("upstream.git"));
+        mirror.configure(&repos.join("mirror.git"));
+        let daemon = GitDaemon::start(repos);
+        let (up, down) = (upstream.before(&daemon), mirror.before(&daemon));
+        let url = |proxy: &Proxy, name: &str| format!("git://127.0.0.1:{}/{name}", proxy.port());
+        Self {
+            ferry: Ferry::new(url(&up, "upstream.git"), url(&down, "mirror.git")),
+            source: Upstream::open(repos, "upstream.git"),
+            servers: (daemon, up, down),
+            folder,
+        }
+    }
+
+    pub fn mirror(&self) -> std::path::PathBuf {
+        self.folder.path().join("mirror.git")
+    }
+
+    /// Syncs within the bytes that are allowed, and compares the files but for our own.
+    pub fn sync(&self, what: &str) -> Report {
+        let report = self.ferry.sync();
+        let report = report.unwrap_or_else(|error| panic!("{what}: {}", told(&error)));
+        let received = report.received_bytes;
+        assert!(received < LIMIT, "{what}: {received} bytes received");
+        let list = |repo: &Path| {
+            let listed = git(repo, &["ls-tree", "-r", "master"]);
+            let is_theirs =
+                |line: &&str| !line.ends_with("\tconfig.json") && !line.contains("private");
+            listed
+                .lines()
+                .filter(is_theirs)
+                .map(ToOwned::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(list(&self.mirror()), list(self.source.path()), "{what}");
+        report
+    }
+}
+
+impl Drop for Poor {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            git(&self.mirror(), &["fsck", "--full", "--no-dangling"]);
+        }
+    }
+}
+
+/// Makes an upstream of one commit, its mirror, and one commit more.
+pub fn young(upstream: Server, mirror: Server) -> Poor {
+    let mut poor = Poor::new(upstream, mirror, "merge");
+    let repos = poor.folder.path().to_owned();
+    for name in ["upstream.git", "mirror.git"] {
+        std::fs::remove_dir_all(repos.join(name)).unwrap();
+    }
+    poor.source = Upstream::create(&repos, "upstream.git");
+    empty_mirror(&repos, "mirror.git");
+    let path = |name: &str| repos.join(name).to_str().unwrap().to_owned();
+    let direct = Ferry::new(path("upstream.git"), path("mirror.git"));
+    direct.init().unwrap();
+    upstream.configure(&repos.join("upstream.git"));
+    mirror.configure(&repos.join("mirror.git"));
+    poor.source.publish_many("first", 1);
+    poor
+}
+
+/// Takes `thin-pack` out of what a server offers in version 0.
+pub fn hide_thin_pack(passing: &mut Passing<'_>) {
+    drop_version(passing);
+    let name = b"thin-pack";
+    let at = passing
+        .bytes
+        .windows(name.len())
+        .position(|part| part == name);
+    if let Some(at) = at.filter(|_| passing.way == Way::Down) {
+        passing.bytes[at..at + name.len()].copy_from_slice(b"thick-pac");
+    }
+}
