@@ -6,7 +6,8 @@
 
 mod support;
 
-use support::proxy::{Cut, Proxy, Record, boundaries};
+use support::frames::boundaries;
+use support::proxy::{Cut, Proxy, Record};
 use support::scene::{Scene, Transport, assert_passing, told};
 
 /// Which side is cut.
