@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use support::daemon::GitDaemon;
+use support::data::bundle;
 use support::ferry::{Ferry, empty_mirror};
 use support::repo::{git, git_command};
 use support::upstream::{Commit, Upstream, bare};
@@ -134,21 +135,9 @@ fn init_and_sync_of_packs_larger_than_the_memory_they_may_take() {
     stage.assert_small("sync");
 }
 
-/// Returns the bundle of the real index of 2020, where it is at hand.
-fn index_of_2020() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = std::env::var_os("FERRY_TEST_DATA").map_or("../shared/data".into(), PathBuf::from);
-    let bundle = root.join(folder).join("index-2020.bundle");
-    if bundle.exists() {
-        return Some(bundle);
-    }
-    println!("skipped: {} is not there", bundle.display());
-    None
-}
-
 #[test]
 fn init_of_the_real_index_of_2020_and_a_sync_of_all_its_commits() {
-    let Some(bundle) = index_of_2020() else {
+    let Some(bundle) = bundle("index-2020.bundle") else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();

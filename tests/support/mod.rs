@@ -10,6 +10,7 @@
 
 pub mod counting_proxy;
 pub mod daemon;
+pub mod data;
 pub mod ferry;
 pub mod lighttpd;
 pub mod mirror;

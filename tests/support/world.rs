@@ -34,10 +34,16 @@ impl World {
     /// Makes an upstream of a config.json and an empty mirror.
     pub fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let upstream = Upstream::create(folder.path(), "upstream.git");
+        Self::around(folder, upstream)
+    }
+
+    /// Makes an empty mirror of the upstream `upstream.git` in this folder.
+    pub fn around(folder: TempDir, upstream: Upstream) -> Self {
         let daemon = GitDaemon::start(folder.path());
         let url = |name: &str| format!("git://127.0.0.1:{}/{name}", daemon.port());
         Self {
-            upstream: Upstream::create(folder.path(), "upstream.git"),
+            upstream,
             mirror: Mirror::empty(folder.path(), "mirror.git"),
             ferry: Ferry::new(url("upstream.git"), url("mirror.git")),
             daemon,

@@ -1,9 +1,26 @@
 //! What befalls an upstream's history besides new commits: squashes, their traces, side branches, force pushes.
 
 use super::super::repo::{git, git_command};
-use super::{Commit, IndexLine, Upstream, index_path};
+use std::path::Path;
+
+use super::{Commit, IndexLine, Upstream, bare, index_path};
 
 impl Upstream {
+    /// Makes the empty repository `name` in the folder `repos`.
+    pub fn empty(repos: &Path, name: &str) -> Self {
+        Self {
+            path: bare(repos, name),
+            seconds: 1_600_000_000,
+        }
+    }
+
+    /// Fetches branches from another repository or a bundle.
+    pub fn fetch(&mut self, from: &Path, branches: &[&str]) -> &mut Self {
+        let from = from.to_str().unwrap();
+        git(&self.path, &[&["fetch", "-q", from], branches].concat());
+        self
+    }
+
     /// Publishes a version of a crate; its file then holds that one alone.
     pub fn publish(&mut self, name: &str, version: &str) -> &mut Self {
         self.commit([Commit::publish(name, &[IndexLine::new(version)])]);
