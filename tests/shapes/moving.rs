@@ -1,6 +1,6 @@
 //! Upstream's branch moves while a sync is under way: before any of its requests.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -60,7 +60,7 @@ fn before_command(
     count
 }
 
-fn move_branch(repo: &PathBuf) {
+fn move_branch(repo: &Path) {
     git(repo, &["update-ref", "refs/heads/master", "next"]);
     git(repo, &["repack", "-a", "-d", "-q"]);
     git(repo, &["prune", "--expire=now"]);
