@@ -185,3 +185,22 @@ async fn without_a_key_nothing_is_connected() {
     assert_eq!(error.kind(), Kind::Auth);
     assert!(error.advice().unwrap().contains("SSH_PRIVATE_KEY"));
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_an_unknown_key_does_not_accept_it() {
+    let repos = repos();
+    let options = Options {
+        config: "MaxAuthTries 1",
+        ..Options::new(repos.path())
+    };
+    let Some(sshd) = Sshd::start(&options) else {
+        return;
+    };
+    let Some(other) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let mut secrets = sshd.secrets();
+    secrets.ssh_private_key = Some(other.private_key_text().into());
+    let error = refused(&sshd, &secrets).await;
+    assert_eq!(error.kind(), Kind::Auth, "{error}");
+}

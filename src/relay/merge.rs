@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use tokio::try_join;
 
-use super::observe::{Observation, Session, mirror_detours};
-use super::trees::fetch_trees;
+use super::observe::mirror_detours;
+use super::trees::{add_from_other, find_trees};
+use super::{Observation, Session};
 use crate::ObjectId;
 use crate::error::Result;
 use crate::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
@@ -51,10 +52,22 @@ pub async fn merge_trees(
         let (theirs, ours) = (ids(theirs), ids(ours));
         let mirror_detours = mirror_detours(&seen.view, &seen.base);
         let upstream_detours = seen.upstream_detours();
-        let (from_upstream, from_mirror) = try_join!(
-            fetch_trees(&mut session.upstream, &theirs, &upstream_detours),
-            fetch_trees(&mut session.mirror, &ours, &mirror_detours)
+        let (mut from_upstream, mut from_mirror) = try_join!(
+            find_trees(&mut session.upstream, &theirs, &upstream_detours),
+            find_trees(&mut session.mirror, &ours, &mirror_detours)
         )?;
+        let Session {
+            upstream, mirror, ..
+        } = &mut *session;
+        add_from_other(&mut from_mirror, &ours, mirror, upstream, &upstream_detours).await?;
+        add_from_other(
+            &mut from_upstream,
+            &theirs,
+            upstream,
+            mirror,
+            &mirror_detours,
+        )
+        .await?;
         for (id, tree) in from_upstream.into_iter().chain(from_mirror) {
             known.insert(id);
             merge.supply(id, tree);

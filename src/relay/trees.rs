@@ -13,12 +13,29 @@ use crate::wire::upload_pack::Fetch;
 
 /// Fetches objects by id; every id that is asked for is in the answer.
 ///
-/// A server without filters sends what a tree holds as well, the tree itself first: the connection is given up once it is
-/// there. A server that serves no ids is asked each of `detours` in turn, fetches of a branch whose packs hold the objects.
-///
 /// # Errors
 /// As the conversations go; `config` when a server serves the objects in no way.
 pub async fn fetch_objects(
+    server: &mut UploadPack<'_>,
+    ids: &[ObjectId],
+    detours: &[Fetch],
+) -> Result<HashMap<ObjectId, Object>> {
+    let found = find_objects(server, ids, detours).await?;
+    match ids.iter().find(|id| !found.contains_key(id)) {
+        None => Ok(found),
+        Some(id) => Err(not_served(server, id)),
+    }
+}
+
+/// Fetches objects by id, as far as they can be had.
+///
+/// A server without filters sends what a tree holds as well, the tree itself first: the connection is given up once it is
+/// there. A server that serves no ids is asked each of `detours` in turn, fetches of a branch whose packs hold the objects;
+/// one whose pack would hold everything is left out.
+///
+/// # Errors
+/// As the conversations go.
+async fn find_objects(
     server: &mut UploadPack<'_>,
     ids: &[ObjectId],
     detours: &[Fetch],
@@ -28,7 +45,7 @@ pub async fn fetch_objects(
         return Ok(found);
     }
     if !server.can_want_any() {
-        for detour in detours {
+        for detour in detours.iter().filter(|detour| !detour.haves.is_empty()) {
             collect(server, detour, ids, &mut found).await?;
         }
     } else if server.can_filter() {
@@ -38,10 +55,7 @@ pub async fn fetch_objects(
             collect(server, &by_id(&[*id]), ids, &mut found).await?;
         }
     }
-    match ids.iter().find(|id| !found.contains_key(id)) {
-        None => Ok(found),
-        Some(id) => Err(not_served(server, id)),
-    }
+    Ok(found)
 }
 
 /// Fetches trees by id, as [`fetch_objects`] does.
@@ -54,6 +68,58 @@ pub async fn fetch_trees(
     detours: &[Fetch],
 ) -> Result<HashMap<ObjectId, Tree>> {
     let objects = fetch_objects(server, ids, detours).await?;
+    parse_trees(server, objects)
+}
+
+/// Fetches trees by id, as far as they can be had.
+///
+/// # Errors
+/// As [`fetch_trees`], but for those that cannot be had.
+pub async fn find_trees(
+    server: &mut UploadPack<'_>,
+    ids: &[ObjectId],
+    detours: &[Fetch],
+) -> Result<HashMap<ObjectId, Tree>> {
+    let objects = find_objects(server, ids, detours).await?;
+    parse_trees(server, objects)
+}
+
+/// Adds to `trees` those that the side that was `asked` serves in no way, from the other one, which may have them as well: the
+/// base's trees are upstream's, and after a squash upstream's are the base's.
+///
+/// # Errors
+/// As [`fetch_trees`]; `config` where the other side cannot help.
+pub async fn add_from_other(
+    trees: &mut HashMap<ObjectId, Tree>,
+    ids: &[ObjectId],
+    asked: &UploadPack<'_>,
+    other: &mut UploadPack<'_>,
+    detours: &[Fetch],
+) -> Result<()> {
+    let missing = ids.iter().filter(|id| !trees.contains_key(id));
+    let missing: Vec<ObjectId> = missing.copied().collect();
+    let Some(first) = missing.first() else {
+        return Ok(());
+    };
+    if asked.can_want_any() {
+        return Err(not_served(asked, first));
+    }
+    match find_trees(other, &missing, detours).await {
+        Ok(found) => trees.extend(found),
+        // It does not have them.
+        Err(error) if error.kind() == Kind::Race => {}
+        Err(error) => return Err(error),
+    }
+    match missing.iter().find(|id| !trees.contains_key(id)) {
+        None => Ok(()),
+        Some(id) => Err(not_served(asked, id)),
+    }
+}
+
+fn parse_trees(
+    server: &UploadPack<'_>,
+    objects: HashMap<ObjectId, Object>,
+) -> Result<HashMap<ObjectId, Tree>> {
     objects
         .into_iter()
         .map(|(id, object)| Ok((id, parse_tree(&object.content)?)))

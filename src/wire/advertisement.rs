@@ -5,6 +5,9 @@ use tokio::io::AsyncRead;
 use super::refs::RefsReader;
 use super::{Error, Packet, PacketReader, Refs, Result};
 
+#[cfg(test)]
+mod tests;
+
 /// The version of the protocol that a service speaks; v1 is v0 with a line before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {

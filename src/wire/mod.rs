@@ -9,6 +9,9 @@ mod pkt_line;
 pub mod receive_pack;
 mod refs;
 mod sideband;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
 pub mod upload_pack;
 
 pub use advertisement::{Advertisement, Capabilities, Protocol};

@@ -10,6 +10,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{Error, Result};
 
+#[cfg(test)]
+mod tests;
+
 /// The longest payload of one packet: 65,520 bytes less the length itself.
 const MAX_PAYLOAD: usize = 65_516;
 const LENGTH: usize = 4;

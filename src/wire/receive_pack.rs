@@ -6,6 +6,9 @@ use tokio::io::AsyncRead;
 use super::{AGENT, Capabilities, Error, Packet, PacketReader, PacketWriter, Result, Sideband};
 use crate::ObjectId;
 
+#[cfg(test)]
+mod tests;
+
 /// The one ref that a push moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {

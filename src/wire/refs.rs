@@ -8,6 +8,9 @@ use tokio::io::AsyncRead;
 use super::{AGENT, Capabilities, Error, Packet, PacketReader, PacketWriter, Result};
 use crate::ObjectId;
 
+#[cfg(test)]
+mod tests;
+
 /// What HEAD is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {

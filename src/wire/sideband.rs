@@ -5,6 +5,9 @@ use tokio::io::AsyncRead;
 
 use super::{Error, Packet, PacketReader, Result};
 
+#[cfg(test)]
+mod tests;
+
 /// Reads the data of a multiplexed stream until its flush packet.
 pub struct Sideband<'a, R> {
     packets: &'a mut PacketReader<R>,

@@ -6,6 +6,9 @@ use tokio::io::AsyncRead;
 use super::{AGENT, Capabilities, Error, Packet, PacketReader, PacketWriter, Protocol, Result};
 use crate::ObjectId;
 
+#[cfg(test)]
+mod tests;
+
 /// One request for objects.
 #[derive(Debug, Clone, Default)]
 pub struct Fetch {

@@ -180,10 +180,11 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
         shown.contains("--mirror: ") && shown.contains("s3://"),
         "{shown}"
     );
-    let shown = sync(&["sync"], &[("FERRY_MIRROR_URL", "")]);
+    let in_file = "mirror: { url: 'gopher://file.example/a' }\n";
+    let shown = stderr(&run(&["sync"], &[("FERRY_MIRROR_URL", "")], in_file));
     assert!(
-        !shown.contains("[config]"),
-        "the file's mirror serves: {shown}"
+        shown.contains("ferry.yml:1:") && shown.contains("gopher://"),
+        "{shown}"
     );
 }
 

@@ -155,6 +155,16 @@ impl Upstream {
         upstream
     }
 
+    /// Goes on with a repository that is there already.
+    pub fn open(repos: &Path, name: &str) -> Self {
+        let path = repos.join(name);
+        let last = git(&path, &["log", "-1", "--format=%ct", "master"]);
+        Self {
+            seconds: last.parse().unwrap(),
+            path,
+        }
+    }
+
     /// Makes commits, a minute apart each.
     pub fn commit(&mut self, commits: impl IntoIterator<Item = Commit>) {
         self.seconds = import(&self.path, self.seconds, commits);

@@ -2,6 +2,9 @@
 
 use crate::wire::{Error, Result};
 
+#[cfg(test)]
+mod tests;
+
 /// Applies a delta to its base; the result is at most `limit` bytes.
 pub(super) fn apply(base: &[u8], delta: &[u8], limit: usize) -> Result<Vec<u8>> {
     let mut delta = Instructions(delta);

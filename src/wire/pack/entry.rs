@@ -10,6 +10,9 @@ use super::ObjectKind;
 use crate::ObjectId;
 use crate::wire::{Error, Result};
 
+#[cfg(test)]
+mod tests;
+
 /// What an entry's data is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EntryKind {

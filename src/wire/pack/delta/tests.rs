@@ -1,0 +1,72 @@
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const BASE: &[u8] = b"the quick brown fox";
+
+fn apply_to_base(delta: &[u8]) -> Result<Vec<u8>> {
+    apply(BASE, delta, 1_000_000)
+}
+
+#[test]
+fn copies_and_insertions_make_the_object() {
+    // Sizes 19 and 12; copy 4 bytes from 0, insert "slow ", copy 3 from 16.
+    let delta = [&[19, 12, 0x90, 4, 5][..], b"slow ", &[0x91, 16, 3]].concat();
+    assert_eq!(apply_to_base(&delta).unwrap(), b"the slow fox");
+}
+
+#[test]
+fn a_copy_without_a_length_is_of_64_kib() {
+    let base = vec![7; 0x10001];
+    let delta = [0x81, 0x80, 0x04, 0x80, 0x80, 0x04, 0x81, 1];
+    assert_eq!(apply(&base, &delta, 1_000_000).unwrap(), vec![7; 0x10000]);
+}
+
+#[test]
+fn what_is_not_there_is_not_copied() {
+    for delta in [
+        &[19, 1, 0x91, 19, 1][..], // behind the end
+        &[19, 2, 0x91, 18, 2],     // over the end
+        &[19, 4, 3, b'a'],         // less to insert than it says
+        &[19, 1, 0x91],            // a copy that breaks off
+        &[19, 0, 0],               // the reserved instruction
+    ] {
+        assert!(
+            matches!(apply_to_base(delta), Err(Error::Garbage(_))),
+            "{delta:?}"
+        );
+    }
+}
+
+#[test]
+fn sizes_are_kept_to() {
+    for delta in [
+        &[18, 1, 0x90, 1][..], // made for another base
+        &[19, 2, 0x90, 1],     // makes less
+        &[19, 1, 0x90, 2],     // makes more
+        &[19],                 // no size
+        &[0xff; 12],           // a size without end
+    ] {
+        assert!(
+            matches!(apply_to_base(delta), Err(Error::Garbage(_))),
+            "{delta:?}"
+        );
+    }
+    let large = [19, 0xff, 0xff, 0xff, 0x7f];
+    assert!(matches!(apply_to_base(&large), Err(Error::Limit { .. })));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_make_an_object_of_the_size_they_say_or_none(
+        instructions in prop::collection::vec(any::<u8>(), 0..60),
+        size in 0_u8..128,
+    ) {
+        let delta = [&[19, size][..], &instructions].concat();
+        if let Ok(object) = apply_to_base(&delta) {
+            prop_assert_eq!(object.len(), usize::from(size));
+        }
+    }
+}
