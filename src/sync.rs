@@ -9,9 +9,9 @@ use crate::error::{Error, Kind, Result};
 use crate::plan::guard::root_loss;
 use crate::plan::three_way::Rules;
 use crate::plan::{Keep, Outcome, Relation};
+use crate::relay::branch_ref;
 use crate::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
 use crate::relay::merge::{MergedTrees, merge_trees};
-use crate::relay::observe::branch_ref;
 use crate::relay::{
     Behind, Observation, Proof, Session, Stand, Surroundings, Unseen, apply, find_stand, observe,
     persist,

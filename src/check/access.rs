@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::config::{Config, RemoteUrl};
 use crate::error::{Error, Kind};
-use crate::relay::observe::branch_ref;
+use crate::relay::branch_ref;
 use crate::transport::ssh::{key, known_hosts::KnownHosts};
 use crate::transport::{Remote, Service, UploadPack, http};
 

@@ -4,7 +4,7 @@
 
 use super::merge::MergedTrees;
 use super::mirror_view::STAND_IN;
-use super::observe::{Observation, branch_ref};
+use super::{Observation, branch_ref};
 use crate::ObjectId;
 use crate::config::{Author, History};
 use crate::error::{Error, Kind, Result};

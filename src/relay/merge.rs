@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use tokio::try_join;
 
-use super::observe::{Observation, Session, mirror_detours};
+use super::observe::mirror_detours;
 use super::trees::{add_from_other, find_trees};
+use super::{Observation, Session};
 use crate::ObjectId;
 use crate::error::Result;
 use crate::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};

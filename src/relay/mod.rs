@@ -12,11 +12,15 @@ mod mirror_view;
 mod news;
 pub mod observe;
 mod persist;
+mod session;
 mod squash;
+mod stand;
 pub mod trees;
 
 pub use mirror_view::{Base, MirrorView};
 pub use news::News;
-pub use observe::{Behind, Observation, Session, Stand, find_stand, observe};
+pub use observe::{Observation, observe};
 pub use persist::{Surroundings, Unseen, persist};
+pub use session::{Session, branch_ref};
 pub use squash::Proof;
+pub use stand::{Behind, Stand, find_stand};

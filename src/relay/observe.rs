@@ -1,95 +1,21 @@
-//! Observes both sides: reads only, a few requests each, what does not depend on each other at the same time.
+//! Observes what is new upstream: reads only, a few requests, what does not depend on each other at the same time.
 
 use std::collections::HashMap;
 
 use tokio::try_join;
-use tracing::info;
 
 use super::squash::{self, Proof, Squash};
+use super::stand::{Behind, rewound, unrelated};
 use super::trees::{add_from_other, fetch_trees, find_trees};
-use super::{Base, MirrorView, News};
+use super::{Base, MirrorView, News, Session};
 use crate::ObjectId;
-use crate::config::{Config, History};
-use crate::error::{Error, Kind, Result};
+use crate::config::History;
+use crate::error::Result;
 use crate::objects::{Commit, parse_tree};
 use crate::plan::Relation;
 use crate::plan::tree::Tree;
-use crate::transport::{Remote, UploadPack};
+use crate::transport::UploadPack;
 use crate::wire::upload_pack::Fetch;
-use crate::wire::{Head, Refs};
-
-/// How many generations of the mirror's commits are looked at, one after the other, until the base is in sight.
-const DEPTHS: [u32; 4] = [8, 64, 512, 4096];
-
-/// Conversations with both sides.
-pub struct Session<'r> {
-    /// With upstream.
-    pub upstream: UploadPack<'r>,
-    /// With the mirror.
-    pub mirror: UploadPack<'r>,
-    /// Upstream's branch.
-    pub upstream_tip: ObjectId,
-    /// The mirror's branch, if it is there.
-    pub mirror_tip: Option<ObjectId>,
-    /// The mirror's HEAD.
-    pub mirror_head: Head,
-}
-
-impl<'r> Session<'r> {
-    /// Opens both sides and learns where their branches are.
-    ///
-    /// # Errors
-    /// As the conversations go; `config` when upstream has no such branch.
-    pub async fn open(config: &Config, upstream: &'r Remote, mirror: &'r Remote) -> Result<Self> {
-        let upstream_branch = branch_ref(&config.upstream.branch);
-        let mirror_branch = branch_ref(&config.mirror.branch);
-        let ((upstream, upstream_refs), (mirror, mirror_refs)) = try_join!(
-            open_and_list(upstream, &upstream_branch),
-            open_and_list(mirror, &mirror_branch)
-        )?;
-        let upstream_tip = upstream_refs.branches.get(&upstream_branch).copied();
-        Ok(Self {
-            upstream_tip: upstream_tip
-                .ok_or_else(|| no_branch(upstream.remote(), &config.upstream.branch))?,
-            mirror_tip: mirror_refs.branches.get(&mirror_branch).copied(),
-            mirror_head: mirror_refs.head,
-            upstream,
-            mirror,
-        })
-    }
-}
-
-async fn open_and_list<'r>(remote: &'r Remote, reference: &str) -> Result<(UploadPack<'r>, Refs)> {
-    let mut server = UploadPack::open(remote).await?;
-    let refs = server.refs(reference).await?;
-    Ok((server, refs))
-}
-
-/// Returns a branch's full name.
-pub fn branch_ref(branch: &str) -> String {
-    format!("refs/heads/{branch}")
-}
-
-fn no_branch(remote: &Remote, branch: &str) -> Error {
-    Error::new(Kind::Config, format!("{remote}: it has no branch {branch}"))
-        .advise("set `upstream.branch` to the branch that holds the index")
-}
-
-/// Where the mirror stands.
-pub enum Stand {
-    /// It holds upstream's tip already; its mode, where it had to be looked at.
-    Abreast(Option<History>),
-    /// It does not, and rests on a base.
-    Behind(Box<Behind>),
-}
-
-/// A mirror that lacks upstream's tip.
-pub struct Behind {
-    view: MirrorView,
-    base: Base,
-    /// Upstream's news, where finding the base has told them.
-    told: Option<News>,
-}
 
 /// Both sides, where there is something to carry.
 pub struct Observation {
@@ -109,77 +35,6 @@ pub struct Observation {
     pub squash: Option<Squash>,
     /// The root trees of the mirror's tip, the base and upstream's tip, by their ids.
     pub trees: HashMap<ObjectId, Tree>,
-}
-
-/// Finds the base: the newest upstream commit that the mirror holds.
-///
-/// # Errors
-/// `unrelated` when there is none, `rewound` when upstream's tip is older than it, otherwise as the conversations go.
-pub async fn find_stand(session: &mut Session<'_>, mirror_tip: ObjectId) -> Result<Stand> {
-    let tip = session.upstream_tip;
-    if tip == mirror_tip {
-        return Ok(Stand::Abreast(None));
-    }
-    let (view, told) = find_base(session, mirror_tip).await?;
-    let Some(base) = view.base.clone() else {
-        return Ok(Stand::Abreast(None));
-    };
-    if base.upstream == tip {
-        return Ok(Stand::Abreast(Some(view.history)));
-    }
-    if view.is_behind_base(&tip)? {
-        return Err(rewound(session, &base));
-    }
-    if view.others.contains(&tip) {
-        return Ok(Stand::Abreast(Some(view.history)));
-    }
-    Ok(Stand::Behind(Box::new(Behind { view, base, told })))
-}
-
-/// Looks at more and more of the mirror's history until the base is in sight, in the relay's words or in upstream's.
-///
-/// Returns the news as well where asking upstream for the base has told them. No base means that upstream's tip is in sight.
-async fn find_base(
-    session: &mut Session<'_>,
-    mirror_tip: ObjectId,
-) -> Result<(MirrorView, Option<News>)> {
-    let tip = session.upstream_tip;
-    for depth in DEPTHS {
-        let mut view = MirrorView::look(&mut session.mirror, mirror_tip, depth).await?;
-        if view.base.is_some() || view.others.contains(&tip) {
-            return Ok((view, None));
-        }
-        let news = News::fetch(&mut session.upstream, tip, &view.offers(), false).await?;
-        let is_common = |id: &&ObjectId| news.acknowledged.contains(id);
-        if let Some(id) = view.others.iter().find(is_common).copied() {
-            view.rest_on(id)?;
-            return Ok((view, Some(news).filter(|news| news.is_told)));
-        }
-        if view.is_whole || depth == DEPTHS[DEPTHS.len() - 1] {
-            return rest_on_named_head(session, view).await;
-        }
-        info!(
-            "no upstream commit among the mirror's last {depth} generations, looking further back"
-        );
-    }
-    Err(unrelated(session))
-}
-
-/// Looks for a squash whose root names a commit of the mirror that upstream itself no longer has.
-async fn rest_on_named_head(
-    session: &mut Session<'_>,
-    mut view: MirrorView,
-) -> Result<(MirrorView, Option<News>)> {
-    let news = News::fetch(&mut session.upstream, session.upstream_tip, &[], true).await?;
-    for (_, content) in &news.roots {
-        if let Some(head) = squash::previous_head(&Commit::parse(content)?.message)
-            && view.others.contains(&head)
-        {
-            view.rest_on(head)?;
-            return Ok((view, Some(news)));
-        }
-    }
-    Err(unrelated(session))
 }
 
 /// Reads upstream's new commits, how they relate to the base, and the three root trees.
@@ -361,23 +216,4 @@ impl Observation {
             .iter()
             .any(|(name, entry)| name != b"config.json" && theirs.get(name) == Some(entry))
     }
-}
-
-fn rewound(session: &Session<'_>, base: &Base) -> Error {
-    let remote = session.upstream.remote();
-    let (tip, base) = (session.upstream_tip.short(), base.upstream.short());
-    Error::new(
-        Kind::Rewound,
-        format!("{remote}: its tip {tip} is older than {base}, which the mirror holds"),
-    )
-    .advise(
-        "nothing is taken back without a person: wait if upstream is being repaired, look at `upstream.url` and \
-         `upstream.branch` otherwise",
-    )
-}
-
-fn unrelated(session: &Session<'_>) -> Error {
-    let (upstream, mirror) = (session.upstream.remote(), session.mirror.remote());
-    Error::new(Kind::Unrelated, format!("{mirror} and {upstream} have no history in common"))
-        .advise("look at both URLs and branches; for a new mirror, run `crates-ferry init` on an empty repository")
 }

@@ -5,6 +5,7 @@ use crates_ferry::error::Kind;
 use crates_ferry::plan::{Outcome, Relation};
 use crates_ferry::report::Report;
 
+use crate::support::repo::git;
 use crate::support::world::{BOTH, World};
 
 /// Less than this is no whole tree of a [`large`] world.
@@ -217,18 +218,22 @@ fn two_squashes_while_the_mirror_slept_of_which_one_is_hidden_are_carried_with_a
 #[test]
 fn a_root_that_changes_more_than_the_history_is_carried_with_a_warning() {
     for history in BOTH {
-        let mut world = large(history);
-        let head = world.upstream.tip().unwrap();
-        world.upstream.delete("crate7");
-        // The new root claims to be the collapse of a head whose tree was another one.
-        let message = format!(
-            "Collapse index into one commit\n\nPrevious HEAD was {head}, now on the `snapshot-x` branch\n"
-        );
-        world.upstream.replace_with_root(&message);
-        let report = world.carry(Outcome::Squash);
-        assert_eq!(report.proof, None);
-        assert_warns(&report, &["could not be proven"]);
-        assert_eq!(world.mirror.read("cr/at/crate7"), None);
+        for late in [0, 2] {
+            let mut world = large(history);
+            world.upstream.publish_many("late", late);
+            let head = world.upstream.tip().unwrap();
+            git(world.upstream.path(), &["branch", "snapshot-x", &head]);
+            world.upstream.delete("crate7");
+            // The new root claims to be the collapse of a head whose tree was another one.
+            let message = format!(
+                "Collapse index into one commit\n\nPrevious HEAD was {head}, now on the `snapshot-x` branch\n"
+            );
+            world.upstream.replace_with_root(&message);
+            let report = world.carry(Outcome::Squash);
+            assert_eq!(report.proof, None);
+            assert_warns(&report, &["could not be proven"]);
+            assert_eq!(world.mirror.read("cr/at/crate7"), None);
+        }
     }
 }
 

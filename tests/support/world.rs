@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use super::daemon::GitDaemon;
 use super::ferry::Ferry;
 use super::mirror::Mirror;
+use super::proxy::Proxy;
+use super::scene::copy;
 use super::upstream::Upstream;
 
 /// Both modes of a mirror, for a loop.
@@ -70,6 +72,27 @@ impl World {
         assert_eq!(report.outcome, Outcome::Created);
         self.assert_carried(&report);
         report
+    }
+
+    /// Puts a proxy before upstream's server.
+    pub fn watch_upstream(&mut self) -> Proxy {
+        let proxy = Proxy::before(self.daemon.port());
+        self.set(
+            "FERRY_UPSTREAM_URL",
+            format!("git://127.0.0.1:{}/upstream.git", proxy.port()),
+        );
+        proxy
+    }
+
+    /// Keeps a copy of the mirror as it is.
+    pub fn save_mirror(&self) {
+        copy(self.mirror.path(), &self.folder().join("saved.git"));
+    }
+
+    /// Puts the mirror back to where it was when it was saved.
+    pub fn restore_mirror(&self) {
+        std::fs::remove_dir_all(self.mirror.path()).unwrap();
+        copy(&self.folder().join("saved.git"), self.mirror.path());
     }
 
     /// Sets one more variable.

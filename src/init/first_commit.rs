@@ -1,0 +1,96 @@
+//! Drafts the push of the mirror's first commit.
+
+use super::Init;
+use super::first_tree::Tip;
+use crate::ObjectId;
+use crate::config::History;
+use crate::error::Result;
+use crate::objects::{NewCommit, write_tree};
+use crate::plan::Outcome;
+use crate::plan::three_way::Merged;
+use crate::relay::draft::{Draft, NewObject, commit, snapshot_not_servable, stand_in};
+use crate::relay::{Session, branch_ref};
+use crate::wire::pack::ObjectKind;
+use crate::wire::receive_pack::Update;
+use crate::wire::upload_pack::Fetch;
+
+impl Init<'_> {
+    /// Drafts the push that makes the mirror's branch.
+    pub(super) fn draft(
+        &self,
+        session: &Session<'_>,
+        tip: &Tip,
+        merged: &Merged,
+        config_json: Vec<u8>,
+    ) -> Result<Draft> {
+        let mirror = &self.config.mirror;
+        let history = mirror.history.unwrap_or(History::Merge);
+        if history == History::Snapshot && !session.upstream.can_want_any() {
+            return Err(snapshot_not_servable(&self.upstream));
+        }
+        let (root, mut objects) = first_objects(tip, merged, config_json)?;
+        let seconds = self.around.now().max(tip.commit.seconds);
+        let (wanted, parent) = match history {
+            History::Merge => (tip.id, tip.id),
+            History::Snapshot => {
+                let content = stand_in(tip.id, tip.commit.tree, &[], &mirror.author, seconds)?;
+                let id = ObjectKind::Commit.id_of(&content);
+                objects.push(commit(content));
+                (tip.commit.tree, id)
+            }
+        };
+        let message = "Create the mirror".to_owned();
+        let content = NewCommit {
+            tree: root,
+            parents: &[parent],
+            author: &mirror.author,
+            seconds,
+            message: &message,
+            upstream_commit: tip.id,
+        }
+        .content()?;
+        let new = ObjectKind::Commit.id_of(&content);
+        objects.push(commit(content));
+        Ok(Draft {
+            outcome: Outcome::Created,
+            update: Update {
+                reference: branch_ref(&mirror.branch),
+                old: ObjectId::ZERO,
+                new,
+            },
+            fetch: Fetch {
+                wants: vec![wanted],
+                done: true,
+                ..Fetch::default()
+            },
+            objects,
+            message,
+        })
+    }
+}
+
+/// Returns the first tree's id, and what upstream's pack lacks of it: the `config.json` and the trees that lead to it.
+fn first_objects(
+    tip: &Tip,
+    merged: &Merged,
+    config_json: Vec<u8>,
+) -> Result<(ObjectId, Vec<NewObject>)> {
+    let mut made = Vec::new();
+    let root = write_tree(&merged.root, &mut made)?;
+    let mut objects = Vec::new();
+    if root == tip.commit.tree {
+        return Ok((root, objects));
+    }
+    let blob = ObjectKind::Blob.id_of(&config_json);
+    if tip.root.values().all(|entry| entry.id != blob) {
+        objects.push(NewObject {
+            kind: ObjectKind::Blob,
+            content: config_json,
+        });
+    }
+    objects.extend(made.into_iter().map(|tree| NewObject {
+        kind: ObjectKind::Tree,
+        content: tree.content,
+    }));
+    Ok((root, objects))
+}
