@@ -27,6 +27,11 @@ fn is_ref(passing: &Passing<'_>) -> bool {
     passing.way == Way::Down && contains(passing.bytes, MASTER)
 }
 
+/// Says whether this is the line of the branch itself, not that of HEAD, which names it.
+fn is_branch(passing: &Passing<'_>) -> bool {
+    is_ref(passing) && passing.bytes.ends_with(format!(" {MASTER}\n").as_bytes())
+}
+
 fn contains(bytes: &[u8], text: &str) -> bool {
     bytes
         .windows(text.len())
@@ -88,7 +93,7 @@ fn a_tip_that_is_gone_when_it_is_asked_for_is_looked_up_again() {
     let tip = scene.source.tip().unwrap();
     let mut is_done = false;
     scene.upstream.watch(move |passing| {
-        if is_ref(passing) && !is_done {
+        if is_branch(passing) && !is_done {
             let gone = String::from_utf8_lossy(passing.bytes).replace(&tip, &"5".repeat(40));
             *passing.bytes = gone.into_bytes();
             is_done = true;
