@@ -101,9 +101,11 @@ impl News {
     }
 
     fn take_commit(&mut self, object: &Object, tip: &ObjectId) -> Result<()> {
+        if !self.seen.insert(object.id) {
+            return Ok(());
+        }
         let commit = Commit::parse(&object.content)?;
         self.count += 1;
-        self.seen.insert(object.id);
         self.edges.remove(&object.id);
         for parent in &commit.parents {
             if !self.seen.contains(parent) {

@@ -181,8 +181,8 @@ fn reports_of_every_kind_have_their_own_kind_of_error() {
         ),
         (
             vec!["unpack ok\n".to_owned(), format!("ok {MASTER}\n")],
-            Kind::Race,
-            "somebody else moved",
+            Kind::Server,
+            "does not show it",
         ),
     ];
     for (lines, kind, says) in cases {
