@@ -1,7 +1,6 @@
 //! Upstream collapses its history.
 
 use crates_ferry::config::History;
-use crates_ferry::error::Kind;
 use crates_ferry::plan::{Outcome, Relation};
 use crates_ferry::report::Report;
 
