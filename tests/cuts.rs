@@ -6,7 +6,8 @@
 
 mod support;
 
-use support::proxy::{Cut, Proxy, Record, boundaries};
+use support::frames::boundaries;
+use support::proxy::{Cut, Proxy, Record};
 use support::scene::{Scene, Transport, assert_passing, told};
 
 /// Which side is cut.
@@ -59,7 +60,7 @@ fn rehearse(scene: &Scene, side: Side) -> (Record, String) {
     (record, new)
 }
 
-fn cut_all(scene: &Scene, side: Side, places: impl Fn(&[u8]) -> Vec<usize>) {
+fn cut_all(scene: &Scene, side: Side, places: impl Fn(&[u8]) -> Vec<usize>) -> Tally {
     let (record, new) = rehearse(scene, side);
     let mut streams: Vec<_> = record.iter().collect();
     streams.sort_unstable_by_key(|(key, _)| **key);
@@ -76,7 +77,8 @@ fn cut_all(scene: &Scene, side: Side, places: impl Fn(&[u8]) -> Vec<usize>) {
         }
     }
     println!("{tally:?}");
-    assert!(tally.cuts >= 10 && tally.done < tally.cuts, "{tally:?}");
+    assert!(tally.done < tally.cuts, "{tally:?}");
+    tally
 }
 
 fn cut_one(scene: &Scene, side: Side, cut: Cut, new: &str, tally: &mut Tally) {
@@ -109,12 +111,14 @@ fn cut_one(scene: &Scene, side: Side, cut: Cut, new: &str, tally: &mut Tally) {
 
 #[test]
 fn upstream_cut_at_every_packet() {
-    cut_all(&Scene::new("merge"), UPSTREAM, packet_edges);
+    let tally = cut_all(&Scene::new("merge"), UPSTREAM, packet_edges);
+    assert!(tally.cuts > 100, "{tally:?}");
 }
 
 #[test]
 fn mirror_cut_at_every_packet() {
-    cut_all(&Scene::new("merge"), MIRROR, packet_edges);
+    let tally = cut_all(&Scene::new("merge"), MIRROR, packet_edges);
+    assert!(tally.cuts > 100 && tally.moved > 0, "{tally:?}");
 }
 
 #[test]

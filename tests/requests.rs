@@ -26,6 +26,10 @@ struct Counted {
 
 impl Counted {
     fn begin() -> Self {
+        Self::with_history("merge")
+    }
+
+    fn with_history(history: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut upstream = Upstream::create(folder.path(), "upstream.git");
         upstream.commit([wide_index()]);
@@ -33,7 +37,8 @@ impl Counted {
         let daemon = GitDaemon::start(folder.path());
         let to_upstream = CountingProxy::before(daemon.port());
         let to_mirror = CountingProxy::before(daemon.port());
-        let ferry = Ferry::new(to_upstream.url("upstream.git"), to_mirror.url("mirror.git"));
+        let ferry = Ferry::new(to_upstream.url("upstream.git"), to_mirror.url("mirror.git"))
+            .with("FERRY_MIRROR_HISTORY", history);
         assert_eq!(ferry.init().unwrap().outcome, Outcome::Created);
         to_upstream.take();
         to_mirror.take();
@@ -86,21 +91,17 @@ fn assert_requests(counts: &Counts, limit: usize) {
 
 #[test]
 fn an_advanced_mirror_takes_four_requests_to_upstream_and_five_to_the_mirror() {
-    let mut counted = Counted::begin();
-    counted.upstream.commit(updates(20));
-    let (upstream, mirror) = counted.sync(Outcome::Merge);
-    assert_requests(&upstream, 4);
-    assert_requests(&mirror, 5);
-    // What is counted is what was said.
-    assert_eq!(upstream.requests[0], "ls-refs");
-    assert_eq!(
-        mirror
-            .requests
-            .iter()
-            .filter(|name| *name == "push")
-            .count(),
-        1
-    );
+    for history in ["merge", "snapshot"] {
+        let mut counted = Counted::with_history(history);
+        counted.upstream.commit(updates(20));
+        let (upstream, mirror) = counted.sync(Outcome::Merge);
+        assert_requests(&upstream, 4);
+        assert_requests(&mirror, 5);
+        // What is counted is what was said.
+        assert_eq!(upstream.requests[0], "ls-refs");
+        let is_push = |name: &&String| *name == "push";
+        assert_eq!(mirror.requests.iter().filter(is_push).count(), 1);
+    }
 }
 
 #[test]

@@ -8,8 +8,9 @@ use crate::error::Result;
 use crate::objects::{NewCommit, write_tree};
 use crate::plan::Outcome;
 use crate::plan::three_way::Merged;
-use crate::relay::draft::{Draft, NewObject, commit, snapshot_not_servable, stand_in};
-use crate::relay::{Session, branch_ref};
+use crate::plan::tree::Entry;
+use crate::relay::draft::{Draft, commit, snapshot_not_servable, stand_in};
+use crate::relay::{NewObject, Session, branch_ref};
 use crate::wire::pack::ObjectKind;
 use crate::wire::receive_pack::Update;
 use crate::wire::upload_pack::Fetch;
@@ -81,16 +82,12 @@ fn first_objects(
     if root == tip.commit.tree {
         return Ok((root, objects));
     }
-    let blob = ObjectKind::Blob.id_of(&config_json);
-    if tip.root.values().all(|entry| entry.id != blob) {
-        objects.push(NewObject {
-            kind: ObjectKind::Blob,
-            content: config_json,
-        });
+    let blob = NewObject::whole(ObjectKind::Blob, config_json);
+    let has_it = |entry: &Entry| entry.id == blob.id();
+    if !tip.root.values().any(has_it) {
+        objects.push(blob);
     }
-    objects.extend(made.into_iter().map(|tree| NewObject {
-        kind: ObjectKind::Tree,
-        content: tree.content,
-    }));
+    let trees = made.into_iter().map(|tree| tree.content);
+    objects.extend(trees.map(|content| NewObject::whole(ObjectKind::Tree, content)));
     Ok((root, objects))
 }

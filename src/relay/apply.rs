@@ -11,7 +11,7 @@ use super::draft::Draft;
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::transport::{Connection, Remote, Service, UploadPack, is_trouble};
-use crate::wire::pack::{Rewriter, whole_entry};
+use crate::wire::pack::Rewriter;
 use crate::wire::receive_pack::{Report, Update};
 use crate::wire::{self, Refs};
 
@@ -160,10 +160,7 @@ async fn pump_pack(
     if !answer.pack_follows {
         return Err(broken(upstream, wire::Error::Garbage("no pack".to_owned())));
     }
-    let entries = draft
-        .objects
-        .iter()
-        .map(|object| whole_entry(object.kind, &object.content));
+    let entries = draft.objects.iter().map(|object| object.entry(thin));
     let entries = entries
         .collect::<io::Result<Vec<Bytes>>>()
         .map_err(|error| broken(upstream, error.into()))?;

@@ -4,7 +4,7 @@
 
 use super::merge::MergedTrees;
 use super::mirror_view::STAND_IN;
-use super::{Observation, branch_ref};
+use super::{NewObject, Observation, branch_ref};
 use crate::ObjectId;
 use crate::config::{Author, History};
 use crate::error::{Error, Kind, Result};
@@ -16,15 +16,6 @@ use crate::transport::Remote;
 use crate::wire::pack::ObjectKind;
 use crate::wire::receive_pack::Update;
 use crate::wire::upload_pack::Fetch;
-
-/// An object that we add to upstream's pack.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewObject {
-    /// Its kind.
-    pub kind: ObjectKind,
-    /// Its content.
-    pub content: Vec<u8>,
-}
 
 /// A push that could be made.
 #[derive(Debug, Clone)]
@@ -116,7 +107,7 @@ pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Resu
         _ => Outcome::Merge,
     };
     let mut objects = held_roots(seen, terms.history);
-    let root = new_trees(trees, &mut objects)?;
+    let root = new_trees(seen, trees, &mut objects)?;
     let message = message(outcome, seen.news.commits(), seen.news.crates.iter());
     let tip = new_commits(seen, terms, root, &message, &mut objects)?;
     Ok(Draft {
@@ -148,17 +139,24 @@ fn held_roots(seen: &Observation, history: History) -> Vec<NewObject> {
 }
 
 /// Adds the trees that neither the mirror has nor upstream's pack brings: a server may refuse the same object twice.
-fn new_trees(trees: &MergedTrees, objects: &mut Vec<NewObject>) -> Result<ObjectId> {
+fn new_trees(
+    seen: &Observation,
+    trees: &MergedTrees,
+    objects: &mut Vec<NewObject>,
+) -> Result<ObjectId> {
     let mut made = Vec::new();
     let root = write_tree(&trees.merged.root, &mut made)?;
-    objects.extend(
-        made.into_iter()
-            .filter(|tree| !trees.known.contains(&tree.id))
-            .map(|tree| NewObject {
+    let theirs = seen.upstream_root()?;
+    for tree in made {
+        if !trees.known.contains(&tree.id) {
+            let alike = theirs.clone().filter(|_| tree.id == root);
+            objects.push(NewObject {
                 kind: ObjectKind::Tree,
                 content: tree.content,
-            }),
-    );
+                alike,
+            });
+        }
+    }
     Ok(root)
 }
 
@@ -234,8 +232,7 @@ pub fn stand_in(
 
 /// Wraps a commit's content.
 pub fn commit(content: Vec<u8>) -> NewObject {
-    let kind = ObjectKind::Commit;
-    NewObject { kind, content }
+    NewObject::whole(ObjectKind::Commit, content)
 }
 
 fn update(terms: &Terms<'_>, old: ObjectId, new: ObjectId) -> Update {

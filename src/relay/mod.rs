@@ -9,6 +9,7 @@ pub mod apply;
 pub mod draft;
 pub mod merge;
 mod mirror_view;
+mod new_object;
 mod news;
 pub mod observe;
 mod persist;
@@ -18,6 +19,7 @@ mod stand;
 pub mod trees;
 
 pub use mirror_view::{Base, MirrorView};
+pub use new_object::NewObject;
 pub use news::News;
 pub use observe::{Observation, observe};
 pub use persist::{Surroundings, Unseen, persist};

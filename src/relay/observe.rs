@@ -11,9 +11,9 @@ use super::{Base, MirrorView, News, Session};
 use crate::ObjectId;
 use crate::config::History;
 use crate::error::Result;
-use crate::objects::{Commit, parse_tree};
+use crate::objects::{Commit, NewTree, parse_tree, write_tree};
 use crate::plan::Relation;
-use crate::plan::tree::Tree;
+use crate::plan::tree::{MergedTree, Tree};
 use crate::transport::UploadPack;
 use crate::wire::upload_pack::Fetch;
 
@@ -183,6 +183,20 @@ impl Observation {
             done: true,
             ..Fetch::default()
         }]
+    }
+
+    /// Returns upstream's root tree as an object, where writing it anew gives the same object.
+    pub(super) fn upstream_root(&self) -> Result<Option<NewTree>> {
+        let id = self.upstream_commit.tree;
+        let Some(root) = self.trees.get(&id) else {
+            return Ok(None);
+        };
+        let entries = root
+            .iter()
+            .map(|(name, entry)| (name.clone(), (*entry).into()));
+        let mut made = Vec::new();
+        write_tree(&MergedTree::New(entries.collect()), &mut made)?;
+        Ok(made.pop().filter(|tree| tree.id == id))
     }
 
     async fn fetch_upstream_root(&mut self, upstream: &mut UploadPack<'_>) -> Result<()> {

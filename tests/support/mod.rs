@@ -12,6 +12,7 @@ pub mod counting_proxy;
 pub mod daemon;
 pub mod data;
 pub mod ferry;
+pub mod frames;
 pub mod lighttpd;
 pub mod mirror;
 pub mod proxy;

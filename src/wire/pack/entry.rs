@@ -125,23 +125,41 @@ impl Bits<'_> {
 /// # Errors
 /// None in practice: compressing into memory does not fail.
 pub fn whole_entry(kind: ObjectKind, content: &[u8]) -> std::io::Result<Bytes> {
-    let code: u8 = match kind {
+    let code = match kind {
         ObjectKind::Commit => 1,
         ObjectKind::Tree => 2,
         ObjectKind::Blob => 3,
         ObjectKind::Tag => 4,
     };
-    let mut size = content.len();
+    deflate(header(code, content.len()), content)
+}
+
+/// Makes the entry that holds an object as a delta against `base`, which the receiver has or the pack holds.
+///
+/// # Errors
+/// None in practice, as for [`whole_entry`].
+pub fn delta_entry(base: ObjectId, delta: &[u8]) -> std::io::Result<Bytes> {
+    let mut head = header(7, delta.len());
+    head.extend_from_slice(base.as_bytes());
+    deflate(head, delta)
+}
+
+/// Type and size: four bits of it first, then groups of seven, each but the last with its high bit set.
+fn header(code: u8, mut size: usize) -> Vec<u8> {
     let mut byte = code << 4 | (size & 0x0f) as u8;
     size >>= 4;
-    let mut entry = Vec::with_capacity(content.len() / 2 + 32);
+    let mut header = Vec::new();
     while size > 0 {
-        entry.push(byte | 0x80);
+        header.push(byte | 0x80);
         byte = (size & 0x7f) as u8;
         size >>= 7;
     }
-    entry.push(byte);
-    let mut encoder = ZlibEncoder::new(entry, Compression::default());
+    header.push(byte);
+    header
+}
+
+fn deflate(head: Vec<u8>, content: &[u8]) -> std::io::Result<Bytes> {
+    let mut encoder = ZlibEncoder::new(head, Compression::default());
     encoder.write_all(content)?;
     encoder.finish().map(Bytes::from)
 }

@@ -10,7 +10,8 @@ mod entry;
 mod rewriter;
 mod scanner;
 
-pub use entry::whole_entry;
+pub use delta::between_trees;
+pub use entry::{delta_entry, whole_entry};
 pub use rewriter::Rewriter;
 pub use scanner::{Object, Scanner};
 

@@ -93,7 +93,7 @@ fn unpack_ok_and_ok_of_the_ref_are_both_needed() {
         &["ok refs/heads/master\n"],
         &["unpack ok\n", "ok refs/heads/master-2\n"],
         &["unpack ok\n", "ng refs/heads/other no\n"],
-        &["unpack ok\n", "ng refs/heads/master\n"],
+        &["unpack ok\n", "ng refs/heads/master-2 no\n"],
         &["hello\n"],
         &[],
     ] {
@@ -125,6 +125,8 @@ fn refusals_come_with_their_reasons() {
     );
     assert_eq!(damaged.reference_error.as_deref(), Some("unpacker error"));
 
+    let silent = read(&["unpack ok\n", "ng refs/heads/master\n"]).unwrap();
+    assert!(silent.reference_error.is_some());
     let short = read(&text[..1]).unwrap();
     assert!(short.unpack_error.is_some() && short.reference_error.is_some());
 }

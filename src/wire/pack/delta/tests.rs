@@ -70,3 +70,47 @@ proptest! {
         }
     }
 }
+
+/// Makes a tree's content of names and the last byte of their ids.
+fn tree(entries: &std::collections::BTreeMap<String, u8>) -> Vec<u8> {
+    let mut content = Vec::new();
+    for (name, id) in entries {
+        content.extend_from_slice(format!("40000 {name}\0").as_bytes());
+        content.extend_from_slice(&[*id; 20]);
+    }
+    content
+}
+
+#[test]
+fn a_tree_that_differs_in_one_entry_takes_two_copies_and_that_entry() {
+    let mut entries: std::collections::BTreeMap<String, u8> =
+        (0..900).map(|n| (format!("{n:03}"), 7)).collect();
+    let base = tree(&entries);
+    entries.insert("config.json".to_owned(), 8);
+    let target = tree(&entries);
+    let delta = between_trees(&base, &target).unwrap();
+    assert_eq!(apply(&base, &delta, 1 << 20).unwrap(), target);
+    assert!(delta.len() < 64, "{} bytes", delta.len());
+}
+
+#[test]
+fn what_is_no_tree_has_no_delta() {
+    assert_eq!(between_trees(b"40000 a\0too short", b""), None);
+    assert_eq!(between_trees(b"", b"no zero byte"), None);
+}
+
+proptest! {
+    #[test]
+    fn a_delta_between_trees_makes_the_target_of_the_base(
+        base in proptest::collection::btree_map("[a-c]{1,3}", 0_u8..3, 0..40),
+        target in proptest::collection::btree_map("[a-c]{1,200}", 0_u8..3, 0..40),
+    ) {
+        let mut mixed = base.clone();
+        mixed.extend(target);
+        for (from, to) in [(&base, &mixed), (&mixed, &base)] {
+            let (from, to) = (tree(from), tree(to));
+            let delta = between_trees(&from, &to).unwrap();
+            prop_assert_eq!(apply(&from, &delta, 1 << 20).unwrap(), to);
+        }
+    }
+}

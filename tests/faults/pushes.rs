@@ -1,23 +1,16 @@
 //! What can go wrong while the mirror takes a push: races, refusals, reports that are lost or say nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::contains;
+use crate::support::frames::packet;
+use crate::support::proxy::{Action, Passing, Way};
+use crate::support::repo::git;
+use crate::support::scene::{MASTER, Scene, told};
 use crates_ferry::error::Kind;
 use crates_ferry::plan::Outcome;
-use support::proxy::{Action, Passing, Way, packet};
-use support::repo::git;
-use support::scene::{MASTER, Scene, told};
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes
-        .windows(text.len())
-        .any(|part| part == text.as_bytes())
-}
 
 /// Says whether a client opens the mirror for a push.
 fn opens_push(passing: &Passing<'_>) -> bool {

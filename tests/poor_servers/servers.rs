@@ -1,22 +1,18 @@
-//! Servers with git's default configuration, in both protocols, on either side and on both: everything works within a few
-//! times the bytes, and a whole tree is never fetched.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
+//! Servers that offer little, an upstream of many files, and its mirrors.
 
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crates_ferry::error::Kind;
-use crates_ferry::plan::Outcome;
 use crates_ferry::report::Report;
-use support::daemon::GitDaemon;
-use support::ferry::{Ferry, empty_mirror};
-use support::proxy::{Action, Passing, Proxy, Way, packet};
-use support::repo::git;
-use support::scene::{copy, told};
-use support::upstream::{Commit, Upstream, index_path};
 use tempfile::TempDir;
+
+use crate::support::daemon::GitDaemon;
+use crate::support::ferry::{Ferry, empty_mirror};
+use crate::support::frames::packet;
+use crate::support::proxy::{Action, Passing, Proxy, Way};
+use crate::support::repo::git;
+use crate::support::scene::{copy, told};
+use crate::support::upstream::{Commit, Upstream, index_path};
 
 /// The files of the index: their pack has more than a megabyte.
 const FILES: usize = 3000;
@@ -25,7 +21,7 @@ const LIMIT: u64 = 500_000;
 
 /// What a server offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Server {
+pub enum Server {
     /// Version 2, without filters: what git serves by default.
     V2,
     /// Version 0 as git serves it by default: neither filters nor wants by id.
@@ -36,7 +32,7 @@ enum Server {
     V0Both,
 }
 
-const SERVERS: [Server; 4] = [Server::V2, Server::V0, Server::V0Filters, Server::V0Both];
+pub const SERVERS: [Server; 4] = [Server::V2, Server::V0, Server::V0Filters, Server::V0Both];
 
 impl Server {
     fn filters(self) -> bool {
@@ -44,7 +40,7 @@ impl Server {
     }
 
     /// Says whether trees can be asked for by their id.
-    fn serves_ids(self) -> bool {
+    pub fn serves_ids(self) -> bool {
         matches!(self, Self::V2 | Self::V0Both)
     }
 
@@ -128,15 +124,15 @@ fn prepared() -> &'static Path {
 }
 
 /// Both sides, each behind its server.
-struct Poor {
-    folder: TempDir,
-    source: Upstream,
-    ferry: Ferry,
-    _servers: (GitDaemon, Proxy, Proxy),
+pub struct Poor {
+    pub folder: TempDir,
+    pub source: Upstream,
+    pub ferry: Ferry,
+    pub servers: (GitDaemon, Proxy, Proxy),
 }
 
 impl Poor {
-    fn new(upstream: Server, mirror: Server, history: &str) -> Self {
+    pub fn new(upstream: Server, mirror: Server, history: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let repos = folder.path();
         copy(
@@ -155,17 +151,17 @@ impl Poor {
         Self {
             ferry: Ferry::new(url(&up, "upstream.git"), url(&down, "mirror.git")),
             source: Upstream::open(repos, "upstream.git"),
-            _servers: (daemon, up, down),
+            servers: (daemon, up, down),
             folder,
         }
     }
 
-    fn mirror(&self) -> std::path::PathBuf {
+    pub fn mirror(&self) -> std::path::PathBuf {
         self.folder.path().join("mirror.git")
     }
 
     /// Syncs within the bytes that are allowed, and compares the files but for our own.
-    fn sync(&self, what: &str) -> Report {
+    pub fn sync(&self, what: &str) -> Report {
         let report = self.ferry.sync();
         let report = report.unwrap_or_else(|error| panic!("{what}: {}", told(&error)));
         let received = report.received_bytes;
@@ -181,82 +177,45 @@ impl Poor {
                 .collect::<Vec<_>>()
         };
         assert_eq!(list(&self.mirror()), list(self.source.path()), "{what}");
-        git(&self.mirror(), &["fsck", "--full", "--no-dangling"]);
         report
     }
 }
 
-/// Carries some commits, a squash with the mirror abreast, more commits, and a squash with the mirror behind.
-fn live(upstream: Server, mirror: Server, history: &str) {
-    let mut poor = Poor::new(upstream, mirror, history);
-    let what = |step: &str| format!("{upstream:?} to {mirror:?}, {history}, {step}");
-    poor.source.publish_many("first", 3);
-    assert_eq!(poor.sync(&what("commits")).outcome, Outcome::Merge);
-    assert_eq!(poor.sync(&what("nothing")).outcome, Outcome::UpToDate);
-    poor.source.squash();
-    assert_eq!(poor.sync(&what("a bare squash")).outcome, Outcome::Squash);
-    poor.source.publish_many("second", 2);
-    assert_eq!(
-        poor.sync(&what("commits on a squash")).outcome,
-        Outcome::Merge
-    );
-    poor.source.publish_many("third", 2);
-    poor.source.squash();
-    poor.source.publish_many("fourth", 2);
-    assert_eq!(
-        poor.sync(&what("a squash with commits around it")).outcome,
-        Outcome::Squash
-    );
-    poor.source.publish_many("fifth", 1);
-    assert_eq!(
-        poor.sync(&what("commits at the end")).outcome,
-        Outcome::Merge
-    );
-}
-
-fn live_with_every_mirror(upstream: Server, history: &str) {
-    for mirror in SERVERS {
-        live(upstream, mirror, history);
+impl Drop for Poor {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            git(&self.mirror(), &["fsck", "--full", "--no-dangling"]);
+        }
     }
 }
 
-#[test]
-fn upstream_in_version_2_without_filters() {
-    live_with_every_mirror(Server::V2, "merge");
-}
-
-#[test]
-fn upstream_in_version_0_by_default() {
-    live_with_every_mirror(Server::V0, "merge");
-}
-
-#[test]
-fn upstream_in_version_0_with_filters() {
-    live_with_every_mirror(Server::V0Filters, "merge");
-}
-
-#[test]
-fn upstream_in_version_0_with_filters_and_ids() {
-    live_with_every_mirror(Server::V0Both, "merge");
-}
-
-#[test]
-fn snapshots_from_an_upstream_that_serves_ids() {
-    for upstream in SERVERS.into_iter().filter(|server| server.serves_ids()) {
-        live_with_every_mirror(upstream, "snapshot");
+/// Makes an upstream of one commit, its mirror, and one commit more.
+pub fn young(upstream: Server, mirror: Server) -> Poor {
+    let mut poor = Poor::new(upstream, mirror, "merge");
+    let repos = poor.folder.path().to_owned();
+    for name in ["upstream.git", "mirror.git"] {
+        std::fs::remove_dir_all(repos.join(name)).unwrap();
     }
+    poor.source = Upstream::create(&repos, "upstream.git");
+    empty_mirror(&repos, "mirror.git");
+    let path = |name: &str| repos.join(name).to_str().unwrap().to_owned();
+    let direct = Ferry::new(path("upstream.git"), path("mirror.git"));
+    direct.init().unwrap();
+    upstream.configure(&repos.join("upstream.git"));
+    mirror.configure(&repos.join("mirror.git"));
+    poor.source.publish_many("first", 1);
+    poor
 }
 
-#[test]
-fn snapshots_from_an_upstream_that_serves_no_ids_are_refused() {
-    for upstream in SERVERS.into_iter().filter(|server| !server.serves_ids()) {
-        let mut poor = Poor::new(upstream, Server::V2, "snapshot");
-        poor.source.publish_many("first", 3);
-        let error = poor.ferry.sync().expect_err("a snapshot without trees");
-        assert_eq!(error.kind(), Kind::Config, "{}", told(&error));
-        assert!(
-            error.advice().unwrap().contains("history: merge"),
-            "{error}"
-        );
+/// Takes `thin-pack` out of what a server offers in version 0.
+pub fn hide_thin_pack(passing: &mut Passing<'_>) {
+    drop_version(passing);
+    let name = b"thin-pack";
+    let at = passing
+        .bytes
+        .windows(name.len())
+        .position(|part| part == name);
+    if let Some(at) = at.filter(|_| passing.way == Way::Down) {
+        passing.bytes[at..at + name.len()].copy_from_slice(b"thick-pac");
     }
 }
