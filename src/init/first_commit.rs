@@ -34,7 +34,7 @@ impl Init<'_> {
         let (wanted, parent) = match history {
             History::Merge => (tip.id, tip.id),
             History::Snapshot => {
-                let content = stand_in(tip.id, tip.commit.tree, &[], &mirror.author, seconds)?;
+                let content = stand_in((tip.id, &tip.commit), &[], &mirror.author, seconds)?;
                 let id = ObjectKind::Commit.id_of(&content);
                 objects.push(commit(content));
                 (tip.commit.tree, id)
@@ -46,6 +46,7 @@ impl Init<'_> {
             parents: &[parent],
             author: &mirror.author,
             seconds,
+            authored_seconds: seconds,
             message: &message,
             upstream_commit: tip.id,
         }

@@ -19,6 +19,8 @@ pub struct Commit {
     pub parents: Vec<ObjectId>,
     /// When it was committed, in seconds since 1970.
     pub seconds: i64,
+    /// When it was written, in seconds since 1970.
+    pub authored_seconds: i64,
     /// Its whole message.
     pub message: String,
 }
@@ -37,7 +39,9 @@ impl Commit {
         let seconds = commit
             .committer()
             .map_or(0, |committer| committer.seconds());
+        let authored_seconds = commit.author().map_or(0, |author| author.seconds());
         Ok(Self {
+            authored_seconds,
             tree: ours(commit.tree()),
             parents: commit.parents().map(ours).collect(),
             seconds,
@@ -70,8 +74,10 @@ pub struct NewCommit<'a> {
     pub parents: &'a [ObjectId],
     /// Author and committer.
     pub author: &'a Author,
-    /// The date of both, in seconds since 1970.
+    /// When it is committed, in seconds since 1970.
     pub seconds: i64,
+    /// When it was written, likewise: for a stand-in, when upstream's commit was made.
+    pub authored_seconds: i64,
     /// The message, without the trailer.
     pub message: &'a str,
     /// The upstream commit that it carries or stands in for.
@@ -84,12 +90,11 @@ impl NewCommit<'_> {
     /// # Errors
     /// `config` when the author's name or address cannot stand in a commit.
     pub fn content(&self) -> Result<Vec<u8>> {
-        let actor = signature(self.author, self.seconds);
         let commit = gix_object::Commit {
             tree: theirs(self.tree),
             parents: self.parents.iter().copied().map(theirs).collect(),
-            author: actor.clone(),
-            committer: actor,
+            author: signature(self.author, self.authored_seconds),
+            committer: signature(self.author, self.seconds),
             encoding: None,
             message: format!(
                 "{}\n\n{UPSTREAM_COMMIT}: {}\n",

@@ -1,13 +1,15 @@
 //! Makes the push: upstream's pack streams into the mirror while it is still being made, with our objects at its end.
 
 use std::io;
+use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
-use super::Session;
 use super::draft::Draft;
+use super::{NewObject, Session};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::transport::{Connection, Remote, Service, UploadPack, is_trouble};
@@ -41,6 +43,7 @@ pub async fn apply(
     progress: &Progress,
 ) -> Result<()> {
     refuse_moved(&session.mirror, receiver.advertisement.refs.as_ref(), draft)?;
+    let mut draft = draft.clone();
     let mut thin = draft.fetch.thin && !receiver.advertisement.capabilities.has("no-thin");
     let mut receiver = Some(receiver);
     let mirror = session.mirror.remote();
@@ -49,9 +52,12 @@ pub async fn apply(
             Some(connection) => connection,
             None => open(mirror).await?,
         };
-        let (report, observer) = push(session, connection, draft, thin, progress).await?;
+        let (report, observer) = push(session, connection, &draft, thin, progress).await?;
         debug!("{mirror}: < {report:?}");
         match judge(mirror, &report) {
+            Err(error) if leave_out(&mut draft.objects, &report) => {
+                info!("{error}; once more, without the object that upstream sends as well");
+            }
             Err(error) if thin && report.unpack_error.is_some() => {
                 info!("{error}; once more, with a pack that refers to nothing outside itself");
                 thin = false;
@@ -62,6 +68,19 @@ pub async fn apply(
             }
         }
     }
+}
+
+/// Leaves out an object that a strict server refused because upstream's pack brings it, too: a file or tree of the mirror's
+/// own that upstream once had as well. Says whether there was one.
+fn leave_out(objects: &mut Vec<NewObject>, report: &Report) -> bool {
+    let why = report.unpack_error.iter().map(String::as_str);
+    let twice = why
+        .chain([report.messages.as_str()])
+        .filter(|text| text.contains("appears twice"))
+        .find_map(|text| text.split_once("same object ")?.1.get(..40)?.parse().ok());
+    let before = objects.len();
+    objects.retain(|object| Some(object.id()) != twice);
+    objects.len() < before
 }
 
 /// The ref must be where it was observed to be; the server checks it again when it moves the ref.
@@ -233,10 +252,16 @@ fn refusal_kind(why: &str, messages: &str) -> Kind {
         "cannot lock ref",
         "reference already exists",
     ];
-    if RACES.iter().any(|text| why.contains(text)) {
+    const TROUBLES: [&str; 4] = ["denied", "No space", "unable to", "cannot create"];
+    let is_disk = TROUBLES.iter().any(|text| messages.contains(text));
+    if RACES.iter().any(|text| why.contains(text)) && !is_disk {
         return Kind::Race;
     }
-    if why.contains("unpacker error") || is_trouble(why) || is_trouble(messages) {
+    if is_disk && !why.contains("hook")
+        || why.contains("unpacker error")
+        || is_trouble(why)
+        || is_trouble(messages)
+    {
         return Kind::Server;
     }
     Kind::Permission
@@ -255,28 +280,40 @@ fn with_messages(why: &str, report: &Report) -> String {
     format!("{why} ({})", lines.join(" / "))
 }
 
-/// Looks once more: only what the mirror shows is done.
+/// Looks once more: only what the mirror shows is done. A tip that is neither the old nor the new one is somebody's who came
+/// after us, since the server has said that it moved the branch to ours.
 ///
 /// `observer` was opened while the mirror took the push in, and has not looked at the refs before: a server process that has
-/// may go on showing what it saw then.
+/// may go on showing what it saw then. So may a host whose reads lag behind its writes, which is asked again.
 async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Update) -> Result<()> {
-    let mut shown = None;
-    if let Some(mut observer) = observer {
+    if let Some(mut observer) = observer
         // A long push may outlast the patience of a server that waits for a question.
-        shown = observer.refs(&update.reference).await.ok();
+        && let Ok(refs) = observer.refs(&update.reference).await
+        && has_moved(&refs, update)
+    {
+        return Ok(());
     }
-    if !shown.is_some_and(|refs| is_at(&refs, update)) {
-        let refs = UploadPack::open(mirror)
-            .await?
-            .refs(&update.reference)
-            .await?;
-        if !is_at(&refs, update) {
-            return Err(moved(mirror, &update.reference));
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_times(4)
+        .build();
+    loop {
+        let mut fresh = UploadPack::open(mirror).await?;
+        if has_moved(&fresh.refs(&update.reference).await?, update) {
+            return Ok(());
         }
+        let Some(pause) = pauses.next() else {
+            return Err(Error::new(
+                Kind::Server,
+                format!("{mirror}: it said that the push was done, and does not show it"),
+            )
+            .advise("run it again: it starts from what is there then"));
+        };
+        tokio::time::sleep(pause).await;
     }
-    Ok(())
 }
 
-fn is_at(refs: &Refs, update: &Update) -> bool {
-    refs.branches.get(&update.reference) == Some(&update.new)
+fn has_moved(refs: &Refs, update: &Update) -> bool {
+    let shown = refs.branches.get(&update.reference).copied();
+    shown.is_some_and(|tip| tip != update.old)
 }

@@ -9,7 +9,7 @@ use crate::ObjectId;
 use crate::config::{Author, History};
 use crate::error::{Error, Kind, Result};
 use crate::index::CrateName;
-use crate::objects::{NewCommit, write_tree};
+use crate::objects::{Commit, NewCommit, write_tree};
 use crate::plan::three_way::Conflict;
 use crate::plan::{Outcome, Relation};
 use crate::transport::Remote;
@@ -179,13 +179,8 @@ fn new_commits(
             seen.upstream_tip
         }
         History::Snapshot => {
-            let content = stand_in(
-                seen.upstream_tip,
-                seen.upstream_commit.tree,
-                &[seen.base.held],
-                terms.author,
-                seconds,
-            )?;
+            let upstream = (seen.upstream_tip, &seen.upstream_commit);
+            let content = stand_in(upstream, &[seen.base.held], terms.author, seconds)?;
             let id = ObjectKind::Commit.id_of(&content);
             objects.push(commit(content));
             id
@@ -196,6 +191,7 @@ fn new_commits(
         parents: &[seen.view.tip, second_parent],
         author: terms.author,
         seconds,
+        authored_seconds: seconds,
         message,
         upstream_commit: seen.upstream_tip,
     }
@@ -213,19 +209,19 @@ fn new_commits(
 /// # Errors
 /// `config` when the author's name cannot stand in a commit.
 pub fn stand_in(
-    upstream_tip: ObjectId,
-    tree: ObjectId,
+    (id, commit): (ObjectId, &Commit),
     parents: &[ObjectId],
     author: &Author,
     seconds: i64,
 ) -> Result<Vec<u8>> {
     NewCommit {
-        tree,
+        tree: commit.tree,
         parents,
         author,
         seconds,
-        message: &format!("{STAND_IN}{}", upstream_tip.short()),
-        upstream_commit: upstream_tip,
+        authored_seconds: commit.seconds,
+        message: &format!("{STAND_IN}{}", id.short()),
+        upstream_commit: id,
     }
     .content()
 }

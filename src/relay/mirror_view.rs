@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::News;
+use super::squash::is_collapse;
 use crate::ObjectId;
 use crate::config::History;
 use crate::error::Result;
+use crate::index::commit_subject::crate_in;
 use crate::objects::Commit;
 use crate::transport::{Scan, UploadPack};
 use crate::wire::pack::{Object, ObjectKind, Scanner};
@@ -26,6 +28,8 @@ pub struct Base {
     pub tree: ObjectId,
     /// When the commit that is held was made, in seconds since 1970.
     pub seconds: i64,
+    /// When upstream's commit was made, likewise.
+    pub upstream_seconds: i64,
     /// The parents of the commit that is held.
     pub parents: Vec<ObjectId>,
 }
@@ -38,6 +42,7 @@ impl Base {
             held: id,
             tree: commit.tree,
             seconds: commit.seconds,
+            upstream_seconds: commit.seconds,
             parents: commit.parents,
         }
     }
@@ -112,29 +117,74 @@ impl MirrorView {
         self.window.get(&self.commit.tree)
     }
 
-    /// Says whether `id` is the base or one of its ancestors, as far as can be seen.
+    /// Says whether `id` is an ancestor of the base, as far as can be seen.
     pub fn is_behind_base(&self, id: &ObjectId) -> Result<bool> {
-        let Some(base) = &self.base else {
-            return Ok(false);
-        };
-        if self.carried.iter().skip(1).any(|carried| carried == id) {
-            return Ok(true);
+        match &self.base {
+            Some(base) => Ok(base.upstream != *id && self.reaches(base.held, id)?),
+            None => Ok(false),
         }
+    }
+
+    /// Says whether `id` is `from` or one of its ancestors, as far as can be seen.
+    fn reaches(&self, from: ObjectId, id: &ObjectId) -> Result<bool> {
         let mut seen = BTreeSet::new();
-        let mut next = vec![base.held];
+        let mut next = vec![from];
         while let Some(commit) = next.pop() {
             if commit == *id {
                 return Ok(true);
             }
             if seen.insert(commit) {
-                next.extend(
-                    self.get(&commit)?
-                        .map(|commit| commit.parents)
-                        .unwrap_or_default(),
-                );
+                let parents = self.get(&commit)?.map(|commit| commit.parents);
+                next.extend(parents.unwrap_or_default());
             }
         }
         Ok(false)
+    }
+
+    /// Returns the newest of these commits that is in sight and not the relay's: none of the others leads to it.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be read.
+    pub fn newest_of(&self, ids: &BTreeSet<ObjectId>) -> Result<Option<ObjectId>> {
+        let mut newest: Option<ObjectId> = None;
+        for id in self.others.iter().filter(|id| ids.contains(id)) {
+            match newest {
+                Some(known) if !self.reaches(*id, &known)? => {}
+                _ => newest = Some(*id),
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Returns the newest commit in sight that is not the relay's and has this tree.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be read.
+    pub fn newest_with_tree(&self, tree: &ObjectId) -> Result<Option<ObjectId>> {
+        let mut alike = BTreeSet::new();
+        for id in &self.others {
+            if self.get(id)?.is_some_and(|commit| commit.tree == *tree) {
+                alike.insert(*id);
+            }
+        }
+        self.newest_of(&alike)
+    }
+
+    /// Returns the first of the first parents whose subject is one of crates.io's.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be read.
+    pub fn newest_in_upstream_s_words(&self) -> Result<Option<ObjectId>> {
+        let mut next = Some(self.tip);
+        while let Some(id) = next
+            && let Some(commit) = self.get(&id)?
+        {
+            if crate_in(commit.subject()).is_some() || is_collapse(&commit.message) {
+                return Ok(Some(id));
+            }
+            next = commit.parents.first().copied();
+        }
+        Ok(None)
     }
 
     /// Returns the commits that upstream is offered as `have`: never the relay's own.
@@ -161,15 +211,19 @@ impl MirrorView {
     /// # Errors
     /// `server` for a commit that cannot be read.
     pub fn newer_base(&self, base: &Base, news: &News) -> Result<Option<Base>> {
-        for id in self.others.iter().filter(|id| news.edges.contains(id)) {
-            match self.get(id)? {
-                Some(commit) if commit.seconds > base.seconds && *id != base.upstream => {
-                    return Ok(Some(Base::itself(*id, commit)));
-                }
-                _ => {}
-            }
+        let Some(id) = self.newest_of(&news.edges)? else {
+            return Ok(None);
+        };
+        if id == base.upstream || self.is_behind_base(&id)? {
+            return Ok(None);
         }
-        Ok(None)
+        let Some(commit) = self.get(&id)? else {
+            return Ok(None);
+        };
+        // What a person merged may lead to the base out of sight; then the base is no edge of the news, and older.
+        let is_newer = self.reaches(id, &base.upstream)?
+            || !news.edges.contains(&base.upstream) && commit.seconds > base.seconds;
+        Ok(is_newer.then(|| Base::itself(id, commit)))
     }
 
     /// Walks from the tip past people's commits to the newest of the relay, and on along those.
@@ -219,6 +273,11 @@ impl MirrorView {
             held: *held,
             tree: last.tree,
             seconds: last.seconds,
+            // A stand-in's author date is that of the commit which it stands in for.
+            upstream_seconds: match history {
+                History::Merge => last.seconds,
+                History::Snapshot => last.authored_seconds,
+            },
             parents: last.parents,
         };
         Ok(Some((base, history)))

@@ -35,6 +35,9 @@ pub struct News {
 }
 
 impl News {
+    /// The index has one root since its last collapse; a merge of other histories brings a few more.
+    const ROOTS_LIMIT: usize = 16;
+
     /// Fetches the commits that lead to `tip` and are not below any of `haves`.
     ///
     /// # Errors
@@ -108,6 +111,14 @@ impl News {
             }
         }
         if commit.parents.is_empty() {
+            if self.roots.len() == Self::ROOTS_LIMIT {
+                let limit = Self::ROOTS_LIMIT;
+                return Err(Error::new(
+                    Kind::Server,
+                    format!("more than {limit} commits without parents are new"),
+                )
+                .advise("look at upstream: this is not the history of an index"));
+            }
             self.roots.push((object.id, object.content.to_vec()));
         } else if let Some(name) = crate_in(commit.subject()) {
             self.crates.insert(name);

@@ -10,7 +10,7 @@ use super::trees::{add_from_other, fetch_trees, find_trees};
 use super::{Base, MirrorView, News, Session};
 use crate::ObjectId;
 use crate::config::History;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::objects::{Commit, NewTree, parse_tree, write_tree};
 use crate::plan::Relation;
 use crate::plan::tree::{MergedTree, Tree};
@@ -84,6 +84,9 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         squash,
         trees,
     };
+    if seen.may_be_rewound() && seen.is_rewound(session).await? {
+        return Err(rewound(session, &seen.base));
+    }
     seen.fetch_upstream_root(&mut session.upstream).await?;
     if seen.is_unrelated() {
         return Err(unrelated(session));
@@ -209,6 +212,36 @@ impl Observation {
             self.trees.extend(fetched);
         }
         Ok(())
+    }
+
+    /// Says whether upstream's line neither leads to the base nor is proven to follow from it.
+    fn may_be_rewound(&self) -> bool {
+        match &self.squash {
+            Some(squash) => !matches!(squash.proof, Proof::Proven(_)),
+            None => self.relation == Relation::Diverged,
+        }
+    }
+
+    /// Asks the mirror whether its history holds upstream's tip: an upstream that is behind and does not know the base, as a
+    /// stale replica, shows a line that looks like another one.
+    ///
+    /// A mirror without upstream's history cannot tell; there an upstream that lacks the base and whose tip is no newer is taken
+    /// to be behind.
+    async fn is_rewound(&self, session: &mut Session<'_>) -> Result<bool> {
+        let tip = self.upstream_tip;
+        if self.view.history == History::Snapshot {
+            if self.upstream_commit.seconds > self.base.upstream_seconds {
+                return Ok(false);
+            }
+            let offer = [self.base.upstream];
+            let asked = News::fetch(&mut session.upstream, tip, &offer, false).await?;
+            return Ok(!asked.acknowledged.contains(&self.base.upstream));
+        }
+        match News::fetch(&mut session.mirror, tip, &[self.view.tip], true).await {
+            Ok(missing) => Ok(missing.count == 0),
+            Err(error) if error.kind() == Kind::Race => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Says whether nothing speaks for a common past: a new root that is no collapse, and not one entry in common.

@@ -47,7 +47,7 @@ pub(super) fn previous_head(message: &str) -> Option<ObjectId> {
 }
 
 /// Says whether a message is in the form of crates.io's.
-fn is_collapse(message: &str) -> bool {
+pub(super) fn is_collapse(message: &str) -> bool {
     message.starts_with("Collapse index into one commit") || previous_head(message).is_some()
 }
 
@@ -69,15 +69,18 @@ pub(super) async fn examine(
         upstream_has_base: false,
         is_related: false,
     };
-    for (id, content) in news.roots.clone() {
+    for (number, (id, content)) in news.roots.clone().into_iter().enumerate() {
         let root = Commit::parse(&content)?;
         squash.is_related |= is_collapse(&root.message) || root.tree == base.tree;
-        if let Some(proof) = proof_from_mirror(view, base, &root)? {
+        let proof = if let Some(proof) = proof_from_mirror(view, base, &root)? {
             squash.held_roots.push((id, content));
-            squash.proof = proof;
+            proof
         } else {
-            squash.proof =
-                proof_from_upstream(upstream, view, base, &root, news, &mut squash).await?;
+            proof_from_upstream(upstream, view, base, &root, news, &mut squash).await?
+        };
+        // One root that is not proven leaves the whole unproven: another history may have been merged in.
+        if number == 0 || matches!(proof, Proof::Unproven(_)) {
+            squash.proof = proof;
         }
     }
     if !squash.spares_the_tree() {

@@ -2,7 +2,7 @@
 
 use tracing::info;
 
-use super::squash::previous_head;
+use super::squash::{is_collapse, previous_head};
 use super::{Base, MirrorView, News, Session};
 use crate::ObjectId;
 use crate::config::History;
@@ -67,13 +67,17 @@ async fn find_base(
             return Ok((view, None));
         }
         let news = News::fetch(&mut session.upstream, tip, &view.offers(), false).await?;
-        let is_common = |id: &&ObjectId| news.acknowledged.contains(id);
-        if let Some(id) = view.others.iter().find(is_common).copied() {
+        let is_last = view.is_whole || depth == DEPTHS[DEPTHS.len() - 1];
+        let found = match news.is_told {
+            true => view.newest_of(&news.edges)?,
+            false => newest_before_root(session, &view, is_last).await?,
+        };
+        if let Some(id) = found {
             view.rest_on(id)?;
             return Ok((view, Some(news).filter(|news| news.is_told)));
         }
-        if view.is_whole || depth == DEPTHS[DEPTHS.len() - 1] {
-            return rest_on_named_head(session, view).await;
+        if is_last {
+            break;
         }
         info!(
             "no upstream commit among the mirror's last {depth} generations, looking further back"
@@ -82,21 +86,47 @@ async fn find_base(
     Err(unrelated(session))
 }
 
-/// Looks for a squash whose root names a commit of the mirror that upstream itself no longer has.
-async fn rest_on_named_head(
+/// Finds the newest upstream commit of a mirror that upstream's history does not lead to, since it was collapsed.
+///
+/// That a server has one of the mirror's commits proves nothing: forks share their objects. So the root must name it, have
+/// its tree, or name a head that leads to it. At last, of a mirror that is behind a collapse and whose past upstream no longer
+/// shows, the newest commit in crates.io's own words is taken.
+async fn newest_before_root(
     session: &mut Session<'_>,
-    mut view: MirrorView,
-) -> Result<(MirrorView, Option<News>)> {
-    let news = News::fetch(&mut session.upstream, session.upstream_tip, &[], true).await?;
+    view: &MirrorView,
+    is_last: bool,
+) -> Result<Option<ObjectId>> {
+    let upstream = &mut session.upstream;
+    let news = News::fetch(upstream, session.upstream_tip, &view.offers(), true).await?;
+    if let Some(fork) = view.newest_of(&news.edges)? {
+        return Ok(Some(fork));
+    }
+    let mut is_collapsed = false;
     for (_, content) in &news.roots {
-        if let Some(head) = previous_head(&Commit::parse(content)?.message)
-            && view.others.contains(&head)
-        {
-            view.rest_on(head)?;
-            return Ok((view, Some(news)));
+        let root = Commit::parse(content)?;
+        is_collapsed |= is_collapse(&root.message);
+        if let Some(head) = previous_head(&root.message) {
+            if view.others.contains(&head) {
+                return Ok(Some(head));
+            }
+            match News::fetch(upstream, head, &view.offers(), true).await {
+                Ok(hidden) => {
+                    if let Some(id) = view.newest_of(&hidden.edges)? {
+                        return Ok(Some(id));
+                    }
+                }
+                Err(error) if error.kind() == Kind::Race => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(id) = view.newest_with_tree(&root.tree)? {
+            return Ok(Some(id));
         }
     }
-    Err(unrelated(session))
+    match is_last && is_collapsed {
+        true => view.newest_in_upstream_s_words(),
+        false => Ok(None),
+    }
 }
 
 pub(super) fn rewound(session: &Session<'_>, base: &Base) -> Error {

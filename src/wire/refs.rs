@@ -86,8 +86,8 @@ impl Default for RefsReader {
 }
 
 impl RefsReader {
-    /// A server with a million refs is real, one with ten million is not.
-    const LINES_LIMIT: usize = 10_000_000;
+    /// A server with a million refs is real, one with more than two is not.
+    const LINES_LIMIT: usize = 2_000_000;
     /// Branches beyond this number are passed over, to bound memory.
     const BRANCHES_LIMIT: usize = 20_000;
 

@@ -97,6 +97,7 @@ fn a_commit_that_is_made_is_sound_and_carries_its_trailer() {
             parents: &parents,
             author: &author,
             seconds: 1_780_000_000,
+            authored_seconds: 1_780_000_000,
             message,
             upstream_commit: UPSTREAM.parse().unwrap(),
         };
@@ -137,6 +138,7 @@ fn an_author_that_cannot_stand_in_a_commit_is_refused() {
             parents: &[],
             author: &author,
             seconds: 0,
+            authored_seconds: 0,
             message: "x",
             upstream_commit: ObjectId::ZERO,
         };
