@@ -16,11 +16,11 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Makes an empty mirror, as strict as the hosts are.
+    /// Makes an empty mirror, as strict as the hosts are; it is tidied up only when a test says so, not in the background.
     pub fn empty(repos: &Path, name: &str) -> Self {
-        Self {
-            path: empty_mirror(repos, name),
-        }
+        let path = empty_mirror(repos, name);
+        git(&path, &["config", "receive.autogc", "false"]);
+        Self { path }
     }
 
     /// Returns the repository's folder.

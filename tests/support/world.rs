@@ -13,7 +13,7 @@ use super::daemon::GitDaemon;
 use super::ferry::Ferry;
 use super::mirror::Mirror;
 use super::proxy::Proxy;
-use super::scene::copy;
+use super::scene::{copy, told};
 use super::upstream::Upstream;
 
 /// Both modes of a mirror, for a loop.
@@ -197,11 +197,6 @@ impl World {
                 .assert_is_upstream_plus_overlay(self.upstream.path(), &report.overlay);
         }
     }
-}
-
-/// Says what failed, with its causes.
-fn told(error: &Error) -> String {
-    format!("[{}] {error} {:?}", error.kind(), error.causes())
 }
 
 /// Returns the error of something that must fail.

@@ -1,97 +1,19 @@
 //! The real index of crates.io's staging service, replayed from its first commit on, through all eight of its squashes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-mod support;
+mod past;
 
-use std::path::{Path, PathBuf};
+#[path = "../support/mod.rs"]
+mod support;
 
 use crates_ferry::config::History;
 use crates_ferry::plan::{Outcome, Relation};
 use crates_ferry::report::Report;
+use past::Past;
 use support::data::{bundle, is_full};
-use support::repo::git;
-use support::upstream::{Upstream, bare};
+use support::upstream::Upstream;
 use support::world::World;
 use tempfile::TempDir;
-
-/// One history, from its root to what the next root replaced.
-struct Era {
-    commits: Vec<String>,
-    /// Where crates.io keeps it after the next squash.
-    snapshot: String,
-}
-
-/// All of the service's history.
-struct Past {
-    source: PathBuf,
-    eras: Vec<Era>,
-}
-
-impl Past {
-    /// Takes the bundle apart. Two of its snapshot branches are one history.
-    fn unpack(bundle: &Path, folder: &Path) -> Self {
-        let source = bare(folder, "source.git");
-        git(
-            &source,
-            &[
-                "fetch",
-                "-q",
-                bundle.to_str().unwrap(),
-                "refs/heads/*:refs/heads/*",
-            ],
-        );
-        let listed = git(
-            &source,
-            &[
-                "for-each-ref",
-                "--format=%(refname)",
-                "refs/heads/snapshot-*",
-            ],
-        );
-        let mut eras: Vec<Era> = Vec::new();
-        for branch in listed.lines().chain(["refs/heads/master"]) {
-            let commits = git(
-                &source,
-                &["rev-list", "--reverse", "--first-parent", branch],
-            );
-            let commits: Vec<String> = commits.lines().map(ToOwned::to_owned).collect();
-            if eras.last().is_none_or(|era| era.commits != commits) {
-                let snapshot = branch.to_owned();
-                eras.push(Era { commits, snapshot });
-            }
-        }
-        assert_eq!(eras.len(), 9);
-        Self { source, eras }
-    }
-
-    /// Lists all commits in the order in which they were upstream's tip, each with the number of its era.
-    fn moments(&self) -> Vec<(usize, &str)> {
-        let eras = self.eras.iter().enumerate();
-        eras.flat_map(|(number, era)| era.commits.iter().map(move |id| (number, id.as_str())))
-            .collect()
-    }
-
-    fn tree(&self, commit: &str) -> String {
-        git(&self.source, &["rev-parse", &format!("{commit}^{{tree}}")])
-    }
-
-    /// Says whether it can be shown that the squashes between two moments changed nothing but the history: each new root
-    /// has the tree of the head before it, and upstream shows the way from there.
-    fn is_provable(&self, base: (usize, &str), era: usize, is_hidden: bool) -> bool {
-        let held = self.tree(base.1);
-        for number in (base.0 + 1..=era).rev() {
-            let root = self.tree(&self.eras[number].commits[0]);
-            if root == held {
-                return true;
-            }
-            let head = self.eras[number - 1].commits.last().unwrap();
-            if is_hidden || self.tree(head) != root {
-                return false;
-            }
-        }
-        true
-    }
-}
 
 /// One way to replay it.
 struct Variant {
