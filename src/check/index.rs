@@ -174,13 +174,7 @@ async fn history(
         findings.skip("history", "the server cannot list commits alone");
         return;
     }
-    let fetch = Fetch {
-        wants: vec![tip],
-        deepen: Some(COUNTED),
-        only_wanted_trees: true,
-        done: true,
-        ..Fetch::default()
-    };
+    let fetch = Fetch::commits(tip, COUNTED);
     let mut count = 0;
     let look = |_: &_| {
         count += 1;

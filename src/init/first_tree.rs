@@ -30,13 +30,7 @@ pub(super) struct Tip {
 /// Fetches upstream's tip and its root tree.
 pub(super) async fn look_at_tip(session: &mut Session<'_>) -> Result<Tip> {
     let id = session.upstream_tip;
-    let fetch = Fetch {
-        wants: vec![id],
-        deepen: Some(1),
-        only_wanted_trees: true,
-        done: true,
-        ..Fetch::default()
-    };
+    let fetch = Fetch::commits(id, 1);
     let mut found: Option<Commit> = None;
     let mut root = None;
     let look = |object: &Object| match object.kind {

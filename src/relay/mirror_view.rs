@@ -75,13 +75,7 @@ impl MirrorView {
     /// # Errors
     /// As the conversation goes; `server` for a commit that cannot be read.
     pub async fn look(mirror: &mut UploadPack<'_>, tip: ObjectId, depth: u32) -> Result<Self> {
-        let fetch = Fetch {
-            wants: vec![tip],
-            deepen: Some(depth),
-            only_wanted_trees: true,
-            done: true,
-            ..Fetch::default()
-        };
+        let fetch = Fetch::commits(tip, depth);
         let mut root = None;
         let scan = mirror
             .scan(&fetch, |object| stop_at_root_tree(object, tip, &mut root))

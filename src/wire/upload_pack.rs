@@ -30,6 +30,17 @@ pub struct Fetch {
 }
 
 impl Fetch {
+    /// Asks for the last `depth` generations of commits that lead to `tip`, and for nothing else.
+    pub fn commits(tip: ObjectId, depth: u32) -> Self {
+        Self {
+            wants: vec![tip],
+            deepen: Some(depth),
+            only_wanted_trees: true,
+            done: true,
+            ..Self::default()
+        }
+    }
+
     /// Builds the request for a server of this protocol that offers these capabilities.
     pub fn request(&self, protocol: Protocol, capabilities: &Capabilities) -> Bytes {
         match protocol {
