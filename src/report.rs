@@ -30,6 +30,9 @@ pub struct Report {
     pub crates: Vec<String>,
     /// The paths on which mirror and upstream differ; a directory's ends in `/`.
     pub overlay: Vec<String>,
+    /// Whether the overlay is so long that some directories in it stand for what they hold.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub overlay_cut: bool,
     /// Bytes received from both sides.
     pub received_bytes: u64,
     /// Bytes sent to both sides.
@@ -44,7 +47,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many names of crates or paths the text shows.
+    /// How many names of crates, paths or warnings the text shows.
     const SHOWN: usize = 12;
 
     /// Begins a report of a command that found upstream at this tip, with nothing done.
@@ -60,6 +63,7 @@ impl Report {
             commits: None,
             crates: Vec::new(),
             overlay: Vec::new(),
+            overlay_cut: false,
             received_bytes: 0,
             sent_bytes: 0,
             seconds: 0.0,
@@ -114,8 +118,12 @@ impl fmt::Display for Report {
         if !self.overlay.is_empty() {
             writeln!(f, "  overlay   {}", listed(&self.overlay))?;
         }
-        for warning in &self.warnings {
+        for warning in self.warnings.iter().take(Self::SHOWN) {
             writeln!(f, "  warning   {warning}")?;
+        }
+        if self.warnings.len() > Self::SHOWN {
+            let more = self.warnings.len() - Self::SHOWN;
+            writeln!(f, "  warning   and {more} more")?;
         }
         let (received, sent) = (size(self.received_bytes), size(self.sent_bytes));
         write!(
@@ -145,4 +153,26 @@ fn listed(names: &[String]) -> String {
 
 fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_text_shows_twelve_warnings_and_the_json_all() {
+        let with = |count: usize| Report {
+            warnings: (0..count).map(|number| format!("w{number}")).collect(),
+            ..Report::about(ObjectId::from_bytes([1; 20]))
+        };
+        let text = with(15).to_string();
+        assert_eq!(text.matches("  warning   w").count(), 12, "{text}");
+        assert!(text.contains("  warning   and 3 more\n"), "{text}");
+        assert!(!with(12).to_string().contains("more"));
+        let json = serde_json::to_value(with(15)).unwrap();
+        assert_eq!(json["warnings"].as_array().unwrap().len(), 15);
+        assert_eq!(json.get("overlay_cut"), None);
+    }
 }

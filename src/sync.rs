@@ -7,7 +7,7 @@ use crate::ObjectId;
 use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
 use crate::plan::guard::root_loss;
-use crate::plan::three_way::Rules;
+use crate::plan::three_way::{Rules, Warning};
 use crate::plan::{Keep, Outcome, Relation};
 use crate::relay::branch_ref;
 use crate::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
@@ -89,7 +89,7 @@ impl Sync<'_> {
         unseen: &mut Option<Unseen>,
     ) -> Result<Report> {
         let (seen, receiver) = try_join!(observe(session, behind), self.open_mirror())?;
-        self.guard(&seen)?;
+        let loss = self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;
         refuse_unservable(session, history)?;
         self.around.progress.phase("planning");
@@ -103,6 +103,7 @@ impl Sync<'_> {
         };
         let draft = draft(&seen, &trees, &terms)?;
         let mut report = self.describe(&seen, &trees, &draft);
+        report.warnings.extend(loss);
         let Some(receiver) = receiver else {
             return Ok(report);
         };
@@ -123,16 +124,17 @@ impl Sync<'_> {
         apply::open(&self.mirror).await.map(Some)
     }
 
-    fn guard(&self, seen: &Observation) -> Result<()> {
+    /// Refuses a loss that looks like an accident; returns what is to be told of one that is allowed.
+    fn guard(&self, seen: &Observation) -> Result<Option<String>> {
         let (Some(base), Some(theirs)) = (
             seen.trees.get(&seen.base.tree),
             seen.trees.get(&seen.upstream_commit.tree),
         ) else {
-            return Ok(());
+            return Ok(None);
         };
         let loss = root_loss(base, theirs);
         if !loss.exceeds(self.config.mirror.max_root_loss) {
-            return Ok(());
+            return Ok(None);
         }
         let share = loss.share() * 100.0;
         let text = format!(
@@ -140,8 +142,9 @@ impl Sync<'_> {
             loss.lost, loss.of
         );
         if self.options.allow_loss {
-            warn!("{text}; carried, as `--allow-loss` says");
-            return Ok(());
+            let text = format!("{text}; carried, as `--allow-loss` says");
+            warn!("{text}");
+            return Ok(Some(text));
         }
         Err(Error::new(Kind::Guard, format!("{}: {text}, which looks like an accident", self.upstream)).advise(
             "look at upstream; if the loss is meant, run `crates-ferry sync --allow-loss` once, or raise \
@@ -174,14 +177,13 @@ impl Sync<'_> {
             ));
         }
         let fast_forward = draft.outcome == Outcome::FastForward;
-        if !fast_forward {
-            warnings.extend(trees.merged.warnings.iter().map(ToString::to_string));
-        }
+        let told = trees.merged.warnings.iter().filter(|warning| {
+            // Of a mirror that just moves on, only what was asked for in vain is news.
+            !fast_forward || matches!(warning, Warning::OursUnused { .. })
+        });
+        warnings.extend(told.map(ToString::to_string));
         let overlay = trees.merged.overlay.iter().filter(|_| !fast_forward);
-        let mut overlay: Vec<String> = overlay.map(|difference| difference.path.clone()).collect();
-        if trees.merged.overlay_cut {
-            overlay.push("…".to_owned());
-        }
+        let overlay = overlay.map(|difference| difference.path.clone()).collect();
         Report {
             outcome: draft.outcome,
             dry_run: self.options.dry_run,
@@ -191,6 +193,7 @@ impl Sync<'_> {
             commits: Some(seen.news.commits()),
             crates: seen.news.crates.iter().map(ToString::to_string).collect(),
             overlay,
+            overlay_cut: trees.merged.overlay_cut,
             warnings,
             proof,
             ..Report::about(seen.upstream_tip)

@@ -123,6 +123,25 @@ fn a_mirror_behind_says_by_how_many_commits() {
 }
 
 #[test]
+fn a_snapshot_mirror_behind_says_when_it_carried_last() {
+    let mut scene = Scene::new();
+    let ferry = scene.ferry().with("FERRY_MIRROR_HISTORY", "snapshot");
+    ferry.init().unwrap();
+    scene.upstream.publish("late", "1.0.0");
+    let (code, json) = scene.check(&ferry);
+    let (status, detail) = probe(&json, "base");
+    assert_eq!((code, status), (0, "passed"));
+    assert!(
+        detail.contains("1 commit behind") && detail.contains("carried"),
+        "{detail}"
+    );
+    assert!(
+        detail.ends_with(" ago") && !detail.contains("old"),
+        "{detail}"
+    );
+}
+
+#[test]
 fn an_empty_mirror_fails_at_its_branch_and_names_init() {
     let scene = Scene::new();
     let (code, json) = scene.check(&scene.ferry());

@@ -105,12 +105,22 @@ async fn look_at_base(
     mode(config.mirror.history, behind.view.history)?;
     let seconds = u64::try_from(around.now() - behind.base.seconds).unwrap_or_default();
     let age = HumanDuration(Duration::from_secs(seconds));
+    let age = match behind.view.history {
+        History::Merge => format!("the commit is {age} old"),
+        // A stand-in has the date of the sync that made it.
+        History::Snapshot => format!("carried {age} ago"),
+    };
     Ok(format!(
-        "{}, {} commits behind upstream ({}); the commit is {age} old",
+        "{}, {} behind upstream ({}); {age}",
         behind.base.upstream.short(),
-        behind.news.commits(),
+        commits(behind.news.commits()),
         behind.relation
     ))
+}
+
+fn commits(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} commit{plural}")
 }
 
 async fn config_json(
@@ -189,7 +199,7 @@ async fn history(
     } else {
         "at least "
     };
-    let text = format!("the mirror carries {at_least}{count} commits");
+    let text = format!("the mirror carries {at_least}{}", commits(count));
     if count > MUCH_HISTORY && config.mirror.history != Some(History::Snapshot) {
         findings.pass_with_advice(
             "history",

@@ -63,8 +63,14 @@ pub(super) fn history(text: &str) -> Result<History, String> {
         .ok_or_else(|| format!("expected merge or snapshot, found `{text}`"))
 }
 
-/// Follows `git check-ref-format --branch`.
+/// Follows `git check-ref-format --branch`, but for a whole reference, which git would take for the name of a branch too.
 pub(super) fn branch(text: &str) -> Result<String, String> {
+    if let Some(name) = text.strip_prefix("refs/heads/") {
+        let name = name.escape_debug();
+        return Err(format!(
+            "expected the name of a branch, such as `{name}`: leave `refs/heads/` away"
+        ));
+    }
     let strange = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
     let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
     let bad = text.starts_with('-')

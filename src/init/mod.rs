@@ -93,6 +93,7 @@ impl Init<'_> {
                 .iter()
                 .map(|difference| difference.path.clone())
                 .collect(),
+            overlay_cut: merged.overlay_cut,
             warnings,
             ..Report::about(tip.id)
         }

@@ -1,7 +1,8 @@
 //! Reading packs that git made.
 
+use bytes::Bytes;
 use crates_ferry::wire::Error;
-use crates_ferry::wire::pack::{Object, Scanner};
+use crates_ferry::wire::pack::{Object, ObjectKind, Scanner, delta_entry, whole_entry};
 
 use crate::{contents, feed, packed, repository};
 
@@ -72,4 +73,48 @@ fn an_object_that_claims_a_gigantic_size_is_refused_before_it_is_inflated() {
     let header = [0xbf, 0xff, 0xff, 0xff, 0x7f];
     let pack = [&b"PACK\0\0\0\x02\0\0\0\x01"[..], &header, &[0x78, 0x9c]].concat();
     assert!(matches!(scanned(&pack, || 99), Err(Error::Limit { .. })));
+}
+
+/// Makes a pack of entries; its trailer is never read here.
+fn pack_of(entries: &[Bytes]) -> Vec<u8> {
+    let count = u32::try_from(entries.len()).unwrap().to_be_bytes();
+    [&b"PACK\0\0\0\x02"[..], &count, &entries.concat()].concat()
+}
+
+#[test]
+fn commits_and_tags_of_more_than_a_megabyte_are_refused() {
+    const LIMIT: usize = 1024 * 1024;
+    for kind in [ObjectKind::Commit, ObjectKind::Tag, ObjectKind::Blob] {
+        for size in [LIMIT, LIMIT + 1] {
+            let pack = pack_of(&[whole_entry(kind, &vec![b'x'; size]).unwrap()]);
+            let end = scanned(&pack, || 4096).map(drop);
+            let refused = matches!(&end, Err(Error::Limit { limit: LIMIT, .. }));
+            let expected = size > LIMIT && kind != ObjectKind::Blob;
+            assert_eq!(refused, expected, "{kind:?} of {size}: {end:?}");
+        }
+    }
+}
+
+#[test]
+fn a_commit_that_a_delta_makes_too_large_is_refused() {
+    let base = vec![b'x'; 0xff_ff];
+    // Seventeen copies of the base: somewhat more than the limit.
+    let size = base.len() * 17;
+    let varint = |size: usize| {
+        [
+            size as u8 | 0x80,
+            (size >> 7) as u8 | 0x80,
+            (size >> 14) as u8,
+        ]
+    };
+    let copy = [0xb0, 0xff, 0xff];
+    let delta = [&varint(base.len())[..], &varint(size), &copy.repeat(17)].concat();
+    for (kind, taken) in [(ObjectKind::Commit, false), (ObjectKind::Blob, true)] {
+        let entries = [
+            whole_entry(kind, &base).unwrap(),
+            delta_entry(kind.id_of(&base), &delta).unwrap(),
+        ];
+        let end = scanned(&pack_of(&entries), || 4096).map(drop);
+        assert_eq!(end.is_ok(), taken, "{kind:?}: {end:?}");
+    }
 }

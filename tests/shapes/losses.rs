@@ -47,7 +47,14 @@ fn an_upstream_that_lost_more_than_a_fifth_of_a_large_root_is_refused_until_that
             allow_loss: true,
             ..Options::default()
         };
-        world.carry_with(&allowed, Outcome::Merge);
+        let report = world.carry_with(&allowed, Outcome::Merge);
+        let [warning] = &report.warnings[..] else {
+            panic!("{report}");
+        };
+        assert!(
+            warning.contains("lost 101 of 500") && warning.contains("--allow-loss"),
+            "{warning}"
+        );
         assert_eq!(world.mirror.read(&path(0)), None);
         assert!(world.mirror.read(&path(101)).is_some());
     }

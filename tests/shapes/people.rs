@@ -284,3 +284,43 @@ fn a_config_json_that_upstream_changed_stays_ours_with_a_warning() {
         assert!(world.carry(Outcome::Merge).warnings.is_empty());
     }
 }
+
+#[test]
+fn a_thousand_private_crates_in_upstreams_directories_are_one_warning() {
+    let mut world = World::empty();
+    let fill = |name: &'static str| {
+        (0..=1000).fold(Commit::new("Fill"), move |commit, number| {
+            commit.file(&format!("{number:04}/{name}"), format!("{number}\n"))
+        })
+    };
+    world.upstream.commit([fill("public")]);
+    world.init(History::Merge);
+    world.mirror.commit([fill("private")]);
+    world.upstream.publish("new", "1.0.0");
+    let report = world.carry(Outcome::Merge);
+    assert_eq!(report.warnings.len(), 1, "{report}");
+    assert!(report.warnings[0].contains("cut"), "{report}");
+    assert!(!report.overlay.iter().any(|path| path == "…"), "{report}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["overlay_cut"], true);
+}
+
+#[test]
+fn a_path_given_as_ours_that_settles_no_conflict_is_told() {
+    let mut world = World::initialised(History::Merge);
+    world.mirror.write("cr/at/crate7", "ours\n");
+    world.upstream.publish("crate7", "2.0.0");
+    let options = Options {
+        ours: ["cr/at/crate7", "/no/such/path"].map(str::to_owned).into(),
+        ..Options::default()
+    };
+    let report = world.carry_with(&options, Outcome::Merge);
+    let told = |path| {
+        report
+            .warnings
+            .iter()
+            .filter(move |text| text.contains(path))
+    };
+    assert_eq!(told("--ours no/such/path").count(), 1, "{report}");
+    assert_eq!(told("--ours cr/").count(), 0, "{report}");
+}

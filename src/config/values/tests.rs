@@ -7,42 +7,9 @@ use super::*;
 #[test]
 fn a_branch_is_accepted_where_git_accepts_it() {
     let names = [
-        "master",
-        "a/b",
-        "1.0",
-        "a.b",
-        "-a",
-        "a/-b",
-        "HEAD",
-        "a/HEAD",
-        "@",
-        "a@b",
-        "a@{b",
-        ".a",
-        "a/.b",
-        "a.",
-        "a./b",
-        "a..b",
-        "a.lock",
-        "a.lock/b",
-        "a.locks",
-        "a//b",
-        "/a",
-        "a/",
-        "a b",
-        "a~b",
-        "a^b",
-        "a:b",
-        "a?b",
-        "a*b",
-        "a[b",
-        "a]b",
-        "a\\b",
-        "a\u{7f}b",
-        "a\tb",
-        "é",
-        "a{b}",
-        "refs/heads/a",
+        "master", "a/b", "1.0", "a.b", "-a", "a/-b", "HEAD", "a/HEAD", "@", "a@b", "a@{b", ".a",
+        "a/.b", "a.", "a./b", "a..b", "a.lock", "a.lock/b", "a.locks", "a//b", "/a", "a/", "a b",
+        "a~b", "a^b", "a:b", "a?b", "a*b", "a[b", "a]b", "a\\b", "a\u{7f}b", "a\tb", "é", "a{b}",
     ];
     for name in names {
         let mut git = Command::new("git");
@@ -52,6 +19,16 @@ fn a_branch_is_accepted_where_git_accepts_it() {
         assert_eq!(branch(name).is_ok(), accepted, "{name:?}");
     }
     assert!(branch("").is_err());
+}
+
+#[test]
+fn a_branch_is_given_without_the_folder_of_branches() {
+    let reason = branch("refs/heads/master").unwrap_err();
+    assert!(
+        reason.contains("`master`") && reason.contains("leave `refs/heads/` away"),
+        "{reason}"
+    );
+    assert!(branch("heads/master").is_ok());
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub struct Difference {
     pub ours: Option<Entry>,
     /// What upstream has there.
     pub theirs: Option<Entry>,
+    /// Whether it stands for what it holds: a directory that both have, not entered since the list was long enough.
+    pub cut: bool,
 }
 
 /// Something that does not stop a merge and that a person should look at.
@@ -73,6 +75,13 @@ pub enum Warning {
     /// The mirror differs from upstream on a path that upstream has and that the mirror was not told to keep.
     DiffersFromUpstream {
         /// The path; a directory's ends in `/`.
+        path: String,
+    },
+    /// The list of differences was cut, and in what it leaves out there may be such a path.
+    OverlayCut,
+    /// A path given as `--ours` settled no conflict.
+    OursUnused {
+        /// The path as it was given, without slashes at its ends.
         path: String,
     },
 }
@@ -91,6 +100,11 @@ impl fmt::Display for Warning {
                 f,
                 "{path} differs from upstream's and is not named by mirror.keep"
             ),
+            Self::OverlayCut => f.write_str(
+                "the list of paths that differ from upstream's was cut: some directories in it were not looked into, and \
+                 may hold changed files of upstream's that mirror.keep does not name",
+            ),
+            Self::OursUnused { path } => write!(f, "--ours {path} settled no conflict"),
         }
     }
 }

@@ -75,11 +75,20 @@ impl Rules {
         }
     }
 
-    fn settles_with_ours(&self, path: &[u8]) -> bool {
-        !self.ours.is_empty()
-            && prefixes(path)
-                .filter_map(|prefix| std::str::from_utf8(prefix).ok())
-                .any(|prefix| self.ours.contains(prefix))
+    /// Returns the paths given as `--ours` at or below which the path lies.
+    fn settling(&self, path: &[u8]) -> Vec<&str> {
+        prefixes(path)
+            .filter_map(|prefix| std::str::from_utf8(prefix).ok())
+            .filter_map(|prefix| self.ours.get(prefix).map(String::as_str))
+            .collect()
+    }
+
+    fn unused_ours<'a>(&'a self, used: &'a BTreeSet<&str>) -> impl Iterator<Item = Warning> + 'a {
+        let unused = self
+            .ours
+            .iter()
+            .filter(|path| !used.contains(path.as_str()));
+        unused.map(|path| Warning::OursUnused { path: path.clone() })
     }
 }
 
@@ -151,19 +160,21 @@ impl Merge {
             mut conflicts,
             mut warnings,
             differing,
+            settled,
         } = walk.finish();
-        let listing = overlay::list(differing, &self.trees, &self.rules.keep, &mut needs);
+        let overlay = overlay::list(differing, &self.trees, &self.rules.keep, &mut needs);
         if !needs.is_empty() {
             return Step::Needs(needs.into_list());
         }
-        warnings.extend(overlay::unexpected(&listing.differences, &self.rules.keep));
+        warnings.extend(overlay::unexpected(&overlay, &self.rules.keep));
+        warnings.extend(self.rules.unused_ours(&settled));
         conflicts.sort();
         warnings.sort();
         Step::Done(Merged {
             root,
             conflicts,
-            overlay: listing.differences,
-            overlay_cut: listing.cut,
+            overlay_cut: overlay.iter().any(|difference| difference.cut),
+            overlay,
             warnings,
         })
     }

@@ -52,45 +52,37 @@ impl Pair {
     }
 }
 
-impl From<Pair> for Difference {
-    fn from(pair: Pair) -> Self {
-        let entry = pair.ours.or(pair.theirs);
-        Self {
-            path: shown(&pair.path, entry.is_some_and(|entry| entry.mode.is_tree())),
-            ours: pair.ours,
-            theirs: pair.theirs,
+impl Pair {
+    /// Lists the pair as it is; `cut` where it is a directory that could have been entered.
+    fn into_difference(self, cut: bool) -> Difference {
+        let entry = self.ours.or(self.theirs);
+        Difference {
+            path: shown(&self.path, entry.is_some_and(|entry| entry.mode.is_tree())),
+            ours: self.ours,
+            theirs: self.theirs,
+            cut,
         }
     }
 }
 
-/// The differences, sorted by path.
-#[derive(Debug)]
-pub(super) struct Listing {
-    pub(super) differences: Vec<Difference>,
-    /// Whether a directory that could have been entered was listed as it is.
-    pub(super) cut: bool,
-}
-
-/// Enters differing directories level by level, noting the trees that are missing.
+/// Enters differing directories level by level, noting the trees that are missing; returns the differences by path.
 pub(super) fn list(
     found: Vec<Pair>,
     trees: &HashMap<ObjectId, Tree>,
     keep: &Keep,
     needs: &mut Needs,
-) -> Listing {
+) -> Vec<Difference> {
     let mut differences: Vec<Difference> = Vec::new();
     let mut level = found;
-    let mut cut = false;
     while !level.is_empty() {
         // A directory that waits to be entered holds at least one difference, so it counts as one.
         let enough = differences.len() + level.len() > ENOUGH;
         let mut below = Vec::new();
         for pair in level {
             match pair.directories(keep) {
-                None => differences.push(pair.into()),
+                None => differences.push(pair.into_difference(false)),
                 Some(_) if enough || depth(&pair.path) >= MAX_DEPTH => {
-                    cut = true;
-                    differences.push(pair.into());
+                    differences.push(pair.into_difference(true));
                 }
                 Some(ids) => enter(&pair.path, ids, trees, needs, &mut below),
             }
@@ -98,7 +90,7 @@ pub(super) fn list(
         level = below;
     }
     differences.sort_by(|a, b| a.path.cmp(&b.path));
-    Listing { differences, cut }
+    differences
 }
 
 fn enter(
@@ -129,12 +121,18 @@ fn enter(
 }
 
 /// Warns of differences on paths that upstream has and that nobody asked to keep: a reverted sync leaves such behind.
-pub(super) fn unexpected(differences: &[Difference], keep: &Keep) -> impl Iterator<Item = Warning> {
+///
+/// A directory that was not entered may hold nothing but the mirror's own files: all of those are one warning.
+pub(super) fn unexpected(differences: &[Difference], keep: &Keep) -> BTreeSet<Warning> {
     differences
         .iter()
         .filter(|difference| difference.theirs.is_some() && difference.path != super::walk::CONFIG)
         .filter(|difference| !keep.covers(difference.path.trim_end_matches('/').as_bytes()))
-        .map(|difference| Warning::DiffersFromUpstream {
-            path: difference.path.clone(),
+        .map(|difference| match difference.cut {
+            true => Warning::OverlayCut,
+            false => Warning::DiffersFromUpstream {
+                path: difference.path.clone(),
+            },
         })
+        .collect()
 }

@@ -22,17 +22,19 @@ pub(super) static EMPTY: Tree = Tree::new();
 pub(super) struct Walk<'a> {
     trees: &'a HashMap<ObjectId, Tree>,
     rules: &'a Rules,
-    found: Found,
+    found: Found<'a>,
 }
 
 /// What a pass found.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Found<'a> {
     pub(super) needs: Needs,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) warnings: Vec<Warning>,
     /// Where the merged tree differs from upstream's; directories not entered yet.
     pub(super) differing: Vec<Pair>,
+    /// The paths given as `--ours` that settled a conflict.
+    pub(super) settled: BTreeSet<&'a str>,
 }
 
 impl<'a> Walk<'a> {
@@ -44,7 +46,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> Found {
+    pub(super) fn finish(self) -> Found<'a> {
         self.found
     }
 
@@ -156,7 +158,7 @@ impl<'a> Walk<'a> {
             Ok(_) => ConflictKind::FileAndDirectory,
             Err(kind) => kind,
         };
-        if !self.rules.settles_with_ours(path) {
+        if !self.settles_with_ours(path) {
             self.found.differing.truncate(before);
             self.conflict(path, kind);
             return values.ours.map(MergedEntry::from);
@@ -179,12 +181,19 @@ impl<'a> Walk<'a> {
             return ids.theirs.map(MergedTree::Existing);
         }
         if depth(path) >= MAX_DEPTH {
-            if !self.rules.settles_with_ours(path) {
+            if !self.settles_with_ours(path) {
                 self.conflict(path, ConflictKind::TooDeep);
             }
             return ids.ours.map(MergedTree::Existing);
         }
         self.enter(path, ids)
+    }
+
+    fn settles_with_ours(&mut self, path: &[u8]) -> bool {
+        let settling = self.rules.settling(path);
+        let settles = !settling.is_empty();
+        self.found.settled.extend(settling);
+        settles
     }
 
     fn conflict(&mut self, path: &[u8], kind: ConflictKind) {

@@ -7,6 +7,7 @@
 
 mod delta;
 mod entry;
+mod inflate;
 mod rewriter;
 mod scanner;
 

@@ -7,9 +7,8 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use flate2::{Decompress, FlushDecompress, Status};
-
 use super::entry::{EntryHeader, EntryKind};
+use super::inflate::inflate;
 use super::{HEADER, ObjectKind, delta, entry_count};
 use crate::ObjectId;
 use crate::wire::{Error, Result};
@@ -41,6 +40,8 @@ impl Scanner {
     const PACK_LIMIT: usize = 18 * 1024 * 1024;
     /// The largest object, in bytes. Root trees have some 40 KB, the largest files of the index some MB.
     const OBJECT_LIMIT: usize = 8 * 1024 * 1024;
+    /// The largest commit or tag, in bytes: planning keeps many of them at once.
+    const COMMIT_LIMIT: usize = 1024 * 1024;
     /// Hosts make chains of at most 50 to 250 deltas.
     const CHAIN_LIMIT: usize = 1000;
 
@@ -75,7 +76,7 @@ impl Scanner {
         if left == 0 {
             return Ok(None);
         }
-        let Some((length, (kind, content))) = self.resolve(self.at, 0)? else {
+        let Some((length, (kind, content))) = self.resolve(self.at)? else {
             return Ok(None);
         };
         let id = kind.id_of(&content);
@@ -117,7 +118,7 @@ impl Scanner {
     /// Returns an object that has been read.
     pub fn get(&self, id: &ObjectId) -> Option<Object> {
         let offset = *self.offsets.get(id)? as usize;
-        let (_, (kind, content)) = self.resolve(offset, 0).ok()??;
+        let (_, (kind, content)) = self.resolve(offset).ok()??;
         Some(Object {
             kind,
             id: *id,
@@ -134,26 +135,76 @@ impl Scanner {
     }
 
     /// Inflates the entry at `offset` and what it builds on; returns the entry's length and the object.
-    fn resolve(&self, offset: usize, depth: usize) -> Result<Option<(usize, Content)>> {
-        if depth > Self::CHAIN_LIMIT {
-            return Err(Error::garbage("a chain of deltas without end"));
+    fn resolve(&self, offset: usize) -> Result<Option<(usize, Content)>> {
+        let Some(Part { length, base, data }) = self.part(offset)? else {
+            return Ok(None);
+        };
+        let content = match base {
+            Base::None(kind) => (kind, Rc::new(data)),
+            Base::At(base) => apply(&self.base(base)?, &data)?,
+        };
+        Ok(Some((length, content)))
+    }
+
+    /// Returns the object at `offset`, which others build on.
+    ///
+    /// The chain is followed by its headers alone and inflated from its end, so that one delta at a time is held.
+    fn base(&self, offset: usize) -> Result<Content> {
+        let mut chain = Vec::new();
+        let mut next = Some(offset);
+        let mut content = None;
+        while let Some(at) = next {
+            content = self.recent.borrow().get(at);
+            if content.is_some() {
+                break;
+            }
+            if chain.len() >= Self::CHAIN_LIMIT {
+                return Err(Error::garbage("a chain of deltas without end"));
+            }
+            chain.push(at);
+            next = match self.header(at)?.ok_or_else(breaks_off)?.1 {
+                Base::At(base) => Some(base),
+                Base::None(_) => None,
+            };
         }
+        for at in chain.into_iter().rev() {
+            let part = self.part(at)?.ok_or_else(breaks_off)?;
+            let object = match (part.base, &content) {
+                (Base::None(kind), _) => (kind, Rc::new(part.data)),
+                (Base::At(_), Some(base)) => apply(base, &part.data)?,
+                (Base::At(_), None) => return Err(breaks_off()),
+            };
+            self.recent.borrow_mut().keep(at, object.clone());
+            content = Some(object);
+        }
+        content.ok_or_else(breaks_off)
+    }
+
+    /// Inflates the data of the entry at `offset`, be it an object or a delta; `None` where more bytes are needed.
+    fn part(&self, offset: usize) -> Result<Option<Part>> {
+        let Some((header, base)) = self.header(offset)? else {
+            return Ok(None);
+        };
+        let deflated = &self.pack[offset + header.length..];
+        let inflated = inflate(deflated, header.size as usize)?;
+        Ok(inflated.map(|(data, deflated)| Part {
+            length: header.length + deflated,
+            base,
+            data,
+        }))
+    }
+
+    /// Reads the header of the entry at `offset`; `None` where more bytes are needed.
+    fn header(&self, offset: usize) -> Result<Option<(EntryHeader, Base)>> {
         let bytes = self.pack.get(offset..).unwrap_or_default();
         let Some(header) = EntryHeader::parse(bytes)? else {
             return Ok(None);
         };
-        if header.size > Self::OBJECT_LIMIT as u64 {
-            return Err(Error::Limit {
-                what: "an object, in bytes,",
-                limit: Self::OBJECT_LIMIT,
-            });
-        }
-        let Some((data, deflated)) = inflate(&bytes[header.length..], header.size as usize)? else {
-            return Ok(None);
-        };
-        let length = header.length + deflated;
         let base = match header.kind {
-            EntryKind::Whole(kind) => return Ok(Some((length, (kind, Rc::new(data))))),
+            EntryKind::Whole(kind) => {
+                within_limit(Some(kind), header.size)?;
+                return Ok(Some((header, Base::None(kind))));
+            }
             EntryKind::OffsetDelta(distance) => usize::try_from(distance)
                 .ok()
                 .filter(|distance| *distance > 0)
@@ -161,57 +212,53 @@ impl Scanner {
                 .filter(|base| *base >= HEADER),
             EntryKind::RefDelta(id) => self.offsets.get(&id).map(|at| *at as usize),
         };
+        within_limit(None, header.size)?;
         let base =
             base.ok_or_else(|| Error::garbage("a delta whose base is not in the pack before it"))?;
-        let (kind, content) = self.base(base, depth)?;
-        let object = delta::apply(&content, &data, Self::OBJECT_LIMIT)?;
-        Ok(Some((length, (kind, Rc::new(object)))))
+        Ok(Some((header, Base::At(base))))
     }
+}
 
-    fn base(&self, offset: usize, depth: usize) -> Result<Content> {
-        if let Some(known) = self.recent.borrow().get(offset) {
-            return Ok(known);
-        }
-        match self.resolve(offset, depth + 1)? {
-            Some((_, content)) => {
-                self.recent.borrow_mut().keep(offset, content.clone());
-                Ok(content)
-            }
-            None => Err(Error::garbage("a delta whose base breaks off")),
-        }
+/// An entry's inflated data.
+struct Part {
+    /// The length of the entry, in bytes.
+    length: usize,
+    base: Base,
+    data: Vec<u8>,
+}
+
+/// What an entry builds on.
+enum Base {
+    /// Nothing: it holds a whole object of this kind.
+    None(ObjectKind),
+    /// The entry that begins there.
+    At(usize),
+}
+
+fn apply((kind, base): &Content, delta: &[u8]) -> Result<Content> {
+    let object = delta::apply(base, delta, Scanner::OBJECT_LIMIT)?;
+    within_limit(Some(*kind), object.len() as u64)?;
+    Ok((*kind, Rc::new(object)))
+}
+
+/// Refuses what is larger than planning ever needs; a delta has no kind of its own.
+fn within_limit(kind: Option<ObjectKind>, size: u64) -> Result<()> {
+    let (what, limit) = match kind {
+        Some(ObjectKind::Commit) => ("a commit, in bytes,", Scanner::COMMIT_LIMIT),
+        Some(ObjectKind::Tag) => ("a tag, in bytes,", Scanner::COMMIT_LIMIT),
+        _ => ("an object, in bytes,", Scanner::OBJECT_LIMIT),
+    };
+    if size > limit as u64 {
+        return Err(Error::Limit { what, limit });
     }
+    Ok(())
+}
+
+fn breaks_off() -> Error {
+    Error::garbage("a delta whose base breaks off")
 }
 
 type Content = (ObjectKind, Rc<Vec<u8>>);
-
-/// Inflates `size` bytes; returns them and how many deflated bytes they took, `None` where more of those are needed.
-fn inflate(deflated: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>> {
-    // A stream of `size` bytes cannot be much shorter than size / 1032: do not reserve memory on a liar's word.
-    let mut data = Vec::with_capacity(size.min(deflated.len().saturating_mul(1100)) + 1);
-    let mut stream = Decompress::new(true);
-    loop {
-        let consumed = stream.total_in() as usize;
-        let status = stream
-            .decompress_vec(&deflated[consumed..], &mut data, FlushDecompress::None)
-            .map_err(|_| Error::garbage("a pack entry that does not inflate"))?;
-        if data.len() > size {
-            return Err(Error::garbage("a pack entry that is longer than it says"));
-        }
-        match status {
-            Status::StreamEnd if data.len() == size => {
-                return Ok(Some((data, stream.total_in() as usize)));
-            }
-            Status::StreamEnd => {
-                return Err(Error::garbage("a pack entry that is shorter than it says"));
-            }
-            _ if stream.total_in() as usize == deflated.len() && data.len() < data.capacity() => {
-                return Ok(None);
-            }
-            Status::BufError if data.len() < data.capacity() => return Ok(None),
-            _ => data.reserve(1),
-        }
-    }
-}
 
 /// The objects read last, since deltas mostly refer to those.
 #[derive(Default)]

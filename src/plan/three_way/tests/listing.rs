@@ -74,6 +74,12 @@ fn a_very_long_list_is_cut_at_a_directory_level() {
             .all(|difference| difference.path.ends_with('/'))
     );
     assert_eq!(seen.rounds, [2]);
+    assert_eq!(seen.warnings(), ["cut"]);
+    let kept: Vec<_> = (0..=1000).map(|n| n.to_string()).collect();
+    let globs: Vec<_> = kept.iter().map(String::as_str).collect();
+    let seen = merge(&ours, &base, &base, keeping(&globs));
+    assert!(seen.merged.overlay_cut);
+    assert_eq!(seen.warnings(), [""; 0], "nothing may hide in what is kept");
     let seen = plain(&ours[1..], &base[1..], &base[1..]);
     assert!(!seen.merged.overlay_cut);
     assert!(seen.overlay().contains(&"7/a"));

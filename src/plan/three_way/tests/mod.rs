@@ -136,6 +136,8 @@ impl Seen {
                 Warning::UpstreamConfigChanged => "config".to_owned(),
                 Warning::KeptPathChangedUpstream { path } => format!("kept {path}"),
                 Warning::DiffersFromUpstream { path } => format!("differs {path}"),
+                Warning::OverlayCut => "cut".to_owned(),
+                Warning::OursUnused { path } => format!("unused {path}"),
             })
             .collect()
     }
