@@ -120,7 +120,7 @@ async fn push<'r>(
     }
     let head = draft.update.request(&capabilities, &PUSH_OPTIONS);
     let (pieces, pack) = mpsc::channel(PIECES);
-    progress.phase("carrying the pack");
+    progress.phase("waiting for upstream's pack");
     let (pumped, pushed, observer) = tokio::join!(
         pump(&mut session.upstream, draft, thin, pieces, progress),
         receiver.push(head, pack),
@@ -198,6 +198,7 @@ async fn pump_pack(
             Err(error) => break Some(error),
         };
         if let Some(count) = rewriter.entries().filter(|_| !counted) {
+            progress.phase("carrying the pack");
             progress.pack_objects(count);
             counted = true;
         }
