@@ -3,6 +3,7 @@
 
 mod initialising;
 mod losses;
+mod misleading;
 mod modes;
 mod moving;
 mod people;
