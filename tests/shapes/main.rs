@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod initialising;
+mod lagging;
 mod losses;
 mod misleading;
 mod modes;
