@@ -119,6 +119,15 @@ impl MirrorView {
         }
     }
 
+    /// Says whether the mirror held `id` before the last sync already, as far as can be seen: on a line that upstream has since
+    /// collapsed or rewritten, where it is no ancestor of the base.
+    pub fn held_before_last_sync(&self, id: &ObjectId) -> Result<bool> {
+        match self.before_last_sync {
+            Some(before) => self.reaches(before, id),
+            None => Ok(false),
+        }
+    }
+
     /// Says whether `id` is `from` or one of its ancestors, as far as can be seen.
     fn reaches(&self, from: ObjectId, id: &ObjectId) -> Result<bool> {
         let mut seen = BTreeSet::new();

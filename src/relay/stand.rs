@@ -31,7 +31,8 @@ pub struct Behind {
 /// Finds the base: the newest upstream commit that the mirror holds.
 ///
 /// # Errors
-/// `unrelated` when there is none, `rewound` when upstream's tip is older than it, otherwise as the conversations go.
+/// `unrelated` when there is none, `rewound` when upstream's tip is older than it or the end of a line that upstream had left,
+/// otherwise as the conversations go.
 pub async fn find_stand(session: &mut Session<'_>, mirror_tip: ObjectId) -> Result<Stand> {
     let tip = session.upstream_tip;
     if tip == mirror_tip {
@@ -44,7 +45,7 @@ pub async fn find_stand(session: &mut Session<'_>, mirror_tip: ObjectId) -> Resu
     if base.upstream == tip {
         return Ok(Stand::Abreast(Some(view.history)));
     }
-    if view.is_behind_base(&tip)? {
+    if view.is_behind_base(&tip)? || view.held_before_last_sync(&tip)? {
         return Err(rewound(session, &base));
     }
     if view.others.contains(&tip) {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod initialising;
+mod lagging;
 mod losses;
+mod misleading;
 mod modes;
 mod moving;
 mod people;

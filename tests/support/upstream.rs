@@ -167,7 +167,12 @@ impl Upstream {
 
     /// Makes commits, a minute apart each.
     pub fn commit(&mut self, commits: impl IntoIterator<Item = Commit>) {
-        self.seconds = import(&self.path, self.seconds, commits);
+        self.seconds = import(&self.path, self.seconds, 60, commits);
+    }
+
+    /// Makes commits that are all of the same second as the last one.
+    pub fn commit_at_once(&mut self, commits: impl IntoIterator<Item = Commit>) {
+        self.seconds = import(&self.path, self.seconds, 0, commits);
     }
 
     /// Publishes as many new crates with random-looking content, in one commit each.
@@ -204,12 +209,26 @@ impl Upstream {
 
 /// Makes commits on top of a repository's `master`, as a person would who pushes to a mirror.
 pub fn commit_to(repo: &Path, commits: impl IntoIterator<Item = Commit>) {
-    let last = git(repo, &["log", "-1", "--format=%ct", "--branches=master"]);
-    import(repo, last.parse().unwrap_or(1_600_000_000), commits);
+    import(repo, last_seconds(repo), 60, commits);
 }
 
-/// Makes commits a minute apart each, and returns the last one's time.
-fn import(repo: &Path, mut seconds: i64, commits: impl IntoIterator<Item = Commit>) -> i64 {
+/// Makes a person's commits that are all of the same second as the last one there.
+pub fn commit_to_at_once(repo: &Path, commits: impl IntoIterator<Item = Commit>) {
+    import(repo, last_seconds(repo), 0, commits);
+}
+
+fn last_seconds(repo: &Path) -> i64 {
+    let last = git(repo, &["log", "-1", "--format=%ct", "--branches=master"]);
+    last.parse().unwrap_or(1_600_000_000)
+}
+
+/// Makes commits so many seconds apart each, and returns the last one's time.
+fn import(
+    repo: &Path,
+    mut seconds: i64,
+    apart: i64,
+    commits: impl IntoIterator<Item = Commit>,
+) -> i64 {
     let mut import = git_command(repo)
         .args(["fast-import", "--quiet", "--force"])
         .stdin(Stdio::piped())
@@ -218,7 +237,7 @@ fn import(repo: &Path, mut seconds: i64, commits: impl IntoIterator<Item = Commi
     let mut out = std::io::BufWriter::new(import.stdin.take().unwrap());
     let mut from = tip(repo);
     for commit in commits {
-        seconds += 60;
+        seconds += apart;
         commit.write(seconds, from.take().as_deref(), &mut out);
     }
     out.flush().unwrap();

@@ -84,6 +84,17 @@ impl World {
         proxy
     }
 
+    /// Copies upstream as it is now to a repository with objects of its own, which is left as it is from then on.
+    pub fn copy_upstream(&self, name: &str) {
+        Upstream::empty(self.folder(), name).fetch(self.upstream.path(), &["master:master"]);
+    }
+
+    /// Carries from another repository of the folder.
+    pub fn turn_to(&mut self, name: &str) -> &mut Self {
+        let url = format!("git://127.0.0.1:{}/{name}", self.daemon.port());
+        self.set("FERRY_UPSTREAM_URL", url)
+    }
+
     /// Keeps a copy of the mirror as it is.
     pub fn save_mirror(&self) {
         copy(self.mirror.path(), &self.folder().join("saved.git"));

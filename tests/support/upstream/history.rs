@@ -81,11 +81,32 @@ impl Upstream {
         self.move_to(&tip)
     }
 
+    /// Starts a branch of one parentless commit, which has nothing to do with the index.
+    pub fn fork_root(&mut self, branch: &str) -> &mut Self {
+        let tip = self.id("master");
+        self.start_over();
+        git(&self.path, &["branch", branch, "master"]);
+        self.move_to(&tip)
+    }
+
+    /// Lets this repository see another one's objects, as the forks of one project do on a host.
+    pub fn share_objects_of(&mut self, other: &Path) -> &mut Self {
+        let objects = format!("{}\n", other.join("objects").display());
+        std::fs::write(self.path.join("objects/info/alternates"), objects).unwrap();
+        self
+    }
+
     /// Merges a branch, and removes it.
     pub fn merge_fork(&mut self, branch: &str) -> &mut Self {
         let tree = git(
             &self.path,
-            &["merge-tree", "--write-tree", "master", branch],
+            &[
+                "merge-tree",
+                "--write-tree",
+                "--allow-unrelated-histories",
+                "master",
+                branch,
+            ],
         );
         let merge = self.commit_tree(
             &["-p", "master", "-p", branch, &tree],
