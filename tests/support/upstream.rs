@@ -209,17 +209,14 @@ impl Upstream {
 
 /// Makes commits on top of a repository's `master`, as a person would who pushes to a mirror.
 pub fn commit_to(repo: &Path, commits: impl IntoIterator<Item = Commit>) {
-    import(repo, last_seconds(repo), 60, commits);
+    let last = git(repo, &["log", "-1", "--format=%ct", "--branches=master"]);
+    import(repo, last.parse().unwrap_or(1_600_000_000), 60, commits);
 }
 
 /// Makes a person's commits that are all of the same second as the last one there.
 pub fn commit_to_at_once(repo: &Path, commits: impl IntoIterator<Item = Commit>) {
-    import(repo, last_seconds(repo), 0, commits);
-}
-
-fn last_seconds(repo: &Path) -> i64 {
-    let last = git(repo, &["log", "-1", "--format=%ct", "--branches=master"]);
-    last.parse().unwrap_or(1_600_000_000)
+    let last = git(repo, &["log", "-1", "--format=%ct", "master"]);
+    import(repo, last.parse().unwrap(), 0, commits);
 }
 
 /// Makes commits so many seconds apart each, and returns the last one's time.
