@@ -8,11 +8,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
+use super::Session;
 use super::draft::Draft;
-use super::{NewObject, Session};
+use super::verdict::{judge, leave_out};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
-use crate::transport::{Connection, Remote, Service, UploadPack, is_trouble};
+use crate::transport::{Connection, Remote, Service, UploadPack};
 use crate::wire::pack::Rewriter;
 use crate::wire::receive_pack::{Report, Update};
 use crate::wire::{self, Refs};
@@ -68,19 +69,6 @@ pub async fn apply(
             }
         }
     }
-}
-
-/// Leaves out an object that a strict server refused because upstream's pack brings it, too: a file or tree of the mirror's
-/// own that upstream once had as well. Says whether there was one.
-fn leave_out(objects: &mut Vec<NewObject>, report: &Report) -> bool {
-    let why = report.unpack_error.iter().map(String::as_str);
-    let twice = why
-        .chain([report.messages.as_str()])
-        .filter(|text| text.contains("appears twice"))
-        .find_map(|text| text.split_once("same object ")?.1.get(..40)?.parse().ok());
-    let before = objects.len();
-    objects.retain(|object| Some(object.id()) != twice);
-    objects.len() < before
 }
 
 /// The ref must be where it was observed to be; the server checks it again when it moves the ref.
@@ -213,72 +201,6 @@ async fn pump_pack(
     let end = end.map_err(|error| broken(upstream, error))?;
     pieces.send(Ok(end)).await.ok();
     Ok(())
-}
-
-/// Makes a result of the server's report.
-fn judge(mirror: &Remote, report: &Report) -> Result<()> {
-    if let Some(why) = &report.unpack_error {
-        let text = with_messages(why, report);
-        return Err(Error::new(
-            Kind::Server,
-            format!("{mirror}: it could not take the pack in: {text}"),
-        )
-        .advise(
-            "try again; if it stays so, ask whoever runs that server (disk, quota, size limits)",
-        ));
-    }
-    let Some(why) = &report.reference_error else {
-        return Ok(());
-    };
-    let text = with_messages(why, report);
-    let kind = refusal_kind(why, &report.messages);
-    let error = Error::new(kind, format!("{mirror}: it refused the push: {text}"));
-    Err(match kind {
-        Kind::Race => error.advise("run it again: it starts from what is there then"),
-        Kind::Permission => error.advise(
-            "let the key or token push to this branch (GitLab: Settings, Repository, Protected branches, and \
-             \"Grant write permissions\" on the deploy key), or look at what the server's hook demands",
-        ),
-        _ => error.advise("try again; if it stays so, ask whoever runs that server"),
-    })
-}
-
-/// Tells a race, a trouble of the server's own and a refusal apart.
-fn refusal_kind(why: &str, messages: &str) -> Kind {
-    const RACES: [&str; 6] = [
-        "fetch first",
-        "non-fast-forward",
-        "failed to update ref",
-        "failed to lock",
-        "cannot lock ref",
-        "reference already exists",
-    ];
-    const TROUBLES: [&str; 4] = ["denied", "No space", "unable to", "cannot create"];
-    let is_disk = TROUBLES.iter().any(|text| messages.contains(text));
-    if RACES.iter().any(|text| why.contains(text)) && !is_disk {
-        return Kind::Race;
-    }
-    if is_disk && !why.contains("hook")
-        || why.contains("unpacker error")
-        || is_trouble(why)
-        || is_trouble(messages)
-    {
-        return Kind::Server;
-    }
-    Kind::Permission
-}
-
-fn with_messages(why: &str, report: &Report) -> String {
-    let lines: Vec<&str> = report
-        .messages
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    if lines.is_empty() {
-        return why.to_owned();
-    }
-    format!("{why} ({})", lines.join(" / "))
 }
 
 /// Looks once more: only what the mirror shows is done. A tip that is neither the old nor the new one is somebody's who came

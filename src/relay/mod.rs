@@ -5,7 +5,9 @@
 //! observe (reads only) → draft (pure) → apply (the only change)
 //! ```
 
+mod ancestry;
 pub mod apply;
+mod base;
 pub mod draft;
 pub mod merge;
 mod mirror_view;
@@ -17,8 +19,10 @@ mod session;
 mod squash;
 mod stand;
 pub mod trees;
+mod verdict;
 
-pub use mirror_view::{Base, MirrorView};
+pub use base::Base;
+pub use mirror_view::MirrorView;
 pub use new_object::NewObject;
 pub use news::News;
 pub use observe::{Observation, observe};

@@ -135,7 +135,7 @@ pub(super) fn rewound(session: &Session<'_>, base: &Base) -> Error {
     let (tip, base) = (session.upstream_tip.short(), base.upstream.short());
     Error::new(
         Kind::Rewound,
-        format!("{remote}: its tip {tip} is older than {base}, which the mirror holds"),
+        format!("{remote}: its tip {tip} lies before {base}, which the mirror holds"),
     )
     .advise(
         "nothing is taken back without a person: wait if upstream is being repaired, look at `upstream.url` and \
