@@ -175,6 +175,15 @@ fn nothing_to_do_takes_two_listings_and_at_most_two_requests_more() {
 }
 
 #[test]
+fn the_mirror_is_sent_what_differs_in_its_root_not_all_of_it() {
+    let mut counted = Counted::begin();
+    counted.upstream.commit(updates(1));
+    let (_, mirror) = counted.sync(Outcome::Merge);
+    let root = roots(&counted) / 3;
+    assert!(mirror.sent < root / 2, "{} of {root}", mirror.sent);
+}
+
+#[test]
 fn bytes_stay_within_those_of_a_warm_clone_and_three_roots_and_200_a_commit() {
     for commits in [1, 8, 20, 200] {
         let mut counted = Counted::begin();

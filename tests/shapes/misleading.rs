@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crates_ferry::config::History;
+use crates_ferry::error::Kind;
 use crates_ferry::plan::{Outcome, Relation};
 use crates_ferry::report::Report;
 
@@ -155,6 +156,17 @@ fn a_proven_root_does_not_vouch_for_a_foreign_one_that_was_merged_in() {
             assert_warns(&report, "could not be proven");
         }
     }
+}
+
+#[test]
+fn more_foreign_roots_than_an_index_ever_has_are_refused() {
+    let mut world = World::initialised(History::Merge);
+    for number in 0..17 {
+        let branch = format!("foreign-{number}");
+        world.upstream.fork_root(&branch).merge_fork(&branch);
+    }
+    let error = world.refused(Kind::Server);
+    assert!(error.to_string().contains("without parents"), "{error}");
 }
 
 #[test]
