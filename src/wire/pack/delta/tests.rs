@@ -114,3 +114,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_copy_that_is_longer_than_one_instruction_can_say_takes_two() {
+    let base = vec![7; 0xff_ffff + 2];
+    let mut delta = Vec::new();
+    push_size(&mut delta, base.len());
+    push_size(&mut delta, base.len());
+    push_copy(&mut delta, &(0..base.len()));
+    assert_eq!(apply(&base, &delta, 1 << 25).unwrap(), base);
+}
