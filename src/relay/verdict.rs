@@ -83,3 +83,40 @@ pub(super) fn leave_out(objects: &mut Vec<NewObject>, report: &Report) -> bool {
     objects.retain(|object| Some(object.id()) != twice);
     objects.len() < before
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_race_a_trouble_of_the_server_and_a_refusal_are_told_apart() {
+        let cases = [
+            ("failed to update ref", "", Kind::Race),
+            (
+                "failed to update ref",
+                "error: No space left on device",
+                Kind::Server,
+            ),
+            (
+                "failed to lock",
+                "error: unable to create file",
+                Kind::Server,
+            ),
+            ("unpacker error", "", Kind::Server),
+            (
+                "pre-receive hook declined",
+                "GitLab: access denied",
+                Kind::Permission,
+            ),
+            (
+                "pre-receive hook declined",
+                "read-only maintenance",
+                Kind::Server,
+            ),
+            ("deny updating a hidden ref", "", Kind::Permission),
+        ];
+        for (why, messages, kind) in cases {
+            assert_eq!(refusal_kind(why, messages), kind, "{why}: {messages}");
+        }
+    }
+}
