@@ -43,16 +43,16 @@ fn refusal_kind(why: &str, messages: &str) -> Kind {
         "cannot lock ref",
         "reference already exists",
     ];
-    const TROUBLES: [&str; 4] = ["denied", "No space", "unable to", "cannot create"];
-    let is_disk = TROUBLES.iter().any(|text| messages.contains(text));
-    if RACES.iter().any(|text| why.contains(text)) && !is_disk {
-        return Kind::Race;
+    // What keeps a server from writing a ref, which it then reports as it reports a race.
+    const OBSTACLES: [&str; 4] = ["denied", "No space", "unable to", "cannot create"];
+    let has_any = |text: &str, list: &[&str]| list.iter().any(|part| text.contains(part));
+    if has_any(why, &RACES) {
+        return match has_any(messages, &OBSTACLES) {
+            true => Kind::Server,
+            false => Kind::Race,
+        };
     }
-    if is_disk && !why.contains("hook")
-        || why.contains("unpacker error")
-        || is_trouble(why)
-        || is_trouble(messages)
-    {
+    if why.contains("unpacker error") || is_trouble(why) || is_trouble(messages) {
         return Kind::Server;
     }
     Kind::Permission
@@ -114,6 +114,11 @@ mod tests {
                 Kind::Server,
             ),
             ("deny updating a hidden ref", "", Kind::Permission),
+            (
+                "prohibited",
+                "push denied for this branch",
+                Kind::Permission,
+            ),
         ];
         for (why, messages, kind) in cases {
             assert_eq!(refusal_kind(why, messages), kind, "{why}: {messages}");
