@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod index;
 pub mod init;
+pub mod mail;
 mod object_id;
 pub mod objects;
 pub mod plan;

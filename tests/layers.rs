@@ -18,16 +18,17 @@ const LAYERS: [&[&str]; 5] = [
         "wire",
     ],
     &["config"],
-    &["objects", "transport"],
+    &["mail", "objects", "transport"],
     &["relay"],
     &["check", "init", "sync"],
 ];
 
 /// Foreign crates and the module that adapts each.
-const ADAPTED: [(&str, &str); 7] = [
+const ADAPTED: [(&str, &str); 8] = [
     ("gix_actor", "objects"),
     ("gix_hash", "objects"),
     ("gix_object", "objects"),
+    ("lettre", "mail"),
     ("reqwest", "transport"),
     ("russh", "transport"),
     ("serde_yaml", "config"),

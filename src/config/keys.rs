@@ -38,7 +38,7 @@ fn variable(section: &str, name: &str) -> String {
 }
 
 /// Variables that begin as our keys do and are none.
-const OTHER_VARIABLES: [&str; 2] = ["FERRY_CONFIG", "FERRY_MIRROR_TOKEN"];
+const OTHER_VARIABLES: [&str; 3] = ["FERRY_CONFIG", "FERRY_MIRROR_TOKEN", "FERRY_SMTP_PASSWORD"];
 
 /// The values of one key, and the flag, variable or file that they come from.
 struct Given {

@@ -5,6 +5,7 @@
 mod environment;
 mod file;
 mod keys;
+mod mail;
 mod remote_url;
 mod secrets;
 mod sections;
@@ -21,9 +22,10 @@ use crate::error::{Error, Kind, Result};
 use keys::Settings;
 
 pub use environment::Environment;
+pub use mail::{Mailbox, Route, SmtpServer, SmtpTls};
 pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress};
 pub use secrets::{JobToken, KnownHostsText, Secrets};
-pub use sections::{Mirror, Network, Upstream};
+pub use sections::{Mail, Mirror, Network, Upstream};
 pub use values::{Author, History};
 
 /// Everything that a command needs to know.
@@ -35,6 +37,8 @@ pub struct Config {
     pub mirror: Mirror,
     /// Time limits and retries (`network:`).
     pub network: Network,
+    /// The mails that tell a person of failures (`mail:`).
+    pub mail: Mail,
     /// What comes from the environment only.
     pub secrets: Secrets,
 }
@@ -90,8 +94,10 @@ impl Config {
             upstream: Upstream::from_settings(&settings)?,
             mirror: Mirror::from_settings(&settings)?,
             network: Network::from_settings(&settings)?,
+            mail: Mail::from_settings(&settings)?,
             secrets: Secrets::from_environment(environment)?,
         };
+        config.mail.route()?;
         if config.network.extra_cas.is_none() {
             config.network.extra_cas = conventional_cas(environment)?;
         }

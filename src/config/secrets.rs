@@ -23,6 +23,8 @@ pub struct Secrets {
     pub ssh_known_hosts: KnownHostsText,
     /// `FERRY_MIRROR_TOKEN`.
     pub mirror_token: Option<SecretString>,
+    /// `FERRY_SMTP_PASSWORD`: the password of the user that `mail.smtp` names.
+    pub smtp_password: Option<SecretString>,
     /// `CI_JOB_TOKEN` and the server that it is for.
     pub job_token: Option<JobToken>,
 }
@@ -55,6 +57,7 @@ impl Secrets {
             ssh_key_passphrase: token(environment, "SSH_KEY_PASSPHRASE")?,
             ssh_known_hosts: known_hosts(environment)?,
             mirror_token: token(environment, "FERRY_MIRROR_TOKEN")?,
+            smtp_password: token(environment, "FERRY_SMTP_PASSWORD")?,
             job_token: job_token(environment)?,
         })
     }

@@ -1,8 +1,10 @@
 //! The table of keys: what `ferry.yml` may hold. A new key is one line here, with its documentation.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::key_table;
+use super::mail::{self, Mailbox, SmtpServer};
 use super::remote_url::RemoteUrl;
 use super::values::{self, Author, History};
 
@@ -49,5 +51,19 @@ key_table! {
         /// `network.ca_file`, `FERRY_NETWORK_CA_FILE`, else `GIT_SSL_CAINFO`, `CURL_CA_BUNDLE`, `CI_SERVER_TLS_CA_FILE`:
         /// the PEM text of certificates that are trusted besides the system's.
         extra_cas: Option<String> = optional("ca_file", values::certificates);
+    }
+
+    /// The mails that tell a person of failures.
+    mail: Mail {
+        /// `mail.smtp`, `FERRY_MAIL_SMTP`: the server that takes the mails; without one none is sent.
+        smtp: Option<SmtpServer> = optional("smtp", mail::smtp_server);
+        /// `mail.from`, `FERRY_MAIL_FROM`: the sender's address.
+        from: Option<Mailbox> = optional("from", mail::mailbox);
+        /// `mail.to`, `FERRY_MAIL_TO`: the recipients' addresses.
+        to: Vec<Mailbox> = list("to", mail::mailbox);
+        /// `mail.state`, `FERRY_MAIL_STATE`: a file that remembers what was mailed, so that the same is not mailed again at once.
+        state: Option<PathBuf> = optional("state", values::path);
+        /// `mail.repeat_after`, `FERRY_MAIL_REPEAT_AFTER`, default 6 h: when the same failure is mailed again.
+        repeat_after: Duration = or_default("repeat_after", values::duration, "6h");
     }
 }

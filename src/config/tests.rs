@@ -69,10 +69,33 @@ fn the_defaults_are_those_of_the_documentation() {
 }
 
 #[test]
+fn mails_need_a_server_a_sender_and_a_recipient() {
+    let smtp = ("FERRY_MAIL_SMTP", "smtps://ferry@smtp.example");
+    let from = ("FERRY_MAIL_FROM", "ferry@example.com");
+    let to = (
+        "FERRY_MAIL_TO",
+        "ops@example.com, Night <night@example.com>",
+    );
+    let config = from_variables(&[smtp, from, to]).unwrap();
+    let route = config.mail.route().unwrap().unwrap();
+    assert_eq!((route.smtp.port, route.to.len()), (465, 2));
+    assert_eq!(config.mail.repeat_after, Duration::from_secs(6 * 3600));
+    assert!(from_variables(&[]).unwrap().mail.route().unwrap().is_none());
+    for (given, missing) in [
+        (vec![from, to], "FERRY_MAIL_SMTP"),
+        (vec![smtp, to], "FERRY_MAIL_FROM"),
+        (vec![smtp, from], "FERRY_MAIL_TO"),
+    ] {
+        let shown = message(from_variables(&given));
+        assert!(shown.contains(missing), "{shown}");
+    }
+}
+
+#[test]
 fn every_key_is_also_a_variable() {
     let names: Vec<_> = sections::KEYS.iter().map(keys::Key::variable).collect();
     assert!(
-        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 15,
+        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 20,
         "{names:?}"
     );
     for name in &names {

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
@@ -172,4 +172,11 @@ pub(super) fn count(text: &str) -> Result<u32, String> {
 
 pub(super) fn certificates(path: &str) -> Result<String, String> {
     text_file::read_certificates(Path::new(path))
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    match text.contains(char::is_control) {
+        true => Err(format!("expected a path, found `{}`", text.escape_debug())),
+        false => Ok(PathBuf::from(text)),
+    }
 }

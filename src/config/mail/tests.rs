@@ -1,0 +1,100 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn server(host: &str, port: u16, tls: SmtpTls, user: Option<&str>) -> SmtpServer {
+    SmtpServer {
+        host: host.to_owned(),
+        port,
+        tls,
+        user: user.map(str::to_owned),
+    }
+}
+
+#[test]
+fn addresses_of_servers_are_taken_apart() {
+    let cases = [
+        (
+            "smtps://user@smtp.example.com",
+            server("smtp.example.com", 465, SmtpTls::Implicit, Some("user")),
+        ),
+        (
+            "smtp://smtp.example.com",
+            server("smtp.example.com", 587, SmtpTls::Required, None),
+        ),
+        (
+            "smtp://ops%40example.com@smtp.example.com:25?tls=opportunistic",
+            server(
+                "smtp.example.com",
+                25,
+                SmtpTls::Opportunistic,
+                Some("ops@example.com"),
+            ),
+        ),
+        (
+            "smtp://ops@example.com@smtp.example.com/?tls=required",
+            server(
+                "smtp.example.com",
+                587,
+                SmtpTls::Required,
+                Some("ops@example.com"),
+            ),
+        ),
+        (
+            "smtp://[::1]:2525?tls=none",
+            server("::1", 2525, SmtpTls::None, None),
+        ),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(smtp_server(text).as_ref(), Ok(&wanted), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_address_of_a_server_is_refused_with_the_reason() {
+    for (text, reason) in [
+        ("smtp.example.com:587", "smtps://user@host"),
+        ("http://smtp.example.com", "http:// is neither"),
+        ("smtp://", "no host"),
+        (
+            "smtps://user:hunter2@smtp.example.com",
+            "FERRY_SMTP_PASSWORD",
+        ),
+        ("smtps://smtp.example.com?tls=none", "first byte"),
+        ("smtp://smtp.example.com?tls=maybe", "tls=maybe"),
+        ("smtp://smtp.example.com?ssl=1", "`ssl`"),
+        ("smtp://smtp.example.com/inbox", "nothing behind the port"),
+    ] {
+        let said = smtp_server(text).unwrap_err();
+        assert!(said.contains(reason), "{text}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn the_shown_address_names_no_user() {
+    let shown = smtp_server("smtp://ops@[::1]").unwrap().to_string();
+    assert_eq!(shown, "smtp://[::1]:587");
+}
+
+#[test]
+fn mail_addresses_may_have_a_name() {
+    let plain = mailbox("ops@example.com").unwrap();
+    assert_eq!(
+        (plain.name.as_deref(), plain.address().as_str()),
+        (None, "ops@example.com")
+    );
+    let named = mailbox("Mirror Ops <ops@example.com>").unwrap();
+    assert_eq!(named.name.as_deref(), Some("Mirror Ops"));
+    assert_eq!(named.to_string(), "Mirror Ops <ops@example.com>");
+    for bad in [
+        "",
+        "ops",
+        "ops@",
+        "@example.com",
+        "a@b@c",
+        "x\r\nBcc: y@example.com",
+    ] {
+        assert!(mailbox(bad).is_err(), "{bad}");
+    }
+}
