@@ -1,5 +1,9 @@
 //! What a command did, or in a dry run would do: as text for people, as one JSON object for programs.
 
+mod warning;
+
+pub use warning::{Topic, Warning};
+
 use std::fmt;
 
 use serde::Serialize;
@@ -40,7 +44,7 @@ pub struct Report {
     /// How long it took.
     pub seconds: f64,
     /// What a person should look at.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// How a squash of upstream's history was proven.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
@@ -164,7 +168,9 @@ mod tests {
     #[test]
     fn the_text_shows_twelve_warnings_and_the_json_all() {
         let with = |count: usize| Report {
-            warnings: (0..count).map(|number| format!("w{number}")).collect(),
+            warnings: (0..count)
+                .map(|number| format!("w{number}").into())
+                .collect(),
             ..Report::about(ObjectId::from_bytes([1; 20]))
         };
         let text = with(15).to_string();

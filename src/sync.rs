@@ -7,7 +7,7 @@ use crate::ObjectId;
 use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
 use crate::plan::guard::root_loss;
-use crate::plan::three_way::{Rules, Warning};
+use crate::plan::three_way::{self, Rules};
 use crate::plan::{Keep, Outcome, Relation};
 use crate::relay::branch_ref;
 use crate::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
@@ -16,7 +16,7 @@ use crate::relay::{
     Behind, Observation, Proof, Session, Stand, Surroundings, Unseen, apply, find_stand, observe,
     persist,
 };
-use crate::report::Report;
+use crate::report::{Report, Topic, Warning};
 use crate::transport::{Connection, Remote};
 
 /// What `sync` was asked for besides the configuration.
@@ -125,7 +125,7 @@ impl Sync<'_> {
     }
 
     /// Refuses a loss that looks like an accident; returns what is to be told of one that is allowed.
-    fn guard(&self, seen: &Observation) -> Result<Option<String>> {
+    fn guard(&self, seen: &Observation) -> Result<Option<Warning>> {
         let (Some(base), Some(theirs)) = (
             seen.trees.get(&seen.base.tree),
             seen.trees.get(&seen.upstream_commit.tree),
@@ -144,7 +144,7 @@ impl Sync<'_> {
         if self.options.allow_loss {
             let text = format!("{text}; carried, as `--allow-loss` says");
             warn!("{text}");
-            return Ok(Some(text));
+            return Ok(Some(text.into()));
         }
         Err(Error::new(Kind::Guard, format!("{}: {text}, which looks like an accident", self.upstream)).advise(
             "look at upstream; if the loss is meant, run `crates-ferry sync --allow-loss` once, or raise \
@@ -153,35 +153,40 @@ impl Sync<'_> {
     }
 
     fn describe(&self, seen: &Observation, trees: &MergedTrees, draft: &Draft) -> Report {
-        let mut warnings: Vec<String> = Vec::new();
+        let mut warnings: Vec<Warning> = Vec::new();
         let mut proof = None;
         if let Some(squash) = &seen.squash {
             match &squash.proof {
                 Proof::Proven(text) => proof = Some(text.clone()),
-                Proof::Unproven(why) => warnings.push(format!(
-                    "upstream's history was squashed, and that nothing else was changed could not be proven: {why}"
+                Proof::Unproven(why) => warnings.push(Warning::calling(
+                    Topic::Squash,
+                    format!("upstream's history was squashed, and that nothing else was changed could not be proven: {why}"),
                 )),
             }
             if !squash.spares_the_tree() {
                 warnings.push(
                     "upstream no longer has what the mirror holds: its whole tree is carried once"
-                        .to_owned(),
+                        .to_owned()
+                        .into(),
                 );
             }
         }
         if seen.relation == Relation::Diverged {
-            warnings.push(format!(
-                "upstream's branch was rewritten: its new line leaves from before {}, which the mirror holds; the mirror \
-                 now follows the new line",
-                seen.base.upstream.short()
+            warnings.push(Warning::calling(
+                Topic::Rewritten,
+                format!(
+                    "upstream's branch was rewritten: its new line leaves from before {}, which the mirror holds; the \
+                     mirror now follows the new line",
+                    seen.base.upstream.short()
+                ),
             ));
         }
         let fast_forward = draft.outcome == Outcome::FastForward;
         let told = trees.merged.warnings.iter().filter(|warning| {
             // Of a mirror that just moves on, only what was asked for in vain is news.
-            !fast_forward || matches!(warning, Warning::OursUnused { .. })
+            !fast_forward || matches!(warning, three_way::Warning::OursUnused { .. })
         });
-        warnings.extend(told.map(ToString::to_string));
+        warnings.extend(told.map(of_the_merge));
         let overlay = trees.merged.overlay.iter().filter(|_| !fast_forward);
         let overlay = overlay.map(|difference| difference.path.clone()).collect();
         Report {
@@ -216,6 +221,18 @@ fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
         return Ok(());
     }
     Err(snapshot_not_servable(session.upstream.remote()))
+}
+
+fn of_the_merge(warning: &three_way::Warning) -> Warning {
+    match warning {
+        three_way::Warning::UpstreamConfigChanged => {
+            Warning::calling(Topic::UpstreamConfig, warning.to_string())
+        }
+        three_way::Warning::DiffersFromUpstream { .. } => {
+            Warning::calling(Topic::Difference, warning.to_string())
+        }
+        _ => warning.to_string().into(),
+    }
 }
 
 fn up_to_date(upstream: ObjectId, tip: ObjectId, dry_run: bool) -> Report {

@@ -14,6 +14,7 @@ use crate::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
 use crate::plan::tree::{Entry, MergedEntry, MergedTree, Mode, Tree};
 use crate::relay::Session;
 use crate::relay::trees::{fetch_objects, fetch_trees};
+use crate::report;
 use crate::transport::UploadPack;
 use crate::wire::pack::{Object, ObjectKind};
 use crate::wire::upload_pack::Fetch;
@@ -75,7 +76,7 @@ impl Init<'_> {
         &self,
         upstream: &mut UploadPack<'_>,
         tip: &Tip,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<report::Warning>,
     ) -> Result<Vec<u8>> {
         let (dl, api) = (
             self.config.mirror.dl.as_deref(),
@@ -98,7 +99,7 @@ impl Init<'_> {
             Ok(mut objects) => objects.remove(&entry.id).map(|object| object.content),
             Err(error) if error.kind() == Kind::Config && dl.is_some() => {
                 warn!("{error}");
-                warnings.push("upstream's config.json could not be read: its other keys are not in the mirror's".to_owned());
+                warnings.push("upstream's config.json could not be read: its other keys are not in the mirror's".to_owned().into());
                 None
             }
             Err(error) => return Err(error),

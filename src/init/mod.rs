@@ -10,7 +10,7 @@ use crate::plan::three_way::{Merged, Warning};
 use crate::plan::{Keep, Outcome};
 use crate::relay::draft::Draft;
 use crate::relay::{Session, Surroundings, Unseen, apply, branch_ref, persist};
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::transport::Remote;
 use crate::wire::Head;
 use first_tree::{Tip, look_at_tip};
@@ -63,15 +63,10 @@ impl Init<'_> {
             .own_tree(&mut session.upstream, &tip, &config_json)
             .await?;
         let draft = self.draft(&session, &tip, &merged, config_json)?;
-        warnings.extend(self.head_warning(&session.mirror_head));
+        warnings.extend(self.head_warning(&session.mirror_head).map(Into::into));
         let is_news = |warning: &&Warning| **warning != Warning::UpstreamConfigChanged;
-        warnings.extend(
-            merged
-                .warnings
-                .iter()
-                .filter(is_news)
-                .map(ToString::to_string),
-        );
+        let news = merged.warnings.iter().filter(is_news);
+        warnings.extend(news.map(|warning| warning.to_string().into()));
         let report = self.describe(&tip, &draft, &merged, warnings);
         let receiver = apply::open(&self.mirror).await?;
         match apply::apply(&mut session, receiver, &draft, self.around.progress).await {
@@ -83,7 +78,13 @@ impl Init<'_> {
         }
     }
 
-    fn describe(&self, tip: &Tip, draft: &Draft, merged: &Merged, warnings: Vec<String>) -> Report {
+    fn describe(
+        &self,
+        tip: &Tip,
+        draft: &Draft,
+        merged: &Merged,
+        warnings: Vec<report::Warning>,
+    ) -> Report {
         Report {
             outcome: Outcome::Created,
             before: None,

@@ -1,0 +1,85 @@
+//! Warnings: what a person should look at, and whether somebody is to be called for it.
+
+use std::fmt;
+use std::ops::Deref;
+
+use serde::{Serialize, Serializer};
+
+/// Something that did not stop a command and that a person should look at; reads as its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    text: String,
+    calls: Option<Topic>,
+}
+
+/// What a person is called for although the command succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// Upstream changed its `config.json`: perhaps crate files come from elsewhere now.
+    UpstreamConfig,
+    /// Upstream's history was squashed, and that nothing else was changed could not be proven.
+    Squash,
+    /// Upstream's history was rewritten.
+    Rewritten,
+    /// Mirror and upstream differ on a path that nobody said is the mirror's own. It stays so until a person acts.
+    Difference,
+}
+
+impl Topic {
+    /// Returns the topic's name, for example `upstream_config`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UpstreamConfig => "upstream_config",
+            Self::Squash => "squash",
+            Self::Rewritten => "rewritten",
+            Self::Difference => "difference",
+        }
+    }
+
+    /// Says whether every sync that carries something warns of it again, until a person acts.
+    pub fn is_standing(self) -> bool {
+        self == Self::Difference
+    }
+}
+
+impl Warning {
+    /// Makes a warning that calls a person.
+    pub fn calling(topic: Topic, text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            calls: Some(topic),
+        }
+    }
+
+    /// Returns what a person is called for, if one is.
+    pub fn calls(&self) -> Option<Topic> {
+        self.calls
+    }
+}
+
+/// A warning that calls nobody.
+impl From<String> for Warning {
+    fn from(text: String) -> Self {
+        Self { text, calls: None }
+    }
+}
+
+impl Deref for Warning {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Warning {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
