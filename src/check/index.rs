@@ -12,7 +12,7 @@ use crate::index::config_json::{ConfigJson, points_to};
 use crate::relay::branch_ref;
 use crate::relay::draft::mode;
 use crate::relay::trees::{fetch_objects, fetch_trees};
-use crate::relay::{MirrorView, Session, Stand, Surroundings, find_stand, observe};
+use crate::relay::{Lag, MirrorView, Surroundings};
 use crate::transport::{Remote, UploadPack};
 use crate::wire::Head;
 use crate::wire::upload_pack::Fetch;
@@ -88,34 +88,32 @@ async fn look_at_base(
     mirror: &Remote,
 ) -> Result<String> {
     let upstream = Remote::upstream(config)?;
-    let mut session = Session::open(config, &upstream, mirror).await?;
-    let Some(tip) = session.mirror_tip else {
-        return Err(Error::new(
-            Kind::Race,
-            "the mirror's branch went away meanwhile",
-        ));
-    };
-    let behind = match find_stand(&mut session, tip).await? {
-        Stand::Abreast(found) => {
+    match Lag::measure(config, &upstream, mirror).await? {
+        Lag::None(found) => {
             mode(config.mirror.history, found.unwrap_or(History::Merge))?;
-            return Ok("the mirror has all that upstream has".to_owned());
+            Ok("the mirror has all that upstream has".to_owned())
         }
-        Stand::Behind(behind) => observe(&mut session, *behind).await?,
-    };
-    mode(config.mirror.history, behind.view.history)?;
-    let seconds = u64::try_from(around.now() - behind.base.seconds).unwrap_or_default();
-    let age = HumanDuration(Duration::from_secs(seconds));
-    let age = match behind.view.history {
-        History::Merge => format!("the commit is {age} old"),
-        // A stand-in has the date of the sync that made it.
-        History::Snapshot => format!("carried {age} ago"),
-    };
-    Ok(format!(
-        "{}, {} behind upstream ({}); {age}",
-        behind.base.upstream.short(),
-        commits(behind.news.commits()),
-        behind.relation
-    ))
+        Lag::Behind {
+            base,
+            seconds,
+            commits: count,
+            relation,
+            history,
+        } => {
+            mode(config.mirror.history, history)?;
+            let age = u64::try_from(around.now() - seconds).unwrap_or_default();
+            let age = HumanDuration(Duration::from_secs(age));
+            let age = match history {
+                History::Merge => format!("the commit is {age} old"),
+                // A stand-in has the date of the sync that made it.
+                History::Snapshot => format!("carried {age} ago"),
+            };
+            let (base, count) = (base.short(), commits(count));
+            Ok(format!(
+                "{base}, {count} behind upstream ({relation}); {age}"
+            ))
+        }
+    }
 }
 
 fn commits(count: usize) -> String {

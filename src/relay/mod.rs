@@ -9,6 +9,7 @@ mod ancestry;
 pub mod apply;
 mod base;
 pub mod draft;
+mod lag;
 pub mod merge;
 mod mirror_view;
 mod new_object;
@@ -22,6 +23,7 @@ pub mod trees;
 mod verdict;
 
 pub use base::Base;
+pub use lag::Lag;
 pub use mirror_view::MirrorView;
 pub use new_object::NewObject;
 pub use news::News;
