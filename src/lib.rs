@@ -1,7 +1,8 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
-//! Layers, imports pointing down only: use cases (`init`, `sync`, `check`, over `relay`), adapters (`transport`, `objects`),
-//! `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `progress`, `object_id`, `error`).
+//! Layers, imports pointing down only: use cases (`init`, `sync`, `check`, over `relay`), adapters (`transport`,
+//! `objects`, `mail`), `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `notice`, `progress`, `object_id`,
+//! `error`).
 
 pub mod check;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod error;
 pub mod index;
 pub mod init;
 pub mod mail;
+pub mod notice;
 mod object_id;
 pub mod objects;
 pub mod plan;

@@ -11,6 +11,7 @@ const LAYERS: [&[&str]; 5] = [
         "ObjectId",
         "error",
         "index",
+        "notice",
         "object_id",
         "plan",
         "progress",

@@ -4,6 +4,7 @@
 
 mod environment;
 mod file;
+mod job;
 mod keys;
 mod mail;
 mod remote_url;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use crate::error::{Error, Kind, Result};
+use crate::notice::Job;
 use keys::Settings;
 
 pub use environment::Environment;
@@ -39,6 +41,8 @@ pub struct Config {
     pub network: Network,
     /// The mails that tell a person of failures (`mail:`).
     pub mail: Mail,
+    /// The CI job around the process (GitLab's predefined variables).
+    pub job: Job,
     /// What comes from the environment only.
     pub secrets: Secrets,
 }
@@ -95,6 +99,7 @@ impl Config {
             mirror: Mirror::from_settings(&settings)?,
             network: Network::from_settings(&settings)?,
             mail: Mail::from_settings(&settings)?,
+            job: job::job(environment),
             secrets: Secrets::from_environment(environment)?,
         };
         config.mail.route()?;

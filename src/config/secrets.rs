@@ -1,6 +1,7 @@
 //! What comes from the environment only, and never leaves the process in clear.
 
 mod private_key;
+mod scrub;
 #[cfg(test)]
 mod tests;
 
