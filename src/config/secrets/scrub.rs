@@ -8,6 +8,8 @@ use super::super::{Config, RemoteUrl};
 const MASK: &str = "[masked]";
 /// Shorter words are no secrets, and would be found in any text.
 const SHORTEST: usize = 4;
+/// Shorter lines of a key, and shorter names of users, say nothing.
+const SHORTEST_LINE: usize = 16;
 
 impl Config {
     /// Returns the text without any secret of this configuration: a server may have repeated one in its answer.
@@ -51,7 +53,7 @@ fn user(url: &RemoteUrl) -> Option<&str> {
             user,
             password: None,
             ..
-        } => user.as_deref().filter(|user| user.len() >= 16),
+        } => user.as_deref().filter(|user| user.len() >= SHORTEST_LINE),
         _ => None,
     }
 }
@@ -59,5 +61,46 @@ fn user(url: &RemoteUrl) -> Option<&str> {
 /// Returns the lines between a key's first and last.
 fn key_lines(key: Option<&SecretString>) -> impl Iterator<Item = &str> {
     let text = key.map_or("", |key| key.expose_secret());
-    text.lines().filter(|line| !line.starts_with("-----"))
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| line.len() >= SHORTEST_LINE && !line.starts_with("-----"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::{Environment, Flags};
+
+    #[test]
+    fn every_secret_is_taken_out_of_a_text() {
+        let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nkeykeykeykeykeykeykey\n-----END OPENSSH PRIVATE KEY-----\n";
+        let environment = Environment::from_pairs([
+            ("SSH_PRIVATE_KEY", key),
+            ("SSH_KEY_PASSPHRASE", "passphrase1"),
+            ("FERRY_MIRROR_TOKEN", "token22"),
+            ("FERRY_SMTP_PASSWORD", "token22longer"),
+            ("CI_JOB_TOKEN", "job-token"),
+            ("CI_SERVER_HOST", "gitlab.example"),
+            ("FERRY_MIRROR_URL", "https://me:in-the-url@gitlab.example/a"),
+            (
+                "FERRY_UPSTREAM_URL",
+                "https://glpat-0123456789abcdef@upstream.example/a",
+            ),
+        ]);
+        let config = Config::load(&Flags::default(), &environment).unwrap();
+        let text = "keykeykeykeykeykeykey passphrase1 token22 token22longer job-token in-the-url glpat-0123456789abcdef me";
+        let masked = format!("{}me", "[masked] ".repeat(7));
+        assert_eq!(config.scrub(text), masked);
+    }
+
+    #[test]
+    fn ordinary_words_stay() {
+        let environment = Environment::from_pairs([
+            ("FERRY_MIRROR_URL", "https://me@gitlab.example/a"),
+            ("FERRY_MIRROR_TOKEN", "abc"),
+        ]);
+        let config = Config::load(&Flags::default(), &environment).unwrap();
+        assert_eq!(config.scrub("me, abc and you"), "me, abc and you");
+    }
 }
