@@ -17,12 +17,6 @@ const NOT_TAKEN: HostAnswer = HostAnswer {
     advice: "try again; if it stays so, ask whoever runs that server (disk, quota, size limits)",
 };
 
-/// The server is not well, and says so in words that are not known.
-const TROUBLED: HostAnswer = HostAnswer {
-    kind: Kind::Server,
-    advice: "try again; if it stays so, ask whoever runs that server",
-};
-
 /// The server does not want the push, for a reason that is not known.
 const DECLINED: HostAnswer = HostAnswer {
     kind: Kind::Permission,
@@ -68,13 +62,13 @@ fn refusal(why: &str, said: &HostWords) -> HostAnswer {
     let has_any = |text: &str, list: &[&str]| list.iter().any(|part| text.contains(part));
     if has_any(why, &RACES) {
         return match has_any(&said.to_string(), &OBSTACLES) {
-            true => TROUBLED,
+            true => HostAnswer::TROUBLED,
             false => RACE,
         };
     }
     let is_trouble = why.contains("unpacker error") || HostWords::new(why).tell_trouble();
     let guess = match is_trouble || said.tell_trouble() {
-        true => TROUBLED,
+        true => HostAnswer::TROUBLED,
         false => DECLINED,
     };
     known(why, said).unwrap_or(guess)
@@ -138,5 +132,24 @@ mod tests {
             let said = HostWords::new(messages);
             assert_eq!(refusal(why, &said).kind, kind, "{why}: {messages}");
         }
+    }
+
+    #[test]
+    fn a_hosts_own_words_count_more_than_the_report_and_less_than_a_race() {
+        let sizes = HostWords::new("fatal: pack exceeds maximum allowed size");
+        let taken = unpack_answer("index-pack abnormal exit", &sizes);
+        assert_eq!(taken.kind, Kind::Permission);
+        assert_eq!(unpack_answer("disk full", &HostWords::new("")), NOT_TAKEN);
+        let busy = HostWords::new("GitLab: Internal API unreachable");
+        assert_eq!(
+            refusal("pre-receive hook declined", &busy).kind,
+            Kind::Server
+        );
+        assert_eq!(refusal("failed to lock", &busy), RACE);
+        let ruled = refusal(
+            "push declined due to repository rule violations",
+            &HostWords::new(""),
+        );
+        assert!(ruled.advice.contains("bypass list"));
     }
 }

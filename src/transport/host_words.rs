@@ -47,6 +47,12 @@ pub struct HostAnswer {
 }
 
 impl HostAnswer {
+    /// What words mean that tell no more than that the host is not well.
+    pub const TROUBLED: Self = Self {
+        kind: Kind::Server,
+        advice: "try again; if it stays so, ask whoever runs that server",
+    };
+
     /// Makes an error of it, with one sentence on what was refused where, and in which words.
     pub fn error(&self, message: impl Into<String>) -> Error {
         Error::new(self.kind, message).advise(self.advice)

@@ -14,12 +14,6 @@ const DENIED: HostAnswer = HostAnswer {
              protected branch)",
 };
 
-/// What all other words mean.
-const TROUBLED: HostAnswer = HostAnswer {
-    kind: Kind::Server,
-    advice: "try again; if it stays so, ask whoever runs that server",
-};
-
 /// Explains a failure on `remote` while `doing` something; `stderr` is what the service wrote to its error output.
 pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &str) -> Error {
     let last_words = HostWords::new(stderr);
@@ -56,7 +50,38 @@ fn refused(remote: &str, doing: &str, words: &HostWords) -> Error {
 fn meaning(words: &HostWords) -> HostAnswer {
     let guess = match words.tell_denial() && !words.tell_trouble() {
         true => DENIED,
-        false => TROUBLED,
+        false => HostAnswer::TROUBLED,
     };
     words.meaning().unwrap_or(guess)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_no_known_host_says_are_guessed_at() {
+        let kind = |words: &str| meaning(&HostWords::new(words)).kind;
+        assert_eq!(
+            kind("fatal: '/a' does not appear to be a git repository"),
+            Kind::Permission
+        );
+        assert_eq!(kind("ERROR: Repository not found."), Kind::Permission);
+        assert_eq!(
+            kind("access denied, try again after the maintenance"),
+            Kind::Server
+        );
+        assert_eq!(
+            kind("the server refuses to run git-receive-pack"),
+            Kind::Server
+        );
+        assert_eq!(kind("kernel panic"), Kind::Server);
+    }
+
+    #[test]
+    fn a_frame_without_words_is_a_connection_that_was_cut() {
+        let framed = "remote: \nremote: =====\nremote: \n";
+        let error = explain("mirror", "opening it", wire::Error::Cut, framed);
+        assert_eq!(error.kind(), Kind::Network);
+    }
 }

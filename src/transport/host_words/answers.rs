@@ -269,7 +269,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
     ),
     (
         &[
-            "internal api",
+            "internal api unreachable",
+            "internal api error",
             "api is not accessible",
             "unable to handle this request due to load",
             "server is busy",

@@ -225,4 +225,32 @@ mod tests {
             assert_eq!(found.ok(), Some(kind), "{status}");
         }
     }
+
+    #[test]
+    fn a_denial_means_what_the_hosts_words_say_unless_our_side_explains_it() {
+        let heeded = |words: &str, is_ours: bool| {
+            let refusal = Refusal {
+                kind: Kind::Permission,
+                message: String::new(),
+                advice: Some("ours"),
+                has_words: true,
+                is_ours,
+            };
+            let error = refusal.heeding(&HostWords::new(words)).error();
+            (error.kind(), error.advice() == Some("ours"))
+        };
+        let (denied, moved) = (
+            "This deploy key does not have write access to this project.",
+            "The repository is temporarily read-only. Please try again later.",
+        );
+        assert_eq!(heeded(denied, false), (Kind::Permission, false));
+        assert_eq!(heeded(denied, true), (Kind::Permission, true));
+        assert_eq!(heeded(moved, false), (Kind::Server, false));
+        assert_eq!(heeded(moved, true), (Kind::Server, false));
+        assert_eq!(
+            heeded("Your account has been blocked.", false),
+            (Kind::Auth, false)
+        );
+        assert_eq!(heeded("Forbidden", false), (Kind::Permission, true));
+    }
 }
