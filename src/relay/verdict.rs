@@ -1,40 +1,54 @@
 //! Reads a server's report of a push: done, or which kind of failure it is, and whether leaving something out would help.
 
 use super::NewObject;
-use crate::error::{Error, Kind, Result};
-use crate::transport::{Remote, is_trouble};
+use crate::error::{Kind, Result};
+use crate::transport::{HostAnswer, HostWords, Remote};
 use crate::wire::receive_pack::Report;
+
+/// Somebody else moved the branch, or is about to.
+const RACE: HostAnswer = HostAnswer {
+    kind: Kind::Race,
+    advice: "run it again: it starts from what is there then",
+};
+
+/// The pack was not taken in, for a reason that is not known.
+const NOT_TAKEN: HostAnswer = HostAnswer {
+    kind: Kind::Server,
+    advice: "try again; if it stays so, ask whoever runs that server (disk, quota, size limits)",
+};
+
+/// The server does not want the push, for a reason that is not known.
+const DECLINED: HostAnswer = HostAnswer {
+    kind: Kind::Permission,
+    advice: "let the key or token push to this branch (GitLab: Settings, Repository, Protected branches, and \
+             \"Grant write permissions\" on the deploy key), or look at what the server's hook demands",
+};
 
 /// Makes a result of the server's report.
 pub(super) fn judge(mirror: &Remote, report: &Report) -> Result<()> {
-    if let Some(why) = &report.unpack_error {
-        let text = with_messages(why, report);
-        return Err(Error::new(
-            Kind::Server,
-            format!("{mirror}: it could not take the pack in: {text}"),
-        )
-        .advise(
-            "try again; if it stays so, ask whoever runs that server (disk, quota, size limits)",
-        ));
-    }
-    let Some(why) = &report.reference_error else {
-        return Ok(());
-    };
-    let text = with_messages(why, report);
-    let kind = refusal_kind(why, &report.messages);
-    let error = Error::new(kind, format!("{mirror}: it refused the push: {text}"));
-    Err(match kind {
-        Kind::Race => error.advise("run it again: it starts from what is there then"),
-        Kind::Permission => error.advise(
-            "let the key or token push to this branch (GitLab: Settings, Repository, Protected branches, and \
-             \"Grant write permissions\" on the deploy key), or look at what the server's hook demands",
+    let said = HostWords::new(&report.messages);
+    let (answer, why, refused) = match (&report.unpack_error, &report.reference_error) {
+        (Some(why), _) => (
+            unpack_answer(why, &said),
+            why,
+            "it could not take the pack in",
         ),
-        _ => error.advise("try again; if it stays so, ask whoever runs that server"),
-    })
+        (None, Some(why)) => (refusal(why, &said), why, "it refused the push"),
+        (None, None) => return Ok(()),
+    };
+    let message = match said.is_empty() {
+        true => format!("{mirror}: {refused}: {why}"),
+        false => format!("{mirror}: {refused}: {why} ({said})"),
+    };
+    Err(answer.error(message))
+}
+
+fn unpack_answer(why: &str, said: &HostWords) -> HostAnswer {
+    known(why, said).unwrap_or(NOT_TAKEN)
 }
 
 /// Tells a race, a trouble of the server's own and a refusal apart.
-fn refusal_kind(why: &str, messages: &str) -> Kind {
+fn refusal(why: &str, said: &HostWords) -> HostAnswer {
     const RACES: [&str; 6] = [
         "fetch first",
         "non-fast-forward",
@@ -47,28 +61,22 @@ fn refusal_kind(why: &str, messages: &str) -> Kind {
     const OBSTACLES: [&str; 4] = ["denied", "No space", "unable to", "cannot create"];
     let has_any = |text: &str, list: &[&str]| list.iter().any(|part| text.contains(part));
     if has_any(why, &RACES) {
-        return match has_any(messages, &OBSTACLES) {
-            true => Kind::Server,
-            false => Kind::Race,
+        return match has_any(&said.to_string(), &OBSTACLES) {
+            true => HostAnswer::TROUBLED,
+            false => RACE,
         };
     }
-    if why.contains("unpacker error") || is_trouble(why) || is_trouble(messages) {
-        return Kind::Server;
-    }
-    Kind::Permission
+    let is_trouble = why.contains("unpacker error") || HostWords::new(why).tell_trouble();
+    let guess = match is_trouble || said.tell_trouble() {
+        true => HostAnswer::TROUBLED,
+        false => DECLINED,
+    };
+    known(why, said).unwrap_or(guess)
 }
 
-fn with_messages(why: &str, report: &Report) -> String {
-    let lines: Vec<&str> = report
-        .messages
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    if lines.is_empty() {
-        return why.to_owned();
-    }
-    format!("{why} ({})", lines.join(" / "))
+/// Returns what the hook's words mean, or else the reason in the report, where hosts are known to say so.
+fn known(why: &str, said: &HostWords) -> Option<HostAnswer> {
+    said.meaning().or_else(|| HostWords::new(why).meaning())
 }
 
 /// Leaves out an object that a strict server refused because upstream's pack brings it, too: a file or tree of the mirror's
@@ -121,7 +129,27 @@ mod tests {
             ),
         ];
         for (why, messages, kind) in cases {
-            assert_eq!(refusal_kind(why, messages), kind, "{why}: {messages}");
+            let said = HostWords::new(messages);
+            assert_eq!(refusal(why, &said).kind, kind, "{why}: {messages}");
         }
+    }
+
+    #[test]
+    fn a_hosts_own_words_count_more_than_the_report_and_less_than_a_race() {
+        let sizes = HostWords::new("fatal: pack exceeds maximum allowed size");
+        let taken = unpack_answer("index-pack abnormal exit", &sizes);
+        assert_eq!(taken.kind, Kind::Permission);
+        assert_eq!(unpack_answer("disk full", &HostWords::new("")), NOT_TAKEN);
+        let busy = HostWords::new("GitLab: Internal API unreachable");
+        assert_eq!(
+            refusal("pre-receive hook declined", &busy).kind,
+            Kind::Server
+        );
+        assert_eq!(refusal("failed to lock", &busy), RACE);
+        let ruled = refusal(
+            "push declined due to repository rule violations",
+            &HostWords::new(""),
+        );
+        assert!(ruled.advice.contains("bypass list"));
     }
 }

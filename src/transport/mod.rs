@@ -2,6 +2,7 @@
 
 mod connection;
 pub mod git;
+mod host_words;
 pub mod http;
 mod idle;
 pub mod local;
@@ -14,7 +15,7 @@ mod tcp;
 mod upload_pack;
 
 pub use connection::Connection;
-pub use refusal::is_trouble;
+pub use host_words::{HostAnswer, HostWords};
 pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 pub use upload_pack::{Scan, UploadPack};

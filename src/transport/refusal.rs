@@ -2,44 +2,24 @@
 
 use std::io;
 
+use super::host_words::{HostAnswer, HostWords};
 use crate::error::{Error, Kind};
 use crate::wire;
 
-/// What git hosts say when we may not, or when there is nothing there for us: they do not tell the two apart.
-const DENIALS: [&str; 14] = [
-    "not allowed",
-    "permission denied",
-    "permission to",
-    "access denied",
-    "access is denied",
-    "could not be found",
-    "repository not found",
-    "not found",
-    "does not exist",
-    "does not appear to be a git repository",
-    "not a git repository",
-    "not enabled",
-    "protected branch",
-    "unauthorized",
-];
-
-/// What git hosts say when they are not well themselves.
-const TROUBLES: [&str; 8] = [
-    "internal api",
-    "internal error",
-    "maintenance",
-    "read-only",
-    "try again",
-    "temporarily",
-    "timed out",
-    "unavailable",
-];
+/// What words mean that sound like a denial, from a host that is not known to say them.
+const DENIED: HostAnswer = HostAnswer {
+    kind: Kind::Permission,
+    advice: "look at the URL, and at what the key or token in use may do there: the mirror needs write access \
+             (GitLab: a deploy key with \"Grant write permissions\", and its place among those who may push to a \
+             protected branch)",
+};
 
 /// Explains a failure on `remote` while `doing` something; `stderr` is what the service wrote to its error output.
 pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &str) -> Error {
+    let last_words = HostWords::new(stderr);
     match error {
-        wire::Error::Remote(text) => refused(remote, doing, &text),
-        wire::Error::Cut if !stderr.is_empty() => refused(remote, doing, stderr),
+        wire::Error::Remote(text) => refused(remote, doing, &HostWords::new(&text)),
+        wire::Error::Cut if !last_words.is_empty() => refused(remote, doing, &last_words),
         wire::Error::Cut => Error::new(Kind::Network, format!("{remote}: the connection was cut while {doing}"))
             .because(error)
             .advise("try again; if it keeps being cut, look at proxies and firewalls between here and there"),
@@ -63,45 +43,45 @@ pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &st
 }
 
 /// Makes an error of a server's own words.
-pub(super) fn refused(remote: &str, doing: &str, words: &str) -> Error {
-    let message = format!("{remote}: refused while {doing}: {}", one_line(words));
-    match kind_of(words) {
-        Kind::Race => Error::new(Kind::Race, message).advise("try again: the repository changed meanwhile"),
-        Kind::Permission => Error::new(Kind::Permission, message).advise(
-            "look at the URL, and at what the key or token in use may do there: the mirror needs write access \
-             (GitLab: a deploy key with \"Grant write permissions\", and its place among those who may push to a \
-             protected branch)",
-        ),
-        kind => Error::new(kind, message).advise("try again; if it stays so, ask whoever runs that server"),
+fn refused(remote: &str, doing: &str, words: &HostWords) -> Error {
+    meaning(words).error(format!("{remote}: refused while {doing}: {words}"))
+}
+
+fn meaning(words: &HostWords) -> HostAnswer {
+    let guess = match words.tell_denial() && !words.tell_trouble() {
+        true => DENIED,
+        false => HostAnswer::TROUBLED,
+    };
+    words.meaning().unwrap_or(guess)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_no_known_host_says_are_guessed_at() {
+        let kind = |words: &str| meaning(&HostWords::new(words)).kind;
+        assert_eq!(
+            kind("fatal: '/a' does not appear to be a git repository"),
+            Kind::Permission
+        );
+        assert_eq!(kind("ERROR: Repository not found."), Kind::Permission);
+        assert_eq!(
+            kind("access denied, try again after the maintenance"),
+            Kind::Server
+        );
+        assert_eq!(
+            kind("the server refuses to run git-receive-pack"),
+            Kind::Server
+        );
+        assert_eq!(kind("kernel panic"), Kind::Server);
     }
-}
 
-/// Says what kind of failure a server's words stand for.
-fn kind_of(words: &str) -> Kind {
-    if words.contains("not our ref") {
-        Kind::Race
-    } else if says(words, &DENIALS) && !is_trouble(words) {
-        Kind::Permission
-    } else {
-        Kind::Server
+    #[test]
+    fn a_frame_without_words_is_a_connection_that_was_cut() {
+        let framed = "remote: \nremote: =====\nremote: \n";
+        let error = explain("mirror", "opening it", wire::Error::Cut, framed);
+        assert_eq!(error.kind(), Kind::Network);
     }
-}
-
-/// Says whether a server's words speak of a trouble of its own, which may pass.
-pub fn is_trouble(words: &str) -> bool {
-    says(words, &TROUBLES)
-}
-
-fn says(words: &str, list: &[&str]) -> bool {
-    let words = words.to_lowercase();
-    list.iter().any(|text| words.contains(text))
-}
-
-fn one_line(words: &str) -> String {
-    let lines: Vec<&str> = words
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    lines.join(" / ")
 }

@@ -10,7 +10,7 @@ use url::Url;
 use super::credentials::JOB_USER;
 use super::redirect::{is_redirect, shown};
 use crate::error::{Error, Kind};
-use crate::transport::{Reader, Service};
+use crate::transport::{HostAnswer, HostWords, Reader, Service};
 
 /// How much of a refusal's own words is shown, in bytes.
 const WORDS: u64 = 1024;
@@ -30,27 +30,58 @@ pub(super) struct Question {
 
 /// An answer that is not the one asked for.
 pub(super) struct Refusal {
-    error: Error,
+    kind: Kind,
+    message: String,
+    advice: Option<&'static str>,
     /// The body is text for people.
     has_words: bool,
+    /// The advice is about our side, whatever the host may say.
+    is_ours: bool,
 }
 
 impl Refusal {
     /// Makes the error, with the server's own words where it has any.
     pub(super) async fn explain(self, body: &mut Reader, limit: Duration) -> Error {
         if !self.has_words {
-            return self.error;
+            return self.error();
         }
         let mut words = Vec::new();
         // Words that cannot be read in time are only missing from the message.
         let _ = tokio::time::timeout(limit, body.take(WORDS).read_to_end(&mut words)).await;
-        let words: String = String::from_utf8_lossy(&words)
+        let words = String::from_utf8_lossy(&words);
+        let shown: String = words
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
-        match words.trim() {
-            "" => self.error,
-            words => self.error.because(words.to_owned()),
+        match shown.trim() {
+            "" => self.error(),
+            shown => self
+                .heeding(&HostWords::new(&words))
+                .error()
+                .because(shown.to_owned()),
+        }
+    }
+
+    /// Takes a denial for what the host's words say that it is: of many reasons, or a trouble that passes.
+    fn heeding(self, words: &HostWords) -> Self {
+        let known = words.meaning().filter(|answer| {
+            self.kind == Kind::Permission && (answer.kind == Kind::Server || !self.is_ours)
+        });
+        match known {
+            Some(HostAnswer { kind, advice }) => Self {
+                kind,
+                advice: Some(advice),
+                ..self
+            },
+            None => self,
+        }
+    }
+
+    fn error(self) -> Error {
+        let error = Error::new(self.kind, self.message);
+        match self.advice {
+            Some(advice) => error.advise(advice),
+            None => error,
         }
     }
 }
@@ -60,10 +91,8 @@ pub(super) fn judge(response: &Response, question: &Question) -> Option<Refusal>
     let content = header(response.headers(), CONTENT_TYPE).unwrap_or_default();
     let essence = content.split(';').next().unwrap_or_default().trim();
     if !response.status().is_success() {
-        return Some(Refusal {
-            error: refused(response, question),
-            has_words: essence.eq_ignore_ascii_case("text/plain"),
-        });
+        let has_words = essence.eq_ignore_ascii_case("text/plain");
+        return Some(refused(response, question, has_words));
     }
     if essence.eq_ignore_ascii_case(&question.expected) {
         return None;
@@ -79,16 +108,18 @@ pub(super) fn judge(response: &Response, question: &Question) -> Option<Refusal>
         },
         question.expected,
     );
-    let error = Error::new(Kind::Server, message).advise(
-        "Check the URL. A login page, a captive portal, or a server of plain files answers like this.",
-    );
     Some(Refusal {
-        error,
+        kind: Kind::Server,
+        message,
+        advice: Some(
+            "Check the URL. A login page, a captive portal, or a server of plain files answers like this.",
+        ),
         has_words: false,
+        is_ours: true,
     })
 }
 
-fn refused(response: &Response, question: &Question) -> Error {
+fn refused(response: &Response, question: &Question, has_words: bool) -> Refusal {
     let status = response.status();
     let retry_after = header(response.headers(), RETRY_AFTER);
     let (kind, meaning) = meaning(status);
@@ -99,10 +130,13 @@ fn refused(response: &Response, question: &Question) -> Error {
     if let Some(retry_after) = retry_after {
         message = format!("{message} (Retry-After: {retry_after})");
     }
-    let error = Error::new(kind, message);
-    match advice(status, question) {
-        Some(advice) => error.advise(advice),
-        None => error,
+    let user = question.user.as_deref();
+    Refusal {
+        kind,
+        message,
+        advice: advice(status, question),
+        has_words,
+        is_ours: user.is_some_and(|user| !question.at_home || user == JOB_USER),
     }
 }
 
@@ -123,7 +157,7 @@ fn meaning(status: StatusCode) -> (Kind, &'static str) {
     }
 }
 
-fn advice(status: StatusCode, question: &Question) -> Option<String> {
+fn advice(status: StatusCode, question: &Question) -> Option<&'static str> {
     let (user, writes) = (
         question.user.as_deref(),
         question.service == Service::ReceivePack,
@@ -158,7 +192,7 @@ fn advice(status: StatusCode, question: &Question) -> Option<String> {
         }
         _ => return None,
     };
-    Some(advice.to_owned())
+    Some(advice)
 }
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -190,5 +224,33 @@ mod tests {
             let found = StatusCode::from_u16(status).map(|status| meaning(status).0);
             assert_eq!(found.ok(), Some(kind), "{status}");
         }
+    }
+
+    #[test]
+    fn a_denial_means_what_the_hosts_words_say_unless_our_side_explains_it() {
+        let heeded = |words: &str, is_ours: bool| {
+            let refusal = Refusal {
+                kind: Kind::Permission,
+                message: String::new(),
+                advice: Some("ours"),
+                has_words: true,
+                is_ours,
+            };
+            let error = refusal.heeding(&HostWords::new(words)).error();
+            (error.kind(), error.advice() == Some("ours"))
+        };
+        let (denied, moved) = (
+            "This deploy key does not have write access to this project.",
+            "The repository is temporarily read-only. Please try again later.",
+        );
+        assert_eq!(heeded(denied, false), (Kind::Permission, false));
+        assert_eq!(heeded(denied, true), (Kind::Permission, true));
+        assert_eq!(heeded(moved, false), (Kind::Server, false));
+        assert_eq!(heeded(moved, true), (Kind::Server, false));
+        assert_eq!(
+            heeded("Your account has been blocked.", false),
+            (Kind::Auth, false)
+        );
+        assert_eq!(heeded("Forbidden", false), (Kind::Permission, true));
     }
 }
