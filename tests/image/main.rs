@@ -167,3 +167,18 @@ fn a_job_gets_a_shell_with_the_program_in_its_path() {
     let unknown = image.shell(&["--user", "4711:4711"], "pwd && crates-ferry --version");
     assert_eq!(unknown, format!("/ferry\n{version}"));
 }
+
+#[test]
+fn the_engine_holds_it_to_its_restrictions() {
+    let Some(image) = Image::built() else {
+        return;
+    };
+    let said = image.shell(
+        &RESTRICTED,
+        "for place in / /tmp ~; do touch $place/it 2>/dev/null && echo $place can be written to; done
+         grep CapEff /proc/self/status
+         cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null
+         true",
+    );
+    assert_eq!(said, "CapEff:\t0000000000000000\n67108864");
+}
