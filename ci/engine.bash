@@ -62,7 +62,7 @@ install_engine() {
     command -v apt-get >/dev/null || fail "no container engine answers, and there is no apt-get to install one"
     echo "installing ${missing[*]}"
     if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        "${missing[@]}"; } >"/dev/null"; then
+        "${missing[@]}"; } >/dev/null; then
         fail "no container engine answers, and apt-get cannot install ${missing[*]}"
     fi
 }
@@ -128,7 +128,8 @@ make_runtime_base() {
         fail "debootstrap cannot make ${suite%-slim}, see above"
     fi
     tar -C "$rootfs" --numeric-owner --exclude='./var/cache/apt/archives/*' --exclude='./var/lib/apt/lists/*' -c . |
-        docker import --change 'CMD ["bash"]' - "$1"
+        docker import --change 'CMD ["bash"]' - "$1" ||
+        fail "the engine cannot keep an image here, see above; it takes root with the right to mount"
     rm -rf "$rootfs"
 }
 

@@ -1,7 +1,7 @@
 //! The container image, as little trusted as it may be, between a git daemon and an sshd on this machine.
 //!
 //! `ci/check-image` builds the image and runs these tests; elsewhere they say that they are skipped.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 #[path = "../support/mod.rs"]
 mod support;
