@@ -11,7 +11,7 @@ use crates_ferry::report::Report;
 use crates_ferry::{init, sync};
 
 /// The program's configuration, as variables; nothing of the surrounding process counts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Ferry(Vec<(String, String)>);
 
 impl Ferry {

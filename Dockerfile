@@ -1,0 +1,50 @@
+# The image of crates-ferry: Debian, the certificates of public CAs, the programs, and a user without rights.
+#
+#   docker build -t crates-ferry .
+#   docker run --rm -e FERRY_MIRROR_URL -e SSH_PRIVATE_KEY -e SSH_KNOWN_HOSTS crates-ferry sync --dry-run
+#
+# It wants no disk, no rights and little memory: --read-only --cap-drop ALL --memory 64m is enough. As the image of a GitLab
+# job it needs `entrypoint: [""]`. ci/check-image builds and proves it.
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /build
+
+# The dependencies are a layer of their own, which lasts until one of these two files changes. An empty library stands in for
+# ours; what was made of it goes again, so that no stale build of it can pass for the real one.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src \
+    && touch src/lib.rs \
+    && cargo build --release --locked --lib \
+    && cargo clean --release --package crates-ferry
+
+COPY src src
+RUN cargo install --path . --locked --root /out
+
+# Debian's own certificates. /etc/ssl/certs of the machine that builds may hold a company's besides, which must not be trusted
+# wherever the image runs. awk ends the last line of each file.
+RUN awk 1 /usr/share/ca-certificates/mozilla/*.crt >/out/ca-certificates.crt
+
+
+FROM debian:bookworm-slim
+
+# The home folder is also where a mounted ferry.yml is found. Anybody may enter it: some hosts choose the user id themselves.
+RUN groupadd --gid 10001 ferry \
+    && useradd --uid 10001 --gid ferry --no-log-init --no-create-home --home-dir /ferry --shell /bin/sh ferry \
+    && install --directory --owner=ferry --group=ferry /ferry
+WORKDIR /ferry
+
+COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /out/bin/ /usr/local/bin/
+
+USER 10001:10001
+ENTRYPOINT ["crates-ferry"]
+CMD ["--help"]
+
+# Who publishes the image adds --label org.opencontainers.image.source=URL.
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="crates-ferry" \
+    org.opencontainers.image.description="Carries the crates.io index to a git host you own, without ever cloning it" \
+    org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION"
