@@ -18,6 +18,7 @@ RUN mkdir src \
     && cargo clean --release --package crates-ferry
 
 COPY src src
+COPY templates templates
 RUN cargo install --path . --locked --root /out
 
 # Debian's own certificates. /etc/ssl/certs of the machine that builds may hold a company's besides, which must not be trusted

@@ -2,6 +2,7 @@
 
 mod access;
 mod index;
+mod mail;
 mod probe;
 
 pub use probe::{Findings, Probe, Status};
@@ -10,13 +11,20 @@ use crate::config::Config;
 use crate::relay::Surroundings;
 use crate::transport::{Remote, UploadPack};
 
-/// Probes configuration, both repositories, access to them, and what the mirror holds.
+/// What `check` was asked for besides the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Sends a test mail.
+    pub mail: bool,
+}
+
+/// Probes configuration, both repositories, access to them, what the mirror holds, and the mail server.
 ///
 /// A probe that fails is a finding, not an error; what depends on it is skipped with the reason.
-pub async fn run(config: &Config, around: Surroundings<'_>) -> Findings {
+pub async fn run(config: &Config, options: &Options, around: Surroundings<'_>) -> Findings {
     let mut findings = Findings::default();
     let limit = config.network.timeout;
-    if tokio::time::timeout(limit, probe_all(config, around, &mut findings))
+    if tokio::time::timeout(limit, probe_all(config, options, around, &mut findings))
         .await
         .is_err()
     {
@@ -30,9 +38,20 @@ pub async fn run(config: &Config, around: Surroundings<'_>) -> Findings {
     findings
 }
 
-async fn probe_all(config: &Config, around: Surroundings<'_>, findings: &mut Findings) {
-    let progress = around.progress;
+async fn probe_all(
+    config: &Config,
+    options: &Options,
+    around: Surroundings<'_>,
+    findings: &mut Findings,
+) {
     findings.pass("configuration", access::summary(config));
+    probe_remotes(config, around, findings).await;
+    around.progress.phase("probing the mail server");
+    mail::probe(config, options, around, findings).await;
+}
+
+async fn probe_remotes(config: &Config, around: Surroundings<'_>, findings: &mut Findings) {
+    let progress = around.progress;
     progress.phase("probing upstream");
     let upstream = findings.take("upstream", Remote::upstream(config));
     let upstream = match &upstream {

@@ -1,6 +1,6 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
-//! Layers, imports pointing down only: use cases (`init`, `sync`, `check`, over `relay`), adapters (`transport`,
+//! Layers, imports pointing down only: use cases (`init`, `sync`, `check`, `notify`, over `relay`), adapters (`transport`,
 //! `objects`, `mail`), `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `notice`, `progress`, `object_id`,
 //! `error`).
 
@@ -11,6 +11,7 @@ pub mod index;
 pub mod init;
 pub mod mail;
 pub mod notice;
+pub mod notify;
 mod object_id;
 pub mod objects;
 pub mod plan;

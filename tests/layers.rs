@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules, the lowest layer first: each uses those of the layers before its own. The first layer is pure, and its
 /// modules may use each other.
-const LAYERS: [&[&str]; 5] = [
+const LAYERS: [&[&str]; 6] = [
     &[
         "ObjectId",
         "error",
@@ -21,6 +21,7 @@ const LAYERS: [&[&str]; 5] = [
     &["config"],
     &["mail", "objects", "transport"],
     &["relay"],
+    &["notify"],
     &["check", "init", "sync"],
 ];
 

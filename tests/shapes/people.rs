@@ -276,7 +276,11 @@ fn a_config_json_that_upstream_changed_stays_ours_with_a_warning() {
             .publish("new", "1.0.0");
         let report = world.carry(Outcome::Merge);
         assert_eq!(
-            report.warnings,
+            report
+                .warnings
+                .iter()
+                .map(|warning| &**warning)
+                .collect::<Vec<_>>(),
             ["upstream changed its config.json; the mirror's stays as it is"]
         );
         assert_eq!(world.mirror.read("config.json").unwrap(), ours);

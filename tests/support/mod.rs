@@ -11,6 +11,7 @@
 pub mod counting_proxy;
 pub mod daemon;
 pub mod data;
+pub mod exim;
 pub mod ferry;
 pub mod frames;
 pub mod lighttpd;

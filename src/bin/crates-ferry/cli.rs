@@ -25,6 +25,7 @@ Secrets, from the environment only:
   SSH_KEY_PASSPHRASE   the key's passphrase
   SSH_KNOWN_HOSTS      host keys: lines or the path of a file; else ~/.ssh/known_hosts
   FERRY_MIRROR_TOKEN   the password for an https:// mirror
+  FERRY_SMTP_PASSWORD  the password of the user that mail.smtp names
   CI_JOB_TOKEN         GitLab's; used only for the server of CI_SERVER_HOST
 
 Exit codes:
@@ -88,11 +89,12 @@ pub(crate) enum Command {
     /// Brings the mirror up to date.
     ///
     /// Carries upstream's new commits, also across a squash of its history; paths that are the mirror's own stay. Never
-    /// forces a push: a cut at any moment leaves the mirror as it was.
+    /// forces a push: a cut at any moment leaves the mirror as it was. Where mail.smtp, mail.from and mail.to are set, a
+    /// failure is mailed (not in a dry run).
     Sync(Sync),
     /// Probes everything and changes nothing.
     ///
-    /// Exits with 1 if a probe failed.
+    /// Looks at the configuration, keys, both repositories and the mail server. Exits with 1 if a probe failed.
     Check(Check),
 }
 
@@ -155,6 +157,10 @@ pub(crate) struct Sync {
 pub(crate) struct Check {
     #[command(flatten)]
     remotes: Remotes,
+
+    /// Sends a test mail to everyone in mail.to.
+    #[arg(long)]
+    pub(crate) mail: bool,
 }
 
 fn history() -> impl TypedValueParser<Value = History> {

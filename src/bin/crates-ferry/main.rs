@@ -15,7 +15,7 @@ use crates_ferry::config::{Config, Environment};
 use crates_ferry::error::{Error, Kind, Result};
 use crates_ferry::progress::Progress;
 use crates_ferry::relay::Surroundings;
-use crates_ferry::{check, init, sync};
+use crates_ferry::{check, init, notify, sync};
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command};
@@ -62,9 +62,16 @@ async fn run(command: Command, config: Config, progress: Arc<Progress>) -> Resul
                 ours: asked.ours,
                 allow_loss: asked.allow_loss,
             };
-            Answer::report(&sync::run(&config, &options, around).await?)
+            let end = sync::run(&config, &options, around).await;
+            if !options.dry_run {
+                notify::after_sync(&config, &end, around).await;
+            }
+            Answer::report(&end?)
         }
-        Command::Check(_) => Answer::findings(&check::run(&config, around).await),
+        Command::Check(asked) => {
+            let options = check::Options { mail: asked.mail };
+            Answer::findings(&check::run(&config, &options, around).await)
+        }
     }
 }
 

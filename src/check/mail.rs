@@ -1,0 +1,79 @@
+//! Whether failures reach a person.
+
+use super::{Findings, Options};
+use crate::config::Config;
+use crate::error::Result;
+use crate::mail::{Greeting, Post};
+use crate::notify;
+use crate::relay::Surroundings;
+
+/// Talks to the mail server as far as it goes without a mail, and sends a test mail where one was asked for.
+pub(super) async fn probe(
+    config: &Config,
+    options: &Options,
+    around: Surroundings<'_>,
+    findings: &mut Findings,
+) {
+    if matches!(config.mail.route(), Ok(None)) {
+        return not_configured(options, findings);
+    }
+    let Some(post) = findings.take("smtp", Post::of(config)) else {
+        return;
+    };
+    let reaches = tell(post.greet().await, findings);
+    match (options.mail, reaches) {
+        (false, _) => findings.skip("test mail", "`check --mail` sends one"),
+        (true, false) => findings.skip("test mail", "the mail server does not let us in"),
+        (true, true) => test_mail(config, around, findings).await,
+    }
+}
+
+fn not_configured(options: &Options, findings: &mut Findings) {
+    let reason = "no mail is configured: failures show in the log and the exit code only";
+    match options.mail {
+        false => findings.skip("smtp", reason),
+        true => findings.fail_plainly(
+            "test mail",
+            reason.to_owned(),
+            "set mail.smtp, mail.from and mail.to (FERRY_MAIL_SMTP, FERRY_MAIL_FROM, FERRY_MAIL_TO)",
+        ),
+    }
+}
+
+/// Tells of each step; says whether all went well.
+fn tell(greeting: Greeting, findings: &mut Findings) -> bool {
+    let mut well = tell_step("smtp", greeting.connected, findings);
+    for (name, step) in [
+        ("smtp tls", greeting.encrypted),
+        ("smtp login", greeting.authenticated),
+    ] {
+        match step {
+            Some(step) => well &= tell_step(name, step, findings),
+            None => findings.skip(name, "the step before it failed"),
+        }
+    }
+    well
+}
+
+fn tell_step(name: &'static str, step: Result<String>, findings: &mut Findings) -> bool {
+    match findings.take(name, step) {
+        Some(text) => {
+            findings.pass(name, text);
+            true
+        }
+        None => false,
+    }
+}
+
+async fn test_mail(config: &Config, around: Surroundings<'_>, findings: &mut Findings) {
+    let Some(refused) = findings.take("test mail", notify::test(config, around).await) else {
+        return;
+    };
+    for error in &refused {
+        findings.fail("test mail", error);
+    }
+    if refused.is_empty() {
+        let to: Vec<String> = config.mail.to.iter().map(ToString::to_string).collect();
+        findings.pass("test mail", format!("handed over, for {}", to.join(", ")));
+    }
+}

@@ -1,0 +1,49 @@
+//! The command with which a person sees by hand what a job saw.
+
+use crate::config::Config;
+
+/// Returns a `crates-ferry sync --dry-run` with the same two ends, quoted for a shell.
+pub(super) fn dry_run(config: &Config) -> String {
+    let (upstream, mirror) = (&config.upstream, &config.mirror);
+    let branches = [
+        ("FERRY_UPSTREAM_BRANCH", &upstream.branch),
+        ("FERRY_MIRROR_BRANCH", &mirror.branch),
+    ];
+    let mut words: Vec<String> = branches
+        .iter()
+        .filter(|(_, branch)| branch.as_str() != "master")
+        .map(|(name, branch)| format!("{name}={}", quoted(branch)))
+        .collect();
+    words.push("crates-ferry sync --dry-run -v".to_owned());
+    words.push(format!("--upstream {}", quoted(&upstream.url.to_string())));
+    words.push(format!("--mirror {}", quoted(&mirror.url.to_string())));
+    words.join(" ")
+}
+
+/// A word that cannot be quoted holds a NUL, which no configuration can.
+fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| String::new(), |quoted| quoted.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::{Environment, Flags};
+
+    #[test]
+    fn the_command_can_be_pasted_into_a_shell() {
+        let environment = Environment::from_pairs([
+            ("FERRY_UPSTREAM_URL", "https://upstream.example/index"),
+            ("FERRY_MIRROR_URL", "git@gitlab.example:rust/it's mine.git"),
+            ("FERRY_MIRROR_BRANCH", "main"),
+        ]);
+        let config = Config::load(&Flags::default(), &environment).unwrap();
+        assert_eq!(
+            dry_run(&config),
+            "FERRY_MIRROR_BRANCH=main crates-ferry sync --dry-run -v --upstream https://upstream.example/index \
+             --mirror \"git@gitlab.example:rust/it's mine.git\""
+        );
+    }
+}
