@@ -17,8 +17,9 @@ RUN mkdir src \
     && cargo build --release --locked --lib \
     && cargo clean --release --package crates-ferry
 
+COPY askama.toml ./
 COPY src src
-COPY templates templates
+
 RUN cargo install --path . --locked --root /out
 
 # Debian's own certificates. /etc/ssl/certs of the machine that builds may hold a company's besides, which must not be trusted

@@ -24,7 +24,7 @@ struct Row {
 }
 
 #[derive(Template)]
-#[template(path = "notice.txt")]
+#[template(path = "notice/body.txt")]
 struct Text<'a> {
     headline: &'a str,
     sections: &'a [Section],
@@ -32,7 +32,7 @@ struct Text<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "notice.html")]
+#[template(path = "notice/body.html")]
 struct Html<'a> {
     headline: &'a str,
     sections: &'a [Section],
