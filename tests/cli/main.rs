@@ -1,7 +1,10 @@
 //! The program from outside: its help, its exit codes, what it writes where, and that no secret is among it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod report_file;
 mod secrecy;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -76,6 +79,7 @@ fn help_tells_commands_secrets_configuration_and_exit_codes() {
                 "--history",
                 "--config",
                 "--format",
+                "--report",
             ],
         ),
         (

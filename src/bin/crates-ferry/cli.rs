@@ -12,6 +12,7 @@ Examples:
       --dl https://crates.example.com/api/v1/crates --api https://crates.example.com
   crates-ferry sync --mirror git@gitlab.example.com:rust/crates.io-index.git --dry-run
   crates-ferry --format json sync
+  crates-ferry --report report.json sync
   crates-ferry check
 
 Configuration:
@@ -56,6 +57,10 @@ pub(crate) struct Cli {
         global = true
     )]
     pub(crate) format: Format,
+
+    /// Also writes the report, or the error, to this file, as one JSON object.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) report: Option<PathBuf>,
 
     /// Logs the git conversation in outline; -vv logs everything.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]

@@ -4,8 +4,10 @@ mod cli;
 mod log;
 mod output;
 mod progress;
+mod report_file;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,19 +20,22 @@ use crates_ferry::relay::Surroundings;
 use crates_ferry::{check, init, notify, sync};
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::{Cli, Command};
-use output::{Answer, Failure, Signal};
+use cli::{Cli, Command, Format};
+use output::{Answer, Failure, Places, Signal};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return output::finish_parsing(&error, wants_json(&arguments)),
+        Err(error) => return output::finish_parsing(&error, &places_in(&arguments)),
     };
     let environment = Environment::of_process();
     let bars = progress::bars(&cli);
     log::start(&cli, &environment, bars.as_ref());
-    let format = cli.format;
+    let places = Places {
+        format: cli.format,
+        report: cli.report.clone(),
+    };
     let end = Config::load(&cli.flags(), &environment).map_err(Failure::Error);
     let end = end.and_then(|config| {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -45,7 +50,7 @@ fn main() -> ExitCode {
             until_stopped(work),
         ))
     });
-    output::finish(format, end)
+    output::finish(&places, end)
 }
 
 /// Runs the command.
@@ -95,10 +100,24 @@ fn no_runtime(error: std::io::Error) -> Error {
     Error::new(Kind::Server, "cannot start the event loop on this machine").because(error)
 }
 
-/// Says whether the arguments ask for JSON, for a command line that cannot be parsed.
-fn wants_json(arguments: &[OsString]) -> bool {
-    let asked = |pair: &[OsString]| pair[0] == "--format" && pair[1] == "json";
-    arguments.iter().any(|argument| argument == "--format=json") || arguments.windows(2).any(asked)
+/// Returns where the end is to be told, as far as a command line shows it that cannot be parsed.
+fn places_in(arguments: &[OsString]) -> Places {
+    let value_of = |flag: &str| {
+        let joined = format!("{flag}=");
+        let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| {
+            match argument.to_str()?.strip_prefix(&joined) {
+                Some(value) => Some(value.into()),
+                None if argument == flag => arguments.get(at + 1).cloned(),
+                None => None,
+            }
+        });
+        values.next()
+    };
+    let json = value_of("--format").is_some_and(|value: OsString| value == "json");
+    Places {
+        format: if json { Format::Json } else { Format::Text },
+        report: value_of("--report").map(PathBuf::from),
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +133,7 @@ mod tests {
             .build()
             .unwrap();
         let pid = std::process::id().to_string();
+        let places = places_in(&[]);
         for (name, code) in [("-INT", 130), ("-TERM", 143)] {
             let signalled = async {
                 let kill = tokio::process::Command::new("kill")
@@ -125,7 +145,7 @@ mod tests {
             };
             let end = runtime.block_on(until_stopped(signalled));
             assert!(matches!(&end, Err(Failure::Stopped(_))));
-            let shown = format!("{:?}", output::finish(cli::Format::Text, end));
+            let shown = format!("{:?}", output::finish(&places, end));
             assert_eq!(shown, format!("{:?}", ExitCode::from(code)));
         }
     }

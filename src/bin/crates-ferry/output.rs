@@ -1,6 +1,7 @@
 //! What reaches stdout, and the last words on stderr.
 
 use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crates_ferry::check::Findings;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::Format;
+use crate::report_file;
 
 /// What a command has to say, for people and for programs, and the exit code.
 pub(crate) struct Answer {
@@ -60,55 +62,76 @@ pub(crate) enum Signal {
     Terminate,
 }
 
+/// Where the end of a command is told.
+pub(crate) struct Places {
+    /// How stdout gets it.
+    pub(crate) format: Format,
+    /// The file that gets it too, as JSON.
+    pub(crate) report: Option<PathBuf>,
+}
+
 /// Prints how the command ended and returns the exit code.
-pub(crate) fn finish(format: Format, end: Result<Answer, Failure>) -> ExitCode {
-    let (on_stdout, code) = match &end {
-        Ok(answer) => match format {
-            Format::Text => (Some(answer.text.clone()), answer.exit_code),
-            Format::Json => (Some(answer.json.to_string()), answer.exit_code),
-        },
-        Err(failure) => {
-            let (text, json, code) = match failure {
-                Failure::Error(error) => (
-                    error_text(error),
-                    error_json(error),
-                    error.kind().exit_code(),
-                ),
-                Failure::Stopped(signal) => stopped(*signal),
-            };
-            match format {
-                Format::Json => (Some(json.to_string()), code),
-                Format::Text => {
-                    say(&text);
-                    (None, code)
-                }
-            }
+pub(crate) fn finish(places: &Places, end: Result<Answer, Failure>) -> ExitCode {
+    let (text, json, code, failed) = match end {
+        Ok(answer) => (answer.text, answer.json, answer.exit_code, false),
+        Err(Failure::Error(error)) => {
+            let code = error.kind().exit_code();
+            (error_text(&error), error_json(&error), code, true)
+        }
+        Err(Failure::Stopped(signal)) => {
+            let (text, json, code) = stopped(signal);
+            (text, json, code, true)
         }
     };
-    match on_stdout.map_or(Ok(()), |line| print(&line)) {
-        Ok(()) => ExitCode::from(code),
-        Err(e) => {
-            say(&format!("error: cannot write the report to stdout: {e}"));
-            ExitCode::from(code.max(1))
+    let printed = match places.format {
+        Format::Json => print(&json.to_string()),
+        Format::Text if failed => {
+            say(&text);
+            Ok(())
         }
-    }
+        Format::Text => print(&text),
+    };
+    let printed = printed.map_err(|e| format!("error: cannot write the report to stdout: {e}"));
+    ExitCode::from(code.max(told(printed)).max(told(keep(places, &json))))
+}
+
+/// Writes the JSON object to the file that was asked for.
+fn keep(places: &Places, json: &Value) -> Result<(), String> {
+    let Some(path) = &places.report else {
+        return Ok(());
+    };
+    report_file::write(path, &format!("{json}\n"))
+        .map_err(|e| format!("error: cannot write the report to {}: {e}", path.display()))
+}
+
+/// Says why a report did not reach its place, and returns the least exit code: the command's own failure counts more.
+fn told(written: Result<(), String>) -> u8 {
+    written.map_or_else(
+        |line| {
+            say(&line);
+            1
+        },
+        |()| 0,
+    )
 }
 
 /// Prints what clap says: help and version on stdout with 0, a mistake on stderr with 2.
-pub(crate) fn finish_parsing(error: &clap::Error, json_wanted: bool) -> ExitCode {
+pub(crate) fn finish_parsing(error: &clap::Error, places: &Places) -> ExitCode {
     // Nobody is left to tell where help or the mistake cannot be printed.
     let _ = error.print();
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    if json_wanted {
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default();
-        let message = first.trim_start_matches("error: ");
-        let usage = Error::new(Kind::Usage, message)
-            .advise("`crates-ferry --help` lists commands and flags.");
-        let _ = print(&error_json(&usage).to_string());
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let message = first.trim_start_matches("error: ");
+    let usage =
+        Error::new(Kind::Usage, message).advise("`crates-ferry --help` lists commands and flags.");
+    let json = error_json(&usage);
+    if places.format == Format::Json {
+        let _ = print(&json.to_string());
     }
+    told(keep(places, &json));
     ExitCode::from(Kind::Usage.exit_code())
 }
 

@@ -1,0 +1,27 @@
+//! Writes the file of `--report`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Writes a file whole or not at all: whoever reads it finds the last report or this one, never half of one.
+///
+/// What is there and no file, such as a pipe or `/dev/stderr`, is written to and not replaced.
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return fs::write(path, text);
+    }
+    let Some(name) = path.file_name() else {
+        return fs::write(path, text);
+    };
+    let mut beside = OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(beside);
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}

@@ -1,0 +1,69 @@
+//! The pipelines, as gitlab-ci-local runs them: an upstream on a git daemon, a mirror on a real sshd, the job in a shell.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod project;
+#[path = "../support/mod.rs"]
+mod support;
+
+use crates_ferry::config::History;
+use project::{OWN_FILES, Project};
+use support::sshd::{Options, Sshd};
+use support::world::World;
+
+/// A project that syncs a mirror over ssh.
+struct Scene {
+    world: World,
+    sshd: Sshd,
+    project: Project,
+}
+
+impl Scene {
+    /// A copy of this project in which three variables are set, and the upstream.
+    fn of_own_files() -> Option<Self> {
+        let mut scene = Self::of(Project::with_own(&OWN_FILES)?)?;
+        let (upstream, mirror) = (scene.upstream_url(), scene.mirror_url());
+        scene.project.set("FERRY_UPSTREAM_URL", upstream);
+        scene.project.set("FERRY_MIRROR_URL", mirror);
+        scene.project.commit();
+        Some(scene)
+    }
+
+    /// A project without files that has the keys.
+    fn of(mut project: Project) -> Option<Self> {
+        let mut world = World::initialised(History::Merge);
+        let sshd = Sshd::start(&Options::new(world.folder()))?;
+        project.set_file("SSH_PRIVATE_KEY", sshd.private_key_text());
+        project.set_file("SSH_KNOWN_HOSTS", sshd.known_hosts_line());
+        world.upstream.publish_many("late", 3);
+        Some(Self {
+            world,
+            sshd,
+            project,
+        })
+    }
+
+    fn upstream_url(&self) -> String {
+        format!("git://127.0.0.1:{}/upstream.git", self.world.daemon.port())
+    }
+
+    fn mirror_url(&self) -> String {
+        self.sshd.url("mirror.git")
+    }
+}
+
+#[test]
+fn a_copy_of_this_project_with_its_variables_is_a_whole_mirror() {
+    let Some(scene) = Scene::of_own_files() else {
+        return;
+    };
+    let before = scene.world.mirror.tip();
+    let ended = scene.project.run("trigger", "sync");
+    eprintln!("{}", ended.log);
+    assert!(ended.is_green, "{}", ended.log);
+    let after = scene.world.mirror.tip();
+    assert_ne!(after, before);
+    assert!(ended.log.contains("merge: 3 commits"), "{}", ended.log);
+    let report = scene.project.report("sync");
+    assert_eq!(report["outcome"], "merge");
+    assert_eq!(report["after"], after.as_str());
+}

@@ -1,0 +1,177 @@
+//! A project on GitLab, as gitlab-ci-local takes it from a folder, and what its pipelines do.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use crate::support::repo::git;
+
+/// This repository's own pipeline, and the files that it includes.
+pub(crate) const OWN_FILES: [&str; 3] = [
+    ".gitlab-ci.yml",
+    "ci/sync.gitlab-ci.yml",
+    "templates/sync.yml",
+];
+
+/// The folder of a project, and the CI/CD variables of its settings.
+pub(crate) struct Project {
+    folder: TempDir,
+    home: TempDir,
+    program: PathBuf,
+    variables: Map<String, Value>,
+}
+
+/// What a pipeline said, and whether it is green.
+pub(crate) struct Ended {
+    /// All of the jobs' logs.
+    pub(crate) log: String,
+    /// Whether every job succeeded.
+    pub(crate) is_green: bool,
+}
+
+impl Project {
+    /// Makes a project that holds these files of this repository; none where gitlab-ci-local is not installed.
+    pub(crate) fn with_own(files: &[&str]) -> Option<Self> {
+        let project = Self::empty("https://gitlab.example.com/rust/crates-ferry.git")?;
+        for file in files {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            project.write(file, &fs::read_to_string(from).unwrap());
+        }
+        Some(project)
+    }
+
+    /// Makes a project of no files whose git host is this one.
+    pub(crate) fn empty(remote: &str) -> Option<Self> {
+        let Some(program) = find("gitlab-ci-local") else {
+            eprintln!("skipped: gitlab-ci-local is not there (ci/install-tools)");
+            return None;
+        };
+        if find("rsync").is_none() {
+            eprintln!("skipped: rsync is not there, which gitlab-ci-local calls");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "-q", "-b", "main"]);
+        git(folder.path(), &["remote", "add", "origin", remote]);
+        git(folder.path(), &["config", "user.name", "A Person"]);
+        git(folder.path(), &["config", "user.email", "a@b.example"]);
+        Some(Self {
+            folder,
+            home: tempfile::tempdir().unwrap(),
+            program,
+            variables: Map::new(),
+        })
+    }
+
+    /// Writes a file of the project.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Sets a variable in the project's settings.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
+        self.variables.insert(name.to_owned(), value.into().into());
+        self
+    }
+
+    /// Sets a variable of type file.
+    pub(crate) fn set_file(&mut self, name: &str, text: impl Into<String>) -> &mut Self {
+        let file = json!({ "type": "file", "values": { "*": text.into() } });
+        self.variables.insert(name.to_owned(), file);
+        self
+    }
+
+    /// Commits all files.
+    pub(crate) fn commit(&self) {
+        git(self.folder.path(), &["add", "-A"]);
+        git(self.folder.path(), &["commit", "-q", "-m", "Files"]);
+    }
+
+    /// Returns the id of the last commit.
+    pub(crate) fn head(&self) -> String {
+        git(self.folder.path(), &["rev-parse", "HEAD"])
+    }
+
+    /// Returns the project's folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs a pipeline's job and all that must be in its way.
+    pub(crate) fn run(&self, source: &str, job: &str) -> Ended {
+        let output = self.command(source, &["--shell-isolation", job]);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ended {
+            log: text(&output.stdout) + &text(&output.stderr),
+            is_green: output.status.success(),
+        }
+    }
+
+    /// Returns the jobs of a pipeline from such a source, as GitLab would make it.
+    pub(crate) fn jobs(&self, source: &str, more: &[&str]) -> Vec<String> {
+        let listed: Value = serde_json::from_str(&self.list(source, "--list-json", more)).unwrap();
+        let jobs = listed.as_array().unwrap().iter();
+        jobs.filter(|job| job["when"] != "never")
+            .map(|job| job["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Returns the configuration with all that is included, as YAML.
+    pub(crate) fn preview(&self, source: &str) -> String {
+        self.list(source, "--preview", &[])
+    }
+
+    fn list(&self, source: &str, what: &str, more: &[&str]) -> String {
+        let output = self.command(source, &[&[what], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Returns what a job left as its report.
+    pub(crate) fn report(&self, job: &str) -> Value {
+        let path = format!(".gitlab-ci-local/artifacts/{job}/.ferry/report.json");
+        let text = fs::read_to_string(self.folder.path().join(path)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn command(&self, source: &str, arguments: &[&str]) -> Output {
+        let variables = serde_json::to_string(&self.variables).unwrap();
+        let file = self.folder.path().join(".gitlab-ci-local-variables.yml");
+        fs::write(file, variables).unwrap();
+        Command::new(&self.program)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", path_with_ours_first())
+            .env("HOME", self.home.path())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .args(["--force-shell-executor", "--no-color", "--no-cleanup"])
+            .args(["--variable", &format!("CI_PIPELINE_SOURCE={source}")])
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+}
+
+/// Finds a program where ci/install-tools puts it, else in `PATH`.
+fn find(name: &str) -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let ours = target.join(format!("tools/{name}/node_modules/.bin"));
+    let path = std::env::var_os("PATH").unwrap();
+    let mut folders = std::iter::once(ours).chain(std::env::split_paths(&path));
+    folders.find_map(|folder| Some(folder.join(name)).filter(|found| found.is_file()))
+}
+
+/// Returns a `PATH` in which `crates-ferry` is the one that was built for this test.
+fn path_with_ours_first() -> OsString {
+    let ours = assert_cmd::cargo::cargo_bin!("crates-ferry");
+    let path = std::env::var_os("PATH").unwrap();
+    let folders = std::iter::once(ours.parent().unwrap().to_owned());
+    std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap()
+}
