@@ -14,7 +14,7 @@ fn failing(scene: &Scene) -> (String, Value) {
     let ended = scene.project.run("trigger", "sync");
     assert!(!ended.is_green, "{}", ended.log);
     assert_eq!(scene.world.mirror.tip(), before);
-    let error = scene.project.report("sync")["error"].clone();
+    let error = scene.project.report("sync").unwrap()["error"].clone();
     (ended.log, error)
 }
 
@@ -76,23 +76,33 @@ fn a_project_without_its_variables_is_told_which_one_is_missing() {
 }
 
 #[test]
-fn a_failed_job_leaves_its_state_to_the_next_one_and_no_report_but_its_own() {
+fn a_failed_job_leaves_its_state_to_the_next_one() {
     let Some(mut scene) = Scene::of_own_files() else {
         return;
     };
-    // Stands for what the program remembers of its mails, and for a folder that the runner used before.
-    let remembering = "\nsync:\n  before_script:\n    - cat .ferry/mail.json || true\n    - mkdir -p .ferry\n    \
-                       - echo old >.ferry/report.json\n  after_script:\n    - echo remembered >.ferry/mail.json\n";
-    scene.project.append(".gitlab-ci.yml", remembering);
-    scene.project.commit();
+    // Stands for what the program remembers of its mails.
+    scene.before_script(&[
+        "cat .ferry/mail.json || true",
+        "mkdir -p .ferry && echo remembered >.ferry/mail.json",
+    ]);
     scene.project.set("FERRY_MIRROR_URL", "");
     let (first, _) = failing(&scene);
     assert!(!first.contains("> remembered"), "{first}");
-    let (second, error) = failing(&scene);
+    let (second, _) = failing(&scene);
     assert!(second.contains("> remembered"), "{second}");
-    assert_eq!(error["kind"], "config");
-    // A program that dies before it says anything.
-    scene.project.set("SYNC_FLAGS", "& kill -9 $!; wait $!");
+}
+
+#[test]
+fn a_program_that_dies_makes_the_job_red_and_leaves_no_older_report() {
+    let Some(scene) = Scene::of_own_files() else {
+        return;
+    };
+    scene.before_script(&[
+        "mkdir -p .ferry && echo '{}' >.ferry/report.json",
+        "crates-ferry() { return 137; }",
+    ]);
     let ended = scene.project.run("trigger", "sync");
     assert!(!ended.is_green, "{}", ended.log);
+    assert!(ended.log.contains(" FAIL 137 "), "{}", ended.log);
+    assert_eq!(scene.project.report("sync"), None);
 }

@@ -14,7 +14,7 @@ fn assert_carries(scene: &Scene, job: &str) {
     assert!(ended.is_green, "{}", ended.log);
     assert!(ended.log.contains("> merge: 3 commits"), "{}", ended.log);
     assert_ne!(scene.world.mirror.tip(), before);
-    assert_eq!(scene.project.report(job)["outcome"], "merge");
+    assert_eq!(scene.project.report(job).unwrap()["outcome"], "merge");
 }
 
 #[test]

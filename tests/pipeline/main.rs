@@ -44,6 +44,17 @@ impl Scene {
         })
     }
 
+    /// Lets the project have the job run these commands first.
+    fn before_script(&self, commands: &[&str]) {
+        let commands: String = commands
+            .iter()
+            .map(|line| format!("    - {line}\n"))
+            .collect();
+        let text = format!("\nsync:\n  before_script:\n{commands}");
+        self.project.append(".gitlab-ci.yml", &text);
+        self.project.commit();
+    }
+
     fn upstream_url(&self) -> String {
         format!("git://127.0.0.1:{}/upstream.git", self.world.daemon.port())
     }
@@ -70,14 +81,17 @@ fn a_copy_of_this_project_with_its_variables_is_a_whole_mirror() {
     }
     let after = scene.world.mirror.tip();
     assert_ne!(after, before);
-    let report = scene.project.report("sync");
+    let report = scene.project.report("sync").unwrap();
     assert_eq!(report["outcome"], "merge");
     assert_eq!(report["after"], after.as_str());
 
     let again = scene.project.run("schedule", "sync");
     assert!(again.is_green && again.log.contains("> up-to-date"));
     assert_eq!(scene.world.mirror.tip(), after);
-    assert_eq!(scene.project.report("sync")["outcome"], "up-to-date");
+    assert_eq!(
+        scene.project.report("sync").unwrap()["outcome"],
+        "up-to-date"
+    );
 }
 
 #[test]
@@ -108,5 +122,5 @@ fn flags_for_one_run_are_a_variable() {
     assert!(ended.is_green, "{}", ended.log);
     assert!(ended.log.contains("merge (dry run, nothing was pushed)"));
     assert_eq!(scene.world.mirror.tip(), before);
-    assert_eq!(scene.project.report("sync")["dry_run"], true);
+    assert_eq!(scene.project.report("sync").unwrap()["dry_run"], true);
 }

@@ -135,12 +135,11 @@ impl Project {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Returns what a job left as its report.
-    pub(crate) fn report(&self, job: &str) -> Value {
-        let folder = job.replace(' ', "IA");
-        let path = format!(".gitlab-ci-local/artifacts/{folder}/.ferry/report.json");
-        let text = fs::read_to_string(self.folder.path().join(path)).unwrap();
-        serde_json::from_str(&text).unwrap()
+    /// Returns what a job left as its report, if it did.
+    pub(crate) fn report(&self, job: &str) -> Option<Value> {
+        let artifacts = self.folder.path().join(".gitlab-ci-local/artifacts");
+        let text = fs::read_to_string(artifacts.join(job).join(".ferry/report.json")).ok()?;
+        Some(serde_json::from_str(&text).unwrap())
     }
 
     fn command(&self, source: &str, arguments: &[&str]) -> Output {
@@ -164,6 +163,33 @@ impl Project {
             .args(arguments)
             .output()
             .unwrap()
+    }
+}
+
+impl Drop for Project {
+    /// Removes the files of our variables, which gitlab-ci-local leaves behind; their names do not tell whose they are.
+    fn drop(&mut self) {
+        let ours = |file: &Path| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let text = fs::read_to_string(file).ok();
+            text.is_some()
+                && self
+                    .variables
+                    .get(&*name)
+                    .map(|v| v["values"]["*"].as_str())
+                    == Some(text.as_deref())
+        };
+        let folders = fs::read_dir("/tmp").into_iter().flatten().flatten();
+        for folder in folders.filter(|entry| {
+            let name = entry.file_name();
+            name.to_string_lossy()
+                .starts_with("gitlab-ci-local-file-variables-")
+        }) {
+            let mut files = fs::read_dir(folder.path()).into_iter().flatten().flatten();
+            if files.any(|file| ours(&file.path())) {
+                let _ = fs::remove_dir_all(folder.path());
+            }
+        }
     }
 }
 
