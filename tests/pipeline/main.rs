@@ -1,6 +1,8 @@
 //! The pipelines, as gitlab-ci-local runs them: an upstream on a git daemon, a mirror on a real sshd, the job in a shell.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod failing;
+mod including;
 mod project;
 #[path = "../support/mod.rs"]
 mod support;
@@ -42,6 +44,17 @@ impl Scene {
         })
     }
 
+    /// Lets the project have the job run these commands first.
+    fn before_script(&self, commands: &[&str]) {
+        let commands: String = commands
+            .iter()
+            .map(|line| format!("    - {line}\n"))
+            .collect();
+        let text = format!("\nsync:\n  before_script:\n{commands}");
+        self.project.append(".gitlab-ci.yml", &text);
+        self.project.commit();
+    }
+
     fn upstream_url(&self) -> String {
         format!("git://127.0.0.1:{}/upstream.git", self.world.daemon.port())
     }
@@ -58,12 +71,56 @@ fn a_copy_of_this_project_with_its_variables_is_a_whole_mirror() {
     };
     let before = scene.world.mirror.tip();
     let ended = scene.project.run("trigger", "sync");
-    eprintln!("{}", ended.log);
     assert!(ended.is_green, "{}", ended.log);
+    for part in [
+        "> merge: 3 commits",
+        "crates    late0, late1, late2",
+        "overlay   config.json",
+    ] {
+        assert!(ended.log.contains(part), "{}", ended.log);
+    }
     let after = scene.world.mirror.tip();
     assert_ne!(after, before);
-    assert!(ended.log.contains("merge: 3 commits"), "{}", ended.log);
-    let report = scene.project.report("sync");
+    let report = scene.project.report("sync").unwrap();
     assert_eq!(report["outcome"], "merge");
     assert_eq!(report["after"], after.as_str());
+
+    let again = scene.project.run("schedule", "sync");
+    assert!(again.is_green && again.log.contains("> up-to-date"));
+    assert_eq!(scene.world.mirror.tip(), after);
+    assert_eq!(
+        scene.project.report("sync").unwrap()["outcome"],
+        "up-to-date"
+    );
+}
+
+#[test]
+fn a_change_is_checked_and_everything_else_syncs_and_does_no_more() {
+    let Some(project) = Project::with_own(&OWN_FILES) else {
+        return;
+    };
+    project.commit();
+    for source in ["schedule", "trigger", "web", "api", "pipeline"] {
+        assert_eq!(project.jobs(source), ["sync"], "{source}");
+    }
+    for source in ["push", "merge_request_event"] {
+        assert_eq!(project.jobs(source), ["check", "build image"], "{source}");
+    }
+    for source in ["external", "parent_pipeline", "chat"] {
+        assert!(project.jobs(source).is_empty(), "{source}");
+    }
+}
+
+#[test]
+fn flags_for_one_run_are_a_variable() {
+    let Some(mut scene) = Scene::of_own_files() else {
+        return;
+    };
+    let before = scene.world.mirror.tip();
+    scene.project.set("SYNC_FLAGS", "--dry-run --ours la/te");
+    let ended = scene.project.run("web", "sync");
+    assert!(ended.is_green, "{}", ended.log);
+    assert!(ended.log.contains("merge (dry run, nothing was pushed)"));
+    assert_eq!(scene.world.mirror.tip(), before);
+    assert_eq!(scene.project.report("sync").unwrap()["dry_run"], true);
 }

@@ -74,6 +74,12 @@ impl Project {
         fs::write(path, text).unwrap();
     }
 
+    /// Writes at the end of a file.
+    pub(crate) fn append(&self, path: &str, text: &str) {
+        let old = fs::read_to_string(self.folder.path().join(path)).unwrap();
+        self.write(path, &(old + text));
+    }
+
     /// Sets a variable in the project's settings.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
         self.variables.insert(name.to_owned(), value.into().into());
@@ -93,14 +99,10 @@ impl Project {
         git(self.folder.path(), &["commit", "-q", "-m", "Files"]);
     }
 
-    /// Returns the id of the last commit.
-    pub(crate) fn head(&self) -> String {
-        git(self.folder.path(), &["rev-parse", "HEAD"])
-    }
-
-    /// Returns the project's folder.
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
+    /// Makes a bare repository of what is committed.
+    pub(crate) fn push_to(&self, path: &Path) {
+        let bare = ["clone", "-q", "--bare", ".", path.to_str().unwrap()];
+        git(self.folder.path(), &bare);
     }
 
     /// Runs a pipeline's job and all that must be in its way.
@@ -114,8 +116,8 @@ impl Project {
     }
 
     /// Returns the jobs of a pipeline from such a source, as GitLab would make it.
-    pub(crate) fn jobs(&self, source: &str, more: &[&str]) -> Vec<String> {
-        let listed: Value = serde_json::from_str(&self.list(source, "--list-json", more)).unwrap();
+    pub(crate) fn jobs(&self, source: &str) -> Vec<String> {
+        let listed: Value = serde_json::from_str(&self.list(source, "--list-json")).unwrap();
         let jobs = listed.as_array().unwrap().iter();
         jobs.filter(|job| job["when"] != "never")
             .map(|job| job["name"].as_str().unwrap().to_owned())
@@ -124,20 +126,20 @@ impl Project {
 
     /// Returns the configuration with all that is included, as YAML.
     pub(crate) fn preview(&self, source: &str) -> String {
-        self.list(source, "--preview", &[])
+        self.list(source, "--preview")
     }
 
-    fn list(&self, source: &str, what: &str, more: &[&str]) -> String {
-        let output = self.command(source, &[&[what], more].concat());
+    fn list(&self, source: &str, what: &str) -> String {
+        let output = self.command(source, &[what]);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Returns what a job left as its report.
-    pub(crate) fn report(&self, job: &str) -> Value {
-        let path = format!(".gitlab-ci-local/artifacts/{job}/.ferry/report.json");
-        let text = fs::read_to_string(self.folder.path().join(path)).unwrap();
-        serde_json::from_str(&text).unwrap()
+    /// Returns what a job left as its report, if it did.
+    pub(crate) fn report(&self, job: &str) -> Option<Value> {
+        let artifacts = self.folder.path().join(".gitlab-ci-local/artifacts");
+        let text = fs::read_to_string(artifacts.join(job).join(".ferry/report.json")).ok()?;
+        Some(serde_json::from_str(&text).unwrap())
     }
 
     fn command(&self, source: &str, arguments: &[&str]) -> Output {
@@ -151,11 +153,43 @@ impl Project {
             .env("HOME", self.home.path())
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .args(["--force-shell-executor", "--no-color", "--no-cleanup"])
+            .args([
+                "--force-shell-executor",
+                "--no-color",
+                "--no-artifacts-to-source",
+            ])
+            .args(["--ignore-predefined-vars", "CI_PIPELINE_SOURCE"])
             .args(["--variable", &format!("CI_PIPELINE_SOURCE={source}")])
             .args(arguments)
             .output()
             .unwrap()
+    }
+}
+
+impl Drop for Project {
+    /// Removes the files of our variables, which gitlab-ci-local leaves behind; their names do not tell whose they are.
+    fn drop(&mut self) {
+        let ours = |file: &Path| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let text = fs::read_to_string(file).ok();
+            text.is_some()
+                && self
+                    .variables
+                    .get(&*name)
+                    .map(|v| v["values"]["*"].as_str())
+                    == Some(text.as_deref())
+        };
+        let folders = fs::read_dir("/tmp").into_iter().flatten().flatten();
+        for folder in folders.filter(|entry| {
+            let name = entry.file_name();
+            name.to_string_lossy()
+                .starts_with("gitlab-ci-local-file-variables-")
+        }) {
+            let mut files = fs::read_dir(folder.path()).into_iter().flatten().flatten();
+            if files.any(|file| ours(&file.path())) {
+                let _ = fs::remove_dir_all(folder.path());
+            }
+        }
     }
 }
 
