@@ -9,6 +9,8 @@ mod support;
 
 use crates_ferry::config::History;
 use project::{OWN_FILES, Project};
+use support::ferry::empty_mirror;
+use support::repo::git;
 use support::sshd::{Options, Sshd};
 use support::world::World;
 
@@ -112,15 +114,36 @@ fn a_change_is_checked_and_everything_else_syncs_and_does_no_more() {
 }
 
 #[test]
-fn flags_for_one_run_are_a_variable() {
+fn another_command_for_one_run_is_a_variable() {
     let Some(mut scene) = Scene::of_own_files() else {
         return;
     };
     let before = scene.world.mirror.tip();
-    scene.project.set("SYNC_FLAGS", "--dry-run --ours la/te");
+    let command = "sync --dry-run --ours la/te";
+    scene.project.set("CRATES_FERRY_COMMAND", command);
     let ended = scene.project.run("web", "sync");
     assert!(ended.is_green, "{}", ended.log);
     assert!(ended.log.contains("merge (dry run, nothing was pushed)"));
     assert_eq!(scene.world.mirror.tip(), before);
     assert_eq!(scene.project.report("sync").unwrap()["dry_run"], true);
+}
+
+#[test]
+fn the_first_commit_is_made_by_the_same_job() {
+    let Some(mut scene) = Scene::of_own_files() else {
+        return;
+    };
+    let mirror = empty_mirror(scene.world.folder(), "new.git");
+    scene
+        .project
+        .set("FERRY_MIRROR_URL", scene.sshd.url("new.git"));
+    let command = "init --history snapshot";
+    scene.project.set("CRATES_FERRY_COMMAND", command);
+    let ended = scene.project.run("web", "sync");
+    assert!(ended.is_green, "{}", ended.log);
+    let subject = git(&mirror, &["log", "-1", "--format=%s", "master"]);
+    assert!(!subject.is_empty());
+    scene.project.set("CRATES_FERRY_COMMAND", "");
+    let ended = scene.project.run("schedule", "sync");
+    assert!(ended.log.contains("up-to-date"), "{}", ended.log);
 }
