@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod failing;
+mod in_the_image;
 mod including;
+mod mailing;
 mod project;
 #[path = "../support/mod.rs"]
 mod support;

@@ -25,6 +25,28 @@ pub(crate) struct Project {
     variables: Map<String, Value>,
 }
 
+/// The images with which jobs run in containers.
+pub(crate) struct Docker {
+    /// The image of crates-ferry.
+    pub(crate) image: String,
+    /// The image with which gitlab-ci-local copies files.
+    pub(crate) helper: String,
+}
+
+impl Docker {
+    /// Returns what `ci/check-image` has built, or says that the test is skipped.
+    pub(crate) fn built() -> Option<Self> {
+        let names = ["FERRY_IMAGE", "FERRY_HELPER_IMAGE"].map(std::env::var);
+        let [Ok(image), Ok(helper)] = names else {
+            eprintln!(
+                "skipped: FERRY_IMAGE is not set; ci/check-image builds the image and sets it"
+            );
+            return None;
+        };
+        Some(Self { image, helper })
+    }
+}
+
 /// What a pipeline said, and whether it is green.
 pub(crate) struct Ended {
     /// All of the jobs' logs.
@@ -105,14 +127,19 @@ impl Project {
         git(self.folder.path(), &bare);
     }
 
-    /// Runs a pipeline's job and all that must be in its way.
+    /// Runs a pipeline's job in a shell.
     pub(crate) fn run(&self, source: &str, job: &str) -> Ended {
-        let output = self.command(source, &["--shell-isolation", job]);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ended {
-            log: text(&output.stdout) + &text(&output.stderr),
-            is_green: output.status.success(),
-        }
+        ended(&self.command(
+            source,
+            &["--force-shell-executor", "--shell-isolation", job],
+        ))
+    }
+
+    /// Runs a pipeline's job in a container.
+    pub(crate) fn run_in(&self, docker: &Docker, source: &str, job: &str) -> Ended {
+        let helper = ["--helper-image", &docker.helper];
+        let network = ["--network", "host", "--pull-policy", "if-not-present"];
+        ended(&self.command(source, &[&helper[..], &network, &[job]].concat()))
     }
 
     /// Returns the jobs of a pipeline from such a source, as GitLab would make it.
@@ -153,11 +180,8 @@ impl Project {
             .env("HOME", self.home.path())
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .args([
-                "--force-shell-executor",
-                "--no-color",
-                "--no-artifacts-to-source",
-            ])
+            .envs(std::env::var("DOCKER_HOST").map(|host| ("DOCKER_HOST", host)))
+            .args(["--no-color", "--no-artifacts-to-source"])
             .args(["--ignore-predefined-vars", "CI_PIPELINE_SOURCE"])
             .args(["--variable", &format!("CI_PIPELINE_SOURCE={source}")])
             .args(arguments)
@@ -190,6 +214,14 @@ impl Drop for Project {
                 let _ = fs::remove_dir_all(folder.path());
             }
         }
+    }
+}
+
+fn ended(output: &Output) -> Ended {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended {
+        log: text(&output.stdout) + &text(&output.stderr),
+        is_green: output.status.success(),
     }
 }
 
