@@ -103,16 +103,9 @@ impl<'a> Post<'a> {
         Ok(refused)
     }
 
-    /// Connects, protects the connection and logs in, and mails nothing.
+    /// Connects, protects the connection and logs in, and mails nothing; each step is bounded by itself.
     pub async fn greet(&self) -> Greeting {
-        let mut greeting = Greeting {
-            connected: Err(failure::too_long(&self.route, LIMIT)),
-            encrypted: None,
-            authenticated: None,
-        };
-        // Each step is bounded by itself.
-        session::greet(self, &mut greeting).await;
-        greeting
+        session::greet(self).await
     }
 }
 

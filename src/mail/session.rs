@@ -33,23 +33,25 @@ pub(super) struct Session {
 }
 
 /// Comes as far as a server lets us without a mail.
-pub(super) async fn greet(post: &Post<'_>, greeting: &mut Greeting) {
-    let opened = Session::connect(post).await;
+pub(super) async fn greet(post: &Post<'_>) -> Greeting {
     let server = post.route.smtp;
-    let mut session = match opened {
+    let mut greeting = Greeting {
+        connected: Ok(format!("{server} answers")),
+        encrypted: None,
+        authenticated: None,
+    };
+    let mut session = match Session::connect(post).await {
         Ok(session) => session,
         // Under smtps:// there is no answer before TLS; the two are told apart by what failed.
         Err(error) if failure::is_about_tls(&error) => {
-            greeting.connected = Ok(format!("{server} is reached"));
             greeting.encrypted = Some(Err(error));
-            return;
+            return greeting;
         }
         Err(error) => {
             greeting.connected = Err(error);
-            return;
+            return greeting;
         }
     };
-    greeting.connected = Ok(format!("{server} answers"));
     let protected = session.protect(post).await;
     let went_well = protected.is_ok();
     greeting.encrypted = Some(protected.map(str::to_owned));
@@ -58,6 +60,7 @@ pub(super) async fn greet(post: &Post<'_>, greeting: &mut Greeting) {
         greeting.authenticated = Some(session.log_in(post).await);
         session.leave().await;
     }
+    greeting
 }
 
 impl Session {
@@ -130,7 +133,9 @@ impl Session {
             (Some(user), None) => return Err(failure::no_password(&self.server, user)),
             (None, Some(_)) => return Err(failure::no_user(&self.server)),
         };
-        if !self.connection.is_encrypted() && !server.is_loopback() {
+        // Who strips STARTTLS of an opportunistic connection must not get the password for it.
+        let is_meant = server.tls == SmtpTls::None && server.is_loopback();
+        if !self.connection.is_encrypted() && !is_meant {
             return Err(failure::password_in_clear(&self.server));
         }
         let info = self.connection.server_info();
