@@ -61,12 +61,13 @@ fn broken(server: &str, about: &str, cause: SmtpError) -> Error {
             .because(innermost)
             .advise("look whether a mail server listens there; smtps:// and smtp:// have ports of their own");
     }
-    Error::new(
-        Kind::Network,
-        format!("{server}: the connection failed while {}", doing(about)),
-    )
-    .because(innermost)
-    .advise("look at host and port of mail.smtp, and at firewalls between here and there")
+    let message = match about {
+        "connecting" => format!("{server}: cannot connect"),
+        _ => format!("{server}: the connection failed while {}", doing(about)),
+    };
+    Error::new(Kind::Network, message)
+        .because(innermost)
+        .advise("look at host and port of mail.smtp, and at firewalls between here and there")
 }
 
 /// A server that does not answer in time.

@@ -36,7 +36,9 @@ pub async fn after_sync(config: &Config, end: &Result<Report>, around: Surroundi
         Ok(report) => {
             memory.record.succeeded(now);
             let calling = calling(&report.warnings, memory.is_kept());
-            tell_if_due(config, Event::Warned(calling), &mut memory, around).await;
+            if !calling.is_empty() {
+                tell_if_due(config, Event::Warned(calling), &mut memory, around).await;
+            }
             if let Some(event) = memory.record.recovery() {
                 tell_if_due(config, event, &mut memory, around).await;
             }

@@ -40,6 +40,14 @@ fn the_same_failure_is_mailed_once_and_the_success_after_it_once() {
 }
 
 #[test]
+fn a_sync_without_anything_to_tell_says_nothing_of_mails() {
+    let Some(post) = Post::new() else { return };
+    let output = post.run(&["sync"], &[STATE]);
+    assert!(output.status.success());
+    assert!(!stderr(&output).contains("mail"), "{}", stderr(&output));
+}
+
+#[test]
 fn another_kind_of_failure_is_mailed_at_once() {
     let Some(post) = Post::new() else { return };
     post.refuse(PROTECTED);
