@@ -19,7 +19,6 @@ RUN mkdir src \
 
 COPY askama.toml ./
 COPY src src
-
 RUN cargo install --path . --locked --root /out
 
 # Debian's own certificates. /etc/ssl/certs of the machine that builds may hold a company's besides, which must not be trusted
