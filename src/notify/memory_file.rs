@@ -1,9 +1,11 @@
 //! The file that remembers what was mailed. It is a convenience: a missing, broken or unwritable one costs a mail too many.
 
+use std::fs::Permissions;
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::Builder;
 use tracing::{error, warn};
 
 use crate::notice::{Memory, Record};
@@ -80,7 +82,9 @@ fn write(path: &Path, memory: &Memory) -> io::Result<()> {
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder)?;
-    let mut file = NamedTempFile::new_in(folder)?;
+    // It holds no secret, and a CI cache may give it to another user.
+    let everyone = Permissions::from_mode(0o666);
+    let mut file = Builder::new().permissions(everyone).tempfile_in(folder)?;
     serde_json::to_writer_pretty(&mut file, memory)?;
     file.write_all(b"\n")?;
     file.persist(path)?;

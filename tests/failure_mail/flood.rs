@@ -1,5 +1,7 @@
 //! No flood: what the state file remembers, and what happens without one that works.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::json;
 
 use super::{PROTECTED, Post, mails, stderr};
@@ -45,6 +47,9 @@ fn a_sync_without_anything_to_tell_says_nothing_of_mails() {
     let output = post.run(&["sync"], &[STATE]);
     assert!(output.status.success());
     assert!(!stderr(&output).contains("mail"), "{}", stderr(&output));
+    let state = std::fs::metadata(post.scene.folder.path().join(STATE.1)).unwrap();
+    let mode = state.permissions().mode();
+    assert_eq!(mode & 0o444, 0o444, "the next job may run as somebody else");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn the_job_carries_in_the_image() {
 }
 
 #[test]
-fn a_job_that_fails_in_the_image_is_red_and_mailed() {
+fn a_job_that_fails_in_the_image_is_red_and_mailed_once() {
     let Some((mut scene, docker)) = scene() else {
         return;
     };
@@ -52,4 +52,7 @@ fn a_job_that_fails_in_the_image_is_red_and_mailed() {
     );
     let mail = &exim.messages(1)[0];
     assert!(mail.contains("Subject: sync failed: "), "{mail}");
+    let again = scene.project.run_in(&docker, "schedule", "sync");
+    assert!(!again.is_green, "{}", again.log);
+    assert_eq!(exim.messages(1).len(), 1, "{}", again.log);
 }
