@@ -1,6 +1,6 @@
 //! The program is process 1 of its container, which a signal ends only where the program says so itself.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::container::{Container, Image, RESTRICTED};
@@ -47,4 +47,21 @@ fn a_stop_ends_it_right_after_its_start() {
     let (_upstream, address) = silent();
     let ferry = Ferry::new(format!("git://{address}/a"), format!("git://{address}/b"));
     assert_stops_at_once(&image.start(&RESTRICTED, &ferry, &["sync"]));
+}
+
+#[test]
+fn a_stop_ends_it_while_a_name_is_looked_up() {
+    let Some(image) = Image::built() else {
+        return;
+    };
+    // A name server that never answers.
+    let Ok(silent) = UdpSocket::bind("127.0.0.77:53") else {
+        eprintln!("skipped: no name server can be set up here, which takes root");
+        return;
+    };
+    let ferry = Ferry::new("git://nobody.example/a", "git://nobody.example/b");
+    let options = [&RESTRICTED[..], &["--dns", "127.0.0.77"]].concat();
+    let container = image.start(&options, &ferry, &["sync"]);
+    silent.recv_from(&mut [0; 512]).unwrap();
+    assert_stops_at_once(&container);
 }

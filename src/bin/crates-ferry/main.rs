@@ -44,11 +44,14 @@ fn main() -> ExitCode {
         let runtime = runtime.map_err(|e| Failure::Error(no_runtime(e)))?;
         let progress = Arc::new(Progress::default());
         let work = run(cli.command, config, Arc::clone(&progress));
-        runtime.block_on(progress::beside(
+        let end = runtime.block_on(progress::beside(
             bars.as_ref(),
             &progress,
             until_stopped(work),
-        ))
+        ));
+        // A name that is still being looked up would hold up the end for as long as the resolver tries.
+        runtime.shutdown_background();
+        end
     });
     output::finish(&places, end)
 }
