@@ -1,7 +1,7 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
-//! Layers, imports pointing down only: use cases (`init`, `sync`, `check`, `notify`, over `relay`), adapters (`transport`,
-//! `objects`, `mail`), `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `notice`, `progress`, `object_id`,
+//! Layers, imports pointing down only: use cases (`init`, `sync`, `check`, `trigger`, `notify`, over `relay`), adapters
+//! (`transport`, `objects`, `mail`, `gitlab`), `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `notice`, `progress`, `object_id`,
 //! `error`).
 
 pub mod check;
@@ -20,6 +20,7 @@ pub mod relay;
 pub mod report;
 pub mod sync;
 pub mod transport;
+pub mod trigger;
 pub mod wire;
 
 pub use object_id::ObjectId;

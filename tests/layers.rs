@@ -19,10 +19,10 @@ const LAYERS: [&[&str]; 6] = [
         "wire",
     ],
     &["config"],
-    &["mail", "objects", "transport"],
+    &["gitlab", "mail", "objects", "transport"],
     &["relay"],
     &["notify"],
-    &["check", "init", "sync"],
+    &["check", "init", "sync", "trigger"],
 ];
 
 /// Foreign crates and the module that adapts each.
