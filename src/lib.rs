@@ -1,6 +1,6 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
-//! Layers, imports pointing down only: use cases (`init`, `sync`, `check`, `trigger`, `notify`, over `relay`), adapters
+//! Layers, imports pointing down only: what the programs share (`program`), use cases (`init`, `sync`, `check`, `trigger`, `notify`, over `relay`), adapters
 //! (`transport`, `objects`, `mail`, `gitlab`), `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `notice`, `progress`, `object_id`,
 //! `error`).
 
@@ -15,6 +15,7 @@ pub mod notify;
 mod object_id;
 pub mod objects;
 pub mod plan;
+pub mod program;
 pub mod progress;
 pub mod relay;
 pub mod report;

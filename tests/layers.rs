@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules, the lowest layer first: each uses those of the layers before its own. The first layer is pure, and its
 /// modules may use each other.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 8] = [
     &[
         "ObjectId",
         "error",
@@ -19,10 +19,12 @@ const LAYERS: [&[&str]; 6] = [
         "wire",
     ],
     &["config"],
-    &["gitlab", "mail", "objects", "transport"],
+    &["mail", "objects", "transport"],
+    &["gitlab"],
     &["relay"],
     &["notify"],
     &["check", "init", "sync", "trigger"],
+    &["program"],
 ];
 
 /// Foreign crates and the module that adapts each.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::keys::{Key, hint};
+use super::keys::{Key, Shape, hint};
 use super::{sections, values};
 use crate::error::{Error, Kind, Result};
 
@@ -183,10 +183,10 @@ impl<'de> Visitor<'de> for Value {
     type Value = Option<Vec<String>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.key.is_list {
-            "a list"
-        } else {
-            "one value"
+        f.write_str(match self.key.shape {
+            Shape::One => "one value",
+            Shape::List => "a list",
+            Shape::Map => "a mapping of names to values",
         })
     }
 
@@ -199,9 +199,10 @@ impl<'de> Visitor<'de> for Value {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        match self.key.is_list {
-            true => deserializer.deserialize_any(Elements(self)).map(Some),
-            false => deserializer
+        match self.key.shape {
+            Shape::List => deserializer.deserialize_any(Elements(self)).map(Some),
+            Shape::Map => deserializer.deserialize_any(Pairs(self)).map(Some),
+            Shape::One => deserializer
                 .deserialize_str(Scalar(self))
                 .map(|text| Some(vec![text])),
         }
@@ -251,5 +252,54 @@ impl<'de> Visitor<'de> for Elements {
 
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<String>, E> {
         Err(E::custom("expected a list such as [a, b], found text"))
+    }
+}
+
+/// The names and values of a map, each pair as `name=value`.
+struct Pairs(Value);
+
+impl<'de> Visitor<'de> for Pairs {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping of names to values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(PlainText)?;
+            texts.push(self.0.element(&format!("{name}={value}"))?);
+        }
+        Ok(texts)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<String>, E> {
+        Err(E::custom(
+            "expected a mapping such as { name: value }, found text",
+        ))
+    }
+}
+
+/// A scalar of a map, as it is written.
+struct PlainText;
+
+impl<'de> DeserializeSeed<'de> for PlainText {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for PlainText {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one value")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
     }
 }

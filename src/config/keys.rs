@@ -16,9 +16,29 @@ pub(super) type Parse<T> = fn(&str) -> Result<T, String>;
 pub(super) struct Key {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
-    pub(super) is_list: bool,
-    /// Reads a value, or one element of a list, and drops it.
+    pub(super) shape: Shape,
+    /// Reads a value, one element of a list, or one `name=value` of a map, and drops it.
     pub(super) check: Parse<()>,
+}
+
+/// How many values a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    One,
+    List,
+    /// Names and values; in a variable `name=value,name=value`.
+    Map,
+}
+
+impl Shape {
+    /// Returns the shape of a key that the table reads by this function of [`Settings`].
+    pub(super) const fn read_by(how: &str) -> Self {
+        match how.as_bytes() {
+            b"list" => Self::List,
+            b"map" => Self::Map,
+            _ => Self::One,
+        }
+    }
 }
 
 impl Key {
@@ -38,7 +58,13 @@ fn variable(section: &str, name: &str) -> String {
 }
 
 /// Variables that begin as our keys do and are none.
-const OTHER_VARIABLES: [&str; 3] = ["FERRY_CONFIG", "FERRY_MIRROR_TOKEN", "FERRY_SMTP_PASSWORD"];
+const OTHER_VARIABLES: [&str; 5] = [
+    "FERRY_CONFIG",
+    "FERRY_HOOK_TOKEN",
+    "FERRY_MIRROR_TOKEN",
+    "FERRY_SMTP_PASSWORD",
+    "FERRY_TRIGGER_TOKEN",
+];
 
 /// The values of one key, and the flag, variable or file that they come from.
 struct Given {
@@ -75,14 +101,14 @@ impl Settings {
             let Some(text) = environment.text(&name)? else {
                 continue;
             };
-            let texts = match key.is_list {
-                true => text
+            let texts = match key.shape {
+                Shape::List | Shape::Map => text
                     .split(',')
                     .map(str::trim)
                     .filter(|t| !t.is_empty())
                     .map(str::to_owned)
                     .collect(),
-                false => vec![text.to_owned()],
+                Shape::One => vec![text.to_owned()],
             };
             self.set(key, name, texts);
         }
@@ -165,6 +191,21 @@ impl Settings {
         Ok(self.all(section, name, parse)?.unwrap_or_default())
     }
 
+    /// Returns the names and values of a map, which is empty by default; a name that is given twice has its last value.
+    pub(super) fn map<T>(
+        &self,
+        section: &'static str,
+        name: &'static str,
+        parse: Parse<(String, T)>,
+    ) -> Result<BTreeMap<String, T>> {
+        Ok(self.list(section, name, parse)?.into_iter().collect())
+    }
+
+    /// Says whether a key was given.
+    pub(super) fn has(&self, section: &'static str, name: &'static str) -> bool {
+        self.0.contains_key(&(section, name))
+    }
+
     /// Returns the value of a key that must be given.
     pub(super) fn needed<T>(
         &self,
@@ -205,8 +246,8 @@ pub(super) fn hint<S: AsRef<str>>(name: &str, known: &[S]) -> String {
 
 /// Makes a documented struct of each section, and `KEYS`, the list of all keys.
 ///
-/// A field reads `name: Type = how("key", parse);` where `how` is `needed`, `optional`, `list`, or `or_default`, which
-/// takes the default's text as a third argument.
+/// A field reads `name: Type = how("key", parse);` where `how` is `needed`, `optional`, `list`, `map`, or `or_default`,
+/// which takes the default's text as a third argument.
 macro_rules! key_table {
     ($(
         $(#[$about:meta])*
@@ -238,7 +279,7 @@ macro_rules! key_table {
             super::keys::Key {
                 section: stringify!($section),
                 name: $name,
-                is_list: matches!(stringify!($how).as_bytes(), b"list"),
+                shape: super::keys::Shape::read_by(stringify!($how)),
                 check: |text| $parse(text).map(drop),
             },
         )*)*];

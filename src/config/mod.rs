@@ -13,6 +13,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 mod text_file;
+mod trigger;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +28,8 @@ pub use environment::Environment;
 pub use mail::{Mailbox, Route, SmtpServer, SmtpTls};
 pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress};
 pub use secrets::{JobToken, KnownHostsText, Secrets};
-pub use sections::{Mail, Mirror, Network, Upstream};
+pub use sections::{Mail, Mirror, Network, Trigger, Upstream};
+pub use trigger::{Rhythm, TriggerConfig};
 pub use values::{Author, History};
 
 /// Everything that a command needs to know.
@@ -84,30 +86,49 @@ impl Config {
     ///
     /// Fails with [`Kind::Config`], naming the flag, the variable, or the file with line and column.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self> {
-        let mut settings = Settings::default();
-        if let Some(path) = locate(flags, environment)? {
-            settings.read_file(&path)?;
-        }
-        settings.read_variables(environment)?;
-        for (flag, path, value_in) in FLAGS {
-            if let Some(text) = value_in(flags) {
-                settings.read_flag(flag, path, text)?;
-            }
-        }
-        let mut config = Self {
-            upstream: Upstream::from_settings(&settings)?,
-            mirror: Mirror::from_settings(&settings)?,
-            network: Network::from_settings(&settings)?,
-            mail: Mail::from_settings(&settings)?,
+        Self::of(&given(flags, environment)?, environment)
+    }
+
+    fn of(settings: &Settings, environment: &Environment) -> Result<Self> {
+        Ok(Self {
+            upstream: Upstream::from_settings(settings)?,
+            mirror: Mirror::from_settings(settings)?,
+            network: network(settings, environment)?,
+            mail: checked_mail(settings)?,
             job: job::job(environment),
             secrets: Secrets::from_environment(environment)?,
-        };
-        config.mail.route()?;
-        if config.network.extra_cas.is_none() {
-            config.network.extra_cas = conventional_cas(environment)?;
-        }
-        Ok(config)
+        })
     }
+}
+
+/// Returns what is given: flags over variables over the file.
+fn given(flags: &Flags, environment: &Environment) -> Result<Settings> {
+    let mut settings = Settings::default();
+    if let Some(path) = locate(flags, environment)? {
+        settings.read_file(&path)?;
+    }
+    settings.read_variables(environment)?;
+    for (flag, path, value_in) in FLAGS {
+        if let Some(text) = value_in(flags) {
+            settings.read_flag(flag, path, text)?;
+        }
+    }
+    Ok(settings)
+}
+
+fn network(settings: &Settings, environment: &Environment) -> Result<Network> {
+    let mut network = Network::from_settings(settings)?;
+    if network.extra_cas.is_none() {
+        network.extra_cas = conventional_cas(environment)?;
+    }
+    Ok(network)
+}
+
+/// Reads the mail section, which must make a way for mails or none.
+fn checked_mail(settings: &Settings) -> Result<Mail> {
+    let mail = Mail::from_settings(settings)?;
+    mail.route()?;
+    Ok(mail)
 }
 
 /// Finds the file: the named one, which must then be there, or `ferry.yml` of the current folder.

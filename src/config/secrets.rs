@@ -26,6 +26,14 @@ pub struct Secrets {
     pub mirror_token: Option<SecretString>,
     /// `FERRY_SMTP_PASSWORD`: the password of the user that `mail.smtp` names.
     pub smtp_password: Option<SecretString>,
+    /// `GITLAB_TRIGGER_TOKEN`: fires pipelines.
+    pub gitlab_trigger_token: Option<SecretString>,
+    /// `GITLAB_READ_TOKEN`: may read pipelines.
+    pub gitlab_read_token: Option<SecretString>,
+    /// `FERRY_TRIGGER_TOKEN`: whoever knows it may ask the trigger helper for a pipeline.
+    pub trigger_token: Option<SecretString>,
+    /// `FERRY_HOOK_TOKEN`, else `FERRY_TRIGGER_TOKEN`: the secret of webhooks that come to the trigger helper.
+    pub hook_token: Option<SecretString>,
     /// `CI_JOB_TOKEN` and the server that it is for.
     pub job_token: Option<JobToken>,
 }
@@ -53,12 +61,17 @@ pub struct JobToken {
 impl Secrets {
     /// Reads the secrets; variables of GitLab's type "file" hold the path of a file, which is read here.
     pub(super) fn from_environment(environment: &Environment) -> Result<Self> {
+        let trigger_token = token(environment, "FERRY_TRIGGER_TOKEN")?;
         Ok(Self {
             ssh_private_key: private_key::read(environment)?,
             ssh_key_passphrase: token(environment, "SSH_KEY_PASSPHRASE")?,
             ssh_known_hosts: known_hosts(environment)?,
             mirror_token: token(environment, "FERRY_MIRROR_TOKEN")?,
             smtp_password: token(environment, "FERRY_SMTP_PASSWORD")?,
+            gitlab_trigger_token: token(environment, "GITLAB_TRIGGER_TOKEN")?,
+            gitlab_read_token: token(environment, "GITLAB_READ_TOKEN")?,
+            hook_token: token(environment, "FERRY_HOOK_TOKEN")?.or_else(|| trigger_token.clone()),
+            trigger_token,
             job_token: job_token(environment)?,
         })
     }

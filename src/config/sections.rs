@@ -1,11 +1,16 @@
 //! The table of keys: what `ferry.yml` may hold. A new key is one line here, with its documentation.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use url::Url;
 
 use super::keys::key_table;
 use super::mail::{self, Mailbox, SmtpServer};
 use super::remote_url::RemoteUrl;
+use super::trigger::{self, Rhythm};
 use super::values::{self, Author, History};
 
 key_table! {
@@ -65,5 +70,41 @@ key_table! {
         state: Option<PathBuf> = optional("state", values::path);
         /// `mail.repeat_after`, `FERRY_MAIL_REPEAT_AFTER`, default 6 h: when the same failure is mailed again.
         repeat_after: Duration = or_default("repeat_after", values::duration, "6h");
+    }
+
+    /// The helper that fires the mirror's pipeline.
+    trigger: Trigger {
+        /// `trigger.gitlab`, `FERRY_TRIGGER_GITLAB`: the GitLab server, default `https://gitlab.com`.
+        gitlab: Url = or_default("gitlab", trigger::server, "https://gitlab.com");
+        /// `trigger.project`, `FERRY_TRIGGER_PROJECT`: the project whose pipeline is fired, by path or number.
+        project: String = needed("project", trigger::project);
+        /// `trigger.ref`, `FERRY_TRIGGER_REF`: the branch or tag that the pipeline runs for, default `main`.
+        reference: String = or_default("ref", trigger::reference, "main");
+        /// `trigger.variables`, `FERRY_TRIGGER_VARIABLES`: CI/CD variables of the pipeline.
+        variables: BTreeMap<String, String> = map("variables", trigger::pair);
+        /// `trigger.inputs`, `FERRY_TRIGGER_INPUTS`: inputs of the pipeline (`spec:inputs`).
+        inputs: BTreeMap<String, String> = map("inputs", trigger::pair);
+        /// `trigger.listen`, `FERRY_TRIGGER_LISTEN`: where the endpoint listens, default `127.0.0.1:8095`.
+        listen: SocketAddr = or_default("listen", trigger::listen, "127.0.0.1:8095");
+        /// `trigger.every`, `FERRY_TRIGGER_EVERY`: the clock: a duration or a cron expression; without it there is none.
+        every: Option<Rhythm> = optional("every", trigger::rhythm);
+        /// `trigger.time_zone`, `FERRY_TRIGGER_TIME_ZONE`: where a cron expression is read, default `UTC`.
+        time_zone: String = or_default("time_zone", trigger::word, "UTC");
+        /// `trigger.jitter`, `FERRY_TRIGGER_JITTER`, default 30 s: the clock fires late by up to this, at random.
+        jitter: Duration = or_default("jitter", trigger::jitter, "30s");
+        /// `trigger.poll`, `FERRY_TRIGGER_POLL`: how often the watch looks whether upstream moved; without it there is none.
+        poll: Option<Duration> = optional("poll", values::duration);
+        /// `trigger.min_interval`, `FERRY_TRIGGER_MIN_INTERVAL`, default 60 s: the least time between two pipelines.
+        min_interval: Duration = or_default("min_interval", values::duration, "60s");
+        /// `trigger.assume_running`, `FERRY_TRIGGER_ASSUME_RUNNING`, default 5 min: how long a pipeline counts as under
+        /// way where nothing is known of it.
+        assume_running: Duration = or_default("assume_running", values::duration, "5m");
+        /// `trigger.alarm_after`, `FERRY_TRIGGER_ALARM_AFTER`, default 1 h: how long the mirror may be behind without
+        /// moving before a person is told.
+        alarm_after: Duration = or_default("alarm_after", values::duration, "1h");
+        /// `trigger.query_token`, `FERRY_TRIGGER_QUERY_TOKEN`, default false: takes the token from `?token=` too.
+        query_token: bool = or_default("query_token", trigger::yes_or_no, "false");
+        /// `trigger.rate_limit`, `FERRY_TRIGGER_RATE_LIMIT`, default 6000: how many requests to fire are answered a minute.
+        rate_limit: u32 = or_default("rate_limit", trigger::rate, "6000");
     }
 }

@@ -8,7 +8,9 @@ use indicatif::{
     HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
 };
 
-use crate::cli::{Cli, Format};
+use crates_ferry::program::Format;
+
+use crate::cli::Cli;
 
 const TICK: Duration = Duration::from_millis(100);
 

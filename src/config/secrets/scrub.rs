@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::super::{Config, RemoteUrl};
+use super::Secrets;
 
 /// What stands where a secret was.
 const MASK: &str = "[masked]";
@@ -14,21 +15,32 @@ const SHORTEST_LINE: usize = 16;
 impl Config {
     /// Returns the text without any secret of this configuration: a server may have repeated one in its answer.
     pub fn scrub(&self, text: &str) -> String {
-        let secrets = &self.secrets;
-        let urls = [&self.upstream.url, &self.mirror.url];
+        self.secrets
+            .scrub(&[&self.upstream.url, &self.mirror.url], text)
+    }
+}
+
+impl Secrets {
+    /// Returns the text without any of these secrets, and without those in the addresses.
+    pub(in super::super) fn scrub(&self, urls: &[&RemoteUrl], text: &str) -> String {
         let words = [
-            secrets.ssh_key_passphrase.as_ref(),
-            secrets.mirror_token.as_ref(),
-            secrets.smtp_password.as_ref(),
-            secrets.job_token.as_ref().map(|job| &job.token),
+            self.ssh_key_passphrase.as_ref(),
+            self.mirror_token.as_ref(),
+            self.smtp_password.as_ref(),
+            self.gitlab_trigger_token.as_ref(),
+            self.gitlab_read_token.as_ref(),
+            self.trigger_token.as_ref(),
+            self.hook_token.as_ref(),
+            self.job_token.as_ref().map(|job| &job.token),
         ];
+        let urls = || urls.iter().copied();
         let mut hidden: Vec<&str> = words
             .into_iter()
-            .chain(urls.into_iter().map(password))
+            .chain(urls().map(password))
             .flatten()
             .map(ExposeSecret::expose_secret)
-            .chain(urls.into_iter().filter_map(user))
-            .chain(key_lines(secrets.ssh_private_key.as_ref()))
+            .chain(urls().filter_map(user))
+            .chain(key_lines(self.ssh_private_key.as_ref()))
             .filter(|word| word.len() >= SHORTEST)
             .collect();
         // The longest first, so that no part of one stays behind where another is its beginning.

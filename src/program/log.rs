@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use crates_ferry::config::Environment;
 use indicatif::MultiProgress;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -10,26 +9,35 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::cli::Cli;
+use crate::config::Environment;
+
+/// How much is logged, as the command line says.
+#[derive(Debug, Clone, Copy)]
+pub struct Verbosity {
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// Whether `-q` was given.
+    pub quiet: bool,
+}
 
 /// Sends the log of the whole process to stderr; `bars` are the ones that its lines must not run into.
-pub(crate) fn start(cli: &Cli, environment: &Environment, bars: Option<&MultiProgress>) {
+pub fn start(verbosity: Verbosity, environment: &Environment, bars: Option<&MultiProgress>) {
     let ansi = io::stderr().is_terminal() && !environment.is_set("NO_COLOR");
     let lines = tracing_subscriber::fmt::layer()
         .without_time()
-        .with_target(cli.verbose > 1)
+        .with_target(verbosity.verbose > 1)
         .with_ansi(ansi)
         // A closed stderr must not end the process.
         .log_internal_errors(false)
         .with_writer(BesideBars(bars.cloned()));
     tracing_subscriber::registry()
         .with(lines)
-        .with(filter(cli, bars.is_some()))
+        .with(filter(verbosity, bars.is_some()))
         .init();
 }
 
-fn filter(cli: &Cli, has_bars: bool) -> Targets {
-    let (ours, others) = match (cli.quiet, cli.verbose) {
+fn filter(verbosity: Verbosity, has_bars: bool) -> Targets {
+    let (ours, others) = match (verbosity.quiet, verbosity.verbose) {
         (true, _) => (LevelFilter::ERROR, LevelFilter::ERROR),
         (_, 0) if has_bars => (LevelFilter::WARN, LevelFilter::ERROR),
         (_, 0) => (LevelFilter::INFO, LevelFilter::ERROR),

@@ -4,37 +4,38 @@ use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crates_ferry::check::Findings;
-use crates_ferry::error::{Error, Kind};
-use crates_ferry::report::Report;
+use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::Format;
-use crate::report_file;
+use super::report_file;
+use crate::error::{Error, Kind};
+
+/// How the report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
 
 /// What a command has to say, for people and for programs, and the exit code.
-pub(crate) struct Answer {
+pub struct Answer {
     /// The report as text, without the last line break.
-    pub(crate) text: String,
+    pub text: String,
     /// The report as one JSON object.
-    pub(crate) json: Value,
+    pub json: Value,
     /// 0, or 1 where a probe failed.
-    pub(crate) exit_code: u8,
+    pub exit_code: u8,
 }
 
 impl Answer {
-    /// Shows the report of a command that did what it was asked for.
-    pub(crate) fn report(report: &Report) -> Result<Self, Error> {
-        Self::new(report, 0)
-    }
-
-    /// Shows what a check found; the exit code is 1 where a probe failed.
-    pub(crate) fn findings(findings: &Findings) -> Result<Self, Error> {
-        Self::new(findings, u8::from(!findings.ok))
-    }
-
-    fn new(shown: &(impl ToString + Serialize), exit_code: u8) -> Result<Self, Error> {
+    /// Shows what a command came to.
+    ///
+    /// # Errors
+    /// `server` where it cannot be written as JSON.
+    pub fn new(shown: &(impl ToString + Serialize), exit_code: u8) -> Result<Self, Error> {
         let unwritable =
             |e| Error::new(Kind::Server, "the report cannot be written as JSON").because(e);
         Ok(Self {
@@ -46,7 +47,7 @@ impl Answer {
 }
 
 /// Why a command ended without an answer.
-pub(crate) enum Failure {
+pub enum Failure {
     /// It failed.
     Error(Error),
     /// A signal stopped it.
@@ -55,7 +56,7 @@ pub(crate) enum Failure {
 
 /// A signal that asks the process to end.
 #[derive(Clone, Copy)]
-pub(crate) enum Signal {
+pub enum Signal {
     /// SIGINT.
     Interrupt,
     /// SIGTERM.
@@ -63,15 +64,26 @@ pub(crate) enum Signal {
 }
 
 /// Where the end of a command is told.
-pub(crate) struct Places {
+pub struct Places {
     /// How stdout gets it.
-    pub(crate) format: Format,
+    pub format: Format,
     /// The file that gets it too, as JSON.
-    pub(crate) report: Option<PathBuf>,
+    pub report: Option<PathBuf>,
+    /// What is to be known and done after a signal.
+    pub reassurance: Reassurance,
+}
+
+/// What a program says when a signal stopped it.
+#[derive(Debug, Clone, Copy)]
+pub struct Reassurance {
+    /// Why nothing is half done.
+    pub message: &'static str,
+    /// What to do.
+    pub advice: &'static str,
 }
 
 /// Prints how the command ended and returns the exit code.
-pub(crate) fn finish(places: &Places, end: Result<Answer, Failure>) -> ExitCode {
+pub fn finish(places: &Places, end: Result<Answer, Failure>) -> ExitCode {
     let (text, json, code, failed) = match end {
         Ok(answer) => (answer.text, answer.json, answer.exit_code, false),
         Err(Failure::Error(error)) => {
@@ -79,7 +91,7 @@ pub(crate) fn finish(places: &Places, end: Result<Answer, Failure>) -> ExitCode 
             (error_text(&error), error_json(&error), code, true)
         }
         Err(Failure::Stopped(signal)) => {
-            let (text, json, code) = stopped(signal);
+            let (text, json, code) = stopped(signal, places.reassurance);
             (text, json, code, true)
         }
     };
@@ -116,7 +128,7 @@ fn told(written: Result<(), String>) -> u8 {
 }
 
 /// Prints what clap says: help and version on stdout with 0, a mistake on stderr with 2.
-pub(crate) fn finish_parsing(error: &clap::Error, places: &Places) -> ExitCode {
+pub fn finish_parsing(error: &clap::Error, places: &Places) -> ExitCode {
     // Nobody is left to tell where help or the mistake cannot be printed.
     let _ = error.print();
     if !error.use_stderr() {
@@ -125,8 +137,7 @@ pub(crate) fn finish_parsing(error: &clap::Error, places: &Places) -> ExitCode {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     let message = first.trim_start_matches("error: ");
-    let usage =
-        Error::new(Kind::Usage, message).advise("`crates-ferry --help` lists commands and flags.");
+    let usage = Error::new(Kind::Usage, message).advise("`--help` lists commands and flags.");
     let json = error_json(&usage);
     if places.format == Format::Json {
         let _ = print(&json.to_string());
@@ -169,15 +180,13 @@ fn error_json(error: &Error) -> Value {
     } })
 }
 
-/// Git hosts apply a push whole or not at all, so there is nothing to clean up.
-fn stopped(signal: Signal) -> (String, Value, u8) {
+fn stopped(signal: Signal, reassurance: Reassurance) -> (String, Value, u8) {
     let (kind, code) = match signal {
         Signal::Interrupt => ("interrupted", 130),
         Signal::Terminate => ("terminated", 143),
     };
-    let message =
-        "stopped by a signal; nothing is half done: a push is applied whole or not at all";
-    let advice = "Run the command again: it starts from what the mirror holds.";
+    let message = format!("stopped by a signal; {}", reassurance.message);
+    let advice = reassurance.advice;
     let json =
         json!({ "error": { "kind": kind, "message": message, "causes": [], "advice": advice } });
     (

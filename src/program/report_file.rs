@@ -8,7 +8,7 @@ use std::path::Path;
 /// Writes a file whole or not at all: whoever reads it finds the last report or this one, never half of one.
 ///
 /// What is there and no file, such as a pipe or `/dev/stderr`, is written to and not replaced.
-pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return fs::write(path, text);
     }

@@ -1,0 +1,108 @@
+//! What the two programs share: the log, stdout and the exit code, signals.
+
+mod log;
+mod output;
+mod report_file;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::{Error, Kind, Result};
+
+pub use log::{Verbosity, start as start_log};
+pub use output::{Answer, Failure, Format, Places, Reassurance, Signal, finish, finish_parsing};
+
+/// Does the work on the event loop of one thread.
+///
+/// # Errors
+/// As the work; `server` where the machine has no event loop.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|e| Failure::Error(no_runtime(e)))?;
+    let end = runtime.block_on(work);
+    // A name that is still being looked up would hold up the end for as long as the resolver tries.
+    runtime.shutdown_background();
+    end
+}
+
+/// Does the work until it is done or a signal stops it; then it is dropped, which closes its connections.
+pub async fn until_stopped(work: impl Future<Output = Result<Answer>>) -> Result<Answer, Failure> {
+    let signals = || {
+        Ok((
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        ))
+    };
+    let (mut interrupt, mut terminate) = signals().map_err(|e| Failure::Error(no_runtime(e)))?;
+    tokio::select! {
+        end = work => end.map_err(Failure::Error),
+        _ = interrupt.recv() => Err(Failure::Stopped(Signal::Interrupt)),
+        _ = terminate.recv() => Err(Failure::Stopped(Signal::Terminate)),
+    }
+}
+
+fn no_runtime(error: std::io::Error) -> Error {
+    Error::new(Kind::Server, "cannot start the event loop on this machine").because(error)
+}
+
+/// Returns where the end is to be told, as far as a command line shows it that cannot be parsed.
+pub fn places_in(arguments: &[OsString], reassurance: Reassurance) -> Places {
+    let value_of = |flag: &str| {
+        let joined = format!("{flag}=");
+        let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| {
+            match argument.to_str()?.strip_prefix(&joined) {
+                Some(value) => Some(value.into()),
+                None if argument == flag => arguments.get(at + 1).cloned(),
+                None => None,
+            }
+        });
+        values.next()
+    };
+    let json = value_of("--format").is_some_and(|value: OsString| value == "json");
+    Places {
+        format: if json { Format::Json } else { Format::Text },
+        report: value_of("--report").map(PathBuf::from),
+        reassurance,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_signal_drops_the_work_and_is_told_apart() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let pid = std::process::id().to_string();
+        let places = places_in(
+            &[],
+            Reassurance {
+                message: "nothing is half done",
+                advice: "Run it again.",
+            },
+        );
+        for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+            let signalled = async {
+                let kill = tokio::process::Command::new("kill")
+                    .args([name, &pid])
+                    .status()
+                    .await;
+                assert!(kill.unwrap().success());
+                std::future::pending().await
+            };
+            let end = runtime.block_on(until_stopped(signalled));
+            assert!(matches!(&end, Err(Failure::Stopped(_))));
+            let shown = format!("{:?}", finish(&places, end));
+            assert_eq!(shown, format!("{:?}", ExitCode::from(code)));
+        }
+    }
+}
