@@ -42,6 +42,10 @@ pub enum Kind {
     Mode,
     /// Upstream's `config.json` cannot be used.
     UpstreamConfig,
+    /// GitLab would not create the pipeline, or the pipeline failed.
+    Pipeline,
+    /// The mirror has been behind for too long, or it cannot be seen whether it is.
+    Stalled,
 }
 
 impl Kind {
@@ -78,6 +82,8 @@ impl Kind {
             Self::Unrelated => "unrelated",
             Self::Mode => "mode",
             Self::UpstreamConfig => "upstream_config",
+            Self::Pipeline => "pipeline",
+            Self::Stalled => "stalled",
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod config;
 pub mod error;
+pub mod gitlab;
 pub mod index;
 pub mod init;
 pub mod mail;

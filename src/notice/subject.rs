@@ -39,6 +39,8 @@ fn reason(kind: Kind) -> &'static str {
         Kind::Unrelated => "unrelated histories",
         Kind::Mode => "history mode",
         Kind::UpstreamConfig => "bad config.json",
+        Kind::Pipeline => "pipeline",
+        Kind::Stalled => "behind upstream",
     }
 }
 

@@ -74,6 +74,8 @@ pub fn places_in(arguments: &[OsString], reassurance: Reassurance) -> Places {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::process::ExitCode;
+
     use super::*;
 
     #[test]

@@ -16,6 +16,7 @@ mod upload_pack;
 
 pub use connection::Connection;
 pub use host_words::{HostAnswer, HostWords};
+pub(crate) use http::{Clients, sending};
 pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 pub use upload_pack::{Scan, UploadPack};

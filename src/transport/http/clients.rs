@@ -15,7 +15,7 @@ const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"))
 
 /// Two clients, since loading the system's certificates costs milliseconds, and fails where a container has none;
 /// `http://` needs neither.
-pub(super) struct Clients {
+pub(crate) struct Clients {
     connect_timeout: Duration,
     extra_cas: Vec<Certificate>,
     plain: OnceLock<Client>,
@@ -23,7 +23,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(network: &Network) -> Result<Self> {
+    pub(crate) fn new(network: &Network) -> Result<Self> {
         let extra_cas = match &network.extra_cas {
             Some(pem) => certificates(pem)?,
             None => Vec::new(),
@@ -37,7 +37,7 @@ impl Clients {
     }
 
     /// Returns the client for a URL's scheme; a clone shares its connections.
-    pub(super) fn for_url(&self, url: &Url) -> Result<Client> {
+    pub(crate) fn for_url(&self, url: &Url) -> Result<Client> {
         let tls = url.scheme() == "https";
         let kept = if tls { &self.tls } else { &self.plain };
         match kept.get() {

@@ -26,7 +26,7 @@ fn causes<'a>(
 }
 
 /// Makes an error of a request that got no answer.
-pub(super) fn sending(url: &Url, error: reqwest::Error) -> Error {
+pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
     if let Some(Broken(cause)) = causes(&error).find_map(|e| e.downcast_ref::<Broken>()) {
         return broken_pack(url, cause);
     }

@@ -20,8 +20,9 @@ use url::Url;
 
 use self::answer::Question;
 use self::body::{Gathered, PackBody};
-use self::clients::Clients;
+pub(crate) use self::clients::Clients;
 pub use self::credentials::{Credentials, credentials, url_credentials};
+pub(crate) use self::failure::sending;
 use self::idle::Activity;
 use super::stream::Counted;
 use super::{Reader, Service, Traffic};
