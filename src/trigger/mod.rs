@@ -2,4 +2,9 @@
 //! tells a person when the mirror stops moving.
 
 pub mod fire;
+pub mod gate;
+pub mod schedule;
+mod span;
 pub mod types;
+pub mod watch;
+pub mod watchdog;

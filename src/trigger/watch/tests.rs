@@ -1,0 +1,67 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_478_400 + second).unwrap()
+}
+
+fn id(letter: char) -> ObjectId {
+    letter.to_string().repeat(40).parse().unwrap()
+}
+
+fn look(upstream: char, mirror: char, is_behind: bool) -> Look {
+    Look {
+        upstream: id(upstream),
+        mirror: id(mirror),
+        is_behind,
+    }
+}
+
+fn watch() -> Watch {
+    Watch::new(SignedDuration::from_secs(60))
+}
+
+#[test]
+fn the_first_look_that_sees_the_mirror_behind_wants_a_pipeline() {
+    let mut watch = watch();
+    assert!(!watch.looked(at(0), look('a', 'b', false)).wants_pipeline);
+    assert!(watch.looked(at(60), look('c', 'b', true)).wants_pipeline);
+    assert_eq!(watch.behind_since(), Some(at(60)));
+}
+
+#[test]
+fn pipelines_in_vain_come_ever_more_seldom() {
+    let mut watch = watch();
+    let mut fired = Vec::new();
+    for second in (0..20_000).step_by(60) {
+        // Upstream moves all the time, the mirror never.
+        let upstream = if second % 120 == 0 { 'a' } else { 'c' };
+        if watch
+            .looked(at(second), look(upstream, 'b', true))
+            .wants_pipeline
+        {
+            watch.fired(at(second));
+            fired.push(second);
+        }
+    }
+    let pauses: Vec<i64> = fired.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses, [120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]);
+    assert_eq!(watch.behind_since(), Some(at(0)));
+}
+
+#[test]
+fn a_mirror_that_moves_is_carried_at_once_again() {
+    let mut watch = watch();
+    for second in [0, 1000, 2000] {
+        watch.looked(at(second), look('a', 'b', true));
+        watch.fired(at(second));
+    }
+    assert!(!watch.looked(at(2060), look('a', 'b', true)).wants_pipeline);
+    let seen = watch.looked(at(2120), look('c', 'd', true));
+    assert_eq!((seen.wants_pipeline, seen.has_moved), (true, true));
+    assert_eq!(watch.behind_since(), Some(at(2120)));
+    assert_eq!(watch.last_change(), Some(at(2120)));
+    watch.looked(at(2180), look('c', 'c', false));
+    assert_eq!(watch.behind_since(), None);
+}

@@ -1,0 +1,109 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_478_400 + second).unwrap()
+}
+
+fn watchdog() -> Watchdog {
+    Watchdog::new(SignedDuration::from_hours(1), SignedDuration::from_hours(6))
+}
+
+const HOUR: i64 = 3600;
+
+#[test]
+fn a_refusal_is_told_once_again_after_a_while_and_its_end_once() {
+    let mut dog = watchdog();
+    let refused = Alert::Refused {
+        why: "404".to_owned(),
+    };
+    dog.refused("404");
+    assert_eq!(dog.due(at(0)), [refused.clone()]);
+    dog.refused("404");
+    assert_eq!(dog.due(at(HOUR)), []);
+    assert_eq!(dog.wake(at(HOUR)), Some(at(6 * HOUR)));
+    assert_eq!(dog.due(at(6 * HOUR)), [refused]);
+    dog.fired();
+    let recovered = Alert::Recovered {
+        since: at(0),
+        alerts: 2,
+    };
+    assert_eq!(dog.due(at(7 * HOUR)), [recovered]);
+    assert_eq!(dog.due(at(7 * HOUR)), []);
+    assert_eq!(dog.wake(at(7 * HOUR)), None);
+}
+
+#[test]
+fn a_mirror_that_is_behind_is_told_after_the_alarm_time_only() {
+    let mut dog = watchdog();
+    dog.looked(Some(at(0)));
+    assert_eq!(dog.due(at(HOUR - 1)), []);
+    assert_eq!(dog.wake(at(10)), Some(at(HOUR)));
+    assert_eq!(dog.due(at(HOUR)), [Alert::Behind { since: at(0) }]);
+    dog.looked(Some(at(0)));
+    assert_eq!(dog.due(at(2 * HOUR)), []);
+    dog.looked(None);
+    assert!(matches!(
+        dog.due(at(2 * HOUR))[..],
+        [Alert::Recovered { .. }]
+    ));
+}
+
+#[test]
+fn a_mirror_that_catches_up_in_time_is_not_told() {
+    let mut dog = watchdog();
+    dog.looked(Some(at(0)));
+    dog.looked(None);
+    assert_eq!(dog.due(at(2 * HOUR)), []);
+}
+
+#[test]
+fn looks_that_fail_for_too_long_are_told_with_the_last_reason() {
+    let mut dog = watchdog();
+    dog.look_failed(at(0), "refused");
+    dog.look_failed(at(60), "timed out");
+    assert_eq!(dog.due(at(HOUR - 1)), []);
+    let blind = Alert::Blind {
+        since: at(0),
+        why: "timed out".to_owned(),
+    };
+    assert_eq!(dog.due(at(HOUR)), [blind]);
+    dog.looked(None);
+    assert!(matches!(
+        dog.due(at(HOUR + 60))[..],
+        [Alert::Recovered { .. }]
+    ));
+}
+
+#[test]
+fn a_failed_pipeline_is_over_with_a_success_or_with_a_mirror_that_lacks_nothing() {
+    for ends in [
+        |dog: &mut Watchdog| dog.pipeline_ended("2", false),
+        |dog: &mut Watchdog| dog.looked(None),
+    ] {
+        let mut dog = watchdog();
+        dog.pipeline_ended("1", true);
+        assert_eq!(dog.due(at(0)).len(), 1);
+        dog.pipeline_ended("2", true);
+        assert_eq!(dog.due(at(60)), []);
+        ends(&mut dog);
+        assert!(matches!(dog.due(at(120))[..], [Alert::Recovered { .. }]));
+    }
+}
+
+#[test]
+fn the_recovery_waits_for_the_last_trouble() {
+    let mut dog = watchdog();
+    dog.refused("401");
+    dog.pipeline_ended("1", true);
+    assert_eq!(dog.due(at(0)).len(), 2);
+    dog.fired();
+    assert_eq!(dog.due(at(60)), []);
+    dog.pipeline_ended("2", false);
+    let recovered = Alert::Recovered {
+        since: at(0),
+        alerts: 2,
+    };
+    assert_eq!(dog.due(at(120)), [recovered]);
+}
