@@ -4,6 +4,7 @@
 pub mod fire;
 pub mod gate;
 pub mod schedule;
+pub mod server;
 mod span;
 pub mod types;
 pub mod watch;

@@ -1,0 +1,126 @@
+//! `GET /metrics`: the status as Prometheus text.
+
+use std::sync::Arc;
+
+use ::metrics::{counter, describe_counter, describe_gauge, gauge};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use jiff::Timestamp;
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::Endpoint;
+use crate::trigger::types::Status;
+
+/// Shows the metrics.
+pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> impl IntoResponse {
+    let text = render(&endpoint.status.borrow());
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
+}
+
+/// Writes a status as metrics; the status is all there is, so that nothing is kept between two calls.
+fn render(status: &Status) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    ::metrics::with_local_recorder(&recorder, || {
+        counters(status);
+        gauges(status);
+    });
+    recorder.handle().render()
+}
+
+fn counters(status: &Status) {
+    let rows = [
+        (
+            "crates_ferry_trigger_pipelines_fired_total",
+            status.fired,
+            "Pipelines that GitLab created.",
+        ),
+        (
+            "crates_ferry_trigger_refusals_total",
+            status.refused,
+            "Requests for a pipeline that GitLab refused or did not answer.",
+        ),
+        (
+            "crates_ferry_trigger_pipelines_failed_total",
+            status.pipelines_failed,
+            "Pipelines that were seen to fail.",
+        ),
+        (
+            "crates_ferry_trigger_looks_failed_total",
+            status.looks_failed,
+            "Looks at upstream and mirror that failed.",
+        ),
+        (
+            "crates_ferry_trigger_mails_total",
+            status.mails,
+            "Mails that were sent.",
+        ),
+    ];
+    for (name, count, help) in rows {
+        describe_counter!(name, help);
+        counter!(name).absolute(count);
+    }
+}
+
+fn gauges(status: &Status) {
+    let seconds = |time: Option<Timestamp>| time.map(|time| time.as_second() as f64);
+    let flag = |is_so: bool| Some(f64::from(u8::from(is_so)));
+    let rows = [
+        (
+            "crates_ferry_trigger_start_time_seconds",
+            seconds(Some(status.started)),
+            "When the helper was started.",
+        ),
+        (
+            "crates_ferry_trigger_last_fired_time_seconds",
+            seconds(status.last_fired),
+            "When a pipeline was fired last.",
+        ),
+        (
+            "crates_ferry_trigger_last_look_time_seconds",
+            seconds(status.last_look),
+            "When both sides were seen last.",
+        ),
+        (
+            "crates_ferry_trigger_last_change_time_seconds",
+            seconds(status.last_change),
+            "When the mirror was seen to have moved last.",
+        ),
+        (
+            "crates_ferry_trigger_behind",
+            status.behind.and_then(flag),
+            "1 while the mirror lacks what upstream has.",
+        ),
+        (
+            "crates_ferry_trigger_behind_seconds",
+            status
+                .behind
+                .map(|_| status.behind_seconds.unwrap_or(0) as f64),
+            "For how long the mirror has been behind without moving.",
+        ),
+        (
+            "crates_ferry_trigger_running",
+            flag(status.running),
+            "1 while a pipeline is under way.",
+        ),
+        (
+            "crates_ferry_trigger_remembered",
+            flag(status.remembered),
+            "1 while another pipeline is asked for.",
+        ),
+        (
+            "crates_ferry_trigger_needs_person",
+            flag(status.needs_person.is_some()),
+            "1 while nothing is fired until a person has mended something.",
+        ),
+    ];
+    for (name, value, help) in rows {
+        if let Some(value) = value {
+            describe_gauge!(name, help);
+            gauge!(name).set(value);
+        }
+    }
+}
