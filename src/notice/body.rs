@@ -78,6 +78,11 @@ impl Notice {
                     time(*since)
                 )
             }
+            Event::Alarm(_) => "The trigger helper needs a person.".to_owned(),
+            Event::AllClear { since } => format!(
+                "The mirror is in order again. The first call for help was at {}.",
+                time(*since)
+            ),
             Event::Test => {
                 "This is a test mail: failures of this mirror will reach you as this mail did."
                     .to_owned()
@@ -104,7 +109,7 @@ impl Notice {
 
     fn about_the_event(&self) -> Vec<Section> {
         match &self.event {
-            Event::Failed(failure) => vec![
+            Event::Failed(failure) | Event::Alarm(failure) => vec![
                 Section {
                     title: "What failed",
                     rows: what_failed(failure),
@@ -118,14 +123,18 @@ impl Notice {
                 title: "What to look at",
                 rows: warnings.iter().map(|warning| Row::plain(warning)).collect(),
             }],
-            Event::Recovered { .. } | Event::Test => Vec::new(),
+            Event::Recovered { .. } | Event::AllClear { .. } | Event::Test => Vec::new(),
         }
     }
 
     fn what_to_do(&self, failure: &Failure) -> Vec<Row> {
         let advice = failure.advice.iter();
         let mut rows: Vec<Row> = advice.map(|text| Row::plain(&sentence(text))).collect();
-        if failure.kind.is_transient() {
+        if matches!(self.event, Event::Alarm(_)) {
+            rows.push(Row::plain(
+                "The helper goes on watching. When it is mended, ask it for a pipeline: POST /trigger.",
+            ));
+        } else if failure.kind.is_transient() {
             rows.push(Row::plain(
                 "Failures of this kind may pass: the next run starts from what the mirror holds.",
             ));
@@ -136,9 +145,15 @@ impl Notice {
         }
         if let Some(pause) = self.repeat_after {
             let pause = humantime::format_duration(pause);
-            rows.push(Row::plain(&format!(
-                "The same kind of failure is mailed again after {pause}, and the first success after it once."
-            )));
+            let text = match self.event {
+                Event::Alarm(_) => {
+                    format!("It is mailed again after {pause} while it lasts, and its end once.")
+                }
+                _ => format!(
+                    "The same kind of failure is mailed again after {pause}, and the first success after it once."
+                ),
+            };
+            rows.push(Row::plain(&text));
         }
         rows
     }
@@ -147,10 +162,8 @@ impl Notice {
         let place = |label, place: &super::Place| {
             Row::labelled(label, format!("{} ({})", place.url, place.branch))
         };
-        let mut rows = vec![
-            place("mirror", &self.mirror),
-            place("upstream", &self.upstream),
-        ];
+        let mut rows = vec![place("mirror", &self.mirror)];
+        rows.extend(self.upstream.iter().map(|it| place("upstream", it)));
         let ago = |at: i64| {
             let age = Duration::from_secs(u64::try_from(self.now - at).unwrap_or_default());
             format!("{}, {} ago", time(at), HumanDuration(age))

@@ -104,7 +104,7 @@ impl Record {
                 self.failing_since = None;
                 self.failures = 0;
             }
-            Event::Test => {}
+            Event::Alarm(_) | Event::AllClear { .. } | Event::Test => {}
         }
     }
 }

@@ -33,6 +33,13 @@ pub enum Event {
         /// How many there were.
         failures: u32,
     },
+    /// The trigger helper needs a person.
+    Alarm(Failure),
+    /// What the trigger helper needed a person for is over.
+    AllClear {
+        /// When a person was first called, in seconds since 1970.
+        since: i64,
+    },
     /// A person asks whether mails arrive.
     Test,
 }
@@ -121,8 +128,8 @@ pub struct Notice {
     pub event: Event,
     /// The repository that we push to.
     pub mirror: Place,
-    /// The repository that the index comes from.
-    pub upstream: Place,
+    /// The repository that the index comes from, where it is known.
+    pub upstream: Option<Place>,
     /// Where the mirror stands.
     pub standing: Standing,
     /// When a sync succeeded last, in seconds since 1970, where that is remembered.

@@ -13,6 +13,8 @@ impl Notice {
             Event::Failed(failure) => ("sync failed: ", format!(": {}", reason(failure.kind))),
             Event::Warned(_) => ("sync has a warning: ", String::new()),
             Event::Recovered { .. } => ("sync recovered: ", String::new()),
+            Event::Alarm(failure) => ("mirror stuck: ", format!(": {}", reason(failure.kind))),
+            Event::AllClear { .. } => ("mirror recovered: ", String::new()),
             Event::Test => ("test mail: ", String::new()),
         };
         let room = LIMIT - before.len() - after.len();

@@ -25,7 +25,7 @@ fn notice(event: Event) -> Notice {
     Notice {
         event,
         mirror: place("git@gitlab.example:rust/index.git"),
-        upstream: place("https://upstream.example/index"),
+        upstream: Some(place("https://upstream.example/index")),
         standing: Standing {
             moved: Seen::Known(("1234567".to_owned(), 1_780_000_000 - 7_200)),
             behind: Seen::Unknown("upstream cannot be reached".to_owned()),

@@ -5,6 +5,7 @@
 mod command_line;
 mod memory_file;
 mod standing;
+mod trigger;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use tracing::{error, info};
@@ -16,6 +17,8 @@ use crate::notice::{Event, Failure, Notice, Place, Standing};
 use crate::relay::Surroundings;
 use crate::report::{Report, Warning};
 use memory_file::MemoryFile;
+
+pub use trigger::alarm;
 
 /// Tells what is to be told after a sync, where mails are configured.
 ///
@@ -97,28 +100,30 @@ async fn notice(
 ) -> Notice {
     let standing = match &event {
         Event::Failed(_) => standing::look(config).await,
-        Event::Warned(_) | Event::Recovered { .. } | Event::Test => Standing::default(),
+        _ => Standing::default(),
     };
     let by_hand = match &event {
         Event::Failed(_) | Event::Warned(_) => command_line::dry_run(config),
-        Event::Recovered { .. } | Event::Test => String::new(),
+        _ => String::new(),
     };
-    let place = |url: &RemoteUrl, branch: &str| Place {
-        url: url.to_string(),
-        branch: branch.to_owned(),
-    };
-    let (upstream, mirror) = (&config.upstream, &config.mirror);
     let kept = memory.filter(|memory| memory.is_kept());
     Notice {
         event,
-        mirror: place(&mirror.url, &mirror.branch),
-        upstream: place(&upstream.url, &upstream.branch),
+        mirror: place(&config.mirror.url, &config.mirror.branch),
+        upstream: Some(place(&config.upstream.url, &config.upstream.branch)),
         standing,
         last_success: kept.and_then(|memory| memory.record.last_success),
         job: config.job.clone(),
         by_hand,
         repeat_after: kept.map(|_| config.mail.repeat_after),
         now: around.now(),
+    }
+}
+
+fn place(url: &RemoteUrl, branch: &str) -> Place {
+    Place {
+        url: url.to_string(),
+        branch: branch.to_owned(),
     }
 }
 
@@ -136,18 +141,26 @@ async fn send(config: &Config, notice: &Notice, around: Surroundings<'_>) -> Res
 
 /// Names the mirror, the same for every mail about it, without saying where it is.
 fn thread(config: &Config) -> String {
-    let name = format!("{} {}", config.mirror.url, config.mirror.branch);
+    thread_of(&place(&config.mirror.url, &config.mirror.branch))
+}
+
+fn thread_of(mirror: &Place) -> String {
+    let name = format!("{} {}", mirror.url, mirror.branch);
     let hash = digest(&SHA256, name.as_bytes());
     format!("crates-ferry-{}", hex::encode(&hash.as_ref()[..10]))
 }
 
 fn log(config: &Config, what: &str, failure: &Error) {
+    error!("{}", config.scrub(&line(what, failure)));
+}
+
+/// Writes a failure with its causes and its advice in one line.
+pub fn line(what: &str, failure: &Error) -> String {
     let causes: String = failure
         .causes()
         .iter()
         .map(|cause| format!(": {cause}"))
         .collect();
     let advice = failure.advice().map(|advice| format!(" ({advice})"));
-    let line = format!("{what}: {failure}{causes}{}", advice.unwrap_or_default());
-    error!("{}", config.scrub(&line));
+    format!("{what}: {failure}{causes}{}", advice.unwrap_or_default())
 }

@@ -30,19 +30,30 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
 }
 
 /// Does the work until it is done or a signal stops it; then it is dropped, which closes its connections.
+///
+/// # Errors
+/// As the work, or the signal.
 pub async fn until_stopped(work: impl Future<Output = Result<Answer>>) -> Result<Answer, Failure> {
-    let signals = || {
-        Ok((
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        ))
-    };
-    let (mut interrupt, mut terminate) = signals().map_err(|e| Failure::Error(no_runtime(e)))?;
+    let stop = stop_signal().map_err(Failure::Error)?;
     tokio::select! {
         end = work => end.map_err(Failure::Error),
-        _ = interrupt.recv() => Err(Failure::Stopped(Signal::Interrupt)),
-        _ = terminate.recv() => Err(Failure::Stopped(Signal::Terminate)),
+        signal = stop => Err(Failure::Stopped(signal)),
     }
+}
+
+/// Waits for SIGINT or SIGTERM; from now on they end the process no longer.
+///
+/// # Errors
+/// `server` where the machine has no signals to give.
+pub fn stop_signal() -> Result<impl Future<Output = Signal>> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_runtime)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_runtime)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = terminate.recv() => Signal::Terminate,
+        }
+    })
 }
 
 fn no_runtime(error: std::io::Error) -> Error {

@@ -33,7 +33,14 @@ impl Lag {
     /// # Errors
     /// As a sync's look fails.
     pub async fn measure(config: &Config, upstream: &Remote, mirror: &Remote) -> Result<Self> {
-        let mut session = Session::open(config, upstream, mirror).await?;
+        Self::in_session(Session::open(config, upstream, mirror).await?).await
+    }
+
+    /// As [`Lag::measure`], where both sides are open already.
+    ///
+    /// # Errors
+    /// As a sync's look fails.
+    pub async fn in_session(mut session: Session<'_>) -> Result<Self> {
         let tip = session
             .mirror_tip
             .ok_or_else(|| Error::new(Kind::EmptyMirror, "the mirror's branch is not there"))?;

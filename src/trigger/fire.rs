@@ -8,11 +8,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::look::Eyes;
 use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
 use crate::gitlab::{self, Pipeline, Project, Refusal, Remedy};
-use crate::relay::{Lag, Surroundings};
-use crate::transport::Remote;
+use crate::relay::Surroundings;
 
 /// How often a pipeline's state is read while it is followed.
 const FOLLOW: Duration = Duration::from_secs(5);
@@ -88,8 +88,11 @@ async fn fire(
     if options.wait && !project.can_read() {
         return Err(gitlab::no_read_token());
     }
-    if options.if_behind && !is_behind(config).await? {
-        return Ok(Fired::UpToDate);
+    if options.if_behind {
+        let eyes = Eyes::new(config.repositories("--if-behind")?)?;
+        if !eyes.is_behind().await? {
+            return Ok(Fired::UpToDate);
+        }
     }
     let firing = || project.fire((around.clock)());
     let pipeline = persist(config, end, firing).await?;
@@ -102,14 +105,6 @@ async fn fire(
         status: pipeline.status,
         pipeline_url: pipeline.url,
     })
-}
-
-async fn is_behind(config: &TriggerConfig) -> Result<bool> {
-    let repositories = config.repositories("--if-behind")?;
-    let upstream = Remote::upstream(repositories)?;
-    let mirror = Remote::mirror(repositories)?;
-    let lag = Lag::measure(repositories, &upstream, &mirror).await?;
-    Ok(!matches!(lag, Lag::None(_)))
 }
 
 /// Asks again after refusals that pass, as often as `network.retries` says, and no earlier than GitLab wants.

@@ -1,8 +1,16 @@
 //! The trigger helper: fires the pipeline of the mirror when there is something to carry, on a clock, or when asked, and
 //! tells a person when the mirror stops moving.
+//!
+//! ```text
+//! clock, looks, endpoint, hooks, GitLab's answers → core (pure) → fire, look, read, tell
+//! ```
 
+mod alerts;
+pub mod core;
 pub mod fire;
 pub mod gate;
+mod look;
+pub mod run;
 pub mod schedule;
 pub mod server;
 mod span;

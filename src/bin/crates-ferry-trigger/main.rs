@@ -12,7 +12,7 @@ use crates_ferry::error::Result;
 use crates_ferry::program::{self, Answer, Failure, Reassurance, Verbosity};
 use crates_ferry::progress::Progress;
 use crates_ferry::relay::Surroundings;
-use crates_ferry::trigger::fire;
+use crates_ferry::trigger::{fire, run};
 
 use cli::{Cli, Command};
 
@@ -42,14 +42,22 @@ fn main() -> ExitCode {
                 if_behind: asked.if_behind,
                 wait: asked.wait,
             };
-            program::block_on(program::until_stopped(fired(&config, options)))
+            program::block_on(program::until_stopped(fired(&config, options))).map(Some)
         }
-        Command::Run => Err(Failure::Error(crates_ferry::error::Error::new(
-            crates_ferry::error::Kind::Usage,
-            "run comes next",
-        ))),
+        Command::Run => program::block_on(running(&config)),
     });
-    program::finish(&places, end)
+    match end {
+        // Nobody waits for a report of what ran until it was told to stop.
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(answer)) => program::finish(&places, Ok(answer)),
+        Err(failure) => program::finish(&places, Err(failure)),
+    }
+}
+
+async fn running(config: &TriggerConfig) -> Result<Option<Answer>, Failure> {
+    let stop = program::stop_signal().map_err(Failure::Error)?;
+    let end = run::run(config, stop).await;
+    end.map(|()| None).map_err(Failure::Error)
 }
 
 async fn fired(config: &TriggerConfig, options: fire::Options) -> Result<Answer> {
