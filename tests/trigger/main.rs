@@ -1,0 +1,20 @@
+//! The trigger helper as a process: its endpoint, its words with GitLab, and mirrors that it keeps moving.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod endpoint;
+mod firing;
+mod hooks;
+mod mails;
+mod mirrors;
+mod stopping;
+
+/// Makes variables of pairs.
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
