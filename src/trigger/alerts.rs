@@ -43,7 +43,7 @@ pub(super) fn event(alert: &Alert) -> Event {
             Some(why),
             "run `crates-ferry check` with the helper's configuration",
         ),
-        Alert::Recovered { since, .. } => Event::AllClear {
+        Alert::Recovered { since } => Event::AllClear {
             since: since.as_second(),
         },
     }

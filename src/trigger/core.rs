@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::gate::{Gate, Limits};
 use super::schedule::Schedule;
+use super::span::Span;
 use super::types::{Answer, Origin, PipelineNews, Status, Verdict};
 use super::watch::{Look, Watch};
 use super::watchdog::{Alert, Watchdog};
@@ -56,9 +57,11 @@ pub struct Core {
     gate: Gate,
     watch: Watch,
     watchdog: Watchdog,
-    next_tick: Option<Timestamp>,
-    next_look: Option<Timestamp>,
-    next_read: Option<Timestamp>,
+    /// The clock's next tick.
+    tick: Option<Span>,
+    /// The time until the next look, and until a pipeline is read next.
+    until_look: Option<Span>,
+    until_read: Option<Span>,
     is_looking: bool,
     is_reading: bool,
     /// The newest pipeline that was seen to end.
@@ -75,14 +78,15 @@ impl Core {
             repeat_after,
             ..
         } = settings;
-        let schedule = settings.schedule.as_ref();
         Self {
             gate: Gate::new(limits),
             watch: Watch::new(limits.min_interval),
             watchdog: Watchdog::new(alarm_after, repeat_after),
-            next_tick: schedule.and_then(|schedule| schedule.next(now, random)),
-            next_look: settings.can_look.then_some(now),
-            next_read: None,
+            tick: next_tick(&settings, now, random),
+            until_look: settings
+                .can_look
+                .then_some(Span::new(now, SignedDuration::ZERO)),
+            until_read: None,
             is_looking: false,
             is_reading: false,
             ended: None,
@@ -97,23 +101,20 @@ impl Core {
     /// Returns what is to be done now.
     pub fn act(&mut self, now: Timestamp, random: f64) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.next_tick.is_some_and(|tick| tick <= now) {
+        if self.tick.is_some_and(|tick| tick.end(now).is_none()) {
             self.gate.ask(now, Origin::Clock);
-            let schedule = self.settings.schedule.as_ref();
-            self.next_tick = schedule.and_then(|schedule| schedule.next(now, random));
+            self.tick = next_tick(&self.settings, now, random);
         }
-        if self.next_look.is_some_and(|look| look <= now) && !self.is_looking {
+        if self.until_look.is_some_and(|span| span.end(now).is_none()) && !self.is_looking {
             self.is_looking = true;
-            self.next_look = now
-                .checked_add(self.settings.poll.unwrap_or(LOOK_EVERY))
-                .ok();
+            self.until_look = Some(Span::new(now, self.settings.poll.unwrap_or(LOOK_EVERY)));
             actions.push(Action::Look(self.watch.last()));
         }
         if let Some(id) = self.readable()
-            && self.next_read.is_none_or(|read| read <= now)
+            && self.until_read.is_none_or(|span| span.end(now).is_none())
         {
             self.is_reading = true;
-            self.next_read = now.checked_add(self.read_every()).ok();
+            self.until_read = Some(Span::new(now, self.read_every()));
             actions.push(Action::Read(id));
         }
         if self.gate.is_due(now) {
@@ -125,11 +126,12 @@ impl Core {
 
     /// Returns when something may be to be done without any other event.
     pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        let look = self.next_look.filter(|_| !self.is_looking);
-        let read = self.readable().map(|_| self.next_read.unwrap_or(now));
+        let end = |span: Option<Span>| span.map(|span| span.end(now).unwrap_or(now));
+        let look = self.until_look.filter(|_| !self.is_looking);
+        let read = self.readable().map(|_| end(self.until_read).unwrap_or(now));
         let wakes = [
-            self.next_tick,
-            look,
+            end(self.tick),
+            end(look),
             read,
             self.gate.wake(now),
             self.watchdog.wake(now),
@@ -160,7 +162,7 @@ impl Core {
             Verdict::Created(news) => {
                 self.watch.fired(now);
                 self.watchdog.fired();
-                self.next_read = now.checked_add(self.read_every()).ok();
+                self.until_read = Some(Span::new(now, self.read_every()));
                 self.status.fired += 1;
                 self.status.last_fired = Some(now);
                 self.status.last_answer = Some("created".to_owned());
@@ -206,7 +208,7 @@ impl Core {
             self.watchdog.pipeline_ended(&shown, has_failed);
         }
         if self.settings.can_look {
-            self.next_look = Some(now);
+            self.until_look = Some(Span::new(now, SignedDuration::ZERO));
         }
     }
 
@@ -254,8 +256,9 @@ impl Core {
         let last = self.watch.last();
         let behind = self.watch.behind_since();
         let waiting = self.gate.wake(now);
+        let tick = self.tick.and_then(|tick| tick.end(now));
         let status = &mut self.status;
-        status.next_firing = [self.next_tick, waiting].into_iter().flatten().min();
+        status.next_firing = [tick, waiting].into_iter().flatten().min();
         status.running = self.gate.is_busy(now);
         status.remembered = self.gate.is_remembered();
         status.needs_person = self.gate.needs_person().map(str::to_owned);
@@ -267,4 +270,10 @@ impl Core {
         status.last_look = self.watch.last_look();
         status.clone()
     }
+}
+
+/// A tick of a clock is the end of a span, too: one that began in the future is over, since the machine's clock was set back.
+fn next_tick(settings: &Settings, now: Timestamp, random: f64) -> Option<Span> {
+    let tick = settings.schedule.as_ref()?.next(now, random)?;
+    Some(Span::new(now, tick.duration_since(now)))
 }

@@ -36,8 +36,6 @@ pub enum Alert {
     Recovered {
         /// When the first of them was told.
         since: Timestamp,
-        /// How many mails told of them.
-        alerts: u32,
     },
 }
 
@@ -87,8 +85,8 @@ pub struct Watchdog {
     failed: Trouble<String>,
     behind: Trouble<Timestamp>,
     blind: Trouble<(Timestamp, String)>,
-    /// When the first of the troubles was told, and how many mails there were.
-    told: Option<(Timestamp, u32)>,
+    /// When the first of the troubles was told.
+    told: Option<Timestamp>,
 }
 
 impl Watchdog {
@@ -164,17 +162,11 @@ impl Watchdog {
             alerts.extend(blind.map(|(since, why)| Alert::Blind { since, why }));
         }
         if !alerts.is_empty() {
-            let (since, told) = self.told.unwrap_or((now, 0));
-            let count = u32::try_from(alerts.len()).unwrap_or(u32::MAX);
-            self.told = Some((since, told.saturating_add(count)));
-        } else if let Some((since, alerts_told)) = self.told
-            && self.is_quiet()
+            self.told.get_or_insert(now);
+        } else if self.is_quiet()
+            && let Some(since) = self.told.take()
         {
-            self.told = None;
-            alerts.push(Alert::Recovered {
-                since,
-                alerts: alerts_told,
-            });
+            alerts.push(Alert::Recovered { since });
         }
         alerts
     }

@@ -45,7 +45,13 @@ fn nothing_is_added_but_certificates_a_user_and_the_programs() {
     };
     let unexpected: Vec<&&str> = changed.iter().filter(|path| !is_expected(path)).collect();
     assert!(unexpected.is_empty(), "{unexpected:?}");
-    assert!(changed.contains("/usr/local/bin/crates-ferry") && changed.contains(CERTIFICATES));
+    let programs = [
+        "/usr/local/bin/crates-ferry",
+        "/usr/local/bin/crates-ferry-trigger",
+    ];
+    assert!(
+        programs.iter().all(|program| changed.contains(program)) && changed.contains(CERTIFICATES)
+    );
     let owned = |line: &String| {
         let mine = line.split(' ').nth(2) == Some("ferry") || line.contains(" 10001");
         mine.then(|| line.clone())

@@ -144,3 +144,19 @@ fn a_refusal_calls_a_person_and_the_watch_goes_on() {
     assert_eq!(core.ask(at(100), Origin::Endpoint), Answer::Firing);
     assert_eq!(core.act(at(100), 0.0)[0], Action::Fire);
 }
+
+#[test]
+fn a_machine_whose_clock_is_set_back_looks_and_ticks_all_the_same() {
+    let every = Schedule::every(SignedDuration::from_mins(10), SignedDuration::ZERO);
+    let mut core = core(Settings {
+        schedule: Some(every),
+        ..settings()
+    });
+    core.act(at(0), 0.0);
+    core.looked(at(1), Ok(look('a', 'a', false)));
+    let day_before = at(-86_400);
+    assert_eq!(
+        core.act(day_before, 0.0),
+        [Action::Look(Some(look('a', 'a', false))), Action::Fire]
+    );
+}
