@@ -8,6 +8,7 @@ mod support;
 
 mod container;
 mod content;
+mod helper;
 mod stopping;
 mod tls;
 
