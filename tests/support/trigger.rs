@@ -192,24 +192,37 @@ impl Helper {
         self.log.lock().unwrap().clone()
     }
 
-    /// Returns its process id.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let pid = self.process.id().to_string();
+        let killed = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(killed.unwrap().success());
     }
 
-    /// Sends SIGTERM and waits for its end; returns how it ended and all that it logged.
-    pub fn stop(mut self) -> (ExitStatus, String) {
-        let pid = self.process.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+    /// Waits until it has logged these words.
+    pub fn wait_for_log(&self, words: &str) {
+        let deadline = Instant::now() + BOUND;
+        while !self.log().contains(words) {
+            assert!(
+                Instant::now() < deadline,
+                "not logged: {words}: {}",
+                self.log()
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits for its end; returns how it ended and all that it logged.
+    pub fn end(mut self) -> (ExitStatus, String) {
         let end = self.process.wait().unwrap();
         self.reading.take().unwrap().join().unwrap();
         (end, self.log())
+    }
+
+    /// Sends SIGTERM and waits for its end.
+    pub fn stop(self) -> (ExitStatus, String) {
+        self.terminate();
+        self.end()
     }
 }
 

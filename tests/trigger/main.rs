@@ -9,6 +9,7 @@ mod firing;
 mod hooks;
 mod mails;
 mod mirrors;
+mod slow;
 mod stopping;
 
 /// Makes variables of pairs.

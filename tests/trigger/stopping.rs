@@ -21,14 +21,15 @@ fn a_request_in_hand_is_finished() {
         http("POST", &url, &[("Authorization", &bearer)], b"")
     });
     gitlab.wait_for_requests(1);
-    let stopping = std::thread::spawn(move || helper.stop());
+    helper.terminate();
+    helper.wait_for_log("stopping");
     gitlab.release();
     let answer = asking.join().unwrap();
     assert_eq!(
         (answer.status, &answer.json()["result"]),
         (202, &json!("fired"))
     );
-    let (end, log) = stopping.join().unwrap();
+    let (end, log) = helper.end();
     assert_eq!(end.code(), Some(0), "{log}");
 }
 
