@@ -1,8 +1,12 @@
 //! Reads `ferry.yml` by the table of keys; every complaint carries its line and column.
 
+mod pairs;
+
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use pairs::Pairs;
 
 use super::keys::{Key, Shape, hint};
 use super::{sections, values};
@@ -252,54 +256,5 @@ impl<'de> Visitor<'de> for Elements {
 
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<String>, E> {
         Err(E::custom("expected a list such as [a, b], found text"))
-    }
-}
-
-/// The names and values of a map, each pair as `name=value`.
-struct Pairs(Value);
-
-impl<'de> Visitor<'de> for Pairs {
-    type Value = Vec<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping of names to values")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
-        let mut texts = Vec::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(PlainText)?;
-            texts.push(self.0.element(&format!("{name}={value}"))?);
-        }
-        Ok(texts)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<String>, E> {
-        Err(E::custom(
-            "expected a mapping such as { name: value }, found text",
-        ))
-    }
-}
-
-/// A scalar of a map, as it is written.
-struct PlainText;
-
-impl<'de> DeserializeSeed<'de> for PlainText {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for PlainText {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("one value")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
     }
 }

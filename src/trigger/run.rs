@@ -1,25 +1,23 @@
 //! `run`: the long-running helper. Does what the core decides, and tells it what came of it. Nothing is kept on disk.
 
-use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use jiff::{SignedDuration, Timestamp};
-use tokio::net::TcpListener;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::alerts;
-use super::core::{self, Action, Core};
-use super::gate::Limits;
+use super::core::{Action, Core};
 use super::look::Eyes;
-use super::schedule::Schedule;
-use super::server::{self, Slowness};
+use super::server;
+use super::setup::{core_settings, describe, listen, server_settings, span};
+use super::task::Task;
 use super::types::{Answer, Message, PipelineNews, Status, Verdict};
 use super::watch::Look;
 use super::watchdog::Alert;
-use crate::config::{Rhythm, TriggerConfig};
-use crate::error::{Error, Kind, Result};
+use crate::config::TriggerConfig;
+use crate::error::Result;
 use crate::gitlab::{Pipeline, Project, Refusal, Remedy};
 use crate::notify;
 
@@ -29,26 +27,6 @@ const GRACE: Duration = Duration::from_secs(9);
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How many messages of the endpoint wait at most, and are taken at once.
 const MESSAGES: usize = 256;
-
-/// Something under way; pending where there is nothing.
-struct Task<'a, T>(Option<Pin<Box<dyn Future<Output = T> + 'a>>>);
-
-impl<'a, T> Task<'a, T> {
-    fn start(&mut self, work: impl Future<Output = T> + 'a) {
-        self.0 = Some(Box::pin(work));
-    }
-
-    async fn end(&mut self) -> T {
-        match &mut self.0 {
-            Some(work) => {
-                let end = work.await;
-                self.0 = None;
-                end
-            }
-            None => std::future::pending().await,
-        }
-    }
-}
 
 /// All that the helper does at the same time.
 struct Helper<'a> {
@@ -96,10 +74,10 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
         project: &project,
         eyes: eyes.as_ref(),
         core,
-        firing: Task(None),
-        looking: Task(None),
-        reading: Task(None),
-        mailing: Task(None),
+        firing: Task::none(),
+        looking: Task::none(),
+        reading: Task::none(),
+        mailing: Task::none(),
         alerts: Vec::new(),
         asking: None,
     };
@@ -174,7 +152,7 @@ impl Helper<'_> {
                 }
             }
         }
-        if self.mailing.0.is_none() && !self.alerts.is_empty() {
+        if !self.mailing.is_under_way() && !self.alerts.is_empty() {
             let alert = self.alerts.remove(0);
             self.mailing.start(async move {
                 let page = alerts::page(&alert);
@@ -261,11 +239,11 @@ impl Helper<'_> {
 
     /// Lets the request in hand and the mail in hand end.
     async fn finish(&mut self) {
-        if self.firing.0.is_some() {
+        if self.firing.is_under_way() {
             let fired = self.firing.end().await;
             self.fired(fired);
         }
-        if self.mailing.0.is_some() {
+        if self.mailing.is_under_way() {
             let mailed = self.mailing.end().await;
             self.mailed(mailed);
         }
@@ -293,98 +271,5 @@ fn verdict(config: &TriggerConfig, now: Timestamp, fired: Result<Pipeline, Refus
             may_be_created,
         },
         Remedy::Person => Verdict::Refused { why },
-    }
-}
-
-fn span(duration: Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
-}
-
-fn core_settings(config: &TriggerConfig, project: &Project<'_>) -> Result<core::Settings> {
-    let trigger = &config.trigger;
-    let jitter = span(trigger.jitter);
-    let schedule = match &trigger.every {
-        None => None,
-        Some(Rhythm::Every(interval)) => Some(Schedule::every(span(*interval), jitter)),
-        Some(Rhythm::Cron(expression)) => {
-            let read = Schedule::cron(expression, &trigger.time_zone, jitter);
-            Some(read.map_err(|reason| Error::new(Kind::Config, reason))?)
-        }
-    };
-    if trigger.poll.is_some() {
-        config.repositories("the watch (trigger.poll)")?;
-    }
-    Ok(core::Settings {
-        limits: Limits {
-            min_interval: span(trigger.min_interval),
-            assume_running: span(trigger.assume_running),
-        },
-        schedule,
-        poll: trigger.poll.map(span),
-        can_look: config.repositories.is_some(),
-        can_read: project.can_read(),
-        alarm_after: span(trigger.alarm_after),
-        repeat_after: span(config.mail.repeat_after),
-    })
-}
-
-fn server_settings(config: &TriggerConfig) -> server::Settings {
-    let (trigger, secrets) = (&config.trigger, &config.secrets);
-    let branch = config
-        .repositories
-        .as_ref()
-        .map(|both| &both.upstream.branch);
-    server::Settings {
-        token: secrets.trigger_token.clone(),
-        hook_token: secrets.hook_token.clone(),
-        query_token: trigger.query_token,
-        rate_limit: trigger.rate_limit,
-        looks: config.repositories.is_some(),
-        project: trigger.project.clone(),
-        reference: trigger.reference.clone(),
-        upstream_branch: branch.map_or("master", String::as_str).to_owned(),
-        slowness: Slowness::default(),
-    }
-}
-
-async fn listen(config: &TriggerConfig) -> Result<TcpListener> {
-    let address = config.trigger.listen;
-    let bound = TcpListener::bind(address).await;
-    let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
-    let (address, listener) = bound.map_err(|cause| {
-        Error::new(Kind::Config, format!("cannot listen on {address}"))
-            .because(cause)
-            .advise("trigger.listen must be an address of this machine with a port that nobody else uses.")
-    })?;
-    info!("listening on http://{address}");
-    Ok(listener)
-}
-
-/// Says what the helper will do.
-fn describe(config: &TriggerConfig, settings: &core::Settings) {
-    let trigger = &config.trigger;
-    info!(
-        "fires {} of {}{}",
-        trigger.reference, trigger.gitlab, trigger.project
-    );
-    let shown = humantime::format_duration;
-    match &trigger.every {
-        Some(Rhythm::Every(interval)) => info!("clock: every {}", shown(*interval)),
-        Some(Rhythm::Cron(expression)) => info!("clock: {expression} ({})", trigger.time_zone),
-        None => info!("clock: off (trigger.every)"),
-    }
-    match trigger.poll {
-        Some(poll) => info!("watch: every {}", shown(poll)),
-        None if settings.can_look => info!("watch: off (trigger.poll); the first look may fire"),
-        None => info!("watch: off (trigger.poll, mirror.url)"),
-    }
-    if config.mail.smtp.is_none() {
-        info!("mails: off (mail.smtp)");
-    }
-    if config.secrets.trigger_token.is_none() {
-        warn!(
-            "FERRY_TRIGGER_TOKEN is not set: whoever can connect to {} may fire",
-            trigger.listen
-        );
     }
 }
