@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::support::gitlab::{Gitlab, READ_TOKEN};
 use crate::support::repo::git;
+use crate::support::sshd::{Options, Sshd};
 use crate::support::trigger::{HOOK_TOKEN, Helper, fire};
 use crate::support::upstream::Commit;
 use crate::support::world::World;
@@ -21,7 +22,11 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(history: History) -> Self {
-        let world = World::initialised(history);
+        Self::of(World::initialised(history))
+    }
+
+    /// Makes the pipelines sync what the world's variables say.
+    fn of(world: World) -> Self {
         let gitlab = Gitlab::start();
         let ferry = world.ferry.variables().to_vec();
         gitlab.run(move || {
@@ -107,6 +112,26 @@ fn a_snapshot_mirror_that_is_behind_at_the_start_is_carried_by_the_first_look() 
     let (end, log) = helper.stop();
     assert!(end.success(), "{log}");
     assert_eq!(site.gitlab.pipelines(), ["success"]);
+}
+
+#[test]
+fn a_mirror_behind_sshd_is_watched_with_its_key() {
+    let mut world = World::initialised(History::Merge);
+    let Some(sshd) = Sshd::start(&Options::new(world.folder())) else {
+        return;
+    };
+    world
+        .set("FERRY_MIRROR_URL", sshd.url("mirror.git"))
+        .set("SSH_PRIVATE_KEY", sshd.private_key_text())
+        .set("SSH_KNOWN_HOSTS", sshd.known_hosts_line());
+    let mut site = Site::of(world);
+    let helper = Helper::start(&site.variables());
+    site.wait_until_abreast(&helper);
+    site.publish("over-ssh");
+    site.wait_until_abreast(&helper);
+    assert!(site.is_abreast());
+    let (end, log) = helper.stop();
+    assert!(end.success() && !log.contains("PRIVATE KEY"), "{log}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// 2026-11-24 00:00:00 UTC.
@@ -170,4 +172,27 @@ fn the_words_of_a_refusal_are_one_short_line() {
         assert_eq!(words(body.as_bytes()), expected);
     }
     assert_eq!(words("x".repeat(10_000).as_bytes()).len(), WORDS);
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_server_says_is_one_short_line(body in prop::collection::vec(any::<u8>(), 0..2000)) {
+        let found = words(&body);
+        prop_assert!(found.chars().count() <= WORDS && !found.contains(char::is_control));
+    }
+
+    #[test]
+    fn whatever_is_in_the_json_is_one_short_line(text in "\\PC{0,400}", depth in 0usize..200) {
+        let nested = format!("{}{}{}", "[".repeat(depth), serde_json::json!({ "message": { "x": text } }), "]".repeat(depth));
+        prop_assert!(words(nested.as_bytes()).chars().count() <= WORDS);
+    }
+
+    #[test]
+    fn every_status_is_sorted(status in 300u16..1000, text in "\\PC{0,60}") {
+        let status = StatusCode::from_u16(status).unwrap();
+        let found = refusal("GitLab", status, &HeaderMap::new(), &text, now());
+        let is_person = found.remedy == Remedy::Person;
+        prop_assert_eq!(is_person, !found.error.kind().is_transient());
+        prop_assert!(found.error.advice().is_some());
+    }
 }
