@@ -187,7 +187,7 @@ impl Helper<'_> {
                 info!("fired {}", news.url.as_deref().unwrap_or("a pipeline"));
             }
             Verdict::Wait { until, why } => warn!("{why}; asked again at {until:.0}"),
-            Verdict::Retry { why, .. } => warn!("{why}; asked again soon"),
+            Verdict::Retry { why, .. } => warn!("{why}; asked again within minutes"),
             Verdict::Refused { why } => debug!("{why}"),
         }
         let answer = self.core.answered(now, &verdict, fastrand::f64());
