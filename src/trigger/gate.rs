@@ -17,7 +17,7 @@ const TRY_MENDED: SignedDuration = SignedDuration::from_hours(1);
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 const FIRST_BACKOFF: SignedDuration = SignedDuration::from_secs(1);
 const LONGEST_BACKOFF: SignedDuration = SignedDuration::from_mins(5);
-/// More hooks than can come while GitLab is being asked.
+/// More hooks than a pipeline or two send while GitLab is being asked.
 const MOST_EARLY: usize = 16;
 
 /// How close pipelines may follow each other.
@@ -199,9 +199,11 @@ impl Gate {
     /// Takes in how a pipeline goes, from a hook or its status. Somebody else's that is newer counts as much as ours.
     pub fn heard(&mut self, now: Timestamp, news: &PipelineNews) {
         if let Work::Asking { early, .. } = &mut self.work {
-            if early.len() < MOST_EARLY {
-                early.push(news.clone());
+            // The last ones say how it is now.
+            if early.len() == MOST_EARLY {
+                early.remove(0);
             }
+            early.push(news.clone());
             return;
         }
         let state = (news.id, news.is_over());

@@ -36,7 +36,7 @@ pub struct Seen {
 pub struct Watch {
     min_interval: SignedDuration,
     last: Option<Look>,
-    /// How many pipelines were fired since the mirror moved, and when the last one was.
+    /// How many pipelines were fired since the mirror moved or lacked nothing, and when the last one was.
     in_vain: u32,
     fired: Option<Timestamp>,
     behind_since: Option<Timestamp>,
@@ -65,10 +65,13 @@ impl Watch {
             (self.in_vain, self.behind_since) = (0, None);
             self.last_change = Some(now);
         }
-        self.behind_since = match look.is_behind {
-            true => self.behind_since.or(Some(now)),
-            false => None,
-        };
+        if look.is_behind {
+            // A beginning in the future: the machine's clock was set back.
+            self.behind_since = Some(self.behind_since.map_or(now, |since| since.min(now)));
+        } else {
+            // Pipelines that had nothing to carry were not in vain.
+            (self.in_vain, self.behind_since) = (0, None);
+        }
         (self.last, self.last_look) = (Some(look), Some(now));
         Seen {
             wants_pipeline: look.is_behind && !self.is_pausing(now),

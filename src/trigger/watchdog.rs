@@ -57,10 +57,8 @@ impl<T: Clone> Trouble<T> {
     /// Returns the trouble where it is to be told, and takes in that it was.
     fn tell(&mut self, now: Timestamp, repeat_after: SignedDuration) -> Option<T> {
         let trouble = self.now.clone()?;
-        let was_told = self
-            .told
-            .and_then(|told| Span::new(told, repeat_after).end(now));
-        if was_told.is_some() {
+        self.told = self.told.map(|told| told.min(now));
+        if self.repeat(now, repeat_after).is_some() {
             return None;
         }
         self.told = Some(now);
@@ -69,10 +67,12 @@ impl<T: Clone> Trouble<T> {
 
     fn wake(&self, now: Timestamp, repeat_after: SignedDuration) -> Option<Timestamp> {
         self.now.as_ref()?;
-        let told = self
-            .told
-            .and_then(|told| Span::new(told, repeat_after).end(now));
-        Some(told.unwrap_or(now))
+        Some(self.repeat(now, repeat_after).unwrap_or(now))
+    }
+
+    /// Returns until when it is not told again.
+    fn repeat(&self, now: Timestamp, repeat_after: SignedDuration) -> Option<Timestamp> {
+        Span::new(self.told?.min(now), repeat_after).end(now)
     }
 }
 
@@ -146,6 +146,7 @@ impl Watchdog {
 
     /// Returns what is to be told now, and takes in that it is.
     pub fn due(&mut self, now: Timestamp) -> Vec<Alert> {
+        self.follow_the_clock(now);
         let repeat_after = self.repeat_after;
         let mut alerts = Vec::new();
         let refused = self.refused.tell(now, repeat_after);
@@ -188,8 +189,19 @@ impl Watchdog {
 
     /// Returns when a trouble that began then is worth an alarm: now, if it already is.
     fn alarm(&self, since: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-        let end = Span::new(since?, self.alarm_after).end(now);
+        let end = Span::new(since?.min(now), self.alarm_after).end(now);
         Some(end.unwrap_or(now))
+    }
+
+    /// Lets what began in the future begin now: the machine's clock was set back, which neither raises an alarm nor puts
+    /// one off by more than `alarm_after`.
+    fn follow_the_clock(&mut self, now: Timestamp) {
+        if let Some(since) = &mut self.behind.now {
+            *since = now.min(*since);
+        }
+        if let Some((since, _)) = &mut self.blind.now {
+            *since = now.min(*since);
+        }
     }
 
     /// Says whether every trouble that was told is over.

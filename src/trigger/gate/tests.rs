@@ -212,3 +212,16 @@ fn a_clock_that_is_set_back_holds_nothing_up() {
     gate.ask(at(1), Origin::Endpoint);
     assert!(gate.is_due(at(-100_000)));
 }
+
+#[test]
+fn the_last_of_many_hooks_that_come_while_gitlab_is_being_asked_counts() {
+    let mut gate = gate();
+    gate.ask(at(0), Origin::Endpoint);
+    assert!(gate.is_due(at(0)));
+    for _ in 0..100 {
+        gate.heard(at(1), &news(1, "running"));
+    }
+    gate.heard(at(2), &news(1, "success"));
+    gate.answered(at(3), &created(1), 0.0);
+    assert!(!gate.is_busy(at(3)));
+}

@@ -136,3 +136,43 @@ proptest! {
         prop_assert!(hourly.next(last, random).unwrap() > last);
     }
 }
+
+#[test]
+fn a_change_of_the_clocks_disturbs_no_rhythm_within_the_day() {
+    for (zone, start) in [
+        ("Europe/Berlin", "2026-03-28T22:00:00Z"),
+        ("Europe/Berlin", "2026-10-24T22:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T10:00:00Z"),
+        ("Australia/Lord_Howe", "2026-10-03T10:00:00Z"),
+        ("Africa/Cairo", "2026-04-23T18:00:00Z"),
+        ("Africa/Cairo", "2026-10-29T18:00:00Z"),
+    ] {
+        let schedule = cron("*/10 * * * *", zone);
+        let mut last = at(start);
+        for _ in 0..60 {
+            let next = schedule.next(last, 0.0).unwrap();
+            assert_eq!(next.duration_since(last).as_mins(), 10, "{zone}: {last}");
+            last = next;
+        }
+    }
+}
+
+#[test]
+fn a_midnight_that_is_skipped_still_has_its_day() {
+    // 2026-04-24 begins at 1 o'clock.
+    let schedule = cron("0 0 * * *", "Africa/Cairo");
+    let first = schedule.next(at("2026-04-22T22:00:00Z"), 0.0).unwrap();
+    let second = schedule.next(first, 0.0).unwrap();
+    assert_eq!(
+        [first, second],
+        [at("2026-04-23T22:00:00Z"), at("2026-04-24T21:00:00Z")]
+    );
+}
+
+#[test]
+fn what_came_true_in_the_past_alone_is_refused() {
+    for expression in ["0 0 0 1 1 * 2020", "0 0 0 1 1 * 2030"] {
+        let made = Schedule::cron(expression, "UTC", SignedDuration::ZERO);
+        assert!(made.is_err(), "{expression}");
+    }
+}

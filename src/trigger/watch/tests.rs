@@ -65,3 +65,29 @@ fn a_mirror_that_moves_is_carried_at_once_again() {
     watch.looked(at(2180), look('c', 'c', false));
     assert_eq!(watch.behind_since(), None);
 }
+
+#[test]
+fn pipelines_that_had_nothing_to_carry_are_not_in_vain() {
+    let mut watch = watch();
+    // A clock fires, while upstream is quiet.
+    for second in (0..6000).step_by(600) {
+        assert!(
+            !watch
+                .looked(at(second), look('a', 'a', false))
+                .wants_pipeline
+        );
+        watch.fired(at(second + 1));
+    }
+    watch.looked(at(6000), look('a', 'a', false));
+    assert!(watch.looked(at(6060), look('c', 'a', true)).wants_pipeline);
+}
+
+#[test]
+fn a_clock_that_is_set_back_moves_the_beginning_with_it() {
+    let mut watch = watch();
+    watch.looked(at(0), look('c', 'a', true));
+    watch.looked(at(-5), look('c', 'a', true));
+    assert_eq!(watch.behind_since(), Some(at(-5)));
+    watch.looked(at(60), look('c', 'a', true));
+    assert_eq!(watch.behind_since(), Some(at(-5)));
+}

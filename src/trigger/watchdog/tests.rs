@@ -101,3 +101,17 @@ fn the_recovery_waits_for_the_last_trouble() {
     let recovered = Alert::Recovered { since: at(0) };
     assert_eq!(dog.due(at(120)), [recovered]);
 }
+
+#[test]
+fn a_clock_that_is_set_back_raises_no_false_alarm_and_hides_none() {
+    let mut dog = watchdog();
+    dog.looked(Some(at(10)));
+    dog.look_failed(at(10), "timed out");
+    assert_eq!(dog.due(at(0)), []);
+    assert_eq!(dog.wake(at(0)), Some(at(HOUR)));
+    assert_eq!(dog.due(at(HOUR)).len(), 2);
+    // Nor is anything told twice.
+    assert_eq!(dog.due(at(HOUR - 10)), []);
+    assert_eq!(dog.wake(at(HOUR - 10)), Some(at(7 * HOUR - 10)));
+    assert_eq!(dog.due(at(7 * HOUR - 10)).len(), 2);
+}
