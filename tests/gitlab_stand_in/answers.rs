@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::gitlab::{Gitlab, Reply, TRIGGER_TOKEN};
-use crate::support::trigger::{Answer, try_http};
+use crate::support::trigger::{Answer, http, try_http};
 use crate::{BY_PATH, fire};
 
 #[test]
@@ -84,6 +84,11 @@ fn an_answer_is_held_until_it_is_released() {
     thread::scope(|scope| {
         scope.spawn(|| done.send(fire(&gitlab).status).unwrap());
         gitlab.wait_for_requests(1);
+        // Others are answered meanwhile, again and again: time enough for an answer that is not held.
+        let other = format!("{}/", gitlab.url());
+        for _ in 0..50 {
+            assert_eq!(http("GET", &other, &[], b"").status, 404);
+        }
         assert!(waiting.try_recv().is_err());
         assert_eq!(gitlab.pipelines().len(), 0);
         gitlab.release();
