@@ -201,7 +201,10 @@ fn a_canceled_pipeline_is_no_success() {
             gitlab.wait_for_pipelines(1);
             gitlab.set_status(1, "canceled");
         });
-        let read = [("GITLAB_READ_TOKEN", READ_TOKEN)];
+        let read = [
+            ("GITLAB_READ_TOKEN", READ_TOKEN),
+            ("FERRY_NETWORK_TIMEOUT", "20s"),
+        ];
         let (code, _, stderr) = fired(&gitlab, &read, &["--wait"]);
         assert!(code == 3 && stderr.contains("canceled"), "{stderr}");
     });
