@@ -1,13 +1,19 @@
 //! A stand-in for GitLab's pipeline triggers: it refuses what GitLab refuses, and runs a job for each pipeline if asked to.
 
+mod api;
+mod reply;
+mod request;
+
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
+
+pub use reply::Reply;
+pub use request::Request;
 
 /// The project that it has.
 pub const PROJECT: &str = "rust/mirror";
@@ -15,47 +21,10 @@ pub const PROJECT: &str = "rust/mirror";
 pub const TRIGGER_TOKEN: &str = "glptt-0123456789abcdef";
 /// The token that may read them.
 pub const READ_TOKEN: &str = "glpat-fedcba9876543210";
+/// So many pipelines a minute are created where [`Gitlab::count_by_the_minute`] says so, as on gitlab.com.
+pub const PER_MINUTE: usize = 25;
 /// What nothing here takes longer than.
 const BOUND: Duration = Duration::from_secs(60);
-
-/// What it answers instead of what it would.
-#[derive(Debug, Clone)]
-pub enum Reply {
-    /// A status, headers (`Name: value`), and a body.
-    Says(u16, Vec<String>, String),
-    /// A head that promises more than comes.
-    Cut,
-    /// Nothing, and the connection is closed.
-    HangUp,
-    /// Nothing, until the other side gives up.
-    Silent,
-    /// A 201 whose body never ends.
-    Huge,
-}
-
-impl Reply {
-    /// A status with a JSON body.
-    pub fn json(status: u16, body: &Value) -> Self {
-        let kind = "Content-Type: application/json".to_owned();
-        Self::Says(status, vec![kind], body.to_string())
-    }
-
-    /// What GitLab says with a 400 of its own.
-    pub fn refused(words: &str) -> Self {
-        Self::json(400, &json!({ "message": { "base": [words] } }))
-    }
-}
-
-/// A request that came.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// Its first line, without the version.
-    pub line: String,
-    /// Its headers, as they came.
-    pub headers: Vec<String>,
-    /// Its body.
-    pub body: String,
-}
 
 type Job = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -66,6 +35,14 @@ struct State {
     /// The status of each pipeline; the first has number 1.
     pipelines: Vec<String>,
     most_unfinished: usize,
+    running: usize,
+    most_running: usize,
+    refuses_variables: bool,
+    filters_triggers: bool,
+    /// When each pipeline of the last minute was created, where they are counted, by the clock below.
+    counted: Option<Vec<Duration>>,
+    /// Its clock, which stands still but for [`Gitlab::advance`].
+    now: Duration,
     job: Option<Job>,
     hook: Option<(String, String)>,
     is_held: bool,
@@ -73,7 +50,12 @@ struct State {
 
 impl State {
     fn unfinished(&self) -> usize {
-        let is_over = |status: &&String| matches!(status.as_str(), "success" | "failed");
+        let is_over = |status: &&String| {
+            matches!(
+                status.as_str(),
+                "success" | "failed" | "canceled" | "skipped"
+            )
+        };
         self.pipelines
             .iter()
             .filter(|status| !is_over(status))
@@ -146,6 +128,26 @@ impl Gitlab {
         self.shared.lock().hook = Some((url.to_owned(), token.to_owned()));
     }
 
+    /// Refuses requests that set variables, as a project does whose minimum role for them is above the token's owner.
+    pub fn refuse_variables(&self) {
+        self.shared.lock().refuses_variables = true;
+    }
+
+    /// Has `workflow:rules` that do not admit triggered pipelines.
+    pub fn filter_triggers(&self) {
+        self.shared.lock().filters_triggers = true;
+    }
+
+    /// Creates no more than [`PER_MINUTE`] pipelines in a minute of its own clock.
+    pub fn count_by_the_minute(&self) {
+        self.shared.lock().counted = Some(Vec::new());
+    }
+
+    /// Moves its clock on.
+    pub fn advance(&self, by: Duration) {
+        self.shared.lock().now += by;
+    }
+
     /// Answers requests for pipelines only after [`Self::release`].
     pub fn hold(&self) {
         self.shared.lock().is_held = true;
@@ -175,6 +177,11 @@ impl Gitlab {
     /// Returns how many pipelines were unfinished at the same time, at most.
     pub fn most_unfinished(&self) -> usize {
         self.shared.lock().most_unfinished
+    }
+
+    /// Returns how many jobs ran at the same time, at most.
+    pub fn most_running(&self) -> usize {
+        self.shared.lock().most_running
     }
 
     /// Waits for so many requests.
@@ -228,9 +235,12 @@ impl Shared {
                 "object_attributes": { "id": id, "iid": id, "ref": "main", "status": status, "source": "trigger" },
                 "project": { "id": 42, "path_with_namespace": PROJECT, "web_url": format!("{}/{PROJECT}", self.url()) },
             });
-            let token = ("X-Gitlab-Token", token.as_str());
+            let headers = [
+                ("X-Gitlab-Token", token.as_str()),
+                ("X-Gitlab-Event", "Pipeline Hook"),
+            ];
             // A helper that was ended meanwhile hears nothing.
-            let _ = super::trigger::try_http("POST", &url, &[token], body.to_string().as_bytes());
+            let _ = super::trigger::try_http("POST", &url, &headers, body.to_string().as_bytes());
         }
     }
 
@@ -239,7 +249,7 @@ impl Shared {
     }
 
     fn serve(self: &Arc<Self>, mut stream: TcpStream) {
-        let Some(request) = read(&stream) else {
+        let Some(request) = Request::read(&stream) else {
             return;
         };
         let scripted = {
@@ -253,155 +263,26 @@ impl Shared {
         if is_trigger {
             self.wait("release", |state| !state.is_held);
         }
+        if let Some(Reply::Lost) = scripted {
+            self.usual(&request);
+        }
+        let reply = scripted.unwrap_or_else(|| self.usual(&request));
         // Whoever asked may have gone.
-        let _ = self.answer(&mut stream, &request, scripted);
+        let _ = reply.send(&mut stream);
     }
 
-    fn answer(
-        self: &Arc<Self>,
-        stream: &mut TcpStream,
-        request: &Request,
-        scripted: Option<Reply>,
-    ) -> std::io::Result<()> {
-        match scripted.unwrap_or_else(|| self.usual(request)) {
-            Reply::Says(status, headers, body) => {
-                write!(
-                    stream,
-                    "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n",
-                    body.len()
-                )?;
-                for header in headers {
-                    write!(stream, "{header}\r\n")?;
-                }
-                write!(stream, "\r\n{body}")
-            }
-            Reply::Cut => write!(
-                stream,
-                "HTTP/1.1 201 X\r\nContent-Length: 900\r\n\r\n{{\"id\":"
-            ),
-            Reply::HangUp => Ok(()),
-            Reply::Silent => stream.read(&mut [0]).map(drop),
-            Reply::Huge => {
-                write!(
-                    stream,
-                    "HTTP/1.1 201 X\r\nContent-Type: application/json\r\n\r\n["
-                )?;
-                loop {
-                    stream.write_all(&[b' '; 1 << 16])?;
-                }
-            }
-        }
-    }
-
-    /// What GitLab answers.
-    fn usual(self: &Arc<Self>, request: &Request) -> Reply {
-        let not_found = Reply::json(404, &json!({ "message": "404 Not Found" }));
-        let base = format!("/api/v4/projects/{}", PROJECT.replace('/', "%2F"));
-        let Some((method, path)) = request.line.split_once(' ') else {
-            return not_found;
-        };
-        let Some(path) = path
-            .strip_prefix(&base)
-            .or_else(|| path.strip_prefix("/api/v4/projects/42"))
-        else {
-            return not_found;
-        };
-        match (method, path) {
-            ("POST", "/trigger/pipeline") => self.fire(request),
-            ("GET", path) => match path
-                .strip_prefix("/pipelines/")
-                .and_then(|id| id.parse().ok())
-            {
-                Some(id) => self.shown(request, id),
-                None => not_found,
-            },
-            _ => not_found,
-        }
-    }
-
-    fn fire(self: &Arc<Self>, request: &Request) -> Reply {
-        let fields: Vec<(String, String)> = url::form_urlencoded::parse(request.body.as_bytes())
-            .into_owned()
-            .collect();
-        let field = |name: &str| {
-            fields
-                .iter()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.as_str())
-        };
-        if field("token") != Some(TRIGGER_TOKEN) {
-            return Reply::json(404, &json!({ "message": "404 Not Found" }));
-        }
-        match field("ref") {
-            None | Some("") => return Reply::json(400, &json!({ "error": "ref is missing" })),
-            Some("main") => {}
-            Some(_) => return Reply::refused("Reference not found"),
-        }
-        let (id, job) = {
+    /// Runs a pipeline's job when its turn has come.
+    fn work(&self, id: usize, job: &Job) {
+        let turn = self.resource_group.lock().unwrap();
+        {
             let mut state = self.lock();
-            state.pipelines.push("created".to_owned());
-            state.most_unfinished = state.most_unfinished.max(state.unfinished());
-            (state.pipelines.len(), state.job.clone())
-        };
-        self.changed.notify_all();
-        if let Some(job) = job {
-            let shared = Arc::clone(self);
-            thread::spawn(move || {
-                let _turn = shared.resource_group.lock().unwrap();
-                shared.set_status(id, "running");
-                let end = if job() { "success" } else { "failed" };
-                shared.set_status(id, end);
-            });
+            state.running += 1;
+            state.most_running = state.most_running.max(state.running);
         }
-        Reply::json(201, &self.pipeline(id, "created"))
+        self.set_status(id, "running");
+        let end = if job() { "success" } else { "failed" };
+        self.lock().running -= 1;
+        self.set_status(id, end);
+        drop(turn);
     }
-
-    fn shown(&self, request: &Request, id: usize) -> Reply {
-        let may_read = |header: &String| {
-            let (name, value) = header.split_once(": ").unwrap_or_default();
-            name.eq_ignore_ascii_case("private-token") && value == READ_TOKEN
-        };
-        if !request.headers.iter().any(may_read) {
-            return Reply::json(401, &json!({ "message": "401 Unauthorized" }));
-        }
-        let status = self.lock().pipelines.get(id.wrapping_sub(1)).cloned();
-        match status {
-            Some(status) => Reply::json(200, &self.pipeline(id, &status)),
-            None => Reply::json(404, &json!({ "message": "404 Not found" })),
-        }
-    }
-
-    fn pipeline(&self, id: usize, status: &str) -> Value {
-        json!({
-            "id": id, "iid": id, "project_id": 42, "sha": "0".repeat(40), "ref": "main", "status": status,
-            "source": "trigger", "created_at": "2026-11-24T00:00:00.000Z",
-            "web_url": format!("{}/{PROJECT}/-/pipelines/{id}", self.url()),
-        })
-    }
-}
-
-fn read(stream: &TcpStream) -> Option<Request> {
-    let mut reader = BufReader::new(stream);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        match line.trim_end() {
-            "" => break,
-            line => lines.push(line.to_owned()),
-        }
-    }
-    let first = lines.first()?.trim_end_matches(" HTTP/1.1").to_owned();
-    let length = lines.iter().find_map(|line| {
-        let (name, value) = line.split_once(": ")?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.parse().ok())?
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request {
-        line: first,
-        headers: lines.split_off(1),
-        body: String::from_utf8(body).ok()?,
-    })
 }

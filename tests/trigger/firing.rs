@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::gitlab::{Gitlab, READ_TOKEN, Reply, TRIGGER_TOKEN};
+use crate::support::gitlab::{Gitlab, PER_MINUTE, READ_TOKEN, Reply, TRIGGER_TOKEN};
 use crate::support::trigger::fire;
 use crate::variables;
 
@@ -159,6 +159,55 @@ fn each_answer_has_its_exit_code_and_says_what_to_do() {
         );
     }
     assert_eq!(gitlab.pipelines().len(), 0);
+}
+
+#[test]
+fn what_the_projects_settings_refuse_is_told() {
+    let refused = |settle: &dyn Fn(&Gitlab), words: &str, code: i32| {
+        let gitlab = Gitlab::start();
+        settle(&gitlab);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ferry.yml");
+        std::fs::write(&file, "trigger:\n  variables: { A: B }\n").unwrap();
+        let (found, _, stderr) = fired(&gitlab, &[("FERRY_CONFIG", file.to_str().unwrap())], &[]);
+        assert!(found == code && stderr.contains(words), "{found} {stderr}");
+    };
+    refused(&Gitlab::refuse_variables, "Minimum role", 3);
+    refused(&Gitlab::filter_triggers, "workflow:rules", 3);
+    let exhausted = |gitlab: &Gitlab| {
+        gitlab.count_by_the_minute();
+        for _ in 0..PER_MINUTE {
+            assert_eq!(fired(gitlab, &[], &[]).0, 0);
+        }
+    };
+    refused(&exhausted, "after one", 1);
+}
+
+#[test]
+fn the_token_does_not_follow_a_redirect() {
+    for status in [301, 302, 303, 307, 308] {
+        let (gitlab, other) = (Gitlab::start(), Gitlab::start());
+        gitlab.reply(Reply::moved(status, &other.url()));
+        let (code, _, stderr) = fired(&gitlab, &[], &[]);
+        assert_eq!((code, other.requests().len()), (2, 0), "{status}: {stderr}");
+    }
+}
+
+#[test]
+fn a_canceled_pipeline_is_no_success() {
+    let gitlab = Gitlab::start();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            gitlab.wait_for_pipelines(1);
+            gitlab.set_status(1, "canceled");
+        });
+        let read = [
+            ("GITLAB_READ_TOKEN", READ_TOKEN),
+            ("FERRY_NETWORK_TIMEOUT", "20s"),
+        ];
+        let (code, _, stderr) = fired(&gitlab, &read, &["--wait"]);
+        assert!(code == 3 && stderr.contains("canceled"), "{stderr}");
+    });
 }
 
 #[test]

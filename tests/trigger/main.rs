@@ -7,6 +7,7 @@ mod support;
 mod endpoint;
 mod firing;
 mod hooks;
+mod lost;
 mod mails;
 mod mirrors;
 mod slow;

@@ -2,12 +2,12 @@
 //! moving.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crates_ferry::config::History;
 use serde_json::json;
 
 use crate::support::gitlab::{Gitlab, READ_TOKEN};
-use crate::support::repo::git;
 use crate::support::sshd::{Options, Sshd};
 use crate::support::trigger::{HOOK_TOKEN, Helper, fire};
 use crate::support::upstream::Commit;
@@ -102,6 +102,22 @@ fn new_commits_are_in_the_mirror_as_soon_as_they_are_seen() {
 }
 
 #[test]
+fn a_new_commit_is_in_the_mirror_within_two_polls() {
+    let poll = Duration::from_secs(3);
+    let mut site = Site::new(History::Merge);
+    let mut all = site.variables();
+    all.extend(variables(&[("FERRY_TRIGGER_POLL", "3s")]));
+    let helper = Helper::start(&all);
+    site.wait_until_abreast(&helper);
+    site.publish("new");
+    let begin = Instant::now();
+    site.gitlab.wait_for_ends(1);
+    let took = begin.elapsed();
+    assert!(site.is_abreast() && took < 2 * poll, "{took:?}");
+    assert!(helper.stop().0.success());
+}
+
+#[test]
 fn a_snapshot_mirror_that_is_behind_at_the_start_is_carried_by_the_first_look() {
     let mut site = Site::new(History::Snapshot);
     site.publish("before");
@@ -172,28 +188,6 @@ fn a_pipeline_under_way_is_known_by_its_status() {
     });
     assert_eq!(status["running"], json!(false));
     assert!(!helper.stop().1.contains(READ_TOKEN));
-}
-
-#[test]
-fn killed_at_any_moment_and_started_again_nothing_is_lost() {
-    let mut site = Site::new(History::Merge);
-    for round in 0..8 {
-        site.publish(&format!("round-{round}"));
-        let helper = Helper::start(&site.variables());
-        // The moments: before the first look, at any request, after the push.
-        match round % 4 {
-            0 => {}
-            1 => site.gitlab.wait_for_requests(1),
-            2 => drop(helper.wait_for("fired", |status| status["fired"] != json!(0))),
-            _ => site.gitlab.wait_for_ends(1),
-        }
-        drop(helper);
-    }
-    let helper = Helper::start(&site.variables());
-    site.wait_until_abreast(&helper);
-    assert!(site.is_abreast());
-    let path = site.world.folder().join("mirror.git");
-    git(&path, &["fsck", "--strict"]);
 }
 
 #[test]

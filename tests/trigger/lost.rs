@@ -1,0 +1,77 @@
+//! What is done and not heard of: helpers that are killed, answers that never arrive.
+
+use crates_ferry::config::History;
+use serde_json::json;
+
+use super::mirrors::Site;
+use crate::support::gitlab::Reply;
+use crate::support::repo::git;
+use crate::support::trigger::Helper;
+use crate::variables;
+
+#[test]
+fn killed_at_any_moment_and_started_again_nothing_is_lost() {
+    let mut site = Site::new(History::Merge);
+    for round in 0..8 {
+        // What was fired before must not carry this round's commit, but where pipelines under way are met.
+        if round % 4 != 0 {
+            site.gitlab.wait_for_ends(site.gitlab.pipelines().len());
+        }
+        let requests = site.gitlab.requests().len();
+        let ended = site.gitlab.pipelines().len();
+        site.publish(&format!("round-{round}"));
+        let helper = Helper::start(&site.variables());
+        // The moments: before the first look, at any request, after the push.
+        match round % 4 {
+            0 => {}
+            1 => site.gitlab.wait_for_requests(requests + 1),
+            2 => drop(helper.wait_for("fired", |status| status["fired"] != json!(0))),
+            _ => site.gitlab.wait_for_ends(ended + 1),
+        }
+        drop(helper);
+    }
+    let helper = Helper::start(&site.variables());
+    site.wait_until_abreast(&helper);
+    assert!(site.is_abreast());
+    let path = site.world.folder().join("mirror.git");
+    git(&path, &["fsck", "--strict"]);
+}
+
+#[test]
+fn killed_while_gitlab_thinks_it_is_carried_by_the_next() {
+    let mut site = Site::new(History::Merge);
+    for round in 1..=3 {
+        site.gitlab.hold();
+        let requests = site.gitlab.requests().len();
+        let helper = Helper::start(&site.variables());
+        site.wait_until_abreast(&helper);
+        site.publish(&format!("round-{round}"));
+        site.gitlab.wait_for_requests(requests + 1);
+        drop(helper);
+        site.gitlab.release();
+        let next = Helper::start(&site.variables());
+        site.wait_until_abreast(&next);
+        assert!(site.is_abreast());
+    }
+    site.gitlab.wait_for_ends(site.gitlab.pipelines().len());
+    assert_eq!(site.gitlab.most_running(), 1);
+}
+
+#[test]
+fn a_pipeline_whose_answer_is_lost_is_taken_to_be_under_way() {
+    for reply in [Reply::Lost, Reply::Cut] {
+        let mut site = Site::new(History::Merge);
+        site.gitlab.run(|| true);
+        let mut all = site.variables();
+        all.extend(variables(&[("FERRY_TRIGGER_ASSUME_RUNNING", "1h")]));
+        let helper = Helper::start(&all);
+        site.wait_until_abreast(&helper);
+        site.gitlab.reply(reply);
+        site.publish("new");
+        site.gitlab.wait_for_requests(1);
+        helper.wait_for("running", |status| status["running"] == json!(true));
+        let looked = helper.status()["last_look"].clone();
+        helper.wait_for("looking on", |status| status["last_look"] != looked);
+        assert_eq!(site.gitlab.requests().len(), 1, "{}", helper.log());
+    }
+}
