@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod gitlab;
 pub mod index;
+pub mod index_copy;
 pub mod init;
 pub mod mail;
 pub mod notice;
@@ -23,6 +24,7 @@ pub mod report;
 pub mod sync;
 pub mod transport;
 pub mod trigger;
+pub mod web;
 pub mod wire;
 
 pub use object_id::ObjectId;

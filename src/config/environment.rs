@@ -83,6 +83,15 @@ impl Environment {
         }
     }
 
+    /// Returns the names of variables that begin so.
+    pub(super) fn names_that_begin_with<'a>(
+        &'a self,
+        start: &'a str,
+    ) -> impl Iterator<Item = &'a str> {
+        let names = self.variables.keys().map(String::as_str);
+        names.filter(move |name| name.starts_with(start))
+    }
+
     /// Returns the variables that begin with `FERRY_`, are not empty, and mean nothing to us.
     pub(super) fn unknown_variables(&self) -> impl Iterator<Item = &str> {
         let known = keys::known_variables();

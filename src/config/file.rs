@@ -20,6 +20,7 @@ pub(super) fn read(text: &str, shown: &str) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let document = Map {
         section: None,
+        group: "",
         entries: &mut entries,
     };
     match document.deserialize(serde_yaml::Deserializer::from_str(text)) {
@@ -42,9 +43,11 @@ fn complaint(error: &serde_yaml::Error, shown: &str) -> Error {
     Error::new(Kind::Config, message)
 }
 
-/// The document (no section) or one section of it.
+/// The document (no section), one section of it, or a group of keys in a section.
 struct Map<'a> {
     section: Option<&'static str>,
+    /// What the names of the group's keys begin with, for example `tls.`; empty for a section's own keys.
+    group: &'static str,
     entries: &'a mut Vec<Entry>,
 }
 
@@ -52,10 +55,20 @@ impl Map<'_> {
     fn known(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = match self.section {
             None => sections::KEYS.iter().map(|key| key.section).collect(),
-            Some(section) => keys_of(section).map(|key| key.name).collect(),
+            Some(section) => keys_of(section)
+                .filter_map(|key| key.name.strip_prefix(self.group)?.split('.').next())
+                .collect(),
         };
         names.dedup();
         names
+    }
+
+    /// Returns what the names of the keys in a group of this section begin with, where that name is a group's.
+    fn group_within(&self, section: &str, name: &str) -> Option<&'static str> {
+        let end = self.group.len() + name.len() + 1;
+        let beginning = format!("{}{name}.", self.group);
+        let key = keys_of(section).find(|key| key.name.starts_with(&beginning))?;
+        Some(&key.name[..end])
     }
 }
 
@@ -91,12 +104,23 @@ impl<'de> Visitor<'de> for Map<'_> {
             let Some(section) = self.section else {
                 let section = Map {
                     section: Some(name),
+                    group: "",
                     entries: self.entries,
                 };
                 map.next_value_seed(section)?;
                 continue;
             };
-            match keys_of(section).find(|key| key.name == name) {
+            if let Some(group) = self.group_within(section, name) {
+                let group = Map {
+                    section: Some(section),
+                    group,
+                    entries: self.entries,
+                };
+                map.next_value_seed(group)?;
+                continue;
+            }
+            let path = format!("{}{name}", self.group);
+            match keys_of(section).find(|key| key.name == path) {
                 Some(key) => {
                     let texts = map.next_value_seed(Value { key })?;
                     self.entries.extend(texts.map(|texts| (key, texts)));

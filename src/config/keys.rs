@@ -54,7 +54,9 @@ impl Key {
 }
 
 fn variable(section: &str, name: &str) -> String {
-    format!("FERRY_{section}_{name}").to_ascii_uppercase()
+    format!("FERRY_{section}_{name}")
+        .replace('.', "_")
+        .to_ascii_uppercase()
 }
 
 /// Variables that begin as our keys do and are none.

@@ -10,6 +10,7 @@ mod mail;
 mod remote_url;
 mod secrets;
 mod sections;
+mod serve;
 #[cfg(test)]
 mod tests;
 mod text_file;
@@ -28,7 +29,8 @@ pub use environment::Environment;
 pub use mail::{Mailbox, Route, SmtpServer, SmtpTls};
 pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress};
 pub use secrets::{JobToken, KnownHostsText, Secrets};
-pub use sections::{Mail, Mirror, Network, Trigger, Upstream};
+pub use sections::{Mail, Mirror, Network, Serve, Trigger, Upstream};
+pub use serve::{AccessLog, Downloads, IndexSource, OfflineIndex, ServeConfig, StoreUrl, Tls};
 pub use trigger::{Rhythm, TriggerConfig};
 pub use values::{Author, History};
 

@@ -65,6 +65,35 @@ const USER: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'+');
 
+impl RemoteUrl {
+    /// Says whether both are reached at the same host and port in the same way.
+    pub fn has_host_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http { url, .. }, Self::Http { url: other, .. }) => {
+                url.origin() == other.origin()
+            }
+            (Self::Ssh(address), Self::Ssh(other)) => {
+                (&address.host, address.port) == (&other.host, other.port)
+            }
+            (
+                Self::Git { host, port, .. },
+                Self::Git {
+                    host: other_host,
+                    port: other_port,
+                    ..
+                },
+            ) => (host, port) == (other_host, other_port),
+            (Self::Local(_), Self::Local(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Says whether both are one address, whoever asks.
+    pub fn is_address_of(&self, other: &Self) -> bool {
+        self.has_host_of(other) && self.to_string() == other.to_string()
+    }
+}
+
 /// Writes the address so that it parses back to itself; the user and the password of an HTTP address are left out.
 impl fmt::Display for RemoteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -32,10 +32,12 @@ pub struct Secrets {
     pub gitlab_read_token: Option<SecretString>,
     /// `FERRY_TRIGGER_TOKEN`: whoever knows it may ask the trigger helper for a pipeline.
     pub trigger_token: Option<SecretString>,
-    /// `FERRY_HOOK_TOKEN`, else `FERRY_TRIGGER_TOKEN`: the secret of webhooks that come to the trigger helper.
+    /// `FERRY_HOOK_TOKEN`, else `FERRY_TRIGGER_TOKEN`: the secret of webhooks that come to the trigger helper and the server.
     pub hook_token: Option<SecretString>,
     /// `CI_JOB_TOKEN` and the server that it is for.
     pub job_token: Option<JobToken>,
+    /// `AWS_…`: how a bucket is reached, by the names that AWS's own tools read.
+    pub aws: Vec<(String, SecretString)>,
 }
 
 /// The text of a known hosts file, and where it came from, for messages.
@@ -73,6 +75,7 @@ impl Secrets {
             hook_token: token(environment, "FERRY_HOOK_TOKEN")?.or_else(|| trigger_token.clone()),
             trigger_token,
             job_token: job_token(environment)?,
+            aws: aws(environment)?,
         })
     }
 }
@@ -98,6 +101,16 @@ fn token(environment: &Environment, name: &str) -> Result<Option<SecretString>> 
         ));
     }
     Ok((!text.is_empty()).then(|| text.into()))
+}
+
+fn aws(environment: &Environment) -> Result<Vec<(String, SecretString)>> {
+    let mut found = Vec::new();
+    for name in environment.names_that_begin_with("AWS_") {
+        if let Some(value) = environment.text(name)? {
+            found.push((name.to_owned(), value.into()));
+        }
+    }
+    Ok(found)
 }
 
 fn known_hosts(environment: &Environment) -> Result<KnownHostsText> {

@@ -10,6 +10,7 @@ use url::Url;
 use super::keys::key_table;
 use super::mail::{self, Mailbox, SmtpServer};
 use super::remote_url::RemoteUrl;
+use super::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};
 use super::trigger::{self, Rhythm};
 use super::values::{self, Author, History};
 
@@ -106,5 +107,54 @@ key_table! {
         query_token: bool = or_default("query_token", trigger::yes_or_no, "false");
         /// `trigger.rate_limit`, `FERRY_TRIGGER_RATE_LIMIT`, default 6000: how many requests to fire are answered a minute.
         rate_limit: u32 = or_default("rate_limit", trigger::rate, "6000");
+    }
+
+    /// The API server.
+    serve: Serve {
+        /// `serve.listen`, `FERRY_SERVE_LISTEN`: where the server listens, default `127.0.0.1:8090`.
+        listen: SocketAddr = or_default("listen", trigger::listen, "127.0.0.1:8090");
+        /// `serve.public_url`, `FERRY_SERVE_PUBLIC_URL`: how clients reach the server; by default what it listens on.
+        public_url: Option<Url> = optional("public_url", serve::public_url);
+        /// `serve.data_dir`, `FERRY_SERVE_DATA_DIR`: the folder of everything that is kept, default `./ferry-data`.
+        data_dir: PathBuf = or_default("data_dir", values::path, "./ferry-data");
+        /// `serve.index`, `FERRY_SERVE_INDEX`: the repository that is served, by default the mirror, else upstream.
+        index: Option<RemoteUrl> = optional("index", values::remote_url);
+        /// `serve.branch`, `FERRY_SERVE_BRANCH`: its branch, by default the mirror's or upstream's.
+        branch: Option<String> = optional("branch", values::branch);
+        /// `serve.dl`, `FERRY_SERVE_DL`: where crate files come from, by default the `dl` of upstream's own `config.json`.
+        dl: Option<String> = optional("dl", values::web_address);
+        /// `serve.downloads`, `FERRY_SERVE_DOWNLOADS`, default `cache`: what is done about crate files.
+        downloads: Downloads = or_default("downloads", serve::downloads, "cache");
+        /// `serve.offline_index`, `FERRY_SERVE_OFFLINE_INDEX`, default `full`: what the index lists with `downloads: offline`.
+        offline_index: OfflineIndex = or_default("offline_index", serve::offline_index, "full");
+        /// `serve.refresh`, `FERRY_SERVE_REFRESH`, default 60 s: how often the index is looked at.
+        refresh: Duration = or_default("refresh", values::duration, "60s");
+        /// `serve.stale_after`, `FERRY_SERVE_STALE_AFTER`, default 1 h: for how long a look at the index may fail before
+        /// the server is no longer ready.
+        stale_after: Duration = or_default("stale_after", values::duration, "1h");
+        /// `serve.store`, `FERRY_SERVE_STORE`: where crate files are kept, a folder or `s3://bucket/prefix`; by default the
+        /// folder `crates` of `data_dir`.
+        store: Option<StoreUrl> = optional("store", serve::store);
+        /// `serve.max_size`, `FERRY_SERVE_MAX_SIZE`: how many bytes of crate files are kept; without it any number.
+        max_size: Option<u64> = optional("max_size", serve::size);
+        /// `serve.max_idle`, `FERRY_SERVE_MAX_IDLE`: for how long a crate file that nobody asks for is kept; without it forever.
+        max_idle: Option<Duration> = optional("max_idle", values::duration);
+        /// `serve.memory`, `FERRY_SERVE_MEMORY`, default 256 MiB: how many bytes of hot files are kept in memory.
+        memory: u64 = or_default("memory", serve::size, "256MiB");
+        /// `serve.upstream_connections`, `FERRY_SERVE_UPSTREAM_CONNECTIONS`, default 16: how many crate files are fetched
+        /// at the same time.
+        upstream_connections: u32 = or_default("upstream_connections", serve::connections, "16");
+        /// `serve.contact`, `FERRY_SERVE_CONTACT`: the address in the User-Agent by which upstream can reach you.
+        contact: Option<String> = optional("contact", serve::contact);
+        /// `serve.tls.cert`, `FERRY_SERVE_TLS_CERT`: the PEM file of the server's certificate and those above it.
+        tls_cert: Option<PathBuf> = optional("tls.cert", values::path);
+        /// `serve.tls.key`, `FERRY_SERVE_TLS_KEY`: the PEM file of the certificate's private key.
+        tls_key: Option<PathBuf> = optional("tls.key", values::path);
+        /// `serve.auth`, `FERRY_SERVE_AUTH`: the file of the SHA-256 hashes of tokens that open the server; without it
+        /// everybody may use it.
+        auth: Option<PathBuf> = optional("auth", values::path);
+        /// `serve.access_log`, `FERRY_SERVE_ACCESS_LOG`, default `stderr`: where each request is logged as a line of JSON:
+        /// `stderr`, `off`, or a file.
+        access_log: AccessLog = or_default("access_log", serve::access_log, "stderr");
     }
 }

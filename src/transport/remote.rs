@@ -11,7 +11,7 @@ use super::local::LocalRemote;
 use super::ssh::SshRemote;
 use super::stream::Counted;
 use super::{Connection, Service, Stream, Traffic, refusal};
-use crate::config::{Config, RemoteUrl};
+use crate::config::{Config, Network, RemoteUrl, Secrets, ServeConfig};
 use crate::error::{Error, Result};
 use crate::wire::{self, Advertisement, PacketReader};
 
@@ -37,7 +37,14 @@ impl Remote {
     /// `config` for an unusable key, certificate or known hosts file.
     pub fn upstream(config: &Config) -> Result<Self> {
         let url = &config.upstream.url;
-        Self::new("upstream", url, http::url_credentials(url), config)
+        let credentials = http::url_credentials(url);
+        Self::new(
+            "upstream",
+            url,
+            credentials,
+            &config.secrets,
+            &config.network,
+        )
     }
 
     /// Prepares the mirror's repository; nothing is opened yet.
@@ -46,11 +53,36 @@ impl Remote {
     /// As [`Remote::upstream`].
     pub fn mirror(config: &Config) -> Result<Self> {
         let url = &config.mirror.url;
+        let credentials = http::credentials(url, &config.secrets);
+        Self::new("mirror", url, credentials, &config.secrets, &config.network)
+    }
+
+    /// Prepares the repository that the server copies; nothing is opened yet. Only the mirror's host gets its token.
+    ///
+    /// # Errors
+    /// As [`Remote::upstream`].
+    pub fn index(config: &ServeConfig) -> Result<Self> {
+        let url = &config.index.url;
+        let credentials = match config.index.is_ours {
+            true => http::credentials(url, &config.secrets),
+            false => http::url_credentials(url),
+        };
+        Self::new("index", url, credentials, &config.secrets, &config.network)
+    }
+
+    /// Prepares the upstream repository of a server, whose `config.json` says where crate files are.
+    ///
+    /// # Errors
+    /// As [`Remote::upstream`].
+    pub fn upstream_of(config: &ServeConfig) -> Result<Self> {
+        let url = &config.upstream.url;
+        let credentials = http::url_credentials(url);
         Self::new(
-            "mirror",
+            "upstream",
             url,
-            http::credentials(url, &config.secrets),
-            config,
+            credentials,
+            &config.secrets,
+            &config.network,
         )
     }
 
@@ -58,10 +90,10 @@ impl Remote {
         role: &'static str,
         url: &RemoteUrl,
         credentials: Option<http::Credentials>,
-        config: &Config,
+        secrets: &Secrets,
+        network: &Network,
     ) -> Result<Self> {
         let traffic = Arc::<Traffic>::default();
-        let network = &config.network;
         let host = match url {
             RemoteUrl::Git { host, port, path } => {
                 Host::Git(GitRemote::new(host, *port, path, network))
@@ -72,7 +104,7 @@ impl Remote {
             }
             RemoteUrl::Local(path) => Host::Local(LocalRemote::new(path, network)),
             RemoteUrl::Ssh(address) => {
-                Host::Ssh(SshRemote::new(address.clone(), &config.secrets, network)?)
+                Host::Ssh(SshRemote::new(address.clone(), secrets, network)?)
             }
         };
         Ok(Self {

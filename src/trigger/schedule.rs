@@ -3,9 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::str::FromStr as _;
-
 use croner::Cron;
+use croner::parser::{CronParser, Year};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -44,7 +43,11 @@ impl Schedule {
                 "trigger.every: expected a duration such as 10m or a cron expression such as `*/10 * * * *`, found `{expression}` ({reason})"
             )
         };
-        let cron = Cron::from_str(expression).map_err(|e| unusable(e.to_string()))?;
+        // A clock that ticks in some years only would stand still one day.
+        let parser = CronParser::builder().year(Year::Disallowed).build();
+        let cron = parser
+            .parse(expression)
+            .map_err(|e| unusable(e.to_string()))?;
         let start = Timestamp::UNIX_EPOCH.to_zoned(zone.clone());
         cron.find_next_occurrence(&start, false)
             .map_err(|_| unusable("it never comes true".to_owned()))?;

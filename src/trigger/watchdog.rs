@@ -57,7 +57,6 @@ impl<T: Clone> Trouble<T> {
     /// Returns the trouble where it is to be told, and takes in that it was.
     fn tell(&mut self, now: Timestamp, repeat_after: SignedDuration) -> Option<T> {
         let trouble = self.now.clone()?;
-        self.told = self.told.map(|told| told.min(now));
         if self.repeat(now, repeat_after).is_some() {
             return None;
         }
@@ -196,6 +195,15 @@ impl Watchdog {
     /// Lets what began in the future begin now: the machine's clock was set back, which neither raises an alarm nor puts
     /// one off by more than `alarm_after`.
     fn follow_the_clock(&mut self, now: Timestamp) {
+        let told = [
+            &mut self.refused.told,
+            &mut self.failed.told,
+            &mut self.behind.told,
+            &mut self.blind.told,
+        ];
+        for told in told.into_iter().flatten() {
+            *told = now.min(*told);
+        }
         if let Some(since) = &mut self.behind.now {
             *since = now.min(*since);
         }

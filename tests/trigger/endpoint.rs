@@ -100,7 +100,7 @@ fn what_cannot_be_answered_has_its_status() {
     let limited = helper.trigger();
     assert_eq!(
         (limited.status, limited.header("retry-after")),
-        (429, Some("1"))
+        (429, Some("20"))
     );
 }
 

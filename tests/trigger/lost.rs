@@ -56,22 +56,3 @@ fn killed_while_gitlab_thinks_it_is_carried_by_the_next() {
     site.gitlab.wait_for_ends(site.gitlab.pipelines().len());
     assert_eq!(site.gitlab.most_running(), 1);
 }
-
-#[test]
-fn a_pipeline_whose_answer_is_lost_is_taken_to_be_under_way() {
-    for reply in [Reply::Lost, Reply::Cut] {
-        let mut site = Site::new(History::Merge);
-        site.gitlab.run(|| true);
-        let mut all = site.variables();
-        all.extend(variables(&[("FERRY_TRIGGER_ASSUME_RUNNING", "1h")]));
-        let helper = Helper::start(&all);
-        site.wait_until_abreast(&helper);
-        site.gitlab.reply(reply);
-        site.publish("new");
-        site.gitlab.wait_for_requests(1);
-        helper.wait_for("running", |status| status["running"] == json!(true));
-        let looked = helper.status()["last_look"].clone();
-        helper.wait_for("looking on", |status| status["last_look"] != looked);
-        assert_eq!(site.gitlab.requests().len(), 1, "{}", helper.log());
-    }
-}

@@ -21,6 +21,7 @@ fn settings() -> Settings {
         upstream_branch: "master".to_owned(),
         slowness: Slowness {
             head: Duration::from_millis(100),
+            answer: std::time::Duration::from_secs(10),
             request: Duration::from_millis(200),
         },
     }

@@ -41,6 +41,12 @@ impl Secrets {
             .map(ExposeSecret::expose_secret)
             .chain(urls().filter_map(user))
             .chain(key_lines(self.ssh_private_key.as_ref()))
+            .chain(
+                self.aws
+                    .iter()
+                    .filter(|(name, _)| name.contains("SECRET") || name.contains("TOKEN"))
+                    .map(|(_, value)| value.expose_secret()),
+            )
             .filter(|word| word.len() >= SHORTEST)
             .collect();
         // The longest first, so that no part of one stays behind where another is its beginning.

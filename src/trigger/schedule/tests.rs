@@ -170,7 +170,7 @@ fn a_midnight_that_is_skipped_still_has_its_day() {
 }
 
 #[test]
-fn what_came_true_in_the_past_alone_is_refused() {
+fn an_expression_for_some_years_only_is_refused() {
     for expression in ["0 0 0 1 1 * 2020", "0 0 0 1 1 * 2030"] {
         let made = Schedule::cron(expression, "UTC", SignedDuration::ZERO);
         assert!(made.is_err(), "{expression}");

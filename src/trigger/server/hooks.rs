@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::reply::Refusal;
-use super::{Endpoint, access, read};
+use super::{Endpoint, read};
 use crate::trigger::types::{Message, Origin, PipelineNews};
+use crate::web::access;
+use crate::web::refusal::Refusal;
 
 /// GitLab's pipeline event, as far as it is read.
 #[derive(Debug, Deserialize)]
@@ -41,6 +42,8 @@ struct EventProject {
 /// GitLab's or GitHub's push event, as far as it is read.
 #[derive(Debug, Deserialize)]
 struct PushEvent {
+    /// GitLab's word for the event.
+    object_kind: Option<String>,
     #[serde(rename = "ref")]
     reference: Option<String>,
 }
@@ -100,6 +103,14 @@ pub(super) async fn push(
         access::github(token, &head.headers, &body)?;
     }
     let event: PushEvent = parse(&body)?;
+    // Other events name a ref, too.
+    let kind = match head.headers.get("x-github-event") {
+        Some(kind) => kind.to_str().ok(),
+        None => event.object_kind.as_deref(),
+    };
+    if kind.is_some_and(|kind| kind != "push") {
+        return Ok(ignored("it is no push event"));
+    }
     let branch = event.reference.as_deref();
     match branch.and_then(|name| name.strip_prefix("refs/heads/")) {
         Some(branch) if branch == settings.upstream_branch => endpoint.ask(Origin::PushHook).await,

@@ -1,10 +1,8 @@
 //! The endpoint: asks for a pipeline, hears of pipelines and pushes, shows how things are. TLS is left to a proxy.
 
-mod access;
 mod hooks;
 mod metrics;
 mod page;
-mod reply;
 
 use std::convert::Infallible;
 use std::num::NonZeroU32;
@@ -18,26 +16,22 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use secrecy::SecretString;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tracing::debug;
 
 use super::types::{Answer, Message, Origin, Status};
-use reply::Refusal;
+use crate::web::refusal::Refusal;
+use crate::web::{self, Bounds, access};
 
 /// The largest body that is read, in bytes.
 const BODY: usize = 64 << 10;
-/// How many connections are served at once; others wait until one is closed.
-const CONNECTIONS: usize = 1024;
-/// How long whoever asked for a pipeline waits for GitLab's answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Fewer than the usual limit of open files; others wait until one is closed.
+const CONNECTIONS: usize = 512;
 
 /// What the endpoint needs to know.
 #[derive(Debug, Clone)]
@@ -62,13 +56,15 @@ pub struct Settings {
     pub slowness: Slowness,
 }
 
-/// After what time a slow client is cut off.
+/// After what time a slow client is cut off, and answered without GitLab's word.
 #[derive(Debug, Clone, Copy)]
 pub struct Slowness {
     /// For the head of a request.
     pub head: Duration,
-    /// For the whole of a request, until its answer.
+    /// For the whole of a request, until its answer, and for taking it.
     pub request: Duration,
+    /// How long whoever asked for a pipeline waits for GitLab's answer.
+    pub answer: Duration,
 }
 
 impl Default for Slowness {
@@ -76,6 +72,7 @@ impl Default for Slowness {
         Self {
             head: Duration::from_secs(10),
             request: Duration::from_secs(20),
+            answer: Duration::from_secs(10),
         }
     }
 }
@@ -96,53 +93,13 @@ pub async fn serve(
     status: watch::Receiver<Status>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let slowness = settings.slowness;
-    let service = TowerToHyperService::new(router(settings, core, status));
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(slowness.head)
-        .max_buf_size(32 << 10);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    tokio::pin!(shutdown);
-    loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (accept(&listener).await, place)
-        };
-        let (stream, place) = tokio::select! {
-            accepted = accepted => accepted,
-            () = &mut shutdown => break,
-        };
-        let connection = server.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!("a client's connection ended: {error}");
-            }
-            drop(place);
-        });
-    }
-    drop(listener);
-    graceful.shutdown().await;
-}
-
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // Without it an answer only waits a little longer.
-                let _ = stream.set_nodelay(true);
-                return stream;
-            }
-            Err(error) => {
-                warn!("cannot accept a connection: {error}");
-                // Out of file descriptors, for example: those in hand end in the meantime.
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
+    let bounds = Bounds {
+        connections: CONNECTIONS,
+        head: settings.slowness.head,
+        write: settings.slowness.request,
+    };
+    let router = router(settings, core, status);
+    web::serve(listener, router, bounds, None, shutdown).await;
 }
 
 fn router(
@@ -208,9 +165,11 @@ async fn limited(
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    endpoint.limiter.check().map_err(|_| {
+    endpoint.limiter.check().map_err(|not_until| {
         let text = "too many requests: trigger.rate_limit says how many are answered a minute";
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).with(header::RETRY_AFTER, "1")
+        let wait = not_until.wait_time_from(endpoint.limiter.clock().now());
+        let seconds = wait.as_secs() + 1;
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).with(header::RETRY_AFTER, seconds)
     })?;
     Ok(next.run(request).await)
 }
@@ -248,7 +207,7 @@ impl Endpoint {
     async fn ask(&self, origin: Origin) -> Result<Response, Refusal> {
         let (answer, answered) = oneshot::channel();
         self.tell(Message::Ask { origin, answer }).await?;
-        let answer = match timeout(PATIENCE, answered).await {
+        let answer = match timeout(self.settings.slowness.answer, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => return Err(stopping()),
             Err(_) => Answer::Firing,

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::Endpoint;
-use super::reply::Refusal;
 use crate::trigger::types::Status;
+use crate::web::refusal::Refusal;
 
 #[derive(Template)]
 #[template(path = "trigger/server/page.html")]

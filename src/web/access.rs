@@ -4,14 +4,17 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
-use super::reply::Refusal;
+use super::refusal::Refusal;
 
 /// Demands the token as `Authorization: Bearer`, or where a query is given as `token=`; without a token all may ask.
-pub(super) fn bearer(
+///
+/// # Errors
+/// 401.
+pub fn bearer(
     token: Option<&SecretString>,
     headers: &HeaderMap,
     query: Option<&str>,
@@ -39,7 +42,10 @@ pub(super) fn bearer(
 }
 
 /// Demands GitLab's `X-Gitlab-Token`.
-pub(super) fn gitlab(token: Option<&SecretString>, headers: &HeaderMap) -> Result<(), Refusal> {
+///
+/// # Errors
+/// 401, or 403 where there is no token to compare with.
+pub fn gitlab(token: Option<&SecretString>, headers: &HeaderMap) -> Result<(), Refusal> {
     let token = token.ok_or_else(no_hooks)?;
     match headers.get("x-gitlab-token") {
         Some(shown) if is_same(token, shown.as_bytes()) => Ok(()),
@@ -49,7 +55,10 @@ pub(super) fn gitlab(token: Option<&SecretString>, headers: &HeaderMap) -> Resul
 }
 
 /// Demands GitHub's `X-Hub-Signature-256` over the body.
-pub(super) fn github(
+///
+/// # Errors
+/// As [`gitlab`].
+pub fn github(
     token: Option<&SecretString>,
     headers: &HeaderMap,
     body: &[u8],
@@ -75,7 +84,8 @@ fn is_same(token: &SecretString, shown: &[u8]) -> bool {
 }
 
 fn unauthorized(error: &'static str) -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, error).with(WWW_AUTHENTICATE, "Bearer")
+    Refusal::new(StatusCode::UNAUTHORIZED, error)
+        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 fn no_hooks() -> Refusal {

@@ -1,0 +1,157 @@
+//! What the HTTP servers share: the loop that accepts connections, its bounds, TLS, and who may ask.
+
+pub mod access;
+pub mod refusal;
+mod tls;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
+use tracing::{debug, warn};
+
+pub use tls::Certificates;
+
+/// The longest head of a request, in bytes.
+const HEAD: usize = 32 << 10;
+/// How many requests of one HTTP/2 connection are answered at once.
+const STREAMS: u32 = 128;
+
+/// What a client may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How many connections are served at once; others wait until one is closed.
+    pub connections: usize,
+    /// For the TLS handshake, and for the head of a request.
+    pub head: Duration,
+    /// The longest time in which a client takes nothing of an answer.
+    pub write: Duration,
+}
+
+/// Serves until `shutdown`, then lets the requests in hand end; bound that from outside.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    certificates: Option<Arc<Certificates>>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let service = TowerToHyperService::new(router);
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.head)
+        .max_buf_size(HEAD);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD as u32)
+        .keep_alive_interval(Some(bounds.write));
+    let server = Arc::new(server);
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (accept(&listener).await, place)
+        };
+        let (stream, place) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut shutdown => break,
+        };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(bounds.write));
+        let (server, service) = (Arc::clone(&server), service.clone());
+        let (watcher, certificates) = (graceful.watcher(), certificates.clone());
+        tokio::spawn(async move {
+            let stream = match certificates {
+                None => Either::Plain(Box::pin(stream)),
+                Some(certificates) => {
+                    let handshake = certificates.accept(Box::pin(stream));
+                    match timeout(bounds.head, handshake).await {
+                        Ok(Ok(stream)) => Either::Tls(Box::new(stream)),
+                        Ok(Err(error)) => return debug!("a client's handshake failed: {error}"),
+                        Err(_) => return debug!("a client's handshake took too long"),
+                    }
+                }
+            };
+            let ended = match stream {
+                Either::Plain(stream) => {
+                    let connection = server.serve_connection(TokioIo::new(stream), service);
+                    watcher.watch(connection.into_owned()).await
+                }
+                Either::Tls(stream) => {
+                    let connection = server.serve_connection(TokioIo::new(stream), service);
+                    watcher.watch(connection.into_owned()).await
+                }
+            };
+            if let Err(error) = ended {
+                debug!("a client's connection ended: {error}");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+/// A connection as it comes, or with TLS around it.
+enum Either<P, T> {
+    Plain(P),
+    Tls(T),
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Without it an answer only waits a little longer.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) => {
+                warn!("cannot accept a connection: {error}");
+                // Out of file descriptors, for example: those in hand end in the meantime.
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Raises the limit of open files as far as it may be, and returns it.
+pub fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // What cannot be raised stays.
+    let _ = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// What TLS is put around.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for T {}
+
+/// Opens the address.
+///
+/// # Errors
+/// As the operating system says.
+pub async fn listen(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}

@@ -1,0 +1,100 @@
+//! The server's certificate, which may be renewed while it runs.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::server::TlsStream;
+use tracing::{error, info};
+
+use super::Transport;
+use crate::config::{ServeConfig, Tls};
+use crate::error::{Error, Kind, Result};
+
+/// The certificate and key that new connections get.
+pub struct Certificates {
+    files: Tls,
+    /// What the files held when they were read last.
+    current: ArcSwap<Loaded>,
+}
+
+struct Loaded {
+    texts: (String, String),
+    acceptor: TlsAcceptor,
+}
+
+impl Certificates {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// `config` where they cannot be read, or do not belong together.
+    pub fn read(files: Tls) -> Result<Self> {
+        let loaded = load(&files)?;
+        Ok(Self {
+            files,
+            current: ArcSwap::from_pointee(loaded),
+        })
+    }
+
+    /// Takes the files anew where they changed; with an error the old ones stay.
+    pub fn reload(&self) {
+        let texts = read(&self.files);
+        if texts.as_ref().ok() == Some(&self.current.load().texts) {
+            return;
+        }
+        match load(&self.files) {
+            Ok(loaded) => {
+                self.current.store(Arc::new(loaded));
+                info!("the certificate of {} is in use", self.files.cert.display());
+            }
+            Err(error) => {
+                let causes = error.causes().join(": ");
+                error!("{error}: {causes}; the old certificate stays in use");
+            }
+        }
+    }
+
+    pub(super) async fn accept<S: Transport>(&self, stream: S) -> io::Result<TlsStream<S>> {
+        let acceptor = self.current.load().acceptor.clone();
+        acceptor.accept(stream).await
+    }
+}
+
+fn read(files: &Tls) -> Result<(String, String)> {
+    let read = |path: &Path| ServeConfig::read_file(path);
+    Ok((read(&files.cert)?, read(&files.key)?))
+}
+
+fn load(files: &Tls) -> Result<Loaded> {
+    let texts = read(files)?;
+    let unusable =
+        |path: &Path, what: &str| Error::new(Kind::Config, format!("{}: {what}", path.display()));
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(texts.0.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|e| unusable(&files.cert, "no certificate in PEM form").because(e))?;
+    if chain.is_empty() {
+        return Err(unusable(&files.cert, "no certificate in PEM form"));
+    }
+    // The error may repeat nothing of the key.
+    let key = PrivateKeyDer::from_pem_slice(texts.1.as_bytes())
+        .map_err(|_| unusable(&files.key, "no private key in PEM form"))?;
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+    let versions = builder.with_safe_default_protocol_versions();
+    let versions =
+        versions.map_err(|e| unusable(&files.cert, "TLS cannot be set up").because(e))?;
+    let mut config = versions
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|e| {
+            unusable(&files.cert, "the certificate cannot be used with its key").because(e)
+        })?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    Ok(Loaded { texts, acceptor })
+}
