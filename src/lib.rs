@@ -4,8 +4,10 @@
 //! (`transport`, `objects`, `mail`, `gitlab`), `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `notice`, `progress`, `object_id`,
 //! `error`).
 
+pub mod catalog;
 pub mod check;
 pub mod config;
+pub mod crate_files;
 pub mod error;
 pub mod gitlab;
 pub mod index;
@@ -21,6 +23,8 @@ pub mod program;
 pub mod progress;
 pub mod relay;
 pub mod report;
+pub mod serve;
+pub mod store;
 pub mod sync;
 pub mod transport;
 pub mod trigger;

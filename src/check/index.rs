@@ -11,8 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::index::config_json::{ConfigJson, points_to};
 use crate::relay::branch_ref;
 use crate::relay::draft::mode;
-use crate::relay::trees::{fetch_objects, fetch_trees};
-use crate::relay::{Lag, MirrorView, Surroundings};
+use crate::relay::trees::config_json_at;
+use crate::relay::{Lag, Surroundings};
 use crate::transport::{Remote, UploadPack};
 use crate::wire::Head;
 use crate::wire::upload_pack::Fetch;
@@ -156,19 +156,11 @@ async fn config_json(
 }
 
 async fn read_config_json(mirror: &mut UploadPack<'_>, tip: ObjectId) -> Result<ConfigJson> {
-    let view = MirrorView::look(mirror, tip, 1).await?;
-    let tree = view.commit.tree;
-    let root = fetch_trees(mirror, &[tree], &[])
-        .await?
-        .remove(&tree)
-        .unwrap_or_default();
     let missing = || {
         Error::new(Kind::Config, "the mirror has no config.json")
             .advise("commit one: `{\"dl\": …, \"api\": …}`; cargo needs it")
     };
-    let id = root.get(b"config.json".as_slice()).ok_or_else(missing)?.id;
-    let objects = fetch_objects(mirror, &[id], &[]).await?;
-    points_to(&objects.get(&id).ok_or_else(missing)?.content)
+    points_to(&config_json_at(mirror, tip).await?.ok_or_else(missing)?)
 }
 
 /// Counts the mirror's commits, up to a bound.

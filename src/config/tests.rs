@@ -99,15 +99,17 @@ fn every_key_is_also_a_variable() {
         "{names:?}"
     );
     for name in &names {
-        // The trigger helper alone reads its section.
-        let shown = match name.starts_with("FERRY_TRIGGER_") {
-            true => {
-                let pairs = [("FERRY_TRIGGER_PROJECT", "rust/mirror"), (name, "\u{1}")];
-                let loaded =
-                    TriggerConfig::load(&Flags::default(), &Environment::from_pairs(pairs));
-                loaded.unwrap_err().to_string()
-            }
-            false => message(from_variables(&[(name, "\u{1}")])),
+        // The trigger helper and the server alone read their sections.
+        let pairs = [("FERRY_TRIGGER_PROJECT", "rust/mirror"), (name, "\u{1}")];
+        let environment = Environment::from_pairs(pairs);
+        let shown = if name.starts_with("FERRY_TRIGGER_") {
+            let loaded = TriggerConfig::load(&Flags::default(), &environment);
+            loaded.unwrap_err().to_string()
+        } else if name.starts_with("FERRY_SERVE_") {
+            let loaded = ServeConfig::load(&Flags::default(), &environment);
+            loaded.unwrap_err().to_string()
+        } else {
+            message(from_variables(&[(name, "\u{1}")]))
         };
         assert!(shown.starts_with(&format!("{name}: ")), "{name}: {shown}");
     }

@@ -1,7 +1,11 @@
-//! What an index is made of: names of crates, the subjects of its commits, and `config.json`.
+//! What an index is made of: names of crates, their files and versions, the subjects of its commits, and `config.json`.
 
 pub mod commit_subject;
 pub mod config_json;
+mod crate_file;
 mod crate_name;
+pub mod download;
+pub mod entry;
 
+pub use crate_file::{Checksum, CrateFile, CrateVersion, ParseChecksumError, kept_at};
 pub use crate_name::{CrateName, CrateNameError};

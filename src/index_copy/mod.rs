@@ -38,13 +38,19 @@ const MANY_PACKS: usize = 64;
 /// A copy of one branch of an index repository.
 pub struct IndexCopy {
     folder: Folder,
-    objects: Objects,
     /// What readers see: whole, until the next one is whole.
     current: ArcSwapOption<Snapshot>,
-    /// One refresh at a time; holds the packs that nobody needs from the next refresh on.
-    writing: Mutex<Vec<PathBuf>>,
+    /// One refresh at a time.
+    writing: Mutex<Writing>,
     /// Held while the copy is ours to write.
     _lock: File,
+}
+
+/// What a refresh works with.
+struct Writing {
+    objects: Objects,
+    /// Packs that nobody needs from the next refresh on.
+    unneeded: Vec<PathBuf>,
 }
 
 /// What a refresh came to.
@@ -90,9 +96,11 @@ impl IndexCopy {
         };
         Ok(Self {
             folder,
-            objects,
             current: ArcSwapOption::new(current.map(Arc::new)),
-            writing: Mutex::default(),
+            writing: Mutex::new(Writing {
+                objects,
+                unneeded: Vec::new(),
+            }),
             _lock: lock,
         })
     }
@@ -125,12 +133,39 @@ impl IndexCopy {
     /// # Errors
     /// As the conversation goes; `config` where the disk refuses. The copy then stays as it was.
     pub async fn refresh(&self, remote: &Remote, branch: &str) -> Result<Refreshed> {
-        let mut unneeded = self.writing.lock().await;
-        for path in unneeded.drain(..) {
+        let mut writing = self.writing.lock().await;
+        for path in writing.unneeded.drain(..) {
             // What stays is removed by the next start.
             let _ = fs::remove_file(path);
         }
-        let before = self.snapshot();
+        self.follow(&mut writing, remote, branch, self.snapshot())
+            .await
+    }
+
+    /// Makes the copy anew, where it turned out damaged. Readers keep what they have until then.
+    ///
+    /// # Errors
+    /// As [`IndexCopy::refresh`].
+    pub async fn rebuild(&self, remote: &Remote, branch: &str) -> Result<Refreshed> {
+        let mut writing = self.writing.lock().await;
+        let folder = self.folder.clone();
+        let origin = remote.to_string();
+        writing.objects = blocking(move || {
+            folder.remove()?;
+            folder.prepare(&origin)?;
+            Objects::open(&folder.objects())
+        })
+        .await?;
+        self.follow(&mut writing, remote, branch, None).await
+    }
+
+    async fn follow(
+        &self,
+        writing: &mut Writing,
+        remote: &Remote,
+        branch: &str,
+        before: Option<Arc<Snapshot>>,
+    ) -> Result<Refreshed> {
         let mut server = UploadPack::open(remote).await?;
         let reference = format!("refs/heads/{branch}");
         let refs = server.refs(&reference).await?;
@@ -153,18 +188,23 @@ impl IndexCopy {
         };
         let answer = server.fetch(&fetch).await?;
         if answer.pack_follows {
-            let received = receive::receive(&mut server, &self.folder, &self.objects).await?;
+            let received = receive::receive(&mut server, &self.folder, &writing.objects).await?;
             debug!("{remote}: {received} objects for {}", tip.short());
         }
-        let after = self.follow(before, tip).await?;
+        let after = self.advance(&writing.objects, before, tip).await?;
         self.current.store(Some(Arc::new(after)));
-        *unneeded = self.compact(tip).await;
+        writing.unneeded = self.compact(&writing.objects, tip).await;
         Ok(Refreshed::Moved)
     }
 
     /// Makes the tree of the new tip readable and then moves the branch.
-    async fn follow(&self, before: Option<Arc<Snapshot>>, tip: ObjectId) -> Result<Snapshot> {
-        let (folder, objects) = (self.folder.clone(), self.objects.clone());
+    async fn advance(
+        &self,
+        objects: &Objects,
+        before: Option<Arc<Snapshot>>,
+        tip: ObjectId,
+    ) -> Result<Snapshot> {
+        let (folder, objects) = (self.folder.clone(), objects.clone());
         blocking(move || {
             let commit = Commit::parse(&objects.read(tip)?)?;
             let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
@@ -175,12 +215,12 @@ impl IndexCopy {
     }
 
     /// Makes many packs one; returns those that nobody needs any longer.
-    async fn compact(&self, tip: ObjectId) -> Vec<PathBuf> {
+    async fn compact(&self, objects: &Objects, tip: ObjectId) -> Vec<PathBuf> {
         let packs = self.folder.packs();
         if packs.len() < MANY_PACKS {
             return Vec::new();
         }
-        let (folder, objects) = (self.folder.clone(), self.objects.clone());
+        let (folder, objects) = (self.folder.clone(), objects.clone());
         match blocking(move || compact::into_one(&folder, &objects, tip)).await {
             Ok(made) => {
                 info!("the copy's {} packs are one again", packs.len());

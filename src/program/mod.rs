@@ -19,9 +19,22 @@ pub use output::{Answer, Failure, Format, Places, Reassurance, Signal, finish, f
 /// # Errors
 /// As the work; `server` where the machine has no event loop.
 pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    run_on(tokio::runtime::Builder::new_current_thread(), work)
+}
+
+/// Does the work on the event loop of as many threads as there are cores.
+///
+/// # Errors
+/// As [`block_on`].
+pub fn block_on_all_cores<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    run_on(tokio::runtime::Builder::new_multi_thread(), work)
+}
+
+fn run_on<T>(
+    mut threads: tokio::runtime::Builder,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = threads.enable_all().build();
     let runtime = runtime.map_err(|e| Failure::Error(no_runtime(e)))?;
     let end = runtime.block_on(work);
     // A name that is still being looked up would hold up the end for as long as the resolver tries.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use super::MirrorView;
 use crate::ObjectId;
 use crate::error::{Error, Kind, Result};
 use crate::objects::parse_tree;
@@ -10,6 +11,23 @@ use crate::plan::tree::Tree;
 use crate::transport::UploadPack;
 use crate::wire::pack::Object;
 use crate::wire::upload_pack::Fetch;
+
+/// Reads the `config.json` at the root of a commit's tree, from a server that serves objects by id.
+///
+/// # Errors
+/// As [`fetch_objects`].
+pub async fn config_json_at(server: &mut UploadPack<'_>, tip: ObjectId) -> Result<Option<Vec<u8>>> {
+    let tree = MirrorView::look(server, tip, 1).await?.commit.tree;
+    let roots = fetch_trees(server, &[tree], &[]).await?;
+    let entry = roots
+        .get(&tree)
+        .and_then(|root| root.get(b"config.json".as_slice()));
+    let Some(id) = entry.map(|entry| entry.id) else {
+        return Ok(None);
+    };
+    let objects = fetch_objects(server, &[id], &[]).await?;
+    Ok(objects.get(&id).map(|object| object.content.to_vec()))
+}
 
 /// Fetches objects by id; every id that is asked for is in the answer.
 ///

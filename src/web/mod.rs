@@ -5,19 +5,23 @@ pub mod refusal;
 mod tls;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 pub use tls::Certificates;
@@ -38,6 +42,10 @@ pub struct Bounds {
     pub write: Duration,
 }
 
+/// Who sent a request, as far as the connection shows: behind a proxy it is the proxy.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
 /// Serves until `shutdown`, then lets the requests in hand end; bound that from outside.
 pub async fn serve(
     listener: TcpListener,
@@ -46,7 +54,6 @@ pub async fn serve(
     certificates: Option<Arc<Certificates>>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let service = TowerToHyperService::new(router);
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
@@ -68,13 +75,17 @@ pub async fn serve(
             let place = Arc::clone(&places).acquire_owned().await;
             (accept(&listener).await, place)
         };
-        let (stream, place) = tokio::select! {
+        let ((stream, peer), place) = tokio::select! {
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(bounds.write));
-        let (server, service) = (Arc::clone(&server), service.clone());
+        let (server, router) = (Arc::clone(&server), router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().oneshot(request)
+        });
         let (watcher, certificates) = (graceful.watcher(), certificates.clone());
         tokio::spawn(async move {
             let stream = match certificates {
@@ -114,13 +125,13 @@ enum Either<P, T> {
     Tls(T),
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Without it an answer only waits a little longer.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, peer);
             }
             Err(error) => {
                 warn!("cannot accept a connection: {error}");
@@ -152,6 +163,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for T {}
 ///
 /// # Errors
 /// As the operating system says.
-pub async fn listen(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }

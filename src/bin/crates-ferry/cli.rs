@@ -78,6 +78,15 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Mirror(MirrorCommand),
+    #[command(flatten)]
+    Server(ServerCommand),
+}
+
+/// What is done to a mirror; reads the sections `upstream` and `mirror`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MirrorCommand {
     /// Makes the first commit of an empty mirror.
     ///
     /// Writes config.json with the given `dl` and `api` on top of upstream's tip and carries the whole history, or with
@@ -95,8 +104,19 @@ pub(crate) enum Command {
     Check(Check),
 }
 
-/// The two ends, for every command.
-#[derive(Debug, Args)]
+/// What the API server is and has; reads the section `serve`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerCommand {
+    /// Serves the index and the crate files to cargo.
+    ///
+    /// Answers from a copy of the index that it keeps fresh (serve.index, by default the mirror) and from crate files that
+    /// it fetches once, verifies by the index's checksums, and keeps (serve.store). Runs until SIGINT or SIGTERM, then
+    /// lets downloads finish. Its keys are those of the section `serve`.
+    Serve,
+}
+
+/// The two ends, for the commands that carry.
+#[derive(Debug, Default, Args)]
 pub(crate) struct Remotes {
     /// The repository that the index comes from [upstream.url; default: crates.io's].
     #[arg(long, value_name = "URL")]
@@ -173,7 +193,7 @@ impl Cli {
     /// Returns what the command line says about the configuration.
     pub(crate) fn flags(&self) -> Flags {
         let (remotes, flags) = match &self.command {
-            Command::Init(init) => {
+            Command::Mirror(MirrorCommand::Init(init)) => {
                 let (dl, api) = (init.dl.clone(), init.api.clone());
                 (
                     &init.remotes,
@@ -185,14 +205,15 @@ impl Cli {
                     },
                 )
             }
-            Command::Sync(sync) => (
+            Command::Mirror(MirrorCommand::Sync(sync)) => (
                 &sync.remotes,
                 Flags {
                     history: sync.history,
                     ..Flags::default()
                 },
             ),
-            Command::Check(check) => (&check.remotes, Flags::default()),
+            Command::Mirror(MirrorCommand::Check(check)) => (&check.remotes, Flags::default()),
+            Command::Server(_) => (&Remotes::default(), Flags::default()),
         };
         Flags {
             config: self.config.clone(),

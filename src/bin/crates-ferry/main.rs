@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Parser as _;
-use crates_ferry::config::{Config, Environment};
+use crates_ferry::config::{Config, Environment, Flags, ServeConfig};
 use crates_ferry::error::Result;
 use crates_ferry::program::{self, Answer, Failure, Reassurance, Verbosity};
 use crates_ferry::progress::Progress;
 use crates_ferry::relay::Surroundings;
-use crates_ferry::{check, init, notify, sync};
+use crates_ferry::{check, init, notify, serve, sync};
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, MirrorCommand, ServerCommand};
 
 /// Git hosts apply a push whole or not at all, so there is nothing to clean up.
 const REASSURANCE: Reassurance = Reassurance {
@@ -39,25 +39,47 @@ fn main() -> ExitCode {
         quiet: cli.quiet,
     };
     program::start_log(verbosity, &environment, bars.as_ref());
-    let end = Config::load(&cli.flags(), &environment).map_err(Failure::Error);
-    let end = end.and_then(|config| {
-        let progress = Arc::new(Progress::default());
-        let work = run(cli.command, config, Arc::clone(&progress));
-        let work = program::until_stopped(work);
-        program::block_on(progress::beside(bars.as_ref(), &progress, work))
-    });
-    program::finish(&places, end)
+    let flags = cli.flags();
+    let end = match cli.command {
+        Command::Server(ServerCommand::Serve) => serve(&flags, &environment),
+        Command::Mirror(command) => {
+            let config = Config::load(&flags, &environment).map_err(Failure::Error);
+            config.and_then(|config| {
+                let progress = Arc::new(Progress::default());
+                let work = run(command, config, Arc::clone(&progress));
+                let work = program::until_stopped(work);
+                let work = progress::beside(bars.as_ref(), &progress, work);
+                program::block_on(work).map(Some)
+            })
+        }
+    };
+    match end {
+        // Nobody waits for a report of what ran until it was told to stop.
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(answer)) => program::finish(&places, Ok(answer)),
+        Err(failure) => program::finish(&places, Err(failure)),
+    }
 }
 
-/// Runs the command.
-async fn run(command: Command, config: Config, progress: Arc<Progress>) -> Result<Answer> {
+/// Serves until a signal.
+fn serve(flags: &Flags, environment: &Environment) -> Result<Option<Answer>, Failure> {
+    let config = ServeConfig::load(flags, environment).map_err(Failure::Error)?;
+    program::block_on_all_cores(async {
+        let stop = program::stop_signal().map_err(Failure::Error)?;
+        let end = serve::run(config, stop).await;
+        end.map(|()| None).map_err(Failure::Error)
+    })
+}
+
+/// Runs a command on a mirror.
+async fn run(command: MirrorCommand, config: Config, progress: Arc<Progress>) -> Result<Answer> {
     let around = Surroundings {
         clock: SystemTime::now,
         progress: &progress,
     };
     match command {
-        Command::Init(_) => Answer::new(&init::run(&config, around).await?, 0),
-        Command::Sync(asked) => {
+        MirrorCommand::Init(_) => Answer::new(&init::run(&config, around).await?, 0),
+        MirrorCommand::Sync(asked) => {
             let options = sync::Options {
                 dry_run: asked.dry_run,
                 ours: asked.ours,
@@ -69,7 +91,7 @@ async fn run(command: Command, config: Config, progress: Arc<Progress>) -> Resul
             }
             Answer::new(&end?, 0)
         }
-        Command::Check(asked) => {
+        MirrorCommand::Check(asked) => {
             let options = check::Options { mail: asked.mail };
             let findings = check::run(&config, &options, around).await;
             Answer::new(&findings, u8::from(!findings.ok))

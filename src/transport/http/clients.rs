@@ -16,6 +16,8 @@ const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"))
 /// Two clients, since loading the system's certificates costs milliseconds, and fails where a container has none;
 /// `http://` needs neither.
 pub(crate) struct Clients {
+    agent: String,
+    redirects: usize,
     connect_timeout: Duration,
     extra_cas: Vec<Certificate>,
     plain: OnceLock<Client>,
@@ -23,12 +25,20 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
+    /// Prepares the clients of git's protocol, which follows redirects itself.
     pub(crate) fn new(network: &Network) -> Result<Self> {
+        Self::with_agent(network, USER_AGENT, 0)
+    }
+
+    /// Prepares clients that say who they are and follow so many redirects.
+    pub(crate) fn with_agent(network: &Network, agent: &str, redirects: usize) -> Result<Self> {
         let extra_cas = match &network.extra_cas {
             Some(pem) => certificates(pem)?,
             None => Vec::new(),
         };
         Ok(Self {
+            agent: agent.to_owned(),
+            redirects,
             connect_timeout: network.connect_timeout,
             extra_cas,
             plain: OnceLock::new(),
@@ -51,10 +61,14 @@ impl Clients {
 
     fn build(&self, tls: bool) -> Result<Client> {
         let extra_cas = self.extra_cas.iter().cloned();
+        let policy = match self.redirects {
+            0 => redirect::Policy::none(),
+            most => redirect::Policy::limited(most),
+        };
         let builder = Client::builder()
             .http1_only()
-            .user_agent(USER_AGENT)
-            .redirect(redirect::Policy::none())
+            .user_agent(&self.agent)
+            .redirect(policy)
             .retry(retry::never())
             .referer(false)
             .connect_timeout(self.connect_timeout);

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::entry::{EntryHeader, EntryKind};
 use super::inflate::inflate;
@@ -21,7 +21,7 @@ pub struct Object {
     /// Its name.
     pub id: ObjectId,
     /// Its content, without a header.
-    pub content: Rc<Vec<u8>>,
+    pub content: Arc<Vec<u8>>,
 }
 
 /// A pack of which a part has arrived.
@@ -84,7 +84,7 @@ impl Scanner {
         self.offsets.insert(id, offset);
         self.recent
             .borrow_mut()
-            .keep(self.at, (kind, Rc::clone(&content)));
+            .keep(self.at, (kind, Arc::clone(&content)));
         self.at += length;
         self.entries_left = Some(left - 1);
         Ok(Some(Object { kind, id, content }))
@@ -140,7 +140,7 @@ impl Scanner {
             return Ok(None);
         };
         let content = match base {
-            Base::None(kind) => (kind, Rc::new(data)),
+            Base::None(kind) => (kind, Arc::new(data)),
             Base::At(base) => apply(&self.base(base)?, &data)?,
         };
         Ok(Some((length, content)))
@@ -170,7 +170,7 @@ impl Scanner {
         for at in chain.into_iter().rev() {
             let part = self.part(at)?.ok_or_else(breaks_off)?;
             let object = match (part.base, &content) {
-                (Base::None(kind), _) => (kind, Rc::new(part.data)),
+                (Base::None(kind), _) => (kind, Arc::new(part.data)),
                 (Base::At(_), Some(base)) => apply(base, &part.data)?,
                 (Base::At(_), None) => return Err(breaks_off()),
             };
@@ -238,7 +238,7 @@ enum Base {
 fn apply((kind, base): &Content, delta: &[u8]) -> Result<Content> {
     let object = delta::apply(base, delta, Scanner::OBJECT_LIMIT)?;
     within_limit(Some(*kind), object.len() as u64)?;
-    Ok((*kind, Rc::new(object)))
+    Ok((*kind, Arc::new(object)))
 }
 
 /// Refuses what is larger than planning ever needs; a delta has no kind of its own.
@@ -258,7 +258,7 @@ fn breaks_off() -> Error {
     Error::garbage("a delta whose base breaks off")
 }
 
-type Content = (ObjectKind, Rc<Vec<u8>>);
+type Content = (ObjectKind, Arc<Vec<u8>>);
 
 /// The objects read last, since deltas mostly refer to those.
 #[derive(Default)]

@@ -1,0 +1,107 @@
+//! The body of a crate file on its way to a client.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::flight::Stage;
+
+/// How many bytes are read at a time: a thousand clients take 32 MiB.
+const PIECE: u64 = 32 << 10;
+
+/// The bytes of a crate file.
+pub enum Body {
+    /// In memory.
+    Whole(Bytes),
+    /// In a file of that size, verified.
+    File(Arc<File>, u64),
+    /// Being fetched.
+    Coming(Coming),
+}
+
+/// A file that is being fetched: its last bytes come only when its checksum is right.
+pub struct Coming {
+    file: Arc<File>,
+    total: Option<u64>,
+    stage: watch::Receiver<Stage>,
+}
+
+impl Body {
+    /// Returns how many bytes there are, where that is known.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::Whole(bytes) => Some(bytes.len() as u64),
+            Self::File(_, size) => Some(*size),
+            Self::Coming(coming) => coming.total,
+        }
+    }
+
+    /// Returns the bytes piece by piece; an error is the end of a file that turned out wrong.
+    pub fn into_stream(self) -> BoxStream<'static, io::Result<Bytes>> {
+        match self {
+            Self::Whole(bytes) => futures_util::stream::once(async { Ok(bytes) }).boxed(),
+            Self::File(file, size) => try_unfold(0, move |at| {
+                let file = Arc::clone(&file);
+                async move {
+                    if at == size {
+                        return Ok(None);
+                    }
+                    let piece = read(file, at, size.min(at + PIECE)).await?;
+                    let next = at + piece.len() as u64;
+                    Ok(Some((piece, next)))
+                }
+            })
+            .boxed(),
+            Self::Coming(coming) => try_unfold((coming, 0), |(mut coming, at)| async move {
+                let released = coming.released_beyond(at).await?;
+                if released == at {
+                    return Ok(None);
+                }
+                let file = Arc::clone(&coming.file);
+                let piece = read(file, at, released.min(at + PIECE)).await?;
+                let next = at + piece.len() as u64;
+                Ok(Some((piece, (coming, next))))
+            })
+            .boxed(),
+        }
+    }
+}
+
+impl Coming {
+    pub(super) fn new(file: Arc<File>, total: Option<u64>, stage: watch::Receiver<Stage>) -> Self {
+        Self { file, total, stage }
+    }
+
+    /// Waits until more than `at` bytes may be sent, and returns how many; `at` itself where that is all.
+    async fn released_beyond(&mut self, at: u64) -> io::Result<u64> {
+        let is_more = |stage: &Stage| match stage {
+            Stage::Coming { released, .. } => *released > at,
+            _ => true,
+        };
+        let stage = self.stage.wait_for(is_more).await;
+        let stage = stage.map_err(|_| io::Error::other("the search broke off"))?;
+        match &*stage {
+            Stage::Coming { released, .. } => Ok(*released),
+            Stage::Held(super::Held::File(_, size), _) => Ok(*size),
+            Stage::Held(super::Held::Memory(bytes), _) => Ok(bytes.len() as u64),
+            Stage::Failed(why) => Err(io::Error::other(why.clone())),
+            Stage::Looking => Err(io::Error::other("the search began anew")),
+        }
+    }
+}
+
+async fn read(file: Arc<File>, from: u64, to: u64) -> io::Result<Bytes> {
+    let length = usize::try_from(to - from).map_err(io::Error::other)?;
+    let reading = spawn_blocking(move || {
+        let mut piece = BytesMut::zeroed(length);
+        file.read_exact_at(&mut piece, from)?;
+        Ok(piece.freeze())
+    });
+    reading.await.map_err(io::Error::other)?
+}

@@ -1,0 +1,306 @@
+//! Crate files, verified: from memory, from the store, or fetched once from upstream for everybody who asks meanwhile.
+//!
+//! ```text
+//! get ── memory ── flight ── store ── upstream
+//!                    │         └ verified again, dropped where damaged
+//!                    └ one for each checksum: all who ask share it
+//! ```
+//!
+//! Nothing is served to its end, or kept, whose checksum is not the index's.
+
+mod body;
+mod counts;
+mod eviction;
+mod flight;
+mod memory;
+mod receive;
+mod upstream;
+mod upstream_dl;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tracing::{error, warn};
+use url::Url;
+
+use crate::catalog::Catalog;
+use crate::config::{Downloads, ServeConfig};
+use crate::error::{Error, Kind, Result};
+use crate::index::{Checksum, CrateFile};
+use crate::store::{Scratch, Store};
+pub use body::Body;
+pub use counts::{Counts, Numbers};
+pub use eviction::Evicted;
+use flight::Stage;
+use memory::Memory;
+use upstream::Upstream;
+
+/// Up to this size, in bytes, a file is read whole before it is served, and kept in memory.
+const SMALL: usize = 1 << 20;
+
+/// All crate files that can be had.
+pub struct CrateFiles {
+    store: Store,
+    /// What a folder holds; a bucket keeps no catalog.
+    catalog: Option<Catalog>,
+    /// `None` where nothing is fetched.
+    upstream: Option<Upstream>,
+    memory: Memory,
+    flights: Mutex<HashMap<Checksum, watch::Receiver<Stage>>>,
+    scratch: Scratch,
+    counts: Counts,
+    limits: crate::catalog::Limits,
+}
+
+/// A verified file.
+#[derive(Debug, Clone)]
+enum Held {
+    Memory(Bytes),
+    File(Arc<File>, u64),
+}
+
+impl Held {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(_, size) => *size,
+        }
+    }
+}
+
+/// Why a crate file cannot be had now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// It is not kept, and nothing is fetched.
+    #[error(
+        "the crate file is not held here, and this server fetches nothing (downloads: offline)"
+    )]
+    NotHeld,
+    /// Upstream says that it has no such file.
+    #[error("upstream has no such crate file: it answers {0}")]
+    Missing(u16),
+    /// Upstream cannot be reached, or answers what it should not.
+    #[error("the crate file cannot be fetched from upstream: {0}")]
+    Upstream(String),
+    /// Upstream was asked in vain a moment ago; after so many seconds it is asked again.
+    #[error("upstream cannot be reached; it is asked again in {0} s")]
+    Paused(u64),
+    /// Upstream does not answer in time.
+    #[error("upstream takes too long: {0}")]
+    Slow(String),
+    /// The bytes are not those that the index vouches for.
+    #[error(
+        "what upstream sent is not the crate file: its SHA-256 checksum is {found}, and the index says {wanted}"
+    )]
+    Mismatch {
+        /// What the index says.
+        wanted: Checksum,
+        /// What the bytes hash to.
+        found: Checksum,
+    },
+    /// The disk of this server refuses.
+    #[error("the disk of this server refuses: {0}")]
+    Disk(String),
+}
+
+impl CrateFiles {
+    /// Opens the store below the configuration's `data_dir`, and what it takes to fetch.
+    ///
+    /// # Errors
+    /// `config` where the store, `data_dir` or the certificates cannot be used.
+    pub async fn open(config: &ServeConfig) -> Result<Arc<Self>> {
+        let data_dir = &config.serve.data_dir;
+        let unusable = |error: io::Error| {
+            Error::new(Kind::Config, format!("cannot write {}", data_dir.display()))
+                .because(error)
+                .advise("serve.data_dir must be a folder that this user may write.")
+        };
+        let scratch = Scratch::open(data_dir.join("tmp")).map_err(unusable)?;
+        let store = Store::open(&config.store(), &config.secrets, &config.network)?;
+        let catalog = match &store {
+            Store::Folder(_) => Some(Catalog::open(&data_dir.join("catalog.sqlite"))?),
+            Store::Bucket(_) => None,
+        };
+        let files = Self {
+            catalog,
+            upstream: match config.serve.downloads {
+                Downloads::Cache | Downloads::Redirect => Some(Upstream::new(config)?),
+                Downloads::Offline => None,
+            },
+            memory: Memory::new(config.serve.memory),
+            flights: Mutex::default(),
+            scratch,
+            counts: Counts::default(),
+            limits: crate::catalog::Limits {
+                size: config.serve.max_size,
+                idle: config.serve.max_idle,
+            },
+            store,
+        };
+        files.take_stock().await;
+        Ok(Arc::new(files))
+    }
+
+    /// Removes what a killed process left in the store, and makes the catalog agree with it.
+    async fn take_stock(&self) {
+        if let Store::Folder(folder) = &self.store {
+            if let Err(error) = folder.clean() {
+                warn!("{} cannot be cleaned: {error}", folder.path().display());
+            }
+            let agreed = match self.store.list().await {
+                Ok(files) => self
+                    .catalog
+                    .as_ref()
+                    .map(|catalog| catalog.agree_with(&files)),
+                Err(error) => Some(Err(
+                    Error::new(Kind::Config, "the store cannot be listed").because(error)
+                )),
+            };
+            if let Some(Err(error)) = agreed {
+                warn!("{error}: {}", error.causes().join(": "));
+            }
+        }
+    }
+
+    /// Returns a file that is in memory.
+    pub fn hot(&self, checksum: Checksum) -> Option<Bytes> {
+        let hot = self.memory.get(checksum)?;
+        if let (Some(catalog), Some(path)) = (&self.catalog, hot.is_used_anew()) {
+            catalog.touch(path.to_owned());
+        }
+        Some(hot.bytes.clone())
+    }
+
+    /// Finds or fetches a file. The body of one that is being fetched ends early where it turns out wrong.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn get(self: &Arc<Self>, file: &CrateFile) -> Result<Body, Unavailable> {
+        if let Some(bytes) = self.hot(file.checksum) {
+            self.counts.hit();
+            return Ok(Body::Whole(bytes));
+        }
+        self.flight(file).body().await
+    }
+
+    /// Sees to it that a file is kept; says whether it had to be fetched.
+    ///
+    /// # Errors
+    /// Why it cannot be had, or not be kept.
+    pub async fn keep(self: &Arc<Self>, file: &CrateFile) -> Result<bool, Unavailable> {
+        let fetched = self.flight(file).end().await?;
+        match self.store.has(&file.path()).await {
+            Ok(true) => Ok(fetched),
+            Ok(false) => Err(Unavailable::Disk("it could not be kept".to_owned())),
+            Err(error) => Err(Unavailable::Disk(error.to_string())),
+        }
+    }
+
+    /// Returns where upstream keeps a file, for clients that are sent there.
+    ///
+    /// # Errors
+    /// As [`CrateFiles::get`].
+    pub async fn upstream_url(&self, file: &CrateFile) -> Result<Url, Unavailable> {
+        let upstream = self.upstream.as_ref().ok_or(Unavailable::NotHeld)?;
+        upstream.url(file).await
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns the catalog of a folder.
+    pub fn catalog(&self) -> Option<&Catalog> {
+        self.catalog.as_ref()
+    }
+
+    /// Returns what happened so far.
+    pub fn numbers(&self) -> Numbers {
+        self.counts.numbers()
+    }
+
+    /// Joins the flight of a file, or starts one.
+    fn flight(self: &Arc<Self>, file: &CrateFile) -> flight::Passenger {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stage) = flights.get(&file.checksum) {
+            return flight::Passenger::new(stage.clone());
+        }
+        let (stage, seen) = watch::channel(Stage::Looking);
+        flights.insert(file.checksum, seen.clone());
+        let (files, file) = (Arc::clone(self), file.clone());
+        // Goes on when whoever asked has gone: the next one finds the file kept.
+        tokio::spawn(async move {
+            let landing = Landing(&files, file.checksum);
+            files.fly(&file, &stage).await;
+            drop((landing, stage));
+            files.evict_if_full().await;
+        });
+        flight::Passenger::new(seen)
+    }
+
+    /// Looks into the store, then asks upstream.
+    async fn fly(&self, file: &CrateFile, stage: &watch::Sender<Stage>) {
+        match self.from_store(file, stage).await {
+            Ok(Some(held)) => {
+                self.counts.hit();
+                self.remember(file, &held);
+                stage.send_replace(Stage::Held(held, false));
+                if let Some(catalog) = &self.catalog {
+                    catalog.touch(file.path());
+                }
+                return;
+            }
+            Ok(None) => {}
+            // What is held cannot be read: upstream may still help.
+            Err(error) => error!("{file}: the store cannot be read: {error}"),
+        }
+        self.counts.miss();
+        match self.from_upstream(file, stage).await {
+            Ok(()) => {}
+            Err(unavailable) => {
+                self.counts.unavailable(&unavailable);
+                log(file, &unavailable);
+                stage.send_replace(Stage::Failed(unavailable));
+            }
+        }
+    }
+
+    fn remember(&self, file: &CrateFile, held: &Held) {
+        if let Held::Memory(bytes) = held {
+            self.memory.put(file, bytes.clone());
+        }
+    }
+}
+
+/// Returns the name by which this process knows its own requests, should they come back to it (`Via`).
+pub fn instance() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
+}
+
+/// Ends a flight, however it ends.
+struct Landing<'a>(&'a CrateFiles, Checksum);
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        let mut flights = self
+            .0
+            .flights
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        flights.remove(&self.1);
+    }
+}
+
+fn log(file: &CrateFile, unavailable: &Unavailable) {
+    match unavailable {
+        Unavailable::NotHeld | Unavailable::Paused(_) => {}
+        Unavailable::Mismatch { .. } | Unavailable::Disk(_) => error!("{file}: {unavailable}"),
+        _ => warn!("{file}: {unavailable}"),
+    }
+}

@@ -1,0 +1,238 @@
+//! Takes a file in from far away, from the store's bucket or from upstream, and verifies it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use tempfile::NamedTempFile;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tracing::{error, warn};
+
+use super::flight::Stage;
+use super::{CrateFiles, Held, SMALL, Unavailable};
+use crate::index::{Checksum, CrateFile};
+use crate::store::{Content, Kept};
+
+/// No crate file is larger: what goes on and on is none.
+const LARGEST: u64 = 1 << 30;
+
+/// Bytes from far away.
+pub(super) struct Incoming {
+    /// How many there are, where the other side said it.
+    pub(super) total: Option<u64>,
+    pub(super) stream: BoxStream<'static, Result<Bytes, Unavailable>>,
+}
+
+/// A file that was taken in and is right.
+struct Received {
+    held: Held,
+    /// Where it is on disk, if it was too large for memory.
+    scratch: Option<NamedTempFile>,
+}
+
+impl CrateFiles {
+    /// Finds a file in the store; one that is damaged is dropped.
+    pub(super) async fn from_store(
+        &self,
+        file: &CrateFile,
+        stage: &watch::Sender<Stage>,
+    ) -> io::Result<Option<Held>> {
+        let path = file.path();
+        let verified = match self.store.get(&path).await? {
+            None => return Ok(None),
+            Some(Kept::File(kept)) => verify(kept, file.checksum).await,
+            Some(Kept::Stream(size, stream)) => {
+                let failed = |e: io::Error| Unavailable::Upstream(format!("the bucket: {e}"));
+                let stream = stream.map(move |piece| piece.map_err(failed)).boxed();
+                let total = Some(size);
+                let received = self.receive(file, Incoming { total, stream }, stage).await;
+                match received {
+                    Ok(received) => Ok(Some(received.held)),
+                    Err(Unavailable::Mismatch { .. }) => Ok(None),
+                    Err(other) => Err(io::Error::other(other)),
+                }
+            }
+        }?;
+        if verified.is_none() {
+            self.counts.damaged();
+            error!("{file}: the kept file is damaged and is dropped");
+            self.store.remove(&path).await?;
+            if let Some(catalog) = &self.catalog
+                && let Err(error) = catalog.remove(&path)
+            {
+                warn!("{error}: {}", error.causes().join(": "));
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Fetches a file, serves it to all who wait, and keeps it.
+    pub(super) async fn from_upstream(
+        &self,
+        file: &CrateFile,
+        stage: &watch::Sender<Stage>,
+    ) -> Result<(), Unavailable> {
+        let upstream = self.upstream.as_ref().ok_or(Unavailable::NotHeld)?;
+        let (incoming, _place) = upstream.fetch(file).await?;
+        let received = self.receive(file, incoming, stage).await?;
+        self.counts.fetched(received.held.size());
+        self.remember(file, &received.held);
+        stage.send_replace(Stage::Held(received.held.clone(), true));
+        self.keep_received(file, received).await;
+        Ok(())
+    }
+
+    /// Keeps a file that is right; one that cannot be kept was served all the same.
+    async fn keep_received(&self, file: &CrateFile, received: Received) {
+        let (path, size) = (file.path(), received.held.size());
+        let content = match (&received.held, &received.scratch) {
+            (Held::Memory(bytes), _) => Content::Bytes(bytes.clone()),
+            (Held::File(..), Some(scratch)) => Content::File(scratch.path()),
+            (Held::File(..), None) => return,
+        };
+        if let Err(error) = self.store.put(&path, content).await {
+            self.counts.unkept();
+            error!("{file}: cannot be kept: {error}");
+            return;
+        }
+        if let Some(catalog) = &self.catalog
+            && let Err(error) = catalog.add(&path, size, file.checksum)
+        {
+            // The next start finds it.
+            warn!("{error}: {}", error.causes().join(": "));
+        }
+    }
+
+    /// Reads to the end and compares the checksum. What is large goes to a scratch file, from which it can be read while it
+    /// comes, but for the last piece.
+    async fn receive(
+        &self,
+        file: &CrateFile,
+        mut incoming: Incoming,
+        stage: &watch::Sender<Stage>,
+    ) -> Result<Received, Unavailable> {
+        let mut hash = Context::new(&SHA256);
+        let mut small = BytesMut::new();
+        let mut large: Option<Large> = None;
+        while let Some(piece) = incoming.stream.next().await {
+            let piece = piece?;
+            hash.update(&piece);
+            match &mut large {
+                Some(large) => large.add(piece, stage).await?,
+                None if small.len() + piece.len() <= SMALL => small.extend_from_slice(&piece),
+                None => {
+                    let begun = self.scratch.file().map_err(disk)?;
+                    let mut begun = Large::new(begun, incoming.total)?;
+                    begun.add(small.split().freeze(), stage).await?;
+                    begun.add(piece, stage).await?;
+                    large = Some(begun);
+                }
+            }
+        }
+        let found = finish(hash);
+        if found != file.checksum {
+            let wanted = file.checksum;
+            return Err(Unavailable::Mismatch { wanted, found });
+        }
+        Ok(match large {
+            None => Received {
+                held: Held::Memory(small.freeze()),
+                scratch: None,
+            },
+            Some(large) => Received {
+                held: Held::File(large.reader, large.written),
+                scratch: Some(large.scratch),
+            },
+        })
+    }
+}
+
+/// A file that is too large for memory.
+struct Large {
+    scratch: NamedTempFile,
+    reader: Arc<File>,
+    total: Option<u64>,
+    written: u64,
+}
+
+impl Large {
+    fn new(scratch: NamedTempFile, total: Option<u64>) -> Result<Self, Unavailable> {
+        let reader = scratch.reopen().map_err(disk)?;
+        Ok(Self {
+            reader: Arc::new(reader),
+            scratch,
+            total,
+            written: 0,
+        })
+    }
+
+    /// Writes a piece, and releases those before it.
+    async fn add(&mut self, piece: Bytes, stage: &watch::Sender<Stage>) -> Result<(), Unavailable> {
+        let released = self.written;
+        self.written += piece.len() as u64;
+        if self.written > LARGEST {
+            let text = format!("it sends more than {LARGEST} bytes");
+            return Err(Unavailable::Upstream(text));
+        }
+        let file = self.scratch.as_file().try_clone().map_err(disk)?;
+        let writing = spawn_blocking(move || file.write_all_at(&piece, released));
+        let written = writing.await.map_err(io::Error::other);
+        written.and_then(|written| written).map_err(disk)?;
+        stage.send_replace(Stage::Coming {
+            file: Arc::clone(&self.reader),
+            total: self.total,
+            released,
+        });
+        Ok(())
+    }
+}
+
+/// Reads a file of the store through; `None` where it is damaged. A small one stays in memory.
+async fn verify(file: File, wanted: Checksum) -> io::Result<Option<Held>> {
+    let verifying = spawn_blocking(move || {
+        let size = file.metadata()?.len();
+        if size <= SMALL as u64 {
+            let mut bytes = BytesMut::zeroed(size as usize);
+            file.read_exact_at(&mut bytes, 0)?;
+            let mut hash = Context::new(&SHA256);
+            hash.update(&bytes);
+            let held = Held::Memory(bytes.freeze());
+            return Ok((finish(hash) == wanted).then_some(held));
+        }
+        let is_right = checksum_of(&file)? == wanted;
+        Ok(is_right.then(|| Held::File(Arc::new(file), size)))
+    });
+    verifying.await.map_err(io::Error::other)?
+}
+
+/// Hashes a file from its beginning.
+pub(super) fn checksum_of(file: &File) -> io::Result<Checksum> {
+    let mut hash = Context::new(&SHA256);
+    let mut piece = vec![0; 256 << 10];
+    let mut at = 0;
+    loop {
+        match file.read_at(&mut piece, at)? {
+            0 => return Ok(finish(hash)),
+            read => {
+                hash.update(&piece[..read]);
+                at += read as u64;
+            }
+        }
+    }
+}
+
+fn finish(hash: Context) -> Checksum {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(hash.finish().as_ref());
+    Checksum::from_bytes(bytes)
+}
+
+fn disk(error: io::Error) -> Unavailable {
+    Unavailable::Disk(error.to_string())
+}

@@ -1,0 +1,68 @@
+//! Where upstream keeps a crate file: the `dl` of a `config.json`, with cargo's markers.
+
+use super::CrateFile;
+
+/// Returns the address of a crate file. Without any marker `/{crate}/{version}/download` is appended, as cargo does.
+pub fn download_url(dl: &str, file: &CrateFile) -> String {
+    const MARKERS: [&str; 5] = [
+        "{crate}",
+        "{version}",
+        "{prefix}",
+        "{lowerprefix}",
+        "{sha256-checksum}",
+    ];
+    if !MARKERS.iter().any(|marker| dl.contains(marker)) {
+        return format!("{dl}/{}/{}/download", file.name, file.version);
+    }
+    dl.replace("{crate}", file.name.as_str())
+        .replace("{version}", file.version.as_str())
+        .replace("{prefix}", &prefix(file.name.as_str()))
+        .replace(
+            "{lowerprefix}",
+            &prefix(&file.name.as_str().to_ascii_lowercase()),
+        )
+        .replace("{sha256-checksum}", &file.checksum.to_string())
+}
+
+/// Returns the folders of a crate's file in an index, in the case of the name: `1`, `2`, `3/a`, `ab/cd`.
+fn prefix(name: &str) -> String {
+    match name.len() {
+        1 | 2 => name.len().to_string(),
+        3 => format!("3/{}", &name[..1]),
+        _ => format!("{}/{}", &name[..2], &name[2..4]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::index::{Checksum, CrateName, CrateVersion};
+
+    #[test]
+    fn every_marker_is_filled_in() {
+        let file = |name| CrateFile {
+            name: CrateName::new(name).unwrap(),
+            version: CrateVersion::new("1.0.0+b").unwrap(),
+            checksum: Checksum::from_bytes([0xab; 32]),
+        };
+        let all = "https://dl.example/{crate}/{version}/{prefix}/{lowerprefix}/{sha256-checksum}";
+        let sum = "ab".repeat(32);
+        for (name, filled) in [
+            ("A", format!("A/1.0.0+b/1/1/{sum}")),
+            ("Ab", format!("Ab/1.0.0+b/2/2/{sum}")),
+            ("Abc", format!("Abc/1.0.0+b/3/A/3/a/{sum}")),
+            ("AbCde", format!("AbCde/1.0.0+b/Ab/Cd/ab/cd/{sum}")),
+        ] {
+            assert_eq!(
+                download_url(all, &file(name)),
+                format!("https://dl.example/{filled}")
+            );
+        }
+        assert_eq!(
+            download_url("https://dl.example/crates", &file("Ab")),
+            "https://dl.example/crates/Ab/1.0.0+b/download"
+        );
+    }
+}

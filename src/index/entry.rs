@@ -1,0 +1,156 @@
+//! The file of one crate in an index: a line of JSON for each version.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::{Checksum, CrateFile, CrateName, CrateVersion};
+
+/// What is read of a line; the rest is cargo's.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    name: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    vers: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    cksum: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    yanked: bool,
+}
+
+/// A version that a crate's file lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its crate file.
+    pub file: CrateFile,
+    /// Whether it is yanked: cargo uses it where a lockfile says so only.
+    pub is_yanked: bool,
+}
+
+/// Returns the versions that a crate's file lists, in its order; lines that cannot be read are left out, as cargo does.
+pub fn versions(content: &[u8]) -> impl Iterator<Item = Listed> {
+    lines(content).filter_map(listed)
+}
+
+/// Returns a crate's file with the lines of these versions only, byte for byte.
+pub fn only(content: &[u8], wanted: impl Fn(&CrateFile) -> bool) -> Vec<u8> {
+    let mut kept = Vec::new();
+    for line in lines(content) {
+        if listed(line).is_some_and(|version| wanted(&version.file)) {
+            kept.extend_from_slice(line);
+            kept.push(b'\n');
+        }
+    }
+    kept
+}
+
+/// Returns the version that cargo would take for `*`: the highest that is neither yanked nor a pre-release, else the
+/// highest that is not yanked.
+pub fn latest(content: &[u8]) -> Option<CrateFile> {
+    let usable = versions(content).filter(|version| !version.is_yanked);
+    let ordered: BTreeSet<_> = usable
+        .filter_map(|version| {
+            let number = semver::Version::parse(version.file.version.as_str()).ok()?;
+            let checksum = version.file.checksum;
+            Some((
+                number.pre.is_empty(),
+                number,
+                checksum,
+                version.file.name,
+                version.file.version,
+            ))
+        })
+        .collect();
+    let (.., checksum, name, version) = ordered.into_iter().next_back()?;
+    Some(CrateFile {
+        name,
+        version,
+        checksum,
+    })
+}
+
+fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+}
+
+fn listed(line: &[u8]) -> Option<Listed> {
+    let line: Line = serde_json::from_slice(line).ok()?;
+    let file = CrateFile {
+        name: CrateName::new(&line.name).ok()?,
+        version: CrateVersion::new(&line.vers).ok()?,
+        checksum: line.cksum.parse::<Checksum>().ok()?,
+    };
+    Some(Listed {
+        file,
+        is_yanked: line.yanked,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(version: &str, yanked: bool) -> String {
+        let cksum = "ab".repeat(32);
+        format!(
+            r#"{{"name":"Foo","vers":"{version}","deps":[],"cksum":"{cksum}","features":{{}},"yanked":{yanked}}}"#
+        )
+    }
+
+    #[test]
+    fn each_line_is_a_version() {
+        let content = format!(
+            "{}\nno json\n{}\n",
+            line("1.0.0", false),
+            line("2.0.0", true)
+        );
+        let found: Vec<_> = versions(content.as_bytes())
+            .map(|version| (version.file.to_string(), version.is_yanked))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("Foo 1.0.0".to_owned(), false),
+                ("Foo 2.0.0".to_owned(), true)
+            ]
+        );
+    }
+
+    #[test]
+    fn the_lines_that_stay_are_the_same_bytes() {
+        let first = line("1.0.0", false).replace("\"deps\":", "\"deps\" : ");
+        let content = format!("{first}\n{}", line("2.0.0", false));
+        let kept = only(content.as_bytes(), |file| file.version.as_str() == "1.0.0");
+        assert_eq!(String::from_utf8(kept).unwrap(), format!("{first}\n"));
+    }
+
+    #[test]
+    fn the_latest_is_what_cargo_would_take() {
+        let latest_of = |lines: &[String]| {
+            latest(lines.join("\n").as_bytes()).map(|file| file.version.as_str().to_owned())
+        };
+        let lines = [
+            line("1.9.0", false),
+            line("1.10.0", false),
+            line("2.0.0-rc.1", false),
+            line("3.0.0", true),
+        ];
+        assert_eq!(latest_of(&lines).as_deref(), Some("1.10.0"));
+        assert_eq!(latest_of(&lines[2..]).as_deref(), Some("2.0.0-rc.1"));
+        assert_eq!(latest_of(&lines[3..]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_makes_the_reader_panic(content in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert_eq!(versions(&content).count(), 0);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `/api/v1/crates/{crate}/{version}/download`: crate files.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, VIA,
+};
+use axum::http::{HeaderValue, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+
+use super::index;
+use super::site::Site;
+use crate::config::Downloads;
+use crate::crate_files::{self, Unavailable, instance};
+use crate::index::{CrateFile, CrateName};
+use crate::web::refusal::Refusal;
+
+/// A version's bytes never change.
+const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const PRIVATE_FOREVER: HeaderValue =
+    HeaderValue::from_static("private, max-age=31536000, immutable");
+
+pub(super) async fn download(
+    State(site): State<Arc<Site>>,
+    request: Request,
+) -> Result<Response<Body>, Refusal> {
+    refuse_own(&request)?;
+    let view = site.view()?;
+    let view = view.as_ref().ok_or_else(unlisted)?;
+    let (name, version) = named(request.uri().path()).ok_or_else(unlisted)?;
+    let entry = index::find(&site, view, &name.index_path()).await?;
+    let entry = entry.ok_or_else(unlisted)?;
+    let file = entry.version(&version).ok_or_else(unlisted)?;
+    if !file.name.as_str().eq_ignore_ascii_case(name.as_str()) {
+        return Err(unlisted());
+    }
+    let etag = etag(file);
+    if request.headers().get(IF_NONE_MATCH) == Some(&etag) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().insert(ETAG, etag);
+        return Ok(response);
+    }
+    if site.config.serve.downloads == Downloads::Redirect {
+        return redirect(&site, file).await;
+    }
+    let body = site.crate_files.get(file).await.map_err(refusal)?;
+    Ok(answer(&site, etag, body))
+}
+
+/// Refuses a request that we sent ourselves: upstream's `dl` leads back to us.
+fn refuse_own(request: &Request) -> Result<(), Refusal> {
+    let own = |via: &HeaderValue| via.to_str().is_ok_and(|via| via.contains(instance()));
+    match request.headers().get_all(VIA).iter().any(own) {
+        true => Err(Refusal::for_cargo(
+            StatusCode::LOOP_DETECTED,
+            "this server asks itself for crate files: serve.dl, or the dl of upstream's config.json, leads back here",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Reads the crate and the version off the path.
+fn named(path: &str) -> Option<(CrateName, String)> {
+    let path = path
+        .strip_prefix("/api/v1/crates/")?
+        .strip_suffix("/download")?;
+    let (name, version) = path.split_once('/')?;
+    let decoded = |text| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
+    Some((CrateName::new(&decoded(name)?).ok()?, decoded(version)?))
+}
+
+fn unlisted() -> Refusal {
+    Refusal::for_cargo(
+        StatusCode::NOT_FOUND,
+        "the index lists no such version of a crate",
+    )
+}
+
+fn etag(file: &CrateFile) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{}\"", file.checksum))
+        .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+async fn redirect(site: &Site, file: &CrateFile) -> Result<Response<Body>, Refusal> {
+    let url = site.crate_files.upstream_url(file).await.map_err(refusal)?;
+    let url = HeaderValue::from_str(url.as_str()).map_err(|_| unlisted())?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    response.headers_mut().insert(LOCATION, url);
+    Ok(response)
+}
+
+fn answer(site: &Site, etag: HeaderValue, body: crate_files::Body) -> Response<Body> {
+    let size = body.size();
+    let body = match body {
+        crate_files::Body::Whole(bytes) => Body::from(bytes),
+        other => Body::from_stream(other.into_stream()),
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    if let Some(size) = size {
+        headers.insert(CONTENT_LENGTH, size.into());
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
+    headers.insert(ETAG, etag);
+    let cache = if site.tokens.is_some() {
+        PRIVATE_FOREVER
+    } else {
+        FOREVER
+    };
+    headers.insert(CACHE_CONTROL, cache);
+    response
+}
+
+/// Says in cargo's form why a crate file cannot be had.
+fn refusal(why: Unavailable) -> Refusal {
+    let status = match &why {
+        Unavailable::NotHeld | Unavailable::Missing(_) => StatusCode::NOT_FOUND,
+        Unavailable::Upstream(_) | Unavailable::Paused(_) | Unavailable::Mismatch { .. } => {
+            StatusCode::BAD_GATEWAY
+        }
+        Unavailable::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
+        Unavailable::Disk(_) => StatusCode::INSUFFICIENT_STORAGE,
+    };
+    let refusal = Refusal::for_cargo(status, why.to_string());
+    match why {
+        Unavailable::Paused(seconds) => refusal.with(RETRY_AFTER, seconds),
+        _ => refusal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_crate_and_a_version() {
+        let of = |path: &str| named(path).map(|(name, version)| format!("{name} {version}"));
+        for (path, found) in [
+            ("/api/v1/crates/serde/1.0.0/download", Some("serde 1.0.0")),
+            (
+                "/api/v1/crates/serde/1.0.0+b/download",
+                Some("serde 1.0.0+b"),
+            ),
+            (
+                "/api/v1/crates/serde/1.0.0%2Bb/download",
+                Some("serde 1.0.0+b"),
+            ),
+            ("/api/v1/crates/../1.0.0/download", None),
+            ("/api/v1/crates/%2e%2e/1.0.0/download", None),
+            ("/api/v1/crates/%ff/1.0.0/download", None),
+            ("/api/v1/crates/serde/download", None),
+        ] {
+            assert_eq!(of(path).as_deref(), found, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_makes_the_reader_panic(path in "/api/v1/crates/\\PC*/download") {
+            named(&path);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `POST /hooks/gitlab`: the index was pushed to.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::site::Site;
+use crate::relay::branch_ref;
+use crate::web::access;
+use crate::web::refusal::Refusal;
+
+/// The largest body that is read, in bytes: an event lists commits and their files.
+const BODY: usize = 1 << 20;
+
+/// GitLab's push event, as far as it is read.
+#[derive(Deserialize)]
+struct PushEvent {
+    object_kind: Option<String>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+}
+
+pub(super) async fn gitlab(
+    State(site): State<Arc<Site>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let token = site.config.secrets.hook_token.as_ref();
+    access::gitlab(token, request.headers())?;
+    let body = axum::body::to_bytes(request.into_body(), BODY).await;
+    let body = body.map_err(|_| {
+        Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body could not be read, or is larger than 1 MiB",
+        )
+    })?;
+    let event: PushEvent = serde_json::from_slice(&body).map_err(|_| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "the body is no event of a webhook (JSON)",
+        )
+    })?;
+    let is_ours = event.object_kind.as_deref() == Some("push")
+        && event.reference == Some(branch_ref(&site.config.index.branch));
+    if !is_ours {
+        // A host stops sending hooks that fail.
+        let why = "it is no push to the branch of the index";
+        return Ok(Json(json!({ "result": "ignored", "why": why })).into_response());
+    }
+    site.refresh_now.notify_one();
+    let answer = Json(json!({ "result": "refreshing" }));
+    Ok((StatusCode::ACCEPTED, answer).into_response())
+}

@@ -1,0 +1,49 @@
+//! What is done now and then: uses are written down, files evicted, tokens and certificates read anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
+
+use super::site::Site;
+use crate::web::Certificates;
+
+/// How often it is done.
+const EVERY: Duration = Duration::from_secs(10);
+/// Every so many times idle files are looked for.
+const EVICT_EVERY: u64 = 60;
+/// Every so many times uses are written down.
+const FLUSH_EVERY: u64 = 3;
+
+pub(super) async fn forever(site: &Arc<Site>, certificates: Option<&Certificates>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for number in 0u64.. {
+        ticks.tick().await;
+        if let Some(tokens) = &site.tokens {
+            tokens.reload();
+        }
+        if let Some(certificates) = certificates {
+            certificates.reload();
+        }
+        if number % FLUSH_EVERY == 0 {
+            finish(site).await;
+        }
+        if number % EVICT_EVERY == 0 {
+            site.crate_files.evict_by_limits().await;
+        }
+    }
+}
+
+/// Writes down what would be lost with the process.
+pub(super) async fn finish(site: &Arc<Site>) {
+    let files = Arc::clone(&site.crate_files);
+    let flushed = tokio::task::spawn_blocking(move || match files.catalog() {
+        Some(catalog) => catalog.flush(),
+        None => Ok(()),
+    });
+    if let Ok(Err(error)) = flushed.await {
+        warn!("{error}: {}", error.causes().join(": "));
+    }
+}

@@ -1,0 +1,137 @@
+//! `GET /metrics`: what happened so far, as Prometheus text.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ::metrics::{counter, describe_counter, describe_gauge, gauge};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::site::Site;
+
+/// Shows the metrics.
+pub(super) async fn show(State(site): State<Arc<Site>>) -> impl IntoResponse {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    ::metrics::with_local_recorder(&recorder, || {
+        traffic(&site);
+        crate_files(&site);
+        index(&site);
+    });
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        recorder.handle().render(),
+    )
+}
+
+fn traffic(site: &Site) {
+    let name = "crates_ferry_requests_total";
+    describe_counter!(name, "Requests, by the class of their status.");
+    for (class, number) in site.traffic.answers.iter().enumerate().skip(2) {
+        counter!(name, "status" => format!("{class}xx")).absolute(number.load(Ordering::Relaxed));
+    }
+    count(
+        "crates_ferry_sent_bytes_total",
+        site.traffic.bytes.load(Ordering::Relaxed),
+        "Bytes of answers, without their heads.",
+    );
+    count(
+        "crates_ferry_access_log_lost_total",
+        site.access_log.lost(),
+        "Lines of the access log that were lost because nobody took them.",
+    );
+}
+
+fn crate_files(site: &Site) {
+    let numbers = site.crate_files.numbers();
+    let rows = [
+        (
+            "crates_ferry_crate_hits_total",
+            numbers.hits,
+            "Requests for crate files that were held.",
+        ),
+        (
+            "crates_ferry_crate_misses_total",
+            numbers.misses,
+            "Crate files that had to be fetched.",
+        ),
+        (
+            "crates_ferry_upstream_bytes_total",
+            numbers.fetched_bytes,
+            "Bytes of crate files that came from upstream.",
+        ),
+        (
+            "crates_ferry_upstream_errors_total",
+            numbers.upstream_errors,
+            "Crate files that upstream did not give.",
+        ),
+        (
+            "crates_ferry_checksum_failures_total",
+            numbers.checksum_failures,
+            "Crate files from upstream that the index does not vouch for.",
+        ),
+        (
+            "crates_ferry_damaged_files_total",
+            numbers.damaged,
+            "Kept crate files that were damaged and dropped.",
+        ),
+        (
+            "crates_ferry_unkept_files_total",
+            numbers.unkept,
+            "Crate files that were served and could not be kept.",
+        ),
+        (
+            "crates_ferry_evicted_files_total",
+            numbers.evicted,
+            "Crate files that were evicted.",
+        ),
+    ];
+    for (name, value, help) in rows {
+        count(name, value, help);
+    }
+    if let Some(Ok((files, bytes))) = site.crate_files.catalog().map(|catalog| catalog.total()) {
+        show_gauge(
+            "crates_ferry_store_files",
+            files as f64,
+            "Crate files that are kept.",
+        );
+        show_gauge("crates_ferry_store_bytes", bytes as f64, "Their bytes.");
+    }
+}
+
+fn index(site: &Site) {
+    let looks = site.looks();
+    count(
+        "crates_ferry_index_looks_failed_total",
+        looks.failed,
+        "Looks at the index that failed.",
+    );
+    let age = |at: SystemTime| at.elapsed().unwrap_or_default().as_secs_f64();
+    if let Some(at) = looks.last_success {
+        let help = "How long ago a look at the index succeeded.";
+        show_gauge("crates_ferry_index_age_seconds", age(at), help);
+    }
+    if let Ok(view) = site.view()
+        && let Some(view) = view.as_ref()
+    {
+        let at = view.seconds.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let help = "When the commit that is served was made.";
+        show_gauge(
+            "crates_ferry_index_commit_time_seconds",
+            at.as_secs_f64(),
+            help,
+        );
+    }
+}
+
+fn count(name: &'static str, value: u64, help: &'static str) {
+    describe_counter!(name, help);
+    counter!(name).absolute(value);
+}
+
+fn show_gauge(name: &'static str, value: f64, help: &'static str) {
+    describe_gauge!(name, help);
+    gauge!(name).set(value);
+}

@@ -1,0 +1,146 @@
+//! `serve`: the API server. Answers cargo from the copy of the index and from the kept crate files.
+//!
+//! `site` is what every request finds; `index`, `download` and `hooks` answer; `refresh` and `housekeeping` keep it all fresh.
+
+mod access_log;
+mod download;
+mod entries;
+mod gate;
+mod health;
+mod hooks;
+mod housekeeping;
+mod index;
+mod metrics;
+mod refresh;
+mod site;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::config::{Downloads, ServeConfig};
+use crate::error::{Error, Kind, Result};
+use crate::web::refusal::Refusal;
+use crate::web::{self, Bounds, Certificates};
+use site::Site;
+
+/// How long what is in hand may take after a signal.
+const GRACE: Duration = Duration::from_secs(25);
+/// How many connections are served at once, where the limit of open files lets us.
+const CONNECTIONS: usize = 8192;
+/// Open files that are no connections.
+const OTHER_FILES: u64 = 256;
+/// For the head of a request.
+const HEAD: Duration = Duration::from_secs(15);
+/// The longest time in which a client takes nothing.
+const WRITE: Duration = Duration::from_secs(60);
+
+/// Serves until `stop`, then lets downloads finish, for at most 25 seconds.
+///
+/// # Errors
+/// `config` where the configuration cannot be used, or the address cannot be listened on.
+pub async fn run(config: ServeConfig, stop: impl Future) -> Result<()> {
+    let certificates = config.tls().map(Certificates::read).transpose()?;
+    let certificates = certificates.map(Arc::new);
+    let site = Site::open(config).await?;
+    let listener = listen(&site.config).await?;
+    describe(&site.config);
+    let (stop_server, server_stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(web::serve(
+        listener,
+        router(Arc::clone(&site)),
+        bounds(),
+        certificates.clone(),
+        async {
+            // A sender that is gone means the same.
+            let _ = server_stopped.await;
+        },
+    ));
+    tokio::select! {
+        () = refresh::forever(&site) => {}
+        () = housekeeping::forever(&site, certificates.as_deref()) => {}
+        _ = stop => {}
+    }
+    info!("stopping: what is in hand is finished");
+    drop(stop_server);
+    if timeout(GRACE, serving).await.is_err() {
+        warn!("what was still in hand was given up");
+    }
+    housekeeping::finish(&site).await;
+    Ok(())
+}
+
+fn bounds() -> Bounds {
+    let files = web::raise_open_files().saturating_sub(OTHER_FILES);
+    let files = usize::try_from(files).unwrap_or(CONNECTIONS);
+    Bounds {
+        connections: files.clamp(64, CONNECTIONS),
+        head: HEAD,
+        write: WRITE,
+    }
+}
+
+async fn listen(config: &ServeConfig) -> Result<TcpListener> {
+    let address = config.serve.listen;
+    web::listen(address).await.map_err(|error| {
+        Error::new(Kind::Config, format!("cannot listen on {address}"))
+            .because(error)
+            .advise("Set serve.listen to an address of this machine and a free port.")
+    })
+}
+
+fn describe(config: &ServeConfig) {
+    let serve = &config.serve;
+    info!("listening on {} as {}", serve.listen, config.public_url());
+    info!(
+        "index: {}, branch {}",
+        config.index.url, config.index.branch
+    );
+    match serve.downloads {
+        Downloads::Cache => info!("crate files: fetched once, verified, kept"),
+        Downloads::Redirect => info!("crate files: clients are sent to upstream"),
+        Downloads::Offline => info!("crate files: what is held, nothing is fetched"),
+    }
+    if !serve.listen.ip().is_loopback() && serve.auth.is_none() {
+        warn!(
+            "everybody who reaches {} may use this server (serve.auth)",
+            serve.listen
+        );
+    }
+}
+
+fn router(site: Arc<Site>) -> Router {
+    let guarded = Router::new()
+        .route("/index/config.json", get(index::config_json))
+        .route("/index/{*path}", get(index::entry))
+        .route(
+            "/api/v1/crates/{crate}/{version}/download",
+            get(download::download),
+        )
+        .route_layer(from_fn_with_state(Arc::clone(&site), gate::guard));
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::show))
+        .route("/hooks/gitlab", post(hooks::gitlab))
+        .merge(guarded)
+        .fallback(async || {
+            Refusal::for_cargo(StatusCode::NOT_FOUND, "there is nothing at this path")
+        })
+        .method_not_allowed_fallback(async || {
+            Refusal::for_cargo(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path takes another method",
+            )
+        })
+        .layer(from_fn_with_state(Arc::clone(&site), access_log::log))
+        .with_state(site)
+}

@@ -1,0 +1,160 @@
+//! A bucket of an S3 server. Uses object_store.
+
+use std::io;
+use std::path::Path;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::path::Path as Key;
+use object_store::{
+    BackoffConfig, Certificate, ClientOptions, ObjectStore as _, ObjectStoreExt as _, RetryConfig,
+    WriteMultipart,
+};
+use secrecy::ExposeSecret as _;
+use tokio::io::AsyncReadExt as _;
+use tracing::warn;
+
+use super::{Content, Kept, KeptFile};
+use crate::config::{Network, Secrets};
+use crate::error::{Error, Kind, Result};
+
+/// From this size on, in bytes, an upload is made of parts; also the size of a part.
+const PART: usize = 8 << 20;
+
+/// A bucket, and what each key in it begins with.
+pub struct Bucket {
+    client: AmazonS3,
+    prefix: Key,
+}
+
+impl Bucket {
+    pub(super) fn new(
+        bucket: &str,
+        prefix: &str,
+        secrets: &Secrets,
+        network: &Network,
+    ) -> Result<Self> {
+        let unusable = |error: object_store::Error| {
+            Error::new(Kind::Config, format!("the bucket {bucket} cannot be used"))
+                .because(error)
+                .advise("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL say how it is reached.")
+        };
+        let mut builder = AmazonS3Builder::new();
+        for (name, value) in &secrets.aws {
+            match name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+                Ok(key) => builder = builder.with_config(key, value.expose_secret()),
+                Err(_) => warn!("{name} is left aside: it says nothing about a bucket"),
+            }
+        }
+        let client = builder
+            .with_bucket_name(bucket)
+            .with_client_options(client_options(secrets, network).map_err(unusable)?)
+            .with_retry(RetryConfig {
+                backoff: BackoffConfig::default(),
+                max_retries: network.retries as usize,
+                retry_timeout: network.idle_timeout,
+            })
+            .build()
+            .map_err(unusable)?;
+        Ok(Self {
+            client,
+            prefix: Key::from(prefix),
+        })
+    }
+
+    fn key(&self, path: &str) -> Key {
+        path.split('/')
+            .fold(self.prefix.clone(), |key, part| key.join(part))
+    }
+
+    pub(super) async fn get(&self, path: &str) -> io::Result<Option<Kept>> {
+        let found = match self.client.get(&self.key(path)).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            found => found?,
+        };
+        let size = found.meta.size;
+        let stream = found.into_stream().map_err(io::Error::from);
+        Ok(Some(Kept::Stream(size, stream.boxed())))
+    }
+
+    pub(super) async fn has(&self, path: &str) -> io::Result<bool> {
+        match self.client.head(&self.key(path)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn put(&self, path: &str, content: Content<'_>) -> io::Result<()> {
+        let key = self.key(path);
+        match content {
+            Content::Bytes(bytes) => drop(self.client.put(&key, bytes.into()).await?),
+            Content::File(from) => self.put_file(&key, from).await?,
+        }
+        Ok(())
+    }
+
+    /// Uploads in parts; they become a file with the last word, or never.
+    async fn put_file(&self, key: &Key, from: &Path) -> io::Result<()> {
+        let mut file = tokio::fs::File::open(from).await?;
+        let upload = self.client.put_multipart(key).await?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut buffer = vec![0; PART];
+        loop {
+            let read = file.read(&mut buffer).await?;
+            if read == 0 {
+                break;
+            }
+            upload.wait_for_capacity(2).await?;
+            upload.write(&buffer[..read]);
+        }
+        upload.finish().await?;
+        Ok(())
+    }
+
+    pub(super) async fn remove(&self, path: &str) -> io::Result<()> {
+        match self.client.delete(&self.key(path)).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            removed => Ok(removed?),
+        }
+    }
+
+    pub(super) async fn list(&self) -> io::Result<Vec<KeptFile>> {
+        let skipped = match self.prefix.as_ref() {
+            "" => 0,
+            prefix => prefix.len() + 1,
+        };
+        let listed = self.client.list(Some(&self.prefix));
+        let files = listed.map_ok(|found| KeptFile {
+            path: found
+                .location
+                .as_ref()
+                .get(skipped..)
+                .unwrap_or_default()
+                .to_owned(),
+            size: found.size,
+            modified: found.last_modified.into(),
+        });
+        Ok(files.try_collect().await?)
+    }
+}
+
+fn client_options(
+    secrets: &Secrets,
+    network: &Network,
+) -> Result<ClientOptions, object_store::Error> {
+    let is_plain = |(name, value): &(String, secrecy::SecretString)| {
+        name.starts_with("AWS_ENDPOINT") && value.expose_secret().starts_with("http://")
+    };
+    let mut options = ClientOptions::new()
+        .with_allow_http(secrets.aws.iter().any(is_plain))
+        .with_connect_timeout(network.connect_timeout)
+        .with_read_timeout(network.idle_timeout)
+        .with_timeout(network.timeout);
+    if let Some(pem) = &network.extra_cas {
+        for certificate in Certificate::from_pem_bundle(pem.as_bytes())? {
+            options = options.with_root_certificate(certificate);
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,224 @@
+//! A folder of crate files.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use tempfile::NamedTempFile;
+use tokio::task::spawn_blocking;
+
+use super::Content;
+use crate::index::kept_at;
+
+/// What the names of files begin with that are being written.
+const UNFINISHED: &str = ".unfinished-";
+
+/// A folder of crate files, whose paths are below it.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// A file that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptFile {
+    /// Its path in the store.
+    pub path: String,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// When it was written.
+    pub modified: SystemTime,
+}
+
+impl Folder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Returns the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns where a file is.
+    pub fn place(&self, path: &str) -> PathBuf {
+        self.path.join(path)
+    }
+
+    /// Opens a file and locks it against removal, as long as it is open.
+    pub(super) async fn get(&self, path: &str) -> io::Result<Option<File>> {
+        let place = self.place(path);
+        blocking(move || match File::open(place) {
+            Ok(file) => {
+                // A file that is being removed stays readable.
+                let _ = file.try_lock_shared();
+                Ok(Some(file))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    /// Writes beside the place and then moves it there; both are synced, so that a power cut leaves it whole.
+    pub(super) async fn put(&self, path: &str, content: Content<'_>) -> io::Result<()> {
+        let place = self.place(path);
+        match content {
+            Content::Bytes(bytes) => {
+                let write = move |file: &mut NamedTempFile| file.write_all(&bytes);
+                blocking(move || put(&place, write)).await
+            }
+            Content::File(from) => {
+                let from = from.to_owned();
+                blocking(move || move_here(&from, &place)).await
+            }
+        }
+    }
+
+    /// Removes a file, unless it is being read; says whether it is gone.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn remove(&self, path: &str) -> io::Result<bool> {
+        let place = self.place(path);
+        let file = match File::open(&place) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            Ok(()) => fs::remove_file(&place).map(|()| true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    pub(super) async fn list(&self) -> io::Result<Vec<KeptFile>> {
+        let root = self.path.clone();
+        blocking(move || {
+            let mut found = Vec::new();
+            list(&root, "", &mut found)?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Removes what a process that was killed left behind; what another one is writing stays.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn clean(&self) -> io::Result<()> {
+        clean(&self.path)
+    }
+}
+
+/// Says whether a file in the store's or a scratch folder was left behind, and removes it.
+fn clean(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = entry.path();
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        if entry.file_type()?.is_dir() {
+            clean(&path)?;
+        } else if is_unfinished && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a file that nobody takes for a crate file, locked as long as it is open.
+pub(super) fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
+    fs::create_dir_all(folder)?;
+    let file = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)?;
+    file.as_file().lock_shared()?;
+    Ok(file)
+}
+
+fn put(place: &Path, write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) -> io::Result<()> {
+    let folder = place.parent().unwrap_or(place);
+    let mut file = unfinished(folder)?;
+    write(&mut file)?;
+    file.as_file().sync_all()?;
+    file.persist(place).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+fn move_here(from: &Path, place: &Path) -> io::Result<()> {
+    let folder = place.parent().unwrap_or(place);
+    fs::create_dir_all(folder)?;
+    File::open(from)?.sync_all()?;
+    match fs::rename(from, place) {
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => put(place, |file| {
+            io::copy(&mut File::open(from)?, file)?;
+            fs::remove_file(from)
+        }),
+        moved => {
+            moved?;
+            File::open(folder)?.sync_all()
+        }
+    }
+}
+
+fn list(folder: &Path, prefix: &str, found: &mut Vec<KeptFile>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let path = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), &format!("{path}/"), found)?;
+        } else if kept_at(&path).is_some() {
+            let about = entry.metadata()?;
+            found.push(KeptFile {
+                path,
+                size: about.len(),
+                modified: about.modified()?,
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// A folder for files on their way, of which a killed process leaves some behind.
+#[derive(Debug, Clone)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Takes a folder and removes what was left behind there.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&path)?;
+        clean(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Makes a file, which is removed when it is dropped.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn file(&self) -> io::Result<NamedTempFile> {
+        unfinished(&self.0)
+    }
+}
