@@ -4,6 +4,8 @@
 //! (`transport`, `objects`, `mail`, `gitlab`), `config`, and the pure parts (`wire`, `index`, `plan`, `report`, `notice`, `progress`, `object_id`,
 //! `error`).
 
+pub mod cache;
+pub mod cargo_config;
 pub mod catalog;
 pub mod check;
 pub mod config;
@@ -19,6 +21,7 @@ pub mod notify;
 mod object_id;
 pub mod objects;
 pub mod plan;
+pub mod prefetch;
 pub mod program;
 pub mod progress;
 pub mod relay;

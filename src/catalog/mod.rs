@@ -151,6 +151,22 @@ impl Catalog {
             .map_err(failed)
     }
 
+    /// Returns what a file hashes to, where that is known.
+    ///
+    /// # Errors
+    /// As [`Catalog::add`].
+    pub fn checksum(&self, path: &str) -> Result<Option<Checksum>> {
+        self.database()
+            .query_row(
+                "SELECT checksum FROM files WHERE path = ?1",
+                [path],
+                |row| Ok(row.get::<_, Option<[u8; 32]>>(0)?.map(Checksum::from_bytes)),
+            )
+            .optional()
+            .map(Option::flatten)
+            .map_err(failed)
+    }
+
     /// Returns all files, in the order of their paths.
     ///
     /// # Errors
@@ -251,7 +267,8 @@ pub fn now() -> u64 {
     seconds(SystemTime::now())
 }
 
-fn seconds(time: SystemTime) -> u64 {
+/// Returns a time in seconds since 1970.
+pub fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }

@@ -37,7 +37,8 @@ impl CrateFiles {
             false => limit,
         });
         let files = Arc::clone(self);
-        let evicting = spawn_blocking(move || files.evict(Limits { size, ..limits }));
+        let evicting =
+            spawn_blocking(move || files.evict(&files.plan_eviction(Limits { size, ..limits })?));
         match evicting.await {
             Ok(Ok(evicted)) if evicted.files.is_empty() => {}
             Ok(Ok(evicted)) => {
@@ -58,23 +59,44 @@ impl CrateFiles {
         }
     }
 
-    /// Evicts what these limits say.
+    /// Returns what these limits let go.
     ///
     /// # Errors
-    /// `config` for a bucket, `server` where disk or database refuse.
-    pub fn evict(&self, limits: Limits) -> Result<Evicted> {
-        let (Store::Folder(folder), Some(catalog)) = (&self.store, &self.catalog) else {
-            return Err(Error::new(Kind::Config, "a bucket evicts by itself")
-                .advise("Give the bucket a lifecycle rule that expires objects."));
-        };
+    /// `config` for a bucket, `server` where the database refuses.
+    pub fn plan_eviction(&self, limits: Limits) -> Result<Vec<Entry>> {
+        let (_, catalog) = self.folder()?;
         let entries = catalog.entries()?;
-        let evicted = remove(folder, catalog, &plan(&entries, limits, now()))?;
+        Ok(plan(&entries, limits, now()).into_iter().cloned().collect())
+    }
+
+    /// Removes files, but for those that are being read.
+    ///
+    /// # Errors
+    /// As [`CrateFiles::plan_eviction`], or where the disk refuses.
+    pub fn evict(&self, leaving: &[Entry]) -> Result<Evicted> {
+        let (folder, catalog) = self.folder()?;
+        let evicted = remove(folder, catalog, leaving)?;
         self.counts.evicted(evicted.files.len());
         Ok(evicted)
     }
+
+    /// Returns the folder and its catalog.
+    ///
+    /// # Errors
+    /// `config` for a bucket.
+    pub fn folder(&self) -> Result<(&Folder, &Catalog)> {
+        match (&self.store, &self.catalog) {
+            (Store::Folder(folder), Some(catalog)) => Ok((folder, catalog)),
+            _ => Err(Error::new(
+                Kind::Config,
+                "serve.store is a bucket, where nothing is evicted or pinned by us",
+            )
+            .advise("Give the bucket a lifecycle rule that expires objects.")),
+        }
+    }
 }
 
-fn remove(folder: &Folder, catalog: &Catalog, leaving: &[&Entry]) -> Result<Evicted> {
+fn remove(folder: &Folder, catalog: &Catalog, leaving: &[Entry]) -> Result<Evicted> {
     let mut evicted = Evicted::default();
     for entry in leaving {
         let is_gone = folder.remove(&entry.path).map_err(|error| {
@@ -83,7 +105,7 @@ fn remove(folder: &Folder, catalog: &Catalog, leaving: &[&Entry]) -> Result<Evic
         match is_gone {
             true => {
                 catalog.remove(&entry.path)?;
-                evicted.files.push((*entry).clone());
+                evicted.files.push(entry.clone());
             }
             false => evicted.in_use += 1,
         }

@@ -187,6 +187,20 @@ impl CrateFiles {
         self.flight(file).body().await
     }
 
+    /// Says whether a file is kept, as far as that can be known without reading it.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn is_kept(&self, file: &CrateFile) -> io::Result<bool> {
+        let path = file.path();
+        let known = self.catalog.as_ref().map(|catalog| catalog.checksum(&path));
+        match known {
+            // Whatever is there, it has to be looked at.
+            Some(Ok(known)) if known != Some(file.checksum) => Ok(false),
+            _ => self.store.has(&path).await,
+        }
+    }
+
     /// Sees to it that a file is kept; says whether it had to be fetched.
     ///
     /// # Errors

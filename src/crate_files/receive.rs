@@ -43,9 +43,36 @@ impl CrateFiles {
         file: &CrateFile,
         stage: &watch::Sender<Stage>,
     ) -> io::Result<Option<Held>> {
-        let path = file.path();
-        let verified = match self.store.get(&path).await? {
-            None => return Ok(None),
+        match self.read_kept(file, stage).await? {
+            Reading::Right(held) => Ok(Some(held)),
+            Reading::Absent => Ok(None),
+            Reading::Damaged => {
+                self.drop_damaged(file).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads a kept file through and says whether it is right; a damaged one is dropped if that is wanted.
+    ///
+    /// # Errors
+    /// As the disk or the bucket says.
+    pub async fn is_right(&self, file: &CrateFile, drop_damaged: bool) -> io::Result<bool> {
+        let (nobody, _) = watch::channel(Stage::Looking);
+        let is_damaged = matches!(self.read_kept(file, &nobody).await?, Reading::Damaged);
+        if is_damaged && drop_damaged {
+            self.drop_damaged(file).await?;
+        }
+        Ok(!is_damaged)
+    }
+
+    async fn read_kept(
+        &self,
+        file: &CrateFile,
+        stage: &watch::Sender<Stage>,
+    ) -> io::Result<Reading> {
+        match self.store.get(&file.path()).await? {
+            None => Ok(Reading::Absent),
             Some(Kept::File(kept)) => verify(kept, file.checksum).await,
             Some(Kept::Stream(size, stream)) => {
                 let failed = |e: io::Error| Unavailable::Upstream(format!("the bucket: {e}"));
@@ -53,23 +80,25 @@ impl CrateFiles {
                 let total = Some(size);
                 let received = self.receive(file, Incoming { total, stream }, stage).await;
                 match received {
-                    Ok(received) => Ok(Some(received.held)),
-                    Err(Unavailable::Mismatch { .. }) => Ok(None),
+                    Ok(received) => Ok(Reading::Right(received.held)),
+                    Err(Unavailable::Mismatch { .. }) => Ok(Reading::Damaged),
                     Err(other) => Err(io::Error::other(other)),
                 }
             }
-        }?;
-        if verified.is_none() {
-            self.counts.damaged();
-            error!("{file}: the kept file is damaged and is dropped");
-            self.store.remove(&path).await?;
-            if let Some(catalog) = &self.catalog
-                && let Err(error) = catalog.remove(&path)
-            {
-                warn!("{error}: {}", error.causes().join(": "));
-            }
         }
-        Ok(verified)
+    }
+
+    async fn drop_damaged(&self, file: &CrateFile) -> io::Result<()> {
+        let path = file.path();
+        self.counts.damaged();
+        error!("{file}: the kept file is damaged and is dropped");
+        self.store.remove(&path).await?;
+        if let Some(catalog) = &self.catalog
+            && let Err(error) = catalog.remove(&path)
+        {
+            warn!("{error}: {}", error.causes().join(": "));
+        }
+        Ok(())
     }
 
     /// Fetches a file, serves it to all who wait, and keeps it.
@@ -193,26 +222,36 @@ impl Large {
     }
 }
 
-/// Reads a file of the store through; `None` where it is damaged. A small one stays in memory.
-async fn verify(file: File, wanted: Checksum) -> io::Result<Option<Held>> {
+/// What the store has of a file.
+enum Reading {
+    Absent,
+    Damaged,
+    Right(Held),
+}
+
+/// Reads a file of the folder through; a small one stays in memory.
+async fn verify(file: File, wanted: Checksum) -> io::Result<Reading> {
     let verifying = spawn_blocking(move || {
         let size = file.metadata()?.len();
-        if size <= SMALL as u64 {
+        let (found, held) = if size <= SMALL as u64 {
             let mut bytes = BytesMut::zeroed(size as usize);
             file.read_exact_at(&mut bytes, 0)?;
             let mut hash = Context::new(&SHA256);
             hash.update(&bytes);
-            let held = Held::Memory(bytes.freeze());
-            return Ok((finish(hash) == wanted).then_some(held));
-        }
-        let is_right = checksum_of(&file)? == wanted;
-        Ok(is_right.then(|| Held::File(Arc::new(file), size)))
+            (finish(hash), Held::Memory(bytes.freeze()))
+        } else {
+            (checksum_of(&file)?, Held::File(Arc::new(file), size))
+        };
+        Ok(match found == wanted {
+            true => Reading::Right(held),
+            false => Reading::Damaged,
+        })
     });
     verifying.await.map_err(io::Error::other)?
 }
 
 /// Hashes a file from its beginning.
-pub(super) fn checksum_of(file: &File) -> io::Result<Checksum> {
+fn checksum_of(file: &File) -> io::Result<Checksum> {
     let mut hash = Context::new(&SHA256);
     let mut piece = vec![0; 256 << 10];
     let mut at = 0;

@@ -6,6 +6,8 @@ mod crate_file;
 mod crate_name;
 pub mod download;
 pub mod entry;
+mod spec;
 
 pub use crate_file::{Checksum, CrateFile, CrateVersion, ParseChecksumError, kept_at};
 pub use crate_name::{CrateName, CrateNameError};
+pub use spec::CrateSpec;

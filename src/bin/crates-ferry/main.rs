@@ -2,6 +2,7 @@
 
 mod cli;
 mod progress;
+mod server;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -15,6 +16,8 @@ use crates_ferry::program::{self, Answer, Failure, Reassurance, Verbosity};
 use crates_ferry::progress::Progress;
 use crates_ferry::relay::Surroundings;
 use crates_ferry::{check, init, notify, serve, sync};
+
+use indicatif::MultiProgress;
 
 use cli::{Cli, Command, MirrorCommand, ServerCommand};
 
@@ -40,16 +43,21 @@ fn main() -> ExitCode {
     };
     program::start_log(verbosity, &environment, bars.as_ref());
     let flags = cli.flags();
+    let progress = Arc::new(Progress::default());
     let end = match cli.command {
         Command::Server(ServerCommand::Serve) => serve(&flags, &environment),
+        Command::Server(command) => {
+            let config = ServeConfig::load(&flags, &environment).map_err(Failure::Error);
+            config.and_then(|config| {
+                let work = server::run(command, config, Arc::clone(&progress));
+                answer(work, bars.as_ref(), &progress)
+            })
+        }
         Command::Mirror(command) => {
             let config = Config::load(&flags, &environment).map_err(Failure::Error);
             config.and_then(|config| {
-                let progress = Arc::new(Progress::default());
                 let work = run(command, config, Arc::clone(&progress));
-                let work = program::until_stopped(work);
-                let work = progress::beside(bars.as_ref(), &progress, work);
-                program::block_on(work).map(Some)
+                answer(work, bars.as_ref(), &progress)
             })
         }
     };
@@ -59,6 +67,16 @@ fn main() -> ExitCode {
         Ok(Some(answer)) => program::finish(&places, Ok(answer)),
         Err(failure) => program::finish(&places, Err(failure)),
     }
+}
+
+/// Does the work of a command beside its progress.
+fn answer(
+    work: impl Future<Output = Result<Answer>>,
+    bars: Option<&MultiProgress>,
+    progress: &Progress,
+) -> Result<Option<Answer>, Failure> {
+    let work = program::until_stopped(work);
+    program::block_on(progress::beside(bars, progress, work)).map(Some)
 }
 
 /// Serves until a signal.

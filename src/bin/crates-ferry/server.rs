@@ -1,0 +1,81 @@
+//! Runs the commands around the API server, but for the server itself.
+
+use std::sync::Arc;
+
+use crates_ferry::cache::{self, Eviction};
+use crates_ferry::cargo_config;
+use crates_ferry::catalog::Limits;
+use crates_ferry::config::ServeConfig;
+use crates_ferry::error::{Error, Kind, Result};
+use crates_ferry::prefetch::{self, Versions};
+use crates_ferry::program::Answer;
+use crates_ferry::progress::Progress;
+
+use crate::cli::{Cache, ServerCommand};
+
+/// Runs a command and returns its report.
+pub(crate) async fn run(
+    command: ServerCommand,
+    config: ServeConfig,
+    progress: Arc<Progress>,
+) -> Result<Answer> {
+    match command {
+        ServerCommand::Serve => Err(Error::new(Kind::Usage, "the server has no report")),
+        ServerCommand::CargoConfig(asked) => {
+            let options = cargo_config::Options {
+                index: asked.index,
+                name: asked.name,
+                write: asked.write,
+            };
+            Answer::new(&cargo_config::run(&config, &options)?, 0)
+        }
+        ServerCommand::Prefetch(asked) => {
+            let options = prefetch::Options {
+                lockfiles: asked.lockfiles,
+                crates: asked.crates,
+                versions: match (asked.all, asked.latest) {
+                    (true, _) => Some(Versions::All),
+                    (false, true) => Some(Versions::Latest),
+                    (false, false) => None,
+                },
+                pin: asked.pin,
+            };
+            let report = prefetch::run(config, &options, &progress).await?;
+            Answer::new(&report, u8::from(!report.is_complete()))
+        }
+        ServerCommand::Cache(command) => run_cache(command, &config, &progress).await,
+    }
+}
+
+async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) -> Result<Answer> {
+    match command {
+        Cache::Ls { crates } => Answer::new(&cache::ls(config, &crates).await?, 0),
+        Cache::Stat => Answer::new(&cache::stat(config).await?, 0),
+        Cache::Evict {
+            crates,
+            max_size,
+            max_idle,
+            dry_run,
+        } => {
+            let limits = Limits {
+                size: max_size.map(|size| size.as_u64()),
+                idle: max_idle,
+            };
+            let eviction = Eviction {
+                crates,
+                limits,
+                dry_run,
+            };
+            Answer::new(&cache::evict(config, &eviction).await?, 0)
+        }
+        Cache::Pin {
+            crates,
+            remove,
+            dry_run,
+        } => Answer::new(&cache::pin(config, &crates, !remove, dry_run).await?, 0),
+        Cache::Verify { dry_run } => {
+            let verification = cache::verify(config, dry_run, progress).await?;
+            Answer::new(&verification, u8::from(!verification.is_clean()))
+        }
+    }
+}

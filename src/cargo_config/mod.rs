@@ -1,0 +1,130 @@
+//! `cargo-config`: the lines that make cargo use this server, printed or written into a project.
+
+mod address;
+mod edit;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::config::ServeConfig;
+use crate::error::{Error, Kind, Result};
+
+/// Which index cargo is to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    /// The server's sparse index.
+    Sparse,
+    /// The git repository of the index.
+    Git,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which index.
+    pub index: Index,
+    /// The name that cargo gets to know the registry by.
+    pub name: String,
+    /// The project's folder, whose `.cargo/config.toml` gets the lines; `None` only prints them.
+    pub write: Option<PathBuf>,
+}
+
+/// The lines, and where they were written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The lines, in TOML.
+    pub snippet: String,
+    /// The file that holds them now.
+    pub written: Option<PathBuf>,
+    /// Whether the file was changed.
+    pub changed: bool,
+}
+
+/// What cargo must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Registry {
+    name: String,
+    index: String,
+    needs_token: bool,
+}
+
+/// Makes the lines, and writes them where that is asked for.
+///
+/// # Errors
+/// `config` where cargo cannot read the index's address, or the project's file stands in the way; `usage` for a name that is
+/// none.
+pub fn run(config: &ServeConfig, options: &Options) -> Result<Report> {
+    let registry = Registry::of(config, options)?;
+    let snippet = registry.snippet();
+    let Some(folder) = &options.write else {
+        return Ok(Report {
+            snippet,
+            written: None,
+            changed: false,
+        });
+    };
+    let (path, changed) = edit::write(folder, &registry)?;
+    Ok(Report {
+        snippet,
+        written: Some(path),
+        changed,
+    })
+}
+
+impl Registry {
+    fn of(config: &ServeConfig, options: &Options) -> Result<Self> {
+        let name = &options.name;
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if name.is_empty() || !name.chars().all(is_letter) || name == "crates-io" {
+            let message = format!("`{}` is no name for a registry", name.escape_debug());
+            return Err(Error::new(Kind::Usage, message)
+                .advise("Use letters, digits, `-` and `_`; crates-io is cargo's own."));
+        }
+        Ok(Self {
+            name: name.clone(),
+            index: match options.index {
+                Index::Sparse => format!("sparse+{}/index/", config.public_url()),
+                Index::Git => address::for_cargo(&config.index.url)?,
+            },
+            needs_token: config.serve.auth.is_some(),
+        })
+    }
+
+    /// Returns the variable from which cargo takes the token.
+    fn token_variable(&self) -> String {
+        let name = self.name.to_ascii_uppercase().replace('-', "_");
+        format!("CARGO_REGISTRIES_{name}_TOKEN")
+    }
+
+    fn snippet(&self) -> String {
+        let mut document = edit::empty();
+        // Nothing stands in the way in an empty document.
+        let _ = edit::put(&mut document, self);
+        let text = document.to_string();
+        match self.needs_token {
+            true => {
+                let variable = self.token_variable();
+                format!(
+                    "# The token comes from `cargo login --registry {}`, or from {variable}.\n{text}",
+                    self.name
+                )
+            }
+            false => text,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.written {
+            None => f.write_str(self.snippet.trim_end()),
+            Some(path) if self.changed => write!(f, "{} is written", path.display()),
+            Some(path) => write!(f, "{} says so already", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

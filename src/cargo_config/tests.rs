@@ -1,0 +1,155 @@
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{Environment, Flags};
+
+fn config(pairs: &[(&str, &str)]) -> ServeConfig {
+    let url = ("FERRY_SERVE_PUBLIC_URL", "https://crates.example.com/");
+    let environment = Environment::from_pairs([url].iter().chain(pairs).copied());
+    ServeConfig::load(&Flags::default(), &environment).unwrap()
+}
+
+fn options(index: Index, write: Option<&TempDir>) -> Options {
+    Options {
+        index,
+        name: "mirror".to_owned(),
+        write: write.map(|folder| folder.path().to_owned()),
+    }
+}
+
+fn snippet(pairs: &[(&str, &str)], index: Index) -> String {
+    run(&config(pairs), &options(index, None)).unwrap().snippet
+}
+
+#[test]
+fn the_lines_name_the_sparse_index() {
+    let wanted = r#"[source.crates-io]
+replace-with = "mirror"
+
+[registries.mirror]
+index = "sparse+https://crates.example.com/index/"
+"#;
+    assert_eq!(snippet(&[], Index::Sparse), wanted);
+}
+
+#[test]
+fn with_tokens_the_lines_say_where_the_token_comes_from() {
+    let shown = snippet(&[("FERRY_SERVE_AUTH", "tokens.txt")], Index::Sparse);
+    assert!(shown.contains("CARGO_REGISTRIES_MIRROR_TOKEN"), "{shown}");
+    assert!(
+        shown.contains("credential-provider = \"cargo:token\""),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_address_of_a_git_index_is_one_that_cargo_reads() {
+    for (url, wanted) in [
+        (
+            "git@gitlab.example.com:rust/index.git",
+            "ssh://git@gitlab.example.com/rust/index.git",
+        ),
+        (
+            "ssh://git@gitlab.example.com:2222/rust/index.git",
+            "ssh://git@gitlab.example.com:2222/rust/index.git",
+        ),
+        (
+            "https://gitlab.example.com/rust/index.git",
+            "https://gitlab.example.com/rust/index.git",
+        ),
+        (
+            "https://user:word@gitlab.example.com/rust/index.git",
+            "https://gitlab.example.com/rust/index.git",
+        ),
+        ("/srv/index.git", "file:///srv/index.git"),
+    ] {
+        let shown = snippet(&[("FERRY_SERVE_INDEX", url)], Index::Git);
+        assert!(shown.contains(&format!("index = \"{wanted}\"")), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_keeps_what_else_it_says_and_is_written_once() {
+    let project = TempDir::new().unwrap();
+    let path = project.path().join(".cargo/config.toml");
+    let written = run(&config(&[]), &options(Index::Sparse, Some(&project))).unwrap();
+    assert!(written.changed);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), written.snippet);
+    let before = "# ours\n[build]\njobs = 2 # two\n\n[registries.mirror]\nindex = \"sparse+https://old.example/index/\" # here\n";
+    std::fs::write(&path, before).unwrap();
+    assert!(
+        run(&config(&[]), &options(Index::Sparse, Some(&project)))
+            .unwrap()
+            .changed
+    );
+    let after = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        after.starts_with("# ours\n[build]\njobs = 2 # two\n"),
+        "{after}"
+    );
+    assert!(
+        after.contains("index = \"sparse+https://crates.example.com/index/\" # here\n"),
+        "{after}"
+    );
+    assert!(
+        after.contains("[source.crates-io]\nreplace-with = \"mirror\"\n"),
+        "{after}"
+    );
+    assert!(
+        !run(&config(&[]), &options(Index::Sparse, Some(&project)))
+            .unwrap()
+            .changed
+    );
+}
+
+#[test]
+fn another_replacement_or_a_damaged_file_is_left_alone() {
+    let project = TempDir::new().unwrap();
+    let path = project.path().join(".cargo/config.toml");
+    std::fs::create_dir(project.path().join(".cargo")).unwrap();
+    for (text, says) in [
+        (
+            "[source.crates-io]\nreplace-with = \"vendored\"\n",
+            "vendored",
+        ),
+        ("[source]\ncrates-io = 7\n", "no table"),
+        ("[source", "no TOML"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = run(&config(&[]), &options(Index::Sparse, Some(&project))).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn what_is_no_name_for_a_registry_is_refused() {
+    for name in ["", "crates-io", "a b", "a.b", "é"] {
+        let options = Options {
+            name: name.to_owned(),
+            ..options(Index::Sparse, None)
+        };
+        assert_eq!(run(&config(&[]), &options).unwrap_err().kind(), Kind::Usage);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_file_is_either_right_afterwards_or_as_it_was(text in "(\\[(source|registries)(\\.[a-z-]{1,9})?\\]\n|[a-z]{1,5} = (1|\"x\"|\\{\\})\n|# [a-z]*\n){0,6}") {
+        let project = TempDir::new().unwrap();
+        let path = project.path().join(".cargo/config.toml");
+        std::fs::create_dir(project.path().join(".cargo")).unwrap();
+        std::fs::write(&path, &text).unwrap();
+        match run(&config(&[]), &options(Index::Sparse, Some(&project))) {
+            Ok(_) => {
+                let again = run(&config(&[]), &options(Index::Sparse, Some(&project))).unwrap();
+                prop_assert!(!again.changed);
+            }
+            Err(_) => prop_assert_eq!(std::fs::read_to_string(&path).unwrap(), text),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Reads `Cargo.lock`. Uses cargo-lock.
+
+use std::path::{Path, PathBuf};
+
+use cargo_lock::{Checksum as LockChecksum, Lockfile, Package};
+
+use crate::error::{Error, Kind, Result};
+use crate::index::{Checksum, CrateName, CrateVersion};
+
+/// A package that a lockfile names, from crates.io.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Locked {
+    pub(super) name: CrateName,
+    pub(super) version: CrateVersion,
+    /// `None` in lockfiles of old cargos, which keep them elsewhere.
+    pub(super) checksum: Option<Checksum>,
+}
+
+/// What lockfiles name.
+#[derive(Debug, Default)]
+pub(super) struct Locks {
+    pub(super) packages: Vec<Locked>,
+    /// Packages of other registries and of git repositories.
+    pub(super) other_sources: Vec<String>,
+}
+
+/// Reads lockfiles.
+///
+/// # Errors
+/// `config`, with the path.
+pub(super) fn read_all(paths: &[PathBuf]) -> Result<Locks> {
+    let mut locks = Locks::default();
+    for path in paths {
+        read(path, &mut locks)?;
+    }
+    locks.other_sources.sort();
+    locks.other_sources.dedup();
+    Ok(locks)
+}
+
+fn read(path: &Path, locks: &mut Locks) -> Result<()> {
+    let unreadable = || {
+        Error::new(
+            Kind::Config,
+            format!("cannot read the lockfile {}", path.display()),
+        )
+        .advise("It must be a Cargo.lock as cargo writes it.")
+    };
+    let lockfile = Lockfile::load(path).map_err(|error| unreadable().because(error))?;
+    for package in lockfile.packages {
+        let Some(source) = &package.source else {
+            // Part of the workspace.
+            continue;
+        };
+        match source.is_default_registry() {
+            true => locks
+                .packages
+                .push(locked(&package).map_err(|why| unreadable().because(why))?),
+            false => locks
+                .other_sources
+                .push(format!("{} {}", package.name, package.version)),
+        }
+    }
+    Ok(())
+}
+
+fn locked(package: &Package) -> Result<Locked, String> {
+    let checksum = package.checksum.as_ref().map(|checksum| match checksum {
+        LockChecksum::Sha256(bytes) => Checksum::from_bytes(*bytes),
+    });
+    Ok(Locked {
+        name: CrateName::new(package.name.as_str()).map_err(|error| error.to_string())?,
+        version: CrateVersion::new(&package.version.to_string())?,
+        checksum,
+    })
+}

@@ -1,0 +1,77 @@
+//! What a prefetch came to.
+
+use std::fmt;
+
+use indicatif::HumanBytes;
+use serde::Serialize;
+
+use crate::index::CrateFile;
+
+/// What was fetched, what was there, what is missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// How many crate files were asked for.
+    pub wanted: usize,
+    /// How many of them were kept already.
+    pub held: usize,
+    /// How many were fetched.
+    pub fetched: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is not kept now, and why.
+    pub missing: Vec<Missing>,
+    /// Packages of the lockfiles that come from other registries or from git, and are no business of ours.
+    pub other_sources: Vec<String>,
+}
+
+/// A crate file that is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Missing {
+    /// The crate and its version.
+    pub file: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Missing {
+    pub(super) fn new(file: &CrateFile, why: String) -> Self {
+        let file = file.to_string();
+        Self { file, why }
+    }
+
+    pub(super) fn is(&self, file: &CrateFile) -> bool {
+        self.file == file.to_string()
+    }
+}
+
+impl Report {
+    /// Says whether everything is kept now.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = HumanBytes(self.bytes);
+        write!(
+            f,
+            "{} crate files: {} fetched ({bytes}), {} held before",
+            self.wanted, self.fetched, self.held
+        )?;
+        if !self.other_sources.is_empty() {
+            let number = self.other_sources.len();
+            write!(
+                f,
+                "\nleft out: {number} packages that are not from crates.io"
+            )?;
+        }
+        if !self.missing.is_empty() {
+            write!(f, "\n{} missing:", self.missing.len())?;
+        }
+        for missing in &self.missing {
+            write!(f, "\n  {}: {}", missing.file, missing.why)?;
+        }
+        Ok(())
+    }
+}
