@@ -47,11 +47,11 @@ const WRITE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// `config` where the configuration cannot be used, or the address cannot be listened on.
-pub async fn run(config: ServeConfig, stop: impl Future) -> Result<()> {
+pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let certificates = config.tls().map(Certificates::read).transpose()?;
     let certificates = certificates.map(Arc::new);
+    let listener = listen(&mut config).await?;
     let site = Site::open(config).await?;
-    let listener = listen(&site.config).await?;
     describe(&site.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(web::serve(
@@ -88,13 +88,18 @@ fn bounds() -> Bounds {
     }
 }
 
-async fn listen(config: &ServeConfig) -> Result<TcpListener> {
+/// Opens the address; the configuration then says the port, where any was asked for.
+async fn listen(config: &mut ServeConfig) -> Result<TcpListener> {
     let address = config.serve.listen;
-    web::listen(address).await.map_err(|error| {
+    let listener = web::listen(address).await;
+    let opened = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = opened.map_err(|error| {
         Error::new(Kind::Config, format!("cannot listen on {address}"))
             .because(error)
             .advise("Set serve.listen to an address of this machine and a free port.")
-    })
+    })?;
+    config.serve.listen = address;
+    Ok(listener)
 }
 
 fn describe(config: &ServeConfig) {

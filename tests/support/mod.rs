@@ -9,6 +9,7 @@
 )]
 
 pub mod counting_proxy;
+pub mod crate_host;
 pub mod daemon;
 pub mod data;
 pub mod exim;
@@ -18,8 +19,10 @@ pub mod gitlab;
 pub mod lighttpd;
 pub mod mirror;
 pub mod proxy;
+pub mod real_crates;
 pub mod repo;
 pub mod scene;
+pub mod server;
 pub mod sshd;
 pub mod trigger;
 pub mod upstream;

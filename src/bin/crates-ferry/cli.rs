@@ -91,6 +91,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     #[command(flatten)]
     Mirror(MirrorCommand),
+    /// Serves the index and the crate files to cargo.
+    ///
+    /// Answers from a copy of the index that it keeps fresh (serve.index, by default the mirror) and from crate files that
+    /// it fetches once, verifies by the index's checksums, and keeps (serve.store). Runs until SIGINT or SIGTERM, then
+    /// lets downloads finish. Its keys are those of the section `serve`.
+    Serve,
     #[command(flatten)]
     Server(ServerCommand),
 }
@@ -115,15 +121,9 @@ pub(crate) enum MirrorCommand {
     Check(Check),
 }
 
-/// What the API server is and has; reads the section `serve`.
+/// What is done around the API server; reads the section `serve`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerCommand {
-    /// Serves the index and the crate files to cargo.
-    ///
-    /// Answers from a copy of the index that it keeps fresh (serve.index, by default the mirror) and from crate files that
-    /// it fetches once, verifies by the index's checksums, and keeps (serve.store). Runs until SIGINT or SIGTERM, then
-    /// lets downloads finish. Its keys are those of the section `serve`.
-    Serve,
     /// Prints the lines that make cargo use this server, or writes them into a project.
     ///
     /// They replace crates.io by the server's sparse index, or by the git repository of the index: lockfiles stay as they
@@ -339,7 +339,7 @@ impl Cli {
                 },
             ),
             Command::Mirror(MirrorCommand::Check(check)) => (&check.remotes, Flags::default()),
-            Command::Server(_) => (&Remotes::default(), Flags::default()),
+            Command::Serve | Command::Server(_) => (&Remotes::default(), Flags::default()),
         };
         Flags {
             config: self.config.clone(),

@@ -19,7 +19,7 @@ use crates_ferry::{check, init, notify, serve, sync};
 
 use indicatif::MultiProgress;
 
-use cli::{Cli, Command, MirrorCommand, ServerCommand};
+use cli::{Cli, Command, MirrorCommand};
 
 /// Git hosts apply a push whole or not at all, so there is nothing to clean up.
 const REASSURANCE: Reassurance = Reassurance {
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let flags = cli.flags();
     let progress = Arc::new(Progress::default());
     let end = match cli.command {
-        Command::Server(ServerCommand::Serve) => serve(&flags, &environment),
+        Command::Serve => serve(&flags, &environment),
         Command::Server(command) => {
             let config = ServeConfig::load(&flags, &environment).map_err(Failure::Error);
             config.and_then(|config| {

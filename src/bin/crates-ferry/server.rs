@@ -6,7 +6,7 @@ use crates_ferry::cache::{self, Eviction};
 use crates_ferry::cargo_config;
 use crates_ferry::catalog::Limits;
 use crates_ferry::config::ServeConfig;
-use crates_ferry::error::{Error, Kind, Result};
+use crates_ferry::error::Result;
 use crates_ferry::prefetch::{self, Versions};
 use crates_ferry::program::Answer;
 use crates_ferry::progress::Progress;
@@ -20,7 +20,6 @@ pub(crate) async fn run(
     progress: Arc<Progress>,
 ) -> Result<Answer> {
     match command {
-        ServerCommand::Serve => Err(Error::new(Kind::Usage, "the server has no report")),
         ServerCommand::CargoConfig(asked) => {
             let options = cargo_config::Options {
                 index: asked.index,

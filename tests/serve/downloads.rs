@@ -1,0 +1,179 @@
+//! Crate files: fetched once, verified, kept; or not at all.
+
+use std::thread;
+
+use crate::support::crate_host::Manner;
+use crate::support::server::{Site, noise};
+
+/// One that is served from memory, one that is not, one of several pieces.
+const SIZES: [usize; 3] = [1_000, 900_000, 5_000_000];
+
+fn site() -> (Site, Vec<Vec<u8>>) {
+    let mut site = Site::new();
+    let files: Vec<_> = SIZES
+        .iter()
+        .map(|size| noise(*size, *size as u64))
+        .collect();
+    for (number, bytes) in files.iter().enumerate() {
+        site.publish("foo", &format!("{number}.0.0"), bytes);
+    }
+    (site, files)
+}
+
+#[test]
+fn a_file_is_fetched_once_and_kept() {
+    let (site, files) = site();
+    let server = site.serve(&[("FERRY_SERVE_CONTACT", "ops@example.com")]);
+    for (number, bytes) in files.iter().enumerate() {
+        let version = format!("{number}.0.0");
+        for _ in 0..3 {
+            let got = server.download("foo", &version);
+            assert_eq!((got.status, got.is_whole), (200, true));
+            assert!(got.body == *bytes);
+            assert_eq!(
+                got.header("content-length"),
+                Some(bytes.len().to_string().as_str())
+            );
+        }
+        server.wait_for("kept", || site.kept("foo", &version).is_file());
+        assert!(std::fs::read(site.kept("foo", &version)).unwrap() == *bytes);
+    }
+    assert_eq!(site.host.requests().len(), files.len());
+    assert!(
+        site.host.agents()[0].contains("(ops@example.com)"),
+        "{:?}",
+        site.host.agents()
+    );
+    drop(server);
+    site.host.behave(Manner::Status(500, String::new()));
+    let server = site.serve(&[]);
+    for (number, bytes) in files.iter().enumerate() {
+        assert!(server.download("foo", &format!("{number}.0.0")).body == *bytes);
+    }
+    assert_eq!(server.metric("crates_ferry_store_files"), 3.0);
+}
+
+#[test]
+fn many_who_ask_at_once_cost_one_request() {
+    let (site, files) = site();
+    let server = site.serve(&[]);
+    for (number, bytes) in files.iter().enumerate() {
+        site.host.hold();
+        let version = format!("{number}.0.0");
+        thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| {
+                    let got = server.download("foo", &version);
+                    assert!(got.is_whole && got.body == *bytes);
+                });
+            }
+            site.host.wait_for_requests(number + 1);
+            site.host.release();
+        });
+        assert_eq!(site.host.requests().len(), number + 1);
+    }
+}
+
+#[test]
+fn whoever_goes_away_leaves_the_fetch_to_the_next() {
+    let (site, files) = site();
+    let server = site.serve(&[]);
+    site.host.hold();
+    let address = server.url("").trim_start_matches("http://").to_owned();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let request = b"GET /api/v1/crates/foo/2.0.0/download HTTP/1.1\r\nhost: x\r\n\r\n";
+    std::io::Write::write_all(&mut stream, request).unwrap();
+    site.host.wait_for_requests(1);
+    drop(stream);
+    site.host.release();
+    assert!(server.download("foo", "2.0.0").body == files[2]);
+    assert_eq!(site.host.requests().len(), 1);
+}
+
+#[test]
+fn what_the_index_does_not_list_is_not_asked_for() {
+    let (site, _) = site();
+    let server = site.serve(&[]);
+    for path in [
+        "foo/9.0.0",
+        "bar/1.0.0",
+        "foo/1.0.0%2f..",
+        "../1.0.0",
+        "foo/%2e%2e",
+        "con/1.0.0",
+        "é/1.0.0",
+    ] {
+        let got = server.get(&format!("/api/v1/crates/{path}/download"));
+        assert_eq!(got.status, 404, "{path}");
+        assert!(!got.detail().is_empty());
+    }
+    assert_eq!(server.download("FOO", "0.0.0").status, 200);
+    assert_eq!(site.host.requests(), ["/crates/foo/0.0.0/download"]);
+}
+
+#[test]
+fn clients_may_be_sent_to_upstream() {
+    let (site, _) = site();
+    let server = site.serve(&[("FERRY_SERVE_DOWNLOADS", "redirect")]);
+    let got = server.download("foo", "0.0.0");
+    let wanted = format!("{}/foo/0.0.0/download", site.host.dl());
+    assert_eq!(
+        (got.status, got.header("location")),
+        (302, Some(wanted.as_str()))
+    );
+    assert!(site.host.requests().is_empty());
+}
+
+#[test]
+fn offline_only_what_is_held_is_served() {
+    let (site, files) = site();
+    let server = site.serve(&[]);
+    assert_eq!(server.download("foo", "1.0.0").status, 200);
+    server.wait_for("kept", || site.kept("foo", "1.0.0").is_file());
+    drop(server);
+    let offline = ("FERRY_SERVE_DOWNLOADS", "offline");
+    let server = site.serve(&[offline]);
+    assert!(server.download("foo", "1.0.0").body == files[1]);
+    let got = server.download("foo", "0.0.0");
+    assert_eq!(got.status, 404);
+    assert!(got.detail().contains("offline"), "{}", got.detail());
+    assert_eq!(server.entry("foo").text().lines().count(), 3);
+    drop(server);
+    let server = site.serve(&[offline, ("FERRY_SERVE_OFFLINE_INDEX", "held")]);
+    let held = server.entry("foo").text();
+    assert!(
+        held.lines().count() == 1 && held.contains("\"1.0.0\""),
+        "{held}"
+    );
+    assert_eq!(site.host.requests().len(), 1);
+}
+
+#[test]
+fn a_dl_that_leads_back_to_us_is_refused() {
+    let (site, _) = site();
+    let variables = site.variables_and(&[
+        ("FERRY_SERVE_LISTEN", "127.0.0.1:8099"),
+        ("FERRY_SERVE_DL", "http://127.0.0.1:8099/api/v1/crates"),
+    ]);
+    let output = crate::support::server::command(&variables)
+        .arg("serve")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("this server itself"),
+        "{output:?}"
+    );
+    let server = site.serve(&[]);
+    let own = server.get("/index/config.json").text();
+    let mut site = site;
+    let commit = crate::support::upstream::Commit::new("Point at ourselves");
+    site.index.commit([commit.file("config.json", own)]);
+    let got = server.download("foo", "0.0.0");
+    assert_eq!(got.status, 502);
+    assert!(
+        got.detail().contains("this server itself"),
+        "{}",
+        got.detail()
+    );
+}

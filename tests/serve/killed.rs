@@ -1,0 +1,97 @@
+//! Killed at any moment: the next start is clean, and nothing wrong is kept.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::support::crate_host::Manner;
+use crate::support::repo::git;
+use crate::support::server::{Server, Site, files_in, noise};
+
+#[test]
+fn during_a_download() {
+    let mut site = Site::new();
+    let bytes = noise(4_000_000, 1);
+    site.publish("foo", "1.0.0", &bytes);
+    for at in [0, 1, 1_500_000, 3_999_999] {
+        let server = site.serve(&[]);
+        let before = site.host.requests().len();
+        site.host.behave(Manner::Silent(at));
+        let url = server.url("/api/v1/crates/foo/1.0.0/download");
+        let client = thread::spawn(move || {
+            let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+            let got = crate::support::server::ask(client, "GET", &url, &[], b"");
+            assert!(got.is_err() || got.is_ok_and(|got| !got.is_whole));
+        });
+        site.host.wait_for_requests(before + 1);
+        thread::sleep(Duration::from_millis(50));
+        server.kill();
+        client.join().unwrap();
+        assert!(files_in(&site.data().join("crates")).is_empty());
+    }
+    site.host.behave(Manner::Fine);
+    let server = site.serve(&[]);
+    assert!(server.download("foo", "1.0.0").body == bytes);
+    server.wait_for("kept", || site.kept("foo", "1.0.0").is_file());
+    assert!(files_in(&site.data().join("tmp")).is_empty());
+}
+
+#[test]
+fn during_a_refresh() {
+    let mut site = Site::new();
+    site.index.publish_many("old", 500);
+    for round in 0..12 {
+        let name = format!("new-{round}");
+        site.publish(&name, "1.0.0", name.as_bytes());
+        let server = Server::start(&site.variables());
+        thread::sleep(Duration::from_millis(round * 3));
+        server.kill();
+    }
+    let server = site.serve(&[]);
+    for round in 0..12 {
+        assert_eq!(server.entry(&format!("new-{round}")).status, 200);
+    }
+    let copy = site.data().join("index.git");
+    git(&copy, &["fsck", "--strict"]);
+    let stray = files_in(&copy).into_iter().find(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with(".tmp") || name.starts_with("tmp")
+    });
+    assert_eq!(stray, None);
+}
+
+#[test]
+fn a_damaged_copy_is_fetched_anew() {
+    let mut site = Site::new();
+    site.publish("foo", "1.0.0", b"x");
+    drop(site.serve(&[]));
+    let copy = site.data().join("index.git");
+    for damage in ["refs/heads/master", "pack"] {
+        match damage {
+            "pack" => {
+                for path in files_in(&copy.join("objects/pack")) {
+                    let mut bytes = std::fs::read(&path).unwrap();
+                    bytes.iter_mut().skip(20).for_each(|byte| *byte ^= 0x55);
+                    std::fs::remove_file(&path).unwrap();
+                    std::fs::write(&path, bytes).unwrap();
+                }
+            }
+            file => std::fs::write(copy.join(file), "damaged").unwrap(),
+        }
+        let server = site.serve(&[]);
+        assert_eq!(server.entry("foo").status, 200, "{damage}");
+        assert!(server.log().contains("fetched anew"), "{}", server.log());
+        drop(server);
+        git(&copy, &["fsck", "--strict"]);
+    }
+}
+
+#[test]
+fn two_servers_do_not_share_a_folder() {
+    let mut site = Site::new();
+    site.publish("foo", "1.0.0", b"x");
+    let _server = site.serve(&[]);
+    let output = site.run(&["serve"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("another process serves from"), "{text}");
+}

@@ -1,0 +1,15 @@
+//! The API server as a process: its index, its downloads, what it keeps, and cargo as its client.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod cache;
+mod downloads;
+mod faults;
+mod index;
+mod killed;
+mod prefetch;
+mod real_cargo;
+mod stopping;

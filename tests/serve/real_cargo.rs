@@ -1,0 +1,213 @@
+//! The real cargo as a client, with crates.io replaced by the server.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::real_crates;
+use crate::support::server::{Server, Site, sha256};
+
+/// A project whose dependencies are real crates.
+struct Project {
+    folder: PathBuf,
+    home: PathBuf,
+}
+
+impl Project {
+    fn new(site: &Site, name: &str) -> Self {
+        let folder = site.folder.path().join(name);
+        std::fs::create_dir_all(folder.join("src")).unwrap();
+        let manifest = "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\nhex = \"0.4\"\n\n[workspace]\n";
+        std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+        std::fs::write(
+            folder.join("src/main.rs"),
+            "fn main() { println!(\"{}\", hex::encode([255])); }\n",
+        )
+        .unwrap();
+        let home = site.folder.path().join(format!("{name}-home"));
+        Self { folder, home }
+    }
+
+    fn cargo(&self, arguments: &[&str], token: Option<&str>) -> Output {
+        let mut command = Command::new("cargo");
+        command.env_clear();
+        for name in ["PATH", "HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command.envs(token.map(|token| ("CARGO_REGISTRIES_MIRROR_TOKEN", token)));
+        command
+            .env("CARGO_HOME", &self.home)
+            .env("CARGO_NET_RETRY", "0")
+            .current_dir(&self.folder)
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    fn succeed(&self, arguments: &[&str], token: Option<&str>) -> String {
+        let output = self.cargo(arguments, token);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        format!("{}{said}", String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// Does everything that cargo does with a registry.
+    fn work(&self, token: Option<&str>) {
+        self.succeed(&["generate-lockfile"], token);
+        self.succeed(&["fetch", "--locked"], token);
+        self.succeed(&["build", "--locked"], token);
+        let ran = self.succeed(&["run", "--quiet"], token);
+        assert!(ran.starts_with("ff"), "{ran}");
+        let added = self.succeed(&["add", "itoa"], token);
+        assert!(added.contains("Adding itoa"), "{added}");
+        let info = self.succeed(&["info", "itoa"], token);
+        assert!(info.contains("license"), "{info}");
+        self.succeed(&["fetch"], token);
+        let lock = std::fs::read_to_string(self.folder.join("Cargo.lock")).unwrap();
+        assert!(
+            lock.contains("registry+https://github.com/rust-lang/crates.io-index"),
+            "{lock}"
+        );
+    }
+}
+
+fn site() -> Site {
+    let mut site = Site::new();
+    real_crates::publish(&mut site);
+    site
+}
+
+/// Writes the project's configuration with our own command.
+fn point(
+    site: &Site,
+    server: &Server,
+    project: &Project,
+    arguments: &[&str],
+    pairs: &[(&str, &str)],
+) {
+    let url = server.url("");
+    let folder = project.folder.display().to_string();
+    let pairs: Vec<(&str, &str)> = [("FERRY_SERVE_PUBLIC_URL", url.as_str())]
+        .iter()
+        .chain(pairs)
+        .copied()
+        .collect();
+    let arguments: Vec<&str> = ["cargo-config", "--write", &folder]
+        .iter()
+        .chain(arguments)
+        .copied()
+        .collect();
+    let output = site.run_with(&pairs, &arguments);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn cargo_works_over_the_sparse_index() {
+    let site = site();
+    let server = site.serve(&[]);
+    let project = Project::new(&site, "sparse");
+    point(&site, &server, &project, &[], &[]);
+    project.work(None);
+    let requests = site.host.requests().len();
+    let second = Project::new(&site, "second");
+    point(&site, &server, &second, &[], &[]);
+    second.work(None);
+    assert_eq!(
+        site.host.requests().len(),
+        requests,
+        "each file is fetched once"
+    );
+    let stale = Project::new(&site, "unknown");
+    point(&site, &server, &stale, &[], &[]);
+    let unknown = stale.cargo(&["add", "no-such-crate-anywhere"], None);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(said.contains("could not be found"), "{said}");
+}
+
+#[test]
+fn cargo_works_over_the_git_index() {
+    let mut site = site();
+    let server = site.serve(&[]);
+    // The git index is the mirror, whose config.json points at the server.
+    let config = server.get("/index/config.json").text();
+    let upstream = site.folder.path().join("upstream.git");
+    let cloned = Command::new("cp")
+        .arg("-a")
+        .arg(site.index.path())
+        .arg(&upstream)
+        .status();
+    assert!(cloned.unwrap().success());
+    let commit = crate::support::upstream::Commit::new("Point at the server");
+    site.index.commit([commit.file("config.json", config)]);
+    let project = Project::new(&site, "git");
+    point(&site, &server, &project, &["--index", "git"], &[]);
+    project.work(None);
+    assert!(!site.host.requests().is_empty());
+}
+
+#[test]
+fn cargo_shows_its_token_where_one_is_needed() {
+    let site = site();
+    let token = "a-long-random-token";
+    let tokens = site.folder.path().join("tokens.txt");
+    std::fs::write(&tokens, format!("{}  ci\n", sha256(token.as_bytes()))).unwrap();
+    let auth = [("FERRY_SERVE_AUTH", tokens.to_str().unwrap())];
+    let server = site.serve(&auth);
+    let project = Project::new(&site, "auth");
+    point(&site, &server, &project, &[], &auth);
+    let refused = project.cargo(&["fetch"], None);
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("mirror") || said.contains("token"), "{said}");
+    project.work(Some(token));
+}
+
+#[test]
+fn cargo_installs_a_program() {
+    let site = site();
+    let server = site.serve(&[]);
+    let project = Project::new(&site, "install");
+    point(&site, &server, &project, &[], &[]);
+    // Of the crates that are here, one with a program.
+    let source = project.folder.join("tool");
+    package(&site, &source);
+    assert!(server.push_hook().status == 202);
+    server.wait_for("published", || server.entry("ferry-tool").status == 200);
+    project.succeed(&["install", "ferry-tool", "--root", "installed"], None);
+    let ran = Command::new(project.folder.join("installed/bin/ferry-tool"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "ready\n");
+}
+
+/// Packages a program with the real cargo and publishes it.
+fn package(site: &Site, source: &Path) {
+    std::fs::create_dir_all(source.join("src")).unwrap();
+    let manifest = "[package]\nname = \"ferry-tool\"\nversion = \"1.0.0\"\nedition = \"2021\"\n\n[workspace]\n";
+    std::fs::write(source.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(
+        source.join("src/main.rs"),
+        "fn main() { println!(\"ready\"); }\n",
+    )
+    .unwrap();
+    let packaged = Command::new("cargo")
+        .args([
+            "package",
+            "--allow-dirty",
+            "--no-verify",
+            "--offline",
+            "--quiet",
+        ])
+        .env("CARGO_TARGET_DIR", source.join("target"))
+        .current_dir(source)
+        .output()
+        .unwrap();
+    assert!(packaged.status.success(), "{packaged:?}");
+    let bytes = std::fs::read(source.join("target/package/ferry-tool-1.0.0.crate")).unwrap();
+    site.host.put("ferry-tool", "1.0.0", bytes.clone());
+    let line = serde_json::json!({
+        "name": "ferry-tool", "vers": "1.0.0", "deps": [], "cksum": sha256(&bytes), "features": {}, "yanked": false
+    });
+    let commit = crate::support::upstream::Commit::new("Create crate `ferry-tool`");
+    let commit = commit.file("fe/rr/ferry-tool", format!("{line}\n"));
+    crate::support::upstream::commit_to(site.index.path(), [commit]);
+}

@@ -1,0 +1,28 @@
+//! A signal: downloads finish, then the server ends.
+
+use std::thread;
+
+use crate::support::server::{Site, noise};
+
+#[test]
+fn a_download_in_hand_is_finished() {
+    let mut site = Site::new();
+    let bytes = noise(2_000_000, 1);
+    site.publish("foo", "1.0.0", &bytes);
+    let server = site.serve(&[]);
+    site.host.hold();
+    let url = server.url("/api/v1/crates/foo/1.0.0/download");
+    let client = thread::spawn(move || {
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+        crate::support::server::ask(client, "GET", &url, &[], b"").unwrap()
+    });
+    site.host.wait_for_requests(1);
+    server.terminate();
+    server.wait_for("stopping", || server.log().contains("stopping"));
+    site.host.release();
+    let got = client.join().unwrap();
+    assert!(got.is_whole && got.body == bytes);
+    let (end, log) = server.end();
+    assert!(end.success(), "{log}");
+    assert!(site.kept("foo", "1.0.0").is_file());
+}

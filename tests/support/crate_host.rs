@@ -1,0 +1,234 @@
+//! A host of crate files, which can be told to misbehave.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+/// How the host answers.
+#[derive(Debug, Clone)]
+pub enum Manner {
+    /// The file, with its length.
+    Fine,
+    /// The file without its length: it ends with the connection.
+    WithoutLength,
+    /// The first so many bytes, then the connection is cut; the rest where only the rest is asked for.
+    Cut(usize),
+    /// The first so many bytes, whatever is asked for.
+    AlwaysCut(usize),
+    /// The first so many bytes, then nothing more.
+    Silent(usize),
+    /// These bytes in place of the file.
+    Wrong(Vec<u8>),
+    /// A status, and headers as lines.
+    Status(u16, String),
+    /// That status for so many requests, then the file.
+    StatusAtFirst(u16, usize),
+    /// Sends the client in a circle.
+    Loop,
+    /// Sends the client on to the file.
+    Redirect,
+}
+
+#[derive(Default)]
+struct State {
+    files: HashMap<String, Vec<u8>>,
+    requests: Vec<String>,
+    agents: Vec<String>,
+    manner: Option<Manner>,
+    is_held: bool,
+}
+
+/// A running host; it ends with the process.
+#[derive(Clone)]
+pub struct CrateHost {
+    port: u16,
+    state: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl CrateHost {
+    /// Starts a host without files.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let host = Self {
+            port,
+            state: Arc::default(),
+        };
+        let serving = host.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let host = serving.clone();
+                thread::spawn(move || {
+                    // A client that went away is no failure.
+                    let _ = host.answer(stream.unwrap());
+                });
+            }
+        });
+        host
+    }
+
+    /// Returns the `dl` of its files.
+    pub fn dl(&self) -> String {
+        format!("http://127.0.0.1:{}/crates", self.port)
+    }
+
+    /// Adds a file.
+    pub fn put(&self, name: &str, version: &str, bytes: Vec<u8>) {
+        let path = format!("/crates/{name}/{version}/download");
+        self.state.0.lock().unwrap().files.insert(path, bytes);
+    }
+
+    /// Answers so from now on.
+    pub fn behave(&self, manner: Manner) {
+        self.state.0.lock().unwrap().manner = Some(manner);
+    }
+
+    /// Answers nothing until `release`.
+    pub fn hold(&self) {
+        self.state.0.lock().unwrap().is_held = true;
+    }
+
+    /// Answers again.
+    pub fn release(&self) {
+        self.state.0.lock().unwrap().is_held = false;
+        self.state.1.notify_all();
+    }
+
+    /// Returns the paths of all requests.
+    pub fn requests(&self) -> Vec<String> {
+        self.state.0.lock().unwrap().requests.clone()
+    }
+
+    /// Returns who asked.
+    pub fn agents(&self) -> Vec<String> {
+        self.state.0.lock().unwrap().agents.clone()
+    }
+
+    /// Waits until so many requests came.
+    pub fn wait_for_requests(&self, number: usize) {
+        let state = self.state.0.lock().unwrap();
+        drop(
+            self.state
+                .1
+                .wait_while(state, |s| s.requests.len() < number)
+                .unwrap(),
+        );
+    }
+
+    fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let (path, from, agent) = head(&stream)?;
+        let (manner, file) = {
+            let mut state = self.state.0.lock().unwrap();
+            state.requests.push(path.clone());
+            state.agents.push(agent);
+            self.state.1.notify_all();
+            let state = self
+                .state
+                .1
+                .wait_while(state, |state| state.is_held)
+                .unwrap();
+            let file = state.files.get(path.trim_start_matches("/moved")).cloned();
+            let number = state.requests.len();
+            let manner = match state.manner.clone().unwrap_or(Manner::Fine) {
+                Manner::StatusAtFirst(status, times) if number <= times => {
+                    Manner::Status(status, String::new())
+                }
+                manner => manner,
+            };
+            (manner, file)
+        };
+        let Some(file) = file else {
+            return stream.write_all(
+                b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            );
+        };
+        let length = file.len();
+        let whole =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+        match manner {
+            Manner::Fine | Manner::StatusAtFirst(..) => {
+                stream.write_all(whole.as_bytes())?;
+                stream.write_all(&file)
+            }
+            Manner::WithoutLength => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
+                stream.write_all(&file)
+            }
+            Manner::Cut(at) if from > 0 => {
+                let left = length - from;
+                let head = format!(
+                    "HTTP/1.1 206 Partial Content\r\ncontent-length: {left}\r\ncontent-range: bytes {from}-{}/{length}\r\nconnection: close\r\n\r\n",
+                    length - 1
+                );
+                let _ = at;
+                stream.write_all(head.as_bytes())?;
+                stream.write_all(&file[from..])
+            }
+            Manner::Cut(at) | Manner::AlwaysCut(at) => {
+                stream.write_all(whole.as_bytes())?;
+                stream.write_all(&file[..at.min(length)])
+            }
+            Manner::Silent(at) => {
+                stream.write_all(whole.as_bytes())?;
+                stream.write_all(&file[..at.min(length)])?;
+                // Until the client has had enough.
+                BufReader::new(stream)
+                    .read_line(&mut String::new())
+                    .map(drop)
+            }
+            Manner::Wrong(bytes) => {
+                let length = bytes.len();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+                );
+                stream.write_all(head.as_bytes())?;
+                stream.write_all(&bytes)
+            }
+            Manner::Status(status, headers) => {
+                let head = format!(
+                    "HTTP/1.1 {status} No\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n"
+                );
+                stream.write_all(head.as_bytes())
+            }
+            Manner::Redirect if path.starts_with("/moved") => {
+                stream.write_all(whole.as_bytes())?;
+                stream.write_all(&file)
+            }
+            Manner::Loop | Manner::Redirect => {
+                let to = match manner {
+                    Manner::Loop => path,
+                    _ => format!("/moved{path}"),
+                };
+                let head = format!(
+                    "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                );
+                stream.write_all(head.as_bytes())
+            }
+        }
+    }
+}
+
+/// Reads the head of a request: its path, the first byte that is asked for, and the agent.
+fn head(stream: &TcpStream) -> std::io::Result<(String, usize, String)> {
+    let mut lines = BufReader::new(stream).lines();
+    let first = lines.next().unwrap_or(Ok(String::new()))?;
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let (mut from, mut agent) = (0, String::new());
+    for line in lines {
+        let line = line?;
+        let Some((name, value)) = line.split_once(": ") else {
+            break;
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "range" => {
+                let start = value.trim_start_matches("bytes=").trim_end_matches('-');
+                from = start.parse().unwrap();
+            }
+            "user-agent" => agent = value.to_owned(),
+            _ => {}
+        }
+    }
+    Ok((path, from, agent))
+}
