@@ -214,6 +214,17 @@ impl CrateFiles {
         }
     }
 
+    /// Waits until every search under way has ended, and what it found is kept.
+    pub async fn finish(&self) {
+        let flights: Vec<_> = {
+            let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            flights.values().cloned().collect()
+        };
+        for mut stage in flights {
+            while stage.changed().await.is_ok() {}
+        }
+    }
+
     /// Returns where upstream keeps a file, for clients that are sent there.
     ///
     /// # Errors

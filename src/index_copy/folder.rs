@@ -124,7 +124,8 @@ impl Folder {
         let write = || {
             let folder = path.parent().unwrap_or(&self.path);
             fs::create_dir_all(folder)?;
-            let mut file = NamedTempFile::new_in(folder)?;
+            // Where what a killed process leaves behind is looked for.
+            let mut file = NamedTempFile::new_in(self.pack_folder())?;
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
             file.persist(path).map_err(|e| e.error)?;

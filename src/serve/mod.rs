@@ -71,7 +71,12 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     }
     info!("stopping: what is in hand is finished");
     drop(stop_server);
-    if timeout(GRACE, serving).await.is_err() {
+    let ending = async {
+        // A server that broke down is past help.
+        let _ = serving.await;
+        site.crate_files.finish().await;
+    };
+    if timeout(GRACE, ending).await.is_err() {
         warn!("what was still in hand was given up");
     }
     housekeeping::finish(&site).await;

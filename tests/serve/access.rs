@@ -89,6 +89,8 @@ fn tls_speaks_http2_and_takes_a_renewed_certificate() {
                 "/CN=localhost",
                 "-addext",
                 "subjectAltName=IP:127.0.0.1",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
             ])
             .arg("-keyout")
             .arg(&key)

@@ -23,7 +23,8 @@ impl Project {
             "fn main() { println!(\"{}\", hex::encode([255])); }\n",
         )
         .unwrap();
-        let home = site.folder.path().join(format!("{name}-home"));
+        // `cargo install` reads no other configuration.
+        let home = folder.join(".cargo");
         Self { folder, home }
     }
 
@@ -59,7 +60,7 @@ impl Project {
         assert!(ran.starts_with("ff"), "{ran}");
         let added = self.succeed(&["add", "itoa"], token);
         assert!(added.contains("Adding itoa"), "{added}");
-        let info = self.succeed(&["info", "itoa"], token);
+        let info = self.succeed(&["info", "itoa", "--registry", "mirror"], token);
         assert!(info.contains("license"), "{info}");
         self.succeed(&["fetch"], token);
         let lock = std::fs::read_to_string(self.folder.join("Cargo.lock")).unwrap();
@@ -126,20 +127,25 @@ fn cargo_works_over_the_sparse_index() {
 #[test]
 fn cargo_works_over_the_git_index() {
     let mut site = site();
-    let server = site.serve(&[]);
-    // The git index is the mirror, whose config.json points at the server.
-    let config = server.get("/index/config.json").text();
     let upstream = site.folder.path().join("upstream.git");
-    let cloned = Command::new("cp")
+    let copied = Command::new("cp")
         .arg("-a")
         .arg(site.index.path())
         .arg(&upstream)
         .status();
-    assert!(cloned.unwrap().success());
+    assert!(copied.unwrap().success());
+    // The git index is the mirror, whose config.json points at the server.
+    let index = site.index.path().display().to_string();
+    let server = site.serve(&[
+        ("FERRY_UPSTREAM_URL", upstream.to_str().unwrap()),
+        ("FERRY_SERVE_INDEX", &index),
+    ]);
+    let config = server.get("/index/config.json").text();
     let commit = crate::support::upstream::Commit::new("Point at the server");
     site.index.commit([commit.file("config.json", config)]);
     let project = Project::new(&site, "git");
-    point(&site, &server, &project, &["--index", "git"], &[]);
+    let index = [("FERRY_SERVE_INDEX", index.as_str())];
+    point(&site, &server, &project, &["--index", "git"], &index);
     project.work(None);
     assert!(!site.host.requests().is_empty());
 }

@@ -93,7 +93,7 @@ impl Site {
         lines.push_str(&format!("{line}\n"));
         let commit = Commit::new(format!("Update crate `{name}`"));
         self.index
-            .commit([commit.file(&index_path(name), lines.as_str())]);
+            .commit([commit.file(&index_path(&name.to_ascii_lowercase()), lines.as_str())]);
     }
 
     /// Starts a server and waits until it is ready.
