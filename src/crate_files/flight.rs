@@ -49,8 +49,7 @@ impl Passenger {
             Err(_) => return Err(broken_off()),
         };
         match stage {
-            Stage::Held(Held::Memory(bytes), _) => Ok(Body::Whole(bytes)),
-            Stage::Held(Held::File(file, size), _) => Ok(Body::File(file, size)),
+            Stage::Held(held, _) => Ok(held.into_body()),
             Stage::Coming { file, total, .. } => Ok(Body::Coming(Coming::new(file, total, self.0))),
             Stage::Failed(why) => Err(why),
             Stage::Looking => Err(broken_off()),

@@ -73,7 +73,14 @@ impl CrateFiles {
     ) -> io::Result<Reading> {
         match self.store.get(&file.path()).await? {
             None => Ok(Reading::Absent),
-            Some(Kept::File(kept)) => verify(kept, file.checksum).await,
+            Some(Kept::File(kept)) => {
+                let about = kept.metadata()?;
+                let reading = verify(kept, file.checksum).await?;
+                if matches!(reading, Reading::Right(_)) {
+                    self.verified.remember(file.checksum, &about);
+                }
+                Ok(reading)
+            }
             Some(Kept::Stream(size, stream)) => {
                 let failed = |e: io::Error| Unavailable::Upstream(format!("the bucket: {e}"));
                 let stream = stream.map(move |piece| piece.map_err(failed)).boxed();

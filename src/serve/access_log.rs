@@ -1,54 +1,63 @@
-//! The access log: a line of JSON for each request, written by a thread of its own so that no request waits for it.
+//! The access log: a line of JSON for each request. Lines gather in memory and are written a few times a second, by a thread
+//! of its own, so that no request waits for the disk.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
+use std::io::{self, Write};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, HeaderName, USER_AGENT};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
+use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::gate::Caller;
+use super::routes::Answer;
 use super::site::{Site, unusable};
 use crate::config;
 use crate::error::Result;
 use crate::web::Peer;
 
-/// How many lines wait for the disk; further ones are counted as lost.
-const WAITING: usize = 16 << 10;
+/// How many bytes wait for the disk at most; further lines are counted as lost.
+const WAITING: usize = 8 << 20;
+/// For how long lines gather.
+const GATHER: Duration = Duration::from_millis(100);
 /// The longest text of a client that is logged, in bytes.
 const LONGEST: usize = 200;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Takes lines.
 pub(super) struct AccessLog {
-    lines: Option<SyncSender<Vec<u8>>>,
+    gathered: Option<Arc<Gathered>>,
     lost: AtomicU64,
+}
+
+/// The lines that wait for the disk.
+#[derive(Default)]
+struct Gathered {
+    lines: Mutex<Vec<u8>>,
+    has_lines: Condvar,
 }
 
 /// What is logged of a request.
 #[derive(Debug, Serialize)]
-struct Line {
+struct Line<'a> {
     time: Timestamp,
-    client: Option<String>,
+    client: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
-    forwarded_for: Option<String>,
+    forwarded_for: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    caller: Option<String>,
-    method: String,
-    path: String,
+    caller: Option<&'a str>,
+    method: &'a str,
+    path: &'a str,
     status: u16,
     bytes: u64,
     milliseconds: f64,
@@ -56,7 +65,7 @@ struct Line {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cut: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    agent: Option<String>,
+    agent: Option<&'a str>,
 }
 
 impl AccessLog {
@@ -65,7 +74,7 @@ impl AccessLog {
     /// # Errors
     /// `config` where the file cannot be written.
     pub(super) fn open(place: &config::AccessLog) -> Result<Self> {
-        let lines = match place {
+        let gathered = match place {
             config::AccessLog::Off => None,
             config::AccessLog::Stderr => Some(writing(io::stderr())),
             config::AccessLog::File(path) => {
@@ -75,7 +84,7 @@ impl AccessLog {
             }
         };
         let lost = AtomicU64::new(0);
-        Ok(Self { lines, lost })
+        Ok(Self { gathered, lost })
     }
 
     /// Returns how many lines were lost.
@@ -83,109 +92,60 @@ impl AccessLog {
         self.lost.load(Ordering::Relaxed)
     }
 
-    fn write(&self, line: &Line) {
-        let Some(lines) = &self.lines else {
+    fn write(&self, line: &Line<'_>) {
+        let Some(gathered) = &self.gathered else {
             return;
         };
-        let mut text = Vec::with_capacity(256);
-        let written = serde_json::to_writer(&mut text, line);
-        text.push(b'\n');
-        if written.is_err() || lines.try_send(text).is_err() {
+        let mut lines = gathered.lock();
+        let is_first = lines.is_empty();
+        if lines.len() > WAITING || serde_json::to_writer(&mut *lines, line).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        lines.push(b'\n');
+        drop(lines);
+        if is_first {
+            gathered.has_lines.notify_one();
         }
     }
 }
 
-/// Starts the thread that writes; it ends with the last sender.
-fn writing(place: impl Write + Send + 'static) -> SyncSender<Vec<u8>> {
-    let (lines, waiting) = sync_channel(WAITING);
-    thread::spawn(move || write_all(&waiting, place));
-    lines
+impl Gathered {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a line, and for those that come soon after, and takes all.
+    fn take(&self, into: &mut Vec<u8>) {
+        let lines = self
+            .has_lines
+            .wait_while(self.lock(), |lines| lines.is_empty());
+        drop(lines);
+        thread::sleep(GATHER);
+        into.clear();
+        std::mem::swap(&mut *self.lock(), into);
+    }
 }
 
-/// Writes what waits in one go, and then waits.
-fn write_all(waiting: &Receiver<Vec<u8>>, place: impl Write) {
-    let mut place = BufWriter::with_capacity(64 << 10, place);
-    while let Ok(first) = waiting.recv() {
-        let lines = std::iter::once(first).chain(waiting.try_iter());
-        for line in lines.take(WAITING) {
+/// Starts the thread that writes; it ends with the process.
+fn writing(mut place: impl Write + Send + 'static) -> Arc<Gathered> {
+    let gathered = Arc::<Gathered>::default();
+    let taking = Arc::clone(&gathered);
+    thread::spawn(move || {
+        let mut lines = Vec::new();
+        loop {
+            taking.take(&mut lines);
             // A full disk must not end the server.
-            let _ = place.write_all(&line);
+            let _ = place.write_all(&lines);
         }
-        let _ = place.flush();
-    }
+    });
+    gathered
 }
 
-/// Counts each request and logs it: a whole answer now, one that streams when it ends.
-pub(super) async fn log(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let start = Instant::now();
-    let about = site.access_log.lines.is_some().then(|| describe(&request));
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    let size = response.body().size_hint().exact();
-    let mut record = Record {
-        expected: content_length(response.headers()),
-        about: about.map(|line| Line {
-            status,
-            caller: response
-                .extensions()
-                .get::<Caller>()
-                .map(|caller| caller.0.to_string()),
-            ..line
-        }),
-        site,
-        start,
-        status,
-        bytes: 0,
-        is_whole: false,
-    };
-    // A body that is in memory says its size.
-    match size {
-        Some(size) => {
-            record.bytes = size;
-            record.is_whole = true;
-            response
-        }
-        None => response.map(|body| record.follow(body)),
-    }
-}
-
-fn describe(request: &Request) -> Line {
-    let client = request.extensions().get::<Peer>();
-    let headers = request.headers();
-    Line {
-        time: Timestamp::now(),
-        client: client.map(|peer| peer.0.ip().to_string()),
-        forwarded_for: shown(headers, &FORWARDED_FOR),
-        caller: None,
-        method: request.method().to_string(),
-        // Without the query: nothing that we serve has one, and people put secrets there.
-        path: shorten(request.uri().path()),
-        status: 0,
-        bytes: 0,
-        milliseconds: 0.0,
-        cut: false,
-        agent: shown(headers, &USER_AGENT),
-    }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn shown(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(shorten)
-}
-
-fn shorten(text: &str) -> String {
-    let end = text.floor_char_boundary(LONGEST);
-    text[..end].to_owned()
-}
-
-/// An answer under way: written down when it ends, however it ends.
-struct Record {
+/// A request and its answer under way: counted and logged when it ends, however it ends.
+pub(super) struct Record {
     site: Arc<Site>,
-    about: Option<Line>,
+    request: Option<Described>,
     start: Instant,
     status: u16,
     bytes: u64,
@@ -194,7 +154,61 @@ struct Record {
     is_whole: bool,
 }
 
+/// What is remembered of a request.
+struct Described {
+    time: Timestamp,
+    client: IpAddr,
+    forwarded_for: Option<HeaderValue>,
+    caller: Option<Caller>,
+    method: Method,
+    uri: Uri,
+    agent: Option<HeaderValue>,
+}
+
 impl Record {
+    /// Begins with a request.
+    pub(super) fn begin(site: &Arc<Site>, request: &Request<Incoming>, peer: Peer) -> Self {
+        let describe = || Described {
+            time: Timestamp::now(),
+            client: peer.0.ip(),
+            forwarded_for: request.headers().get(&FORWARDED_FOR).cloned(),
+            caller: None,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            agent: request.headers().get(USER_AGENT).cloned(),
+        };
+        Self {
+            site: Arc::clone(site),
+            request: site.access_log.gathered.is_some().then(describe),
+            start: Instant::now(),
+            status: 0,
+            bytes: 0,
+            expected: None,
+            is_whole: false,
+        }
+    }
+
+    /// Takes in the answer: a whole one ends the record, one that streams takes it along.
+    pub(super) fn end(mut self, answer: Answer) -> Response<Body> {
+        let Answer { response, caller } = answer;
+        self.status = response.status().as_u16();
+        if let Some(request) = &mut self.request {
+            request.caller = caller;
+        }
+        // A body that is in memory says its size.
+        match response.body().size_hint().exact() {
+            Some(size) => {
+                self.bytes = size;
+                self.is_whole = true;
+                response
+            }
+            None => {
+                self.expected = content_length(response.headers());
+                response.map(|body| self.follow(body))
+            }
+        }
+    }
+
     fn follow(mut self, body: Body) -> Body {
         let mut stream = body.into_data_stream();
         Body::from_stream(poll_fn(move |context| {
@@ -212,19 +226,43 @@ impl Record {
             piece
         }))
     }
+
+    fn write(&self, request: &Described) {
+        let milliseconds = self.start.elapsed().as_secs_f64() * 1000.0;
+        self.site.access_log.write(&Line {
+            time: request.time,
+            client: request.client,
+            forwarded_for: shown(request.forwarded_for.as_ref()),
+            caller: request.caller.as_ref().map(|caller| &*caller.0),
+            method: request.method.as_str(),
+            // Without the query: nothing that we serve has one, and people put secrets there.
+            path: shorten(request.uri.path()),
+            status: self.status,
+            bytes: self.bytes,
+            milliseconds: (milliseconds * 1000.0).round() / 1000.0,
+            cut: !self.is_whole,
+            agent: shown(request.agent.as_ref()),
+        });
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         self.site.traffic.count(self.status, self.bytes);
-        if let Some(line) = self.about.take() {
-            let elapsed = self.start.elapsed().as_secs_f64() * 1000.0;
-            self.site.access_log.write(&Line {
-                bytes: self.bytes,
-                milliseconds: (elapsed * 1000.0).round() / 1000.0,
-                cut: !self.is_whole,
-                ..line
-            });
+        if let Some(request) = self.request.take() {
+            self.write(&request);
         }
     }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn shown(value: Option<&HeaderValue>) -> Option<&str> {
+    value?.to_str().ok().map(shorten)
+}
+
+fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
 }

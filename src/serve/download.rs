@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, VIA,
 };
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::index;
@@ -22,54 +21,70 @@ const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000,
 const PRIVATE_FOREVER: HeaderValue =
     HeaderValue::from_static("private, max-age=31536000, immutable");
 
+/// What a path asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    name: CrateName,
+    version: String,
+}
+
+/// Reads the crate and the version off a path; `None` for a path of another form.
+pub(super) fn named(path: &str) -> Option<Option<Asked>> {
+    let path = path
+        .strip_prefix("/api/v1/crates/")?
+        .strip_suffix("/download")?;
+    Some(parse(path))
+}
+
+fn parse(path: &str) -> Option<Asked> {
+    let (name, version) = path.split_once('/')?;
+    let decoded = |text| percent_decode_str(text).decode_utf8().ok();
+    Some(Asked {
+        name: CrateName::new(&decoded(name)?).ok()?,
+        version: decoded(version)?.into_owned(),
+    })
+}
+
+/// `GET /api/v1/crates/{crate}/{version}/download`.
 pub(super) async fn download(
-    State(site): State<Arc<Site>>,
-    request: Request,
+    site: &Arc<Site>,
+    asked: Option<Asked>,
+    headers: &HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
-    refuse_own(&request)?;
+    refuse_own(headers)?;
+    let Asked { name, version } = asked.ok_or_else(unlisted)?;
     let view = site.view()?;
     let view = view.as_ref().ok_or_else(unlisted)?;
-    let (name, version) = named(request.uri().path()).ok_or_else(unlisted)?;
-    let entry = index::find(&site, view, &name.index_path()).await?;
+    let entry = index::find(site, view, &name.index_path()).await?;
     let entry = entry.ok_or_else(unlisted)?;
     let file = entry.version(&version).ok_or_else(unlisted)?;
     if !file.name.as_str().eq_ignore_ascii_case(name.as_str()) {
         return Err(unlisted());
     }
     let etag = etag(file);
-    if request.headers().get(IF_NONE_MATCH) == Some(&etag) {
+    if headers.get(IF_NONE_MATCH) == Some(&etag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.headers_mut().insert(ETAG, etag);
         return Ok(response);
     }
     if site.config.serve.downloads == Downloads::Redirect {
-        return redirect(&site, file).await;
+        return redirect(site, file).await;
     }
     let body = site.crate_files.get(file).await.map_err(refusal)?;
-    Ok(answer(&site, etag, body))
+    Ok(answer(site, etag, body))
 }
 
 /// Refuses a request that we sent ourselves: upstream's `dl` leads back to us.
-fn refuse_own(request: &Request) -> Result<(), Refusal> {
+fn refuse_own(headers: &HeaderMap) -> Result<(), Refusal> {
     let own = |via: &HeaderValue| via.to_str().is_ok_and(|via| via.contains(instance()));
-    match request.headers().get_all(VIA).iter().any(own) {
+    match headers.get_all(VIA).iter().any(own) {
         true => Err(Refusal::for_cargo(
             StatusCode::LOOP_DETECTED,
             "this server asks itself for crate files: serve.dl, or the dl of upstream's config.json, leads back here",
         )),
         false => Ok(()),
     }
-}
-
-/// Reads the crate and the version off the path.
-fn named(path: &str) -> Option<(CrateName, String)> {
-    let path = path
-        .strip_prefix("/api/v1/crates/")?
-        .strip_suffix("/download")?;
-    let (name, version) = path.split_once('/')?;
-    let decoded = |text| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
-    Some((CrateName::new(&decoded(name)?).ok()?, decoded(version)?))
 }
 
 fn unlisted() -> Refusal {
@@ -142,7 +157,10 @@ mod tests {
 
     #[test]
     fn a_path_names_a_crate_and_a_version() {
-        let of = |path: &str| named(path).map(|(name, version)| format!("{name} {version}"));
+        let of = |path: &str| {
+            let asked = named(path).flatten();
+            asked.map(|asked| format!("{} {}", asked.name, asked.version))
+        };
         for (path, found) in [
             ("/api/v1/crates/serde/1.0.0/download", Some("serde 1.0.0")),
             (

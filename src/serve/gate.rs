@@ -6,11 +6,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tracing::{error, info};
 
 use super::site::Site;
@@ -35,7 +32,6 @@ pub(super) struct Tokens {
 type Names = HashMap<Checksum, Arc<str>>;
 
 /// Whose token a request carried, for the log.
-#[derive(Clone)]
 pub(super) struct Caller(pub(super) Arc<str>);
 
 impl Tokens {
@@ -99,27 +95,20 @@ fn parse(text: &str) -> Result<Names> {
 }
 
 /// Lets those pass who carry a token, or all where there are none.
-pub(super) async fn guard(
-    State(site): State<Arc<Site>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Refusal> {
-    if let Some(tokens) = &site.tokens {
-        let shown = request.headers().get(AUTHORIZATION);
-        let shown = shown.and_then(|value| value.to_str().ok());
-        // cargo sends the token alone.
-        let shown = shown.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim());
-        let Some(shown) = shown else {
-            return Err(unauthorized("this server takes a token (cargo login)"));
-        };
-        let holder = tokens.holder(shown);
-        let holder = holder.ok_or_else(|| unauthorized("the token is not known here"))?;
-        request.extensions_mut().insert(Caller(holder.clone()));
-        let mut response = next.run(request).await;
-        response.extensions_mut().insert(Caller(holder));
-        return Ok(response);
-    }
-    Ok(next.run(request).await)
+pub(super) fn open(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
+    let Some(tokens) = &site.tokens else {
+        return Ok(None);
+    };
+    let shown = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    // cargo sends the token alone.
+    let shown = shown.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim());
+    let shown =
+        shown.ok_or_else(|| unauthorized("this server takes a token: see `cargo login`"))?;
+    let holder = tokens.holder(shown);
+    let holder = holder.ok_or_else(|| unauthorized("the token is not known here"))?;
+    Ok(Some(Caller(holder)))
 }
 
 fn unauthorized(detail: &'static str) -> Refusal {

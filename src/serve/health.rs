@@ -1,20 +1,17 @@
 //! `/healthz` and `/readyz`.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::site::Site;
 use crate::web::refusal::Refusal;
 
 /// The process answers.
-pub(super) async fn healthz() -> &'static str {
+pub(super) fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// The index is there, and a look at it succeeded not too long ago.
-pub(super) async fn readyz(State(site): State<Arc<Site>>) -> Result<&'static str, Refusal> {
+pub(super) fn readyz(site: &Site) -> Result<&'static str, Refusal> {
     site.view()?;
     let looks = site.looks();
     let age = looks.last_success.and_then(|at| at.elapsed().ok());

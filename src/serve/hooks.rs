@@ -1,13 +1,15 @@
 //! `POST /hooks/gitlab`: the index was pushed to.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::site::Site;
 use crate::relay::branch_ref;
@@ -16,6 +18,8 @@ use crate::web::refusal::Refusal;
 
 /// The largest body that is read, in bytes: an event lists commits and their files.
 const BODY: usize = 1 << 20;
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// GitLab's push event, as far as it is read.
 #[derive(Deserialize)]
@@ -26,12 +30,15 @@ struct PushEvent {
 }
 
 pub(super) async fn gitlab(
-    State(site): State<Arc<Site>>,
-    request: Request,
-) -> Result<Response, Refusal> {
+    site: &Site,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
     let token = site.config.secrets.hook_token.as_ref();
     access::gitlab(token, request.headers())?;
-    let body = axum::body::to_bytes(request.into_body(), BODY).await;
+    let body = axum::body::to_bytes(Body::new(request.into_body()), BODY);
+    let body = timeout(PATIENCE, body)
+        .await
+        .map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long"))?;
     let body = body.map_err(|_| {
         Refusal::new(
             StatusCode::PAYLOAD_TOO_LARGE,

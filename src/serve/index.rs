@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY,
@@ -44,32 +43,31 @@ pub(super) fn make_config_json(config: &ServeConfig) -> Result<Bytes> {
 }
 
 /// `GET /index/config.json`.
-pub(super) async fn config_json(State(site): State<Arc<Site>>) -> Response<Body> {
+pub(super) fn config_json(site: &Site) -> Response<Body> {
     let mut response = Response::new(Body::from(site.config_json.clone()));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
         .headers_mut()
-        .insert(CACHE_CONTROL, cache_control(&site));
+        .insert(CACHE_CONTROL, cache_control(site));
     response
 }
 
-/// `GET /index/ab/cd/abcd`.
+/// `GET /index/ab/cd/abcd`; the path begins behind `/index/`.
 pub(super) async fn entry(
-    State(site): State<Arc<Site>>,
-    request: Request,
+    site: &Arc<Site>,
+    path: &str,
+    asked: &HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
     let view = site.view()?;
     let view = view.as_ref().ok_or_else(unknown)?;
-    let path = request.uri().path();
-    let path = path.strip_prefix("/index/").unwrap_or_default();
     let name = path.rsplit('/').next().unwrap_or_default();
     let name = CrateName::new(name).map_err(|_| unknown())?;
     if name.index_path() != path {
         return Err(unknown());
     }
-    let entry = find(&site, view, path).await?.ok_or_else(unknown)?;
-    Ok(answer(&site, view, &entry, request.headers()))
+    let entry = find(site, view, path).await?.ok_or_else(unknown)?;
+    Ok(answer(site, view, &entry, asked))
 }
 
 fn unknown() -> Refusal {

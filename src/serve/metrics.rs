@@ -1,11 +1,9 @@
 //! `GET /metrics`: what happened so far, as Prometheus text.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::metrics::{counter, describe_counter, describe_gauge, gauge};
-use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -13,12 +11,12 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::site::Site;
 
 /// Shows the metrics.
-pub(super) async fn show(State(site): State<Arc<Site>>) -> impl IntoResponse {
+pub(super) fn show(site: &Site) -> impl IntoResponse + use<> {
     let recorder = PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
-        traffic(&site);
-        crate_files(&site);
-        index(&site);
+        traffic(site);
+        crate_files(site);
+        index(site);
     });
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],

@@ -12,15 +12,17 @@ mod housekeeping;
 mod index;
 mod metrics;
 mod refresh;
+mod routes;
 mod site;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::body::Body;
+use axum::http::{Request, Response};
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -28,8 +30,8 @@ use tracing::{info, warn};
 
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
-use crate::web::refusal::Refusal;
-use crate::web::{self, Bounds, Certificates};
+use crate::web::{self, Bounds, Certificates, Peer};
+use access_log::Record;
 use site::Site;
 
 /// How long what is in hand may take after a signal.
@@ -56,7 +58,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(web::serve(
         listener,
-        router(Arc::clone(&site)),
+        answering(Arc::clone(&site)),
         bounds(),
         certificates.clone(),
         async {
@@ -127,30 +129,17 @@ fn describe(config: &ServeConfig) {
     }
 }
 
-fn router(site: Arc<Site>) -> Router {
-    let guarded = Router::new()
-        .route("/index/config.json", get(index::config_json))
-        .route("/index/{*path}", get(index::entry))
-        .route(
-            "/api/v1/crates/{crate}/{version}/download",
-            get(download::download),
-        )
-        .route_layer(from_fn_with_state(Arc::clone(&site), gate::guard));
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::show))
-        .route("/hooks/gitlab", post(hooks::gitlab))
-        .merge(guarded)
-        .fallback(async || {
-            Refusal::for_cargo(StatusCode::NOT_FOUND, "there is nothing at this path")
+/// Returns what answers each request.
+fn answering(
+    site: Arc<Site>,
+) -> impl Fn(Request<Incoming>, Peer) -> BoxFuture<'static, Result<Response<Body>, Infallible>> + Clone
+{
+    move |request, peer| {
+        let site = Arc::clone(&site);
+        Box::pin(async move {
+            let record = Record::begin(&site, &request, peer);
+            let answer = routes::answer(&site, request).await;
+            Ok(record.end(answer))
         })
-        .method_not_allowed_fallback(async || {
-            Refusal::for_cargo(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this path takes another method",
-            )
-        })
-        .layer(from_fn_with_state(Arc::clone(&site), access_log::log))
-        .with_state(site)
+    }
 }

@@ -48,8 +48,16 @@ impl Folder {
 
     /// Opens a file and locks it against removal, as long as it is open.
     pub(super) async fn get(&self, path: &str) -> io::Result<Option<File>> {
-        let place = self.place(path);
-        blocking(move || match File::open(place) {
+        let (folder, path) = (self.clone(), path.to_owned());
+        blocking(move || folder.open(&path)).await
+    }
+
+    /// Does what [`super::Store::get`] does, in this thread.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn open(&self, path: &str) -> io::Result<Option<File>> {
+        match File::open(self.place(path)) {
             Ok(file) => {
                 // A file that is being removed stays readable.
                 let _ = file.try_lock_shared();
@@ -57,8 +65,7 @@ impl Folder {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
-        })
-        .await
+        }
     }
 
     /// Writes beside the place and then moves it there; both are synced, so that a power cut leaves it whole.

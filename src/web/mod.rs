@@ -4,13 +4,14 @@ pub mod access;
 pub mod refusal;
 mod tls;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::Request;
+use axum::body::Body;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,7 +22,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
-use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 pub use tls::Certificates;
@@ -47,13 +47,16 @@ pub struct Bounds {
 pub struct Peer(pub SocketAddr);
 
 /// Serves until `shutdown`, then lets the requests in hand end; bound that from outside.
-pub async fn serve(
+pub async fn serve<A, R>(
     listener: TcpListener,
-    router: Router,
+    answer: A,
     bounds: Bounds,
     certificates: Option<Arc<Certificates>>,
     shutdown: impl Future<Output = ()>,
-) {
+) where
+    A: Fn(Request<Incoming>, Peer) -> R + Clone + Send + 'static,
+    R: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+{
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
@@ -81,11 +84,8 @@ pub async fn serve(
         };
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(bounds.write));
-        let (server, router) = (Arc::clone(&server), router.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            router.clone().oneshot(request)
-        });
+        let (server, answer) = (Arc::clone(&server), answer.clone());
+        let service = service_fn(move |request| answer(request, Peer(peer)));
         let (watcher, certificates) = (graceful.watcher(), certificates.clone());
         tokio::spawn(async move {
             let stream = match certificates {

@@ -22,6 +22,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::types::{Answer, Message, Origin, Status};
@@ -99,7 +100,8 @@ pub async fn serve(
         write: settings.slowness.request,
     };
     let router = router(settings, core, status);
-    web::serve(listener, router, bounds, None, shutdown).await;
+    let answer = move |request, _| router.clone().oneshot(request);
+    web::serve(listener, answer, bounds, None, shutdown).await;
 }
 
 fn router(
