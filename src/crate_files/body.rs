@@ -2,18 +2,17 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
+use super::disk;
 use super::flight::Stage;
 
-/// How many bytes are read at a time: a thousand clients take 32 MiB.
-const PIECE: u64 = 32 << 10;
+/// How many bytes are read at a time: a thousand clients take 16 MiB.
+const PIECE: usize = 16 << 10;
 
 /// The bytes of a crate file.
 pub enum Body {
@@ -52,7 +51,7 @@ impl Body {
                     if at == size {
                         return Ok(None);
                     }
-                    let piece = read(file, at, size.min(at + PIECE)).await?;
+                    let piece = disk::read(&file, at, piece_of(size - at)).await?;
                     let next = at + piece.len() as u64;
                     Ok(Some((piece, next)))
                 }
@@ -63,14 +62,18 @@ impl Body {
                 if released == at {
                     return Ok(None);
                 }
-                let file = Arc::clone(&coming.file);
-                let piece = read(file, at, released.min(at + PIECE)).await?;
+                let piece = disk::read(&coming.file, at, piece_of(released - at)).await?;
                 let next = at + piece.len() as u64;
                 Ok(Some((piece, (coming, next))))
             })
             .boxed(),
         }
     }
+}
+
+/// Returns how many of the bytes that are left are read next.
+fn piece_of(left: u64) -> usize {
+    usize::try_from(left).map_or(PIECE, |left| left.min(PIECE))
 }
 
 impl Coming {
@@ -94,14 +97,4 @@ impl Coming {
             Stage::Looking => Err(io::Error::other("the search began anew")),
         }
     }
-}
-
-async fn read(file: Arc<File>, from: u64, to: u64) -> io::Result<Bytes> {
-    let length = usize::try_from(to - from).map_err(io::Error::other)?;
-    let reading = spawn_blocking(move || {
-        let mut piece = BytesMut::zeroed(length);
-        file.read_exact_at(&mut piece, from)?;
-        Ok(piece.freeze())
-    });
-    reading.await.map_err(io::Error::other)?
 }

@@ -10,6 +10,7 @@
 
 mod body;
 mod counts;
+mod disk;
 mod eviction;
 mod flight;
 mod memory;
@@ -24,6 +25,7 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::{error, warn};
 use url::Url;
@@ -58,6 +60,7 @@ pub struct CrateFiles {
     scratch: Scratch,
     counts: Counts,
     limits: crate::catalog::Limits,
+    runtime: Handle,
 }
 
 /// A verified file.
@@ -147,6 +150,7 @@ impl CrateFiles {
             flights: Mutex::default(),
             scratch,
             counts: Counts::default(),
+            runtime: Handle::current(),
             limits: crate::catalog::Limits {
                 size: config.serve.max_size,
                 idle: config.serve.max_idle,
@@ -276,8 +280,9 @@ impl CrateFiles {
         let (stage, seen) = watch::channel(Stage::Looking);
         flights.insert(file.checksum, seen.clone());
         let (files, file) = (Arc::clone(self), file.clone());
-        // Goes on when whoever asked has gone: the next one finds the file kept.
-        tokio::spawn(async move {
+        // Goes on when whoever asked has gone: the next one finds the file kept. Not on the thread that asked, where all
+        // who wait for the file would be in its way.
+        self.runtime.spawn(async move {
             let landing = Landing(&files, file.checksum);
             files.fly(&file, &stage).await;
             drop((landing, stage));

@@ -22,6 +22,9 @@ use crate::store::{Content, Kept};
 /// No crate file is larger: what goes on and on is none.
 const LARGEST: u64 = 1 << 30;
 
+/// How many bytes those who wait are told of at a time.
+const STEP: u64 = 64 << 10;
+
 /// Bytes from far away.
 pub(super) struct Incoming {
     /// How many there are, where the other side said it.
@@ -195,6 +198,8 @@ struct Large {
     reader: Arc<File>,
     total: Option<u64>,
     written: u64,
+    /// How much of it those who wait were told of last.
+    told: u64,
 }
 
 impl Large {
@@ -205,6 +210,7 @@ impl Large {
             scratch,
             total,
             written: 0,
+            told: 0,
         })
     }
 
@@ -220,6 +226,10 @@ impl Large {
         let writing = spawn_blocking(move || file.write_all_at(&piece, released));
         let written = writing.await.map_err(io::Error::other);
         written.and_then(|written| written).map_err(disk)?;
+        if released < self.told + STEP {
+            return Ok(());
+        }
+        self.told = released;
         stage.send_replace(Stage::Coming {
             file: Arc::clone(&self.reader),
             total: self.total,

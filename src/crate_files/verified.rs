@@ -3,17 +3,13 @@
 //! A file counts as changed when its inode, size, or either of its times is another one; a write by whatever means sets the
 //! change time. What a disk loses without a write is found by `cache verify`, and by cargo.
 
-use std::fs::{File, Metadata};
-use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use quick_cache::sync::Cache;
-use rustix::io::ReadWriteFlags;
-use tokio::task::spawn_blocking;
 
-use super::{CrateFiles, Held, SMALL};
+use super::{CrateFiles, Held, SMALL, disk};
 use crate::index::{Checksum, CrateFile};
 use crate::store::Store;
 
@@ -82,25 +78,11 @@ impl CrateFiles {
             return None;
         }
         self.touch(path);
+        let kept = Arc::new(kept);
         if about.len() > SMALL as u64 {
-            return Some(Held::File(Arc::new(kept), about.len()));
+            return Some(Held::File(kept, about.len()));
         }
-        let size = about.len() as usize;
-        read(kept, size).await.ok().map(Held::Memory)
+        let read = disk::read(&kept, 0, about.len() as usize).await;
+        read.ok().map(Held::Memory)
     }
-}
-
-/// Reads a small file: at once where the system has it in memory, else in a thread that may wait for the disk.
-async fn read(file: File, size: usize) -> io::Result<Bytes> {
-    let mut bytes = BytesMut::zeroed(size);
-    let mut pieces = [io::IoSliceMut::new(&mut bytes)];
-    let read = rustix::io::preadv2(&file, &mut pieces, 0, ReadWriteFlags::NOWAIT);
-    if read == Ok(size) {
-        return Ok(bytes.freeze());
-    }
-    let reading = spawn_blocking(move || {
-        file.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes.freeze())
-    });
-    reading.await.map_err(io::Error::other)?
 }

@@ -142,8 +142,8 @@ fn answer(site: &Site, view: &View, entry: &Entry, asked: &HeaderMap) -> Respons
     headers.insert(ETAG, tag.clone());
     headers.insert(CACHE_CONTROL, cache_control(site));
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    headers.insert(LAST_MODIFIED, view.last_modified.clone());
     if !is_known {
+        headers.insert(LAST_MODIFIED, view.last_modified.clone());
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(CONTENT_TYPE, text);
     }

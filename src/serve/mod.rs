@@ -17,6 +17,7 @@ mod site;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -90,6 +91,7 @@ fn bounds() -> Bounds {
     let files = usize::try_from(files).unwrap_or(CONNECTIONS);
     Bounds {
         connections: files.clamp(64, CONNECTIONS),
+        threads: thread::available_parallelism().map_or(1, usize::from),
         head: HEAD,
         write: WRITE,
     }

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod refusal;
 mod tls;
+mod workers;
 
 use std::convert::Infallible;
 use std::io;
@@ -25,6 +26,7 @@ use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
 pub use tls::Certificates;
+use workers::Workers;
 
 /// The longest head of a request, in bytes.
 const HEAD: usize = 32 << 10;
@@ -36,6 +38,8 @@ const STREAMS: u32 = 128;
 pub struct Bounds {
     /// How many connections are served at once; others wait until one is closed.
     pub connections: usize,
+    /// How many threads answer; with none the thread that accepts does.
+    pub threads: usize,
     /// For the TLS handshake, and for the head of a request.
     pub head: Duration,
     /// The longest time in which a client takes nothing of an answer.
@@ -72,6 +76,7 @@ pub async fn serve<A, R>(
     let server = Arc::new(server);
     let places = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
+    let mut workers = Workers::start(bounds.threads);
     tokio::pin!(shutdown);
     loop {
         let accepted = async {
@@ -82,12 +87,17 @@ pub async fn serve<A, R>(
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(bounds.write));
         let (server, answer) = (Arc::clone(&server), answer.clone());
         let service = service_fn(move |request| answer(request, Peer(peer)));
         let (watcher, certificates) = (graceful.watcher(), certificates.clone());
-        tokio::spawn(async move {
+        workers.spawn(async move {
+            // From here on this thread hears of it.
+            let stream = match stream.into_std().and_then(TcpStream::from_std) {
+                Ok(stream) => stream,
+                Err(error) => return debug!("a client's connection is lost: {error}"),
+            };
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(bounds.write));
             let stream = match certificates {
                 None => Either::Plain(Box::pin(stream)),
                 Some(certificates) => {

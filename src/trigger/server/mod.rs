@@ -96,6 +96,7 @@ pub async fn serve(
 ) {
     let bounds = Bounds {
         connections: CONNECTIONS,
+        threads: 0,
         head: settings.slowness.head,
         write: settings.slowness.request,
     };
