@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
 use tokio::sync::watch;
 
-use super::disk;
 use super::flight::Stage;
+use super::{Held, disk};
 
 /// How many bytes are read at a time: a thousand clients take 16 MiB.
 const PIECE: usize = 16 << 10;
@@ -90,11 +90,11 @@ impl Coming {
         let stage = self.stage.wait_for(is_more).await;
         let stage = stage.map_err(|_| io::Error::other("the search broke off"))?;
         match &*stage {
-            Stage::Coming { released, .. } => Ok(*released),
-            Stage::Held(super::Held::File(_, size), _) => Ok(*size),
-            Stage::Held(super::Held::Memory(bytes), _) => Ok(bytes.len() as u64),
+            Stage::Coming { file, released, .. } if Arc::ptr_eq(file, &self.file) => Ok(*released),
+            Stage::Held(Held::File(file, size), _) if Arc::ptr_eq(file, &self.file) => Ok(*size),
             Stage::Failed(why) => Err(io::Error::other(why.clone())),
-            Stage::Looking => Err(io::Error::other("the search began anew")),
+            // Another file has begun: what was sent of this one does not belong to it.
+            _ => Err(io::Error::other("the search began anew")),
         }
     }
 }

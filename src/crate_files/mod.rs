@@ -293,7 +293,7 @@ impl CrateFiles {
 
     /// Looks into the store, then asks upstream.
     async fn fly(&self, file: &CrateFile, stage: &watch::Sender<Stage>) {
-        match self.from_store(file, stage).await {
+        match self.find_kept(file).await {
             Ok(Some(held)) => {
                 self.counts.hit();
                 self.remember(file, &held);
@@ -306,7 +306,7 @@ impl CrateFiles {
             Err(error) => error!("{file}: the store cannot be read: {error}"),
         }
         self.counts.miss();
-        match self.from_upstream(file, stage).await {
+        match self.fetch_and_keep(file, stage).await {
             Ok(()) => {}
             Err(unavailable) => {
                 self.counts.unavailable(&unavailable);

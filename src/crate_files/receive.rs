@@ -41,12 +41,8 @@ struct Received {
 
 impl CrateFiles {
     /// Finds a file in the store; one that is damaged is dropped.
-    pub(super) async fn from_store(
-        &self,
-        file: &CrateFile,
-        stage: &watch::Sender<Stage>,
-    ) -> io::Result<Option<Held>> {
-        match self.read_kept(file, stage).await? {
+    pub(super) async fn find_kept(&self, file: &CrateFile) -> io::Result<Option<Held>> {
+        match self.read_kept(file).await? {
             Reading::Right(held) => Ok(Some(held)),
             Reading::Absent => Ok(None),
             Reading::Damaged => {
@@ -61,19 +57,14 @@ impl CrateFiles {
     /// # Errors
     /// As the disk or the bucket says.
     pub async fn is_right(&self, file: &CrateFile, drop_damaged: bool) -> io::Result<bool> {
-        let (nobody, _) = watch::channel(Stage::Looking);
-        let is_damaged = matches!(self.read_kept(file, &nobody).await?, Reading::Damaged);
+        let is_damaged = matches!(self.read_kept(file).await?, Reading::Damaged);
         if is_damaged && drop_damaged {
             self.drop_damaged(file).await?;
         }
         Ok(!is_damaged)
     }
 
-    async fn read_kept(
-        &self,
-        file: &CrateFile,
-        stage: &watch::Sender<Stage>,
-    ) -> io::Result<Reading> {
+    async fn read_kept(&self, file: &CrateFile) -> io::Result<Reading> {
         match self.store.get(&file.path()).await? {
             None => Ok(Reading::Absent),
             Some(Kept::File(kept)) => {
@@ -88,8 +79,10 @@ impl CrateFiles {
                 let failed = |e: io::Error| Unavailable::Upstream(format!("the bucket: {e}"));
                 let stream = stream.map(move |piece| piece.map_err(failed)).boxed();
                 let total = Some(size);
-                let received = self.receive(file, Incoming { total, stream }, stage).await;
-                match received {
+                // Nobody sees it before it is verified: where it is damaged, upstream's is served.
+                let (nobody, _) = watch::channel(Stage::Looking);
+                let incoming = Incoming { total, stream };
+                match self.receive(file, incoming, &nobody).await {
                     Ok(received) => Ok(Reading::Right(received.held)),
                     Err(Unavailable::Mismatch { .. }) => Ok(Reading::Damaged),
                     Err(other) => Err(io::Error::other(other)),
@@ -112,7 +105,7 @@ impl CrateFiles {
     }
 
     /// Fetches a file, serves it to all who wait, and keeps it.
-    pub(super) async fn from_upstream(
+    pub(super) async fn fetch_and_keep(
         &self,
         file: &CrateFile,
         stage: &watch::Sender<Stage>,

@@ -5,6 +5,7 @@
 mod support;
 
 mod access;
+mod bucket;
 mod cache;
 mod downloads;
 mod faults;
@@ -12,4 +13,5 @@ mod index;
 mod killed;
 mod prefetch;
 mod real_cargo;
+mod small_disk;
 mod stopping;

@@ -21,6 +21,7 @@ pub mod mirror;
 pub mod proxy;
 pub mod real_crates;
 pub mod repo;
+pub mod s3;
 pub mod scene;
 pub mod server;
 pub mod sshd;

@@ -4,10 +4,8 @@ use crates_ferry::config::History;
 use serde_json::json;
 
 use super::mirrors::Site;
-use crate::support::gitlab::Reply;
 use crate::support::repo::git;
 use crate::support::trigger::Helper;
-use crate::variables;
 
 #[test]
 fn killed_at_any_moment_and_started_again_nothing_is_lost() {

@@ -1,0 +1,96 @@
+//! Crate files in a bucket of a real S3 server.
+
+use crate::support::s3::S3;
+use crate::support::server::{Server, Site, files_in, noise, printed};
+
+/// One that stays in memory, one that does not, one that is uploaded in parts.
+const SIZES: [usize; 3] = [10_000, 2_000_000, 9_000_000];
+
+fn site() -> (Site, Vec<Vec<u8>>, S3) {
+    let mut site = Site::new();
+    let files: Vec<_> = SIZES
+        .iter()
+        .map(|size| noise(*size, *size as u64))
+        .collect();
+    for (number, bytes) in files.iter().enumerate() {
+        site.publish("foo", &format!("{number}.0.0"), bytes);
+    }
+    let s3 = S3::start(&site.folder.path().join("s3"));
+    (site, files, s3)
+}
+
+fn serve(site: &Site, s3: &S3, data: &str) -> Server {
+    let data = site.folder.path().join(data).display().to_string();
+    let mut variables = site.variables_and(&[("FERRY_SERVE_DATA_DIR", &data)]);
+    variables.extend(s3.variables());
+    let server = Server::start(&variables);
+    server.wait_until_ready();
+    server
+}
+
+fn kept(site: &Site) -> Vec<std::path::PathBuf> {
+    let mut files = files_in(&site.folder.path().join("s3/crates/kept/here"));
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "crate"));
+    files
+}
+
+#[test]
+fn several_servers_share_what_one_has_fetched() {
+    let (site, files, s3) = site();
+    let (one, other) = (serve(&site, &s3, "one"), serve(&site, &s3, "other"));
+    for (number, bytes) in files.iter().enumerate() {
+        let version = format!("{number}.0.0");
+        assert!(one.download("foo", &version).body == *bytes);
+        one.wait_for("kept", || kept(&site).len() == number + 1);
+        let got = other.download("foo", &version);
+        assert!(got.is_whole && got.body == *bytes);
+    }
+    assert_eq!(site.host.requests().len(), files.len());
+    assert!(!one.log().contains("secret-key"));
+    let mut variables = site.variables();
+    variables.extend(s3.variables());
+    let run = |arguments: &[&str]| {
+        let mut command = crate::support::server::command(&variables);
+        command.args(arguments).output().unwrap()
+    };
+    assert!(printed(&run(&["prefetch", "--all"]), 0).contains("3 held before"));
+    assert_eq!(printed(&run(&["cache", "ls"]), 0).lines().count(), 3);
+    assert!(printed(&run(&["cache", "verify"]), 0).starts_with("3 crate files are right"));
+    assert_eq!(run(&["cache", "evict", "foo"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_damaged_object_is_dropped_and_fetched_again() {
+    let (site, files, s3) = site();
+    let server = serve(&site, &s3, "one");
+    for (number, bytes) in files[..2].iter().enumerate() {
+        let version = format!("{number}.0.0");
+        assert!(server.download("foo", &version).body == *bytes);
+        server.wait_for("kept", || kept(&site).len() == number + 1);
+    }
+    drop(server);
+    for path in kept(&site) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[5000] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let server = serve(&site, &s3, "two");
+    assert!(server.download("foo", "0.0.0").body == files[0]);
+    let got = server.download("foo", "1.0.0");
+    assert!(got.is_whole && got.body == files[1]);
+    assert_eq!(server.metric("crates_ferry_damaged_files_total"), 2.0);
+}
+
+#[test]
+fn a_server_that_went_away_is_done_without_and_used_again() {
+    let (site, files, s3) = site();
+    let server = serve(&site, &s3, "one");
+    let (folder, address) = (site.folder.path().join("s3"), s3.address());
+    drop(s3);
+    let got = server.download("foo", "0.0.0");
+    assert!(got.is_whole && got.body == files[0], "{}", server.log());
+    server.wait_for("told", || server.log().contains("cannot be kept"));
+    let _s3 = S3::start_at(&folder, address);
+    assert!(server.download("foo", "1.0.0").body == files[1]);
+    server.wait_for("kept", || kept(&site).len() == 1);
+}
