@@ -120,19 +120,33 @@ fn tls_speaks_http2_and_takes_a_renewed_certificate() {
     assert_eq!(get(&first, "/index/3/f/foo").unwrap().status, 200);
     let second = make();
     server.wait_for("renewed", || get(&second, "/readyz").is_ok());
-    let version = Command::new("curl")
-        .args([
-            "-s",
-            "--cacert",
-            cert.to_str().unwrap(),
-            "--http2",
-            "-o",
-            "/dev/null",
-        ])
-        .args(["-w", "%{http_version}", &server.url("/index/3/f/foo")])
-        .output()
+    assert_eq!(negotiated(&second, &server).as_deref(), Some(&b"h2"[..]));
+}
+
+/// Offers HTTP/2 and HTTP/1.1 over TLS, and returns what the server takes.
+fn negotiated(pem: &[u8], server: &crate::support::server::Server) -> Option<Vec<u8>> {
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(pem).unwrap())
         .unwrap();
-    assert_eq!(String::from_utf8_lossy(&version.stdout), "2");
+    let mut config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let address = server.url("").trim_start_matches("https://").to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = connector.connect(name, stream).await.unwrap();
+        stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
+    })
 }
 
 #[test]

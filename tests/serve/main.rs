@@ -1,5 +1,5 @@
 //! The API server as a process: its index, its downloads, what it keeps, and cargo as its client.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 #[path = "../support/mod.rs"]
 mod support;
