@@ -38,7 +38,7 @@ const ADAPTED: &[(&str, &[&str])] = &[
     ("gix_object", &["index_copy", "objects"]),
     ("gix_odb", &["index_copy"]),
     ("gix_pack", &["index_copy"]),
-    ("hyper", &["web"]),
+    ("hyper", &["serve", "web"]),
     ("lettre", &["mail"]),
     ("object_store", &["store"]),
     // Others ask with the clients of `transport`.
