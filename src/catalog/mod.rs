@@ -5,7 +5,7 @@
 
 mod eviction;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -205,38 +205,43 @@ impl Catalog {
             .map_err(failed)
     }
 
-    /// Makes the catalog agree with what is there: files that came by other ways count as used when they were written.
+    /// Makes the catalog agree with the folder, whose files were listed a moment ago: one that came by other ways counts as used
+    /// when it was written, and one that is gone is forgotten. Others may be adding files at the same time.
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn agree_with(&self, files: &[KeptFile]) -> Result<()> {
+    pub fn agree_with(&self, files: &[KeptFile], is_there: impl Fn(&str) -> bool) -> Result<()> {
         let mut database = self.database();
         let change = database.transaction().map_err(failed)?;
-        change
-            .execute_batch("CREATE TEMP TABLE there (path TEXT PRIMARY KEY) WITHOUT ROWID;")
-            .map_err(failed)?;
         for file in files {
-            let used = seconds(file.modified);
-            let added = change.execute(
-                "INSERT INTO files (path, size, used) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (path) DO UPDATE SET size = ?2",
-                params![file.path, file.size, used],
-            );
-            added
-                .and_then(|_| change.execute("INSERT INTO there VALUES (?1)", [&file.path]))
+            change
+                .execute(
+                    "INSERT INTO files (path, size, used) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (path) DO UPDATE SET size = ?2",
+                    params![file.path, file.size, seconds(file.modified)],
+                )
                 .map_err(failed)?;
         }
-        change
-            .execute_batch(
-                "DELETE FROM files WHERE path NOT IN (SELECT path FROM there); DROP TABLE there;",
-            )
-            .map_err(failed)?;
+        let listed: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        for path in paths(&change)? {
+            if !listed.contains(path.as_str()) && !is_there(&path) {
+                change
+                    .execute("DELETE FROM files WHERE path = ?1", [&path])
+                    .map_err(failed)?;
+            }
+        }
         change.commit().map_err(failed)
     }
 
     fn database(&self) -> MutexGuard<'_, Connection> {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn paths(database: &Connection) -> Result<Vec<String>> {
+    let mut query = database.prepare("SELECT path FROM files").map_err(failed)?;
+    let rows = query.query_map([], |row| row.get(0));
+    rows.and_then(Iterator::collect).map_err(failed)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

@@ -145,7 +145,8 @@ impl CrateFiles {
                 Downloads::Cache | Downloads::Redirect => Some(Upstream::new(config)?),
                 Downloads::Offline => None,
             },
-            memory: Memory::new(config.serve.memory),
+            // The index has the other quarter.
+            memory: Memory::new(config.serve.memory / 4 * 3),
             verified: Verified::default(),
             flights: Mutex::default(),
             scratch,
@@ -167,11 +168,12 @@ impl CrateFiles {
             if let Err(error) = folder.clean() {
                 warn!("{} cannot be cleaned: {error}", folder.path().display());
             }
+            let is_there = |path: &str| folder.place(path).is_file();
             let agreed = match self.store.list().await {
                 Ok(files) => self
                     .catalog
                     .as_ref()
-                    .map(|catalog| catalog.agree_with(&files)),
+                    .map(|catalog| catalog.agree_with(&files, is_there)),
                 Err(error) => Some(Err(
                     Error::new(Kind::Config, "the store cannot be listed").because(error)
                 )),
@@ -188,6 +190,7 @@ impl CrateFiles {
         if let (Some(catalog), Some(path)) = (&self.catalog, hot.is_used_anew()) {
             catalog.touch(path.to_owned());
         }
+        self.counts.hit();
         Some(hot.bytes.clone())
     }
 
@@ -197,7 +200,6 @@ impl CrateFiles {
     /// Why it cannot be had.
     pub async fn get(self: &Arc<Self>, file: &CrateFile) -> Result<Body, Unavailable> {
         if let Some(bytes) = self.hot(file.checksum) {
-            self.counts.hit();
             return Ok(Body::Whole(bytes));
         }
         // What was verified before needs no flight: reading it twice costs less.

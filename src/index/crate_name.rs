@@ -60,6 +60,25 @@ impl CrateName {
         &self.0
     }
 
+    /// Says whether a path is that of some crate's file in an index, as [`CrateName::index_path`] writes it.
+    pub fn is_index_path(path: &str) -> bool {
+        let Some((folder, name)) = path.rsplit_once('/') else {
+            return false;
+        };
+        let allowed =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+        let is_name =
+            name.len() <= MAX_LENGTH && !name.starts_with('-') && name.bytes().all(allowed);
+        is_name
+            && match name.len() {
+                0 => false,
+                1 => folder == "1",
+                2 => folder == "2",
+                3 => folder.strip_prefix("3/") == Some(&name[..1]),
+                _ => folder.split_once('/') == Some((&name[..2], &name[2..4])),
+            }
+    }
+
     /// Returns the path of the crate's file in an index, in lower case: `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd`.
     pub fn index_path(&self) -> String {
         let name = self.0.to_ascii_lowercase();
@@ -143,11 +162,19 @@ mod tests {
 
     proptest! {
         #[test]
+        fn only_the_path_of_a_name_is_one(path in prop_oneof![".*", "[1-3a-b-]{0,2}/[a-b-]{0,2}/?[a-bA]{0,4}"]) {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let is_one = CrateName::new(name).is_ok_and(|name| name.index_path() == path);
+            prop_assert_eq!(CrateName::is_index_path(&path), is_one);
+        }
+
+        #[test]
         fn any_text_is_a_name_with_a_path_or_refused(text in prop_oneof![".*", "[a-zA-Z0-9_-]{0,70}"]) {
             if let Ok(name) = CrateName::new(&text) {
                 let path = name.index_path();
                 let lower = text.to_ascii_lowercase();
                 prop_assert_eq!(path.rsplit('/').next(), Some(lower.as_str()));
+                prop_assert!(CrateName::is_index_path(&path));
             }
         }
     }

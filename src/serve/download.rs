@@ -69,9 +69,14 @@ pub(super) async fn download(
         return Ok(response);
     }
     if site.config.serve.downloads == Downloads::Redirect {
-        return redirect(site, file).await;
+        return Box::pin(redirect(site, file)).await;
     }
-    let body = site.crate_files.get(file).await.map_err(refusal)?;
+    let body = match site.crate_files.hot(file.checksum) {
+        Some(bytes) => crate_files::Body::Whole(bytes),
+        None => Box::pin(site.crate_files.get(file))
+            .await
+            .map_err(refusal)?,
+    };
     Ok(answer(site, etag, body))
 }
 

@@ -61,9 +61,7 @@ pub(super) async fn entry(
 ) -> Result<Response<Body>, Refusal> {
     let view = site.view()?;
     let view = view.as_ref().ok_or_else(unknown)?;
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let name = CrateName::new(name).map_err(|_| unknown())?;
-    if name.index_path() != path {
+    if !CrateName::is_index_path(path) {
         return Err(unknown());
     }
     let entry = find(site, view, path).await?.ok_or_else(unknown)?;
@@ -84,9 +82,16 @@ pub(super) async fn find(
     let Some(id) = id else {
         return Ok(None);
     };
-    if let Some(entry) = site.entries.get(id) {
-        return Ok(Some(entry).filter(|entry| !entry.plain.is_empty()));
-    }
+    let entry = match site.entries.get(id) {
+        Some(entry) => entry,
+        None => Box::pin(read(site, view, id)).await?,
+    };
+    // Where none of its versions is held, the crate is not listed.
+    Ok(Some(entry).filter(|entry| !entry.plain.is_empty()))
+}
+
+/// Reads a file from the copy and prepares it.
+async fn read(site: &Arc<Site>, view: &View, id: ObjectId) -> Result<Arc<Entry>, Refusal> {
     let (snapshot, preparing) = (Arc::clone(&view.snapshot), Arc::clone(site));
     let prepared = spawn_blocking(move || {
         let content = snapshot.content(id)?;
@@ -98,7 +103,7 @@ pub(super) async fn find(
         .and_then(|entry| entry)
         .map_err(|e| site.damaged(&e))?;
     site.entries.put(id, &entry);
-    Ok(Some(entry).filter(|entry| !entry.plain.is_empty()))
+    Ok(entry)
 }
 
 /// Leaves out the versions that are not held, where the index is to list the held ones only.

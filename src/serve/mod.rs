@@ -15,14 +15,11 @@ mod refresh;
 mod routes;
 mod site;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{Request, Response};
-use futures_util::future::BoxFuture;
+use axum::http::Request;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -31,7 +28,7 @@ use tracing::{info, warn};
 
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
-use crate::web::{self, Bounds, Certificates, Peer};
+use crate::web::{self, Bounds, Certificates};
 use access_log::Record;
 use site::Site;
 
@@ -57,9 +54,18 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let site = Site::open(config).await?;
     describe(&site.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
+    let answering = Arc::clone(&site);
+    let answer = move |request: Request<Incoming>, peer| {
+        let site = Arc::clone(&answering);
+        async move {
+            let record = Record::begin(&site, &request, peer);
+            let answer = routes::answer(&site, request).await;
+            Ok(record.end(answer))
+        }
+    };
     let serving = tokio::spawn(web::serve(
         listener,
-        answering(Arc::clone(&site)),
+        answer,
         bounds(),
         certificates.clone(),
         async {
@@ -128,20 +134,5 @@ fn describe(config: &ServeConfig) {
             "everybody who reaches {} may use this server (serve.auth)",
             serve.listen
         );
-    }
-}
-
-/// Returns what answers each request.
-fn answering(
-    site: Arc<Site>,
-) -> impl Fn(Request<Incoming>, Peer) -> BoxFuture<'static, Result<Response<Body>, Infallible>> + Clone
-{
-    move |request, peer| {
-        let site = Arc::clone(&site);
-        Box::pin(async move {
-            let record = Record::begin(&site, &request, peer);
-            let answer = routes::answer(&site, request).await;
-            Ok(record.end(answer))
-        })
     }
 }

@@ -26,7 +26,6 @@ pub(super) async fn forever(site: &Arc<Site>) {
                     info!("the index can be read again");
                 }
                 site.looked();
-                site.list_held().await;
             }
             Err(error) => {
                 let text = site.config.scrub(&describe(&error));
@@ -36,6 +35,8 @@ pub(super) async fn forever(site: &Arc<Site>) {
                 site.look_failed(text);
             }
         }
+        // Whether or not the index can be reached: others fill the store, too.
+        site.list_held().await;
         tokio::select! {
             () = site.refresh_now.notified() => {}
             () = sleep(site.config.serve.refresh) => {}

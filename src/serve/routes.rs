@@ -19,7 +19,7 @@ pub(super) struct Answer {
     pub(super) caller: Option<Caller>,
 }
 
-/// Answers a request.
+/// Answers a request. What may take long is boxed, so that what is in memory costs no more than it must.
 pub(super) async fn answer(site: &Arc<Site>, request: Request<Incoming>) -> Answer {
     let mut caller = None;
     let response = route(site, request, &mut caller).await;
@@ -37,7 +37,7 @@ async fn route(
     let path = request.uri().path();
     if path == "/hooks/gitlab" {
         allow(&request, &[Method::POST], "POST")?;
-        return hooks::gitlab(site, request).await;
+        return Box::pin(hooks::gitlab(site, request)).await;
     }
     allow(&request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
     if let Some(path) = path.strip_prefix("/index/") {

@@ -75,6 +75,33 @@ fn many_who_ask_at_once_cost_one_request() {
 }
 
 #[test]
+fn no_more_are_fetched_at_once_than_configured() {
+    let mut site = Site::new();
+    for number in 0..6 {
+        site.publish("foo", &format!("{number}.0.0"), &noise(1_000, number));
+    }
+    let server = site.serve(&[("FERRY_SERVE_UPSTREAM_CONNECTIONS", "2")]);
+    site.host.hold();
+    thread::scope(|scope| {
+        for number in 0..6 {
+            let server = &server;
+            scope.spawn(move || {
+                let got = server.download("foo", &format!("{number}.0.0"));
+                assert!(got.is_whole && got.body == noise(1_000, number));
+            });
+        }
+        site.host.wait_for_requests(2);
+        // All six have been taken in.
+        server.wait_for("asked for", || {
+            server.metric("crates_ferry_crate_misses_total") == 6.0
+        });
+        assert_eq!(site.host.requests().len(), 2);
+        site.host.release();
+    });
+    assert_eq!(site.host.requests().len(), 6);
+}
+
+#[test]
 fn whoever_goes_away_leaves_the_fetch_to_the_next() {
     let (site, files) = site();
     let server = site.serve(&[]);

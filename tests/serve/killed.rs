@@ -60,6 +60,33 @@ fn during_a_refresh() {
 }
 
 #[test]
+fn during_an_eviction() {
+    let mut site = Site::new();
+    for number in 0..60 {
+        site.publish("foo", &format!("{number}.0.0"), &noise(20_000, number));
+    }
+    for round in 0..6 {
+        let output = site.run(&["prefetch", "--all"]);
+        assert!(output.status.success(), "{output:?}");
+        // At its start it evicts almost everything.
+        let server = Server::start(&site.variables_and(&[("FERRY_SERVE_MAX_SIZE", "30000")]));
+        thread::sleep(Duration::from_millis(round * 2));
+        server.kill();
+        let output = site.run(&["cache", "verify"]);
+        assert!(output.status.success(), "{output:?}");
+        let listed = site.run(&["cache", "ls", "foo"]);
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let kept = files_in(&site.data().join("crates")).len();
+        assert_eq!(listed.matches("foo").count(), kept, "{listed}");
+    }
+    let server = site.serve(&[("FERRY_SERVE_MAX_SIZE", "30000")]);
+    for number in 0..60 {
+        let got = server.download("foo", &format!("{number}.0.0"));
+        assert!(got.is_whole && got.body == noise(20_000, number));
+    }
+}
+
+#[test]
 fn a_damaged_copy_is_fetched_anew() {
     let mut site = Site::new();
     site.publish("foo", "1.0.0", b"x");
