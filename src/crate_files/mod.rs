@@ -13,14 +13,15 @@ mod counts;
 mod disk;
 mod eviction;
 mod flight;
+mod held;
 mod memory;
 mod receive;
+mod unavailable;
 mod upstream;
 mod upstream_dl;
 mod verified;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -39,7 +40,9 @@ pub use body::Body;
 pub use counts::{Counts, Numbers};
 pub use eviction::Evicted;
 use flight::Stage;
+use held::Held;
 use memory::Memory;
+pub use unavailable::Unavailable;
 use upstream::Upstream;
 use verified::Verified;
 
@@ -61,64 +64,6 @@ pub struct CrateFiles {
     counts: Counts,
     limits: crate::catalog::Limits,
     runtime: Handle,
-}
-
-/// A verified file.
-#[derive(Debug, Clone)]
-enum Held {
-    Memory(Bytes),
-    File(Arc<File>, u64),
-}
-
-impl Held {
-    fn into_body(self) -> Body {
-        match self {
-            Self::Memory(bytes) => Body::Whole(bytes),
-            Self::File(file, size) => Body::File(file, size),
-        }
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::File(_, size) => *size,
-        }
-    }
-}
-
-/// Why a crate file cannot be had now.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unavailable {
-    /// It is not kept, and nothing is fetched.
-    #[error(
-        "the crate file is not held here, and this server fetches nothing (downloads: offline)"
-    )]
-    NotHeld,
-    /// Upstream says that it has no such file.
-    #[error("upstream has no such crate file: it answers {0}")]
-    Missing(u16),
-    /// Upstream cannot be reached, or answers what it should not.
-    #[error("the crate file cannot be fetched from upstream: {0}")]
-    Upstream(String),
-    /// Upstream was asked in vain a moment ago; after so many seconds it is asked again.
-    #[error("upstream cannot be reached; it is asked again in {0} s")]
-    Paused(u64),
-    /// Upstream does not answer in time.
-    #[error("upstream takes too long: {0}")]
-    Slow(String),
-    /// The bytes are not those that the index vouches for.
-    #[error(
-        "what upstream sent is not the crate file: its SHA-256 checksum is {found}, and the index says {wanted}"
-    )]
-    Mismatch {
-        /// What the index says.
-        wanted: Checksum,
-        /// What the bytes hash to.
-        found: Checksum,
-    },
-    /// The disk of this server refuses.
-    #[error("the disk of this server refuses: {0}")]
-    Disk(String),
 }
 
 impl CrateFiles {
@@ -312,7 +257,7 @@ impl CrateFiles {
             Ok(()) => {}
             Err(unavailable) => {
                 self.counts.unavailable(&unavailable);
-                log(file, &unavailable);
+                unavailable.log(file);
                 stage.send_replace(Stage::Failed(unavailable));
             }
         }
@@ -348,13 +293,5 @@ impl Drop for Landing<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         flights.remove(&self.1);
-    }
-}
-
-fn log(file: &CrateFile, unavailable: &Unavailable) {
-    match unavailable {
-        Unavailable::NotHeld | Unavailable::Paused(_) => {}
-        Unavailable::Mismatch { .. } | Unavailable::Disk(_) => error!("{file}: {unavailable}"),
-        _ => warn!("{file}: {unavailable}"),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures_util::stream::{StreamExt as _, try_unfold};
 use reqwest::header::{HeaderMap, RANGE, RETRY_AFTER, VIA};
 use reqwest::{Response, StatusCode};
@@ -58,6 +58,8 @@ struct Reading {
     url: Url,
     response: Response,
     read: u64,
+    /// The end of a piece that was read over.
+    rest: Option<Bytes>,
     retries: u32,
 }
 
@@ -104,6 +106,7 @@ impl Upstream {
             url,
             response,
             read: 0,
+            rest: None,
             retries: self.client.retries,
         };
         let stream = try_unfold(reading, |mut reading| async {
@@ -219,6 +222,10 @@ impl Reading {
     /// Returns the next piece; where the connection is cut, the rest is asked for.
     async fn next(&mut self) -> Result<Option<Bytes>, Unavailable> {
         loop {
+            if let Some(rest) = self.rest.take() {
+                self.read += rest.len() as u64;
+                return Ok(Some(rest));
+            }
             let failure = match timeout(self.asking.idle_timeout, self.response.chunk()).await {
                 Ok(Ok(piece)) => {
                     self.read += piece.as_ref().map_or(0, Bytes::len) as u64;
@@ -248,12 +255,13 @@ impl Reading {
         while left > 0 {
             let piece = timeout(self.asking.idle_timeout, self.response.chunk()).await;
             let piece = piece.ok().and_then(Result::ok).flatten();
-            let length = piece.map_or(0, |piece| piece.len()) as u64;
-            if length == 0 || length > left {
-                // Pieces need not end where they did; the whole file is asked for by the next client.
-                return Err(Unavailable::Upstream("it was cut in the middle".to_owned()));
-            }
-            left -= length;
+            let Some(mut piece) = piece else {
+                return Err(Unavailable::Upstream("it was cut again".to_owned()));
+            };
+            let known = left.min(piece.len() as u64);
+            piece.advance(usize::try_from(known).unwrap_or(usize::MAX));
+            self.rest = Some(piece).filter(|rest| !rest.is_empty());
+            left -= known;
         }
         Ok(())
     }

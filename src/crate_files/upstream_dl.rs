@@ -73,7 +73,8 @@ impl UpstreamDl {
     }
 
     async fn learn(&self) -> Result<String, Unavailable> {
-        let asked = timeout(self.config.network.timeout, self.ask()).await;
+        // Clients wait for it.
+        let asked = timeout(self.config.network.idle_timeout, self.ask()).await;
         let asked = asked.unwrap_or_else(|_| {
             Err(Error::new(
                 Kind::Network,

@@ -144,7 +144,7 @@ fn writing(mut place: impl Write + Send + 'static) -> Arc<Gathered> {
 
 /// A request and its answer under way: counted and logged when it ends, however it ends.
 pub(super) struct Record {
-    site: Arc<Site>,
+    site: &'static Site,
     request: Option<Described>,
     start: Instant,
     status: u16,
@@ -167,7 +167,7 @@ struct Described {
 
 impl Record {
     /// Begins with a request.
-    pub(super) fn begin(site: &Arc<Site>, request: &Request<Incoming>, peer: Peer) -> Self {
+    pub(super) fn begin(site: &'static Site, request: &Request<Incoming>, peer: Peer) -> Self {
         let describe = || Described {
             time: Timestamp::now(),
             client: peer.0.ip(),
@@ -178,7 +178,7 @@ impl Record {
             agent: request.headers().get(USER_AGENT).cloned(),
         };
         Self {
-            site: Arc::clone(site),
+            site,
             request: site.access_log.gathered.is_some().then(describe),
             start: Instant::now(),
             status: 0,

@@ -1,7 +1,5 @@
 //! `/api/v1/crates/{crate}/{version}/download`: crate files.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, VIA,
@@ -47,7 +45,7 @@ fn parse(path: &str) -> Option<Asked> {
 
 /// `GET /api/v1/crates/{crate}/{version}/download`.
 pub(super) async fn download(
-    site: &Arc<Site>,
+    site: &'static Site,
     asked: Option<Asked>,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Refusal> {

@@ -16,7 +16,7 @@ const EVICT_EVERY: u64 = 60;
 /// Every so many times uses are written down.
 const FLUSH_EVERY: u64 = 3;
 
-pub(super) async fn forever(site: &Arc<Site>, certificates: Option<&Certificates>) {
+pub(super) async fn forever(site: &'static Site, certificates: Option<&Certificates>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for number in 0u64.. {
@@ -37,7 +37,7 @@ pub(super) async fn forever(site: &Arc<Site>, certificates: Option<&Certificates
 }
 
 /// Writes down what would be lost with the process.
-pub(super) async fn finish(site: &Arc<Site>) {
+pub(super) async fn finish(site: &'static Site) {
     let files = Arc::clone(&site.crate_files);
     let flushed = tokio::task::spawn_blocking(move || match files.catalog() {
         Some(catalog) => catalog.flush(),

@@ -55,7 +55,7 @@ pub(super) fn config_json(site: &Site) -> Response<Body> {
 
 /// `GET /index/ab/cd/abcd`; the path begins behind `/index/`.
 pub(super) async fn entry(
-    site: &Arc<Site>,
+    site: &'static Site,
     path: &str,
     asked: &HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
@@ -74,7 +74,7 @@ fn unknown() -> Refusal {
 
 /// Finds a crate's file by its path, in memory or in the copy.
 pub(super) async fn find(
-    site: &Arc<Site>,
+    site: &'static Site,
     view: &View,
     path: &str,
 ) -> Result<Option<Arc<Entry>>, Refusal> {
@@ -91,11 +91,11 @@ pub(super) async fn find(
 }
 
 /// Reads a file from the copy and prepares it.
-async fn read(site: &Arc<Site>, view: &View, id: ObjectId) -> Result<Arc<Entry>, Refusal> {
-    let (snapshot, preparing) = (Arc::clone(&view.snapshot), Arc::clone(site));
+async fn read(site: &'static Site, view: &View, id: ObjectId) -> Result<Arc<Entry>, Refusal> {
+    let snapshot = Arc::clone(&view.snapshot);
     let prepared = spawn_blocking(move || {
         let content = snapshot.content(id)?;
-        Ok(Arc::new(prepare(&preparing, id, content)))
+        Ok(Arc::new(prepare(site, id, content)))
     });
     let broken = |error| Error::new(Kind::Server, "reading the copy broke off").because(error);
     let prepared = prepared.await.map_err(broken);

@@ -1,6 +1,5 @@
 //! `GET /metrics`: what happened so far, as Prometheus text.
 
-use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::metrics::{counter, describe_counter, describe_gauge, gauge};
@@ -27,12 +26,12 @@ pub(super) fn show(site: &Site) -> impl IntoResponse + use<> {
 fn traffic(site: &Site) {
     let name = "crates_ferry_requests_total";
     describe_counter!(name, "Requests, by the class of their status.");
-    for (class, number) in site.traffic.answers.iter().enumerate().skip(2) {
-        counter!(name, "status" => format!("{class}xx")).absolute(number.load(Ordering::Relaxed));
+    for class in 2..=5 {
+        counter!(name, "status" => format!("{class}xx")).absolute(site.traffic.answers(class));
     }
     count(
         "crates_ferry_sent_bytes_total",
-        site.traffic.bytes.load(Ordering::Relaxed),
+        site.traffic.bytes(),
         "Bytes of answers, without their heads.",
     );
     count(

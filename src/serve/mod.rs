@@ -14,6 +14,7 @@ mod metrics;
 mod refresh;
 mod routes;
 mod site;
+mod traffic;
 
 use std::sync::Arc;
 use std::thread;
@@ -54,14 +55,10 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let site = Site::open(config).await?;
     describe(&site.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let answering = Arc::clone(&site);
-    let answer = move |request: Request<Incoming>, peer| {
-        let site = Arc::clone(&answering);
-        async move {
-            let record = Record::begin(&site, &request, peer);
-            let answer = routes::answer(&site, request).await;
-            Ok(record.end(answer))
-        }
+    let answer = move |request: Request<Incoming>, peer| async move {
+        let record = Record::begin(site, &request, peer);
+        let answer = routes::answer(site, request).await;
+        Ok(record.end(answer))
     };
     let serving = tokio::spawn(web::serve(
         listener,
@@ -74,8 +71,8 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
         },
     ));
     tokio::select! {
-        () = refresh::forever(&site) => {}
-        () = housekeeping::forever(&site, certificates.as_deref()) => {}
+        () = refresh::forever(site) => {}
+        () = housekeeping::forever(site, certificates.as_deref()) => {}
         _ = stop => {}
     }
     info!("stopping: what is in hand is finished");
@@ -88,7 +85,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     if timeout(GRACE, ending).await.is_err() {
         warn!("what was still in hand was given up");
     }
-    housekeeping::finish(&site).await;
+    housekeeping::finish(site).await;
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! Keeps the copy of the index fresh: now and then, and when somebody says that it moved.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::time::{sleep, timeout};
@@ -12,7 +11,7 @@ use crate::index_copy::Refreshed;
 use crate::transport::Remote;
 
 /// Looks at the index, waits, and looks again; a failure is told once, and tried again like anything else.
-pub(super) async fn forever(site: &Arc<Site>) {
+pub(super) async fn forever(site: &'static Site) {
     loop {
         let limit = site.config.network.timeout;
         let looked = timeout(limit, look(site)).await.unwrap_or_else(|_| {

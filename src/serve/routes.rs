@@ -1,7 +1,5 @@
 //! Which path is answered by what.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::header::ALLOW;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -20,7 +18,7 @@ pub(super) struct Answer {
 }
 
 /// Answers a request. What may take long is boxed, so that what is in memory costs no more than it must.
-pub(super) async fn answer(site: &Arc<Site>, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(site: &'static Site, request: Request<Incoming>) -> Answer {
     let mut caller = None;
     let response = route(site, request, &mut caller).await;
     Answer {
@@ -30,7 +28,7 @@ pub(super) async fn answer(site: &Arc<Site>, request: Request<Incoming>) -> Answ
 }
 
 async fn route(
-    site: &Arc<Site>,
+    site: &'static Site,
     request: Request<Incoming>,
     caller: &mut Option<Caller>,
 ) -> Result<Response<Body>, Refusal> {

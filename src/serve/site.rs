@@ -1,7 +1,7 @@
 //! What every request finds.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::access_log::AccessLog;
 use super::entries::Entries;
 use super::gate::Tokens;
+use super::traffic::Traffic;
 use crate::config::{OfflineIndex, ServeConfig};
 use crate::crate_files::CrateFiles;
 use crate::error::{Error, Kind, Result};
@@ -54,25 +55,9 @@ pub(super) struct Looks {
     pub(super) failure: Option<String>,
 }
 
-/// What was answered.
-#[derive(Debug, Default)]
-pub(super) struct Traffic {
-    /// By the hundreds of their status, from 1 to 5.
-    pub(super) answers: [AtomicU64; 6],
-    pub(super) bytes: AtomicU64,
-}
-
-impl Traffic {
-    pub(super) fn count(&self, status: u16, bytes: u64) {
-        let class = usize::from(status / 100).min(5);
-        self.answers[class].fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
 impl Site {
     /// Opens the copy of the index, the store, and what else there is.
-    pub(super) async fn open(config: ServeConfig) -> Result<Arc<Self>> {
+    pub(super) async fn open(config: ServeConfig) -> Result<&'static Self> {
         let serve = &config.serve;
         let origin = config.index.url.to_string();
         let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
@@ -94,7 +79,8 @@ impl Site {
         };
         site.show();
         site.list_held().await;
-        Ok(Arc::new(site))
+        // As long as the process: every request finds it without counting who else does.
+        Ok(Box::leak(Box::new(site)))
     }
 
     /// Lets requests see what the copy holds now.

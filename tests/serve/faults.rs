@@ -61,6 +61,18 @@ fn a_file_that_is_cut_is_asked_for_from_there() {
 }
 
 #[test]
+fn a_server_that_begins_anew_is_read_over() {
+    let (site, files) = site();
+    let server = site.serve(&[]);
+    for (version, bytes) in [("0.0.0", &files[0]), ("1.0.0", &files[1])] {
+        site.host.behave(Manner::CutOnce(bytes.len() / 2 + 1));
+        let got = server.download("foo", version);
+        assert!(got.status == 200 && got.is_whole && got.body == *bytes);
+    }
+    assert_eq!(site.host.requests().len(), 4);
+}
+
+#[test]
 fn a_file_that_is_cut_at_any_byte_is_never_whole() {
     let mut site = Site::new();
     let mut cases = Vec::new();

@@ -15,6 +15,8 @@ pub enum Manner {
     WithoutLength,
     /// The first so many bytes, then the connection is cut; the rest where only the rest is asked for.
     Cut(usize),
+    /// The first so many bytes for the first request, then the whole file whatever is asked for.
+    CutOnce(usize),
     /// The first so many bytes, whatever is asked for.
     AlwaysCut(usize),
     /// The first so many bytes, then nothing more.
@@ -135,6 +137,7 @@ impl CrateHost {
                 Manner::StatusAtFirst(status, times) if number <= times => {
                     Manner::Status(status, String::new())
                 }
+                Manner::CutOnce(at) if number % 2 == 1 => Manner::AlwaysCut(at),
                 manner => manner,
             };
             (manner, file)
@@ -148,7 +151,7 @@ impl CrateHost {
         let whole =
             format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
         match manner {
-            Manner::Fine | Manner::StatusAtFirst(..) => {
+            Manner::Fine | Manner::CutOnce(_) | Manner::StatusAtFirst(..) => {
                 stream.write_all(whole.as_bytes())?;
                 stream.write_all(&file)
             }
