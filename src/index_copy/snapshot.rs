@@ -1,6 +1,5 @@
 //! What the copy holds at one moment: the tree of a commit, read as far as it is asked for.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::objects::Objects;
@@ -21,8 +20,11 @@ pub struct Snapshot {
 /// A folder of the tree, its entries read when they are first asked for.
 struct Folder {
     id: ObjectId,
-    entries: OnceLock<BTreeMap<Box<[u8]>, Entry>>,
+    entries: OnceLock<Entries>,
 }
+
+/// The entries of a folder, in the order of their names.
+struct Entries(Box<[(Box<[u8]>, Entry)]>);
 
 enum Entry {
     Folder(Arc<Folder>),
@@ -97,13 +99,20 @@ impl Snapshot {
     }
 }
 
+impl Entries {
+    fn get(&self, name: &[u8]) -> Option<&Entry> {
+        let found = self.0.binary_search_by(|(there, _)| (**there).cmp(name));
+        found.ok().map(|place| &self.0[place].1)
+    }
+}
+
 impl Folder {
     fn unread(id: ObjectId) -> Arc<Self> {
         let entries = OnceLock::new();
         Arc::new(Self { id, entries })
     }
 
-    fn entries(&self, objects: &Objects) -> Result<&BTreeMap<Box<[u8]>, Entry>> {
+    fn entries(&self, objects: &Objects) -> Result<&Entries> {
         if let Some(entries) = self.entries.get() {
             return Ok(entries);
         }
@@ -131,9 +140,9 @@ impl Folder {
         id: ObjectId,
         objects: &Objects,
         folder: impl Fn(&[u8], ObjectId) -> Result<Arc<Self>>,
-    ) -> Result<BTreeMap<Box<[u8]>, Entry>> {
+    ) -> Result<Entries> {
         let tree = parse_tree(&objects.read(id)?)?;
-        let mut entries = BTreeMap::new();
+        let mut entries = Vec::with_capacity(tree.len());
         for (name, entry) in tree {
             let kept = match entry.mode {
                 mode if mode.is_tree() => Entry::Folder(folder(&name, entry.id)?),
@@ -141,13 +150,13 @@ impl Folder {
                 // Links and submodules are no part of an index.
                 _ => continue,
             };
-            entries.insert(name.into_boxed_slice(), kept);
+            entries.push((name.into_boxed_slice(), kept));
         }
-        Ok(entries)
+        Ok(Entries(entries.into_boxed_slice()))
     }
 
     fn add_crates(&self, path: &str, objects: &Objects, names: &mut Vec<CrateName>) -> Result<()> {
-        for (name, entry) in self.entries(objects)? {
+        for (name, entry) in &self.entries(objects)?.0 {
             let Ok(name) = std::str::from_utf8(name) else {
                 continue;
             };

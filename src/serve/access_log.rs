@@ -10,9 +10,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, HttpBody as _};
 use axum::http::header::{CONTENT_LENGTH, HeaderName, USER_AGENT};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
 use hyper::body::Incoming;
@@ -24,7 +23,7 @@ use super::routes::Answer;
 use super::site::{Site, unusable};
 use crate::config;
 use crate::error::Result;
-use crate::web::Peer;
+use crate::web::{Body, Peer};
 
 /// How many bytes wait for the disk at most; further lines are counted as lost.
 const WAITING: usize = 8 << 20;
@@ -57,6 +56,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
     method: &'a str,
+    protocol: &'static str,
     path: &'a str,
     status: u16,
     bytes: u64,
@@ -145,8 +145,8 @@ fn writing(mut place: impl Write + Send + 'static) -> Arc<Gathered> {
 /// A request and its answer under way: counted and logged when it ends, however it ends.
 pub(super) struct Record {
     site: &'static Site,
-    request: Option<Described>,
-    start: Instant,
+    /// Not in this place: without a log it would be moved about for nothing.
+    request: Option<Box<Described>>,
     status: u16,
     bytes: u64,
     /// How many bytes there are to be, where that is known.
@@ -157,10 +157,12 @@ pub(super) struct Record {
 /// What is remembered of a request.
 struct Described {
     time: Timestamp,
+    start: Instant,
     client: IpAddr,
     forwarded_for: Option<HeaderValue>,
     caller: Option<Caller>,
     method: Method,
+    version: Version,
     uri: Uri,
     agent: Option<HeaderValue>,
 }
@@ -170,17 +172,23 @@ impl Record {
     pub(super) fn begin(site: &'static Site, request: &Request<Incoming>, peer: Peer) -> Self {
         let describe = || Described {
             time: Timestamp::now(),
+            start: Instant::now(),
             client: peer.0.ip(),
             forwarded_for: request.headers().get(&FORWARDED_FOR).cloned(),
             caller: None,
             method: request.method().clone(),
+            version: request.version(),
             uri: request.uri().clone(),
             agent: request.headers().get(USER_AGENT).cloned(),
         };
         Self {
             site,
-            request: site.access_log.gathered.is_some().then(describe),
-            start: Instant::now(),
+            request: site
+                .access_log
+                .gathered
+                .is_some()
+                .then(describe)
+                .map(Box::new),
             status: 0,
             bytes: 0,
             expected: None,
@@ -196,7 +204,7 @@ impl Record {
             request.caller = caller;
         }
         // A body that is in memory says its size.
-        match response.body().size_hint().exact() {
+        match response.body().size() {
             Some(size) => {
                 self.bytes = size;
                 self.is_whole = true;
@@ -210,8 +218,8 @@ impl Record {
     }
 
     fn follow(mut self, body: Body) -> Body {
-        let mut stream = body.into_data_stream();
-        Body::from_stream(poll_fn(move |context| {
+        let mut stream = axum::body::Body::new(body).into_data_stream();
+        let followed = axum::body::Body::from_stream(poll_fn(move |context| {
             // All of it moves here, so that its end is the answer's.
             let record = &mut self;
             let piece = stream.poll_next_unpin(context);
@@ -224,17 +232,19 @@ impl Record {
                 Poll::Ready(Some(Err(_))) | Poll::Pending => {}
             }
             piece
-        }))
+        }));
+        followed.into()
     }
 
     fn write(&self, request: &Described) {
-        let milliseconds = self.start.elapsed().as_secs_f64() * 1000.0;
+        let milliseconds = request.start.elapsed().as_secs_f64() * 1000.0;
         self.site.access_log.write(&Line {
             time: request.time,
             client: request.client,
             forwarded_for: shown(request.forwarded_for.as_ref()),
             caller: request.caller.as_ref().map(|caller| &*caller.0),
             method: request.method.as_str(),
+            protocol: protocol(request.version),
             // Without the query: nothing that we serve has one, and people put secrets there.
             path: shorten(request.uri.path()),
             status: self.status,
@@ -252,6 +262,14 @@ impl Drop for Record {
         if let Some(request) = self.request.take() {
             self.write(&request);
         }
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
     }
 }
 

@@ -1,6 +1,5 @@
 //! `/api/v1/crates/{crate}/{version}/download`: crate files.
 
-use axum::body::Body;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, VIA,
 };
@@ -12,6 +11,7 @@ use super::site::Site;
 use crate::config::Downloads;
 use crate::crate_files::{self, Unavailable, instance};
 use crate::index::{CrateFile, CrateName};
+use crate::web::Body;
 use crate::web::refusal::Refusal;
 
 /// A version's bytes never change.
@@ -115,7 +115,7 @@ fn answer(site: &Site, etag: HeaderValue, body: crate_files::Body) -> Response<B
     let size = body.size();
     let body = match body {
         crate_files::Body::Whole(bytes) => Body::from(bytes),
-        other => Body::from_stream(other.into_stream()),
+        other => axum::body::Body::from_stream(other.into_stream()).into(),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
-use axum::response::IntoResponse as _;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
@@ -29,13 +28,10 @@ struct PushEvent {
     reference: Option<String>,
 }
 
-pub(super) async fn gitlab(
-    site: &Site,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Refusal> {
+pub(super) async fn gitlab(site: &Site, request: Request<Incoming>) -> Result<Response, Refusal> {
     let token = site.config.secrets.hook_token.as_ref();
     access::gitlab(token, request.headers())?;
-    let body = axum::body::to_bytes(Body::new(request.into_body()), BODY);
+    let body = axum::body::to_bytes(axum::body::Body::new(request.into_body()), BODY);
     let body = timeout(PATIENCE, body)
         .await
         .map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long"))?;

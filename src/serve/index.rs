@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::body::Body;
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY,
@@ -20,6 +19,7 @@ use crate::ObjectId;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::index::{CrateName, entry};
+use crate::web::Body;
 use crate::web::refusal::Refusal;
 
 /// For how long a cache in between may answer by itself; cargo asks every time.

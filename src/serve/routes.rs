@@ -1,7 +1,6 @@
 //! Which path is answered by what.
 
-use axum::body::Body;
-use axum::http::header::ALLOW;
+use axum::http::header::{ALLOW, CONTENT_LENGTH};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
@@ -9,6 +8,7 @@ use hyper::body::Incoming;
 use super::gate::Caller;
 use super::site::Site;
 use super::{download, gate, health, hooks, index, metrics};
+use crate::web::Body;
 use crate::web::refusal::Refusal;
 
 /// An answer, and whose token opened the server.
@@ -20,11 +20,22 @@ pub(super) struct Answer {
 /// Answers a request. What may take long is boxed, so that what is in memory costs no more than it must.
 pub(super) async fn answer(site: &'static Site, request: Request<Incoming>) -> Answer {
     let mut caller = None;
+    let is_head = request.method() == Method::HEAD;
     let response = route(site, request, &mut caller).await;
-    Answer {
-        response: response.unwrap_or_else(Refusal::into_response),
-        caller,
+    let mut response = response.unwrap_or_else(|refusal| refusal.into_response().map(Body::from));
+    if is_head {
+        without_body(&mut response);
     }
+    Answer { response, caller }
+}
+
+/// Takes the body away, whose length is told all the same; over HTTP/2 nobody else does.
+fn without_body(response: &mut Response<Body>) {
+    // Of nothing, as in a 304, no length is told.
+    if let Some(size @ 1..) = response.body().size() {
+        response.headers_mut().insert(CONTENT_LENGTH, size.into());
+    }
+    *response.body_mut() = Body::empty();
 }
 
 async fn route(
@@ -35,7 +46,8 @@ async fn route(
     let path = request.uri().path();
     if path == "/hooks/gitlab" {
         allow(&request, &[Method::POST], "POST")?;
-        return Box::pin(hooks::gitlab(site, request)).await;
+        let response = Box::pin(hooks::gitlab(site, request)).await?;
+        return Ok(response.map(Body::from));
     }
     allow(&request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
     if let Some(path) = path.strip_prefix("/index/") {
@@ -49,15 +61,16 @@ async fn route(
         *caller = gate::open(site, request.headers())?;
         return download::download(site, file, request.headers()).await;
     }
-    match path {
-        "/healthz" => Ok(health::healthz().into_response()),
-        "/readyz" => Ok(health::readyz(site)?.into_response()),
-        "/metrics" => Ok(metrics::show(site).into_response()),
-        _ => Err(Refusal::for_cargo(
-            StatusCode::NOT_FOUND,
-            "there is nothing at this path",
-        )),
-    }
+    let response = match path {
+        "/healthz" => health::healthz().into_response(),
+        "/readyz" => health::readyz(site)?.into_response(),
+        "/metrics" => metrics::show(site).into_response(),
+        _ => {
+            let detail = "there is nothing at this path";
+            return Err(Refusal::for_cargo(StatusCode::NOT_FOUND, detail));
+        }
+    };
+    Ok(response.map(Body::from))
 }
 
 fn allow(

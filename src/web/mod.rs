@@ -1,6 +1,9 @@
 //! What the HTTP servers share: the loop that accepts connections, its bounds, TLS, and who may ask.
 
 pub mod access;
+mod body;
+mod ending;
+mod head_timer;
 pub mod refusal;
 mod tls;
 mod workers;
@@ -11,13 +14,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::{Request, Response};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -25,6 +27,9 @@ use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
+pub use body::Body;
+use ending::Ending;
+use head_timer::HeadTimer;
 pub use tls::Certificates;
 use workers::Workers;
 
@@ -51,7 +56,7 @@ pub struct Bounds {
 pub struct Peer(pub SocketAddr);
 
 /// Serves until `shutdown`, then lets the requests in hand end; bound that from outside.
-pub async fn serve<A, R>(
+pub async fn serve<A, R, B>(
     listener: TcpListener,
     answer: A,
     bounds: Bounds,
@@ -59,23 +64,12 @@ pub async fn serve<A, R>(
     shutdown: impl Future<Output = ()>,
 ) where
     A: Fn(Request<Incoming>, Peer) -> R + Clone + Send + 'static,
-    R: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: HttpBody<Data = Bytes, Error = axum::Error> + Send + 'static,
 {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.head)
-        .max_buf_size(HEAD);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD as u32)
-        .keep_alive_interval(Some(bounds.write));
-    let server = Arc::new(server);
+    let server = server(bounds);
     let places = Arc::new(Semaphore::new(bounds.connections));
-    let graceful = GracefulShutdown::new();
+    let ending = Ending::default();
     let mut workers = Workers::start(bounds.threads);
     tokio::pin!(shutdown);
     loop {
@@ -87,9 +81,9 @@ pub async fn serve<A, R>(
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
-        let (server, answer) = (Arc::clone(&server), answer.clone());
+        let (mut server, answer) = (server.clone(), answer.clone());
         let service = service_fn(move |request| answer(request, Peer(peer)));
-        let (watcher, certificates) = (graceful.watcher(), certificates.clone());
+        let (ending, certificates) = (ending.clone(), certificates.clone());
         workers.spawn(async move {
             // From here on this thread hears of it.
             let stream = match stream.into_std().and_then(TcpStream::from_std) {
@@ -109,14 +103,15 @@ pub async fn serve<A, R>(
                     }
                 }
             };
+            server.http1().timer(HeadTimer::new());
             let ended = match stream {
                 Either::Plain(stream) => {
                     let connection = server.serve_connection(TokioIo::new(stream), service);
-                    watcher.watch(connection.into_owned()).await
+                    ending.watch(connection).await
                 }
                 Either::Tls(stream) => {
                     let connection = server.serve_connection(TokioIo::new(stream), service);
-                    watcher.watch(connection.into_owned()).await
+                    ending.watch(connection).await
                 }
             };
             if let Err(error) = ended {
@@ -126,7 +121,25 @@ pub async fn serve<A, R>(
         });
     }
     drop(listener);
-    graceful.shutdown().await;
+    ending.tell();
+    let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
+    // The places are never closed.
+    let _ = places.acquire_many(all).await;
+}
+
+fn server(bounds: Bounds) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .header_read_timeout(bounds.head)
+        .max_buf_size(HEAD);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD as u32)
+        .keep_alive_interval(Some(bounds.write));
+    server
 }
 
 /// A connection as it comes, or with TLS around it.

@@ -177,32 +177,10 @@ fn local(server: &Script) -> String {
     format!("https://localhost:{}/a", server.port())
 }
 
-/// Makes a certificate for `localhost` that is its own authority, and its key, in a folder.
+/// Makes a certificate for `localhost` and its key, in a folder.
 fn certificate() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
-    let output = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-        ])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-out")
-        .arg(&certificate)
-        .arg("-keyout")
-        .arg(&key)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
+    let (certificate, key) = crate::certificate::make(folder.path(), "DNS:localhost");
     (folder, certificate, key)
 }
 

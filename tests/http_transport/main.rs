@@ -8,6 +8,8 @@ mod real_server;
 mod redirects;
 mod script;
 
+#[path = "../support/certificate.rs"]
+mod certificate;
 #[path = "../support/lighttpd.rs"]
 mod lighttpd;
 

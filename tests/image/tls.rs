@@ -2,44 +2,22 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::container::{Image, RESTRICTED};
+use crate::support::certificate;
 use crate::support::ferry::Ferry;
-
-/// Makes a certificate for `localhost` that is its own authority, and its key.
-fn certificate() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let output = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
-        .args([
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-out", "certificate.pem", "-keyout", "key.pem"])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    folder
-}
 
 /// Takes one connection, in which it says that it has no repository; says whether the client trusted it so far.
 fn serve_once(listener: TcpListener, folder: &Path) -> JoinHandle<bool> {
     use std::io::{Read, Write};
-    let chain = vec![CertificateDer::from_pem_file(folder.join("certificate.pem")).unwrap()];
+    let chain = vec![CertificateDer::from_pem_file(folder.join("cert.pem")).unwrap()];
     let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
     let config = ServerConfig::builder()
         .with_no_client_auth()
@@ -64,9 +42,10 @@ fn a_company_ca_is_trusted_where_it_is_mounted_and_only_there() {
     let Some(image) = Image::built() else {
         return;
     };
-    let folder = certificate();
+    let folder = tempfile::tempdir().unwrap();
+    certificate::make(folder.path(), "DNS:localhost");
     let mounted = |place: &str| {
-        let file = folder.path().join("certificate.pem");
+        let file = folder.path().join("cert.pem");
         format!("{}:{place}:ro", file.display())
     };
     let (system, own) = (

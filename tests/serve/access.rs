@@ -1,8 +1,7 @@
 //! Tokens, TLS, and the access log.
 
-use std::process::Command;
-
-use crate::support::server::{Site, ask, sha256};
+use crate::support::certificate;
+use crate::support::server::{Site, sha256};
 
 const TOKEN: &str = "a-long-random-token";
 
@@ -65,88 +64,25 @@ fn a_file_of_tokens_that_holds_a_token_is_refused_without_showing_it() {
 }
 
 #[test]
-fn tls_speaks_http2_and_takes_a_renewed_certificate() {
+fn a_renewed_certificate_is_taken_without_a_restart() {
     let site = site();
-    let (cert, key) = (
-        site.folder.path().join("cert.pem"),
-        site.folder.path().join("key.pem"),
-    );
-    let make = || {
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args([
-                "-subj",
-                "/CN=localhost",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-                "-addext",
-                "basicConstraints=critical,CA:FALSE",
-            ])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&cert)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        std::fs::read(&cert).unwrap()
-    };
-    let first = make();
-    let variables = site.variables_and(&[
+    let make = || certificate::make(site.folder.path(), "IP:127.0.0.1");
+    let (cert, key) = make();
+    let server = site.serve(&[
         ("FERRY_SERVE_TLS_CERT", cert.to_str().unwrap()),
         ("FERRY_SERVE_TLS_KEY", key.to_str().unwrap()),
     ]);
-    let server = crate::support::server::Server::start(&variables);
-    let get = |pem: &[u8], path: &str| {
-        let trusted = reqwest::Certificate::from_pem(pem).unwrap();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([trusted]);
-        ask(client, "GET", &server.url(path), &[], b"")
-    };
-    server.wait_for("ready", || {
-        get(&first, "/readyz").is_ok_and(|got| got.status == 200)
-    });
-    assert_eq!(get(&first, "/index/3/f/foo").unwrap().status, 200);
-    let second = make();
-    server.wait_for("renewed", || get(&second, "/readyz").is_ok());
-    assert_eq!(negotiated(&second, &server).as_deref(), Some(&b"h2"[..]));
-}
-
-/// Offers HTTP/2 and HTTP/1.1 over TLS, and returns what the server takes.
-fn negotiated(pem: &[u8], server: &crate::support::server::Server) -> Option<Vec<u8>> {
-    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(pem).unwrap())
-        .unwrap();
-    let mut config = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let address = server.url("").trim_start_matches("https://").to_owned();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.unwrap().block_on(async {
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        let stream = connector.connect(name, stream).await.unwrap();
-        stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
-    })
+    assert_eq!(server.get("/index/3/f/foo").status, 200);
+    // Half of the pair is no pair: the old one stays in use, and nobody is refused.
+    let before = std::fs::read(&cert).unwrap();
+    std::fs::write(&cert, "no certificate").unwrap();
+    server.wait_for("told", || server.log().contains("stays in use"));
+    std::fs::write(&cert, before).unwrap();
+    assert_eq!(server.get("/index/3/f/foo").status, 200);
+    // Clients trust what lies there now.
+    make();
+    server.wait_until_ready();
+    assert_eq!(server.get("/index/3/f/foo").status, 200);
 }
 
 #[test]

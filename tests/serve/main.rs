@@ -9,6 +9,7 @@ mod bucket;
 mod cache;
 mod downloads;
 mod faults;
+mod http2;
 mod index;
 mod killed;
 mod prefetch;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::certificate;
 use crate::support::real_crates;
 use crate::support::server::{Server, Site, sha256};
 
@@ -122,6 +123,36 @@ fn cargo_works_over_the_sparse_index() {
     let unknown = stale.cargo(&["add", "no-such-crate-anywhere"], None);
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(said.contains("could not be found"), "{said}");
+}
+
+#[test]
+fn cargo_works_over_tls_and_http2() {
+    let site = site();
+    let (cert, key) = certificate::make(site.folder.path(), "IP:127.0.0.1");
+    let server = site.serve(&[
+        ("FERRY_SERVE_TLS_CERT", cert.to_str().unwrap()),
+        ("FERRY_SERVE_TLS_KEY", key.to_str().unwrap()),
+    ]);
+    let project = Project::new(&site, "tls");
+    point(&site, &server, &project, &[], &[]);
+    let config = project.home.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[http]\ncainfo = {cert:?}\n")).unwrap();
+    project.work(None);
+    let protocols = || -> Vec<String> {
+        let log = server.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        lines
+            .filter(|line: &serde_json::Value| {
+                line["agent"].as_str().is_some_and(|a| a.contains("cargo"))
+            })
+            .map(|line| line["protocol"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    server.wait_for("logged", || !protocols().is_empty());
+    assert!(protocols().iter().all(|protocol| protocol == "HTTP/2.0"));
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::certificate;
+
 const EXIM: &str = "/usr/sbin/exim4";
 const PASSWORD: &str = "hunter2-of-the-mail";
 
@@ -50,7 +52,8 @@ impl Exim {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        make_certificate(folder.path(), options.certified);
+        let names = format!("DNS:localhost,{}", options.certified);
+        certificate::make(folder.path(), &names);
         let (process, port) = (0..5).find_map(|_| spawn(folder.path(), options)).unwrap();
         Some(Self {
             folder,
@@ -91,7 +94,7 @@ impl Exim {
 
     /// Returns the file of its certificate.
     pub fn ca_file(&self) -> PathBuf {
-        self.folder.path().join("tls.crt")
+        self.folder.path().join("cert.pem")
     }
 
     /// Returns the variables with which the program mails over it.
@@ -165,24 +168,6 @@ impl Drop for Exim {
     }
 }
 
-fn make_certificate(folder: &Path, certified: &str) {
-    let name = format!("subjectAltName=DNS:localhost,{certified}");
-    let made = Command::new("openssl")
-        .current_dir(folder)
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "30"])
-        .args([
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-addext", &name, "-keyout", "tls.key", "-out", "tls.crt"])
-        .stderr(Stdio::null())
-        .status();
-    assert!(made.unwrap().success());
-}
-
 /// Starts exim on a port that was free just now; none where somebody else took it meanwhile.
 fn spawn(folder: &Path, options: &Options) -> Option<(Child, u16)> {
     let port = TcpListener::bind("127.0.0.1:0")
@@ -227,7 +212,7 @@ fn config(folder: &Path, port: u16, options: &Options) -> String {
     let folder = folder.display();
     let tls = match options.starttls || options.implicit {
         true => format!(
-            "tls_advertise_hosts = *\ntls_certificate = {folder}/tls.crt\ntls_privatekey = {folder}/tls.key\n"
+            "tls_advertise_hosts = *\ntls_certificate = {folder}/cert.pem\ntls_privatekey = {folder}/key.pem\n"
         ),
         false => "tls_advertise_hosts =\n".to_owned(),
     };

@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+pub mod certificate;
 pub mod counting_proxy;
 pub mod crate_host;
 pub mod daemon;

@@ -175,6 +175,8 @@ impl Got {
 pub struct Server {
     process: Child,
     url: String,
+    /// The file of its certificate, which clients trust.
+    certificate: Option<PathBuf>,
     log: Arc<Mutex<String>>,
     reading: Option<JoinHandle<()>>,
 }
@@ -204,6 +206,9 @@ impl Server {
                 break;
             }
         }
+        let certificate = variables.iter().find_map(|(name, value)| {
+            (name == "FERRY_SERVE_TLS_CERT").then(|| PathBuf::from(value))
+        });
         let kept = Arc::clone(&log);
         let reading = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -213,6 +218,7 @@ impl Server {
         Self {
             process,
             url: url.unwrap_or_else(|| panic!("it does not listen: {}", log.lock().unwrap())),
+            certificate,
             log,
             reading: Some(reading),
         }
@@ -220,7 +226,10 @@ impl Server {
 
     /// Waits until it says that it is ready.
     pub fn wait_until_ready(&self) {
-        self.wait_for("ready", || self.get("/readyz").status == 200);
+        self.wait_for("ready", || {
+            self.ask("GET", "/readyz", &[], b"")
+                .is_ok_and(|got| got.status == 200)
+        });
     }
 
     /// Waits until something is true.
@@ -291,9 +300,13 @@ impl Server {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Got, reqwest::Error> {
+        let trusted = self.certificate.iter().map(|path| {
+            let pem = std::fs::read(path).unwrap();
+            reqwest::Certificate::from_pem(&pem).unwrap()
+        });
         let client = reqwest::Client::builder()
             .no_proxy()
-            .tls_certs_only([])
+            .tls_certs_only(trusted)
             .redirect(reqwest::redirect::Policy::none());
         ask(client, method, &self.url(path), headers, body)
     }
