@@ -7,6 +7,7 @@ mod support;
 mod access;
 mod bucket;
 mod cache;
+mod copy;
 mod downloads;
 mod faults;
 mod http2;
