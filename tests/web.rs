@@ -22,16 +22,22 @@ mod certificate;
 /// How many bytes each answer has: more than buffers hold.
 const ANSWER: usize = 16 << 20;
 
-/// Serves with room for one connection, as long as a client does its work.
+/// As long as nobody waits for in a test.
+const SHORT: Duration = Duration::from_millis(300);
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(600);
+
+/// Serves with room for one connection, as long as a client does its work; the server then has to end soon.
 fn beside<T: Send + 'static>(
+    head: Duration,
     certificates: Option<Certificates>,
     client: impl FnOnce(SocketAddr) -> T + Send + 'static,
 ) -> T {
     let bounds = Bounds {
         connections: 1,
         threads: 1,
-        head: Duration::from_millis(300),
-        write: Duration::from_millis(300),
+        head,
+        write: SHORT,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -51,8 +57,12 @@ fn beside<T: Send + 'static>(
             Ok(Response::new(Body::from(Bytes::from_static(&[7; ANSWER]))))
         };
         let stop = async { drop(stop.await) };
-        web::serve(listener, answer, bounds, certificates.map(Arc::new), stop).await;
-        working.await.unwrap()
+        let certificates = certificates.map(Arc::new);
+        let serving = tokio::spawn(web::serve(listener, answer, bounds, certificates, stop));
+        let end = working.await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), serving).await;
+        ended.expect("the server has not ended").unwrap();
+        end
     })
 }
 
@@ -76,7 +86,7 @@ fn until_closed(mut client: TcpStream) -> Vec<u8> {
 
 #[test]
 fn a_client_that_says_too_little_is_cut_off_and_makes_room_for_another() {
-    beside(None, |address| {
+    beside(SHORT, None, |address| {
         for said in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost:"] {
             let mut client = connect(address);
             client.write_all(said.as_bytes()).unwrap();
@@ -105,7 +115,7 @@ fn a_client_that_says_nothing_before_or_after_a_handshake_is_cut_off() {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let certificates = Certificates::read(crates_ferry::config::Tls { cert, key }).unwrap();
-    beside(Some(certificates), move |address| {
+    beside(SHORT, Some(certificates), move |address| {
         until_closed(connect(address));
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(Arc::new(config), name).unwrap();
@@ -121,7 +131,7 @@ fn a_client_that_says_nothing_before_or_after_a_handshake_is_cut_off() {
 
 /// Opens an HTTP/2 connection, asks for something there or not, and waits until the server closes.
 fn over_http2(asks: bool, takes: bool) {
-    beside(None, move |address| {
+    beside(SHORT, None, move |address| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
@@ -171,6 +181,6 @@ fn an_http2_client_that_takes_nothing_is_cut_off() {
 
 #[test]
 fn the_end_of_the_server_waits_for_no_client_that_says_nothing() {
-    let client = beside(None, connect);
+    let client = beside(LONG, None, connect);
     until_closed(client);
 }
