@@ -57,9 +57,9 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let site = Site::open(config).await?;
     describe(&site.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let answer = move |request: Request<Incoming>, peer| async move {
+    let answer = move |mut request: Request<Incoming>, peer| async move {
         let record = Record::begin(site, &request, peer);
-        let answer = routes::answer(site, request).await;
+        let answer = routes::answer(site, &mut request).await;
         Ok(record.end(answer))
     };
     let serving = tokio::spawn(web::serve(

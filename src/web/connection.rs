@@ -17,8 +17,7 @@ use tokio_io_timeout::TimeoutStream;
 use tracing::debug;
 
 use super::ending::Ending;
-use super::head_timer::HeadTimer;
-use super::pace::Pace;
+use super::pace::{Pace, Waits};
 use super::protocol::{self, Protocol, Rewound};
 use super::{Bounds, Certificates, Peer};
 
@@ -81,15 +80,15 @@ where
         stream: Rewound<S>,
     ) -> hyper::Result<()> {
         let Self { answer, peer, .. } = self;
-        let connection = http1::Builder::new()
-            .timer(HeadTimer::new())
-            .header_read_timeout(self.bounds.head)
-            .max_buf_size(HEAD)
-            .serve_connection(
-                TokioIo::new(stream),
-                service_fn(move |request| answer(request, peer)),
-            );
-        self.ending.watch(connection).await
+        let pace = Pace::new(Waits::ForUs);
+        let counted = pace.clone();
+        let connection = http1::Builder::new().max_buf_size(HEAD).serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |request| counted.clone().answer(answer(request, peer))),
+        );
+        let watched = self.ending.watch(connection);
+        let kept = pace.keep(self.bounds.head, watched).await;
+        kept.unwrap_or(Ok(()))
     }
 
     async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -97,7 +96,7 @@ where
         stream: Rewound<S>,
     ) -> hyper::Result<()> {
         let Self { answer, peer, .. } = self;
-        let pace = Pace::default();
+        let pace = Pace::new(Waits::ForClient);
         let counted = pace.clone();
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -109,9 +108,8 @@ where
                 service_fn(move |request| counted.clone().answer(answer(request, peer))),
             );
         let watched = self.ending.watch(connection);
-        pace.keep(self.bounds.write, watched)
-            .await
-            .unwrap_or(Ok(()))
+        let kept = pace.keep(self.bounds.write, watched).await;
+        kept.unwrap_or(Ok(()))
     }
 }
 

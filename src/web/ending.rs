@@ -36,9 +36,9 @@ impl Ending {
     }
 
     /// Serves a connection to its end, in one task.
-    pub(super) fn watch<C: GracefulConnection>(&self, connection: C) -> Watched<C> {
+    pub(super) fn watch<C: GracefulConnection + Unpin>(&self, connection: C) -> Watched<C> {
         Watched {
-            connection: Box::pin(connection),
+            connection,
             come: Some(self.come()),
         }
     }
@@ -82,20 +82,20 @@ impl Drop for Come {
 
 /// A connection that hears of the end.
 pub(super) struct Watched<C> {
-    connection: Pin<Box<C>>,
+    connection: C,
     /// Until it has heard.
     come: Option<Come>,
 }
 
-impl<C: GracefulConnection> Future for Watched<C> {
+impl<C: GracefulConnection + Unpin> Future for Watched<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let come = self.come.as_mut();
         if come.is_some_and(|come| Pin::new(come).poll(context).is_ready()) {
             self.come = None;
-            self.connection.as_mut().graceful_shutdown();
+            Pin::new(&mut self.connection).graceful_shutdown();
         }
-        self.connection.as_mut().poll(context)
+        Pin::new(&mut self.connection).poll(context)
     }
 }

@@ -4,7 +4,6 @@ pub mod access;
 mod body;
 mod connection;
 mod ending;
-mod head_timer;
 mod pace;
 mod protocol;
 pub mod refusal;
@@ -38,9 +37,10 @@ pub struct Bounds {
     pub connections: usize,
     /// How many threads answer; with none the thread that accepts does.
     pub threads: usize,
-    /// For the TLS handshake, for the first bytes, and for the head of a request, from the end of the answer before.
+    /// For the TLS handshake and for the first bytes; the head of a request may take twice as long, from the end of the answer
+    /// before.
     pub head: Duration,
-    /// The longest time in which a client takes nothing of an answer; over HTTP/2 also in which it asks for nothing.
+    /// The longest time in which a client takes nothing of an answer; over HTTP/2 twice as long, and as long for asking nothing.
     pub write: Duration,
 }
 

@@ -76,7 +76,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        // The system does less for one piece.
+        match pieces {
+            [piece] => Pin::new(&mut self.stream).poll_write(context, piece),
+            pieces => Pin::new(&mut self.stream).poll_write_vectored(context, pieces),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
