@@ -44,23 +44,24 @@ async fn route(
     request: &mut Request<Incoming>,
     caller: &mut Option<Caller>,
 ) -> Result<Response<Body>, Refusal> {
-    let path = request.uri().path();
-    if path == "/hooks/gitlab" {
+    if request.uri().path() == "/hooks/gitlab" {
         allow(request, &[Method::POST], "POST")?;
         let response = Box::pin(hooks::gitlab(site, request)).await?;
         return Ok(response.map(Body::from));
     }
     allow(request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
+    let headers = std::mem::take(request.headers_mut());
+    let path = request.uri().path();
     if let Some(path) = path.strip_prefix("/index/") {
-        *caller = gate::open(site, request.headers())?;
+        *caller = gate::open(site, &headers)?;
         return match path {
             "config.json" => Ok(index::config_json(site)),
-            path => index::entry(site, path, request.headers()).await,
+            path => index::entry(site, path, headers).await,
         };
     }
     if let Some(file) = download::named(path) {
-        *caller = gate::open(site, request.headers())?;
-        return download::download(site, file, request.headers()).await;
+        *caller = gate::open(site, &headers)?;
+        return Box::pin(download::download(site, file, &headers)).await;
     }
     let response = match path {
         "/healthz" => health::healthz().into_response(),

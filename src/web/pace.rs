@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::http::Response;
+use futures_util::TryFutureExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -65,18 +66,21 @@ impl Pace {
         }))
     }
 
-    /// Answers one request.
-    pub(super) async fn answer<B>(
+    /// Answers one request. Not as an `async fn`, in which what is waited for has two places.
+    pub(super) fn answer<B>(
         self,
         answer: impl Future<Output = Result<Response<B>, Infallible>>,
-    ) -> Result<Response<Paced<B>>, Infallible> {
+    ) -> impl Future<Output = Result<Response<Paced<B>>, Infallible>> {
         let turn = self.turn();
-        let response = answer.await?;
-        Ok(response.map(|body| Paced {
+        answer.map_ok(|response| response.map(|body| self.body(body, turn)))
+    }
+
+    fn body<B>(self, body: B, turn: Turn) -> Paced<B> {
+        Paced {
             body,
             turn: Some(turn).filter(|_| self.0.waits == Waits::ForUs),
             pace: self,
-        }))
+        }
     }
 
     /// Lets a connection go on to its end, or until there is no step from one look to the next; looks come at this distance.
