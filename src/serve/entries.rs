@@ -12,7 +12,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::ObjectId;
-use crate::index::{CrateFile, entry};
+use crate::index::CrateFile;
+use crate::index::entry::{self, Listed};
 
 /// What is smaller, in bytes, is not worth compressing.
 const LEAST_TO_COMPRESS: usize = 300;
@@ -32,7 +33,7 @@ pub(super) struct Entry {
     pub(super) etag: HeaderValue,
     pub(super) weak_etag: HeaderValue,
     gzip: OnceLock<Option<Bytes>>,
-    versions: OnceLock<HashMap<String, CrateFile>>,
+    versions: OnceLock<HashMap<String, Listed>>,
 }
 
 #[derive(Clone)]
@@ -86,13 +87,8 @@ impl Entry {
 
     /// Returns the crate file of a version.
     pub(super) fn version(&self, version: &str) -> Option<&CrateFile> {
-        let versions = self.versions.get_or_init(|| {
-            let listed = entry::versions(&self.plain).map(|version| version.file);
-            listed
-                .map(|file| (file.version.as_str().to_owned(), file))
-                .collect()
-        });
-        versions.get(version)
+        let versions = self.versions.get_or_init(|| entry::by_version(&self.plain));
+        versions.get(version).map(|listed| &listed.file)
     }
 }
 
