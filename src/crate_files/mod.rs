@@ -16,6 +16,7 @@ mod flight;
 mod held;
 mod memory;
 mod receive;
+mod stock;
 mod unavailable;
 mod upstream;
 mod upstream_dl;
@@ -23,15 +24,16 @@ mod verified;
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tracing::{error, warn};
+use tracing::error;
 use url::Url;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Limits};
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Checksum, CrateFile};
@@ -39,6 +41,7 @@ use crate::store::{Scratch, Store};
 pub use body::Body;
 pub use counts::{Counts, Numbers};
 pub use eviction::Evicted;
+use eviction::Evictor;
 use flight::Stage;
 use held::Held;
 use memory::Memory;
@@ -53,7 +56,7 @@ const SMALL: usize = 1 << 20;
 pub struct CrateFiles {
     store: Store,
     /// What a folder holds; a bucket keeps no catalog.
-    catalog: Option<Catalog>,
+    catalog: Option<Arc<Catalog>>,
     /// `None` where nothing is fetched.
     upstream: Option<Upstream>,
     memory: Memory,
@@ -62,7 +65,8 @@ pub struct CrateFiles {
     flights: Mutex<HashMap<Checksum, watch::Receiver<Stage>>>,
     scratch: Scratch,
     counts: Counts,
-    limits: crate::catalog::Limits,
+    limits: Limits,
+    evictor: Mutex<Evictor>,
     runtime: Handle,
 }
 
@@ -79,13 +83,36 @@ impl CrateFiles {
                 .advise("serve.data_dir must be a folder that this user may write.")
         };
         let scratch = Scratch::open(data_dir.join("tmp")).map_err(unusable)?;
+        let files = Arc::new(Self::with(config, scratch, Catalog::open)?);
+        files.take_stock().await;
+        Ok(files)
+    }
+
+    /// Opens the store to look at it: nothing is fetched, and nothing changes on disk.
+    ///
+    /// # Errors
+    /// As [`CrateFiles::open`].
+    pub async fn look(config: &ServeConfig) -> Result<Arc<Self>> {
+        let mut config = config.clone();
+        config.serve.downloads = Downloads::Offline;
+        let scratch = Scratch::at(config.serve.data_dir.join("tmp"));
+        let files = Arc::new(Self::with(&config, scratch, Catalog::look)?);
+        files.take_new_stock().await;
+        Ok(files)
+    }
+
+    fn with(
+        config: &ServeConfig,
+        scratch: Scratch,
+        catalog: impl FnOnce(&Path) -> Result<Catalog>,
+    ) -> Result<Self> {
+        let data_dir = &config.serve.data_dir;
         let store = Store::open(&config.store(), &config.secrets, &config.network)?;
-        let catalog = match &store {
-            Store::Folder(_) => Some(Catalog::open(&data_dir.join("catalog.sqlite"))?),
-            Store::Bucket(_) => None,
-        };
-        let files = Self {
-            catalog,
+        Ok(Self {
+            catalog: match &store {
+                Store::Folder(_) => Some(Arc::new(catalog(&data_dir.join("catalog.sqlite"))?)),
+                Store::Bucket(_) => None,
+            },
             upstream: match config.serve.downloads {
                 Downloads::Cache | Downloads::Redirect => Some(Upstream::new(config)?),
                 Downloads::Offline => None,
@@ -97,36 +124,13 @@ impl CrateFiles {
             scratch,
             counts: Counts::default(),
             runtime: Handle::current(),
-            limits: crate::catalog::Limits {
+            limits: Limits {
                 size: config.serve.max_size,
                 idle: config.serve.max_idle,
             },
+            evictor: Mutex::default(),
             store,
-        };
-        files.take_stock().await;
-        Ok(Arc::new(files))
-    }
-
-    /// Removes what a killed process left in the store, and makes the catalog agree with it.
-    async fn take_stock(&self) {
-        if let Store::Folder(folder) = &self.store {
-            if let Err(error) = folder.clean() {
-                warn!("{} cannot be cleaned: {error}", folder.path().display());
-            }
-            let is_there = |path: &str| folder.place(path).is_file();
-            let agreed = match self.store.list().await {
-                Ok(files) => self
-                    .catalog
-                    .as_ref()
-                    .map(|catalog| catalog.agree_with(&files, is_there)),
-                Err(error) => Some(Err(
-                    Error::new(Kind::Config, "the store cannot be listed").because(error)
-                )),
-            };
-            if let Some(Err(error)) = agreed {
-                warn!("{error}: {}", error.causes().join(": "));
-            }
-        }
+        })
     }
 
     /// Returns a file that is in memory.
@@ -156,33 +160,6 @@ impl CrateFiles {
         self.flight(file).body().await
     }
 
-    /// Says whether a file is kept, as far as that can be known without reading it.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub async fn is_kept(&self, file: &CrateFile) -> io::Result<bool> {
-        let path = file.path();
-        let known = self.catalog.as_ref().map(|catalog| catalog.checksum(&path));
-        match known {
-            // Whatever is there, it has to be looked at.
-            Some(Ok(known)) if known != Some(file.checksum) => Ok(false),
-            _ => self.store.has(&path).await,
-        }
-    }
-
-    /// Sees to it that a file is kept; says whether it had to be fetched.
-    ///
-    /// # Errors
-    /// Why it cannot be had, or not be kept.
-    pub async fn keep(self: &Arc<Self>, file: &CrateFile) -> Result<bool, Unavailable> {
-        let fetched = self.flight(file).end().await?;
-        match self.store.has(&file.path()).await {
-            Ok(true) => Ok(fetched),
-            Ok(false) => Err(Unavailable::Disk("it could not be kept".to_owned())),
-            Err(error) => Err(Unavailable::Disk(error.to_string())),
-        }
-    }
-
     /// Waits until every search under way has ended, and what it found is kept.
     pub async fn finish(&self) {
         let flights: Vec<_> = {
@@ -210,7 +187,7 @@ impl CrateFiles {
 
     /// Returns the catalog of a folder.
     pub fn catalog(&self) -> Option<&Catalog> {
-        self.catalog.as_ref()
+        self.catalog.as_deref()
     }
 
     /// Returns what happened so far.

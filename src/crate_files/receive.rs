@@ -12,7 +12,7 @@ use futures_util::stream::BoxStream;
 use tempfile::NamedTempFile;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::flight::Stage;
 use super::{CrateFiles, Held, SMALL, Unavailable};
@@ -44,7 +44,10 @@ impl CrateFiles {
     pub(super) async fn find_kept(&self, file: &CrateFile) -> io::Result<Option<Held>> {
         match self.read_kept(file).await? {
             Reading::Right(held) => Ok(Some(held)),
-            Reading::Absent => Ok(None),
+            Reading::Absent => {
+                self.forget(&file.path()).await;
+                Ok(None)
+            }
             Reading::Damaged => {
                 self.drop_damaged(file).await?;
                 Ok(None)
@@ -96,11 +99,7 @@ impl CrateFiles {
         self.counts.damaged();
         error!("{file}: the kept file is damaged and is dropped");
         self.store.remove(&path).await?;
-        if let Some(catalog) = &self.catalog
-            && let Err(error) = catalog.remove(&path)
-        {
-            warn!("{error}: {}", error.causes().join(": "));
-        }
+        self.forget(&path).await;
         Ok(())
     }
 
@@ -122,7 +121,7 @@ impl CrateFiles {
 
     /// Keeps a file that is right; one that cannot be kept was served all the same.
     async fn keep_received(&self, file: &CrateFile, received: Received) {
-        let (path, size) = (file.path(), received.held.size());
+        let path = file.path();
         let content = match (&received.held, &received.scratch) {
             (Held::Memory(bytes), _) => Content::Bytes(bytes.clone()),
             (Held::File(..), Some(scratch)) => Content::File(scratch.path()),
@@ -133,12 +132,7 @@ impl CrateFiles {
             error!("{file}: cannot be kept: {error}");
             return;
         }
-        if let Some(catalog) = &self.catalog
-            && let Err(error) = catalog.add(&path, size, file.checksum)
-        {
-            // The next start finds it.
-            warn!("{error}: {}", error.causes().join(": "));
-        }
+        self.take_in(file).await;
     }
 
     /// Reads to the end and compares the checksum. What is large goes to a scratch file, from which it can be read while it

@@ -1,7 +1,8 @@
 //! A folder of crate files.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -29,6 +30,27 @@ pub struct KeptFile {
     pub size: u64,
     /// When it was written.
     pub modified: SystemTime,
+}
+
+impl KeptFile {
+    fn of(path: String, about: &Metadata) -> io::Result<Self> {
+        Ok(Self {
+            path,
+            size: about.len(),
+            modified: about.modified()?,
+        })
+    }
+}
+
+/// What became of a file that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Gone,
+    /// It was gone before.
+    Absent,
+    /// It stays: somebody reads it, or has just written it anew.
+    InUse,
 }
 
 impl Folder {
@@ -83,21 +105,34 @@ impl Folder {
         }
     }
 
-    /// Removes a file, unless it is being read; says whether it is gone.
+    /// Removes a file, unless it is being read.
     ///
     /// # Errors
     /// As the disk says.
-    pub fn remove(&self, path: &str) -> io::Result<bool> {
+    pub fn remove(&self, path: &str) -> io::Result<Removed> {
         let place = self.place(path);
         let file = match File::open(&place) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Removed::Absent),
             Err(error) => return Err(error),
         };
-        match file.try_lock() {
-            Ok(()) => fs::remove_file(&place).map(|()| true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error),
+        // Where the disk knows no locks, as some network disks, who reads the file has it to its end all the same.
+        let is_read = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        if is_read || !is_same(&file, &place) {
+            return Ok(Removed::InUse);
+        }
+        fs::remove_file(&place).map(|()| Removed::Gone)
+    }
+
+    /// Returns what a file is now; `None` where it is not there.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn about(&self, path: &str) -> io::Result<Option<KeptFile>> {
+        match fs::metadata(self.place(path)) {
+            Ok(about) => KeptFile::of(path.to_owned(), &about).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -137,6 +172,13 @@ fn clean(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Says whether a path still leads to an open file: another one may have been put there meanwhile.
+fn is_same(file: &File, place: &Path) -> bool {
+    let inode = |about: Metadata| (about.dev(), about.ino());
+    let there = fs::metadata(place).ok().map(inode);
+    there.is_some() && file.metadata().ok().map(inode) == there
 }
 
 /// Makes a file that nobody takes for a crate file, locked as long as it is open.
@@ -189,12 +231,12 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<KeptFile>) -> io::Result<()
         if entry.file_type()?.is_dir() {
             list(&entry.path(), &format!("{path}/"), found)?;
         } else if kept_at(&path).is_some() {
-            let about = entry.metadata()?;
-            found.push(KeptFile {
-                path,
-                size: about.len(),
-                modified: about.modified()?,
-            });
+            match fs::metadata(entry.path()) {
+                Ok(about) => found.push(KeptFile::of(path, &about)?),
+                // Others may evict meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())
@@ -219,6 +261,11 @@ impl Scratch {
         fs::create_dir_all(&path)?;
         clean(&path)?;
         Ok(Self(path))
+    }
+
+    /// Takes a folder as it is; it need not be there.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
     }
 
     /// Makes a file, which is removed when it is dropped.

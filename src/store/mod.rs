@@ -15,7 +15,7 @@ use futures_util::stream::BoxStream;
 use crate::config::{Network, Secrets, StoreUrl};
 use crate::error::Result;
 pub use bucket::Bucket;
-pub use folder::{Folder, KeptFile, Scratch};
+pub use folder::{Folder, KeptFile, Removed, Scratch};
 
 /// Where crate files are kept. Paths are those of [`crate::index::CrateFile::path`].
 pub enum Store {
