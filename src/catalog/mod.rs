@@ -8,6 +8,8 @@ mod agreement;
 mod eviction;
 mod files;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod uses;
 
 use std::collections::HashMap;

@@ -128,6 +128,8 @@ pub(super) fn begin_anew(path: &Path, why: &rusqlite::Error) -> rusqlite::Result
     }
     let database = Connection::open(path)?;
     database.busy_timeout(PATIENCE)?;
+    // Read or not, the connection then writes to the journal that others have open.
+    let _ = version(&database).and_then(|_| database.prepare("SELECT * FROM files").map(drop));
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
     database.execute_batch("VACUUM")?;
     drop(database);

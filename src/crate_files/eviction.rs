@@ -103,7 +103,8 @@ impl CrateFiles {
     /// As [`CrateFiles::plan_eviction`].
     pub fn evict_over(&self, limits: Limits) -> Result<Evicted> {
         let (folder, catalog) = self.folder()?;
-        if !folder.path().is_dir() {
+        // Nothing can go from a disk that is not mounted, and nothing is to be forgotten.
+        if folder.is_empty() {
             return Ok(Evicted::default());
         }
         catalog.flush()?;

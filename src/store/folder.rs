@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use super::Content;
 use crate::index::kept_at;
@@ -61,6 +62,12 @@ impl Folder {
     /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Says whether there is nothing at all in the folder, or no folder.
+    pub fn is_empty(&self) -> bool {
+        fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
+            || !self.path.is_dir()
     }
 
     /// Returns where a file is.
@@ -235,7 +242,8 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<KeptFile>) -> io::Result<()
                 Ok(about) => found.push(KeptFile::of(path, &about)?),
                 // Others may evict meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                // The others are worth knowing all the same.
+                Err(error) => warn!("{}: {error}", entry.path().display()),
             }
         }
     }

@@ -27,6 +27,8 @@ pub enum Manner {
     Status(u16, String),
     /// That status for so many requests, then the file.
     StatusAtFirst(u16, usize),
+    /// That status, and headers as lines, for the request of that number, counted from 1; the file for all others.
+    StatusAt(usize, u16, String),
     /// Sends the client in a circle.
     Loop,
     /// Sends the client on to the file.
@@ -40,6 +42,8 @@ struct State {
     agents: Vec<String>,
     manner: Option<Manner>,
     is_held: bool,
+    /// So many requests are answered, and no more.
+    is_held_after: Option<usize>,
 }
 
 /// A running host; it ends with the process.
@@ -92,9 +96,16 @@ impl CrateHost {
         self.state.0.lock().unwrap().is_held = true;
     }
 
+    /// Answers nothing after so many requests, until `release`.
+    pub fn hold_after(&self, number: usize) {
+        self.state.0.lock().unwrap().is_held_after = Some(number);
+    }
+
     /// Answers again.
     pub fn release(&self) {
-        self.state.0.lock().unwrap().is_held = false;
+        let mut state = self.state.0.lock().unwrap();
+        (state.is_held, state.is_held_after) = (false, None);
+        drop(state);
         self.state.1.notify_all();
     }
 
@@ -126,16 +137,17 @@ impl CrateHost {
             state.requests.push(path.clone());
             state.agents.push(agent);
             self.state.1.notify_all();
-            let state = self
-                .state
-                .1
-                .wait_while(state, |state| state.is_held)
-                .unwrap();
-            let file = state.files.get(path.trim_start_matches("/moved")).cloned();
             let number = state.requests.len();
+            let is_held =
+                |s: &mut State| s.is_held || s.is_held_after.is_some_and(|most| number > most);
+            let state = self.state.1.wait_while(state, is_held).unwrap();
+            let file = state.files.get(path.trim_start_matches("/moved")).cloned();
             let manner = match state.manner.clone().unwrap_or(Manner::Fine) {
                 Manner::StatusAtFirst(status, times) if number <= times => {
                     Manner::Status(status, String::new())
+                }
+                Manner::StatusAt(at, status, headers) if number == at => {
+                    Manner::Status(status, headers)
                 }
                 Manner::CutOnce(at) if number % 2 == 1 => Manner::AlwaysCut(at),
                 manner => manner,
@@ -151,7 +163,10 @@ impl CrateHost {
         let whole =
             format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
         match manner {
-            Manner::Fine | Manner::CutOnce(_) | Manner::StatusAtFirst(..) => {
+            Manner::Fine
+            | Manner::CutOnce(_)
+            | Manner::StatusAtFirst(..)
+            | Manner::StatusAt(..) => {
                 stream.write_all(whole.as_bytes())?;
                 stream.write_all(&file)
             }

@@ -83,6 +83,17 @@ impl Site {
         self.data().join("crates").join(index_path(name)).join(file)
     }
 
+    /// Says when kept files were used last, in seconds since 1970.
+    pub fn set_used(&self, uses: &[(&str, &str, u64)]) {
+        let catalog = rusqlite::Connection::open(self.data().join("catalog.sqlite")).unwrap();
+        for (name, version, used) in uses {
+            let file = format!("{name}-{version}.crate");
+            let path = format!("{}/{file}", index_path(name));
+            let set = "UPDATE files SET used = ?2 WHERE path = ?1";
+            assert_eq!(catalog.execute(set, (path, used)), Ok(1));
+        }
+    }
+
     /// Publishes a version whose crate file has these bytes.
     pub fn publish(&mut self, name: &str, version: &str, bytes: &[u8]) {
         self.host.put(name, version, bytes.to_vec());
