@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use super::files::forget;
@@ -90,8 +91,10 @@ fn known_between(
 ) -> rusqlite::Result<HashMap<String, Known>> {
     let mut query = database.prepare_cached(
         "SELECT path, size, modified, present FROM files
-         WHERE path > ?1 AND (?2 IS NULL OR path <= ?2) ORDER BY path",
+         WHERE path > ?1 AND path <= ?2",
     )?;
+    // Every text comes before every blob: without a last one there is no end.
+    let last = last.map_or(Value::Blob(Vec::new()), |last| last.to_owned().into());
     let rows = query.query_map(params![after, last], |row| {
         let known = Known {
             size: row.get(1)?,

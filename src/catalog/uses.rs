@@ -20,7 +20,9 @@ impl Catalog {
     /// As [`Catalog::add`].
     pub fn flush(&self) -> Result<()> {
         let gathered = std::mem::take(&mut *self.uses());
-        let gathered: Vec<(String, u64)> = gathered.into_iter().collect();
+        let mut gathered: Vec<(String, u64)> = gathered.into_iter().collect();
+        // Neighbors are on the same page.
+        gathered.sort_unstable();
         let mut portions = gathered.chunks(PORTION);
         while let Some(portion) = portions.next() {
             if let Err(error) = self.write_uses(portion) {

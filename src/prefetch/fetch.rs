@@ -86,7 +86,9 @@ impl Fetch {
         let gone: HashSet<String> = gone.iter().map(CrateFile::path).collect();
         for (file, end) in ends {
             if gone.contains(&file.path()) {
-                *end = End::Missing("it was kept, and is gone again".to_owned());
+                *end = End::Missing(
+                    "it was kept, and is gone again; --pin keeps a file from eviction".to_owned(),
+                );
             }
         }
         Ok(())
