@@ -123,7 +123,7 @@ pub(super) fn begin_anew(path: &Path, why: &rusqlite::Error) -> rusqlite::Result
     let (shown, old) = (path.display(), aside.display());
     warn!("{shown}: {why}; it is begun anew, without what was pinned, and the old one is {old}");
     for end in ["", "-wal"] {
-        // There may be none; what stands in the way of the new catalog is told when it is made.
+        // A process that closes a file loses all of its locks on it: here it has none. There may be no such file; what stands in the way of the new catalog is told when it is made.
         let _ = fs::copy(with_end(path, end), with_end(&aside, end));
     }
     let database = Connection::open(path)?;

@@ -34,10 +34,10 @@ pub(super) struct Evictor {
 impl CrateFiles {
     /// Evicts what is over the configured limits, unless that is being done.
     pub async fn evict_by_limits(self: &Arc<Self>) {
+        self.take_new_stock().await;
         if self.catalog.is_none() || (self.limits.size.is_none() && self.limits.idle.is_none()) {
             return;
         }
-        self.take_new_stock().await;
         let files = Arc::clone(self);
         let evicting = blocking(move || {
             let mut evictor = match files.evictor.try_lock() {

@@ -21,6 +21,8 @@ impl CrateFiles {
                 warn!("{} cannot be cleaned: {error}", folder.path().display());
             }
             self.agree().await;
+            // The damage may show on the way.
+            self.take_new_stock().await;
         }
     }
 
@@ -139,12 +141,17 @@ impl CrateFiles {
         .await
     }
 
-    /// Forgets a file that is gone, but for its pin.
+    /// Forgets a file that is gone, but for its pin; nothing of a disk that is not mounted.
     pub async fn forget(&self, path: &str) {
-        if let Some(catalog) = &self.catalog {
-            let (catalog, path) = (Arc::clone(catalog), path.to_owned());
-            warn_of(blocking(move || catalog.remove(&path)).await);
-        }
+        let Ok((folder, catalog)) = self.shared_folder() else {
+            return;
+        };
+        let path = path.to_owned();
+        let forgotten = blocking(move || match folder.is_empty() {
+            true => Ok(()),
+            false => catalog.remove(&path),
+        });
+        warn_of(forgotten.await);
     }
 
     /// Takes in a file that is in the store and right.

@@ -136,7 +136,7 @@ fn overfull(files: &CrateFiles, max_size: Option<u64>) -> Result<Option<String>>
     let (_, bytes) = catalog.total()?;
     let (bytes, shown) = (HumanBytes(bytes), HumanBytes(limit));
     let text = format!(
-        "the store holds {bytes}, more than serve.max_size ({shown}): the server will evict what was used least recently; --pin keeps what is named, or give the server more room"
+        "the store holds {bytes}, more than serve.max_size ({shown}): the server will evict what was used least recently, but for what is pinned (--pin)"
     );
     Ok((bytes.0 > limit).then_some(text))
 }

@@ -174,11 +174,17 @@ fn clean(folder: &Path) -> io::Result<()> {
         let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
         if entry.file_type()?.is_dir() {
             clean(&path)?;
-        } else if is_unfinished && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        } else if is_unfinished && is_left_behind(&path) {
             fs::remove_file(&path)?;
         }
     }
     Ok(())
+}
+
+/// Says whether nobody has a file locked; network disks want it open for writing.
+fn is_left_behind(path: &Path) -> bool {
+    let file = File::options().write(true).open(path);
+    file.is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// Says whether a path still leads to an open file: another one may have been put there meanwhile.

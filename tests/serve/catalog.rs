@@ -84,3 +84,20 @@ fn a_damaged_catalog_is_put_aside_and_the_files_are_found() {
         assert!(stat.contains("crate files: 3, 3 of them pinned"), "{stat}");
     }
 }
+
+#[test]
+fn a_file_that_is_gone_or_damaged_is_forgotten_when_that_shows() {
+    let site = site();
+    let server = site.serve(&[
+        ("FERRY_SERVE_DOWNLOADS", "offline"),
+        ("FERRY_SERVE_MEMORY", "0"),
+    ]);
+    fs::remove_file(site.kept("foo", "0.0.0")).unwrap();
+    fs::write(site.kept("foo", "2.0.0"), b"wrong").unwrap();
+    for (version, left) in [("0.0.0", 2.0), ("2.0.0", 1.0)] {
+        assert_eq!(server.download("foo", version).status, 404);
+        server.wait_for("forgotten", || {
+            server.metric("crates_ferry_store_files") == left
+        });
+    }
+}

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crates_ferry::progress::Progress;
 use indicatif::{
-    HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
+    HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget,
+    ProgressStyle,
 };
 
 use crates_ferry::program::Format;
@@ -65,21 +66,25 @@ impl Line {
     }
 
     fn show(&mut self, progress: &Progress, elapsed: Duration) {
-        if progress.files() > 0 && !self.has_length {
-            self.has_length = true;
-            self.look_like(
-                "{spinner} {prefix} [{bar:30}] {human_pos}/{human_len}{msg}, {eta} left",
-            );
-        }
-        if self.has_length {
-            let (done, bytes) = progress.files_done();
-            self.bar.set_length(progress.files());
-            self.bar.set_position(done);
-            self.bar.set_prefix(progress.current_phase());
-            self.bar.set_message(format!(", {}", HumanBytes(bytes)));
-        } else {
+        if progress.files() == 0 {
             self.bar.set_message(line(progress, elapsed));
+            self.bar.tick();
+            return;
         }
+        let (done, bytes) = progress.files_done();
+        let left = match done {
+            0 => String::new(),
+            _ => format!(", {} left", HumanDuration(self.bar.eta())),
+        };
+        self.bar.set_prefix(progress.current_phase());
+        self.bar
+            .set_message(format!(", {}{left}", HumanBytes(bytes)));
+        if !self.has_length {
+            self.has_length = true;
+            self.look_like("{spinner} {prefix} [{bar:30}] {human_pos}/{human_len}{msg}");
+        }
+        self.bar.set_length(progress.files());
+        self.bar.set_position(done);
         self.bar.tick();
     }
 
