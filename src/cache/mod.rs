@@ -32,7 +32,7 @@ pub struct Eviction {
 /// # Errors
 /// As the store and its catalog can be read.
 pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
-    let files = CrateFiles::look(config).await?;
+    let files = CrateFiles::read_only(config).await?;
     let (mut entries, mut awaited) = (files.entries().await?, awaited(&files)?);
     entries.retain(|entry| is_meant(entry, crates));
     awaited.retain(|entry| is_meant(entry, crates));
@@ -44,7 +44,7 @@ pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
 /// # Errors
 /// As [`ls`].
 pub async fn stat(config: &ServeConfig) -> Result<Statistics> {
-    let files = CrateFiles::look(config).await?;
+    let files = CrateFiles::read_only(config).await?;
     let (entries, awaited) = (files.entries().await?, awaited(&files)?);
     Ok(Statistics::of(&entries, awaited.len(), config))
 }
@@ -144,7 +144,7 @@ pub async fn verify(
 /// Opens the store; for a dry run only to look at it.
 async fn open(config: &ServeConfig, dry_run: bool) -> Result<Arc<CrateFiles>> {
     match dry_run {
-        true => CrateFiles::look(config).await,
+        true => CrateFiles::read_only(config).await,
         false => CrateFiles::open(config).await,
     }
 }

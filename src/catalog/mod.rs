@@ -30,7 +30,7 @@ pub struct Catalog {
     database: Mutex<Connection>,
     uses: Mutex<HashMap<String, u64>>,
     /// It is only looked at: nothing is written to the disk.
-    is_look: bool,
+    is_read_only: bool,
     /// It was begun anew and knows nothing of what is there.
     is_new: AtomicBool,
 }
@@ -87,20 +87,20 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::open`].
-    pub fn look(path: &Path) -> Result<Self> {
-        if let Ok(Some(database)) = schema::look(path) {
+    pub fn read_only(path: &Path) -> Result<Self> {
+        if let Ok(Some(database)) = schema::read_only(path) {
             return Ok(Self::new(path, database, true, false));
         }
         let database = schema::in_memory(path).map_err(|error| unusable(path, error))?;
         Ok(Self::new(path, database, true, true))
     }
 
-    fn new(path: &Path, database: Connection, is_look: bool, is_new: bool) -> Self {
+    fn new(path: &Path, database: Connection, is_read_only: bool, is_new: bool) -> Self {
         Self {
             path: path.to_owned(),
             database: Mutex::new(database),
             uses: Mutex::default(),
-            is_look,
+            is_read_only,
             is_new: AtomicBool::new(is_new),
         }
     }
@@ -117,7 +117,7 @@ impl Catalog {
             Err(error) if schema::is_damaged(&error) => {
                 // Closed before another is opened.
                 *database = Connection::open_in_memory().map_err(failed)?;
-                *database = match self.is_look {
+                *database = match self.is_read_only {
                     true => schema::in_memory(Path::new("")),
                     false => schema::begin_anew(&self.path, &error),
                 }

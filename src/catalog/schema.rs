@@ -53,7 +53,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Opens a catalog of today's version for reading; `None` where there is no such one.
-pub(super) fn look(path: &Path) -> rusqlite::Result<Option<Connection>> {
+pub(super) fn read_only(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if !path.is_file() {
         return Ok(None);
     }

@@ -42,7 +42,7 @@ fn an_older_catalog_is_brought_up_to_date_and_looked_at_without_that() {
     .unwrap();
     drop(old);
     let before = fs::read(&path).unwrap();
-    let look = Catalog::look(&path).unwrap();
+    let look = Catalog::read_only(&path).unwrap();
     let looked = look.entries().unwrap();
     drop(look);
     assert!(fs::read(&path).unwrap() == before);
@@ -183,7 +183,7 @@ fn what_was_used_or_pinned_since_it_was_chosen_stays() {
 fn uses_that_cannot_be_written_are_gathered_still() {
     let (_folder, path) = folder();
     drop(Catalog::open(&path).unwrap());
-    let catalog = Catalog::look(&path).unwrap();
+    let catalog = Catalog::read_only(&path).unwrap();
     catalog.touch("a".to_owned());
     assert!(catalog.flush().is_err());
     assert!(catalog.unwritten_use("a").is_some());
@@ -203,7 +203,7 @@ fn a_catalog_that_is_damaged_anywhere_is_begun_anew_by_all_who_have_it_open() {
         let mut bytes = whole.clone();
         bytes[from..].fill(0x55);
         fs::write(&path, bytes).unwrap();
-        let look = Catalog::look(&path).unwrap();
+        let look = Catalog::read_only(&path).unwrap();
         let _ = look.entries().unwrap();
         assert!(look.wants_stock(), "{from}");
         drop(look);

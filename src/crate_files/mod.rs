@@ -92,11 +92,11 @@ impl CrateFiles {
     ///
     /// # Errors
     /// As [`CrateFiles::open`].
-    pub async fn look(config: &ServeConfig) -> Result<Arc<Self>> {
+    pub async fn read_only(config: &ServeConfig) -> Result<Arc<Self>> {
         let mut config = config.clone();
         config.serve.downloads = Downloads::Offline;
         let scratch = Scratch::at(config.serve.data_dir.join("tmp"));
-        let files = Arc::new(Self::with(&config, scratch, Catalog::look)?);
+        let files = Arc::new(Self::with(&config, scratch, Catalog::read_only)?);
         files.take_new_stock().await;
         Ok(files)
     }
