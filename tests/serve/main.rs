@@ -14,5 +14,6 @@ mod index;
 mod killed;
 mod prefetch;
 mod real_cargo;
+mod resumed;
 mod small_disk;
 mod stopping;
