@@ -5,8 +5,10 @@
 mod support;
 
 mod access;
+mod backoff;
 mod bucket;
 mod cache;
+mod crowds;
 mod downloads;
 mod faults;
 mod http2;

@@ -21,6 +21,7 @@ pub mod lighttpd;
 pub mod mirror;
 pub mod proxy;
 pub mod real_crates;
+pub mod relay;
 pub mod repo;
 pub mod s3;
 pub mod scene;
