@@ -1,9 +1,8 @@
 //! Answers of upstream that break off: what follows is the rest of the same file, or the body fails.
 
-use std::io::{Read as _, Write as _};
-
 use crate::support::crate_host::{Manner, raw};
-use crate::support::server::{Server, Site, files_in, noise};
+use crate::support::raw_http::converse;
+use crate::support::server::{Site, files_in, noise};
 
 const SIZE: usize = 3_000_000;
 const HALF: usize = SIZE / 2;
@@ -21,18 +20,6 @@ fn with_length(length: usize) -> String {
 
 fn part(length: usize, range: &str) -> String {
     format!("206 Partial Content\r\ncontent-length: {length}\r\ncontent-range: bytes {range}")
-}
-
-/// Sends a request as it stands and returns the head and the body of the answer.
-fn converse(server: &Server, request: &str) -> (String, Vec<u8>) {
-    let mut stream = server.connect();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let body = answer.split_off(end.unwrap() + 4);
-    let head = String::from_utf8(answer).unwrap();
-    (head.to_ascii_lowercase(), body)
 }
 
 #[test]

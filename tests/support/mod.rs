@@ -20,6 +20,7 @@ pub mod gitlab;
 pub mod lighttpd;
 pub mod mirror;
 pub mod proxy;
+pub mod raw_http;
 pub mod real_crates;
 pub mod relay;
 pub mod repo;

@@ -59,12 +59,6 @@ impl Relay {
         *self.fate.0.lock().unwrap() = fate;
         self.fate.1.notify_all();
     }
-
-    /// Waits until it passes everything again, having cut once.
-    pub fn wait_until_it_passes(&self) {
-        let fate = self.fate.0.lock().unwrap();
-        drop(self.fate.1.wait_while(fate, |fate| *fate != Fate::Pass));
-    }
 }
 
 fn pass([client, server]: &[TcpStream; 2], is_up: bool, fate: &(Mutex<Fate>, Condvar)) {
@@ -95,7 +89,6 @@ fn may_pass(length: usize, is_up: bool, fate: &(Mutex<Fate>, Condvar)) -> bool {
             let passes = take(left, length);
             if !passes {
                 *now = Fate::Pass;
-                fate.1.notify_all();
             }
             passes
         }
