@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! get ── memory ── flight ── store ── upstream
-//!                    │         └ verified again, dropped where damaged
+//!                    │         └ verified when it is read, dropped where damaged
 //!                    └ one for each checksum: all who ask share it
 //! ```
 //!
-//! Nothing is served to its end, or kept, whose checksum is not the index's.
+//! Nothing that comes from far away is served to its end, or kept, whose checksum is not the index's. A file of the folder is
+//! hashed when it is first read, and again when that is an hour ago or the file changed; in between it is believed.
 
 mod body;
 mod counts;
@@ -14,23 +15,27 @@ mod disk;
 mod eviction;
 mod flight;
 mod held;
+mod kept;
 mod memory;
+mod mishaps;
 mod receive;
+mod resume;
+mod search;
 mod stock;
+mod trouble;
 mod unavailable;
 mod upstream;
 mod upstream_dl;
 mod verified;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tracing::error;
+use tokio::time::timeout;
 use url::Url;
 
 use crate::catalog::{Catalog, Limits};
@@ -42,15 +47,21 @@ pub use body::Body;
 pub use counts::{Counts, Numbers};
 pub use eviction::Evicted;
 use eviction::Evictor;
-use flight::Stage;
+use flight::Flights;
 use held::Held;
 use memory::Memory;
+use mishaps::Mishaps;
+use trouble::Trouble;
 pub use unavailable::Unavailable;
 use upstream::Upstream;
 use verified::Verified;
 
 /// Up to this size, in bytes, a file is read whole before it is served, and kept in memory.
 const SMALL: usize = 1 << 20;
+/// For how long a client waits for a body to begin: cargo gives up after 30 seconds of silence, and says less of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// With so many failures in a row a bucket begins to be left alone for a while.
+const BUCKET_FAILURES: u32 = 3;
 
 /// All crate files that can be had.
 pub struct CrateFiles {
@@ -60,9 +71,13 @@ pub struct CrateFiles {
     /// `None` where nothing is fetched.
     upstream: Option<Upstream>,
     memory: Memory,
-    /// What was read through since the start.
+    /// What was read through a short while ago.
     verified: Verified,
-    flights: Mutex<HashMap<Checksum, watch::Receiver<Stage>>>,
+    flights: Flights,
+    /// What could not be fetched lately.
+    mishaps: Mishaps,
+    /// How the store fares, where it is a bucket.
+    bucket: Trouble,
     scratch: Scratch,
     counts: Counts,
     limits: Limits,
@@ -114,13 +129,15 @@ impl CrateFiles {
                 Store::Bucket(_) => None,
             },
             upstream: match config.serve.downloads {
-                Downloads::Cache | Downloads::Redirect => Some(Upstream::new(config)?),
+                Downloads::Cache | Downloads::Redirect => Some(Upstream::new(config, &scratch)?),
                 Downloads::Offline => None,
             },
             // The index has the other quarter.
             memory: Memory::new(config.serve.memory / 4 * 3),
             verified: Verified::default(),
-            flights: Mutex::default(),
+            flights: Flights::default(),
+            mishaps: Mishaps::default(),
+            bucket: Trouble::new(BUCKET_FAILURES),
             scratch,
             counts: Counts::default(),
             runtime: Handle::current(),
@@ -157,18 +174,42 @@ impl CrateFiles {
             self.remember(file, &held);
             return Ok(held.into_body());
         }
-        self.flight(file).body().await
+        let mut passenger = self.flight(file);
+        let body = async {
+            match passenger.is_hit().await {
+                true => self.counts.hit(),
+                false => self.counts.miss(),
+            }
+            passenger.body().await
+        };
+        match timeout(PATIENCE, body).await {
+            Ok(body) => body,
+            // The search goes on if upstream was asked already.
+            Err(_) => passenger.begun().unwrap_or_else(|| Err(too_slow())),
+        }
+    }
+
+    /// Finds or fetches nothing: returns a file's size, in bytes, where it is held, and `None` where it can be asked for.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn look(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
+        let hot = self.memory.get(file.checksum);
+        let hot = hot.map(|hot| hot.bytes.len() as u64);
+        if let Some(size) = hot.or_else(|| self.flights.found(file.checksum)) {
+            return Ok(Some(size));
+        }
+        match (self.kept_size(file).await, &self.upstream) {
+            (Ok(Some(size)), _) => Ok(Some(size)),
+            (Ok(None) | Err(_), Some(_)) => Ok(None),
+            (Ok(None), None) => Err(Unavailable::NotHeld),
+            (Err(why), None) => Err(why),
+        }
     }
 
     /// Waits until every search under way has ended, and what it found is kept.
     pub async fn finish(&self) {
-        let flights: Vec<_> = {
-            let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-            flights.values().cloned().collect()
-        };
-        for mut stage in flights {
-            while stage.changed().await.is_ok() {}
-        }
+        self.flights.finish().await;
     }
 
     /// Returns where upstream keeps a file, for clients that are sent there.
@@ -177,7 +218,8 @@ impl CrateFiles {
     /// As [`CrateFiles::get`].
     pub async fn upstream_url(&self, file: &CrateFile) -> Result<Url, Unavailable> {
         let upstream = self.upstream.as_ref().ok_or(Unavailable::NotHeld)?;
-        upstream.url(file).await
+        let url = timeout(PATIENCE, upstream.url(file)).await;
+        url.unwrap_or_else(|_| Err(too_slow()))
     }
 
     /// Returns the store.
@@ -193,51 +235,6 @@ impl CrateFiles {
     /// Returns what happened so far.
     pub fn numbers(&self) -> Numbers {
         self.counts.numbers()
-    }
-
-    /// Joins the flight of a file, or starts one.
-    fn flight(self: &Arc<Self>, file: &CrateFile) -> flight::Passenger {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stage) = flights.get(&file.checksum) {
-            return flight::Passenger::new(stage.clone());
-        }
-        let (stage, seen) = watch::channel(Stage::Looking);
-        flights.insert(file.checksum, seen.clone());
-        let (files, file) = (Arc::clone(self), file.clone());
-        // Goes on when whoever asked has gone: the next one finds the file kept. Not on the thread that asked, where all
-        // who wait for the file would be in its way.
-        self.runtime.spawn(async move {
-            let landing = Landing(&files, file.checksum);
-            files.fly(&file, &stage).await;
-            drop((landing, stage));
-            files.evict_if_full().await;
-        });
-        flight::Passenger::new(seen)
-    }
-
-    /// Looks into the store, then asks upstream.
-    async fn fly(&self, file: &CrateFile, stage: &watch::Sender<Stage>) {
-        match self.find_kept(file).await {
-            Ok(Some(held)) => {
-                self.counts.hit();
-                self.remember(file, &held);
-                stage.send_replace(Stage::Held(held, false));
-                self.touch(file.path());
-                return;
-            }
-            Ok(None) => {}
-            // What is held cannot be read: upstream may still help.
-            Err(error) => error!("{file}: the store cannot be read: {error}"),
-        }
-        self.counts.miss();
-        match self.fetch_and_keep(file, stage).await {
-            Ok(()) => {}
-            Err(unavailable) => {
-                self.counts.unavailable(&unavailable);
-                unavailable.log(file);
-                stage.send_replace(Stage::Failed(unavailable));
-            }
-        }
     }
 
     fn touch(&self, path: String) {
@@ -259,16 +256,7 @@ pub fn instance() -> &'static str {
     NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
 }
 
-/// Ends a flight, however it ends.
-struct Landing<'a>(&'a CrateFiles, Checksum);
-
-impl Drop for Landing<'_> {
-    fn drop(&mut self) {
-        let mut flights = self
-            .0
-            .flights
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        flights.remove(&self.1);
-    }
+fn too_slow() -> Unavailable {
+    let limit = humantime::format_duration(PATIENCE);
+    Unavailable::Slow(format!("no answer within {limit}; it may be there later"))
 }

@@ -35,11 +35,22 @@ impl Patience {
     pub(super) fn wait(&self, why: &Unavailable, failures: &mut Failures) -> Option<Duration> {
         let wait = match why {
             Unavailable::Paused(seconds) => Duration::from_secs(*seconds),
-            Unavailable::Upstream(_) | Unavailable::Slow(_) => failures.next()?,
+            Unavailable::Lately(why, seconds) if may_pass(why) => Duration::from_secs(*seconds),
+            why if may_pass(why) => failures.next()?,
             _ => return None,
         };
         let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
         (renewed.elapsed() + wait <= self.limit).then_some(wait)
+    }
+}
+
+/// Says whether the same file may be had in a while.
+fn may_pass(why: &Unavailable) -> bool {
+    match why {
+        Unavailable::Upstream(_) | Unavailable::Slow(_) | Unavailable::Paused(_) => true,
+        Unavailable::Busy | Unavailable::Abandoned | Unavailable::Store(_) => true,
+        Unavailable::Missing(_) | Unavailable::Mismatch { .. } => false,
+        Unavailable::NotHeld | Unavailable::Lately(..) | Unavailable::Disk(_) => false,
     }
 }
 
@@ -75,6 +86,10 @@ mod tests {
     fn a_pause_is_waited_out_and_counts_as_no_failure() {
         assert_eq!(waits(&Unavailable::Paused(7), 3600), [Some(7); 6]);
         assert_eq!(waits(&Unavailable::Paused(7), 6), [None; 6]);
+        let lately = |why| Unavailable::Lately(Box::new(why), 3);
+        let cut = lately(Unavailable::Upstream("cut".to_owned()));
+        assert_eq!(waits(&cut, 3600), [Some(3); 6]);
+        assert_eq!(waits(&lately(Unavailable::Missing(404)), 3600), [None; 6]);
     }
 
     #[test]

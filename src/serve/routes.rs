@@ -59,7 +59,7 @@ async fn route(
     }
     if let Some(file) = download::named(path) {
         *caller = gate::open(site, request.headers())?;
-        return download::download(site, file, request.headers()).await;
+        return download::download(site, file, request.method(), request.headers()).await;
     }
     let response = match path {
         "/healthz" => health::healthz().into_response(),

@@ -5,9 +5,11 @@
 mod support;
 
 mod access;
+mod backoff;
 mod bucket;
 mod cache;
 mod catalog;
+mod crowds;
 mod downloads;
 mod eviction;
 mod faults;
@@ -15,6 +17,9 @@ mod http2;
 mod index;
 mod killed;
 mod prefetch;
+mod read_only;
 mod real_cargo;
+mod resumed;
 mod small_disk;
 mod stopping;
+mod upstream_dl;

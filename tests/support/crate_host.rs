@@ -33,6 +33,16 @@ pub enum Manner {
     Loop,
     /// Sends the client on to the file.
     Redirect,
+    /// The first so many bytes, and the others after `go_on`.
+    Pausing(usize),
+    /// These bytes as they are, the first for the first request from now on; the last for every further one.
+    Raw(Vec<Vec<u8>>),
+}
+
+/// Makes an answer of lines and a body, for [`Manner::Raw`].
+pub fn raw(head: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 #[derive(Default)]
@@ -41,9 +51,12 @@ struct State {
     requests: Vec<String>,
     agents: Vec<String>,
     manner: Option<Manner>,
+    /// How many requests there were when that began.
+    before: usize,
     is_held: bool,
     /// So many requests are answered, and no more.
     is_held_after: Option<usize>,
+    goes_on: bool,
 }
 
 /// A running host; it ends with the process.
@@ -82,13 +95,27 @@ impl CrateHost {
 
     /// Adds a file.
     pub fn put(&self, name: &str, version: &str, bytes: Vec<u8>) {
-        let path = format!("/crates/{name}/{version}/download");
-        self.state.0.lock().unwrap().files.insert(path, bytes);
+        self.put_at(&format!("/crates/{name}/{version}/download"), bytes);
+    }
+
+    /// Adds a file at a path.
+    pub fn put_at(&self, path: &str, bytes: Vec<u8>) {
+        let mut state = self.state.0.lock().unwrap();
+        state.files.insert(path.to_owned(), bytes);
     }
 
     /// Answers so from now on.
     pub fn behave(&self, manner: Manner) {
-        self.state.0.lock().unwrap().manner = Some(manner);
+        let mut state = self.state.0.lock().unwrap();
+        state.before = state.requests.len();
+        state.goes_on = false;
+        state.manner = Some(manner);
+    }
+
+    /// Sends the rest of what is paused.
+    pub fn go_on(&self) {
+        self.state.0.lock().unwrap().goes_on = true;
+        self.state.1.notify_all();
     }
 
     /// Answers nothing until `release`.
@@ -148,6 +175,10 @@ impl CrateHost {
                 }
                 Manner::StatusAt(at, status, headers) if number == at => {
                     Manner::Status(status, headers)
+                }
+                Manner::Raw(answers) => {
+                    let number = number.saturating_sub(state.before);
+                    Manner::Raw(vec![answers[number.clamp(1, answers.len()) - 1].clone()])
                 }
                 Manner::CutOnce(at) if number % 2 == 1 => Manner::AlwaysCut(at),
                 manner => manner,
@@ -210,6 +241,14 @@ impl CrateHost {
                 );
                 stream.write_all(head.as_bytes())
             }
+            Manner::Pausing(at) => {
+                stream.write_all(whole.as_bytes())?;
+                stream.write_all(&file[..at])?;
+                let state = self.state.0.lock().unwrap();
+                drop(self.state.1.wait_while(state, |state| !state.goes_on));
+                stream.write_all(&file[at..])
+            }
+            Manner::Raw(answers) => stream.write_all(&answers[0]),
             Manner::Redirect if path.starts_with("/moved") => {
                 stream.write_all(whole.as_bytes())?;
                 stream.write_all(&file)
