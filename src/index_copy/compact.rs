@@ -1,5 +1,6 @@
 //! Makes the copy's many packs one that holds what its branch shows and nothing else. Uses gix-pack.
 
+use std::fs;
 use std::io::{self, BufReader, Seek as _};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -19,6 +20,21 @@ use crate::error::{Error, Kind, Result};
 
 /// How many objects a thread takes at a time.
 const CHUNK: usize = 1000;
+
+/// From this many packs on they are made one.
+const MANY: usize = 64;
+/// What smaller packs may hold in all, in bytes, besides half as much as the largest.
+const LITTLE: u64 = 16 << 20;
+
+/// Says whether there are many packs, or much in them beside the largest: a server that knows nothing of what we hold sends
+/// everything again.
+pub(super) fn is_due(packs: &[PathBuf]) -> bool {
+    let sizes = packs.iter().filter_map(|pack| fs::metadata(pack).ok());
+    let sizes: Vec<u64> = sizes.map(|about| about.len()).collect();
+    let largest = sizes.iter().max().copied().unwrap_or(0);
+    let others = sizes.iter().sum::<u64>() - largest;
+    packs.len() >= MANY || others > largest / 2 + LITTLE
+}
 
 /// Writes the pack and returns its path; the others are still there.
 pub(super) fn into_one(folder: &Folder, objects: &Objects, tip: ObjectId) -> Result<PathBuf> {

@@ -1,7 +1,7 @@
 //! The files of a bare repository of one branch.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -39,22 +39,61 @@ impl Folder {
         self.path.join("refs/heads").join(&self.branch)
     }
 
-    /// Makes what is missing, and removes what a killed process left behind.
-    pub(super) fn prepare(&self, origin: &str) -> Result<()> {
-        for folder in ["objects/info", "objects/pack", "refs/heads"] {
-            let folder = self.path.join(folder);
-            fs::create_dir_all(&folder).map_err(|e| unwritable(&folder).because(e))?;
+    /// Returns the place of a copy that is to take this one's.
+    pub(super) fn beside(&self) -> Self {
+        self.with_ending("new")
+    }
+
+    /// Returns the place of a copy whose place is being taken.
+    fn before(&self) -> Self {
+        self.with_ending("old")
+    }
+
+    fn with_ending(&self, ending: &str) -> Self {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(".{ending}"));
+        let (path, branch) = (path.into(), self.branch.clone());
+        Self { path, branch }
+    }
+
+    /// Puts another copy, which is whole, in this one's place.
+    pub(super) fn take_place_of(&self, beside: &Self) -> Result<()> {
+        let before = self.before();
+        before.remove()?;
+        let moved = fs::rename(&self.path, &before.path)
+            .and_then(|()| fs::rename(&beside.path, &self.path));
+        moved.map_err(|e| unwritable(&self.path).because(e))?;
+        before.remove()
+    }
+
+    /// Finishes or undoes what a killed process had begun with the places of copies.
+    pub(super) fn recover(&self) -> Result<()> {
+        let before = self.before();
+        if !self.path.exists() && before.path.exists() {
+            fs::rename(&before.path, &self.path).map_err(|e| unwritable(&self.path).because(e))?;
         }
-        self.write(
-            &self.path.join("HEAD"),
-            &format!("ref: refs/heads/{}\n", self.branch),
-        )?;
+        before.remove()?;
+        self.beside().remove()
+    }
+
+    /// Makes what is missing, and removes what a killed process left behind, and everything that came from another origin.
+    pub(super) fn prepare(&self, origin: &str) -> Result<()> {
         // git escapes no more than these within quotes.
         let origin = origin.replace('\\', "\\\\").replace('"', "\\\"");
         let config = format!(
             "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[remote \"origin\"]\n\turl = \"{origin}\"\n"
         );
-        self.write(&self.path.join("config"), &config)?;
+        let place = self.path.join("config");
+        if fs::read_to_string(&place).is_ok_and(|there| there != config) {
+            self.remove()?;
+        }
+        for folder in ["objects/info", "objects/pack", "refs/heads"] {
+            let folder = self.path.join(folder);
+            fs::create_dir_all(&folder).map_err(|e| unwritable(&folder).because(e))?;
+        }
+        let head = format!("ref: refs/heads/{}\n", self.branch);
+        self.write(&self.path.join("HEAD"), &head)?;
+        self.write(&place, &config)?;
         self.clean()
     }
 
@@ -74,9 +113,12 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes everything.
+    /// Removes everything, if there is anything.
     pub(super) fn remove(&self) -> Result<()> {
-        fs::remove_dir_all(&self.path).map_err(|e| unwritable(&self.path).because(e))
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|e| unwritable(&self.path).because(e)),
+        }
     }
 
     /// Returns the paths of all packs.

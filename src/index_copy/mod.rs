@@ -4,23 +4,28 @@
 //! index.git/
 //!   HEAD, config, refs/heads/BRANCH, shallow
 //!   objects/pack/pack-….{pack,idx}     one for the first fetch, one for each increment, until they are made one again
+//! index.git.new/                       a whole copy that is to take the place of a damaged one
 //! ```
 //!
-//! The branch moves last: a process that is killed leaves objects that nobody refers to, which the next start removes.
+//! The branch moves last: a process that is killed leaves objects that nobody refers to, which go when packs are made one.
 
 mod compact;
 mod folder;
 mod objects;
 mod receive;
 mod snapshot;
+mod unneeded;
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::ObjectId;
@@ -31,15 +36,19 @@ use crate::wire::upload_pack::Fetch;
 use folder::Folder;
 use objects::Objects;
 pub use snapshot::Snapshot;
+use unneeded::Unneeded;
 
-/// From this many packs on they are made one.
-const MANY_PACKS: usize = 64;
+/// A damaged copy is made anew no more often than this.
+const BETWEEN_REBUILDS: Duration = Duration::from_secs(600);
 
 /// A copy of one branch of an index repository.
 pub struct IndexCopy {
     folder: Folder,
+    origin: String,
     /// What readers see: whole, until the next one is whole.
     current: ArcSwapOption<Snapshot>,
+    /// An object could not be read: the copy is to be made anew.
+    is_damaged: AtomicBool,
     /// One refresh at a time.
     writing: Mutex<Writing>,
     /// Held while the copy is ours to write.
@@ -49,57 +58,43 @@ pub struct IndexCopy {
 /// What a refresh works with.
 struct Writing {
     objects: Objects,
-    /// Packs that nobody needs from the next refresh on.
-    unneeded: Vec<PathBuf>,
-}
-
-/// What a refresh came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refreshed {
-    /// The branch is where it was.
-    Unchanged,
-    /// The branch moved, and the copy with it.
-    Moved,
+    unneeded: Unneeded,
+    last_rebuild: Option<Instant>,
 }
 
 impl IndexCopy {
-    /// Opens the copy below `data_dir`, or makes an empty one; what a killed process left behind is removed.
+    /// Opens the copy below `data_dir`, or makes an empty one; what a killed process left behind is removed, and so is a copy
+    /// of another `origin`, the repository's address.
     ///
     /// # Errors
     /// `config` where the folder cannot be written, or another process serves from it.
     pub async fn open(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
         let (data_dir, branch, origin) =
             (data_dir.to_owned(), branch.to_owned(), origin.to_owned());
-        spawn_blocking(move || Self::open_blocking(&data_dir, &branch, &origin))
-            .await
-            .map_err(|error| {
-                Error::new(Kind::Server, "opening the copy broke off").because(error)
-            })?
+        blocking(move || Self::open_blocking(&data_dir, &branch, &origin)).await
     }
 
     fn open_blocking(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
         fs::create_dir_all(data_dir).map_err(|e| unwritable(data_dir).because(e))?;
         let lock = lock(data_dir)?;
         let folder = Folder::new(data_dir.join("index.git"), branch);
+        folder.recover()?;
         folder.prepare(origin)?;
-        let mut objects = Objects::open(&folder.objects())?;
-        let current = match look(&folder, &objects) {
-            Ok(found) => found,
-            Err(error) => {
-                let causes = error.causes().join(": ");
-                warn!("the copy of the index cannot be read and is fetched anew: {error} {causes}");
-                folder.remove()?;
-                folder.prepare(origin)?;
-                objects = Objects::open(&folder.objects())?;
-                None
-            }
-        };
+        let objects = Objects::open(&folder.objects())?;
+        let found = look(&folder, &objects);
+        if let Err(error) = &found {
+            let causes = error.causes().join(": ");
+            warn!("the copy of the index cannot be read and is fetched anew: {error} {causes}");
+        }
         Ok(Self {
             folder,
-            current: ArcSwapOption::new(current.map(Arc::new)),
+            origin: origin.to_owned(),
+            is_damaged: AtomicBool::new(found.is_err()),
+            current: ArcSwapOption::new(found.ok().flatten().map(Arc::new)),
             writing: Mutex::new(Writing {
                 objects,
-                unneeded: Vec::new(),
+                unneeded: Unneeded::default(),
+                last_rebuild: None,
             }),
             _lock: lock,
         })
@@ -128,44 +123,75 @@ impl IndexCopy {
         self.current.load_full()
     }
 
+    /// Takes in that an object could not be read; says whether nobody knew. The next refresh makes the copy anew, beside the
+    /// damaged one, of which readers keep whatever can be read.
+    pub fn report_damage(&self) -> bool {
+        !self.is_damaged.swap(true, Ordering::Relaxed)
+    }
+
     /// Brings the copy to where the branch is: the first time with one fetch of depth 1, then with what changed.
     ///
     /// # Errors
-    /// As the conversation goes; `config` where the disk refuses. The copy then stays as it was.
-    pub async fn refresh(&self, remote: &Remote, branch: &str) -> Result<Refreshed> {
+    /// As the conversation goes; `network` where it takes longer than `limit`; `config` where the disk refuses. The copy then
+    /// stays as it was.
+    pub async fn refresh(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<()> {
         let mut writing = self.writing.lock().await;
-        for path in writing.unneeded.drain(..) {
-            // What stays is removed by the next start.
-            let _ = fs::remove_file(path);
+        writing.unneeded.remove();
+        let rebuilt = writing.last_rebuild;
+        let may_rebuild = rebuilt.is_none_or(|at| at.elapsed() > BETWEEN_REBUILDS);
+        if self.is_damaged.load(Ordering::Relaxed) && may_rebuild {
+            writing.last_rebuild = Some(Instant::now());
+            let rebuilt = self.rebuild(remote, branch, limit).await?;
+            writing.objects = rebuilt.objects().clone();
+            self.show(&mut writing, rebuilt);
+            self.is_damaged.store(false, Ordering::Relaxed);
+            return Ok(());
         }
-        self.follow(&mut writing, remote, branch, self.snapshot())
-            .await
+        let (folder, before) = (&self.folder, self.snapshot());
+        let fetching = self.fetch(remote, branch, folder, &writing.objects, before);
+        if let Some(after) = within(limit, fetching).await? {
+            self.show(&mut writing, after);
+        }
+        Ok(())
     }
 
-    /// Makes the copy anew, where it turned out damaged. Readers keep what they have until then.
-    ///
-    /// # Errors
-    /// As [`IndexCopy::refresh`].
-    pub async fn rebuild(&self, remote: &Remote, branch: &str) -> Result<Refreshed> {
-        let mut writing = self.writing.lock().await;
-        let folder = self.folder.clone();
-        let origin = remote.to_string();
-        writing.objects = blocking(move || {
-            folder.remove()?;
-            folder.prepare(&origin)?;
-            Objects::open(&folder.objects())
+    fn show(&self, writing: &mut Writing, after: Snapshot) {
+        let before = self.current.swap(Some(Arc::new(after)));
+        writing.unneeded.note_reader(before.as_ref());
+    }
+
+    /// Makes a whole copy beside the damaged one, and puts it in its place.
+    async fn rebuild(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<Snapshot> {
+        let beside = self.folder.beside();
+        let (place, origin) = (beside.clone(), self.origin.clone());
+        let objects = blocking(move || {
+            place.remove()?;
+            place.prepare(&origin)?;
+            Objects::open(&place.objects())
         })
         .await?;
-        self.follow(&mut writing, remote, branch, None).await
+        let fetching = self.fetch(remote, branch, &beside, &objects, None);
+        within(limit, fetching).await?;
+        let folder = self.folder.clone();
+        blocking(move || {
+            folder.take_place_of(&beside)?;
+            let objects = Objects::open(&folder.objects())?;
+            let lost = || Error::new(Kind::Server, "the copy that was made anew is not there");
+            look(&folder, &objects)?.ok_or_else(lost)
+        })
+        .await
     }
 
-    async fn follow(
+    /// Fetches what a folder lacks of where the branch is, and moves the folder's branch there; `None` where it is there
+    /// already.
+    async fn fetch(
         &self,
-        writing: &mut Writing,
         remote: &Remote,
         branch: &str,
+        folder: &Folder,
+        objects: &Objects,
         before: Option<Arc<Snapshot>>,
-    ) -> Result<Refreshed> {
+    ) -> Result<Option<Snapshot>> {
         let mut server = UploadPack::open(remote).await?;
         let reference = format!("refs/heads/{branch}");
         let refs = server.refs(&reference).await?;
@@ -174,67 +200,82 @@ impl IndexCopy {
                 .advise("Set serve.index and serve.branch to a repository that holds the index.")
         })?;
         if before.as_ref().is_some_and(|before| before.commit() == tip) {
-            return Ok(Refreshed::Unchanged);
+            return Ok(None);
         }
-        let held: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
-        let fetch = Fetch {
-            wants: vec![tip],
-            thin: !held.is_empty(),
-            shallow: held.clone(),
-            haves: held,
-            deepen: Some(1),
-            done: true,
-            ..Fetch::default()
-        };
-        let answer = server.fetch(&fetch).await?;
+        let answer = server.fetch(&asking(tip, before.as_deref())).await?;
+        // What a damaged copy cannot take, one that is made anew can.
         if answer.pack_follows {
-            let received = receive::receive(&mut server, &self.folder, &writing.objects).await?;
+            let received = receive::receive(&mut server, folder, objects).await?;
+            let received =
+                received.inspect_err(|_| self.is_damaged.store(true, Ordering::Relaxed))?;
             debug!("{remote}: {received} objects for {}", tip.short());
         }
-        let after = self.advance(&writing.objects, before, tip).await?;
-        self.current.store(Some(Arc::new(after)));
-        writing.unneeded = self.compact(&writing.objects, tip).await;
-        Ok(Refreshed::Moved)
+        let after = advance(folder, objects, before, tip).await;
+        after
+            .inspect_err(|_| self.is_damaged.store(true, Ordering::Relaxed))
+            .map(Some)
     }
 
-    /// Makes the tree of the new tip readable and then moves the branch.
-    async fn advance(
-        &self,
-        objects: &Objects,
-        before: Option<Arc<Snapshot>>,
-        tip: ObjectId,
-    ) -> Result<Snapshot> {
-        let (folder, objects) = (self.folder.clone(), objects.clone());
-        blocking(move || {
-            let commit = Commit::parse(&objects.read(tip)?)?;
-            let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
-            folder.move_branch(tip)?;
-            Ok(after)
-        })
-        .await
-    }
-
-    /// Makes many packs one; returns those that nobody needs any longer.
-    async fn compact(&self, objects: &Objects, tip: ObjectId) -> Vec<PathBuf> {
+    /// Makes many packs one, or those of which much is no longer needed.
+    ///
+    /// # Errors
+    /// `server` or `config` where that fails; the copy then stays as it was.
+    pub async fn tidy(&self) -> Result<()> {
+        let mut writing = self.writing.lock().await;
+        let Some(tip) = self.snapshot().map(|snapshot| snapshot.commit()) else {
+            return Ok(());
+        };
         let packs = self.folder.packs();
-        if packs.len() < MANY_PACKS {
-            return Vec::new();
+        if !compact::is_due(&packs) {
+            return Ok(());
         }
-        let (folder, objects) = (self.folder.clone(), objects.clone());
-        match blocking(move || compact::into_one(&folder, &objects, tip)).await {
-            Ok(made) => {
-                info!("the copy's {} packs are one again", packs.len());
-                let old = packs.into_iter().filter(|pack| *pack != made);
-                old.flat_map(|pack| [pack.with_extension("idx"), pack])
-                    .collect()
-            }
-            Err(error) => {
-                let causes = error.causes().join(": ");
-                warn!("the copy's packs could not be made one: {error} {causes}");
-                Vec::new()
-            }
-        }
+        let (folder, objects) = (self.folder.clone(), writing.objects.clone());
+        let made = blocking(move || compact::into_one(&folder, &objects, tip)).await?;
+        info!("the copy's {} packs are one again", packs.len());
+        let old = packs.into_iter().filter(|pack| *pack != made);
+        writing.unneeded.add(old);
+        Ok(())
     }
+}
+
+/// Asks for a commit without its parents, as increment of what is held.
+fn asking(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
+    let held: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
+    Fetch {
+        wants: vec![tip],
+        thin: !held.is_empty(),
+        shallow: held.clone(),
+        haves: held,
+        deepen: Some(1),
+        done: true,
+        ..Fetch::default()
+    }
+}
+
+/// Makes the tree of the new tip readable and then moves the branch.
+async fn advance(
+    folder: &Folder,
+    objects: &Objects,
+    before: Option<Arc<Snapshot>>,
+    tip: ObjectId,
+) -> Result<Snapshot> {
+    let (folder, objects) = (folder.clone(), objects.clone());
+    blocking(move || {
+        let commit = Commit::parse(&objects.read(tip)?)?;
+        let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
+        folder.move_branch(tip)?;
+        Ok(after)
+    })
+    .await
+}
+
+/// Bounds what servers are waited for.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(limit, work).await.unwrap_or_else(|_| {
+        let limit = humantime::format_duration(limit);
+        let text = format!("the index could not be fetched within {limit} (network.timeout)");
+        Err(Error::new(Kind::Network, text))
+    })
 }
 
 /// Reads where the branch is and that its tree is there.

@@ -21,12 +21,15 @@ use crate::transport::UploadPack;
 /// How many pieces of the pack wait for the disk.
 const PIECES: usize = 64;
 
-/// Receives the pack that follows; returns how many objects it has.
+/// Receives the pack that follows; returns how many objects it has, or why the copy cannot take it.
+///
+/// # Errors
+/// As the conversation goes.
 pub(super) async fn receive(
     server: &mut UploadPack<'_>,
     folder: &Folder,
     objects: &Objects,
-) -> Result<u32> {
+) -> Result<Result<u32>> {
     let (pieces, reader) = mpsc::channel(PIECES);
     let (place, bases) = (folder.pack_folder(), objects.handle());
     let indexing = spawn_blocking(move || index(&mut Pieces::new(reader), &place, Some(bases)));
@@ -50,8 +53,8 @@ pub(super) async fn receive(
     let indexed = indexing.await;
     read.map_err(|error| server.error("reading its objects", error))?;
     let broken = |error| Error::new(Kind::Server, "indexing the pack broke off").because(error);
-    let outcome = indexed.map_err(broken)??;
-    Ok(outcome.index.num_objects)
+    let outcome = indexed.map_err(broken).and_then(|indexed| indexed);
+    Ok(outcome.map(|outcome| outcome.index.num_objects))
 }
 
 /// Writes a pack and its index into a folder: what is in its place is whole and synced.

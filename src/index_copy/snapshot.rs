@@ -63,15 +63,35 @@ impl Snapshot {
         self.seconds
     }
 
+    /// Returns what reads the objects of this copy.
+    pub(super) fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
     /// Returns the id of a file, by its path with `/` between its parts.
     ///
     /// # Errors
     /// `server` where the copy is damaged.
     pub fn file(&self, path: &str) -> Result<Option<ObjectId>> {
+        self.find(path, |folder| folder.entries(&self.objects))
+    }
+
+    /// Returns the id of a file as [`Snapshot::file`] does, without reading anything: `None` where a folder on the way was not
+    /// read yet.
+    pub fn file_in_memory(&self, path: &str) -> Option<Option<ObjectId>> {
+        self.find(path, |folder| folder.entries.get().ok_or(()))
+            .ok()
+    }
+
+    fn find<'s, E>(
+        &'s self,
+        path: &str,
+        entries: impl Fn(&'s Folder) -> Result<&'s Entries, E>,
+    ) -> Result<Option<ObjectId>, E> {
         let mut folder = &self.root;
         let mut parts = path.split('/').peekable();
         while let Some(part) = parts.next() {
-            match folder.entries(&self.objects)?.get(part.as_bytes()) {
+            match entries(folder)?.get(part.as_bytes()) {
                 Some(Entry::Folder(inner)) if parts.peek().is_some() => folder = inner,
                 Some(Entry::File(id)) if parts.peek().is_none() => return Ok(Some(*id)),
                 _ => return Ok(None),

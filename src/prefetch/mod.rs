@@ -99,8 +99,9 @@ async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCo
         return Ok((IndexCopy::read_only(data_dir, branch)?, None));
     }
     let remote = Remote::index(config)?;
-    let copy = IndexCopy::open(data_dir, branch, &remote.to_string()).await?;
-    copy.refresh(&remote, branch).await?;
+    let copy = IndexCopy::open(data_dir, branch, &config.index.url.to_string()).await?;
+    copy.refresh(&remote, branch, config.network.timeout)
+        .await?;
     let snapshot = copy.snapshot();
     let snapshot = snapshot.ok_or_else(|| Error::new(Kind::Server, "the index is empty"))?;
     Ok((snapshot, Some(copy)))

@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::conditions::Tag;
 use crate::ObjectId;
 use crate::index::CrateFile;
 use crate::index::entry::{self, Listed};
@@ -20,16 +21,22 @@ const LEAST_TO_COMPRESS: usize = 300;
 /// What an entry takes at most besides its bytes: compressed, and its versions, whose names are in its bytes too.
 const SHARE: u64 = 2;
 const OVERHEAD: u64 = 400;
+/// What is larger, in bytes, is compressed and taken apart where it is read: not by a thread that others wait for.
+const LARGE: usize = 32 << 10;
 /// How many bytes an entry usually takes.
 const USUAL: u64 = 8 << 10;
 
-/// Prepared entries, by the ids of their files.
-pub(super) struct Entries(Cache<ObjectId, Arc<Entry>, BySize>);
+/// The id of a file, and the generation of the view that it was prepared for.
+type Key = (ObjectId, u64);
+
+/// Prepared entries.
+pub(super) struct Entries(Cache<Key, Arc<Entry>, BySize>);
 
 /// One crate's file.
 pub(super) struct Entry {
     pub(super) plain: Bytes,
-    /// The id in quotes, as a strong validator and as a weak one, which stands for any encoding.
+    pub(super) tag: Tag,
+    /// The tag as a strong validator, and as a weak one.
     pub(super) etag: HeaderValue,
     pub(super) weak_etag: HeaderValue,
     gzip: OnceLock<Option<Bytes>>,
@@ -39,8 +46,8 @@ pub(super) struct Entry {
 #[derive(Clone)]
 struct BySize;
 
-impl Weighter<ObjectId, Arc<Entry>> for BySize {
-    fn weight(&self, _: &ObjectId, entry: &Arc<Entry>) -> u64 {
+impl Weighter<Key, Arc<Entry>> for BySize {
+    fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
         entry.plain.len() as u64 * SHARE + OVERHEAD
     }
 }
@@ -51,33 +58,31 @@ impl Entries {
         Self(Cache::with_weighter(number, bytes, BySize))
     }
 
-    pub(super) fn get(&self, id: ObjectId) -> Option<Arc<Entry>> {
-        self.0.get(&id)
+    pub(super) fn get(&self, key: Key) -> Option<Arc<Entry>> {
+        self.0.get(&key)
     }
 
-    pub(super) fn put(&self, id: ObjectId, entry: &Arc<Entry>) {
-        self.0.insert(id, Arc::clone(entry));
-    }
-
-    pub(super) fn clear(&self) {
-        self.0.clear();
+    pub(super) fn put(&self, key: Key, entry: &Arc<Entry>) {
+        self.0.insert(key, Arc::clone(entry));
     }
 }
 
 impl Entry {
     /// Prepares a file; `tag` changes whenever its bytes do.
-    pub(super) fn new(plain: Vec<u8>, tag: &str) -> Self {
-        // Hexadecimal digits and quotes are printable.
-        let value = |text: String| {
-            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
-        };
-        Self {
+    pub(super) fn new(plain: Vec<u8>, tag: Tag) -> Self {
+        let entry = Self {
             plain: plain.into(),
-            etag: value(format!("\"{tag}\"")),
-            weak_etag: value(format!("W/\"{tag}\"")),
+            tag,
+            etag: tag.strong(),
+            weak_etag: tag.weak(),
             gzip: OnceLock::new(),
             versions: OnceLock::new(),
+        };
+        if entry.plain.len() > LARGE {
+            entry.gzip();
+            entry.versions();
         }
+        entry
     }
 
     /// Returns the compressed bytes, made once, where they are worth it.
@@ -87,8 +92,11 @@ impl Entry {
 
     /// Returns the crate file of a version.
     pub(super) fn version(&self, version: &str) -> Option<&CrateFile> {
-        let versions = self.versions.get_or_init(|| entry::by_version(&self.plain));
-        versions.get(version).map(|listed| &listed.file)
+        self.versions().get(version).map(|listed| &listed.file)
+    }
+
+    fn versions(&self) -> &HashMap<String, Listed> {
+        self.versions.get_or_init(|| entry::by_version(&self.plain))
     }
 }
 

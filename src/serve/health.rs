@@ -14,7 +14,7 @@ pub(super) fn healthz() -> &'static str {
 pub(super) fn readyz(site: &Site) -> Result<&'static str, Refusal> {
     site.view()?;
     let looks = site.looks();
-    let age = looks.last_success.and_then(|at| at.elapsed().ok());
+    let age = looks.last_success.map(|at| at.elapsed());
     let limit = site.config.serve.stale_after;
     match age {
         Some(age) if age <= limit => Ok("ready\n"),

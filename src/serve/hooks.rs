@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
@@ -28,10 +29,13 @@ struct PushEvent {
     reference: Option<String>,
 }
 
-pub(super) async fn gitlab(site: &Site, request: Request<Incoming>) -> Result<Response, Refusal> {
+pub(super) async fn gitlab(
+    site: &Site,
+    request: &mut Request<Incoming>,
+) -> Result<Response, Refusal> {
     let token = site.config.secrets.hook_token.as_ref();
     access::gitlab(token, request.headers())?;
-    let body = axum::body::to_bytes(axum::body::Body::new(request.into_body()), BODY);
+    let body = Limited::new(request.body_mut(), BODY).collect();
     let body = timeout(PATIENCE, body)
         .await
         .map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long"))?;
@@ -41,7 +45,7 @@ pub(super) async fn gitlab(site: &Site, request: Request<Incoming>) -> Result<Re
             "the body could not be read, or is larger than 1 MiB",
         )
     })?;
-    let event: PushEvent = serde_json::from_slice(&body).map_err(|_| {
+    let event: PushEvent = serde_json::from_slice(&body.to_bytes()).map_err(|_| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
             "the body is no event of a webhook (JSON)",

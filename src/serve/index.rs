@@ -1,20 +1,20 @@
 //! `/index/`: the sparse index.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, VARY,
 };
 use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
+use super::conditions::{Tag, is_known, takes_gzip};
 use super::entries::Entry;
-use super::site::{Site, View};
+use super::site::Site;
+use super::view::View;
 use crate::ObjectId;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
@@ -26,6 +26,12 @@ use crate::web::refusal::Refusal;
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 /// With tokens no cache in between may answer.
 const PRIVATE_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=60");
+
+/// The id of a file without a byte, which is no crate's.
+const EMPTY: ObjectId = ObjectId::from_bytes([
+    0xe6, 0x9d, 0xe2, 0x9b, 0xb2, 0xd1, 0xd6, 0x43, 0x4b, 0x8b, 0x29, 0xae, 0x77, 0x5a, 0xd8, 0xc2,
+    0xe4, 0x8c, 0x53, 0x91,
+]);
 
 /// Makes the `config.json` of this server.
 ///
@@ -64,7 +70,18 @@ pub(super) async fn entry(
     if !CrateName::is_index_path(path) {
         return Err(unknown());
     }
-    let entry = find(site, view, path).await?.ok_or_else(unknown)?;
+    let id = locate(site, view, path).await?.ok_or_else(unknown)?;
+    // The id says whether the client has the file: nobody need look at it.
+    if view.held.is_none() && id != EMPTY {
+        let tag = Tag::of(id.as_bytes());
+        if is_known(asked, &tag, view.modified) {
+            return Ok(unchanged(site, tag.strong()));
+        }
+    }
+    let entry = content(site, view, id).await?.ok_or_else(unknown)?;
+    if is_known(asked, &entry.tag, view.modified) {
+        return Ok(unchanged(site, entry.etag.clone()));
+    }
     Ok(answer(site, view, &entry, asked))
 }
 
@@ -75,67 +92,76 @@ fn unknown() -> Refusal {
 /// Finds a crate's file by its path, in memory or in the copy.
 pub(super) async fn find(
     site: &'static Site,
-    view: &View,
+    view: &Arc<View>,
     path: &str,
 ) -> Result<Option<Arc<Entry>>, Refusal> {
-    let id = view.snapshot.file(path).map_err(|e| site.damaged(&e))?;
-    let Some(id) = id else {
-        return Ok(None);
-    };
-    let entry = match site.entries.get(id) {
+    match locate(site, view, path).await? {
+        Some(id) => content(site, view, id).await,
+        None => Ok(None),
+    }
+}
+
+/// Finds the id of a file. Folders that were not read yet are, on a thread that may wait for the disk.
+async fn locate(
+    site: &'static Site,
+    view: &Arc<View>,
+    path: &str,
+) -> Result<Option<ObjectId>, Refusal> {
+    match view.snapshot.file_in_memory(path) {
+        Some(found) => Ok(found),
+        None => {
+            let (snapshot, path) = (Arc::clone(&view.snapshot), path.to_owned());
+            Box::pin(reading(site, move || snapshot.file(&path))).await
+        }
+    }
+}
+
+/// Returns what a file holds; `None` where none of its versions is listed.
+async fn content(
+    site: &'static Site,
+    view: &Arc<View>,
+    id: ObjectId,
+) -> Result<Option<Arc<Entry>>, Refusal> {
+    let key = (id, view.generation);
+    let entry = match site.entries.get(key) {
         Some(entry) => entry,
-        None => Box::pin(read(site, view, id)).await?,
+        None => {
+            let of = Arc::clone(view);
+            let entry = Box::pin(reading(site, move || prepare(&of, id))).await?;
+            site.entries.put(key, &entry);
+            entry
+        }
     };
-    // Where none of its versions is held, the crate is not listed.
     Ok(Some(entry).filter(|entry| !entry.plain.is_empty()))
 }
 
-/// Reads a file from the copy and prepares it.
-async fn read(site: &'static Site, view: &View, id: ObjectId) -> Result<Arc<Entry>, Refusal> {
-    let snapshot = Arc::clone(&view.snapshot);
-    let prepared = spawn_blocking(move || {
-        let content = snapshot.content(id)?;
-        Ok(Arc::new(prepare(site, id, content)))
-    });
+/// Reads from the copy, on a thread that may wait for the disk.
+async fn reading<T: Send + 'static>(
+    site: &'static Site,
+    read: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T, Refusal> {
     let broken = |error| Error::new(Kind::Server, "reading the copy broke off").because(error);
-    let prepared = prepared.await.map_err(broken);
-    let entry = prepared
-        .and_then(|entry| entry)
-        .map_err(|e| site.damaged(&e))?;
-    site.entries.put(id, &entry);
-    Ok(entry)
+    let read = spawn_blocking(read).await.map_err(broken);
+    read.and_then(|read| read).map_err(|e| site.damaged(&e))
 }
 
-/// Leaves out the versions that are not held, where the index is to list the held ones only.
-fn prepare(site: &Site, id: ObjectId, content: Vec<u8>) -> Entry {
-    let Some(held) = &site.held else {
-        return Entry::new(content, &id.to_string());
-    };
-    let held = held.load();
-    let kept = entry::only(&content, |file| held.contains(&file.path()));
-    let tag = hex::encode(&digest(&SHA256, &kept).as_ref()[..20]);
-    Entry::new(kept, &tag)
+/// Reads a file from the copy; leaves out what is not held, where the index is to list the held versions only.
+fn prepare(view: &View, id: ObjectId) -> Result<Arc<Entry>> {
+    let content = view.snapshot.content(id)?;
+    Ok(Arc::new(match &view.held {
+        None => Entry::new(content, Tag::of(id.as_bytes())),
+        Some(held) => {
+            let kept = entry::only(&content, |file| held.contains(&file.path()));
+            let mut hash = [0; 20];
+            hash.copy_from_slice(&digest(&SHA256, &kept).as_ref()[..20]);
+            Entry::new(kept, Tag::of(&hash))
+        }
+    }))
 }
 
 fn answer(site: &Site, view: &View, entry: &Entry, asked: &HeaderMap) -> Response<Body> {
-    let is_known = match asked.get(IF_NONE_MATCH) {
-        Some(tags) => matches(tags, &entry.etag),
-        None => asked
-            .get(IF_MODIFIED_SINCE)
-            .is_some_and(|since| is_since(since, view.seconds)),
-    };
-    let gzip = (!is_known && takes_gzip(asked))
-        .then(|| entry.gzip())
-        .flatten();
-    let mut response = match (is_known, gzip) {
-        (true, _) => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response
-        }
-        (false, Some(gzip)) => Response::new(Body::from(gzip.clone())),
-        (false, None) => Response::new(Body::from(entry.plain.clone())),
-    };
+    let gzip = takes_gzip(asked).then(|| entry.gzip()).flatten();
+    let mut response = Response::new(Body::from(gzip.unwrap_or(&entry.plain).clone()));
     let headers = response.headers_mut();
     let tag = match gzip {
         Some(_) => {
@@ -144,107 +170,31 @@ fn answer(site: &Site, view: &View, entry: &Entry, asked: &HeaderMap) -> Respons
         }
         None => &entry.etag,
     };
-    headers.insert(ETAG, tag.clone());
+    describe(site, headers, tag.clone());
+    headers.insert(LAST_MODIFIED, view.last_modified.clone());
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(CONTENT_TYPE, text);
+    response
+}
+
+/// Says that the client has the file.
+fn unchanged(site: &Site, tag: HeaderValue) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    describe(site, response.headers_mut(), tag);
+    response
+}
+
+/// Adds what a 200 and a 304 say alike.
+fn describe(site: &Site, headers: &mut HeaderMap, tag: HeaderValue) {
+    headers.insert(ETAG, tag);
     headers.insert(CACHE_CONTROL, cache_control(site));
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    if !is_known {
-        headers.insert(LAST_MODIFIED, view.last_modified.clone());
-        let text = HeaderValue::from_static("text/plain; charset=utf-8");
-        headers.insert(CONTENT_TYPE, text);
-    }
-    response
 }
 
 fn cache_control(site: &Site) -> HeaderValue {
     match site.tokens {
         Some(_) => PRIVATE_CACHE,
         None => CACHE,
-    }
-}
-
-/// Says whether one of the validators in `If-None-Match` is this one, be it weak or strong.
-fn matches(asked: &HeaderValue, etag: &HeaderValue) -> bool {
-    let (Ok(asked), Ok(etag)) = (asked.to_str(), etag.to_str()) else {
-        return false;
-    };
-    asked
-        .split(',')
-        .map(|tag| tag.trim().trim_start_matches("W/"))
-        .any(|tag| tag == etag || tag == "*")
-}
-
-/// Says whether nothing changed since the date of `If-Modified-Since`.
-fn is_since(asked: &HeaderValue, changed: SystemTime) -> bool {
-    let date = asked.to_str().ok();
-    let date = date.and_then(|text| httpdate::parse_http_date(text).ok());
-    date.is_some_and(|date| changed <= date)
-}
-
-/// Says whether `Accept-Encoding` admits gzip.
-fn takes_gzip(asked: &HeaderMap) -> bool {
-    let accepted = asked
-        .get(ACCEPT_ENCODING)
-        .and_then(|text| text.to_str().ok());
-    accepted.is_some_and(|accepted| {
-        accepted.split(',').any(|coding| {
-            let mut parts = coding.split(';').map(str::trim);
-            let is_gzip = parts
-                .next()
-                .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-            let is_refused = parts.any(|part| {
-                let quality = part.strip_prefix("q=").map(str::parse::<f32>);
-                matches!(quality, Some(Ok(quality)) if quality == 0.0)
-            });
-            is_gzip && !is_refused
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(name: axum::http::HeaderName, value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
-    }
-
-    #[test]
-    fn gzip_is_sent_to_those_who_take_it() {
-        for (accepted, takes) in [
-            ("gzip", true),
-            ("deflate, gzip", true),
-            ("GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("gzip; q=0.0", false),
-            ("br", false),
-            ("", false),
-        ] {
-            assert_eq!(
-                takes_gzip(&headers(ACCEPT_ENCODING, accepted)),
-                takes,
-                "{accepted}"
-            );
-        }
-        assert!(!takes_gzip(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn any_of_several_validators_will_do() {
-        let etag = HeaderValue::from_static("\"ab\"");
-        for (asked, known) in [
-            ("\"ab\"", true),
-            ("W/\"ab\"", true),
-            ("\"x\", W/\"ab\"", true),
-            ("*", true),
-            ("\"a\"", false),
-            ("ab", false),
-            ("", false),
-        ] {
-            assert_eq!(
-                matches(&HeaderValue::from_static(asked), &etag),
-                known,
-                "{asked}"
-            );
-        }
     }
 }

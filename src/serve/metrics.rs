@@ -1,7 +1,5 @@
 //! `GET /metrics`: what happened so far, as Prometheus text.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use ::metrics::{counter, describe_counter, describe_gauge, gauge};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -25,9 +23,12 @@ pub(super) fn show(site: &Site) -> impl IntoResponse + use<> {
 
 fn traffic(site: &Site) {
     let name = "crates_ferry_requests_total";
-    describe_counter!(name, "Requests, by the class of their status.");
-    for class in 2..=5 {
-        counter!(name, "status" => format!("{class}xx")).absolute(site.traffic.answers(class));
+    let help =
+        "Requests, by the class of their status; none where the client went before the answer.";
+    describe_counter!(name, help);
+    let classes = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+    for (class, status) in classes.into_iter().enumerate() {
+        counter!(name, "status" => status).absolute(site.traffic.answers(class));
     }
     count(
         "crates_ferry_sent_bytes_total",
@@ -105,21 +106,17 @@ fn index(site: &Site) {
         looks.failed,
         "Looks at the index that failed.",
     );
-    let age = |at: SystemTime| at.elapsed().unwrap_or_default().as_secs_f64();
     if let Some(at) = looks.last_success {
         let help = "How long ago a look at the index succeeded.";
-        show_gauge("crates_ferry_index_age_seconds", age(at), help);
+        let age = at.elapsed().as_secs_f64();
+        show_gauge("crates_ferry_index_age_seconds", age, help);
     }
     if let Ok(view) = site.view()
         && let Some(view) = view.as_ref()
     {
-        let at = view.seconds.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at = view.snapshot.seconds() as f64;
         let help = "When the commit that is served was made.";
-        show_gauge(
-            "crates_ferry_index_commit_time_seconds",
-            at.as_secs_f64(),
-            help,
-        );
+        show_gauge("crates_ferry_index_commit_time_seconds", at, help);
     }
 }
 

@@ -3,6 +3,7 @@
 //! `site` is what every request finds; `index`, `download` and `hooks` answer; `refresh` and `housekeeping` keep it all fresh.
 
 mod access_log;
+mod conditions;
 mod download;
 mod entries;
 mod gate;
@@ -15,6 +16,7 @@ mod refresh;
 mod routes;
 mod site;
 mod traffic;
+mod view;
 
 use std::sync::Arc;
 use std::thread;
@@ -55,9 +57,9 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let site = Site::open(config).await?;
     describe(&site.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let answer = move |request: Request<Incoming>, peer| async move {
+    let answer = move |mut request: Request<Incoming>, peer| async move {
         let record = Record::begin(site, &request, peer);
-        let answer = routes::answer(site, request).await;
+        let answer = routes::answer(site, &mut request).await;
         Ok(record.end(answer))
     };
     let serving = tokio::spawn(web::serve(
@@ -86,6 +88,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
         warn!("what was still in hand was given up");
     }
     housekeeping::finish(site).await;
+    site.access_log.finish();
     Ok(())
 }
 
@@ -93,7 +96,8 @@ fn bounds() -> Bounds {
     let files = web::raise_open_files().saturating_sub(OTHER_FILES);
     let files = usize::try_from(files).unwrap_or(CONNECTIONS);
     Bounds {
-        connections: files.clamp(64, CONNECTIONS),
+        // Each may be sent a file that is open, too.
+        connections: (files / 2).clamp(64, CONNECTIONS),
         threads: thread::available_parallelism().map_or(1, usize::from),
         head: HEAD,
         write: WRITE,
@@ -125,6 +129,15 @@ fn describe(config: &ServeConfig) {
         Downloads::Cache => info!("crate files: fetched once, verified, kept"),
         Downloads::Redirect => info!("crate files: clients are sent to upstream"),
         Downloads::Offline => info!("crate files: what is held, nothing is fetched"),
+    }
+    if serve.listen.ip().is_unspecified() && serve.public_url.is_none() {
+        let url = config.public_url();
+        warn!("clients are told that crate files are at {url}: set serve.public_url");
+    }
+    if serve.stale_after <= serve.refresh {
+        warn!(
+            "/readyz fails between two looks at the index: serve.stale_after is no longer than serve.refresh"
+        );
     }
     if !serve.listen.ip().is_loopback() && serve.auth.is_none() {
         warn!(

@@ -1,24 +1,19 @@
 //! Keeps the copy of the index fresh: now and then, and when somebody says that it moved.
 
-use std::sync::atomic::Ordering;
-
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::site::Site;
-use crate::error::{Error, Kind, Result};
-use crate::index_copy::Refreshed;
+use crate::error::{Error, Result};
 use crate::transport::Remote;
 
 /// Looks at the index, waits, and looks again; a failure is told once, and tried again like anything else.
 pub(super) async fn forever(site: &'static Site) {
     loop {
-        let limit = site.config.network.timeout;
-        let looked = timeout(limit, look(site)).await.unwrap_or_else(|_| {
-            let limit = humantime::format_duration(limit);
-            let text = format!("the index could not be fetched within {limit} (network.timeout)");
-            Err(Error::new(Kind::Network, text))
-        });
+        let looked = look(site).await;
+        // Also what came to be known just before a failure, and whether or not the index can be reached: others fill the store.
+        site.list_held().await;
+        site.show();
         match looked {
             Ok(()) => {
                 if site.looks().failure.is_some() {
@@ -34,8 +29,12 @@ pub(super) async fn forever(site: &'static Site) {
                 site.look_failed(text);
             }
         }
-        // Whether or not the index can be reached: others fill the store, too.
-        site.list_held().await;
+        if let Err(error) = site.copy.tidy().await {
+            warn!(
+                "the copy's packs could not be made one: {}",
+                describe(&error)
+            );
+        }
         tokio::select! {
             () = site.refresh_now.notified() => {}
             () = sleep(site.config.serve.refresh) => {}
@@ -46,16 +45,14 @@ pub(super) async fn forever(site: &'static Site) {
 async fn look(site: &Site) -> Result<()> {
     let remote = Remote::index(&site.config)?;
     let branch = &site.config.index.branch;
-    let refreshed = match site.is_damaged.load(Ordering::Relaxed) {
-        true => site.copy.rebuild(&remote, branch).await?,
-        false => site.copy.refresh(&remote, branch).await?,
-    };
-    site.is_damaged.store(false, Ordering::Relaxed);
-    if refreshed == Refreshed::Moved {
-        site.show();
-        if let Some(snapshot) = site.copy.snapshot() {
-            info!("the index is at {}", snapshot.commit().short());
-        }
+    let tip = || site.copy.snapshot().map(|snapshot| snapshot.commit());
+    let before = tip();
+    let limit = site.config.network.timeout;
+    site.copy.refresh(&remote, branch, limit).await?;
+    if let Some(after) = tip()
+        && before != Some(after)
+    {
+        info!("the index is at {}", after.short());
     }
     Ok(())
 }

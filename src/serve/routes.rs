@@ -17,8 +17,9 @@ pub(super) struct Answer {
     pub(super) caller: Option<Caller>,
 }
 
-/// Answers a request. What may take long is boxed, so that what is in memory costs no more than it must.
-pub(super) async fn answer(site: &'static Site, request: Request<Incoming>) -> Answer {
+/// Answers a request. The request is borrowed, and what may take long is boxed: whatever it holds is moved about with each
+/// request.
+pub(super) async fn answer(site: &'static Site, request: &mut Request<Incoming>) -> Answer {
     let mut caller = None;
     let is_head = request.method() == Method::HEAD;
     let response = route(site, request, &mut caller).await;
@@ -40,16 +41,16 @@ fn without_body(response: &mut Response<Body>) {
 
 async fn route(
     site: &'static Site,
-    request: Request<Incoming>,
+    request: &mut Request<Incoming>,
     caller: &mut Option<Caller>,
 ) -> Result<Response<Body>, Refusal> {
     let path = request.uri().path();
     if path == "/hooks/gitlab" {
-        allow(&request, &[Method::POST], "POST")?;
+        allow(request, &[Method::POST], "POST")?;
         let response = Box::pin(hooks::gitlab(site, request)).await?;
         return Ok(response.map(Body::from));
     }
-    allow(&request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
+    allow(request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
     if let Some(path) = path.strip_prefix("/index/") {
         *caller = gate::open(site, request.headers())?;
         return match path {

@@ -1,12 +1,10 @@
 //! What every request finds.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use axum::http::{HeaderValue, StatusCode, header};
+use arc_swap::{ArcSwapOption, Guard};
+use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
@@ -14,10 +12,11 @@ use super::access_log::AccessLog;
 use super::entries::Entries;
 use super::gate::Tokens;
 use super::traffic::Traffic;
+use super::view::{Held, View};
 use crate::config::{OfflineIndex, ServeConfig};
 use crate::crate_files::CrateFiles;
 use crate::error::{Error, Kind, Result};
-use crate::index_copy::{IndexCopy, Snapshot};
+use crate::index_copy::IndexCopy;
 use crate::web::refusal::Refusal;
 
 /// Everything that the server works with.
@@ -27,30 +26,21 @@ pub(super) struct Site {
     pub(super) copy: IndexCopy,
     pub(super) crate_files: Arc<CrateFiles>,
     pub(super) entries: Entries,
-    /// The paths of held crate files, where the index lists these only.
-    pub(super) held: Option<ArcSwap<HashSet<String>>>,
     pub(super) tokens: Option<Tokens>,
     pub(super) access_log: AccessLog,
     pub(super) traffic: Traffic,
     /// Asks for a look at the index now.
     pub(super) refresh_now: Notify,
-    /// The copy turned out damaged.
-    pub(super) is_damaged: AtomicBool,
+    /// What the store held when it was listed last, where the index lists this only.
+    held: ArcSwapOption<Held>,
     view: ArcSwapOption<View>,
     looks: Mutex<Looks>,
-}
-
-/// A snapshot, and what its answers say of it.
-pub(super) struct View {
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) seconds: SystemTime,
-    pub(super) last_modified: HeaderValue,
 }
 
 /// How the looks at the index went.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Looks {
-    pub(super) last_success: Option<SystemTime>,
+    pub(super) last_success: Option<Instant>,
     pub(super) failed: u64,
     pub(super) failure: Option<String>,
 }
@@ -66,80 +56,81 @@ impl Site {
             crate_files: CrateFiles::open(&config).await?,
             // A quarter; crate files have the rest.
             entries: Entries::new(serve.memory / 4),
-            held: (serve.offline_index == OfflineIndex::Held).then(ArcSwap::default),
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
             access_log: AccessLog::open(&serve.access_log)?,
             traffic: Traffic::default(),
             refresh_now: Notify::new(),
-            is_damaged: AtomicBool::new(false),
+            held: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),
             looks: Mutex::default(),
             copy,
             config,
         };
-        site.show();
-        site.list_held().await;
         // As long as the process: every request finds it without counting who else does.
-        Ok(Box::leak(Box::new(site)))
+        let site: &'static Self = Box::leak(Box::new(site));
+        site.list_held().await;
+        site.show();
+        Ok(site)
     }
 
-    /// Lets requests see what the copy holds now.
+    /// Lets requests see what the copy and the store hold now.
     pub(super) fn show(&self) {
         let Some(snapshot) = self.copy.snapshot() else {
             return;
         };
-        let seconds = u64::try_from(snapshot.seconds()).unwrap_or(0);
-        let seconds = UNIX_EPOCH + Duration::from_secs(seconds);
-        let date = httpdate::fmt_http_date(seconds);
-        let view = View {
-            snapshot,
-            seconds,
-            last_modified: HeaderValue::from_str(&date)
-                .unwrap_or_else(|_| HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT")),
-        };
-        self.view.store(Some(Arc::new(view)));
+        let held = self.held.load_full();
+        if self.lists_held() && held.is_none() {
+            return;
+        }
+        let before = self.view.load_full();
+        let after = View::after(before.as_deref(), snapshot, held, SystemTime::now());
+        if let Some(after) = after {
+            self.view.store(Some(Arc::new(after)));
+        }
     }
 
     /// Returns what requests see.
-    pub(super) fn view(&self) -> Result<arc_swap::Guard<Option<Arc<View>>>, Refusal> {
+    pub(super) fn view(&self) -> Result<Guard<Option<Arc<View>>>, Refusal> {
         let view = self.view.load();
-        match view.is_some() {
-            true => Ok(view),
-            false => Err(Refusal::for_cargo(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the index is being fetched for the first time",
-            )
-            .with(header::RETRY_AFTER, 5)),
+        if view.is_some() {
+            return Ok(view);
         }
+        let detail = match self.copy.snapshot() {
+            None => "the index is being fetched for the first time",
+            Some(_) => "what this server holds cannot be listed yet",
+        };
+        Err(unready(detail))
+    }
+
+    /// Says whether the index lists held crate files only.
+    fn lists_held(&self) -> bool {
+        self.config.serve.offline_index == OfflineIndex::Held
     }
 
     /// Learns which crate files are held, where the index lists these only.
     pub(super) async fn list_held(&self) {
-        let Some(held) = &self.held else {
+        if !self.lists_held() {
             return;
-        };
+        }
         match self.crate_files.store().list().await {
             Ok(files) => {
-                let paths: HashSet<_> = files.into_iter().map(|file| file.path).collect();
-                if **held.load() != paths {
-                    held.store(Arc::new(paths));
-                    self.entries.clear();
+                let paths: Held = files.into_iter().map(|file| file.path).collect();
+                if self.held.load().as_deref() != Some(&paths) {
+                    self.held.store(Some(Arc::new(paths)));
                 }
             }
             Err(error) => tracing::warn!("the store cannot be listed: {error}"),
         }
     }
 
-    /// Says that the copy is damaged: it is made anew.
+    /// Takes in that an object of the copy could not be read: the copy is made anew.
     pub(super) fn damaged(&self, error: &Error) -> Refusal {
-        let causes = error.causes().join(": ");
-        tracing::error!("the copy of the index is damaged and is made anew: {error} {causes}");
-        self.is_damaged.store(true, Ordering::Relaxed);
-        self.refresh_now.notify_one();
-        Refusal::for_cargo(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the server's copy of the index is damaged; it is being made anew",
-        )
+        if self.copy.report_damage() {
+            let causes = error.causes().join(": ");
+            tracing::error!("the copy of the index is damaged and is made anew: {error} {causes}");
+            self.refresh_now.notify_one();
+        }
+        unready("the server's copy of the index is damaged; it is being made anew")
     }
 
     pub(super) fn looks(&self) -> Looks {
@@ -148,7 +139,7 @@ impl Site {
 
     pub(super) fn looked(&self) {
         let mut looks = self.locked_looks();
-        looks.last_success = Some(SystemTime::now());
+        looks.last_success = Some(Instant::now());
         looks.failure = None;
     }
 
@@ -161,6 +152,10 @@ impl Site {
     fn locked_looks(&self) -> std::sync::MutexGuard<'_, Looks> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn unready(detail: &'static str) -> Refusal {
+    Refusal::for_cargo(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, 5)
 }
 
 /// Makes the error of a file of the configuration.

@@ -35,7 +35,7 @@ impl Traffic {
         shard.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Returns how many answers there were of a hundred, for example 4 for client errors.
+    /// Returns how many answers there were of a hundred, for example 4 for client errors; of 0, those that nobody waited for.
     pub(super) fn answers(&self, class: usize) -> u64 {
         let counts = self.0.iter().filter_map(|shard| shard.answers.get(class));
         counts.map(|count| count.load(Ordering::Relaxed)).sum()

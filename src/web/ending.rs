@@ -15,63 +15,87 @@ pub(super) struct Ending(Arc<State>);
 #[derive(Default)]
 struct State {
     has_come: AtomicBool,
-    idle: Mutex<Slab<Waker>>,
+    waiting: Mutex<Slab<Waker>>,
 }
 
 impl Ending {
     /// Lets all connections end with what they have in hand.
     pub(super) fn tell(&self) {
         self.0.has_come.store(true, Ordering::SeqCst);
-        for (_, waker) in self.idle().iter() {
+        for (_, waker) in self.waiting().iter() {
             waker.wake_by_ref();
         }
     }
 
-    /// Serves a connection to its end, in one task: what wakes it stays the same.
-    pub(super) fn watch<C: GracefulConnection>(&self, connection: C) -> Watched<C> {
-        Watched {
-            connection: Box::pin(connection),
+    /// Waits for the end, in one task: what wakes it stays the same.
+    pub(super) fn come(&self) -> Come {
+        Come {
             ending: self.clone(),
             place: None,
-            is_told: false,
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Slab<Waker>> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Serves a connection to its end, in one task.
+    pub(super) fn watch<C: GracefulConnection + Unpin>(&self, connection: C) -> Watched<C> {
+        Watched {
+            connection,
+            come: Some(self.come()),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Slab<Waker>> {
+        let waiting = &self.0.waiting;
+        waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Is there when the end is.
+pub(super) struct Come {
+    ending: Ending,
+    /// Where its waker is.
+    place: Option<usize>,
+}
+
+impl Future for Come {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.place.is_none() {
+            let place = self.ending.waiting().insert(context.waker().clone());
+            self.place = Some(place);
+        }
+        // After the waker is in its place: an end that comes now wakes it.
+        match self.ending.0.has_come.load(Ordering::SeqCst) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Come {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.ending.waiting().remove(place);
+        }
     }
 }
 
 /// A connection that hears of the end.
 pub(super) struct Watched<C> {
-    connection: Pin<Box<C>>,
-    ending: Ending,
-    /// Where its waker is.
-    place: Option<usize>,
-    is_told: bool,
+    connection: C,
+    /// Until it has heard.
+    come: Option<Come>,
 }
 
-impl<C: GracefulConnection> Future for Watched<C> {
+impl<C: GracefulConnection + Unpin> Future for Watched<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.place.is_none() {
-            let place = self.ending.idle().insert(context.waker().clone());
-            self.place = Some(place);
+        let come = self.come.as_mut();
+        if come.is_some_and(|come| Pin::new(come).poll(context).is_ready()) {
+            self.come = None;
+            Pin::new(&mut self.connection).graceful_shutdown();
         }
-        // After the waker is in its place: an end that comes now wakes it.
-        if !self.is_told && self.ending.0.has_come.load(Ordering::SeqCst) {
-            self.is_told = true;
-            self.connection.as_mut().graceful_shutdown();
-        }
-        self.connection.as_mut().poll(context)
-    }
-}
-
-impl<C> Drop for Watched<C> {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.ending.idle().remove(place);
-        }
+        Pin::new(&mut self.connection).poll(context)
     }
 }

@@ -2,8 +2,10 @@
 
 pub mod access;
 mod body;
+mod connection;
 mod ending;
-mod head_timer;
+mod pace;
+mod protocol;
 pub mod refusal;
 mod tls;
 mod workers;
@@ -17,26 +19,16 @@ use std::time::Duration;
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
-use tokio_io_timeout::TimeoutStream;
-use tracing::{debug, warn};
+use tokio::time::sleep;
+use tracing::warn;
 
 pub use body::Body;
+use connection::Connection;
 use ending::Ending;
-use head_timer::HeadTimer;
 pub use tls::Certificates;
 use workers::Workers;
-
-/// The longest head of a request, in bytes.
-const HEAD: usize = 32 << 10;
-/// How many requests of one HTTP/2 connection are answered at once.
-const STREAMS: u32 = 128;
 
 /// What a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +37,10 @@ pub struct Bounds {
     pub connections: usize,
     /// How many threads answer; with none the thread that accepts does.
     pub threads: usize,
-    /// For the TLS handshake, and for the head of a request.
+    /// For the TLS handshake and for the first bytes; the head of a request may take twice as long, from the end of the answer
+    /// before.
     pub head: Duration,
-    /// The longest time in which a client takes nothing of an answer.
+    /// The longest time in which a client takes nothing of an answer; over HTTP/2 twice as long, and as long for asking nothing.
     pub write: Duration,
 }
 
@@ -65,9 +58,8 @@ pub async fn serve<A, R, B>(
 ) where
     A: Fn(Request<Incoming>, Peer) -> R + Clone + Send + 'static,
     R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
-    B: HttpBody<Data = Bytes, Error = axum::Error> + Send + 'static,
+    B: HttpBody<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
 {
-    let server = server(bounds);
     let places = Arc::new(Semaphore::new(bounds.connections));
     let ending = Ending::default();
     let mut workers = Workers::start(bounds.threads);
@@ -81,42 +73,15 @@ pub async fn serve<A, R, B>(
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
-        let (mut server, answer) = (server.clone(), answer.clone());
-        let service = service_fn(move |request| answer(request, Peer(peer)));
-        let (ending, certificates) = (ending.clone(), certificates.clone());
+        let connection = Connection {
+            answer: answer.clone(),
+            peer: Peer(peer),
+            bounds,
+            ending: ending.clone(),
+        };
+        let certificates = certificates.clone();
         workers.spawn(async move {
-            // From here on this thread hears of it.
-            let stream = match stream.into_std().and_then(TcpStream::from_std) {
-                Ok(stream) => stream,
-                Err(error) => return debug!("a client's connection is lost: {error}"),
-            };
-            let mut stream = TimeoutStream::new(stream);
-            stream.set_write_timeout(Some(bounds.write));
-            let stream = match certificates {
-                None => Either::Plain(Box::pin(stream)),
-                Some(certificates) => {
-                    let handshake = certificates.accept(Box::pin(stream));
-                    match timeout(bounds.head, handshake).await {
-                        Ok(Ok(stream)) => Either::Tls(Box::new(stream)),
-                        Ok(Err(error)) => return debug!("a client's handshake failed: {error}"),
-                        Err(_) => return debug!("a client's handshake took too long"),
-                    }
-                }
-            };
-            server.http1().timer(HeadTimer::new());
-            let ended = match stream {
-                Either::Plain(stream) => {
-                    let connection = server.serve_connection(TokioIo::new(stream), service);
-                    ending.watch(connection).await
-                }
-                Either::Tls(stream) => {
-                    let connection = server.serve_connection(TokioIo::new(stream), service);
-                    ending.watch(connection).await
-                }
-            };
-            if let Err(error) = ended {
-                debug!("a client's connection ended: {error}");
-            }
+            connection.serve(stream, certificates).await;
             drop(place);
         });
     }
@@ -125,27 +90,6 @@ pub async fn serve<A, R, B>(
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
     // The places are never closed.
     let _ = places.acquire_many(all).await;
-}
-
-fn server(bounds: Bounds) -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .header_read_timeout(bounds.head)
-        .max_buf_size(HEAD);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD as u32)
-        .keep_alive_interval(Some(bounds.write));
-    server
-}
-
-/// A connection as it comes, or with TLS around it.
-enum Either<P, T> {
-    Plain(P),
-    Tls(T),
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -177,10 +121,6 @@ pub fn raise_open_files() -> u64 {
     let _ = setrlimit(Resource::Nofile, raised);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
-
-/// What TLS is put around.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for T {}
 
 /// Opens the address.
 ///

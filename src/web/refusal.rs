@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::{HeaderName, HeaderValue};
+use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -53,7 +53,9 @@ impl IntoResponse for Refusal {
             true => json!({ "errors": [{ "detail": self.error }] }),
             false => json!({ "error": self.error }),
         };
-        let mut response = (self.status, Json(body)).into_response();
+        // What is refused now may be granted a moment later.
+        let not_kept = [(CACHE_CONTROL, "no-store")];
+        let mut response = (self.status, not_kept, Json(body)).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
@@ -13,7 +14,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 use tracing::{error, info};
 
-use super::Transport;
 use crate::config::{ServeConfig, Tls};
 use crate::error::{Error, Kind, Result};
 
@@ -60,7 +60,10 @@ impl Certificates {
         }
     }
 
-    pub(super) async fn accept<S: Transport>(&self, stream: S) -> io::Result<TlsStream<S>> {
+    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> io::Result<TlsStream<S>> {
         let acceptor = self.current.load().acceptor.clone();
         acceptor.accept(stream).await
     }

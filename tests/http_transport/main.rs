@@ -9,6 +9,7 @@ mod redirects;
 mod script;
 
 #[path = "../support/certificate.rs"]
+#[allow(unreachable_pub)]
 mod certificate;
 #[path = "../support/lighttpd.rs"]
 mod lighttpd;

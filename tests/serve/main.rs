@@ -9,6 +9,7 @@ mod backoff;
 mod bucket;
 mod cache;
 mod catalog;
+mod copy;
 mod crowds;
 mod downloads;
 mod eviction;

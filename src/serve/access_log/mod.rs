@@ -1,14 +1,10 @@
-//! The access log: a line of JSON for each request. Lines gather in memory and are written a few times a second, by a thread
-//! of its own, so that no request waits for the disk.
+//! The access log: a line of JSON for each request.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+mod writer;
+
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Poll;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::http::header::{CONTENT_LENGTH, HeaderName, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
@@ -24,27 +20,14 @@ use super::site::{Site, unusable};
 use crate::config;
 use crate::error::Result;
 use crate::web::{Body, Peer};
+use writer::{Place, Writer};
 
-/// How many bytes wait for the disk at most; further lines are counted as lost.
-const WAITING: usize = 8 << 20;
-/// For how long lines gather.
-const GATHER: Duration = Duration::from_millis(100);
 /// The longest text of a client that is logged, in bytes.
 const LONGEST: usize = 200;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Takes lines.
-pub(super) struct AccessLog {
-    gathered: Option<Arc<Gathered>>,
-    lost: AtomicU64,
-}
-
-/// The lines that wait for the disk.
-#[derive(Default)]
-struct Gathered {
-    lines: Mutex<Vec<u8>>,
-    has_lines: Condvar,
-}
+/// Takes lines, where there is a log.
+pub(super) struct AccessLog(Option<Writer>);
 
 /// What is logged of a request.
 #[derive(Debug, Serialize)]
@@ -74,72 +57,35 @@ impl AccessLog {
     /// # Errors
     /// `config` where the file cannot be written.
     pub(super) fn open(place: &config::AccessLog) -> Result<Self> {
-        let gathered = match place {
+        let place = match place {
             config::AccessLog::Off => None,
-            config::AccessLog::Stderr => Some(writing(io::stderr())),
+            config::AccessLog::Stderr => Some(Place::Stderr),
             config::AccessLog::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path);
                 let what = || format!("cannot write the access log {}", path.display());
-                Some(writing(file.map_err(|error| unusable(&what(), error))?))
+                let place = Place::file(path.clone());
+                Some(place.map_err(|error| unusable(&what(), error))?)
             }
         };
-        let lost = AtomicU64::new(0);
-        Ok(Self { gathered, lost })
+        Ok(Self(place.map(Writer::start)))
     }
 
     /// Returns how many lines were lost.
     pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.0.as_ref().map_or(0, Writer::lost)
+    }
+
+    /// Writes what is left; what comes later is lost.
+    pub(super) fn finish(&self) {
+        if let Some(writer) = &self.0 {
+            writer.finish();
+        }
     }
 
     fn write(&self, line: &Line<'_>) {
-        let Some(gathered) = &self.gathered else {
-            return;
-        };
-        let mut lines = gathered.lock();
-        let is_first = lines.is_empty();
-        if lines.len() > WAITING || serde_json::to_writer(&mut *lines, line).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        lines.push(b'\n');
-        drop(lines);
-        if is_first {
-            gathered.has_lines.notify_one();
+        if let Some(writer) = &self.0 {
+            writer.add(|bytes| serde_json::to_writer(bytes, line).is_ok());
         }
     }
-}
-
-impl Gathered {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for a line, and for those that come soon after, and takes all.
-    fn take(&self, into: &mut Vec<u8>) {
-        let lines = self
-            .has_lines
-            .wait_while(self.lock(), |lines| lines.is_empty());
-        drop(lines);
-        thread::sleep(GATHER);
-        into.clear();
-        std::mem::swap(&mut *self.lock(), into);
-    }
-}
-
-/// Starts the thread that writes; it ends with the process.
-fn writing(mut place: impl Write + Send + 'static) -> Arc<Gathered> {
-    let gathered = Arc::<Gathered>::default();
-    let taking = Arc::clone(&gathered);
-    thread::spawn(move || {
-        let mut lines = Vec::new();
-        loop {
-            taking.take(&mut lines);
-            // A full disk must not end the server.
-            let _ = place.write_all(&lines);
-        }
-    });
-    gathered
 }
 
 /// A request and its answer under way: counted and logged when it ends, however it ends.
@@ -183,12 +129,7 @@ impl Record {
         };
         Self {
             site,
-            request: site
-                .access_log
-                .gathered
-                .is_some()
-                .then(describe)
-                .map(Box::new),
+            request: site.access_log.0.is_some().then(describe).map(Box::new),
             status: 0,
             bytes: 0,
             expected: None,

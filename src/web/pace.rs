@@ -1,0 +1,230 @@
+//! The pace of a connection. One on which nothing moves is closed: it asks for nothing, sends the head of a request too slowly,
+//! or keeps itself alive below HTTP/2 and takes nothing of its answers.
+//!
+//! What moves is counted, and looked at now and then: no request costs a timer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::http::Response;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// What goes on in a connection.
+#[derive(Clone)]
+pub(super) struct Pace(Arc<State>);
+
+struct State {
+    waits: Waits,
+    /// Requests that came, and pieces of answers that were asked for.
+    steps: AtomicU64,
+    /// Answers for which the client need do nothing now.
+    ours: AtomicUsize,
+}
+
+/// For whom an answer waits that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// For us: whether the client takes it, the socket tells.
+    ForUs,
+    /// For the client, but while there is no piece of it.
+    ForClient,
+}
+
+/// An answer for which the client need do nothing, as long as it is there.
+struct Turn(Pace);
+
+/// The body of an answer whose pieces are counted.
+pub(super) struct Paced<B> {
+    body: B,
+    pace: Pace,
+    turn: Option<Turn>,
+}
+
+/// A connection that is looked at now and then.
+pub(super) struct Kept<C> {
+    connection: Pin<Box<C>>,
+    pace: Pace,
+    limit: Duration,
+    timer: Pin<Box<Sleep>>,
+    is_timing: bool,
+    /// The steps when it was looked at last.
+    before: u64,
+}
+
+impl Pace {
+    pub(super) fn new(waits: Waits) -> Self {
+        Self(Arc::new(State {
+            waits,
+            steps: AtomicU64::new(0),
+            ours: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Answers one request.
+    pub(super) async fn answer<B>(
+        self,
+        answer: impl Future<Output = Result<Response<B>, Infallible>>,
+    ) -> Result<Response<Paced<B>>, Infallible> {
+        let turn = self.turn();
+        let response = answer.await?;
+        Ok(response.map(|body| Paced {
+            body,
+            turn: Some(turn).filter(|_| self.0.waits == Waits::ForUs),
+            pace: self,
+        }))
+    }
+
+    /// Lets a connection go on to its end, or until there is no step from one look to the next; looks come at this distance.
+    /// All in one task: what wakes it stays the same.
+    pub(super) fn keep<C: Future>(&self, limit: Duration, connection: C) -> Kept<C> {
+        Kept {
+            connection: Box::pin(connection),
+            pace: self.clone(),
+            limit,
+            timer: Box::pin(sleep(limit)),
+            is_timing: false,
+            before: 0,
+        }
+    }
+
+    fn step(&self) {
+        self.0.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn turn(&self) -> Turn {
+        self.step();
+        self.0.ours.fetch_add(1, Ordering::Relaxed);
+        Turn(self.clone())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.step();
+        self.0.0.ours.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<C: Future> Future for Kept<C> {
+    /// `None` where nothing moved.
+    type Output = Option<C::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(end) = self.connection.as_mut().poll(context) {
+            return Poll::Ready(Some(end));
+        }
+        if self.is_timing && !self.timer.is_elapsed() {
+            return Poll::Pending;
+        }
+        self.is_timing = true;
+        while self.timer.as_mut().poll(context).is_ready() {
+            let state = &self.pace.0;
+            let steps = state.steps.load(Ordering::Relaxed);
+            if steps == self.before && state.ours.load(Ordering::Relaxed) == 0 {
+                return Poll::Ready(None);
+            }
+            self.before = steps;
+            let next = Instant::now() + self.limit;
+            self.timer.as_mut().reset(next);
+        }
+        Poll::Pending
+    }
+}
+
+impl<B: HttpBody + Unpin> HttpBody for Paced<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if self.pace.0.waits == Waits::ForClient {
+            if frame.is_pending() {
+                let pace = self.pace.clone();
+                self.turn.get_or_insert_with(|| pace.turn());
+            } else {
+                self.pace.step();
+                self.turn = None;
+            }
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::future::pending;
+
+    use http_body_util::BodyExt as _;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::web::Body;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_step_is_given_up() {
+        let start = Instant::now();
+        let pace = Pace::new(Waits::ForClient);
+        assert!(pace.keep(LIMIT, pending::<()>()).await.is_none());
+        assert_eq!(start.elapsed(), LIMIT);
+        assert!(pace.keep(LIMIT, sleep(LIMIT / 2)).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_us_does_not_count_against_the_client() {
+        let pace = Pace::new(Waits::ForClient);
+        let slow = async {
+            sleep(LIMIT * 5).await;
+            Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x"))))
+        };
+        let connection = async {
+            let body = pace.clone().answer(slow).await.unwrap().into_body();
+            let bytes = body.collect().await.unwrap().to_bytes();
+            assert_eq!(bytes, "x");
+        };
+        assert!(pace.keep(LIMIT, connection).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_the_socket_watches_over_may_take_its_time() {
+        let pace = Pace::new(Waits::ForUs);
+        let answer = async { Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x")))) };
+        let connection = async {
+            let _kept = pace.clone().answer(answer).await.unwrap();
+            sleep(LIMIT * 5).await;
+        };
+        assert!(pace.keep(LIMIT, connection).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_does_not_hold_the_connection() {
+        let pace = Pace::new(Waits::ForClient);
+        let answer = async { Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x")))) };
+        let start = Instant::now();
+        let connection = async {
+            let _kept = pace.clone().answer(answer).await.unwrap();
+            pending::<()>().await;
+        };
+        assert!(pace.keep(LIMIT, connection).await.is_none());
+        assert_eq!(start.elapsed(), LIMIT * 2);
+    }
+}

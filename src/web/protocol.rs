@@ -1,0 +1,143 @@
+//! Which protocol a client speaks: its first bytes tell, with TLS as without.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+/// What an HTTP/2 client sends first (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How many bytes are read at first.
+const FIRST: usize = 1 << 10;
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A stream of which some bytes were read, which are read again.
+pub(super) struct Rewound<S> {
+    first: Bytes,
+    stream: S,
+}
+
+/// Reads as much as it takes to tell.
+pub(super) async fn tell<S: AsyncRead + Unpin>(
+    mut stream: S,
+) -> io::Result<(Protocol, Rewound<S>)> {
+    let mut first = BytesMut::with_capacity(FIRST);
+    let protocol = loop {
+        if stream.read_buf(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let length = first.len().min(PREFACE.len());
+        if first[..length] != PREFACE[..length] {
+            break Protocol::Http1;
+        }
+        if length == PREFACE.len() {
+            break Protocol::Http2;
+        }
+    };
+    let first = first.freeze();
+    Ok((protocol, Rewound { first, stream }))
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let length = self.first.len().min(buffer.remaining());
+        buffer.put_slice(&self.first[..length]);
+        self.first.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // The system does less for one piece.
+        match pieces {
+            [piece] => Pin::new(&mut self.stream).poll_write(context, piece),
+            pieces => Pin::new(&mut self.stream).poll_write_vectored(context, pieces),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+    use tokio_util::io::StreamReader;
+
+    use super::*;
+
+    /// Tells the protocol of bytes that come in these pieces, and returns what is read afterwards.
+    fn told(pieces: &[&[u8]]) -> io::Result<(Protocol, Vec<u8>)> {
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, io::Error>(Bytes::copy_from_slice(piece)))
+            .collect();
+        let stream = StreamReader::new(futures_util::stream::iter(pieces));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(async {
+            let (protocol, mut stream) = tell(stream).await?;
+            let mut read = Vec::new();
+            stream.read_to_end(&mut read).await?;
+            Ok((protocol, read))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_is_read_again(begins in any::<bool>(), rest in prop::collection::vec(any::<u8>(), 1..3000), cut in 0usize..3000) {
+            let mut bytes = if begins { PREFACE.to_vec() } else { b"GET".to_vec() };
+            bytes.extend(rest);
+            let (one, other) = bytes.split_at(cut.min(bytes.len()));
+            let pieces: Vec<_> = [one, other].into_iter().filter(|piece| !piece.is_empty()).collect();
+            let (protocol, read) = told(&pieces).unwrap();
+            prop_assert_eq!(protocol == Protocol::Http2, begins);
+            prop_assert_eq!(read, bytes);
+        }
+    }
+
+    #[test]
+    fn a_client_that_ends_before_it_can_be_told_is_gone() {
+        assert!(told(&[]).is_err());
+        assert!(told(&[b"PRI * HTTP"]).is_err());
+        assert_eq!(told(&[b"PRI * ", b"x"]).unwrap().0, Protocol::Http1);
+    }
+}
