@@ -3,12 +3,15 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The phase of a command and what has passed through of the pack. Shared by `Arc`; every method takes `&self`.
+/// The phase of a command, what has passed through of the pack, and which of its files are done. Shared by `Arc`; every method takes `&self`.
 #[derive(Debug, Default)]
 pub struct Progress {
     phase: Mutex<String>,
     objects: AtomicU32,
     bytes: AtomicU64,
+    files: AtomicU64,
+    files_done: AtomicU64,
+    file_bytes: AtomicU64,
 }
 
 impl Progress {
@@ -29,6 +32,18 @@ impl Progress {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Begins with so many files.
+    pub fn files_to_do(&self, files: usize) {
+        self.files_done.store(0, Ordering::Relaxed);
+        self.files.store(files as u64, Ordering::Relaxed);
+    }
+
+    /// Counts a file as done; `bytes` is the sum so far of what was fetched, or read.
+    pub fn file_done(&self, bytes: u64) {
+        self.files_done.fetch_add(1, Ordering::Relaxed);
+        self.file_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// Returns the phase; empty before the first.
     pub fn current_phase(&self) -> String {
         let current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,6 +58,17 @@ impl Progress {
     /// Returns the bytes of the pack received so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many files there are to do; 0 for a command that does none.
+    pub fn files(&self) -> u64 {
+        self.files.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many of them are done, and the bytes of it.
+    pub fn files_done(&self) -> (u64, u64) {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        (read(&self.files_done), read(&self.file_bytes))
     }
 }
 

@@ -60,12 +60,20 @@ impl fmt::Display for Kept {
 pub struct Listing {
     /// In the order of their paths.
     pub files: Vec<Kept>,
+    /// Pinned files that are not there: their pins wait for them.
+    pub pinned_missing: Vec<String>,
 }
 
 impl Listing {
-    pub(super) fn new(entries: Vec<Entry>) -> Self {
-        let files = entries.iter().map(Kept::of).collect();
-        Self { files }
+    pub(super) fn new(entries: &[Entry], awaited: &[Entry]) -> Self {
+        let named = |entry: &Entry| {
+            let kept = Kept::of(entry);
+            format!("{} {}", kept.name, kept.version)
+        };
+        Self {
+            files: entries.iter().map(Kept::of).collect(),
+            pinned_missing: awaited.iter().map(named).collect(),
+        }
     }
 }
 
@@ -82,6 +90,9 @@ impl fmt::Display for Listing {
         if self.files.is_empty() {
             write!(f, "no crate file is kept")?;
         }
+        for file in &self.pinned_missing {
+            write!(f, "\n{file}: pinned, and not there")?;
+        }
         Ok(())
     }
 }
@@ -97,6 +108,8 @@ pub struct Statistics {
     pub bytes: u64,
     /// How many of them are pinned.
     pub pinned: usize,
+    /// How many more are pinned and not there.
+    pub pinned_missing: usize,
     /// When the least recently used one was used.
     pub oldest_use: Option<Timestamp>,
     /// `serve.max_size`.
@@ -106,7 +119,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn of(entries: &[Entry], config: &ServeConfig) -> Self {
+    pub(super) fn of(entries: &[Entry], awaited: usize, config: &ServeConfig) -> Self {
         Self {
             store: match config.store() {
                 StoreUrl::Folder(path) => path.display().to_string(),
@@ -115,6 +128,7 @@ impl Statistics {
             files: entries.len(),
             bytes: entries.iter().map(|entry| entry.size).sum(),
             pinned: entries.iter().filter(|entry| entry.is_pinned).count(),
+            pinned_missing: awaited,
             oldest_use: entries.iter().map(|entry| Kept::of(entry).used).min(),
             max_size: config.serve.max_size,
             max_idle: config.serve.max_idle.map(|idle| idle.as_secs()),
@@ -137,6 +151,13 @@ impl fmt::Display for Statistics {
         write!(f, "size:        {}{limit}", HumanBytes(self.bytes))?;
         if let Some(oldest) = self.oldest_use {
             write!(f, "\noldest use:  {oldest}")?;
+        }
+        if self.pinned_missing > 0 {
+            let number = self.pinned_missing;
+            write!(
+                f,
+                "\nmissing:     {number} pinned crate files are not there; `cache ls` names them"
+            )?;
         }
         Ok(())
     }

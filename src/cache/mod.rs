@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{CrateSpec, kept_at};
 use crate::progress::Progress;
 pub use list::{Listing, Statistics};
-pub use removal::{Pinning, Removal};
+pub use removal::{Failed, Pinning, Removal};
 pub use verify::Verification;
 
 /// What to evict.
@@ -32,10 +32,11 @@ pub struct Eviction {
 /// # Errors
 /// As the store and its catalog can be read.
 pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
-    let files = CrateFiles::open(config).await?;
-    let mut entries = entries(&files).await?;
+    let files = CrateFiles::read_only(config).await?;
+    let (mut entries, mut awaited) = (files.entries().await?, awaited(&files)?);
     entries.retain(|entry| is_meant(entry, crates));
-    Ok(Listing::new(entries))
+    awaited.retain(|entry| is_meant(entry, crates));
+    Ok(Listing::new(&entries, &awaited))
 }
 
 /// Adds up the kept files.
@@ -43,8 +44,9 @@ pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
 /// # Errors
 /// As [`ls`].
 pub async fn stat(config: &ServeConfig) -> Result<Statistics> {
-    let files = CrateFiles::open(config).await?;
-    Ok(Statistics::of(&entries(&files).await?, config))
+    let files = CrateFiles::read_only(config).await?;
+    let (entries, awaited) = (files.entries().await?, awaited(&files)?);
+    Ok(Statistics::of(&entries, awaited.len(), config))
 }
 
 /// Evicts what the limits say, or what is named; what is pinned or being read stays.
@@ -52,21 +54,32 @@ pub async fn stat(config: &ServeConfig) -> Result<Statistics> {
 /// # Errors
 /// As [`ls`]; `config` for a bucket; `usage` where nothing says what is to go.
 pub async fn evict(config: &ServeConfig, eviction: &Eviction) -> Result<Removal> {
-    let files = CrateFiles::open(config).await?;
-    let plan = plan(&files, config, eviction)?;
-    if eviction.dry_run {
-        return Ok(Removal::planned(plan));
+    let files = open(config, eviction.dry_run).await?;
+    files.folder()?;
+    if !eviction.crates.is_empty() {
+        return evict_named(&files, eviction).await;
     }
-    Ok(Removal::done(files.evict(&plan)?))
+    let limits = limits(config, eviction)?;
+    match eviction.dry_run {
+        true => Ok(Removal::planned(files.plan_eviction(limits)?)),
+        false => Ok(Removal::done(files.evict_over(limits)?)),
+    }
 }
 
-fn plan(files: &CrateFiles, config: &ServeConfig, eviction: &Eviction) -> Result<Vec<Entry>> {
-    let (_, catalog) = files.folder()?;
-    if !eviction.crates.is_empty() {
-        let mut entries = catalog.entries()?;
-        entries.retain(|entry| !entry.is_pinned && is_meant(entry, &eviction.crates));
-        return Ok(entries);
-    }
+async fn evict_named(files: &CrateFiles, eviction: &Eviction) -> Result<Removal> {
+    let mut entries = files.entries().await?;
+    entries.retain(|entry| is_meant(entry, &eviction.crates));
+    let (pinned, mut leaving): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| entry.is_pinned);
+    leaving.sort_by_key(|entry| entry.used);
+    let removal = match eviction.dry_run {
+        true => Removal::planned(leaving),
+        false => Removal::done(files.evict(leaving)?),
+    };
+    Ok(removal.beside(pinned.len()))
+}
+
+fn limits(config: &ServeConfig, eviction: &Eviction) -> Result<Limits> {
     let limits = Limits {
         size: eviction.limits.size.or(config.serve.max_size),
         idle: eviction.limits.idle.or(config.serve.max_idle),
@@ -76,10 +89,10 @@ fn plan(files: &CrateFiles, config: &ServeConfig, eviction: &Eviction) -> Result
             "Give --max-size or --max-idle, set serve.max_size or serve.max_idle, or name crates.",
         ));
     }
-    files.plan_eviction(limits)
+    Ok(limits)
 }
 
-/// Pins kept files, or lets them go.
+/// Pins kept files, or lets them go, also those that are not there.
 ///
 /// # Errors
 /// As [`evict`]; `usage` where none of the files is kept.
@@ -89,9 +102,10 @@ pub async fn pin(
     is_pinned: bool,
     dry_run: bool,
 ) -> Result<Pinning> {
-    let files = CrateFiles::open(config).await?;
+    let files = open(config, dry_run).await?;
     let (_, catalog) = files.folder()?;
-    let entries = catalog.entries()?;
+    let mut entries = files.entries().await?;
+    entries.extend(catalog.awaited()?);
     let missing = |spec: &&CrateSpec| {
         !entries
             .iter()
@@ -105,9 +119,10 @@ pub async fn pin(
         .into_iter()
         .filter(|entry| entry.is_pinned != is_pinned && is_meant(entry, crates))
         .collect();
-    if !dry_run {
-        for entry in &changed {
-            catalog.pin(&entry.path, is_pinned)?;
+    for entry in changed.iter().filter(|_| !dry_run) {
+        match is_pinned {
+            true => drop(catalog.pin(&entry.path)?),
+            false => catalog.unpin(&entry.path)?,
         }
     }
     Ok(Pinning::new(changed, is_pinned, dry_run))
@@ -122,27 +137,22 @@ pub async fn verify(
     dry_run: bool,
     progress: &Progress,
 ) -> Result<Verification> {
-    let files = CrateFiles::open(config).await?;
+    let files = open(config, dry_run).await?;
     verify::run(config, &files, dry_run, progress).await
 }
 
-/// Returns what is kept, from the catalog or as the bucket lists it.
-async fn entries(files: &Arc<CrateFiles>) -> Result<Vec<Entry>> {
-    if let Some(catalog) = files.catalog() {
-        return catalog.entries();
+/// Opens the store; for a dry run only to look at it.
+async fn open(config: &ServeConfig, dry_run: bool) -> Result<Arc<CrateFiles>> {
+    match dry_run {
+        true => CrateFiles::read_only(config).await,
+        false => CrateFiles::open(config).await,
     }
-    let listed =
-        files.store().list().await.map_err(|error| {
-            Error::new(Kind::Network, "the bucket cannot be listed").because(error)
-        })?;
-    let entry = |file: crate::store::KeptFile| Entry {
-        size: file.size,
-        checksum: None,
-        used: crate::catalog::seconds(file.modified),
-        is_pinned: false,
-        path: file.path,
-    };
-    Ok(listed.into_iter().map(entry).collect())
+}
+
+/// Returns the pinned files that are not there.
+fn awaited(files: &CrateFiles) -> Result<Vec<Entry>> {
+    let awaited = files.catalog().map(|catalog| catalog.awaited());
+    awaited.transpose().map(Option::unwrap_or_default)
 }
 
 fn is_meant(entry: &Entry, crates: &[CrateSpec]) -> bool {

@@ -20,24 +20,57 @@ pub struct Removal {
     pub bytes: u64,
     /// How many stayed because they were being read.
     pub in_use: usize,
+    /// How many of those that were named stayed because they are pinned.
+    pub pinned: usize,
+    /// What could not be removed, and why.
+    pub failed: Vec<Failed>,
+}
+
+/// A file that could not be removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// Its path in the store.
+    pub path: String,
+    /// Why.
+    pub why: String,
 }
 
 impl Removal {
     pub(super) fn planned(plan: Vec<Entry>) -> Self {
-        Self::new(true, &plan, 0)
+        Self {
+            dry_run: true,
+            ..Self::of(&plan)
+        }
     }
 
     pub(super) fn done(evicted: Evicted) -> Self {
-        Self::new(false, &evicted.files, evicted.in_use)
+        let failed = evicted.failed.into_iter();
+        Self {
+            in_use: evicted.in_use,
+            failed: failed.map(|(path, why)| Failed { path, why }).collect(),
+            ..Self::of(&evicted.files)
+        }
     }
 
-    fn new(dry_run: bool, entries: &[Entry], in_use: usize) -> Self {
+    fn of(entries: &[Entry]) -> Self {
         Self {
-            dry_run,
+            dry_run: false,
             evicted: entries.iter().map(Kept::of).collect(),
             bytes: entries.iter().map(|entry| entry.size).sum(),
-            in_use,
+            in_use: 0,
+            pinned: 0,
+            failed: Vec::new(),
         }
+    }
+
+    /// Tells of named files that stayed because they are pinned.
+    pub(super) fn beside(self, pinned: usize) -> Self {
+        Self { pinned, ..self }
+    }
+
+    /// Says whether everything went that could go.
+    pub fn is_whole(&self) -> bool {
+        self.failed.is_empty()
     }
 }
 
@@ -46,11 +79,24 @@ impl fmt::Display for Removal {
         for file in &self.evicted {
             writeln!(f, "{file}")?;
         }
-        let would = if self.dry_run { "would be " } else { "" };
+        for Failed { path, why } in &self.failed {
+            writeln!(f, "{path}: cannot be removed: {why}")?;
+        }
+        let (would, stay) = match self.dry_run {
+            true => ("would be ", "would stay"),
+            false => ("", "stayed"),
+        };
         let (number, bytes) = (self.evicted.len(), HumanBytes(self.bytes));
         write!(f, "{number} crate files {would}evicted, {bytes}")?;
         if self.in_use > 0 {
-            write!(f, "; {} stayed, being read", self.in_use)?;
+            write!(f, "; {} {stay}, being read", self.in_use)?;
+        }
+        if self.pinned > 0 {
+            write!(
+                f,
+                "; {} {stay}, pinned (`cache pin --remove` lets them go)",
+                self.pinned
+            )?;
         }
         Ok(())
     }

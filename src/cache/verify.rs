@@ -6,11 +6,12 @@ use std::sync::Arc;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
+use super::removal::Failed;
 use crate::catalog::Entry;
 use crate::config::ServeConfig;
 use crate::crate_files::CrateFiles;
-use crate::error::{Error, Kind, Result};
-use crate::index::{Checksum, CrateFile, entry, kept_at};
+use crate::error::Result;
+use crate::index::{CrateFile, entry, kept_at};
 use crate::index_copy::{IndexCopy, Snapshot};
 use crate::progress::Progress;
 
@@ -27,6 +28,8 @@ pub struct Verification {
     pub damaged: Vec<String>,
     /// Files that nobody vouches for: neither the index nor the catalog knows their checksum. They stay, and are never served.
     pub unknown: Vec<String>,
+    /// Files that could not be read, and why.
+    pub unreadable: Vec<Failed>,
 }
 
 pub(super) async fn run(
@@ -37,25 +40,19 @@ pub(super) async fn run(
 ) -> Result<Verification> {
     // Without a copy the catalog must do.
     let snapshot = IndexCopy::read_only(&config.serve.data_dir, &config.index.branch).ok();
-    let entries = super::entries(files).await?;
+    let entries = files.entries().await?;
     let mut verification = Verification {
         dry_run,
         ..Verification::default()
     };
-    for (number, kept) in entries.iter().enumerate() {
-        progress.phase(&format!("crate files: {number} of {} read", entries.len()));
-        verification.bytes += kept.size;
-        let Some(file) = vouched(snapshot.as_deref(), kept)? else {
-            verification.unknown.push(kept.path.clone());
-            continue;
-        };
-        let is_right = files.is_right(&file, !dry_run).await.map_err(|error| {
-            Error::new(Kind::Server, format!("{}: cannot be read", kept.path)).because(error)
-        })?;
-        match is_right {
-            true => verification.right += 1,
-            false => verification.damaged.push(file.to_string()),
+    progress.phase("crate files");
+    progress.files_to_do(entries.len());
+    for kept in &entries {
+        match vouched(snapshot.as_deref(), kept)? {
+            Some(file) => verification.read(files, kept, &file).await,
+            None => verification.unknown.push(kept.path.clone()),
         }
+        progress.file_done(verification.bytes);
     }
     Ok(verification)
 }
@@ -67,11 +64,12 @@ fn vouched(snapshot: Option<&Snapshot>, kept: &Entry) -> Result<Option<CrateFile
     };
     let listed = match snapshot {
         Some(snapshot) => match snapshot.file(&name.index_path())? {
-            Some(id) => listed(&snapshot.content(id)?, &version.to_string()),
+            Some(id) => entry::find(&snapshot.content(id)?, version.as_str()),
             None => None,
         },
         None => None,
     };
+    let listed = listed.map(|file| file.checksum);
     let checksum = listed.or(kept.checksum);
     Ok(checksum.map(|checksum| CrateFile {
         name,
@@ -80,16 +78,33 @@ fn vouched(snapshot: Option<&Snapshot>, kept: &Entry) -> Result<Option<CrateFile
     }))
 }
 
-fn listed(content: &[u8], version: &str) -> Option<Checksum> {
-    let mut files = entry::versions(content).map(|listed| listed.file);
-    let file = files.find(|file| file.version.as_str() == version)?;
-    Some(file.checksum)
-}
-
 impl Verification {
-    /// Says whether nothing was damaged.
+    async fn read(&mut self, files: &Arc<CrateFiles>, kept: &Entry, file: &CrateFile) {
+        let right = match files.store().has(&kept.path).await {
+            Ok(true) => files.is_right(file, !self.dry_run).await,
+            Ok(false) => {
+                if !self.dry_run {
+                    files.forget(&kept.path).await;
+                }
+                return;
+            }
+            Err(error) => Err(error),
+        };
+        match right {
+            Ok(true) => self.right += 1,
+            Ok(false) => self.damaged.push(file.to_string()),
+            Err(error) => {
+                let (path, why) = (kept.path.clone(), error.to_string());
+                self.unreadable.push(Failed { path, why });
+                return;
+            }
+        }
+        self.bytes += kept.size;
+    }
+
+    /// Says whether all files could be read and none was damaged.
     pub fn is_clean(&self) -> bool {
-        self.damaged.is_empty()
+        self.damaged.is_empty() && self.unreadable.is_empty()
     }
 }
 
@@ -106,11 +121,18 @@ impl fmt::Display for Verification {
         for path in &self.unknown {
             writeln!(f, "{path}: nobody vouches for it; it is never served")?;
         }
+        for Failed { path, why } in &self.unreadable {
+            writeln!(f, "{path}: cannot be read: {why}")?;
+        }
         let bytes = HumanBytes(self.bytes);
         let (right, damaged) = (self.right, self.damaged.len());
         write!(
             f,
             "{right} crate files are right, {damaged} damaged; {bytes} read"
-        )
+        )?;
+        match self.unreadable.len() {
+            0 => Ok(()),
+            number => write!(f, "; {number} cannot be read"),
+        }
     }
 }

@@ -1,40 +1,38 @@
 //! What is known about kept crate files: size, checksum, when each was used last, what is pinned. Uses rusqlite.
 //!
 //! Uses are gathered in memory and written now and then: a use that is lost to a power cut only ages a file. The folder is
-//! the truth about what is there; the catalog is made to agree with it at every start.
+//! the truth about what is there; the catalog is made to agree with it at every start. A pin outlives its file. Every
+//! change is a small transaction, since several processes write.
 
+mod agreement;
 mod eviction;
+mod files;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod uses;
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-use tracing::warn;
+use rusqlite::{Connection, Row};
 
 use crate::error::{Error, Kind, Result};
 use crate::index::Checksum;
-use crate::store::KeptFile;
-pub use eviction::{Limits, plan};
-
-const SCHEMA: &str = "\
-CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY,
-    size INTEGER NOT NULL,
-    checksum BLOB,
-    used INTEGER NOT NULL,
-    pinned INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-PRAGMA user_version = 1;";
-
-/// For how long another process may be writing.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub use eviction::{Limits, Position};
 
 /// The catalog of a folder of crate files.
 pub struct Catalog {
+    path: PathBuf,
     database: Mutex<Connection>,
     uses: Mutex<HashMap<String, u64>>,
+    /// It is only looked at: nothing is written to the disk.
+    is_read_only: bool,
+    /// It was begun anew and knows nothing of what is there.
+    is_new: AtomicBool,
 }
 
 /// What the catalog knows of a file.
@@ -52,213 +50,99 @@ pub struct Entry {
     pub is_pinned: bool,
 }
 
+/// The columns of an entry.
+const COLUMNS: &str = "path, size, checksum, used, pinned";
+
+impl Entry {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let checksum = row.get::<_, Option<[u8; 32]>>(2)?;
+        Ok(Self {
+            path: row.get(0)?,
+            size: row.get(1)?,
+            checksum: checksum.map(Checksum::from_bytes),
+            used: row.get(3)?,
+            is_pinned: row.get(4)?,
+        })
+    }
+}
+
 impl Catalog {
-    /// Opens the catalog of a file; one that is damaged is put aside and begun anew.
+    /// Opens the catalog of a file; one that is damaged is put aside and begun anew, then or later.
     ///
     /// # Errors
     /// `config` where the file cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
-        let unusable = |error: rusqlite::Error| {
-            Error::new(Kind::Config, format!("cannot use {}", path.display()))
-                .because(error)
-                .advise("serve.data_dir must be a folder that this user may write.")
-        };
-        let database = match connect(path) {
-            Err(error) if is_damaged(&error) => {
-                let aside = path.with_extension("damaged");
-                let shown = aside.display();
-                warn!(
-                    "{}: {error}; it is begun anew, and the old one is {shown}",
-                    path.display()
-                );
-                // What stands in the way of the new one is told when it is made.
-                let _ = std::fs::rename(path, aside);
-                connect(path).map_err(unusable)?
+        let unusable = |error: rusqlite::Error| unusable(path, error);
+        let (database, is_new) = match schema::connect(path) {
+            Err(error) if schema::is_damaged(&error) => {
+                let database = schema::begin_anew(path, &error).map_err(unusable)?;
+                (database, true)
             }
-            opened => opened.map_err(unusable)?,
+            opened => (opened.map_err(unusable)?, false),
         };
-        Ok(Self {
+        Ok(Self::new(path, database, false, is_new))
+    }
+
+    /// Opens the catalog of a file and changes nothing on disk; where it cannot be read as it is, it is begun in memory.
+    ///
+    /// # Errors
+    /// As [`Catalog::open`].
+    pub fn read_only(path: &Path) -> Result<Self> {
+        if let Ok(Some(database)) = schema::read_only(path) {
+            return Ok(Self::new(path, database, true, false));
+        }
+        let database = schema::in_memory(path).map_err(|error| unusable(path, error))?;
+        Ok(Self::new(path, database, true, true))
+    }
+
+    fn new(path: &Path, database: Connection, is_read_only: bool, is_new: bool) -> Self {
+        Self {
+            path: path.to_owned(),
             database: Mutex::new(database),
             uses: Mutex::default(),
-        })
-    }
-
-    /// Takes in a file that is kept from now on.
-    ///
-    /// # Errors
-    /// `server` where the database cannot be written.
-    pub fn add(&self, path: &str, size: u64, checksum: Checksum) -> Result<()> {
-        self.database()
-            .execute(
-                "INSERT INTO files (path, size, checksum, used) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (path) DO UPDATE SET size = ?2, checksum = ?3, used = max(used, ?4)",
-                params![path, size, checksum.as_bytes(), now()],
-            )
-            .map(drop)
-            .map_err(failed)
-    }
-
-    /// Takes in that a file was used, in memory.
-    pub fn touch(&self, path: String) {
-        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        uses.insert(path, now());
-    }
-
-    /// Writes the uses that were gathered.
-    ///
-    /// # Errors
-    /// As [`Catalog::add`].
-    pub fn flush(&self) -> Result<()> {
-        let uses = {
-            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *uses)
-        };
-        let mut database = self.database();
-        let change = database.transaction().map_err(failed)?;
-        for (path, used) in uses {
-            change
-                .execute(
-                    "UPDATE files SET used = max(used, ?2) WHERE path = ?1",
-                    params![path, used],
-                )
-                .map_err(failed)?;
+            is_read_only,
+            is_new: AtomicBool::new(is_new),
         }
-        change.commit().map_err(failed)
     }
 
-    /// Forgets a file that is gone.
-    ///
-    /// # Errors
-    /// As [`Catalog::add`].
-    pub fn remove(&self, path: &str) -> Result<()> {
-        self.database()
-            .execute("DELETE FROM files WHERE path = ?1", [path])
-            .map(drop)
-            .map_err(failed)
+    /// Says, once, whether the catalog was begun anew: it has to be made to agree with the folder.
+    pub fn wants_stock(&self) -> bool {
+        self.is_new.swap(false, Ordering::Relaxed)
     }
 
-    /// Pins a file, or lets it go; says whether the file is known.
-    ///
-    /// # Errors
-    /// As [`Catalog::add`].
-    pub fn pin(&self, path: &str, is_pinned: bool) -> Result<bool> {
-        self.database()
-            .execute(
-                "UPDATE files SET pinned = ?2 WHERE path = ?1",
-                params![path, is_pinned],
-            )
-            .map(|changed| changed > 0)
-            .map_err(failed)
-    }
-
-    /// Returns what a file hashes to, where that is known.
-    ///
-    /// # Errors
-    /// As [`Catalog::add`].
-    pub fn checksum(&self, path: &str) -> Result<Option<Checksum>> {
-        self.database()
-            .query_row(
-                "SELECT checksum FROM files WHERE path = ?1",
-                [path],
-                |row| Ok(row.get::<_, Option<[u8; 32]>>(0)?.map(Checksum::from_bytes)),
-            )
-            .optional()
-            .map(Option::flatten)
-            .map_err(failed)
-    }
-
-    /// Returns all files, in the order of their paths.
-    ///
-    /// # Errors
-    /// As [`Catalog::add`].
-    pub fn entries(&self) -> Result<Vec<Entry>> {
-        self.flush()?;
-        let database = self.database();
-        let mut query = database
-            .prepare("SELECT path, size, checksum, used, pinned FROM files ORDER BY path")
-            .map_err(failed)?;
-        let rows = query.query_map([], |row| {
-            Ok(Entry {
-                path: row.get(0)?,
-                size: row.get(1)?,
-                checksum: row.get::<_, Option<[u8; 32]>>(2)?.map(Checksum::from_bytes),
-                used: row.get(3)?,
-                is_pinned: row.get(4)?,
-            })
-        });
-        rows.and_then(Iterator::collect).map_err(failed)
-    }
-
-    /// Returns the number of files and of their bytes.
-    ///
-    /// # Errors
-    /// As [`Catalog::add`].
-    pub fn total(&self) -> Result<(u64, u64)> {
-        self.database()
-            .query_row(
-                "SELECT count(*), coalesce(sum(size), 0) FROM files",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()
-            .map(Option::unwrap_or_default)
-            .map_err(failed)
-    }
-
-    /// Makes the catalog agree with the folder, whose files were listed a moment ago: one that came by other ways counts as used
-    /// when it was written, and one that is gone is forgotten. Others may be adding files at the same time.
-    ///
-    /// # Errors
-    /// As [`Catalog::add`].
-    pub fn agree_with(&self, files: &[KeptFile], is_there: impl Fn(&str) -> bool) -> Result<()> {
+    /// Works with the database; one that turns out to be damaged is begun anew, and the work done again.
+    fn run<T>(&self, mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut database = self.database();
-        let change = database.transaction().map_err(failed)?;
-        for file in files {
-            change
-                .execute(
-                    "INSERT INTO files (path, size, used) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (path) DO UPDATE SET size = ?2",
-                    params![file.path, file.size, seconds(file.modified)],
-                )
+        let done = match work(&mut database) {
+            Err(error) if schema::is_damaged(&error) => {
+                // Closed before another is opened.
+                *database = Connection::open_in_memory().map_err(failed)?;
+                *database = match self.is_read_only {
+                    true => schema::in_memory(Path::new("")),
+                    false => schema::begin_anew(&self.path, &error),
+                }
                 .map_err(failed)?;
-        }
-        let listed: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        for path in paths(&change)? {
-            if !listed.contains(path.as_str()) && !is_there(&path) {
-                change
-                    .execute("DELETE FROM files WHERE path = ?1", [&path])
-                    .map_err(failed)?;
+                self.is_new.store(true, Ordering::Relaxed);
+                work(&mut database)
             }
-        }
-        change.commit().map_err(failed)
+            done => done,
+        };
+        done.map_err(failed)
     }
 
     fn database(&self) -> MutexGuard<'_, Connection> {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn uses(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn paths(database: &Connection) -> Result<Vec<String>> {
-    let mut query = database.prepare("SELECT path FROM files").map_err(failed)?;
-    let rows = query.query_map([], |row| row.get(0));
-    rows.and_then(Iterator::collect).map_err(failed)
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let database = Connection::open(path)?;
-    database.busy_timeout(PATIENCE)?;
-    database.pragma_update(None, "journal_mode", "WAL")?;
-    database.pragma_update(None, "synchronous", "NORMAL")?;
-    database.execute_batch(SCHEMA)?;
-    Ok(database)
-}
-
-fn is_damaged(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(
-        error.sqlite_error_code(),
-        Some(DatabaseCorrupt | NotADatabase)
-    )
+fn unusable(path: &Path, error: rusqlite::Error) -> Error {
+    Error::new(Kind::Config, format!("cannot use {}", path.display()))
+        .because(error)
+        .advise("serve.data_dir must be a folder that this user may write.")
 }
 
 fn failed(error: rusqlite::Error) -> Error {
@@ -276,4 +160,10 @@ pub fn now() -> u64 {
 pub fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+/// Returns a time in nanoseconds since 1970, as the database keeps it.
+fn nanoseconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -27,16 +27,16 @@ pub enum Body {
 /// A file that is being fetched: its last bytes come only when its checksum is right.
 pub struct Coming {
     file: Arc<File>,
-    total: Option<u64>,
+    total: u64,
     stage: watch::Receiver<Stage>,
 }
 
 impl Body {
-    /// Returns how many bytes there are, where that is known.
-    pub fn size(&self) -> Option<u64> {
+    /// Returns how many bytes there are.
+    pub fn size(&self) -> u64 {
         match self {
-            Self::Whole(bytes) => Some(bytes.len() as u64),
-            Self::File(_, size) => Some(*size),
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::File(_, size) => *size,
             Self::Coming(coming) => coming.total,
         }
     }
@@ -77,7 +77,7 @@ fn piece_of(left: u64) -> usize {
 }
 
 impl Coming {
-    pub(super) fn new(file: Arc<File>, total: Option<u64>, stage: watch::Receiver<Stage>) -> Self {
+    pub(super) fn new(file: Arc<File>, total: u64, stage: watch::Receiver<Stage>) -> Self {
         Self { file, total, stage }
     }
 

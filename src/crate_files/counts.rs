@@ -22,7 +22,7 @@ pub struct Counts {
 pub struct Numbers {
     /// Requests for files that were held.
     pub hits: u64,
-    /// Files that were not.
+    /// Requests for files that were not, each that waited for the same one.
     pub misses: u64,
     /// Bytes of crate files that came from upstream.
     pub fetched_bytes: u64,
@@ -69,7 +69,11 @@ impl Counts {
 
     pub(super) fn unavailable(&self, why: &Unavailable) {
         match why {
-            Unavailable::NotHeld | Unavailable::Disk(_) => {}
+            Unavailable::NotHeld
+            | Unavailable::Busy
+            | Unavailable::Abandoned
+            | Unavailable::Store(_)
+            | Unavailable::Disk(_) => {}
             Unavailable::Mismatch { .. } => add(&self.checksum_failures, 1),
             _ => add(&self.upstream_errors, 1),
         }

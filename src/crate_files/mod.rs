@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! get ── memory ── flight ── store ── upstream
-//!                    │         └ verified again, dropped where damaged
+//!                    │         └ verified when it is read, dropped where damaged
 //!                    └ one for each checksum: all who ask share it
 //! ```
 //!
-//! Nothing is served to its end, or kept, whose checksum is not the index's.
+//! Nothing that comes from far away is served to its end, or kept, whose checksum is not the index's. A file of the folder is
+//! hashed when it is first read, and again when that is an hour ago or the file changed; in between it is believed.
 
 mod body;
 mod counts;
@@ -14,24 +15,30 @@ mod disk;
 mod eviction;
 mod flight;
 mod held;
+mod kept;
 mod memory;
+mod mishaps;
 mod receive;
+mod resume;
+mod search;
+mod stock;
+mod trouble;
 mod unavailable;
 mod upstream;
 mod upstream_dl;
 mod verified;
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tracing::{error, warn};
+use tokio::time::timeout;
 use url::Url;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Limits};
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Checksum, CrateFile};
@@ -39,30 +46,42 @@ use crate::store::{Scratch, Store};
 pub use body::Body;
 pub use counts::{Counts, Numbers};
 pub use eviction::Evicted;
-use flight::Stage;
+use eviction::Evictor;
+use flight::Flights;
 use held::Held;
 use memory::Memory;
+use mishaps::Mishaps;
+use trouble::Trouble;
 pub use unavailable::Unavailable;
 use upstream::Upstream;
 use verified::Verified;
 
 /// Up to this size, in bytes, a file is read whole before it is served, and kept in memory.
 const SMALL: usize = 1 << 20;
+/// For how long a client waits for a body to begin: cargo gives up after 30 seconds of silence, and says less of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// With so many failures in a row a bucket begins to be left alone for a while.
+const BUCKET_FAILURES: u32 = 3;
 
 /// All crate files that can be had.
 pub struct CrateFiles {
     store: Store,
     /// What a folder holds; a bucket keeps no catalog.
-    catalog: Option<Catalog>,
+    catalog: Option<Arc<Catalog>>,
     /// `None` where nothing is fetched.
     upstream: Option<Upstream>,
     memory: Memory,
-    /// What was read through since the start.
+    /// What was read through a short while ago.
     verified: Verified,
-    flights: Mutex<HashMap<Checksum, watch::Receiver<Stage>>>,
+    flights: Flights,
+    /// What could not be fetched lately.
+    mishaps: Mishaps,
+    /// How the store fares, where it is a bucket.
+    bucket: Trouble,
     scratch: Scratch,
     counts: Counts,
-    limits: crate::catalog::Limits,
+    limits: Limits,
+    evictor: Mutex<Evictor>,
     runtime: Handle,
 }
 
@@ -79,54 +98,56 @@ impl CrateFiles {
                 .advise("serve.data_dir must be a folder that this user may write.")
         };
         let scratch = Scratch::open(data_dir.join("tmp")).map_err(unusable)?;
+        let files = Arc::new(Self::with(config, scratch, Catalog::open)?);
+        files.take_stock().await;
+        Ok(files)
+    }
+
+    /// Opens the store to look at it: nothing is fetched, and nothing changes on disk.
+    ///
+    /// # Errors
+    /// As [`CrateFiles::open`].
+    pub async fn read_only(config: &ServeConfig) -> Result<Arc<Self>> {
+        let mut config = config.clone();
+        config.serve.downloads = Downloads::Offline;
+        let scratch = Scratch::at(config.serve.data_dir.join("tmp"));
+        let files = Arc::new(Self::with(&config, scratch, Catalog::read_only)?);
+        files.take_new_stock().await;
+        Ok(files)
+    }
+
+    fn with(
+        config: &ServeConfig,
+        scratch: Scratch,
+        catalog: impl FnOnce(&Path) -> Result<Catalog>,
+    ) -> Result<Self> {
+        let data_dir = &config.serve.data_dir;
         let store = Store::open(&config.store(), &config.secrets, &config.network)?;
-        let catalog = match &store {
-            Store::Folder(_) => Some(Catalog::open(&data_dir.join("catalog.sqlite"))?),
-            Store::Bucket(_) => None,
-        };
-        let files = Self {
-            catalog,
+        Ok(Self {
+            catalog: match &store {
+                Store::Folder(_) => Some(Arc::new(catalog(&data_dir.join("catalog.sqlite"))?)),
+                Store::Bucket(_) => None,
+            },
             upstream: match config.serve.downloads {
-                Downloads::Cache | Downloads::Redirect => Some(Upstream::new(config)?),
+                Downloads::Cache | Downloads::Redirect => Some(Upstream::new(config, &scratch)?),
                 Downloads::Offline => None,
             },
             // The index has the other quarter.
             memory: Memory::new(config.serve.memory / 4 * 3),
             verified: Verified::default(),
-            flights: Mutex::default(),
+            flights: Flights::default(),
+            mishaps: Mishaps::default(),
+            bucket: Trouble::new(BUCKET_FAILURES),
             scratch,
             counts: Counts::default(),
             runtime: Handle::current(),
-            limits: crate::catalog::Limits {
+            limits: Limits {
                 size: config.serve.max_size,
                 idle: config.serve.max_idle,
             },
+            evictor: Mutex::default(),
             store,
-        };
-        files.take_stock().await;
-        Ok(Arc::new(files))
-    }
-
-    /// Removes what a killed process left in the store, and makes the catalog agree with it.
-    async fn take_stock(&self) {
-        if let Store::Folder(folder) = &self.store {
-            if let Err(error) = folder.clean() {
-                warn!("{} cannot be cleaned: {error}", folder.path().display());
-            }
-            let is_there = |path: &str| folder.place(path).is_file();
-            let agreed = match self.store.list().await {
-                Ok(files) => self
-                    .catalog
-                    .as_ref()
-                    .map(|catalog| catalog.agree_with(&files, is_there)),
-                Err(error) => Some(Err(
-                    Error::new(Kind::Config, "the store cannot be listed").because(error)
-                )),
-            };
-            if let Some(Err(error)) = agreed {
-                warn!("{error}: {}", error.causes().join(": "));
-            }
-        }
+        })
     }
 
     /// Returns a file that is in memory.
@@ -153,45 +174,42 @@ impl CrateFiles {
             self.remember(file, &held);
             return Ok(held.into_body());
         }
-        self.flight(file).body().await
-    }
-
-    /// Says whether a file is kept, as far as that can be known without reading it.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub async fn is_kept(&self, file: &CrateFile) -> io::Result<bool> {
-        let path = file.path();
-        let known = self.catalog.as_ref().map(|catalog| catalog.checksum(&path));
-        match known {
-            // Whatever is there, it has to be looked at.
-            Some(Ok(known)) if known != Some(file.checksum) => Ok(false),
-            _ => self.store.has(&path).await,
+        let mut passenger = self.flight(file);
+        let body = async {
+            match passenger.is_hit().await {
+                true => self.counts.hit(),
+                false => self.counts.miss(),
+            }
+            passenger.body().await
+        };
+        match timeout(PATIENCE, body).await {
+            Ok(body) => body,
+            // The search goes on if upstream was asked already.
+            Err(_) => passenger.begun().unwrap_or_else(|| Err(too_slow())),
         }
     }
 
-    /// Sees to it that a file is kept; says whether it had to be fetched.
+    /// Finds or fetches nothing: returns a file's size, in bytes, where it is held, and `None` where it can be asked for.
     ///
     /// # Errors
-    /// Why it cannot be had, or not be kept.
-    pub async fn keep(self: &Arc<Self>, file: &CrateFile) -> Result<bool, Unavailable> {
-        let fetched = self.flight(file).end().await?;
-        match self.store.has(&file.path()).await {
-            Ok(true) => Ok(fetched),
-            Ok(false) => Err(Unavailable::Disk("it could not be kept".to_owned())),
-            Err(error) => Err(Unavailable::Disk(error.to_string())),
+    /// Why it cannot be had.
+    pub async fn look(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
+        let hot = self.memory.get(file.checksum);
+        let hot = hot.map(|hot| hot.bytes.len() as u64);
+        if let Some(size) = hot.or_else(|| self.flights.found(file.checksum)) {
+            return Ok(Some(size));
+        }
+        match (self.kept_size(file).await, &self.upstream) {
+            (Ok(Some(size)), _) => Ok(Some(size)),
+            (Ok(None) | Err(_), Some(_)) => Ok(None),
+            (Ok(None), None) => Err(Unavailable::NotHeld),
+            (Err(why), None) => Err(why),
         }
     }
 
     /// Waits until every search under way has ended, and what it found is kept.
     pub async fn finish(&self) {
-        let flights: Vec<_> = {
-            let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-            flights.values().cloned().collect()
-        };
-        for mut stage in flights {
-            while stage.changed().await.is_ok() {}
-        }
+        self.flights.finish().await;
     }
 
     /// Returns where upstream keeps a file, for clients that are sent there.
@@ -200,7 +218,8 @@ impl CrateFiles {
     /// As [`CrateFiles::get`].
     pub async fn upstream_url(&self, file: &CrateFile) -> Result<Url, Unavailable> {
         let upstream = self.upstream.as_ref().ok_or(Unavailable::NotHeld)?;
-        upstream.url(file).await
+        let url = timeout(PATIENCE, upstream.url(file)).await;
+        url.unwrap_or_else(|_| Err(too_slow()))
     }
 
     /// Returns the store.
@@ -210,57 +229,12 @@ impl CrateFiles {
 
     /// Returns the catalog of a folder.
     pub fn catalog(&self) -> Option<&Catalog> {
-        self.catalog.as_ref()
+        self.catalog.as_deref()
     }
 
     /// Returns what happened so far.
     pub fn numbers(&self) -> Numbers {
         self.counts.numbers()
-    }
-
-    /// Joins the flight of a file, or starts one.
-    fn flight(self: &Arc<Self>, file: &CrateFile) -> flight::Passenger {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stage) = flights.get(&file.checksum) {
-            return flight::Passenger::new(stage.clone());
-        }
-        let (stage, seen) = watch::channel(Stage::Looking);
-        flights.insert(file.checksum, seen.clone());
-        let (files, file) = (Arc::clone(self), file.clone());
-        // Goes on when whoever asked has gone: the next one finds the file kept. Not on the thread that asked, where all
-        // who wait for the file would be in its way.
-        self.runtime.spawn(async move {
-            let landing = Landing(&files, file.checksum);
-            files.fly(&file, &stage).await;
-            drop((landing, stage));
-            files.evict_if_full().await;
-        });
-        flight::Passenger::new(seen)
-    }
-
-    /// Looks into the store, then asks upstream.
-    async fn fly(&self, file: &CrateFile, stage: &watch::Sender<Stage>) {
-        match self.find_kept(file).await {
-            Ok(Some(held)) => {
-                self.counts.hit();
-                self.remember(file, &held);
-                stage.send_replace(Stage::Held(held, false));
-                self.touch(file.path());
-                return;
-            }
-            Ok(None) => {}
-            // What is held cannot be read: upstream may still help.
-            Err(error) => error!("{file}: the store cannot be read: {error}"),
-        }
-        self.counts.miss();
-        match self.fetch_and_keep(file, stage).await {
-            Ok(()) => {}
-            Err(unavailable) => {
-                self.counts.unavailable(&unavailable);
-                unavailable.log(file);
-                stage.send_replace(Stage::Failed(unavailable));
-            }
-        }
     }
 
     fn touch(&self, path: String) {
@@ -282,16 +256,7 @@ pub fn instance() -> &'static str {
     NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
 }
 
-/// Ends a flight, however it ends.
-struct Landing<'a>(&'a CrateFiles, Checksum);
-
-impl Drop for Landing<'_> {
-    fn drop(&mut self) {
-        let mut flights = self
-            .0
-            .flights
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        flights.remove(&self.1);
-    }
+fn too_slow() -> Unavailable {
+    let limit = humantime::format_duration(PATIENCE);
+    Unavailable::Slow(format!("no answer within {limit}; it may be there later"))
 }

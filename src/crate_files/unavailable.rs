@@ -21,6 +21,15 @@ pub enum Unavailable {
     /// Upstream was asked in vain a moment ago; after so many seconds it is asked again.
     #[error("upstream cannot be reached; it is asked again in {0} s")]
     Paused(u64),
+    /// This file was asked for in vain a moment ago; after so many seconds it is asked for again.
+    #[error("{0}; it is asked for again in {1} s")]
+    Lately(Box<Unavailable>, u64),
+    /// Too many files are waited for already.
+    #[error("upstream is asked for too many other crate files at the moment")]
+    Busy,
+    /// Everybody who asked for it went away before upstream was asked.
+    #[error("nobody waits for the crate file any more")]
+    Abandoned,
     /// Upstream does not answer in time.
     #[error("upstream takes too long: {0}")]
     Slow(String),
@@ -34,6 +43,9 @@ pub enum Unavailable {
         /// What the bytes hash to.
         found: Checksum,
     },
+    /// The store cannot be read, and upstream is not asked.
+    #[error("the store of this server cannot be read: {0}")]
+    Store(String),
     /// The disk of this server refuses.
     #[error("the disk of this server refuses: {0}")]
     Disk(String),
@@ -43,7 +55,9 @@ impl Unavailable {
     /// Logs what a person may have to look at.
     pub(super) fn log(&self, file: &CrateFile) {
         match self {
-            Self::NotHeld | Self::Paused(_) => {}
+            Self::NotHeld | Self::Paused(_) | Self::Lately(..) | Self::Abandoned => {}
+            // It was logged as what the store said.
+            Self::Store(_) => {}
             Self::Mismatch { .. } | Self::Disk(_) => error!("{file}: {self}"),
             _ => warn!("{file}: {self}"),
         }

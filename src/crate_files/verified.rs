@@ -1,11 +1,12 @@
-//! Which kept files were read through since the start, and did not change: these are not hashed at each request again.
+//! Which kept files were read through within the last hour, and did not change: these are not hashed at each request again.
 //!
 //! A file counts as changed when its inode, size, or either of its times is another one; a write by whatever means sets the
-//! change time. What a disk loses without a write is found by `cache verify`, and by cargo.
+//! change time. What a disk loses without a write is found within the hour, and until then by cargo, which hashes too.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
@@ -15,9 +16,11 @@ use crate::store::Store;
 
 /// How many files are remembered.
 const FILES: usize = 100_000;
+/// For how long a file that was read through is believed.
+const TRUST: Duration = Duration::from_secs(3600);
 
-/// Files that are right.
-pub(super) struct Verified(Cache<Checksum, Fingerprint>);
+/// Files that are right, and when they were read through.
+pub(super) struct Verified(Cache<Checksum, (Fingerprint, Instant)>);
 
 /// What tells a file on disk from any other, and from itself at another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,16 +40,18 @@ impl Default for Verified {
 
 impl Verified {
     /// Remembers that a file's bytes have this checksum.
-    pub(super) fn remember(&self, checksum: Checksum, about: &Metadata) {
-        self.0.insert(checksum, Fingerprint::of(about));
+    pub(super) fn remember(&self, checksum: Checksum, about: &Metadata, now: Instant) {
+        self.0.insert(checksum, (Fingerprint::of(about), now));
     }
 
-    fn is(&self, checksum: Checksum, about: &Metadata) -> bool {
-        self.0.get(&checksum) == Some(Fingerprint::of(about))
+    fn is(&self, checksum: Checksum, about: &Metadata, now: Instant) -> bool {
+        let known = self.fresh(checksum, now);
+        known.is_some_and(|known| known == Fingerprint::of(about))
     }
 
-    fn knows(&self, checksum: Checksum) -> bool {
-        self.0.get(&checksum).is_some()
+    fn fresh(&self, checksum: Checksum, now: Instant) -> Option<Fingerprint> {
+        let (known, at) = self.0.get(&checksum)?;
+        (now < at + TRUST).then_some(known)
     }
 }
 
@@ -68,13 +73,12 @@ impl CrateFiles {
         let Store::Folder(folder) = &self.store else {
             return None;
         };
-        if !self.verified.knows(file.checksum) {
-            return None;
-        }
+        let now = Instant::now();
+        self.verified.fresh(file.checksum, now)?;
         let path = file.path();
         let kept = folder.open(&path).ok()??;
         let about = kept.metadata().ok()?;
-        if !self.verified.is(file.checksum, &about) {
+        if !self.verified.is(file.checksum, &about, now) {
             return None;
         }
         self.touch(path);
@@ -84,5 +88,26 @@ impl CrateFiles {
         }
         let read = disk::read(&kept, 0, about.len() as usize).await;
         read.ok().map(Held::Memory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_believed_for_an_hour_and_as_long_as_nobody_writes_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let about = || file.as_file().metadata().unwrap();
+        let (checksum, now) = (Checksum::from_bytes([1; 32]), Instant::now());
+        let verified = Verified::default();
+        assert!(!verified.is(checksum, &about(), now));
+        verified.remember(checksum, &about(), now);
+        assert!(verified.is(checksum, &about(), now + TRUST - Duration::from_secs(1)));
+        assert!(!verified.is(checksum, &about(), now + TRUST));
+        std::fs::write(file.path(), b"written").unwrap();
+        assert!(!verified.is(checksum, &about(), now));
     }
 }

@@ -1,6 +1,6 @@
 //! The file of one crate in an index: a line of JSON for each version.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use serde::Deserialize;
 
@@ -33,6 +33,18 @@ pub fn versions(content: &[u8]) -> impl Iterator<Item = Listed> {
     lines(content).filter_map(listed)
 }
 
+/// Returns the line of each version; where two lines name the same version the last one counts, as for cargo.
+pub fn by_version(content: &[u8]) -> HashMap<String, Listed> {
+    let by_name = |listed: Listed| (listed.file.version.as_str().to_owned(), listed);
+    versions(content).map(by_name).collect()
+}
+
+/// Returns the crate file of a version; as in [`by_version`] the last line counts.
+pub fn find(content: &[u8], version: &str) -> Option<CrateFile> {
+    let files = versions(content).map(|listed| listed.file);
+    files.filter(|file| file.version.as_str() == version).last()
+}
+
 /// Returns a crate's file with the lines of these versions only, byte for byte.
 pub fn only(content: &[u8], wanted: impl Fn(&CrateFile) -> bool) -> Vec<u8> {
     let mut kept = Vec::new();
@@ -48,26 +60,15 @@ pub fn only(content: &[u8], wanted: impl Fn(&CrateFile) -> bool) -> Vec<u8> {
 /// Returns the version that cargo would take for `*`: the highest that is neither yanked nor a pre-release, else the
 /// highest that is not yanked.
 pub fn latest(content: &[u8]) -> Option<CrateFile> {
-    let usable = versions(content).filter(|version| !version.is_yanked);
-    let ordered: BTreeSet<_> = usable
-        .filter_map(|version| {
-            let number = semver::Version::parse(version.file.version.as_str()).ok()?;
-            let checksum = version.file.checksum;
-            Some((
-                number.pre.is_empty(),
-                number,
-                checksum,
-                version.file.name,
-                version.file.version,
-            ))
-        })
-        .collect();
-    let (.., checksum, name, version) = ordered.into_iter().next_back()?;
-    Some(CrateFile {
-        name,
-        version,
-        checksum,
-    })
+    let usable = by_version(content)
+        .into_values()
+        .filter(|version| !version.is_yanked);
+    let ordered = usable.filter_map(|version| {
+        let number = semver::Version::parse(version.file.version.as_str()).ok()?;
+        Some(((number.pre.is_empty(), number), version.file))
+    });
+    let (_, file) = ordered.max_by(|(one, _), (other, _)| one.cmp(other))?;
+    Some(file)
 }
 
 fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -145,6 +146,17 @@ mod tests {
         assert_eq!(latest_of(&lines).as_deref(), Some("1.10.0"));
         assert_eq!(latest_of(&lines[2..]).as_deref(), Some("2.0.0-rc.1"));
         assert_eq!(latest_of(&lines[3..]), None);
+    }
+
+    #[test]
+    fn of_two_lines_for_a_version_the_last_one_counts() {
+        let other = line("1.0.0", false).replace("abab", "cdcd");
+        let content = format!("{}\n{other}\n", line("1.0.0", false));
+        let content = content.as_bytes();
+        let last = find(content, "1.0.0").unwrap();
+        assert_eq!(last.checksum.to_string(), "cd".repeat(32));
+        assert_eq!(by_version(content)["1.0.0"].file, last);
+        assert_eq!(latest(content), Some(last));
     }
 
     proptest! {

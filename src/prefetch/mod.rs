@@ -1,6 +1,8 @@
 //! `prefetch`: fills the store with the crate files of lockfiles, of some crates, or of all.
 
+mod fetch;
 mod lockfile;
+mod patience;
 mod report;
 mod wanted;
 
@@ -17,6 +19,8 @@ use crate::index::{CrateFile, CrateSpec};
 use crate::index_copy::{self, IndexCopy, Snapshot};
 use crate::progress::Progress;
 use crate::transport::Remote;
+use fetch::{End, Fetch};
+use patience::Patience;
 pub use report::{Missing, Report};
 use wanted::Wanted;
 
@@ -31,6 +35,8 @@ pub struct Options {
     pub versions: Option<Versions>,
     /// Keeps from eviction what is fetched, or was there.
     pub pin: bool,
+    /// Reads every file that is there.
+    pub verify: bool,
 }
 
 /// Which versions of a crate are meant.
@@ -60,6 +66,9 @@ pub async fn run(
     }
     // A server that fetches nothing is filled by this command.
     config.serve.downloads = Downloads::Cache;
+    // What is fetched does not drive out what was fetched a moment ago.
+    config.serve.max_idle = None;
+    let max_size = config.serve.max_size.take();
     progress.phase("reading the index");
     let locked = lockfile::read_all(&options.lockfiles)?;
     let (snapshot, _copy) = snapshot(&config).await?;
@@ -68,8 +77,19 @@ pub async fn run(
     if options.pin {
         files.folder()?;
     }
+    let fetch = Fetch {
+        patience: Patience::new(config.network.timeout),
+        files: Arc::clone(&files),
+        pin: options.pin,
+        verify: options.verify,
+    };
     let connections = config.serve.upstream_connections as usize;
-    fetch(&files, wanted, options.pin, connections, progress).await
+    let mut ends = fetch_all(&fetch, wanted.files, connections, progress).await?;
+    fetch.look_again(&mut ends).await?;
+    let mut report = Report::of(ends, wanted.missing, wanted.other_sources);
+    report.bytes = files.numbers().fetched_bytes;
+    report.warnings.extend(overfull(&files, max_size)?);
+    Ok(report)
 }
 
 /// Returns the index: looked at anew, or as the server that runs beside us keeps it.
@@ -87,56 +107,37 @@ async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCo
     Ok((snapshot, Some(copy)))
 }
 
-async fn fetch(
-    files: &Arc<CrateFiles>,
-    wanted: Wanted,
-    pin: bool,
+async fn fetch_all(
+    fetch: &Fetch,
+    wanted: Vec<CrateFile>,
     connections: usize,
     progress: &Progress,
-) -> Result<Report> {
-    let mut report = Report {
-        wanted: wanted.files.len() + wanted.missing.len(),
-        other_sources: wanted.other_sources,
-        missing: wanted.missing,
-        ..Report::default()
-    };
-    let total = wanted.files.len();
-    let mut fetching = stream::iter(wanted.files)
+) -> Result<Vec<(CrateFile, End)>> {
+    progress.phase("crate files");
+    progress.files_to_do(wanted.len());
+    let mut fetching = stream::iter(wanted)
         .map(|file| async move {
-            let end = keep(files, &file).await;
-            (file, end)
+            let end = fetch.one(&file).await?;
+            Ok((file, end))
         })
         .buffer_unordered(connections);
-    let mut done = 0;
-    while let Some((file, end)) = fetching.next().await {
-        done += 1;
-        match end {
-            Ok(true) => report.fetched += 1,
-            Ok(false) => report.held += 1,
-            Err(why) => report.missing.push(Missing::new(&file, why)),
-        }
-        let bytes = HumanBytes(files.numbers().fetched_bytes);
-        progress.phase(&format!("crate files: {done} of {total}, {bytes} fetched"));
-        if pin
-            && report
-                .missing
-                .last()
-                .is_none_or(|missing| !missing.is(&file))
-        {
-            let (_, catalog) = files.folder()?;
-            catalog.pin(&file.path(), true)?;
-        }
+    let mut ends = Vec::new();
+    while let Some(end) = fetching.next().await {
+        ends.push(end?);
+        progress.file_done(fetch.files.numbers().fetched_bytes);
     }
-    report.bytes = files.numbers().fetched_bytes;
-    report.missing.sort();
-    Ok(report)
+    Ok(ends)
 }
 
-/// Keeps one file; says whether it had to be fetched.
-async fn keep(files: &Arc<CrateFiles>, file: &CrateFile) -> Result<bool, String> {
-    match files.is_kept(file).await {
-        Ok(true) => Ok(false),
-        Ok(false) => files.keep(file).await.map_err(|why| why.to_string()),
-        Err(error) => Err(format!("the store cannot be read: {error}")),
-    }
+/// Says what becomes of a store that holds more than the server is to keep.
+fn overfull(files: &CrateFiles, max_size: Option<u64>) -> Result<Option<String>> {
+    let (Some(catalog), Some(limit)) = (files.catalog(), max_size) else {
+        return Ok(None);
+    };
+    let (_, bytes) = catalog.total()?;
+    let (bytes, shown) = (HumanBytes(bytes), HumanBytes(limit));
+    let text = format!(
+        "the store holds {bytes}, more than serve.max_size ({shown}): the server will evict what was used least recently, but for what is pinned (--pin)"
+    );
+    Ok((bytes.0 > limit).then_some(text))
 }

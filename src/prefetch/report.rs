@@ -5,6 +5,7 @@ use std::fmt;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
+use super::fetch::End;
 use crate::index::CrateFile;
 
 /// What was fetched, what was there, what is missing.
@@ -22,6 +23,8 @@ pub struct Report {
     pub missing: Vec<Missing>,
     /// Packages of the lockfiles that come from other registries or from git, and are no business of ours.
     pub other_sources: Vec<String>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
 }
 
 /// A crate file that is not kept.
@@ -33,18 +36,31 @@ pub struct Missing {
     pub why: String,
 }
 
-impl Missing {
-    pub(super) fn new(file: &CrateFile, why: String) -> Self {
-        let file = file.to_string();
-        Self { file, why }
-    }
-
-    pub(super) fn is(&self, file: &CrateFile) -> bool {
-        self.file == file.to_string()
-    }
-}
-
 impl Report {
+    /// Adds up what each file came to, and what could not be asked for.
+    pub(super) fn of(
+        ends: Vec<(CrateFile, End)>,
+        missing: Vec<Missing>,
+        other_sources: Vec<String>,
+    ) -> Self {
+        let mut report = Self {
+            wanted: ends.len() + missing.len(),
+            missing,
+            other_sources,
+            ..Self::default()
+        };
+        for (file, end) in ends {
+            let file = file.to_string();
+            match end {
+                End::Fetched => report.fetched += 1,
+                End::Held => report.held += 1,
+                End::Missing(why) => report.missing.push(Missing { file, why }),
+            }
+        }
+        report.missing.sort();
+        report
+    }
+
     /// Says whether everything is kept now.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
@@ -71,6 +87,9 @@ impl fmt::Display for Report {
         }
         for missing in &self.missing {
             write!(f, "\n  {}: {}", missing.file, missing.why)?;
+        }
+        for warning in &self.warnings {
+            write!(f, "\nwarning: {warning}")?;
         }
         Ok(())
     }

@@ -65,10 +65,7 @@ fn content(snapshot: &Snapshot, name: &CrateName) -> Result<Vec<u8>> {
 }
 
 fn find_locked(content: &[u8], locked: &Locked) -> Result<CrateFile, String> {
-    let mut versions = entry::versions(content).map(|version| version.file);
-    let file = versions
-        .find(|file| file.version == locked.version)
-        .ok_or("the index does not list it")?;
+    let file = entry::find(content, locked.version.as_str()).ok_or("the index does not list it")?;
     match locked.checksum {
         Some(checksum) if checksum != file.checksum => Err(format!(
             "its checksum in the lockfile is {checksum}, and in the index {}",
@@ -82,7 +79,8 @@ fn find(content: &[u8], spec: &CrateSpec, versions: Versions) -> Vec<CrateFile> 
     if spec.version.is_none() && versions == Versions::Latest {
         return entry::latest(content).into_iter().collect();
     }
-    entry::versions(content)
+    entry::by_version(content)
+        .into_values()
         .map(|version| version.file)
         .filter(|file| spec.means_file(file))
         .collect()
@@ -104,7 +102,9 @@ mod tests {
 
     fn found(spec: &str, versions: Versions) -> Vec<String> {
         let files = find(CONTENT.as_bytes(), &spec.parse().unwrap(), versions);
-        files.iter().map(|file| file.version.to_string()).collect()
+        let mut versions: Vec<_> = files.iter().map(|file| file.version.to_string()).collect();
+        versions.sort();
+        versions
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, VIA,
 };
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::index;
@@ -18,6 +18,9 @@ use crate::web::refusal::Refusal;
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const PRIVATE_FOREVER: HeaderValue =
     HeaderValue::from_static("private, max-age=31536000, immutable");
+
+/// After how many seconds a client may ask again that came where too many wait.
+const BUSY: u64 = 10;
 
 /// What a path asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,10 +46,11 @@ fn parse(path: &str) -> Option<Asked> {
     })
 }
 
-/// `GET /api/v1/crates/{crate}/{version}/download`.
+/// `GET /api/v1/crates/{crate}/{version}/download`; a `HEAD` fetches nothing.
 pub(super) async fn download(
     site: &'static Site,
     asked: Option<Asked>,
+    method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
     refuse_own(headers)?;
@@ -69,13 +73,24 @@ pub(super) async fn download(
     if site.config.serve.downloads == Downloads::Redirect {
         return Box::pin(redirect(site, file)).await;
     }
+    if *method == Method::HEAD {
+        let size = Box::pin(site.crate_files.look(file))
+            .await
+            .map_err(refusal)?;
+        return Ok(answer(site, etag, size, Body::empty()));
+    }
     let body = match site.crate_files.hot(file.checksum) {
         Some(bytes) => crate_files::Body::Whole(bytes),
         None => Box::pin(site.crate_files.get(file))
             .await
             .map_err(refusal)?,
     };
-    Ok(answer(site, etag, body))
+    let size = body.size();
+    let body = match body {
+        crate_files::Body::Whole(bytes) => Body::from(bytes),
+        other => axum::body::Body::from_stream(other.into_stream()).into(),
+    };
+    Ok(answer(site, etag, Some(size), body))
 }
 
 /// Refuses a request that we sent ourselves: upstream's `dl` leads back to us.
@@ -111,12 +126,7 @@ async fn redirect(site: &Site, file: &CrateFile) -> Result<Response<Body>, Refus
     Ok(response)
 }
 
-fn answer(site: &Site, etag: HeaderValue, body: crate_files::Body) -> Response<Body> {
-    let size = body.size();
-    let body = match body {
-        crate_files::Body::Whole(bytes) => Body::from(bytes),
-        other => axum::body::Body::from_stream(other.into_stream()).into(),
-    };
+fn answer(site: &Site, etag: HeaderValue, size: Option<u64>, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     if let Some(size) = size {
@@ -135,18 +145,28 @@ fn answer(site: &Site, etag: HeaderValue, body: crate_files::Body) -> Response<B
 
 /// Says in cargo's form why a crate file cannot be had.
 fn refusal(why: Unavailable) -> Refusal {
-    let status = match &why {
+    let refusal = Refusal::for_cargo(status(&why), why.to_string());
+    match why {
+        Unavailable::Paused(seconds) | Unavailable::Lately(_, seconds) => {
+            refusal.with(RETRY_AFTER, seconds)
+        }
+        Unavailable::Busy => refusal.with(RETRY_AFTER, BUSY),
+        _ => refusal,
+    }
+}
+
+fn status(why: &Unavailable) -> StatusCode {
+    match why {
         Unavailable::NotHeld | Unavailable::Missing(_) => StatusCode::NOT_FOUND,
         Unavailable::Upstream(_) | Unavailable::Paused(_) | Unavailable::Mismatch { .. } => {
             StatusCode::BAD_GATEWAY
         }
+        Unavailable::Lately(why, _) => status(why),
+        Unavailable::Busy | Unavailable::Abandoned | Unavailable::Store(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Unavailable::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
         Unavailable::Disk(_) => StatusCode::INSUFFICIENT_STORAGE,
-    };
-    let refusal = Refusal::for_cargo(status, why.to_string());
-    match why {
-        Unavailable::Paused(seconds) => refusal.with(RETRY_AFTER, seconds),
-        _ => refusal,
     }
 }
 

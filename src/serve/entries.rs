@@ -13,7 +13,8 @@ use quick_cache::sync::Cache;
 
 use super::conditions::Tag;
 use crate::ObjectId;
-use crate::index::{CrateFile, entry};
+use crate::index::CrateFile;
+use crate::index::entry::{self, Listed};
 
 /// What is smaller, in bytes, is not worth compressing.
 const LEAST_TO_COMPRESS: usize = 300;
@@ -39,7 +40,7 @@ pub(super) struct Entry {
     pub(super) etag: HeaderValue,
     pub(super) weak_etag: HeaderValue,
     gzip: OnceLock<Option<Bytes>>,
-    versions: OnceLock<HashMap<String, CrateFile>>,
+    versions: OnceLock<HashMap<String, Listed>>,
 }
 
 #[derive(Clone)]
@@ -91,16 +92,11 @@ impl Entry {
 
     /// Returns the crate file of a version.
     pub(super) fn version(&self, version: &str) -> Option<&CrateFile> {
-        self.versions().get(version)
+        self.versions().get(version).map(|listed| &listed.file)
     }
 
-    fn versions(&self) -> &HashMap<String, CrateFile> {
-        self.versions.get_or_init(|| {
-            let listed = entry::versions(&self.plain).map(|version| version.file);
-            listed
-                .map(|file| (file.version.as_str().to_owned(), file))
-                .collect()
-        })
+    fn versions(&self) -> &HashMap<String, Listed> {
+        self.versions.get_or_init(|| entry::by_version(&self.plain))
     }
 }
 

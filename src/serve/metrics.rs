@@ -53,7 +53,7 @@ fn crate_files(site: &Site) {
         (
             "crates_ferry_crate_misses_total",
             numbers.misses,
-            "Crate files that had to be fetched.",
+            "Requests for crate files that were not: each that waited for the same fetch counts.",
         ),
         (
             "crates_ferry_upstream_bytes_total",

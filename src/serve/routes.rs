@@ -61,7 +61,8 @@ async fn route(
     }
     if let Some(file) = download::named(path) {
         *caller = gate::open(site, &headers)?;
-        return Box::pin(download::download(site, file, &headers)).await;
+        let downloading = download::download(site, file, request.method(), &headers);
+        return Box::pin(downloading).await;
     }
     let response = match path {
         "/healthz" => health::healthz().into_response(),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
@@ -12,6 +13,7 @@ use object_store::{
 };
 use secrecy::ExposeSecret as _;
 use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::{Content, Kept, KeptFile};
@@ -20,6 +22,8 @@ use crate::error::{Error, Kind, Result};
 
 /// From this size on, in bytes, an upload is made of parts; also the size of a part.
 const PART: usize = 8 << 20;
+/// How long it may take to take back the parts of an upload that failed.
+const ABORT: Duration = Duration::from_secs(10);
 
 /// A bucket, and what each key in it begins with.
 pub struct Bucket {
@@ -77,10 +81,10 @@ impl Bucket {
         Ok(Some(Kept::Stream(size, stream.boxed())))
     }
 
-    pub(super) async fn has(&self, path: &str) -> io::Result<bool> {
+    pub(super) async fn size(&self, path: &str) -> io::Result<Option<u64>> {
         match self.client.head(&self.key(path)).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -96,18 +100,17 @@ impl Bucket {
 
     /// Uploads in parts; they become a file with the last word, or never.
     async fn put_file(&self, key: &Key, from: &Path) -> io::Result<()> {
-        let mut file = tokio::fs::File::open(from).await?;
         let upload = self.client.put_multipart(key).await?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
-        let mut buffer = vec![0; PART];
-        loop {
-            let read = file.read(&mut buffer).await?;
-            if read == 0 {
-                break;
+        if let Err(error) = write_parts(&mut upload, from).await {
+            // Parts that nobody takes back are kept, and paid for, without being seen.
+            let aborted = timeout(ABORT, upload.abort()).await;
+            if !matches!(aborted, Ok(Ok(()))) {
+                warn!("{key}: the parts of an upload that failed stay in the bucket");
             }
-            upload.wait_for_capacity(2).await?;
-            upload.write(&buffer[..read]);
+            return Err(error);
         }
+        // Takes the parts back itself where it fails.
         upload.finish().await?;
         Ok(())
     }
@@ -136,6 +139,19 @@ impl Bucket {
             modified: found.last_modified.into(),
         });
         Ok(files.try_collect().await?)
+    }
+}
+
+async fn write_parts(upload: &mut WriteMultipart, from: &Path) -> io::Result<()> {
+    let mut file = tokio::fs::File::open(from).await?;
+    let mut buffer = vec![0; PART];
+    loop {
+        let read = file.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        upload.wait_for_capacity(2).await?;
+        upload.write(&buffer[..read]);
     }
 }
 

@@ -1,12 +1,14 @@
 //! A folder of crate files.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use super::Content;
 use crate::index::kept_at;
@@ -31,6 +33,27 @@ pub struct KeptFile {
     pub modified: SystemTime,
 }
 
+impl KeptFile {
+    fn of(path: String, about: &Metadata) -> io::Result<Self> {
+        Ok(Self {
+            path,
+            size: about.len(),
+            modified: about.modified()?,
+        })
+    }
+}
+
+/// What became of a file that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Gone,
+    /// It was gone before.
+    Absent,
+    /// It stays: somebody reads it, or has just written it anew.
+    InUse,
+}
+
 impl Folder {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path }
@@ -39,6 +62,12 @@ impl Folder {
     /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Says whether there is nothing at all in the folder, or no folder.
+    pub fn is_empty(&self) -> bool {
+        fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
+            || !self.path.is_dir()
     }
 
     /// Returns where a file is.
@@ -83,21 +112,34 @@ impl Folder {
         }
     }
 
-    /// Removes a file, unless it is being read; says whether it is gone.
+    /// Removes a file, unless it is being read.
     ///
     /// # Errors
     /// As the disk says.
-    pub fn remove(&self, path: &str) -> io::Result<bool> {
+    pub fn remove(&self, path: &str) -> io::Result<Removed> {
         let place = self.place(path);
         let file = match File::open(&place) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Removed::Absent),
             Err(error) => return Err(error),
         };
-        match file.try_lock() {
-            Ok(()) => fs::remove_file(&place).map(|()| true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error),
+        // Where the disk knows no locks, as some network disks, who reads the file has it to its end all the same.
+        let is_read = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        if is_read || !is_same(&file, &place) {
+            return Ok(Removed::InUse);
+        }
+        fs::remove_file(&place).map(|()| Removed::Gone)
+    }
+
+    /// Returns what a file is now; `None` where it is not there.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn about(&self, path: &str) -> io::Result<Option<KeptFile>> {
+        match fs::metadata(self.place(path)) {
+            Ok(about) => KeptFile::of(path.to_owned(), &about).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -132,11 +174,24 @@ fn clean(folder: &Path) -> io::Result<()> {
         let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
         if entry.file_type()?.is_dir() {
             clean(&path)?;
-        } else if is_unfinished && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        } else if is_unfinished && is_left_behind(&path) {
             fs::remove_file(&path)?;
         }
     }
     Ok(())
+}
+
+/// Says whether nobody has a file locked; network disks want it open for writing.
+fn is_left_behind(path: &Path) -> bool {
+    let file = File::options().write(true).open(path);
+    file.is_ok_and(|file| file.try_lock().is_ok())
+}
+
+/// Says whether a path still leads to an open file: another one may have been put there meanwhile.
+fn is_same(file: &File, place: &Path) -> bool {
+    let inode = |about: Metadata| (about.dev(), about.ino());
+    let there = fs::metadata(place).ok().map(inode);
+    there.is_some() && file.metadata().ok().map(inode) == there
 }
 
 /// Makes a file that nobody takes for a crate file, locked as long as it is open.
@@ -189,12 +244,13 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<KeptFile>) -> io::Result<()
         if entry.file_type()?.is_dir() {
             list(&entry.path(), &format!("{path}/"), found)?;
         } else if kept_at(&path).is_some() {
-            let about = entry.metadata()?;
-            found.push(KeptFile {
-                path,
-                size: about.len(),
-                modified: about.modified()?,
-            });
+            match fs::metadata(entry.path()) {
+                Ok(about) => found.push(KeptFile::of(path, &about)?),
+                // Others may evict meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // The others are worth knowing all the same.
+                Err(error) => warn!("{}: {error}", entry.path().display()),
+            }
         }
     }
     Ok(())
@@ -219,6 +275,11 @@ impl Scratch {
         fs::create_dir_all(&path)?;
         clean(&path)?;
         Ok(Self(path))
+    }
+
+    /// Takes a folder as it is; it need not be there.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
     }
 
     /// Makes a file, which is removed when it is dropped.

@@ -1,6 +1,7 @@
 //! Crate files at rest: in a folder, or in a bucket of an S3 server.
 //!
-//! What is kept was verified before, and is verified again whenever it is read: disks and buckets forget.
+//! What is kept was verified before. Whoever reads it verifies it again, since disks and buckets forget: what comes from a
+//! bucket each time, a file of a folder once an hour.
 
 mod bucket;
 mod folder;
@@ -15,7 +16,7 @@ use futures_util::stream::BoxStream;
 use crate::config::{Network, Secrets, StoreUrl};
 use crate::error::Result;
 pub use bucket::Bucket;
-pub use folder::{Folder, KeptFile, Scratch};
+pub use folder::{Folder, KeptFile, Removed, Scratch};
 
 /// Where crate files are kept. Paths are those of [`crate::index::CrateFile::path`].
 pub enum Store {
@@ -71,9 +72,21 @@ impl Store {
     /// # Errors
     /// As [`Store::get`].
     pub async fn has(&self, path: &str) -> io::Result<bool> {
+        Ok(self.size(path).await?.is_some())
+    }
+
+    /// Returns the size of a file, in bytes, where it is there.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn size(&self, path: &str) -> io::Result<Option<u64>> {
         match self {
-            Self::Folder(folder) => Ok(folder.place(path).is_file()),
-            Self::Bucket(bucket) => bucket.has(path).await,
+            Self::Folder(folder) => {
+                let about = folder.place(path).metadata();
+                let about = about.ok().filter(std::fs::Metadata::is_file);
+                Ok(about.map(|about| about.len()))
+            }
+            Self::Bucket(bucket) => bucket.size(path).await,
         }
     }
 

@@ -1,6 +1,12 @@
-//! `cache`, and the eviction that the server does by itself.
+//! `cache`: what is shown and done by hand.
 
-use crate::support::server::{Site, noise, printed};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::SystemTime;
+
+use crate::support::server::{Site, files_in, noise, printed};
 
 fn site(number: u64) -> Site {
     let mut site = Site::new();
@@ -68,31 +74,6 @@ fn damaged_files_are_found_and_removed() {
 }
 
 #[test]
-fn the_server_keeps_within_its_size_and_the_used_ones_longest() {
-    let site = site(10);
-    let server = site.serve(&[
-        ("FERRY_SERVE_MAX_SIZE", "50000"),
-        ("FERRY_SERVE_MEMORY", "0"),
-    ]);
-    for version in 0..10 {
-        assert_eq!(
-            server.download("foo", &format!("{version}.0.0")).status,
-            200
-        );
-    }
-    server.wait_for("evicted", || {
-        server.metric("crates_ferry_evicted_files_total") >= 5.0
-            && server.metric("crates_ferry_store_bytes") <= 50_000.0
-    });
-    for version in 0..10 {
-        assert_eq!(
-            server.download("foo", &format!("{version}.0.0")).status,
-            200
-        );
-    }
-}
-
-#[test]
 fn files_that_came_by_other_ways_are_served_where_the_index_vouches_for_them() {
     let mut site = site(0);
     let bytes = noise(10_000, 7);
@@ -102,6 +83,184 @@ fn files_that_came_by_other_ways_are_served_where_the_index_vouches_for_them() {
     let server = site.serve(&[("FERRY_SERVE_DOWNLOADS", "offline")]);
     assert!(server.download("foo", "1.0.0").body == bytes);
     assert_eq!(printed(&site.run(&["cache", "ls"]), 0).lines().count(), 1);
+}
+
+fn json(output: &Output, code: i32) -> serde_json::Value {
+    serde_json::from_str(&printed(output, code)).unwrap()
+}
+
+/// Returns all files of a server, what is in them, and when they were written.
+fn disk(site: &Site) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let content = |path: PathBuf| {
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        (path, (bytes, written))
+    };
+    files_in(&site.data()).into_iter().map(content).collect()
+}
+
+#[test]
+fn what_only_looks_changes_nothing() {
+    let site = site(4);
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    drop(printed(&site.run(&["cache", "pin", "foo@3.0.0"]), 0));
+    std::fs::write(site.kept("foo", "1.0.0"), b"wrong").unwrap();
+    std::fs::remove_file(site.kept("foo", "2.0.0")).unwrap();
+    std::fs::write(site.kept("foo", "9.0.0"), b"came by other ways").unwrap();
+    std::fs::write(site.data().join("crates/.unfinished-1"), b"").unwrap();
+    std::fs::write(site.data().join("tmp/.unfinished-1"), b"").unwrap();
+    let before = disk(&site);
+    for (arguments, code) in [
+        (&["cache", "ls"][..], 0),
+        (&["cache", "stat"], 0),
+        (&["cache", "evict", "--max-size", "0", "--dry-run"], 0),
+        (&["cache", "evict", "--max-idle", "1s", "--dry-run"], 0),
+        (&["cache", "evict", "foo", "--dry-run"], 0),
+        (&["cache", "pin", "foo", "--dry-run"], 0),
+        (&["cache", "pin", "--remove", "foo", "--dry-run"], 0),
+        (&["cache", "verify", "--dry-run"], 1),
+    ] {
+        drop(printed(&site.run(arguments), code));
+        assert!(disk(&site) == before, "{arguments:?}");
+    }
+    let nothing = site.folder.path().join("nothing");
+    let elsewhere = [("FERRY_SERVE_DATA_DIR", nothing.to_str().unwrap())];
+    let listed = site.run_with(&elsewhere, &["cache", "ls"]);
+    assert_eq!(printed(&listed, 0), "no crate file is kept");
+    assert!(!nothing.exists());
+}
+
+#[test]
+fn a_dry_run_tells_what_would_be_pinned() {
+    let site = site(3);
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    drop(printed(&site.run(&["cache", "pin", "foo@0.0.0"]), 0));
+    let pin = ["cache", "pin", "foo"];
+    let dry = printed(&site.run(&[&pin[..], &["--dry-run"]].concat()), 0);
+    assert!(dry.ends_with("2 crate files would be pinned"), "{dry}");
+    let done = printed(&site.run(&pin), 0);
+    assert!(done.ends_with("2 crate files pinned"), "{done}");
+    let again = printed(&site.run(&pin), 0);
+    assert_eq!(again, "0 crate files pinned");
+    let evicted = printed(&site.run(&["cache", "evict", "foo"]), 0);
+    assert!(
+        evicted.starts_with("0 crate files evicted, 0 B; 3 stayed, pinned"),
+        "{evicted}"
+    );
+}
+
+#[test]
+fn two_evictions_at_once_tell_each_file_once() {
+    let site = site(60);
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    let evict = ["--format", "json", "cache", "evict", "--max-size", "50000"];
+    let told: u64 = thread::scope(|scope| {
+        let evicting: Vec<_> = (0..4).map(|_| scope.spawn(|| site.run(&evict))).collect();
+        let outputs = evicting.into_iter().map(|one| one.join().unwrap());
+        let number = |output| json(&output, 0)["evicted"].as_array().unwrap().len() as u64;
+        outputs.map(number).sum()
+    });
+    assert_eq!(files_in(&site.data().join("crates")).len(), 5);
+    assert_eq!(told, 55);
+    let stat = json(&site.run(&["--format", "json", "cache", "stat"]), 0);
+    assert_eq!(
+        (stat["files"].as_u64(), stat["bytes"].as_u64()),
+        (Some(5), Some(50_000))
+    );
+}
+
+#[test]
+fn a_pin_outlives_a_damaged_file() {
+    let site = site(2);
+    drop(printed(&site.run(&["prefetch", "--all", "--pin"]), 0));
+    std::fs::write(site.kept("foo", "1.0.0"), b"wrong").unwrap();
+    drop(printed(&site.run(&["cache", "verify"]), 1));
+    let stat = json(&site.run(&["--format", "json", "cache", "stat"]), 0);
+    let number = |key: &str| stat[key].as_u64().unwrap();
+    assert_eq!(
+        (number("files"), number("pinned"), number("pinned_missing")),
+        (1, 1, 1)
+    );
+    let listed = printed(&site.run(&["cache", "ls"]), 0);
+    assert!(
+        listed.ends_with("foo 1.0.0: pinned, and not there"),
+        "{listed}"
+    );
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    let listed = printed(&site.run(&["cache", "ls"]), 0);
+    assert_eq!(listed.matches("pinned").count(), 2, "{listed}");
+}
+
+/// Runs a command that may not do more than the owner of the files; `None` where that cannot be had.
+fn run_restrained(site: &Site, arguments: &[&str]) -> Option<Output> {
+    let is_root = std::fs::read_to_string("/proc/self/status")
+        .unwrap()
+        .contains("\nUid:\t0");
+    let mut command = Command::new(if is_root { "setpriv" } else { "env" });
+    if is_root {
+        let without = "-dac_override,-dac_read_search,-fowner";
+        command.args(["--bounding-set", without, "--inh-caps", without]);
+    }
+    let output = command
+        .arg(env!("CARGO_BIN_EXE_crates-ferry"))
+        .args(arguments)
+        .envs(site.variables())
+        .output();
+    let output = output
+        .ok()
+        .filter(|output| output.status.code() != Some(127));
+    if output.is_none() {
+        eprintln!("skipped: setpriv is not there");
+    }
+    output
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_or_read_is_told_and_the_others_go() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut site = site(0);
+    for (number, name) in ["stuck", "free", "used"].iter().enumerate() {
+        site.publish(name, "1.0.0", &noise(10_000, number as u64));
+        drop(printed(&site.run(&["prefetch", "--crate", name]), 0));
+    }
+    let allow = |path: PathBuf, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let stuck = site.kept("stuck", "1.0.0");
+    site.set_used(&[("stuck", "1.0.0", 1), ("free", "1.0.0", 2)]);
+    allow(stuck.parent().unwrap().to_owned(), 0o555);
+    let evict = ["--format", "json", "cache", "evict", "--max-size", "20000"];
+    let Some(evicted) = run_restrained(&site, &evict) else {
+        return;
+    };
+    let evicted = json(&evicted, 1);
+    assert_eq!(evicted["evicted"].as_array().unwrap().len(), 1, "{evicted}");
+    assert_eq!(evicted["evicted"][0]["crate"], "free");
+    let path = evicted["failed"][0]["path"].as_str().unwrap();
+    assert!(path.ends_with("stuck-1.0.0.crate"), "{path}");
+    assert!(stuck.is_file() && site.kept("used", "1.0.0").is_file());
+    allow(stuck.parent().unwrap().to_owned(), 0o755);
+    allow(stuck.clone(), 0);
+    let verify = ["--format", "json", "cache", "verify"];
+    let verified = json(&run_restrained(&site, &verify).unwrap(), 1);
+    assert_eq!(verified["right"].as_u64(), Some(1));
+    let path = verified["unreadable"][0]["path"].as_str().unwrap();
+    assert!(path.ends_with("stuck-1.0.0.crate"), "{path}");
+}
+
+#[test]
+fn of_two_lines_for_a_version_the_last_one_is_the_law() {
+    let mut site = site(0);
+    site.publish("foo", "1.0.0", &noise(10_000, 1));
+    site.publish("foo", "1.0.0", &noise(10_000, 2));
+    drop(printed(&site.run(&["prefetch", "--crate", "foo@1.0.0"]), 0));
+    let verified = printed(&site.run(&["cache", "verify"]), 0);
+    assert!(
+        verified.starts_with("1 crate files are right, 0 damaged"),
+        "{verified}"
+    );
+    let server = site.serve(&[("FERRY_SERVE_DOWNLOADS", "offline")]);
+    assert!(server.download("foo", "1.0.0").body == noise(10_000, 2));
 }
 
 #[test]

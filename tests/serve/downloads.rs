@@ -3,6 +3,7 @@
 use std::thread;
 
 use crate::support::crate_host::Manner;
+use crate::support::raw_http::converse;
 use crate::support::server::{Site, noise};
 
 /// One that is served from memory, one that is not, one of several pieces.
@@ -136,6 +137,55 @@ fn what_the_index_does_not_list_is_not_asked_for() {
     }
     assert_eq!(server.download("FOO", "0.0.0").status, 200);
     assert_eq!(site.host.requests(), ["/crates/foo/0.0.0/download"]);
+}
+
+#[test]
+fn no_path_leads_to_anything_but_a_listed_version() {
+    let (site, _) = site();
+    let server = site.serve(&[]);
+    let mut paths: Vec<String> = [
+        "%c3%a9/1.0.0",
+        "é/1.0.0",
+        "nul/1.0.0",
+        "foo%00/1.0.0",
+        "foo/0.0.0%00",
+        "foo%0d%0a/1.0.0",
+        "%2ffoo/0.0.0",
+        "foo%2f0.0.0/0.0.0",
+        "foo//0.0.0",
+        "foo/./0.0.0",
+        "bar/../foo/0.0.0",
+        "foo\\..\\foo/0.0.0",
+        "/",
+        "",
+        "foo/0.0.0?/0.0.0",
+        "fo%6f/0.0.1",
+        "fo%zz/0.0.0",
+        "foo/00.0.0",
+        "foo/0.0.0+build",
+        "foo/%200.0.0",
+        "-foo/0.0.0",
+        "foo./0.0.0",
+        "foo-/0.0.0",
+        "f_o/0.0.0",
+    ]
+    .map(str::to_owned)
+    .into();
+    for length in [65, 256, 4_096, 20_000] {
+        paths.push(format!("{}/1.0.0", "a".repeat(length)));
+        paths.push(format!("foo/{}.0.0", "1".repeat(length)));
+        paths.push(format!("foo/{}0.0.0", "../".repeat(length / 3)));
+    }
+    for path in paths {
+        let request = format!(
+            "GET /api/v1/crates/{path}/download HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        );
+        let (head, body) = converse(&server, &request);
+        assert!(head.starts_with("http/1.1 404 "), "{path}: {head}");
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(told["errors"][0]["detail"].is_string(), "{path}: {told}");
+    }
+    assert!(site.host.requests().is_empty());
 }
 
 #[test]

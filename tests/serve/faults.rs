@@ -24,28 +24,44 @@ fn check_kept(site: &Site, files: &[Vec<u8>; 2]) {
 
 #[test]
 fn a_captive_portals_page_is_no_crate_file() {
-    let (site, files) = site();
-    let server = site.serve(&[]);
+    let (mut site, files) = site();
     let page = b"<html>Please sign in</html>".to_vec();
-    let longer = noise(LARGE, 3);
-    for wrong in [page, Vec::new(), files[0][..SMALL - 1].to_vec(), longer] {
-        for version in ["0.0.0", "1.0.0"] {
-            site.host.behave(Manner::Wrong(wrong.clone()));
-            let got = server.download("foo", version);
-            let is_refused = got.status == 502 && got.detail().contains("checksum");
-            assert!(
-                is_refused || (got.status == 200 && !got.is_whole),
-                "{}",
-                got.status
-            );
-            check_kept(&site, &files);
+    let wrongs = [
+        page,
+        Vec::new(),
+        files[0][..SMALL - 1].to_vec(),
+        noise(LARGE, 3),
+    ];
+    // What is wrong twice is not asked for at once again.
+    let mut cases = vec![
+        ("0.0.0".to_owned(), files[0].clone(), wrongs[0].clone()),
+        ("1.0.0".to_owned(), files[1].clone(), wrongs[0].clone()),
+    ];
+    for (number, wrong) in wrongs.into_iter().enumerate().skip(1) {
+        for size in [SMALL, LARGE] {
+            let version = format!("{size}.{number}.0");
+            let bytes = noise(size, 10 + number as u64);
+            site.publish("foo", &version, &bytes);
+            cases.push((version, bytes, wrong.clone()));
         }
     }
-    assert!(server.metric("crates_ferry_checksum_failures_total") == 8.0);
-    assert_eq!(files_in(&site.data().join("crates")).len(), 0);
+    let server = site.serve(&[]);
+    for (version, _, wrong) in &cases {
+        site.host.behave(Manner::Wrong(wrong.clone()));
+        let got = server.download("foo", version);
+        let is_refused = got.status == 502 && got.detail().contains("checksum");
+        assert!(
+            is_refused || (got.status == 200 && !got.is_whole),
+            "{}",
+            got.status
+        );
+        assert_eq!(files_in(&site.data().join("crates")).len(), 0);
+    }
+    assert_eq!(server.metric("crates_ferry_checksum_failures_total"), 8.0);
     site.host.behave(Manner::Fine);
-    assert!(server.download("foo", "0.0.0").body == files[0]);
-    assert!(server.download("foo", "1.0.0").body == files[1]);
+    for (version, bytes, _) in &cases {
+        assert!(server.download("foo", version).body == *bytes);
+    }
     server.wait_for("kept", || files_in(&site.data().join("tmp")).is_empty());
 }
 
@@ -133,17 +149,23 @@ fn a_silent_upstream_ends_with_504() {
 
 #[test]
 fn what_upstream_answers_is_told_in_cargos_form() {
-    let (site, files) = site();
+    let (mut site, files) = site();
+    for number in 0..5 {
+        site.publish("bar", &format!("{number}.0.0"), &noise(1_000, 10 + number));
+    }
     let server = site.serve(&[("FERRY_NETWORK_RETRIES", "0")]);
-    for (manner, status) in [
+    for (number, (manner, status)) in [
         (Manner::Status(404, String::new()), 404),
         (Manner::Status(403, String::new()), 404),
         (Manner::Status(500, String::new()), 502),
         (Manner::Status(418, String::new()), 502),
         (Manner::Loop, 502),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         site.host.behave(manner.clone());
-        let got = server.download("foo", "0.0.0");
+        let got = server.download("bar", &format!("{number}.0.0"));
         assert_eq!(got.status, status, "{manner:?}");
         assert!(!got.detail().is_empty());
     }

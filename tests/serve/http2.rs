@@ -51,9 +51,9 @@ fn over_http2_a_head_has_the_lengths_and_no_bytes() {
             "/api/v1/crates/large/1.0.0/download",
             "/index/no/ne/none",
         ] {
-            let asked = [(Method::HEAD, path), (Method::GET, path)];
+            let asked = [(Method::GET, path), (Method::HEAD, path)];
             let answers = ask_all(&server, &asked);
-            let [(head, told, nothing), (status, headers, body)] = &answers[..] else {
+            let [(status, headers, body), (head, told, nothing)] = &answers[..] else {
                 panic!("two answers");
             };
             assert_eq!((head, nothing.len()), (status, 0), "{path}");

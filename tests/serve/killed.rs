@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::crate_host::Manner;
 use crate::support::repo::git;
-use crate::support::server::{Server, Site, files_in, noise};
+use crate::support::server::{Server, Site, command, files_in, noise, printed};
 
 #[test]
 fn during_a_download() {
@@ -84,6 +84,35 @@ fn during_an_eviction() {
         let got = server.download("foo", &format!("{number}.0.0"));
         assert!(got.is_whole && got.body == noise(20_000, number));
     }
+}
+
+#[test]
+fn during_a_prefetch() {
+    let mut site = Site::new();
+    for number in 0..20 {
+        site.publish("foo", &format!("{number}.0.0"), &noise(20_000, number));
+    }
+    site.host.hold_after(8);
+    let mut prefetch = command(&site.variables_and(&[("FERRY_SERVE_UPSTREAM_CONNECTIONS", "4")]))
+        .args(["prefetch", "--all"])
+        .spawn()
+        .unwrap();
+    site.host.wait_for_requests(12);
+    prefetch.kill().unwrap();
+    prefetch.wait().unwrap();
+    let kept = files_in(&site.data().join("crates")).len();
+    assert!((8..12).contains(&kept), "{kept}");
+    site.host.release();
+    let shown = printed(&site.run(&["prefetch", "--all"]), 0);
+    let expected = format!("20 crate files: {} fetched", 20 - kept);
+    assert!(shown.starts_with(&expected), "{shown}");
+    assert!(shown.contains(&format!("{kept} held before")), "{shown}");
+    assert_eq!(site.host.requests().len(), 12 + 20 - kept);
+    let verified = printed(&site.run(&["cache", "verify"]), 0);
+    assert!(
+        verified.starts_with("20 crate files are right"),
+        "{verified}"
+    );
 }
 
 #[test]

@@ -5,15 +5,22 @@
 mod support;
 
 mod access;
+mod backoff;
 mod bucket;
 mod cache;
+mod catalog;
 mod copy;
+mod crowds;
 mod downloads;
+mod eviction;
 mod faults;
 mod http2;
 mod index;
 mod killed;
 mod prefetch;
+mod read_only;
 mod real_cargo;
+mod resumed;
 mod small_disk;
 mod stopping;
+mod upstream_dl;

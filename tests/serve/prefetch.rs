@@ -1,6 +1,9 @@
 //! `prefetch`, alone and beside a running server.
 
-use crate::support::server::{Site, noise, printed};
+use std::thread;
+
+use crate::support::crate_host::Manner;
+use crate::support::server::{Site, files_in, noise, printed};
 
 fn site() -> Site {
     let mut site = Site::new();
@@ -115,4 +118,104 @@ fn a_server_beside_it_serves_what_was_fetched() {
     assert_eq!(server.download("foo", "1.0.0").status, 404);
     drop(printed(&site.run(&["prefetch", "--all"]), 0));
     assert_eq!(server.download("foo", "1.0.0").status, 200);
+}
+
+/// Makes a site of so many files of 10,000 bytes.
+fn many(number: u64) -> Site {
+    let mut site = Site::new();
+    for version in 0..number {
+        site.publish("foo", &format!("{version}.0.0"), &noise(10_000, version));
+    }
+    site
+}
+
+#[test]
+fn an_upstream_that_asks_for_a_pause_is_waited_for() {
+    let site = many(30);
+    let later = "Retry-After: 1\r\n".to_owned();
+    site.host.behave(Manner::StatusAt(5, 429, later));
+    let patient = [("FERRY_NETWORK_RETRIES", "0")];
+    let shown = printed(&site.run_with(&patient, &["prefetch", "--all"]), 0);
+    assert!(shown.starts_with("30 crate files: 30 fetched"), "{shown}");
+    assert_eq!(site.host.requests().len(), 31);
+}
+
+#[test]
+fn what_upstream_does_not_have_is_asked_for_once() {
+    let site = many(3);
+    site.host.behave(Manner::Status(404, String::new()));
+    let shown = printed(&site.run(&["prefetch", "--all", "--pin"]), 1);
+    assert!(shown.contains("3 missing"), "{shown}");
+    assert_eq!(site.host.requests().len(), 3);
+    let stat = printed(&site.run(&["cache", "stat"]), 0);
+    assert!(!stat.contains("missing"), "{stat}");
+}
+
+#[test]
+fn more_than_the_server_keeps_is_fetched_and_told() {
+    let site = many(40);
+    let small = [("FERRY_SERVE_MAX_SIZE", "100000")];
+    let shown = printed(&site.run_with(&small, &["prefetch", "--all"]), 0);
+    assert!(shown.starts_with("40 crate files: 40 fetched"), "{shown}");
+    assert!(
+        shown.contains("warning: the store holds 390.62 KiB"),
+        "{shown}"
+    );
+    assert_eq!(files_in(&site.data().join("crates")).len(), 40);
+}
+
+#[test]
+fn what_is_pinned_survives_a_server_that_evicts_meanwhile() {
+    let site = many(40);
+    let server = site.serve(&[("FERRY_SERVE_MAX_SIZE", "100000")]);
+    let shown = printed(&site.run(&["prefetch", "--all", "--pin"]), 0);
+    assert!(shown.starts_with("40 crate files: 40 fetched"), "{shown}");
+    drop(server);
+    let server = site.serve(&[("FERRY_SERVE_MAX_SIZE", "100000")]);
+    assert_eq!(server.metric("crates_ferry_store_files"), 40.0);
+    assert_eq!(files_in(&site.data().join("crates")).len(), 40);
+}
+
+#[test]
+fn what_is_gone_again_at_the_end_is_missing() {
+    let site = many(10);
+    site.host.hold_after(5);
+    let one = [("FERRY_SERVE_UPSTREAM_CONNECTIONS", "1")];
+    let output = thread::scope(|scope| {
+        let prefetch = scope.spawn(|| site.run_with(&one, &["prefetch", "--all"]));
+        site.host.wait_for_requests(6);
+        let first = files_in(&site.data().join("crates")).pop().unwrap();
+        std::fs::remove_file(first).unwrap();
+        site.host.release();
+        prefetch.join().unwrap()
+    });
+    let shown = printed(&output, 1);
+    assert!(shown.starts_with("10 crate files: 9 fetched"), "{shown}");
+    assert!(shown.contains("it was kept, and is gone again"), "{shown}");
+}
+
+#[test]
+fn damaged_files_are_fetched_again() {
+    let site = many(3);
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    std::fs::write(site.kept("foo", "0.0.0"), b"x").unwrap();
+    let shown = printed(&site.run(&["prefetch", "--all"]), 0);
+    assert!(
+        shown.contains("1 fetched (9.77 KiB), 2 held before"),
+        "{shown}"
+    );
+    // A disk that forgets changes neither size nor time.
+    let path = site.kept("foo", "1.0.0");
+    let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, noise(10_000, 9)).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(written).unwrap();
+    let shown = printed(&site.run(&["prefetch", "--all"]), 0);
+    assert!(shown.contains("0 fetched (0 B), 3 held before"), "{shown}");
+    let shown = printed(&site.run(&["prefetch", "--all", "--verify"]), 0);
+    assert!(
+        shown.contains("1 fetched (9.77 KiB), 2 held before"),
+        "{shown}"
+    );
+    assert!(std::fs::read(&path).unwrap() == noise(10_000, 1));
 }

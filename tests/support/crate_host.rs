@@ -27,10 +27,22 @@ pub enum Manner {
     Status(u16, String),
     /// That status for so many requests, then the file.
     StatusAtFirst(u16, usize),
+    /// That status, and headers as lines, for the request of that number, counted from 1; the file for all others.
+    StatusAt(usize, u16, String),
     /// Sends the client in a circle.
     Loop,
     /// Sends the client on to the file.
     Redirect,
+    /// The first so many bytes, and the others after `go_on`.
+    Pausing(usize),
+    /// These bytes as they are, the first for the first request from now on; the last for every further one.
+    Raw(Vec<Vec<u8>>),
+}
+
+/// Makes an answer of lines and a body, for [`Manner::Raw`].
+pub fn raw(head: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 #[derive(Default)]
@@ -39,7 +51,12 @@ struct State {
     requests: Vec<String>,
     agents: Vec<String>,
     manner: Option<Manner>,
+    /// How many requests there were when that began.
+    before: usize,
     is_held: bool,
+    /// So many requests are answered, and no more.
+    is_held_after: Option<usize>,
+    goes_on: bool,
 }
 
 /// A running host; it ends with the process.
@@ -78,13 +95,27 @@ impl CrateHost {
 
     /// Adds a file.
     pub fn put(&self, name: &str, version: &str, bytes: Vec<u8>) {
-        let path = format!("/crates/{name}/{version}/download");
-        self.state.0.lock().unwrap().files.insert(path, bytes);
+        self.put_at(&format!("/crates/{name}/{version}/download"), bytes);
+    }
+
+    /// Adds a file at a path.
+    pub fn put_at(&self, path: &str, bytes: Vec<u8>) {
+        let mut state = self.state.0.lock().unwrap();
+        state.files.insert(path.to_owned(), bytes);
     }
 
     /// Answers so from now on.
     pub fn behave(&self, manner: Manner) {
-        self.state.0.lock().unwrap().manner = Some(manner);
+        let mut state = self.state.0.lock().unwrap();
+        state.before = state.requests.len();
+        state.goes_on = false;
+        state.manner = Some(manner);
+    }
+
+    /// Sends the rest of what is paused.
+    pub fn go_on(&self) {
+        self.state.0.lock().unwrap().goes_on = true;
+        self.state.1.notify_all();
     }
 
     /// Answers nothing until `release`.
@@ -92,9 +123,16 @@ impl CrateHost {
         self.state.0.lock().unwrap().is_held = true;
     }
 
+    /// Answers nothing after so many requests, until `release`.
+    pub fn hold_after(&self, number: usize) {
+        self.state.0.lock().unwrap().is_held_after = Some(number);
+    }
+
     /// Answers again.
     pub fn release(&self) {
-        self.state.0.lock().unwrap().is_held = false;
+        let mut state = self.state.0.lock().unwrap();
+        (state.is_held, state.is_held_after) = (false, None);
+        drop(state);
         self.state.1.notify_all();
     }
 
@@ -126,16 +164,21 @@ impl CrateHost {
             state.requests.push(path.clone());
             state.agents.push(agent);
             self.state.1.notify_all();
-            let state = self
-                .state
-                .1
-                .wait_while(state, |state| state.is_held)
-                .unwrap();
-            let file = state.files.get(path.trim_start_matches("/moved")).cloned();
             let number = state.requests.len();
+            let is_held =
+                |s: &mut State| s.is_held || s.is_held_after.is_some_and(|most| number > most);
+            let state = self.state.1.wait_while(state, is_held).unwrap();
+            let file = state.files.get(path.trim_start_matches("/moved")).cloned();
             let manner = match state.manner.clone().unwrap_or(Manner::Fine) {
                 Manner::StatusAtFirst(status, times) if number <= times => {
                     Manner::Status(status, String::new())
+                }
+                Manner::StatusAt(at, status, headers) if number == at => {
+                    Manner::Status(status, headers)
+                }
+                Manner::Raw(answers) => {
+                    let number = number.saturating_sub(state.before);
+                    Manner::Raw(vec![answers[number.clamp(1, answers.len()) - 1].clone()])
                 }
                 Manner::CutOnce(at) if number % 2 == 1 => Manner::AlwaysCut(at),
                 manner => manner,
@@ -151,7 +194,10 @@ impl CrateHost {
         let whole =
             format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
         match manner {
-            Manner::Fine | Manner::CutOnce(_) | Manner::StatusAtFirst(..) => {
+            Manner::Fine
+            | Manner::CutOnce(_)
+            | Manner::StatusAtFirst(..)
+            | Manner::StatusAt(..) => {
                 stream.write_all(whole.as_bytes())?;
                 stream.write_all(&file)
             }
@@ -195,6 +241,14 @@ impl CrateHost {
                 );
                 stream.write_all(head.as_bytes())
             }
+            Manner::Pausing(at) => {
+                stream.write_all(whole.as_bytes())?;
+                stream.write_all(&file[..at])?;
+                let state = self.state.0.lock().unwrap();
+                drop(self.state.1.wait_while(state, |state| !state.goes_on));
+                stream.write_all(&file[at..])
+            }
+            Manner::Raw(answers) => stream.write_all(&answers[0]),
             Manner::Redirect if path.starts_with("/moved") => {
                 stream.write_all(whole.as_bytes())?;
                 stream.write_all(&file)

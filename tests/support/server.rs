@@ -1,6 +1,7 @@
 //! Runs the real `crates-ferry serve` over an index and a host of crate files.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -81,6 +82,17 @@ impl Site {
     pub fn kept(&self, name: &str, version: &str) -> PathBuf {
         let file = format!("{name}-{version}.crate");
         self.data().join("crates").join(index_path(name)).join(file)
+    }
+
+    /// Says when kept files were used last, in seconds since 1970.
+    pub fn set_used(&self, uses: &[(&str, &str, u64)]) {
+        let catalog = rusqlite::Connection::open(self.data().join("catalog.sqlite")).unwrap();
+        for (name, version, used) in uses {
+            let file = format!("{name}-{version}.crate");
+            let path = format!("{}/{file}", index_path(name));
+            let set = "UPDATE files SET used = ?2 WHERE path = ?1";
+            assert_eq!(catalog.execute(set, (path, used)), Ok(1));
+        }
     }
 
     /// Publishes a version whose crate file has these bytes.
@@ -244,6 +256,11 @@ impl Server {
     /// Returns an address.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// Opens a connection.
+    pub fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.url.trim_start_matches("http://")).unwrap()
     }
 
     /// Returns its process id.

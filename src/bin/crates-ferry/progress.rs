@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crates_ferry::progress::Progress;
 use indicatif::{
-    HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
+    HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget,
+    ProgressStyle,
 };
 
 use crates_ferry::program::Format;
@@ -20,7 +21,7 @@ pub(crate) fn bars(cli: &Cli) -> Option<MultiProgress> {
     wanted.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
 }
 
-/// Does the work while a line shows how far it is; the line is gone afterwards.
+/// Does the work while a line or a bar shows how far it is; it is gone afterwards.
 pub(crate) async fn beside<T>(
     bars: Option<&MultiProgress>,
     progress: &Progress,
@@ -29,7 +30,7 @@ pub(crate) async fn beside<T>(
     let Some(bars) = bars else {
         return work.await;
     };
-    let bar = Line::new(bars);
+    let mut bar = Line::new(bars);
     let mut pack_since = None;
     let mut tick = tokio::time::interval(TICK);
     tokio::pin!(work);
@@ -41,29 +42,62 @@ pub(crate) async fn beside<T>(
                     pack_since = Some(Instant::now());
                 }
                 let elapsed = pack_since.map(|since| since.elapsed()).unwrap_or_default();
-                bar.0.set_message(line(progress, elapsed));
-                bar.0.tick();
+                bar.show(progress, elapsed);
             }
         }
     }
 }
 
 /// A bar that leaves the terminal clean however the work ends.
-struct Line(ProgressBar);
+struct Line {
+    bar: ProgressBar,
+    /// Whether it shows files out of how many.
+    has_length: bool,
+}
 
 impl Line {
     fn new(bars: &MultiProgress) -> Self {
-        let bar = bars.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-            bar.set_style(style);
+        let line = Self {
+            bar: bars.add(ProgressBar::new_spinner()),
+            has_length: false,
+        };
+        line.look_like("{spinner} {wide_msg}");
+        line
+    }
+
+    fn show(&mut self, progress: &Progress, elapsed: Duration) {
+        if progress.files() == 0 {
+            self.bar.set_message(line(progress, elapsed));
+            self.bar.tick();
+            return;
         }
-        Self(bar)
+        let (done, bytes) = progress.files_done();
+        let left = match done {
+            0 => String::new(),
+            _ => format!(", {} left", HumanDuration(self.bar.eta())),
+        };
+        self.bar.set_prefix(progress.current_phase());
+        self.bar
+            .set_message(format!(", {}{left}", HumanBytes(bytes)));
+        if !self.has_length {
+            self.has_length = true;
+            self.look_like("{spinner} {prefix} [{bar:30}] {human_pos}/{human_len}{msg}");
+        }
+        self.bar.set_length(progress.files());
+        self.bar.set_position(done);
+        self.bar.tick();
+    }
+
+    fn look_like(&self, template: &str) {
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style.progress_chars("=> "));
+        }
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) async fn run(
                     (false, false) => None,
                 },
                 pin: asked.pin,
+                verify: asked.verify,
             };
             let report = prefetch::run(config, &options, &progress).await?;
             Answer::new(&report, u8::from(!report.is_complete()))
@@ -65,7 +66,8 @@ async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) ->
                 limits,
                 dry_run,
             };
-            Answer::new(&cache::evict(config, &eviction).await?, 0)
+            let removal = cache::evict(config, &eviction).await?;
+            Answer::new(&removal, u8::from(!removal.is_whole()))
         }
         Cache::Pin {
             crates,

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"));
 
 /// Two clients, since loading the system's certificates costs milliseconds, and fails where a container has none;
-/// `http://` needs neither.
+/// `http://` needs neither, unless it may be redirected to `https://`.
 pub(crate) struct Clients {
     agent: String,
     redirects: usize,
@@ -48,7 +48,17 @@ impl Clients {
 
     /// Returns the client for a URL's scheme; a clone shares its connections.
     pub(crate) fn for_url(&self, url: &Url) -> Result<Client> {
-        let tls = url.scheme() == "https";
+        if url.scheme() == "https" {
+            return self.client(true);
+        }
+        // Where a redirect may lead to `https://` the certificates are wanted, but done without.
+        match self.redirects {
+            0 => self.client(false),
+            _ => self.client(true).or_else(|_| self.client(false)),
+        }
+    }
+
+    fn client(&self, tls: bool) -> Result<Client> {
         let kept = if tls { &self.tls } else { &self.plain };
         match kept.get() {
             Some(client) => Ok(client.clone()),

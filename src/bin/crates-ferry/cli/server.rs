@@ -20,7 +20,8 @@ pub(crate) enum ServerCommand {
     /// Fills the store with crate files.
     ///
     /// Fetches what is not kept yet, verified by the index's checksums: what lockfiles name, some crates, or the whole
-    /// index. May be stopped and run again, also beside a running server. Exits with 1 if something is missing at the end.
+    /// index. Evicts nothing itself. May be stopped and run again, also beside a running server. Exits with 1 if something
+    /// is missing at the end.
     Prefetch(Prefetch),
     /// Shows and changes what crate files are kept.
     #[command(subcommand)]
@@ -58,6 +59,10 @@ pub(crate) struct Prefetch {
     #[arg(long)]
     pub(crate) pin: bool,
 
+    /// Reads every file that is kept already, and fetches those that are damaged.
+    #[arg(long)]
+    pub(crate) verify: bool,
+
     /// All versions: of the crates that are named, else of the whole index.
     #[arg(long)]
     pub(crate) all: bool,
@@ -80,7 +85,8 @@ pub(crate) enum Cache {
     Stat,
     /// Removes the least recently used crate files, or those that are named.
     ///
-    /// What is pinned stays, and what is being read. Without names the limits decide.
+    /// What is pinned stays, and what is being read. Without names the limits decide. Exits with 1 if a file cannot be
+    /// removed.
     Evict {
         /// These crates or versions, whatever the limits are.
         #[arg(value_name = "NAME[@VERSION]")]
@@ -98,7 +104,7 @@ pub(crate) enum Cache {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Keeps crate files from eviction.
+    /// Keeps crate files from eviction; a pin outlives its file.
     Pin {
         /// Which crates or versions.
         #[arg(value_name = "NAME[@VERSION]", required = true)]
@@ -114,7 +120,7 @@ pub(crate) enum Cache {
     },
     /// Reads every kept crate file and removes those that are damaged.
     ///
-    /// The server verifies each file that it reads anyway. Exits with 1 if one was damaged.
+    /// The server verifies each file that it reads anyway. Exits with 1 if one was damaged, or cannot be read.
     Verify {
         /// Removes nothing.
         #[arg(long)]

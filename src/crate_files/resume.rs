@@ -1,0 +1,170 @@
+//! Reads upstream's answer to its end; where the connection is cut, the rest is asked for.
+
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes};
+use futures_util::stream::{StreamExt as _, try_unfold};
+use reqwest::header::{CONTENT_RANGE, HeaderMap};
+use reqwest::{Response, StatusCode};
+use tokio::time::timeout;
+use url::Url;
+
+use super::Unavailable;
+use super::receive::Incoming;
+use super::upstream::{Asking, unsent};
+
+/// Where a fetch stands: the response, and how much of the file was read.
+pub(super) struct Reading {
+    asking: Arc<Asking>,
+    url: Url,
+    response: Response,
+    /// The file's length, where the first answer said it.
+    total: Option<u64>,
+    read: u64,
+    /// The end of a piece that was read over.
+    rest: Option<Bytes>,
+    /// The server says that there is no more.
+    is_at_end: bool,
+    retries: u32,
+}
+
+impl Reading {
+    pub(super) fn new(asking: Arc<Asking>, url: Url, response: Response) -> Self {
+        Self {
+            total: response.content_length(),
+            retries: asking.retries,
+            asking,
+            url,
+            response,
+            read: 0,
+            rest: None,
+            is_at_end: false,
+        }
+    }
+
+    pub(super) fn into_incoming(self) -> Incoming {
+        let total = self.total;
+        let stream = try_unfold(self, |mut reading| async {
+            let piece = reading.next().await?;
+            Ok(piece.map(|piece| (piece, reading)))
+        });
+        let stream = stream.boxed();
+        Incoming { total, stream }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Unavailable> {
+        while !self.is_at_end {
+            if let Some(rest) = self.rest.take() {
+                self.read += rest.len() as u64;
+                return Ok(Some(rest));
+            }
+            let failure = match timeout(self.asking.idle_timeout, self.response.chunk()).await {
+                Ok(Ok(piece)) => {
+                    self.read += piece.as_ref().map_or(0, Bytes::len) as u64;
+                    return Ok(piece);
+                }
+                Ok(Err(error)) => unsent(&error),
+                Err(_) => {
+                    let limit = humantime::format_duration(self.asking.idle_timeout);
+                    Unavailable::Slow(format!("it falls silent for {limit}"))
+                }
+            };
+            if self.retries == 0 {
+                self.asking.trouble.failed(None);
+                return Err(failure);
+            }
+            self.retries -= 1;
+            self.resume().await?;
+        }
+        Ok(None)
+    }
+
+    /// Asks for the rest, which must be the rest of the same file.
+    async fn resume(&mut self) -> Result<(), Unavailable> {
+        self.response = self.asking.ask(&self.url, self.read).await?;
+        match self.response.status() {
+            StatusCode::PARTIAL_CONTENT => {
+                match goes_on(self.response.headers(), self.read, self.total) {
+                    true => Ok(()),
+                    false => Err(another(self.read)),
+                }
+            }
+            // Nothing comes after what was read; the checksum says whether that is true.
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                self.is_at_end = true;
+                Ok(())
+            }
+            _ => {
+                let length = self.response.content_length();
+                match (self.total, length) {
+                    (Some(total), Some(length)) if total != length => Err(another(self.read)),
+                    _ => self.skip().await,
+                }
+            }
+        }
+    }
+
+    /// Reads over what is known, from a server that begins anew.
+    async fn skip(&mut self) -> Result<(), Unavailable> {
+        let mut left = self.read;
+        while left > 0 {
+            let piece = timeout(self.asking.idle_timeout, self.response.chunk()).await;
+            let piece = piece.ok().and_then(Result::ok).flatten();
+            let Some(mut piece) = piece else {
+                return Err(Unavailable::Upstream("it was cut again".to_owned()));
+            };
+            let known = left.min(piece.len() as u64);
+            piece.advance(usize::try_from(known).unwrap_or(usize::MAX));
+            self.rest = Some(piece).filter(|rest| !rest.is_empty());
+            left -= known;
+        }
+        Ok(())
+    }
+}
+
+/// Says whether a part begins at that byte of a file of that length (RFC 9110, 14.4).
+fn goes_on(headers: &HeaderMap, from: u64, total: Option<u64>) -> bool {
+    let part = || {
+        let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+        let (range, length) = text.strip_prefix("bytes ")?.split_once('/')?;
+        let (start, _) = range.split_once('-')?;
+        Some((start.parse::<u64>().ok()?, length.parse::<u64>().ok()))
+    };
+    part().is_some_and(|(start, length)| {
+        let is_same = total.is_none() || length.is_none() || length == total;
+        start == from && is_same
+    })
+}
+
+fn another(read: u64) -> Unavailable {
+    Unavailable::Upstream(format!(
+        "it was cut after {read} bytes, and what came then is not the rest of it"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_part_goes_on_where_it_begins_at_the_byte_asked_for_of_the_same_length() {
+        for (text, total, goes) in [
+            ("bytes 10-19/20", Some(20), true),
+            ("bytes 10-19/20", None, true),
+            ("bytes 10-19/*", Some(20), true),
+            ("bytes 0-19/20", Some(20), false),
+            ("bytes 11-19/20", Some(20), false),
+            ("bytes 10-19/21", Some(20), false),
+            ("bytes */20", Some(20), false),
+            ("pages 10-19/20", Some(20), false),
+            ("bytes", Some(20), false),
+        ] {
+            let headers = [(CONTENT_RANGE, text.parse().unwrap())];
+            let headers = headers.into_iter().collect();
+            assert_eq!(goes_on(&headers, 10, total), goes, "{text}");
+        }
+        assert!(!goes_on(&HeaderMap::new(), 10, None));
+    }
+}

@@ -1,0 +1,150 @@
+//! Where crate files come from: the `dl` of upstream's `config.json`, learned once and kept, with its markers and redirects.
+
+use crate::support::certificate;
+use crate::support::crate_host::Manner;
+use crate::support::daemon::GitDaemon;
+use crate::support::relay::{Fate, Relay};
+use crate::support::server::{Site, files_in, noise, sha256};
+use crate::support::upstream::Commit;
+
+fn site() -> Site {
+    let mut site = Site::new();
+    for number in 0..3 {
+        site.publish("foo", &format!("{number}.0.0"), &noise(1_000, number));
+    }
+    site
+}
+
+/// Returns the file in which the word of upstream is kept for the next start.
+fn kept(site: &Site) -> std::path::PathBuf {
+    let mut files = files_in(&site.data());
+    files.retain(|path| path.display().to_string().contains("upstream-config"));
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.remove(0)
+}
+
+fn point_to(site: &mut Site, config: String) {
+    let commit = Commit::new("Point elsewhere").file("config.json", config);
+    site.index.commit([commit]);
+}
+
+#[test]
+fn an_upstream_that_hangs_holds_up_no_download_once_the_dl_is_known() {
+    let site = site();
+    let daemon = GitDaemon::start(site.folder.path());
+    let relay = Relay::before(([127, 0, 0, 1], daemon.port()).into());
+    let upstream = format!("git://{}/index.git", relay.address());
+    let index = site.index.path().display().to_string();
+    let pairs = [
+        ("FERRY_UPSTREAM_URL", &*upstream),
+        ("FERRY_SERVE_INDEX", &*index),
+    ];
+    assert!(site.serve(&pairs).download("foo", "0.0.0").is_whole);
+    relay.set(Fate::Hang);
+    let server = site.serve(&pairs);
+    for version in ["1.0.0", "2.0.0"] {
+        let got = server.download("foo", version);
+        assert!(got.is_whole, "{}", got.text());
+    }
+}
+
+#[test]
+fn what_upstream_says_later_counts_where_it_is_of_use() {
+    let mut site = site();
+    assert!(site.serve(&[]).download("foo", "0.0.0").is_whole);
+    let good = std::fs::read(kept(&site)).unwrap();
+    for bad in ["<html>", "{}"] {
+        point_to(&mut site, bad.to_owned());
+        let server = site.serve(&[]);
+        assert!(server.download("foo", "1.0.0").is_whole);
+        server.wait_for("kept", || site.kept("foo", "1.0.0").is_file());
+        std::fs::remove_file(site.kept("foo", "1.0.0")).unwrap();
+        server.wait_for("told", || {
+            server.log().contains("the known dl is used further")
+        });
+        assert!(std::fs::read(kept(&site)).unwrap() == good, "{bad}");
+    }
+    let moved = format!(r#"{{"dl":"{}/"}}"#, site.host.dl());
+    point_to(&mut site, moved.clone());
+    let server = site.serve(&[]);
+    assert!(server.download("foo", "1.0.0").is_whole);
+    server.wait_for("kept", || {
+        std::fs::read(kept(&site)).unwrap() == moved.as_bytes()
+    });
+    drop(server);
+    // Written by something else, or by half.
+    std::fs::write(kept(&site), &moved[..5]).unwrap();
+    let server = site.serve(&[]);
+    assert!(server.log().contains("is of no use"), "{}", server.log());
+    assert!(server.download("foo", "2.0.0").is_whole);
+    server.wait_for("kept", || {
+        std::fs::read(kept(&site)).unwrap() == moved.as_bytes()
+    });
+}
+
+#[test]
+fn markers_are_filled_in() {
+    let mut site = site();
+    let bytes = noise(1_000, 9);
+    site.publish("FooBar", "1.0.0+b", &bytes);
+    let root = site.host.dl().trim_end_matches("/crates").to_owned();
+    let sum = sha256(&bytes);
+    for (number, (dl, path)) in [
+        (
+            "/{crate}/{crate}-{version}.crate",
+            "/FooBar/FooBar-1.0.0+b.crate".to_owned(),
+        ),
+        (
+            "/a/{prefix}/{lowerprefix}/{version}",
+            "/a/Fo/oB/fo/ob/1.0.0+b".to_owned(),
+        ),
+        ("/{sha256-checksum}", format!("/{sum}")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        point_to(&mut site, format!(r#"{{"dl":"{root}{dl}"}}"#));
+        site.host.put_at(&path, bytes.clone());
+        let data = site
+            .folder
+            .path()
+            .join(number.to_string())
+            .display()
+            .to_string();
+        let server = site.serve(&[("FERRY_SERVE_DATA_DIR", &data)]);
+        let got = server.download("FooBar", "1.0.0+b");
+        assert!(got.is_whole && got.body == bytes, "{}", got.text());
+        assert_eq!(site.host.requests().last(), Some(&path));
+    }
+}
+
+#[test]
+fn a_dl_of_http_may_lead_to_https() {
+    let mut site = Site::new();
+    let bytes = noise(1_000, 1);
+    site.publish("foo", "1.0.0", &bytes);
+    let (cert, key) = certificate::make(site.folder.path(), "IP:127.0.0.1");
+    let (cert, key) = (cert.display().to_string(), key.display().to_string());
+    let data = site.folder.path().join("tls").display().to_string();
+    let host = site.serve(&[
+        ("FERRY_SERVE_DATA_DIR", &data),
+        ("FERRY_SERVE_TLS_CERT", &cert),
+        ("FERRY_SERVE_TLS_KEY", &key),
+    ]);
+    assert!(host.download("foo", "1.0.0").is_whole);
+    let to = host.url("/api/v1/crates/foo/1.0.0/download");
+    site.host
+        .behave(Manner::Status(302, format!("location: {to}\r\n")));
+    // The system's authorities.
+    let server = site.serve(&[("SSL_CERT_FILE", &cert)]);
+    let got = server.download("foo", "1.0.0");
+    assert!(got.is_whole && got.body == bytes, "{}", got.text());
+    drop(server);
+    // A container without any.
+    std::fs::remove_dir_all(site.data()).unwrap();
+    let none = site.folder.path().join("none").display().to_string();
+    let server = site.serve(&[("SSL_CERT_FILE", &none)]);
+    assert_eq!(server.download("foo", "1.0.0").status, 502);
+    site.host.behave(Manner::Fine);
+    assert!(server.download("foo", "1.0.0").body == bytes);
+}
