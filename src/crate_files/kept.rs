@@ -117,7 +117,8 @@ impl CrateFiles {
         let path = file.path();
         self.counts.damaged();
         error!("{file}: the kept file is damaged and is dropped");
-        self.store.remove(&path).await?;
+        let removed = timeout(SILENCE, self.store.remove(&path)).await;
+        removed.unwrap_or_else(|_| Err(silent(SILENCE)))?;
         self.forget(&path).await;
         Ok(())
     }

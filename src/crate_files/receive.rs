@@ -48,40 +48,53 @@ impl CrateFiles {
         stage: &watch::Sender<Stage>,
     ) -> Result<Received, Unavailable> {
         let mut hash = Context::new(&SHA256);
-        let mut small = BytesMut::new();
-        let mut large: Option<Large> = None;
         let mut length = Length::new(incoming.total);
+        let mut taken = Taken::default();
         while let Some(piece) = incoming.stream.next().await {
             let piece = piece?;
             length.add(piece.len())?;
             hash.update(&piece);
-            match &mut large {
+            match &mut taken.large {
                 Some(large) => large.add(piece, stage).await?,
-                None if small.len() + piece.len() <= SMALL => small.extend_from_slice(&piece),
+                None if taken.small.len() + piece.len() <= SMALL => {
+                    taken.small.extend_from_slice(&piece);
+                }
                 None => {
-                    let begun = self.scratch.file().map_err(disk)?;
-                    let mut begun = Large::new(begun, incoming.total)?;
-                    begun.add(small.split().freeze(), stage).await?;
-                    begun.add(piece, stage).await?;
-                    large = Some(begun);
+                    let scratch = self.scratch.file().map_err(disk)?;
+                    let large = taken.large.insert(Large::new(scratch, incoming.total)?);
+                    large.add(taken.small.split().freeze(), stage).await?;
+                    large.add(piece, stage).await?;
                 }
             }
         }
         length.check_end()?;
         let (found, wanted) = (finish(hash), file.checksum);
-        if found != wanted {
-            return Err(Unavailable::Mismatch { wanted, found });
+        match found == wanted {
+            true => Ok(taken.into_received()),
+            false => Err(Unavailable::Mismatch { wanted, found }),
         }
-        Ok(match large {
+    }
+}
+
+/// What came so far: in memory, until it is too large for that.
+#[derive(Default)]
+struct Taken {
+    small: BytesMut,
+    large: Option<Large>,
+}
+
+impl Taken {
+    fn into_received(self) -> Received {
+        match self.large {
             None => Received {
-                held: Held::Memory(small.freeze()),
+                held: Held::Memory(self.small.freeze()),
                 scratch: None,
             },
             Some(large) => Received {
                 held: Held::File(large.reader, large.written),
                 scratch: Some(large.scratch),
             },
-        })
+        }
     }
 }
 

@@ -24,8 +24,10 @@ use crate::transport::{Remote, UploadPack};
 
 /// How long a `dl` is used until upstream is asked again.
 const FRESH: Duration = Duration::from_secs(3600);
-/// How long a failure is believed.
+/// How long a failure is believed, where nothing is known.
 const FAILED: Duration = Duration::from_secs(10);
+/// How long upstream is left alone after a failure, where something is known.
+const LATER: Duration = Duration::from_secs(60);
 
 /// The `dl`, learned when it is first needed. One that is known is used at once, and upstream is asked behind it.
 pub(super) struct UpstreamDl(Arc<Learning>);
@@ -112,13 +114,20 @@ impl UpstreamDl {
             }
             return answer;
         }
-        let _one_at_a_time = learning.asking.lock().await;
+        let one_at_a_time = Arc::clone(&learning.asking).lock_owned().await;
         // Whoever was before us may have learned it.
-        let answer = learning.known().answer();
-        match answer {
-            Some(answer) => answer,
-            None => learning.learn().await,
+        if let Some(answer) = learning.known().answer() {
+            return answer;
         }
+        let asking = Arc::clone(learning);
+        // Goes on when whoever asked has gone.
+        let learned = learning.runtime.spawn(async move {
+            let learned = asking.learn().await;
+            drop(one_at_a_time);
+            learned
+        });
+        let learned = learned.await;
+        learned.unwrap_or_else(|error| Err(Unavailable::Upstream(error.to_string())))
     }
 }
 
@@ -146,7 +155,11 @@ impl Learning {
         }
         let learned = learned.map(|(dl, _)| dl);
         let mut known = self.known();
-        let lasts = if learned.is_ok() { FRESH } else { FAILED };
+        let lasts = match (&learned, &known.dl) {
+            (Ok(_), _) => FRESH,
+            (Err(_), Some(_)) => LATER,
+            (Err(_), None) => FAILED,
+        };
         known.until = Some(Instant::now() + lasts);
         known.failure = learned.as_ref().err().cloned();
         if let Ok(dl) = &learned {

@@ -86,7 +86,7 @@ fn a_circle_of_redirects_is_gone_round_once() {
 fn a_pause_that_upstream_asks_for_outlasts_what_succeeds_meanwhile() {
     let site = site(3);
     let server = site.serve(&[("FERRY_NETWORK_RETRIES", "0")]);
-    site.host.behave(Manner::Pausing(1_000));
+    site.host.behave(Manner::Pausing(0));
     thread::scope(|scope| {
         let first = scope.spawn(|| server.download("foo", "0.0.0"));
         site.host.wait_for_requests(1);

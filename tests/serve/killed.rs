@@ -32,7 +32,7 @@ fn during_a_download() {
     let server = site.serve(&[]);
     assert!(server.download("foo", "1.0.0").body == bytes);
     server.wait_for("kept", || site.kept("foo", "1.0.0").is_file());
-    assert!(files_in(&site.data().join("tmp")).is_empty());
+    server.wait_for("clean", || files_in(&site.data().join("tmp")).is_empty());
 }
 
 #[test]

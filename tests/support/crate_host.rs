@@ -33,7 +33,7 @@ pub enum Manner {
     Loop,
     /// Sends the client on to the file.
     Redirect,
-    /// The first so many bytes, and the others after `go_on`.
+    /// The head and the first so many bytes, and all else after `go_on`; with none the head waits too.
     Pausing(usize),
     /// These bytes as they are, the first for the first request from now on; the last for every further one.
     Raw(Vec<Vec<u8>>),
@@ -242,11 +242,12 @@ impl CrateHost {
                 stream.write_all(head.as_bytes())
             }
             Manner::Pausing(at) => {
-                stream.write_all(whole.as_bytes())?;
-                stream.write_all(&file[..at])?;
+                let all = [whole.as_bytes(), &file].concat();
+                let (now, later) = all.split_at(if at == 0 { 0 } else { whole.len() + at });
+                stream.write_all(now)?;
                 let state = self.state.0.lock().unwrap();
                 drop(self.state.1.wait_while(state, |state| !state.goes_on));
-                stream.write_all(&file[at..])
+                stream.write_all(later)
             }
             Manner::Raw(answers) => stream.write_all(&answers[0]),
             Manner::Redirect if path.starts_with("/moved") => {
