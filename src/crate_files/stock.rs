@@ -1,6 +1,7 @@
 //! What is kept, and what the catalog is told of it. The database may wait for other processes: it is asked off the threads
 //! that answer.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -31,6 +32,18 @@ impl CrateFiles {
         if self.catalog().is_some_and(|catalog| catalog.wants_stock()) {
             self.agree().await;
         }
+    }
+
+    /// Makes the catalog agree with a folder that others may fill.
+    pub async fn look_around(&self) {
+        self.agree().await;
+    }
+
+    /// Returns a number that changes whenever files come or go, in whatever process; `None` for a bucket, or where the
+    /// database refuses.
+    pub async fn version(&self) -> Option<u64> {
+        let catalog = Arc::clone(self.catalog.as_ref()?);
+        blocking(move || catalog.version()).await.ok()
     }
 
     async fn agree(&self) {
@@ -68,6 +81,23 @@ impl CrateFiles {
                 read().await
             }
             false => Ok(entries),
+        }
+    }
+
+    /// Returns the paths of what is kept, as the catalog knows them or as the bucket says.
+    ///
+    /// # Errors
+    /// As the store and its catalog can be read.
+    pub async fn paths(&self) -> Result<HashSet<String>> {
+        match &self.catalog {
+            Some(catalog) => {
+                let catalog = Arc::clone(catalog);
+                blocking(move || catalog.paths()).await
+            }
+            None => {
+                let files = self.entries().await?.into_iter();
+                Ok(files.map(|entry| entry.path).collect())
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::web::Certificates;
 
 /// How often it is done.
 const EVERY: Duration = Duration::from_secs(10);
-/// Every so many times idle files are looked for.
+/// Every so many times what came by other ways is taken in, and idle files are looked for.
 const EVICT_EVERY: u64 = 60;
 /// Every so many times uses are written down.
 const FLUSH_EVERY: u64 = 3;
@@ -31,6 +31,7 @@ pub(super) async fn forever(site: &'static Site, certificates: Option<&Certifica
             finish(site).await;
         }
         if number % EVICT_EVERY == 0 {
+            site.crate_files.look_around().await;
             site.crate_files.evict_by_limits().await;
         }
     }

@@ -8,6 +8,7 @@ mod download;
 mod entries;
 mod gate;
 mod health;
+mod held;
 mod hooks;
 mod housekeeping;
 mod index;
@@ -74,6 +75,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     ));
     tokio::select! {
         () = refresh::forever(site) => {}
+        () = held::forever(site) => {}
         () = housekeeping::forever(site, certificates.as_deref()) => {}
         _ = stop => {}
     }

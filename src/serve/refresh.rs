@@ -11,8 +11,7 @@ use crate::transport::Remote;
 pub(super) async fn forever(site: &'static Site) {
     loop {
         let looked = look(site).await;
-        // Also what came to be known just before a failure, and whether or not the index can be reached: others fill the store.
-        site.list_held().await;
+        // Also what came to be known just before a failure.
         site.show();
         match looked {
             Ok(()) => {

@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use super::access_log::AccessLog;
 use super::entries::Entries;
 use super::gate::Tokens;
+use super::held;
 use super::traffic::Traffic;
 use super::view::{Held, View};
-use crate::config::{OfflineIndex, ServeConfig};
+use crate::config::ServeConfig;
 use crate::crate_files::CrateFiles;
 use crate::error::{Error, Kind, Result};
 use crate::index_copy::IndexCopy;
@@ -68,7 +69,11 @@ impl Site {
         };
         // As long as the process: every request finds it without counting who else does.
         let site: &'static Self = Box::leak(Box::new(site));
-        site.list_held().await;
+        if held::is_listed(site)
+            && let Ok(held) = site.crate_files.paths().await
+        {
+            site.hold(held);
+        }
         site.show();
         Ok(site)
     }
@@ -79,7 +84,7 @@ impl Site {
             return;
         };
         let held = self.held.load_full();
-        if self.lists_held() && held.is_none() {
+        if held::is_listed(self) && held.is_none() {
             return;
         }
         let before = self.view.load_full();
@@ -102,25 +107,16 @@ impl Site {
         Err(unready(detail))
     }
 
-    /// Says whether the index lists held crate files only.
-    fn lists_held(&self) -> bool {
-        self.config.serve.offline_index == OfflineIndex::Held
+    /// Takes in what the store holds, where the index lists this only.
+    pub(super) fn hold(&self, held: Held) {
+        if self.held.load().as_deref() != Some(&held) {
+            self.held.store(Some(Arc::new(held)));
+        }
     }
 
-    /// Learns which crate files are held, where the index lists these only.
-    pub(super) async fn list_held(&self) {
-        if !self.lists_held() {
-            return;
-        }
-        match self.crate_files.store().list().await {
-            Ok(files) => {
-                let paths: Held = files.into_iter().map(|file| file.path).collect();
-                if self.held.load().as_deref() != Some(&paths) {
-                    self.held.store(Some(Arc::new(paths)));
-                }
-            }
-            Err(error) => tracing::warn!("the store cannot be listed: {error}"),
-        }
+    /// Says whether nothing is known of what the store holds.
+    pub(super) fn has_no_held(&self) -> bool {
+        self.held.load().is_none()
     }
 
     /// Takes in that an object of the copy could not be read: the copy is made anew.

@@ -113,3 +113,51 @@ fn each_request_is_a_line_of_json() {
     );
     assert!(!std::fs::read_to_string(&log).unwrap().contains("secret"));
 }
+
+#[test]
+fn a_log_that_is_moved_away_goes_on_in_a_new_file() {
+    let site = site();
+    let (log, moved) = (
+        site.folder.path().join("access.log"),
+        site.folder.path().join("access.log.1"),
+    );
+    let server = site.serve(&[("FERRY_SERVE_ACCESS_LOG", log.to_str().unwrap())]);
+    let has = |path: &std::path::Path, text: &str| {
+        std::fs::read_to_string(path).is_ok_and(|log| log.contains(text))
+    };
+    server.get("/before");
+    server.wait_for("logged", || has(&log, "/before"));
+    std::fs::rename(&log, &moved).unwrap();
+    server.get("/after");
+    server.wait_for("logged", || has(&log, "/after"));
+    assert!(!has(&moved, "/after") && !has(&log, "/before"));
+}
+
+#[test]
+fn what_caches_in_between_may_keep_is_said() {
+    let site = site();
+    let of = |server: &crate::support::server::Server, path: &str| {
+        let got = server.get_with(path, &[("authorization", TOKEN)]);
+        got.header("cache-control").unwrap_or_default().to_owned()
+    };
+    let download = "/api/v1/crates/foo/1.0.0/download";
+    let server = site.serve(&[]);
+    assert_eq!(of(&server, "/index/3/f/foo"), "public, max-age=60");
+    assert_eq!(of(&server, download), "public, max-age=31536000, immutable");
+    assert_eq!(of(&server, "/index/3/b/bar"), "no-store");
+    drop(server);
+    let tokens = site.folder.path().join("tokens.txt");
+    std::fs::write(&tokens, format!("{}  ci\n", sha256(TOKEN.as_bytes()))).unwrap();
+    let server = site.serve(&[("FERRY_SERVE_AUTH", tokens.to_str().unwrap())]);
+    assert_eq!(of(&server, "/index/3/f/foo"), "private, max-age=60");
+    assert_eq!(
+        of(&server, download),
+        "private, max-age=31536000, immutable"
+    );
+    // A token that is no longer listed is refused without a restart.
+    std::fs::write(&tokens, "# nobody\n").unwrap();
+    server.wait_for("refused", || {
+        let asked = [("authorization", TOKEN)];
+        server.get_with("/index/3/f/foo", &asked).status == 401
+    });
+}

@@ -25,4 +25,6 @@ fn a_download_in_hand_is_finished() {
     let (end, log) = server.end();
     assert!(end.success(), "{log}");
     assert!(site.kept("foo", "1.0.0").is_file());
+    // The very last request is in the log, too.
+    assert!(log.contains("\"bytes\":2000000"), "{log}");
 }

@@ -1,0 +1,97 @@
+//! An index that lists what is held.
+
+use crate::support::s3::S3;
+use crate::support::server::{Server, Site};
+
+const OFFLINE: [(&str, &str); 2] = [
+    ("FERRY_SERVE_DOWNLOADS", "offline"),
+    ("FERRY_SERVE_OFFLINE_INDEX", "held"),
+];
+
+fn site() -> Site {
+    let mut site = Site::new();
+    site.publish("foo", "1.0.0", b"one");
+    site.publish("foo", "2.0.0", b"two");
+    site
+}
+
+/// Returns how many versions are listed.
+fn listed(server: &Server) -> usize {
+    let got = server.entry("foo");
+    match got.status {
+        200 => got.text().lines().count(),
+        _ => 0,
+    }
+}
+
+#[test]
+fn what_comes_or_goes_shows_at_once_and_no_date_hides_it() {
+    let site = site();
+    assert!(
+        site.run(&["prefetch", "--crate", "foo@1.0.0"])
+            .status
+            .success()
+    );
+    let server = site.serve(&OFFLINE);
+    assert_eq!(listed(&server), 1);
+    let mut dates = Vec::new();
+    for (arguments, number) in [
+        (["prefetch", "--crate", "foo@2.0.0"].as_slice(), 2),
+        (["cache", "evict", "foo@1.0.0"].as_slice(), 1),
+        (["cache", "evict", "foo@2.0.0"].as_slice(), 0),
+        (["prefetch", "--crate", "foo@1.0.0"].as_slice(), 1),
+    ] {
+        let done = site.run(arguments);
+        assert!(done.status.success(), "{done:?}");
+        server.wait_for("listed", || listed(&server) == number);
+        if number > 0 {
+            let got = server.entry("foo");
+            dates.push(got.header("last-modified").unwrap().to_owned());
+            let known = [("if-none-match", got.header("etag").unwrap())];
+            assert_eq!(server.get_with("/index/3/f/foo", &known).status, 304);
+        }
+    }
+    let all = dates.len();
+    dates.sort();
+    dates.dedup();
+    assert_eq!(dates.len(), all);
+}
+
+#[test]
+fn a_file_that_turns_out_damaged_is_listed_no_longer() {
+    let site = site();
+    assert!(site.run(&["prefetch", "--all"]).status.success());
+    let server = site.serve(&OFFLINE);
+    assert_eq!(listed(&server), 2);
+    std::fs::write(site.kept("foo", "1.0.0"), "rotten").unwrap();
+    assert_eq!(server.download("foo", "1.0.0").status, 404);
+    server.wait_for("dropped", || listed(&server) == 1);
+    assert_eq!(server.download("foo", "2.0.0").status, 200);
+}
+
+#[test]
+fn a_store_that_cannot_be_listed_makes_no_empty_index() {
+    let site = site();
+    let folder = site.folder.path().join("s3");
+    let s3 = S3::start(&folder);
+    let (address, mut variables) = (s3.address(), site.variables_and(&OFFLINE));
+    variables.extend(s3.variables());
+    let mut filling = crate::support::server::command(&variables);
+    assert!(
+        filling
+            .args(["prefetch", "--all"])
+            .status()
+            .unwrap()
+            .success()
+    );
+    drop(s3);
+    let server = Server::start(&variables);
+    server.wait_for("fetched", || {
+        let got = server.entry("foo");
+        got.status == 503 && got.detail().contains("cannot be listed")
+    });
+    assert_eq!(server.get("/readyz").status, 503);
+    let _s3 = S3::start_at(&folder, address);
+    server.wait_until_ready();
+    assert_eq!(listed(&server), 2);
+}
