@@ -16,6 +16,7 @@ pub mod index;
 pub mod index_copy;
 pub mod init;
 pub mod mail;
+pub mod memory;
 pub mod notice;
 pub mod notify;
 mod object_id;

@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
         "ObjectId",
         "error",
         "index",
+        "memory",
         "notice",
         "object_id",
         "plan",

@@ -11,8 +11,10 @@ use tokio::sync::watch;
 use super::flight::Stage;
 use super::{Held, disk};
 
-/// How many bytes are read at a time: a thousand clients take 16 MiB.
-const PIECE: usize = 16 << 10;
+/// How many bytes are read at a time of what is kept: more take no less time.
+const PIECE: u64 = 64 << 10;
+/// How many of what is being fetched, which crowds wait for: a thousand clients take 16 MiB.
+const SMALL_PIECE: u64 = 16 << 10;
 
 /// The bytes of a crate file.
 pub enum Body {
@@ -51,7 +53,7 @@ impl Body {
                     if at == size {
                         return Ok(None);
                     }
-                    let piece = disk::read(&file, at, piece_of(size - at)).await?;
+                    let piece = disk::read(&file, at, (size - at).min(PIECE) as usize).await?;
                     let next = at + piece.len() as u64;
                     Ok(Some((piece, next)))
                 }
@@ -62,18 +64,14 @@ impl Body {
                 if released == at {
                     return Ok(None);
                 }
-                let piece = disk::read(&coming.file, at, piece_of(released - at)).await?;
+                let piece =
+                    disk::read(&coming.file, at, (released - at).min(SMALL_PIECE) as usize).await?;
                 let next = at + piece.len() as u64;
                 Ok(Some((piece, (coming, next))))
             })
             .boxed(),
         }
     }
-}
-
-/// Returns how many of the bytes that are left are read next.
-fn piece_of(left: u64) -> usize {
-    usize::try_from(left).map_or(PIECE, |left| left.min(PIECE))
 }
 
 impl Coming {

@@ -1,14 +1,14 @@
-//! Hot crate files in memory, within a bound. Uses quick_cache.
+//! Hot crate files in memory, within a bound.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::catalog::now;
 use crate::index::{Checksum, CrateFile};
+use crate::memory::{Weighter, bounded};
 
 /// How many bytes a file takes besides its own.
 const OVERHEAD: u64 = 200;
@@ -39,8 +39,7 @@ impl Weighter<Checksum, Arc<Hot>> for BySize {
 impl Memory {
     /// Makes room for so many bytes.
     pub(super) fn new(bytes: u64) -> Self {
-        let files = usize::try_from(bytes / USUAL).unwrap_or(usize::MAX).max(16);
-        Self(Cache::with_weighter(files, bytes, BySize))
+        Self(bounded(bytes, USUAL, BySize))
     }
 
     pub(super) fn get(&self, checksum: Checksum) -> Option<Arc<Hot>> {

@@ -132,8 +132,8 @@ impl CrateFiles {
                 Downloads::Cache | Downloads::Redirect => Some(Upstream::new(config, &scratch)?),
                 Downloads::Offline => None,
             },
-            // The index has the other quarter.
-            memory: Memory::new(config.serve.memory / 4 * 3),
+            // The index has the other half.
+            memory: Memory::new(config.serve.memory / 2),
             verified: Verified::default(),
             flights: Flights::default(),
             mishaps: Mishaps::default(),

@@ -1,4 +1,4 @@
-//! The files of the index, prepared for their answers and kept in memory. Uses quick_cache.
+//! The files of the index, prepared for their answers and kept in memory.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -8,18 +8,17 @@ use axum::http::HeaderValue;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::conditions::Tag;
 use crate::ObjectId;
 use crate::index::CrateFile;
 use crate::index::entry::{self, Listed};
+use crate::memory::{Weighter, bounded};
 
 /// What is smaller, in bytes, is not worth compressing.
 const LEAST_TO_COMPRESS: usize = 300;
-/// What an entry takes at most besides its bytes: compressed, and its versions, whose names are in its bytes too.
-const SHARE: u64 = 2;
+/// What else an entry takes, in bytes.
 const OVERHEAD: u64 = 400;
 /// What is larger, in bytes, is compressed and taken apart where it is read: not by a thread that others wait for.
 const LARGE: usize = 32 << 10;
@@ -48,14 +47,14 @@ struct BySize;
 
 impl Weighter<Key, Arc<Entry>> for BySize {
     fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
-        entry.plain.len() as u64 * SHARE + OVERHEAD
+        // As much as half of its bytes again: compressed, and its versions taken apart.
+        entry.plain.len() as u64 * 3 / 2 + OVERHEAD
     }
 }
 
 impl Entries {
     pub(super) fn new(bytes: u64) -> Self {
-        let number = usize::try_from(bytes / USUAL).unwrap_or(usize::MAX).max(16);
-        Self(Cache::with_weighter(number, bytes, BySize))
+        Self(bounded(bytes, USUAL, BySize))
     }
 
     pub(super) fn get(&self, key: Key) -> Option<Arc<Entry>> {

@@ -55,8 +55,8 @@ impl Site {
         let site = Self {
             config_json: super::index::make_config_json(&config)?,
             crate_files: CrateFiles::open(&config).await?,
-            // A quarter; crate files have the rest.
-            entries: Entries::new(serve.memory / 4),
+            // Half; crate files have the other.
+            entries: Entries::new(serve.memory / 2),
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
             access_log: AccessLog::open(&serve.access_log)?,
             traffic: Traffic::default(),
