@@ -109,6 +109,7 @@ fn cargo_works_over_the_sparse_index() {
     let project = Project::new(&site, "sparse");
     point(&site, &server, &project, &[], &[]);
     project.work(None);
+    install(&site, &server, &project, None);
     let requests = site.host.requests().len();
     let second = Project::new(&site, "second");
     point(&site, &server, &second, &[], &[]);
@@ -178,6 +179,7 @@ fn cargo_works_over_the_git_index() {
     let index = [("FERRY_SERVE_INDEX", index.as_str())];
     point(&site, &server, &project, &["--index", "git"], &index);
     project.work(None);
+    install(&site, &server, &project, None);
     assert!(!site.host.requests().is_empty());
 }
 
@@ -196,24 +198,23 @@ fn cargo_shows_its_token_where_one_is_needed() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("mirror") || said.contains("token"), "{said}");
     project.work(Some(token));
+    install(&site, &server, &project, Some(token));
 }
 
-#[test]
-fn cargo_installs_a_program() {
-    let site = site();
-    let server = site.serve(&[]);
-    let project = Project::new(&site, "install");
-    point(&site, &server, &project, &[], &[]);
-    // Of the crates that are here, one with a program.
-    let source = project.folder.join("tool");
-    package(&site, &source);
+/// Publishes a program and installs it.
+fn install(site: &Site, server: &Server, project: &Project, token: Option<&str>) {
+    package(site, &project.folder.join("tool"));
     assert!(server.push_hook().status == 202);
-    server.wait_for("published", || server.entry("ferry-tool").status == 200);
-    project.succeed(&["install", "ferry-tool", "--root", "installed"], None);
-    let ran = Command::new(project.folder.join("installed/bin/ferry-tool"))
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&ran.stdout), "ready\n");
+    let headers: Vec<_> = token
+        .iter()
+        .map(|token| ("authorization", *token))
+        .collect();
+    server.wait_for("published", || {
+        server.get_with("/index/fe/rr/ferry-tool", &headers).status == 200
+    });
+    project.succeed(&["install", "ferry-tool", "--root", "installed"], token);
+    let ran = Command::new(project.folder.join("installed/bin/ferry-tool")).output();
+    assert_eq!(String::from_utf8_lossy(&ran.unwrap().stdout), "ready\n");
 }
 
 /// Packages a program with the real cargo and publishes it.
