@@ -41,16 +41,20 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::add`].
     pub fn leaving(&self, limits: Limits, after: &Position, spared: u64) -> Result<Vec<Entry>> {
-        let kept = self.total()?.1.saturating_sub(spared);
         let query = format!(
             "SELECT {COLUMNS} FROM files
              WHERE present = 1 AND pinned = 0 AND (used, path) > (?1, ?2)
              ORDER BY used, path LIMIT ?3"
         );
         self.run(|database| {
-            let mut query = database.prepare_cached(&query)?;
+            // The sum and the files of one moment: with what another one evicts in between, too many would go.
+            let moment = database.transaction()?;
+            let kept: u64 = moment
+                .prepare_cached("SELECT bytes FROM totals")?
+                .query_row([], |row| row.get(0))?;
+            let mut query = moment.prepare_cached(&query)?;
             let rows = query.query_map(params![after.0, after.1, PORTION], Entry::of)?;
-            leaving(rows, kept, limits, now())
+            leaving(rows, kept.saturating_sub(spared), limits, now())
         })
     }
 
