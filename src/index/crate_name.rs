@@ -75,7 +75,10 @@ impl CrateName {
                 1 => folder == "1",
                 2 => folder == "2",
                 3 => folder.strip_prefix("3/") == Some(&name[..1]),
-                _ => folder.split_once('/') == Some((&name[..2], &name[2..4])),
+                _ => {
+                    let inner = folder.strip_prefix(&name[..2]);
+                    inner.and_then(|inner| inner.strip_prefix('/')) == Some(&name[2..4])
+                }
             }
     }
 

@@ -89,9 +89,9 @@ impl Snapshot {
         entries: impl Fn(&'s Folder) -> Result<&'s Entries, E>,
     ) -> Result<Option<ObjectId>, E> {
         let mut folder = &self.root;
-        let mut parts = path.split('/').peekable();
+        let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
         while let Some(part) = parts.next() {
-            match entries(folder)?.get(part.as_bytes()) {
+            match entries(folder)?.get(part) {
                 Some(Entry::Folder(inner)) if parts.peek().is_some() => folder = inner,
                 Some(Entry::File(id)) if parts.peek().is_none() => return Ok(Some(*id)),
                 _ => return Ok(None),

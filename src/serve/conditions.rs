@@ -40,11 +40,13 @@ fn header(text: &[u8]) -> HeaderValue {
 ///
 /// A date counts when it is just the one that we gave: an earlier state of the index may have a later one.
 pub(super) fn is_known(asked: &HeaderMap, tag: &Tag, modified: SystemTime) -> bool {
-    if asked.contains_key(IF_NONE_MATCH) {
-        return parts(asked, IF_NONE_MATCH).any(|part| {
-            let part = part.strip_prefix("W/").unwrap_or(part);
-            part.as_bytes() == tag.0 || part == "*"
-        });
+    if let Some(first) = asked.get(IF_NONE_MATCH) {
+        // Mostly it is just this.
+        return first == tag.0.as_slice()
+            || parts(asked, IF_NONE_MATCH).any(|part| {
+                let part = part.strip_prefix("W/").unwrap_or(part);
+                part.as_bytes() == tag.0 || part == "*"
+            });
     }
     let date = asked.get(IF_MODIFIED_SINCE);
     let date = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());

@@ -1,12 +1,16 @@
 //! `/api/v1/crates/{crate}/{version}/download`: crate files.
 
+use std::sync::Arc;
+
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, VIA,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use super::entries::Entry;
 use super::index;
+use super::reply::Reply;
 use super::site::Site;
 use crate::config::Downloads;
 use crate::crate_files::{self, Unavailable, instance};
@@ -46,45 +50,99 @@ fn parse(path: &str) -> Option<Asked> {
     })
 }
 
+/// What else a request says.
+struct Wish {
+    is_head: bool,
+    /// The validator of what the client has.
+    has: Option<HeaderValue>,
+}
+
 /// `GET /api/v1/crates/{crate}/{version}/download`; a `HEAD` fetches nothing.
-pub(super) async fn download(
+pub(super) fn download(
     site: &'static Site,
     asked: Option<Asked>,
     method: &Method,
     headers: &HeaderMap,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Reply, Refusal> {
     refuse_own(headers)?;
-    let Asked { name, version } = asked.ok_or_else(unlisted)?;
+    let asked = asked.ok_or_else(unlisted)?;
+    let wish = Wish {
+        is_head: *method == Method::HEAD,
+        has: headers.get(IF_NONE_MATCH).cloned(),
+    };
     let view = site.view()?;
     let view = view.as_ref().ok_or_else(unlisted)?;
-    let entry = index::find(site, view, &name.index_path()).await?;
-    let entry = entry.ok_or_else(unlisted)?;
-    let file = entry.version(&version).ok_or_else(unlisted)?;
-    if !file.name.as_str().eq_ignore_ascii_case(name.as_str()) {
-        return Err(unlisted());
+    let path = asked.name.index_path();
+    if let Some(entry) = index::find_in_memory(site, view, &path) {
+        return send(site, listed(entry.as_deref(), &asked)?, wish);
     }
+    let view = Arc::clone(view);
+    Ok(Reply::later(async move {
+        let entry = index::find(site, &view, path).await?;
+        send(site, listed(entry.as_deref(), &asked)?, wish)?
+            .wait()
+            .await
+    }))
+}
+
+/// Returns the file that is asked for, as the index lists it.
+fn listed<'e>(entry: Option<&'e Entry>, asked: &Asked) -> Result<&'e CrateFile, Refusal> {
+    let file = entry.and_then(|entry| entry.version(&asked.version));
+    let named = |file: &&CrateFile| {
+        let name = file.name.as_str();
+        name.eq_ignore_ascii_case(asked.name.as_str())
+    };
+    file.filter(named).ok_or_else(unlisted)
+}
+
+fn send(site: &'static Site, file: &CrateFile, wish: Wish) -> Result<Reply, Refusal> {
     let etag = etag(file);
-    if headers.get(IF_NONE_MATCH) == Some(&etag) {
+    if wish.has.as_ref() == Some(&etag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.headers_mut().insert(ETAG, etag);
-        return Ok(response);
+        return Ok(Reply::Now(response));
     }
     if site.config.serve.downloads == Downloads::Redirect {
-        return Box::pin(redirect(site, file)).await;
+        return Ok(Reply::later(redirect(site, file.clone())));
     }
-    if *method == Method::HEAD {
-        let size = Box::pin(site.crate_files.look(file))
-            .await
-            .map_err(refusal)?;
-        return Ok(answer(site, etag, size, Body::empty()));
+    if wish.is_head {
+        return Ok(Reply::later(look(site, file.clone(), etag)));
     }
-    let body = match site.crate_files.hot(file.checksum) {
-        Some(bytes) => crate_files::Body::Whole(bytes),
-        None => Box::pin(site.crate_files.get(file))
-            .await
-            .map_err(refusal)?,
-    };
+    Ok(match site.crate_files.hot(file.checksum) {
+        Some(bytes) => Reply::Now(answer(site, etag, Some(bytes.len() as u64), bytes.into())),
+        None => Reply::later(get(site, file.clone(), etag)),
+    })
+}
+
+async fn redirect(site: &'static Site, file: CrateFile) -> Result<Response<Body>, Refusal> {
+    let url = site
+        .crate_files
+        .upstream_url(&file)
+        .await
+        .map_err(refusal)?;
+    let url = HeaderValue::from_str(url.as_str()).map_err(|_| unlisted())?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    response.headers_mut().insert(LOCATION, url);
+    Ok(response)
+}
+
+async fn look(
+    site: &'static Site,
+    file: CrateFile,
+    etag: HeaderValue,
+) -> Result<Response<Body>, Refusal> {
+    let size = site.crate_files.look(&file).await.map_err(refusal)?;
+    Ok(answer(site, etag, size, Body::empty()))
+}
+
+async fn get(
+    site: &'static Site,
+    file: CrateFile,
+    etag: HeaderValue,
+) -> Result<Response<Body>, Refusal> {
+    let body = site.crate_files.get(&file).await.map_err(refusal)?;
     let size = body.size();
     let body = match body {
         crate_files::Body::Whole(bytes) => Body::from(bytes),
@@ -115,15 +173,6 @@ fn unlisted() -> Refusal {
 fn etag(file: &CrateFile) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{}\"", file.checksum))
         .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
-}
-
-async fn redirect(site: &Site, file: &CrateFile) -> Result<Response<Body>, Refusal> {
-    let url = site.crate_files.upstream_url(file).await.map_err(refusal)?;
-    let url = HeaderValue::from_str(url.as_str()).map_err(|_| unlisted())?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::FOUND;
-    response.headers_mut().insert(LOCATION, url);
-    Ok(response)
 }
 
 fn answer(site: &Site, etag: HeaderValue, size: Option<u64>, body: Body) -> Response<Body> {

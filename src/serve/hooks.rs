@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{Request, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::site::Site;
 use crate::relay::branch_ref;
-use crate::web::access;
 use crate::web::refusal::Refusal;
+use crate::web::{Body, access};
 
 /// The largest body that is read, in bytes: an event lists commits and their files.
 const BODY: usize = 1 << 20;
@@ -30,12 +30,12 @@ struct PushEvent {
 }
 
 pub(super) async fn gitlab(
-    site: &Site,
-    request: &mut Request<Incoming>,
-) -> Result<Response, Refusal> {
+    site: &'static Site,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
     let token = site.config.secrets.hook_token.as_ref();
     access::gitlab(token, request.headers())?;
-    let body = Limited::new(request.body_mut(), BODY).collect();
+    let body = Limited::new(request.into_body(), BODY).collect();
     let body = timeout(PATIENCE, body)
         .await
         .map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long"))?;
@@ -56,9 +56,11 @@ pub(super) async fn gitlab(
     if !is_ours {
         // A host stops sending hooks that fail.
         let why = "it is no push to the branch of the index";
-        return Ok(Json(json!({ "result": "ignored", "why": why })).into_response());
+        let answer = Json(json!({ "result": "ignored", "why": why }));
+        return Ok(answer.into_response().map(Body::from));
     }
     site.refresh_now.notify_one();
     let answer = Json(json!({ "result": "refreshing" }));
-    Ok((StatusCode::ACCEPTED, answer).into_response())
+    let answer = (StatusCode::ACCEPTED, answer).into_response();
+    Ok(answer.map(Body::from))
 }

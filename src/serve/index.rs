@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::conditions::{Tag, is_known, takes_gzip};
 use super::entries::Entry;
+use super::reply::Reply;
 use super::site::Site;
 use super::view::View;
 use crate::ObjectId;
@@ -61,79 +62,90 @@ pub(super) fn config_json(site: &Site) -> Response<Body> {
 
 /// `GET /index/ab/cd/abcd`; the path begins behind `/index/`. The answer uses the map of the request's headers again, since to
 /// make another one takes as long as the rest.
-pub(super) async fn entry(
-    site: &'static Site,
-    path: &str,
-    asked: HeaderMap,
-) -> Result<Response<Body>, Refusal> {
+pub(super) fn entry(site: &'static Site, path: &str, asked: HeaderMap) -> Result<Reply, Refusal> {
     let view = site.view()?;
     let view = view.as_ref().ok_or_else(unknown)?;
     if !CrateName::is_index_path(path) {
         return Err(unknown());
     }
-    let id = locate(site, view, path).await?.ok_or_else(unknown)?;
+    if let Some(id) = view.snapshot.file_in_memory(path) {
+        return file(site, view, id, asked);
+    }
+    let (view, path) = (Arc::clone(view), path.to_owned());
+    Ok(Reply::later(async move {
+        let id = locate(site, &view, path).await?;
+        file(site, &view, id, asked)?.wait().await
+    }))
+}
+
+fn file(
+    site: &'static Site,
+    view: &Arc<View>,
+    id: Option<ObjectId>,
+    asked: HeaderMap,
+) -> Result<Reply, Refusal> {
+    let id = id.ok_or_else(unknown)?;
     // The id says whether the client has the file: nobody need look at it.
     if view.held.is_none() && id != EMPTY {
         let tag = Tag::of(id.as_bytes());
         if is_known(&asked, &tag, view.modified) {
-            return Ok(unchanged(site, asked, tag.strong()));
+            return Ok(Reply::Now(unchanged(site, asked, tag.strong())));
         }
     }
-    let entry = content(site, view, id).await?.ok_or_else(unknown)?;
-    if is_known(&asked, &entry.tag, view.modified) {
-        return Ok(unchanged(site, asked, entry.etag.clone()));
+    if let Some(entry) = site.entries.get((id, view.generation)) {
+        return answer(site, view, &entry, asked).map(Reply::Now);
     }
-    Ok(answer(site, view, &entry, asked))
+    let view = Arc::clone(view);
+    Ok(Reply::later(async move {
+        let entry = content(site, &view, id).await?;
+        answer(site, &view, &entry, asked)
+    }))
 }
 
 fn unknown() -> Refusal {
     Refusal::for_cargo(StatusCode::NOT_FOUND, "the index has no such file")
 }
 
-/// Finds a crate's file by its path, in memory or in the copy.
+/// Finds what was prepared of a crate's file; `None` where it is to be read.
+pub(super) fn find_in_memory(site: &Site, view: &View, path: &str) -> Option<Option<Arc<Entry>>> {
+    match view.snapshot.file_in_memory(path)? {
+        Some(id) => site.entries.get((id, view.generation)).map(Some),
+        None => Some(None),
+    }
+}
+
+/// Reads a crate's file, by its path.
 pub(super) async fn find(
     site: &'static Site,
     view: &Arc<View>,
-    path: &str,
+    path: String,
 ) -> Result<Option<Arc<Entry>>, Refusal> {
     match locate(site, view, path).await? {
-        Some(id) => content(site, view, id).await,
+        Some(id) => content(site, view, id).await.map(Some),
         None => Ok(None),
     }
 }
 
-/// Finds the id of a file. Folders that were not read yet are, on a thread that may wait for the disk.
+/// Finds the id of a file.
 async fn locate(
     site: &'static Site,
     view: &Arc<View>,
-    path: &str,
+    path: String,
 ) -> Result<Option<ObjectId>, Refusal> {
-    match view.snapshot.file_in_memory(path) {
-        Some(found) => Ok(found),
-        None => {
-            let (snapshot, path) = (Arc::clone(&view.snapshot), path.to_owned());
-            Box::pin(reading(site, move || snapshot.file(&path))).await
-        }
-    }
+    let snapshot = Arc::clone(&view.snapshot);
+    reading(site, move || snapshot.file(&path)).await
 }
 
-/// Returns what a file holds; `None` where none of its versions is listed.
+/// Reads what a file holds, and keeps it in memory.
 async fn content(
     site: &'static Site,
     view: &Arc<View>,
     id: ObjectId,
-) -> Result<Option<Arc<Entry>>, Refusal> {
-    let key = (id, view.generation);
-    let entry = match site.entries.get(key) {
-        Some(entry) => entry,
-        None => {
-            let of = Arc::clone(view);
-            let entry = Box::pin(reading(site, move || prepare(&of, id))).await?;
-            site.entries.put(key, &entry);
-            entry
-        }
-    };
-    Ok(Some(entry).filter(|entry| !entry.plain.is_empty()))
+) -> Result<Arc<Entry>, Refusal> {
+    let of = Arc::clone(view);
+    let entry = reading(site, move || prepare(&of, id)).await?;
+    site.entries.put((id, view.generation), &entry);
+    Ok(entry)
 }
 
 /// Reads from the copy, on a thread that may wait for the disk.
@@ -160,7 +172,19 @@ fn prepare(view: &View, id: ObjectId) -> Result<Arc<Entry>> {
     }))
 }
 
-fn answer(site: &Site, view: &View, entry: &Entry, asked: HeaderMap) -> Response<Body> {
+/// Answers with a file; one without a version that is listed is none.
+fn answer(
+    site: &Site,
+    view: &View,
+    entry: &Entry,
+    asked: HeaderMap,
+) -> Result<Response<Body>, Refusal> {
+    if entry.plain.is_empty() {
+        return Err(unknown());
+    }
+    if is_known(&asked, &entry.tag, view.modified) {
+        return Ok(unchanged(site, asked, entry.etag.clone()));
+    }
     let gzip = takes_gzip(&asked).then(|| entry.gzip()).flatten();
     let mut headers = asked;
     headers.clear();
@@ -177,7 +201,7 @@ fn answer(site: &Site, view: &View, entry: &Entry, asked: HeaderMap) -> Response
     headers.insert(CONTENT_TYPE, text);
     let mut response = Response::new(Body::from(gzip.unwrap_or(&entry.plain).clone()));
     *response.headers_mut() = headers;
-    response
+    Ok(response)
 }
 
 /// Says that the client has the file.

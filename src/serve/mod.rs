@@ -14,6 +14,7 @@ mod housekeeping;
 mod index;
 mod metrics;
 mod refresh;
+mod reply;
 mod routes;
 mod site;
 mod traffic;
@@ -24,6 +25,7 @@ use std::thread;
 use std::time::Duration;
 
 use axum::http::Request;
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -58,10 +60,9 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let site = Site::open(config).await?;
     describe(&site.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let answer = move |mut request: Request<Incoming>, peer| async move {
+    let answer = move |request: Request<Incoming>, peer| {
         let record = Record::begin(site, &request, peer);
-        let answer = routes::answer(site, &mut request).await;
-        Ok(record.end(answer))
+        routes::answer(site, request, record).map(Ok)
     };
     let serving = tokio::spawn(web::serve(
         listener,

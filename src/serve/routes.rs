@@ -1,33 +1,41 @@
 //! Which path is answered by what.
 
+use std::future::ready;
+
 use axum::http::header::{ALLOW, CONTENT_LENGTH};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
+use futures_util::future::Either;
 use hyper::body::Incoming;
 
-use super::gate::Caller;
+use super::access_log::Record;
+use super::reply::Reply;
 use super::site::Site;
 use super::{download, gate, health, hooks, index, metrics};
 use crate::web::Body;
 use crate::web::refusal::Refusal;
 
-/// An answer, and whose token opened the server.
-pub(super) struct Answer {
-    pub(super) response: Response<Body>,
-    pub(super) caller: Option<Caller>,
-}
-
-/// Answers a request. The request is borrowed, and what may take long is boxed: whatever it holds is moved about with each
-/// request.
-pub(super) async fn answer(site: &'static Site, request: &mut Request<Incoming>) -> Answer {
-    let mut caller = None;
+/// Answers a request, and records it.
+pub(super) fn answer(
+    site: &'static Site,
+    request: Request<Incoming>,
+    mut record: Record,
+) -> impl Future<Output = Response<Body>> + Send {
     let is_head = request.method() == Method::HEAD;
-    let response = route(site, request, &mut caller).await;
-    let mut response = response.unwrap_or_else(|refusal| refusal.into_response().map(Body::from));
-    if is_head {
-        without_body(&mut response);
+    let finish = move |answer: Result<Response<Body>, Refusal>, record: Record| {
+        let mut response = answer.unwrap_or_else(|refusal| refusal.into_response().map(Body::from));
+        if is_head {
+            without_body(&mut response);
+        }
+        record.end(response)
+    };
+    match route(site, request, &mut record) {
+        Ok(Reply::Later(work)) => {
+            Either::Right(Box::pin(async move { finish(work.await, record) }))
+        }
+        Ok(Reply::Now(response)) => Either::Left(ready(finish(Ok(response), record))),
+        Err(refusal) => Either::Left(ready(finish(Err(refusal), record))),
     }
-    Answer { response, caller }
 }
 
 /// Takes the body away, whose length is told all the same; over HTTP/2 nobody else does.
@@ -39,30 +47,28 @@ fn without_body(response: &mut Response<Body>) {
     *response.body_mut() = Body::empty();
 }
 
-async fn route(
+fn route(
     site: &'static Site,
-    request: &mut Request<Incoming>,
-    caller: &mut Option<Caller>,
-) -> Result<Response<Body>, Refusal> {
+    mut request: Request<Incoming>,
+    record: &mut Record,
+) -> Result<Reply, Refusal> {
     if request.uri().path() == "/hooks/gitlab" {
-        allow(request, &[Method::POST], "POST")?;
-        let response = Box::pin(hooks::gitlab(site, request)).await?;
-        return Ok(response.map(Body::from));
+        allow(&request, &[Method::POST], "POST")?;
+        return Ok(Reply::later(hooks::gitlab(site, request)));
     }
-    allow(request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
+    allow(&request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
     let headers = std::mem::take(request.headers_mut());
     let path = request.uri().path();
     if let Some(path) = path.strip_prefix("/index/") {
-        *caller = gate::open(site, &headers)?;
+        record.called_by(gate::open(site, &headers)?);
         return match path {
-            "config.json" => Ok(index::config_json(site)),
-            path => index::entry(site, path, headers).await,
+            "config.json" => Ok(Reply::Now(index::config_json(site))),
+            path => index::entry(site, path, headers),
         };
     }
     if let Some(file) = download::named(path) {
-        *caller = gate::open(site, &headers)?;
-        let downloading = download::download(site, file, request.method(), &headers);
-        return Box::pin(downloading).await;
+        record.called_by(gate::open(site, &headers)?);
+        return download::download(site, file, request.method(), &headers);
     }
     let response = match path {
         "/healthz" => health::healthz().into_response(),
@@ -73,7 +79,7 @@ async fn route(
             return Err(Refusal::for_cargo(StatusCode::NOT_FOUND, detail));
         }
     };
-    Ok(response.map(Body::from))
+    Ok(Reply::Now(response.map(Body::from)))
 }
 
 fn allow(

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,11 +21,13 @@ pub(super) struct Pace(Arc<State>);
 
 struct State {
     waits: Waits,
-    /// Requests that came, and pieces of answers that were asked for.
-    steps: AtomicU64,
-    /// Answers for which the client need do nothing now.
-    ours: AtomicUsize,
+    /// Steps, in the upper half: requests that came, and pieces of answers that were asked for. In the lower half, answers for
+    /// which the client need do nothing now.
+    moves: AtomicU64,
 }
+
+/// One step.
+const STEP: u64 = 1 << 32;
 
 /// For whom an answer waits that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +38,17 @@ pub(super) enum Waits {
     ForClient,
 }
 
-/// An answer for which the client need do nothing, as long as it is there.
-struct Turn(Pace);
+/// An answer under way.
+struct Turn {
+    pace: Pace,
+    /// The client need do nothing now.
+    is_ours: bool,
+}
 
 /// The body of an answer whose pieces are counted.
 pub(super) struct Paced<B> {
     body: B,
-    pace: Pace,
-    turn: Option<Turn>,
+    turn: Turn,
 }
 
 /// A connection that is looked at now and then.
@@ -53,7 +58,7 @@ pub(super) struct Kept<C> {
     limit: Duration,
     timer: Pin<Box<Sleep>>,
     is_timing: bool,
-    /// The steps when it was looked at last.
+    /// The moves when it was looked at last.
     before: u64,
 }
 
@@ -61,8 +66,7 @@ impl Pace {
     pub(super) fn new(waits: Waits) -> Self {
         Self(Arc::new(State {
             waits,
-            steps: AtomicU64::new(0),
-            ours: AtomicUsize::new(0),
+            moves: AtomicU64::new(0),
         }))
     }
 
@@ -71,16 +75,8 @@ impl Pace {
         self,
         answer: impl Future<Output = Result<Response<B>, Infallible>>,
     ) -> impl Future<Output = Result<Response<Paced<B>>, Infallible>> {
-        let turn = self.turn();
-        answer.map_ok(|response| response.map(|body| self.body(body, turn)))
-    }
-
-    fn body<B>(self, body: B, turn: Turn) -> Paced<B> {
-        Paced {
-            body,
-            turn: Some(turn).filter(|_| self.0.waits == Waits::ForUs),
-            pace: self,
-        }
+        let turn = Turn::begin(self);
+        answer.map_ok(|response| response.map(|body| turn.body(body)))
     }
 
     /// Lets a connection go on to its end, or until there is no step from one look to the next; looks come at this distance.
@@ -96,21 +92,50 @@ impl Pace {
         }
     }
 
-    fn step(&self) {
-        self.0.steps.fetch_add(1, Ordering::Relaxed);
+    fn waits_for_client(&self) -> bool {
+        self.0.waits == Waits::ForClient
     }
 
-    fn turn(&self) -> Turn {
-        self.step();
-        self.0.ours.fetch_add(1, Ordering::Relaxed);
-        Turn(self.clone())
+    /// Adds to the moves, or takes away.
+    fn move_on(&self, change: u64) {
+        self.0.moves.fetch_add(change, Ordering::Relaxed);
+    }
+}
+
+impl Turn {
+    fn begin(pace: Pace) -> Self {
+        pace.move_on(STEP + 1);
+        let is_ours = true;
+        Self { pace, is_ours }
+    }
+
+    fn body<B>(mut self, body: B) -> Paced<B> {
+        if self.pace.waits_for_client() {
+            self.give();
+        }
+        Paced { body, turn: self }
+    }
+
+    /// It is ours again.
+    fn take(&mut self) {
+        if !self.is_ours {
+            self.pace.move_on(STEP + 1);
+            self.is_ours = true;
+        }
+    }
+
+    /// Now the client has something to do.
+    fn give(&mut self) {
+        if self.is_ours {
+            self.pace.move_on(STEP - 1);
+            self.is_ours = false;
+        }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.step();
-        self.0.0.ours.fetch_sub(1, Ordering::Relaxed);
+        self.give();
     }
 }
 
@@ -127,12 +152,12 @@ impl<C: Future> Future for Kept<C> {
         }
         self.is_timing = true;
         while self.timer.as_mut().poll(context).is_ready() {
-            let state = &self.pace.0;
-            let steps = state.steps.load(Ordering::Relaxed);
-            if steps == self.before && state.ours.load(Ordering::Relaxed) == 0 {
+            let moves = self.pace.0.moves.load(Ordering::Relaxed);
+            let answers_in_hand = moves % STEP;
+            if moves == self.before && answers_in_hand == 0 {
                 return Poll::Ready(None);
             }
-            self.before = steps;
+            self.before = moves;
             let next = Instant::now() + self.limit;
             self.timer.as_mut().reset(next);
         }
@@ -149,13 +174,12 @@ impl<B: HttpBody + Unpin> HttpBody for Paced<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        if self.pace.0.waits == Waits::ForClient {
+        if self.turn.pace.waits_for_client() {
             if frame.is_pending() {
-                let pace = self.pace.clone();
-                self.turn.get_or_insert_with(|| pace.turn());
+                self.turn.take();
             } else {
-                self.pace.step();
-                self.turn = None;
+                self.turn.give();
+                self.turn.pace.move_on(STEP);
             }
         }
         frame

@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::gate::Caller;
-use super::routes::Answer;
 use super::site::{Site, unusable};
 use crate::config;
 use crate::error::Result;
@@ -137,13 +136,16 @@ impl Record {
         }
     }
 
-    /// Takes in the answer: a whole one ends the record, one that streams takes it along.
-    pub(super) fn end(mut self, answer: Answer) -> Response<Body> {
-        let Answer { response, caller } = answer;
-        self.status = response.status().as_u16();
+    /// Takes in whose token opened the server.
+    pub(super) fn called_by(&mut self, caller: Option<Caller>) {
         if let Some(request) = &mut self.request {
             request.caller = caller;
         }
+    }
+
+    /// Takes in the answer: a whole one ends the record, one that streams takes it along.
+    pub(super) fn end(mut self, response: Response<Body>) -> Response<Body> {
+        self.status = response.status().as_u16();
         // A body that is in memory says its size.
         match response.body().size() {
             Some(size) => {
