@@ -62,24 +62,16 @@ impl CrateName {
 
     /// Says whether a path is that of some crate's file in an index, as [`CrateName::index_path`] writes it.
     pub fn is_index_path(path: &str) -> bool {
-        let Some((folder, name)) = path.rsplit_once('/') else {
-            return false;
-        };
         let allowed =
-            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-        let is_name =
-            name.len() <= MAX_LENGTH && !name.starts_with('-') && name.bytes().all(allowed);
-        is_name
-            && match name.len() {
-                0 => false,
-                1 => folder == "1",
-                2 => folder == "2",
-                3 => folder.strip_prefix("3/") == Some(&name[..1]),
-                _ => {
-                    let inner = folder.strip_prefix(&name[..2]);
-                    inner.and_then(|inner| inner.strip_prefix('/')) == Some(&name[2..4])
-                }
-            }
+            |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+        let (is_there, name) = match path.as_bytes() {
+            [b'1', b'/', name @ ..] if name.len() == 1 => (true, name),
+            [b'2', b'/', name @ ..] if name.len() == 2 => (true, name),
+            [b'3', b'/', a, b'/', name @ ..] if name.len() == 3 => (name[0] == *a, name),
+            [a, b, b'/', c, d, b'/', name @ ..] => (name.starts_with(&[*a, *b, *c, *d]), name),
+            _ => return false,
+        };
+        is_there && name.len() <= MAX_LENGTH && !name.starts_with(b"-") && name.iter().all(allowed)
     }
 
     /// Returns the path of the crate's file in an index, in lower case: `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd`.
