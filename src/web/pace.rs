@@ -15,6 +15,9 @@ use futures_util::TryFutureExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
+/// One step, in the number of all moves.
+const STEP: u64 = 1 << 32;
+
 /// What goes on in a connection.
 #[derive(Clone)]
 pub(super) struct Pace(Arc<State>);
@@ -25,9 +28,6 @@ struct State {
     /// which the client need do nothing now.
     moves: AtomicU64,
 }
-
-/// One step.
-const STEP: u64 = 1 << 32;
 
 /// For whom an answer waits that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
