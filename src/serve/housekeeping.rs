@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::site::Site;
 use crate::web::Certificates;
@@ -16,11 +17,19 @@ const EVICT_EVERY: u64 = 60;
 /// Every so many times uses are written down.
 const FLUSH_EVERY: u64 = 3;
 
-pub(super) async fn forever(site: &'static Site, certificates: Option<&Certificates>) {
+/// Does it forever; a SIGHUP does it at once.
+pub(super) async fn forever(
+    site: &'static Site,
+    certificates: Option<&Certificates>,
+    mut hangup: Signal,
+) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for number in 0u64.. {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = hangup.recv() => info!("SIGHUP: tokens and certificate are read anew"),
+        }
         if let Some(tokens) = &site.tokens {
             tokens.reload();
         }

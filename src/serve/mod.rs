@@ -28,6 +28,7 @@ use axum::http::Request;
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -52,11 +53,14 @@ const WRITE: Duration = Duration::from_secs(60);
 /// Serves until `stop`, then lets downloads finish, for at most 25 seconds.
 ///
 /// # Errors
-/// `config` where the configuration cannot be used, or the address cannot be listened on.
+/// `config` where the configuration cannot be used, or the address cannot be listened on; `server` where there are no signals.
 pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let certificates = config.tls().map(Certificates::read).transpose()?;
     let certificates = certificates.map(Arc::new);
     let listener = listen(&mut config).await?;
+    let hangup = signal(SignalKind::hangup()).map_err(|error| {
+        Error::new(Kind::Server, "this machine does not tell of signals").because(error)
+    })?;
     let site = Site::open(config).await?;
     describe(&site.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
@@ -77,7 +81,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     tokio::select! {
         () = refresh::forever(site) => {}
         () = held::forever(site) => {}
-        () = housekeeping::forever(site, certificates.as_deref()) => {}
+        () = housekeeping::forever(site, certificates.as_deref(), hangup) => {}
         _ = stop => {}
     }
     info!("stopping: what is in hand is finished");

@@ -64,7 +64,7 @@ fn what_nobody_used_for_long_goes_and_uses_outlive_the_server() {
     let site = site(4);
     let server = site.serve(&[("FERRY_SERVE_MEMORY", "0")]);
     assert_eq!(server.download("foo", "1.0.0").status, 200);
-    server.terminate();
+    server.signal("TERM");
     let (end, log) = server.end();
     assert!(end.success(), "{log}");
     assert_eq!(kept(&site), [0, 1, 2, 3]);

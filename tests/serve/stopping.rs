@@ -1,8 +1,8 @@
-//! A signal: downloads finish, then the server ends.
+//! Signals: downloads finish before the server ends, and a hangup ends nothing.
 
 use std::thread;
 
-use crate::support::server::{Site, noise};
+use crate::support::server::{Site, noise, sha256};
 
 #[test]
 fn a_download_in_hand_is_finished() {
@@ -17,7 +17,7 @@ fn a_download_in_hand_is_finished() {
         crate::support::server::ask(client, "GET", &url, &[], b"").unwrap()
     });
     site.host.wait_for_requests(1);
-    server.terminate();
+    server.signal("TERM");
     server.wait_for("stopping", || server.log().contains("stopping"));
     site.host.release();
     let got = client.join().unwrap();
@@ -27,4 +27,19 @@ fn a_download_in_hand_is_finished() {
     assert!(site.kept("foo", "1.0.0").is_file());
     // The very last request is in the log, too.
     assert!(log.contains("\"bytes\":2000000"), "{log}");
+}
+
+#[test]
+fn a_hangup_reads_tokens_anew_and_ends_nothing() {
+    let site = Site::new();
+    let tokens = site.folder.path().join("tokens.txt");
+    std::fs::write(&tokens, "# nobody\n").unwrap();
+    let server = site.serve(&[("FERRY_SERVE_AUTH", tokens.to_str().unwrap())]);
+    let token = format!("{}  ci\n", sha256(b"token"));
+    std::fs::write(&tokens, token).unwrap();
+    server.signal("HUP");
+    server.wait_for("SIGHUP", || server.log().contains("SIGHUP: tokens"));
+    server.wait_for("1 tokens", || server.log().contains("1 tokens"));
+    let asked = [("authorization", "token")];
+    assert_eq!(server.get_with("/index/config.json", &asked).status, 200);
 }
