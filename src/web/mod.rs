@@ -7,6 +7,7 @@ mod ending;
 mod pace;
 mod protocol;
 pub mod refusal;
+mod taken;
 mod tls;
 mod workers;
 

@@ -1,7 +1,8 @@
 //! The pace of a connection. One on which nothing moves is closed: it asks for nothing, sends the head of a request too slowly,
 //! or keeps itself alive below HTTP/2 and takes nothing of its answers.
 //!
-//! What moves is counted, and looked at now and then: no request costs a timer.
+//! What moves is counted, and looked at now and then: no request costs a timer. Bodies and the socket both tell of it, since an
+//! answer that is out of the body's hands may wait for long in buffers.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,16 +19,10 @@ use tokio::time::{Instant, Sleep, sleep};
 /// One step, in the number of all moves.
 const STEP: u64 = 1 << 32;
 
-/// What goes on in a connection.
-#[derive(Clone)]
-pub(super) struct Pace(Arc<State>);
-
-struct State {
-    waits: Waits,
-    /// Steps, in the upper half: requests that came, and pieces of answers that were asked for. In the lower half, answers for
-    /// which the client need do nothing now.
-    moves: AtomicU64,
-}
+/// What goes on in a connection: steps, in the upper half, such as a request that came or a piece that was taken; in the lower
+/// half, turns for which the client need do nothing now, or is watched over otherwise.
+#[derive(Clone, Default)]
+pub(super) struct Pace(Arc<AtomicU64>);
 
 /// For whom an answer waits that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +33,8 @@ pub(super) enum Waits {
     ForClient,
 }
 
-/// An answer under way.
-struct Turn {
+/// An answer under way, or a piece of it.
+pub(super) struct Turn {
     pace: Pace,
     /// The client need do nothing now.
     is_ours: bool,
@@ -48,6 +43,7 @@ struct Turn {
 /// The body of an answer whose pieces are counted.
 pub(super) struct Paced<B> {
     body: B,
+    waits: Waits,
     turn: Turn,
 }
 
@@ -63,20 +59,15 @@ pub(super) struct Kept<C> {
 }
 
 impl Pace {
-    pub(super) fn new(waits: Waits) -> Self {
-        Self(Arc::new(State {
-            waits,
-            moves: AtomicU64::new(0),
-        }))
-    }
-
     /// Answers one request. Not as an `async fn`, in which what is waited for has two places.
     pub(super) fn answer<B>(
         self,
+        waits: Waits,
         answer: impl Future<Output = Result<Response<B>, Infallible>>,
     ) -> impl Future<Output = Result<Response<Paced<B>>, Infallible>> {
-        let turn = Turn::begin(self);
-        answer.map_ok(|response| response.map(|body| turn.body(body)))
+        let mut turn = Turn::of(self);
+        turn.take();
+        answer.map_ok(move |response| response.map(|body| Paced::new(body, waits, turn)))
     }
 
     /// Lets a connection go on to its end, or until there is no step from one look to the next; looks come at this distance.
@@ -92,32 +83,21 @@ impl Pace {
         }
     }
 
-    fn waits_for_client(&self) -> bool {
-        self.0.waits == Waits::ForClient
-    }
-
     /// Adds to the moves, or takes away.
     fn move_on(&self, change: u64) {
-        self.0.moves.fetch_add(change, Ordering::Relaxed);
+        self.0.fetch_add(change, Ordering::Relaxed);
     }
 }
 
 impl Turn {
-    fn begin(pace: Pace) -> Self {
-        pace.move_on(STEP + 1);
-        let is_ours = true;
+    /// Makes one that is the client's.
+    pub(super) fn of(pace: Pace) -> Self {
+        let is_ours = false;
         Self { pace, is_ours }
     }
 
-    fn body<B>(mut self, body: B) -> Paced<B> {
-        if self.pace.waits_for_client() {
-            self.give();
-        }
-        Paced { body, turn: self }
-    }
-
-    /// It is ours again.
-    fn take(&mut self) {
+    /// It is ours.
+    pub(super) fn take(&mut self) {
         if !self.is_ours {
             self.pace.move_on(STEP + 1);
             self.is_ours = true;
@@ -125,11 +105,16 @@ impl Turn {
     }
 
     /// Now the client has something to do.
-    fn give(&mut self) {
+    pub(super) fn give(&mut self) {
         if self.is_ours {
             self.pace.move_on(STEP - 1);
             self.is_ours = false;
         }
+    }
+
+    /// Counts a step.
+    pub(super) fn step(&self) {
+        self.pace.move_on(STEP);
     }
 }
 
@@ -152,9 +137,9 @@ impl<C: Future> Future for Kept<C> {
         }
         self.is_timing = true;
         while self.timer.as_mut().poll(context).is_ready() {
-            let moves = self.pace.0.moves.load(Ordering::Relaxed);
-            let answers_in_hand = moves % STEP;
-            if moves == self.before && answers_in_hand == 0 {
+            let moves = self.pace.0.load(Ordering::Relaxed);
+            let ours = moves % STEP;
+            if moves == self.before && ours == 0 {
                 return Poll::Ready(None);
             }
             self.before = moves;
@@ -162,6 +147,15 @@ impl<C: Future> Future for Kept<C> {
             self.timer.as_mut().reset(next);
         }
         Poll::Pending
+    }
+}
+
+impl<B> Paced<B> {
+    fn new(body: B, waits: Waits, mut turn: Turn) -> Self {
+        if waits == Waits::ForClient {
+            turn.give();
+        }
+        Self { body, waits, turn }
     }
 }
 
@@ -174,12 +168,12 @@ impl<B: HttpBody + Unpin> HttpBody for Paced<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        if self.turn.pace.waits_for_client() {
+        if self.waits == Waits::ForClient {
             if frame.is_pending() {
                 self.turn.take();
             } else {
                 self.turn.give();
-                self.turn.pace.move_on(STEP);
+                self.turn.step();
             }
         }
         frame
@@ -211,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_step_is_given_up() {
         let start = Instant::now();
-        let pace = Pace::new(Waits::ForClient);
+        let pace = Pace::default();
         assert!(pace.keep(LIMIT, pending::<()>()).await.is_none());
         assert_eq!(start.elapsed(), LIMIT);
         assert!(pace.keep(LIMIT, sleep(LIMIT / 2)).await.is_some());
@@ -219,13 +213,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_for_us_does_not_count_against_the_client() {
-        let pace = Pace::new(Waits::ForClient);
+        let pace = Pace::default();
         let slow = async {
             sleep(LIMIT * 5).await;
             Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x"))))
         };
         let connection = async {
-            let body = pace.clone().answer(slow).await.unwrap().into_body();
+            let body = pace
+                .clone()
+                .answer(Waits::ForClient, slow)
+                .await
+                .unwrap()
+                .into_body();
             let bytes = body.collect().await.unwrap().to_bytes();
             assert_eq!(bytes, "x");
         };
@@ -234,10 +233,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_the_socket_watches_over_may_take_its_time() {
-        let pace = Pace::new(Waits::ForUs);
+        let pace = Pace::default();
         let answer = async { Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x")))) };
         let connection = async {
-            let _kept = pace.clone().answer(answer).await.unwrap();
+            let _kept = pace.clone().answer(Waits::ForUs, answer).await.unwrap();
             sleep(LIMIT * 5).await;
         };
         assert!(pace.keep(LIMIT, connection).await.is_some());
@@ -245,11 +244,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_takes_does_not_hold_the_connection() {
-        let pace = Pace::new(Waits::ForClient);
+        let pace = Pace::default();
         let answer = async { Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x")))) };
         let start = Instant::now();
         let connection = async {
-            let _kept = pace.clone().answer(answer).await.unwrap();
+            let _kept = pace.clone().answer(Waits::ForClient, answer).await.unwrap();
             pending::<()>().await;
         };
         assert!(pace.keep(LIMIT, connection).await.is_none());
