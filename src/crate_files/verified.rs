@@ -109,5 +109,16 @@ mod tests {
         assert!(!verified.is(checksum, &about(), now + TRUST));
         std::fs::write(file.path(), b"written").unwrap();
         assert!(!verified.is(checksum, &about(), now));
+        // Who writes as much and sets the time back cannot set back when that was done, once the clock has gone on.
+        let before = about();
+        verified.remember(checksum, &before, now);
+        while (about().ctime(), about().ctime_nsec()) == (before.ctime(), before.ctime_nsec()) {
+            std::fs::write(file.path(), b"another").unwrap();
+            file.as_file()
+                .set_modified(before.modified().unwrap())
+                .unwrap();
+        }
+        assert_eq!(about().modified().unwrap(), before.modified().unwrap());
+        assert!(!verified.is(checksum, &about(), now));
     }
 }
