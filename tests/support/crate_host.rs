@@ -5,6 +5,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
+
+/// What no request is waited for longer than.
+const BOUND: Duration = Duration::from_secs(60);
 
 /// How the host answers.
 #[derive(Debug, Clone)]
@@ -149,12 +153,12 @@ impl CrateHost {
     /// Waits until so many requests came.
     pub fn wait_for_requests(&self, number: usize) {
         let state = self.state.0.lock().unwrap();
-        drop(
-            self.state
-                .1
-                .wait_while(state, |s| s.requests.len() < number)
-                .unwrap(),
-        );
+        let is_short = |s: &mut State| s.requests.len() < number;
+        let waited = self.state.1.wait_timeout_while(state, BOUND, is_short);
+        let (state, _) = waited.unwrap();
+        let asked = state.requests.len();
+        drop(state);
+        assert!(asked >= number, "{asked} requests of {number}");
     }
 
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
