@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 use crate::support::server::{Server, Site, files_in, sha256};
+use crate::support::upstream::Commit;
 
 /// How many paths are tried of each kind.
 const PATHS: usize = 1_500;
@@ -83,25 +84,41 @@ fn no_path_leads_to_what_is_not_listed() {
     let mut site = Site::new();
     site.publish("foo", "1.0.0", b"one");
     site.publish("foo", "1.0.0+b", b"two");
+    let other = Commit::new("Add what is no crate's file");
+    let other = other.file("foo", "secret").file("3/foo", "secret");
+    site.index.commit([other]);
     let server = site.serve(&[]);
     let before: BTreeSet<_> = files_in(site.folder.path()).into_iter().collect();
     let entry = server.entry("foo").body;
+    let config = server.get("/index/config.json").body;
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
     let mut found = 0;
+    // It is asked for and kept by the name that the index writes.
+    let first = ask(&server, "/api/v1/crates/FOO/1.0.0/download");
+    assert_eq!(first, (200, b"one".to_vec()));
     for _ in 0..PATHS {
         let path = format!("/index/{}", made(&mut random, 5));
         let (status, body) = ask(&server, &path);
         let is_right = match status {
-            200 => body == entry || path.ends_with("/config.json"),
+            200 => match path.split('?').next() {
+                Some("/index/3/f/foo") => body == entry,
+                Some("/index/config.json") => body == config,
+                _ => false,
+            },
             400 | 404 => true,
             _ => false,
         };
         assert!(is_right, "seed {seed}: {path}: {status}");
-        let path = format!("/api/v1/crates/{}/download", made(&mut random, 3));
+        let named = made(&mut random, 3);
+        let path = format!("/api/v1/crates/{named}/download");
         let (status, body) = ask(&server, &path);
         let is_right = match status {
-            200 => [b"one", b"two"].iter().any(|bytes| body == **bytes),
+            200 => match named.to_ascii_lowercase().as_str() {
+                "foo/1.0.0" => body == b"one",
+                "foo/1.0.0+b" => body == b"two",
+                _ => false,
+            },
             400 | 404 => true,
             _ => false,
         };
