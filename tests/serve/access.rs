@@ -148,14 +148,18 @@ fn what_caches_in_between_may_keep_is_said() {
     };
     let download = "/api/v1/crates/foo/1.0.0/download";
     let server = site.serve(&[]);
-    assert_eq!(of(&server, "/index/3/f/foo"), "public, max-age=60");
+    for path in ["/index/config.json", "/index/3/f/foo"] {
+        assert_eq!(of(&server, path), "public, max-age=60", "{path}");
+    }
     assert_eq!(of(&server, download), "public, max-age=31536000, immutable");
     assert_eq!(of(&server, "/index/3/b/bar"), "no-store");
     drop(server);
     let tokens = site.folder.path().join("tokens.txt");
     std::fs::write(&tokens, format!("{}  ci\n", sha256(TOKEN.as_bytes()))).unwrap();
     let server = site.serve(&[("FERRY_SERVE_AUTH", tokens.to_str().unwrap())]);
-    assert_eq!(of(&server, "/index/3/f/foo"), "private, max-age=60");
+    for path in ["/index/config.json", "/index/3/f/foo"] {
+        assert_eq!(of(&server, path), "private, max-age=60", "{path}");
+    }
     assert_eq!(
         of(&server, download),
         "private, max-age=31536000, immutable"
