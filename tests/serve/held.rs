@@ -72,6 +72,8 @@ fn a_file_that_turns_out_damaged_is_listed_no_longer() {
     assert_eq!(listed(&server), 2);
     std::fs::write(site.kept("foo", "1.0.0"), "rotten").unwrap();
     assert_eq!(server.download("foo", "1.0.0").status, 404);
+    // At once: a minute later the folder is listed anyway.
+    assert_eq!(server.metric("crates_ferry_store_files"), 1.0);
     server.wait_for("dropped", || listed(&server) == 1);
     assert_eq!(server.download("foo", "2.0.0").status, 200);
 }
