@@ -40,17 +40,24 @@ fn header(text: &[u8]) -> HeaderValue {
 ///
 /// A date counts when it is just the one that we gave: an earlier state of the index may have a later one.
 pub(super) fn is_known(asked: &HeaderMap, tag: &Tag, modified: SystemTime) -> bool {
-    if let Some(first) = asked.get(IF_NONE_MATCH) {
-        // Mostly it is just this.
-        return first == tag.0.as_slice()
-            || parts(asked, IF_NONE_MATCH).any(|part| {
-                let part = part.strip_prefix("W/").unwrap_or(part);
-                part.as_bytes() == tag.0 || part == "*"
-            });
+    if let Some(is_named) = is_named(asked, &tag.0) {
+        return is_named;
     }
     let date = asked.get(IF_MODIFIED_SINCE);
     let date = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
     date == Some(modified)
+}
+
+/// Says whether `If-None-Match` names this strong validator; `None` where there is no such header.
+pub(super) fn is_named(asked: &HeaderMap, tag: &[u8]) -> Option<bool> {
+    let first = asked.get(IF_NONE_MATCH)?;
+    // Mostly it is just this.
+    let is_named = first == tag
+        || parts(asked, IF_NONE_MATCH).any(|part| {
+            let part = part.strip_prefix("W/").unwrap_or(part);
+            part.as_bytes() == tag || part == "*"
+        });
+    Some(is_named)
 }
 
 /// Says whether `Accept-Encoding` admits gzip.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, VIA,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, VIA,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use super::conditions::is_named;
 use super::entries::Entry;
 use super::index;
 use super::reply::Reply;
@@ -50,38 +51,27 @@ fn parse(path: &str) -> Option<Asked> {
     })
 }
 
-/// What else a request says.
-struct Wish {
-    is_head: bool,
-    /// The validator of what the client has.
-    has: Option<HeaderValue>,
-}
-
 /// `GET /api/v1/crates/{crate}/{version}/download`; a `HEAD` fetches nothing.
 pub(super) fn download(
     site: &'static Site,
     asked: Option<Asked>,
     method: &Method,
-    headers: &HeaderMap,
+    headers: HeaderMap,
 ) -> Result<Reply, Refusal> {
-    refuse_own(headers)?;
+    refuse_own(&headers)?;
     let asked = asked.ok_or_else(unlisted)?;
-    let wish = Wish {
-        is_head: *method == Method::HEAD,
-        has: headers.get(IF_NONE_MATCH).cloned(),
-    };
+    let is_head = *method == Method::HEAD;
     let view = site.view()?;
     let view = view.as_ref().ok_or_else(unlisted)?;
     let path = asked.name.index_path();
     if let Some(entry) = index::find_in_memory(site, view, &path) {
-        return send(site, listed(entry.as_deref(), &asked)?, wish);
+        return send(site, listed(entry.as_deref(), &asked)?, is_head, &headers);
     }
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
         let entry = index::find(site, &view, path).await?;
-        send(site, listed(entry.as_deref(), &asked)?, wish)?
-            .wait()
-            .await
+        let file = listed(entry.as_deref(), &asked)?;
+        send(site, file, is_head, &headers)?.wait().await
     }))
 }
 
@@ -95,18 +85,23 @@ fn listed<'e>(entry: Option<&'e Entry>, asked: &Asked) -> Result<&'e CrateFile, 
     file.filter(named).ok_or_else(unlisted)
 }
 
-fn send(site: &'static Site, file: &CrateFile, wish: Wish) -> Result<Reply, Refusal> {
+fn send(
+    site: &'static Site,
+    file: &CrateFile,
+    is_head: bool,
+    headers: &HeaderMap,
+) -> Result<Reply, Refusal> {
     let etag = etag(file);
-    if wish.has.as_ref() == Some(&etag) {
+    if is_named(headers, etag.as_bytes()) == Some(true) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().insert(ETAG, etag);
+        describe(site, response.headers_mut(), etag);
         return Ok(Reply::Now(response));
     }
     if site.config.serve.downloads == Downloads::Redirect {
         return Ok(Reply::later(redirect(site, file.clone())));
     }
-    if wish.is_head {
+    if is_head {
         return Ok(Reply::later(look(site, file.clone(), etag)));
     }
     Ok(match site.crate_files.hot(file.checksum) {
@@ -182,14 +177,18 @@ fn answer(site: &Site, etag: HeaderValue, size: Option<u64>, body: Body) -> Resp
         headers.insert(CONTENT_LENGTH, size.into());
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
+    describe(site, headers, etag);
+    response
+}
+
+/// Adds what a 200 and a 304 say alike.
+fn describe(site: &Site, headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(ETAG, etag);
-    let cache = if site.tokens.is_some() {
-        PRIVATE_FOREVER
-    } else {
-        FOREVER
+    let cache = match site.tokens {
+        Some(_) => PRIVATE_FOREVER,
+        None => FOREVER,
     };
     headers.insert(CACHE_CONTROL, cache);
-    response
 }
 
 /// Says in cargo's form why a crate file cannot be had.

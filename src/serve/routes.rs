@@ -68,7 +68,7 @@ fn route(
     }
     if let Some(file) = download::named(path) {
         record.called_by(gate::open(site, &headers)?);
-        return download::download(site, file, request.method(), &headers);
+        return download::download(site, file, request.method(), headers);
     }
     let response = match path {
         "/healthz" => health::healthz().into_response(),

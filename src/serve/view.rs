@@ -39,9 +39,8 @@ impl View {
         {
             return None;
         }
-        let committed = u64::try_from(snapshot.seconds()).unwrap_or(0);
         let changed = match &held {
-            None => UNIX_EPOCH + Duration::from_secs(committed),
+            None => committed(snapshot.seconds(), now),
             // Files come and go without a commit.
             Some(_) => now,
         };
@@ -57,5 +56,33 @@ impl View {
             last_modified: HeaderValue::from_str(&date)
                 .unwrap_or_else(|_| HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT")),
         })
+    }
+}
+
+/// Returns the time of a commit, which may be any number; one that is still to come is now.
+fn committed(seconds: i64, now: SystemTime) -> SystemTime {
+    let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let committed = UNIX_EPOCH.checked_add(seconds);
+    committed.map_or(now, |committed| committed.min(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_of_any_time_has_a_date() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        for (seconds, at) in [
+            (i64::MIN, 0),
+            (-1, 0),
+            (1_700_000_000, 1_700_000_000),
+            (1_800_000_001, 1_800_000_000),
+            (253_402_300_800, 1_800_000_000),
+            (i64::MAX, 1_800_000_000),
+        ] {
+            let at = UNIX_EPOCH + Duration::from_secs(at);
+            assert_eq!(committed(seconds, now), at, "{seconds}");
+        }
     }
 }

@@ -254,3 +254,25 @@ fn a_dl_that_leads_back_to_us_is_refused() {
         got.detail()
     );
 }
+
+#[test]
+fn whoever_names_what_it_has_is_sent_nothing() {
+    let (site, _) = site();
+    let server = site.serve(&[]);
+    let whole = server.download("foo", "0.0.0");
+    let etag = whole.header("etag").unwrap();
+    for (named, status) in [
+        (etag.to_owned(), 304),
+        (format!("W/{etag}"), 304),
+        (format!("\"x\", {etag}"), 304),
+        ("*".to_owned(), 304),
+        ("\"x\"".to_owned(), 200),
+    ] {
+        let asked = [("if-none-match", named.as_str())];
+        let got = server.get_with("/api/v1/crates/foo/0.0.0/download", &asked);
+        assert_eq!((got.status, got.body.is_empty()), (status, status == 304));
+        for name in ["etag", "cache-control"] {
+            assert_eq!(got.header(name), whole.header(name), "{named}");
+        }
+    }
+}
