@@ -83,15 +83,16 @@ impl Catalog {
         Ok(Self::new(path, database, false, is_new))
     }
 
-    /// Opens the catalog of a file and changes nothing on disk; where it cannot be read as it is, it is begun in memory.
+    /// Copies the catalog of a file into memory, where it may change: nothing changes on disk. One that cannot be read is
+    /// begun anew there.
     ///
     /// # Errors
     /// As [`Catalog::open`].
     pub fn read_only(path: &Path) -> Result<Self> {
-        if let Ok(Some(database)) = schema::read_only(path) {
+        if let Ok(Some(database)) = schema::copy(path) {
             return Ok(Self::new(path, database, true, false));
         }
-        let database = schema::in_memory(path).map_err(|error| unusable(path, error))?;
+        let database = schema::in_memory().map_err(|error| unusable(path, error))?;
         Ok(Self::new(path, database, true, true))
     }
 
@@ -118,7 +119,7 @@ impl Catalog {
                 // Closed before another is opened.
                 *database = Connection::open_in_memory().map_err(failed)?;
                 *database = match self.is_read_only {
-                    true => schema::in_memory(Path::new("")),
+                    true => schema::in_memory(),
                     false => schema::begin_anew(&self.path, &error),
                 }
                 .map_err(failed)?;

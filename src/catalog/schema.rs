@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior};
 use tracing::warn;
 
 /// For how long another process may be writing.
@@ -52,35 +53,29 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(database)
 }
 
-/// Opens a catalog of today's version for reading; `None` where there is no such one.
-pub(super) fn read_only(path: &Path) -> rusqlite::Result<Option<Connection>> {
+/// Copies a catalog into memory, brought up to date there; `None` where there is none. The one on disk stays as it is.
+pub(super) fn copy(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if !path.is_file() {
         return Ok(None);
     }
     let database = Connection::open(path)?;
     database.busy_timeout(PATIENCE)?;
     database.pragma_update(None, "query_only", true)?;
-    Ok((version(&database)? == STEPS.len()).then_some(database))
+    let mut copy = Connection::open_in_memory()?;
+    // In one piece: it is the catalog of one moment.
+    let copied = Backup::new(&database, &mut copy)?.step(-1)?;
+    if copied != StepResult::Done {
+        return Ok(None);
+    }
+    bring_up_to_date(&mut copy)?;
+    Ok(Some(copy))
 }
 
-/// Makes a catalog that is never written down; it knows what an older one on disk knows.
-pub(super) fn in_memory(older: &Path) -> rusqlite::Result<Connection> {
+/// Makes a catalog that is never written down.
+pub(super) fn in_memory() -> rusqlite::Result<Connection> {
     let mut database = Connection::open_in_memory()?;
     bring_up_to_date(&mut database)?;
-    if older.is_file()
-        && let Err(error) = take_over(&database, older)
-    {
-        warn!("{}: {error}", older.display());
-    }
     Ok(database)
-}
-
-fn take_over(database: &Connection, older: &Path) -> rusqlite::Result<()> {
-    database.execute("ATTACH ?1 AS older", params![older.display().to_string()])?;
-    database.execute_batch(
-        "INSERT INTO files (path, size, checksum, used, pinned)
-         SELECT path, size, checksum, used, pinned FROM older.files",
-    )
 }
 
 fn bring_up_to_date(database: &mut Connection) -> rusqlite::Result<()> {

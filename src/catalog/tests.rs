@@ -182,8 +182,9 @@ fn what_was_used_or_pinned_since_it_was_chosen_stays() {
 #[test]
 fn uses_that_cannot_be_written_are_gathered_still() {
     let (_folder, path) = folder();
-    drop(Catalog::open(&path).unwrap());
-    let catalog = Catalog::read_only(&path).unwrap();
+    let catalog = Catalog::open(&path).unwrap();
+    let refusing = catalog.database().pragma_update(None, "query_only", true);
+    refusing.unwrap();
     catalog.touch("a".to_owned());
     assert!(catalog.flush().is_err());
     assert!(catalog.unwritten_use("a").is_some());

@@ -84,7 +84,11 @@ impl CrateFiles {
     /// # Errors
     /// `config` for a bucket, `server` where the database refuses.
     pub fn plan_eviction(&self, limits: Limits) -> Result<Vec<Entry>> {
-        let (_, catalog) = self.folder()?;
+        let (folder, catalog) = self.folder()?;
+        // Nothing can go from a disk that is not mounted.
+        if folder.is_empty() {
+            return Ok(Vec::new());
+        }
         let (mut leaving, mut at, mut spared) = (Vec::new(), Position::default(), 0);
         loop {
             let portion = catalog.leaving(limits, &at, spared)?;
@@ -103,7 +107,7 @@ impl CrateFiles {
     /// As [`CrateFiles::plan_eviction`].
     pub fn evict_over(&self, limits: Limits) -> Result<Evicted> {
         let (folder, catalog) = self.folder()?;
-        // Nothing can go from a disk that is not mounted, and nothing is to be forgotten.
+        // As it is planned; and nothing is to be forgotten.
         if folder.is_empty() {
             return Ok(Evicted::default());
         }

@@ -103,7 +103,8 @@ impl CrateFiles {
         Ok(files)
     }
 
-    /// Opens the store to look at it: nothing is fetched, and nothing changes on disk.
+    /// Opens the store to look at it, with a catalog in memory that agrees with it: nothing is fetched, and nothing changes on
+    /// disk.
     ///
     /// # Errors
     /// As [`CrateFiles::open`].
@@ -112,7 +113,7 @@ impl CrateFiles {
         config.serve.downloads = Downloads::Offline;
         let scratch = Scratch::at(config.serve.data_dir.join("tmp"));
         let files = Arc::new(Self::with(&config, scratch, Catalog::read_only)?);
-        files.take_new_stock().await;
+        files.look_around().await;
         Ok(files)
     }
 

@@ -21,9 +21,7 @@ impl CrateFiles {
             if let Err(error) = folder.clean() {
                 warn!("{} cannot be cleaned: {error}", folder.path().display());
             }
-            self.agree().await;
-            // The damage may show on the way.
-            self.take_new_stock().await;
+            self.look_around().await;
         }
     }
 
@@ -37,6 +35,8 @@ impl CrateFiles {
     /// Makes the catalog agree with a folder that others may fill.
     pub async fn look_around(&self) {
         self.agree().await;
+        // The catalog's damage may show on the way.
+        self.take_new_stock().await;
     }
 
     /// Returns a number that changes whenever files come or go, in whatever process; `None` for a bucket, or where the

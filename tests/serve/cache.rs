@@ -150,6 +150,39 @@ fn a_dry_run_tells_what_would_be_pinned() {
 }
 
 #[test]
+fn who_only_looks_sees_files_that_came_by_other_ways() {
+    let site = site(3);
+    drop(printed(&site.run(&["prefetch", "--crate", "foo@0.0.0"]), 0));
+    std::fs::write(site.kept("foo", "1.0.0"), noise(10_000, 1)).unwrap();
+    std::fs::write(site.kept("foo", "2.0.0"), b"wrong").unwrap();
+    let before = disk(&site);
+    let look = |arguments: &[&str], code| {
+        let shown = printed(&site.run(arguments), code);
+        assert!(disk(&site) == before, "{arguments:?}");
+        shown
+    };
+    assert_eq!(look(&["cache", "ls"], 0).lines().count(), 3);
+    let stat = look(&["--format", "json", "cache", "stat"], 0);
+    assert!(stat.contains("\"bytes\":20005"), "{stat}");
+    let verified = look(&["cache", "verify", "--dry-run"], 1);
+    assert!(
+        verified.contains("foo 2.0.0: damaged\n2 crate files are right, 1 damaged"),
+        "{verified}"
+    );
+    let evict = ["cache", "evict", "--max-size", "0", "--dry-run"];
+    let evicted = look(&evict, 0);
+    assert!(
+        evicted.ends_with("3 crate files would be evicted, 19.54 KiB"),
+        "{evicted}"
+    );
+    let pinned = look(&["cache", "pin", "foo@2.0.0", "--dry-run"], 0);
+    assert!(
+        pinned.ends_with("1 crate files would be pinned"),
+        "{pinned}"
+    );
+}
+
+#[test]
 fn two_evictions_at_once_tell_each_file_once() {
     let site = site(60);
     drop(printed(&site.run(&["prefetch", "--all"]), 0));
