@@ -90,6 +90,7 @@ pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()>
             .advise(format!("Take `replace-with` out of [source.crates-io], or use --name {there}; nothing was changed.")));
         }
     }
+    check_source(document, registry)?;
     let entry = table(document.as_table_mut(), &["registries", name])?;
     set(entry, "index", &registry.index);
     if registry.needs_token {
@@ -99,6 +100,29 @@ pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// Looks for a source of the registry's name: cargo takes that one, and not the registry, in crates.io's place.
+///
+/// # Errors
+/// `config` where it leads elsewhere.
+fn check_source(document: &DocumentMut, registry: &Registry) -> Result<()> {
+    let name = registry.name.as_str();
+    let source = document.get("source").and_then(|sources| sources.get(name));
+    let leads_here = |source: &Item| {
+        let address = source.get("registry").and_then(Item::as_str);
+        address == Some(&registry.index) && source.get("replace-with").is_none()
+    };
+    if source.is_none_or(leads_here) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Config,
+        format!("[source.{name}] is another source there, which cargo takes before the registry `{name}`"),
+    )
+    .advise(format!(
+        "Take [source.{name}] out, or use --name with another name; nothing was changed."
+    )))
 }
 
 /// Sets a key; one that says the same keeps its form and its comments.

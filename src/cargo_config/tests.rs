@@ -115,6 +115,19 @@ fn another_replacement_or_a_damaged_file_is_left_alone() {
             "[source.crates-io]\nreplace-with = \"vendored\"\n",
             "vendored",
         ),
+        (
+            "[source.mirror]\nregistry = \"sparse+http://127.0.0.1:1/\"\n",
+            "[source.mirror]",
+        ),
+        (
+            "[source]\nmirror = { replace-with = \"other\" }\n",
+            "[source.mirror]",
+        ),
+        (
+            "[source.mirror]\nregistry = \"sparse+https://crates.example.com/index/\"\nreplace-with = \"other\"\n",
+            "[source.mirror]",
+        ),
+        ("source.mirror = 7\n", "[source.mirror]"),
         ("[source]\ncrates-io = 7\n", "no table"),
         ("[source", "no TOML"),
     ] {
@@ -124,6 +137,20 @@ fn another_replacement_or_a_damaged_file_is_left_alone() {
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
+}
+
+#[test]
+fn a_source_of_the_same_name_and_address_is_left_as_it_is() {
+    let project = TempDir::new().unwrap();
+    let path = project.path().join(".cargo/config.toml");
+    std::fs::create_dir(project.path().join(".cargo")).unwrap();
+    let before = "[source.mirror]\nregistry = \"sparse+https://crates.example.com/index/\"\n";
+    std::fs::write(&path, before).unwrap();
+    let written = run(&config(&[]), &options(Index::Sparse, Some(&project))).unwrap();
+    assert!(written.changed);
+    let after = std::fs::read_to_string(&path).unwrap();
+    assert!(after.contains(before), "{after}");
+    assert!(after.contains("replace-with = \"mirror\""), "{after}");
 }
 
 #[test]
