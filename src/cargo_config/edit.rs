@@ -17,8 +17,13 @@ pub(super) fn empty() -> DocumentMut {
 /// Writes the project's file, or leaves it where it says the same already; returns its path and whether it changed.
 ///
 /// # Errors
-/// `config` where the file is no TOML, replaces crates.io by another source, or cannot be written.
+/// `config` where the project is not there, or the file is no TOML, replaces crates.io by another source, or cannot be written.
 pub(super) fn write(project: &Path, registry: &Registry) -> Result<(PathBuf, bool)> {
+    if !project.is_dir() {
+        let message = format!("{} is no folder", project.display());
+        return Err(Error::new(Kind::Config, message)
+            .advise("Give --write the folder of a project that is there; nothing was changed."));
+    }
     let path = place(project);
     let failed = |error: io::Error| {
         Error::new(Kind::Config, format!("cannot write {}", path.display())).because(error)

@@ -154,6 +154,25 @@ fn a_source_of_the_same_name_and_address_is_left_as_it_is() {
 }
 
 #[test]
+fn a_project_that_is_not_there_is_not_made() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for project in [folder.path().join("nope/x"), file] {
+        let options = Options {
+            write: Some(project.clone()),
+            ..options(Index::Sparse, None)
+        };
+        let error = run(&config(&[]), &options).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        let shown = project.display().to_string();
+        assert!(error.to_string().contains(&shown), "{error}");
+        assert!(error.advice().is_some_and(|text| text.contains("--write")));
+    }
+    assert!(!folder.path().join("nope").exists());
+}
+
+#[test]
 fn what_is_no_name_for_a_registry_is_refused() {
     for name in ["", "crates-io", "a b", "a.b", "é"] {
         let options = Options {
