@@ -48,7 +48,7 @@ impl CrateFiles {
         stage: &watch::Sender<Stage>,
     ) -> Result<Received, Unavailable> {
         let mut hash = Context::new(&SHA256);
-        let mut length = Length::new(incoming.total);
+        let mut length = Length::new(incoming.total)?;
         let mut taken = Taken::default();
         while let Some(piece) = incoming.stream.next().await {
             let piece = piece?;
@@ -105,13 +105,20 @@ struct Length {
 }
 
 impl Length {
-    fn new(total: Option<u64>) -> Self {
-        Self { total, read: 0 }
+    /// # Errors
+    /// More bytes are announced than any crate file has.
+    fn new(total: Option<u64>) -> Result<Self, Unavailable> {
+        match total {
+            Some(total) if total > LARGEST => Err(Unavailable::Upstream(format!(
+                "it announces {total} bytes, and no crate file has more than {LARGEST}"
+            ))),
+            _ => Ok(Self { total, read: 0 }),
+        }
     }
 
     fn add(&mut self, bytes: usize) -> Result<(), Unavailable> {
         self.read += bytes as u64;
-        let most = self.total.unwrap_or(LARGEST).min(LARGEST);
+        let most = self.total.unwrap_or(LARGEST);
         match self.read > most {
             true => Err(Unavailable::Upstream(format!(
                 "more than {most} bytes come, which is the length that was announced, or more than any crate file has"

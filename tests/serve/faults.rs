@@ -1,6 +1,6 @@
 //! Upstreams and disks that fail: nothing wrong is ever served or kept, and the next request succeeds.
 
-use crate::support::crate_host::Manner;
+use crate::support::crate_host::{Manner, raw};
 use crate::support::server::{Site, files_in, noise};
 
 const SMALL: usize = 50_000;
@@ -125,6 +125,23 @@ fn a_file_without_a_length_is_taken_too() {
         let got = server.download("foo", version);
         assert!(got.is_whole && got.body == *bytes);
     }
+}
+
+#[test]
+fn a_length_that_no_crate_file_has_is_not_believed() {
+    let (site, files) = site();
+    let server = site.serve(&[]);
+    let head = format!("200 OK\r\ncontent-length: {}", 1_u64 << 50);
+    let answer = raw(&head, &noise(LARGE, 3));
+    site.host.behave(Manner::Raw(vec![answer]));
+    let got = server.download("foo", "1.0.0");
+    assert_eq!(got.status, 502, "{:?}", got.headers);
+    assert!(got.detail().contains(&(1_u64 << 50).to_string()));
+    assert_eq!(site.host.requests().len(), 1);
+    assert!(files_in(&site.data().join("tmp")).is_empty());
+    site.host.behave(Manner::Fine);
+    assert!(server.download("foo", "1.0.0").body == files[1]);
+    check_kept(&site, &files);
 }
 
 #[test]
