@@ -183,9 +183,12 @@ impl Learning {
 
     /// Reads the `dl` off a `config.json`.
     fn dl_of(&self, bytes: &[u8]) -> Result<String, Unavailable> {
-        let dl = points_to(bytes)
-            .map_err(|error| Unavailable::Upstream(format!("upstream's config.json: {error}")))?
-            .dl;
+        // It speaks of a mirror's; the cause is the same.
+        let useless = |error: Error| {
+            let why = error.causes().join(": ");
+            Unavailable::Upstream(format!("upstream's config.json cannot be used: {why}"))
+        };
+        let dl = points_to(bytes).map_err(useless)?.dl;
         if leads_here(&dl, &self.config) {
             let text = format!(
                 "upstream's config.json says dl is {dl}, which is this server itself: set upstream.url to the index that the mirror is made from, or serve.dl"

@@ -40,7 +40,12 @@ impl Tokens {
     /// # Errors
     /// `config`, with the line.
     pub(super) fn read(path: PathBuf) -> Result<Self> {
-        let text = ServeConfig::read_file(&path)?;
+        let unread = |error: Error| {
+            error.on("serve.auth").advise(
+                "Set it to a file that this user may read, with a token's hash on each line.",
+            )
+        };
+        let text = ServeConfig::read_file(&path).map_err(unread)?;
         let names = parse(&text).map_err(|error| error.on(path.display()))?;
         Ok(Self {
             current: ArcSwap::from_pointee((text, names)),

@@ -16,7 +16,7 @@ use super::traffic::Traffic;
 use super::view::{Held, View};
 use crate::config::ServeConfig;
 use crate::crate_files::CrateFiles;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::index_copy::IndexCopy;
 use crate::web::refusal::Refusal;
 
@@ -152,9 +152,4 @@ impl Site {
 
 fn unready(detail: &'static str) -> Refusal {
     Refusal::for_cargo(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, 5)
-}
-
-/// Makes the error of a file of the configuration.
-pub(super) fn unusable(what: &str, error: std::io::Error) -> Error {
-    Error::new(Kind::Config, what.to_owned()).because(error)
 }

@@ -171,3 +171,23 @@ fn what_caches_in_between_may_keep_is_said() {
         server.get_with("/index/3/f/foo", &asked).status == 401
     });
 }
+
+#[test]
+fn a_file_of_the_configuration_that_is_not_there_is_told_with_its_key_and_what_to_do() {
+    let site = Site::new();
+    let right = site.folder.path().join("cert.pem");
+    std::fs::write(&right, "").unwrap();
+    let cert = ("FERRY_SERVE_TLS_CERT", right.to_str().unwrap());
+    let none = "/no/such/file";
+    for (pairs, says) in [
+        (vec![("FERRY_SERVE_AUTH", none)], "serve.auth: cannot read"),
+        (vec![("FERRY_SERVE_ACCESS_LOG", none)], "serve.access_log: "),
+        (vec![cert, ("FERRY_SERVE_TLS_KEY", none)], "serve.tls.key"),
+    ] {
+        let output = site.run_with(&pairs, &["serve"]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(none) && said.contains(says), "{said}");
+        assert!(said.contains("help: "), "{said}");
+    }
+}

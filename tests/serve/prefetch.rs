@@ -1,9 +1,10 @@
 //! `prefetch`, alone and beside a running server.
 
+use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::support::crate_host::Manner;
-use crate::support::server::{Site, files_in, noise, printed};
+use crate::support::server::{Site, command, files_in, noise, printed};
 
 fn site() -> Site {
     let mut site = Site::new();
@@ -218,4 +219,30 @@ fn damaged_files_are_fetched_again() {
         "{shown}"
     );
     assert!(std::fs::read(&path).unwrap() == noise(10_000, 1));
+}
+
+#[test]
+fn a_prefetch_that_is_stopped_says_what_holds_and_goes_on() {
+    let mut site = Site::new();
+    for number in 0..2 {
+        site.publish("foo", &format!("{number}.0.0"), &noise(1_000, number));
+    }
+    site.host.hold_after(1);
+    let mut prefetch = command(&site.variables());
+    prefetch.args(["prefetch", "--all"]).stderr(Stdio::piped());
+    let prefetch = prefetch.spawn().unwrap();
+    site.host.wait_for_requests(2);
+    let pid = prefetch.id().to_string();
+    let sent = Command::new("kill").args(["-s", "INT", &pid]).status();
+    assert!(sent.unwrap().success());
+    let output = prefetch.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("every crate file that is kept is whole"),
+        "{said}"
+    );
+    assert!(!said.contains("push") && !said.contains("mirror"), "{said}");
+    site.host.release();
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
 }

@@ -49,6 +49,17 @@ fn an_upstream_that_hangs_holds_up_no_download_once_the_dl_is_known() {
 }
 
 #[test]
+fn a_config_json_of_upstream_that_cannot_be_used_is_told_with_the_cause() {
+    let mut site = site();
+    point_to(&mut site, "<html>".to_owned());
+    let got = site.serve(&[]).download("foo", "0.0.0");
+    assert_eq!(got.status, 502);
+    let detail = got.detail();
+    let wanted = "upstream's config.json cannot be used: expected value at line 1 column 1";
+    assert!(detail.contains(wanted), "{detail}");
+}
+
+#[test]
 fn what_upstream_says_later_counts_where_it_is_of_use() {
     let mut site = site();
     assert!(site.serve(&[]).download("foo", "0.0.0").is_whole);

@@ -19,12 +19,24 @@ use crates_ferry::{check, init, notify, serve, sync};
 
 use indicatif::MultiProgress;
 
-use cli::{Cli, Command, MirrorCommand};
+use cli::{Cli, Command, MirrorCommand, ServerCommand};
 
 /// Git hosts apply a push whole or not at all, so there is nothing to clean up.
 const REASSURANCE: Reassurance = Reassurance {
     message: "nothing is half done: a push is applied whole or not at all",
     advice: "Run the command again: it starts from what the mirror holds.",
+};
+
+/// Crate files come into their place whole and verified.
+const OF_PREFETCH: Reassurance = Reassurance {
+    message: "nothing is half done: every crate file that is kept is whole and verified",
+    advice: "Run the command again: it goes on with what is missing.",
+};
+
+/// Each file is changed by itself.
+const OF_CACHE: Reassurance = Reassurance {
+    message: "nothing is half done: each crate file is as it was, or done with",
+    advice: "Run the command again: it goes on with the others.",
 };
 
 fn main() -> ExitCode {
@@ -35,6 +47,7 @@ fn main() -> ExitCode {
         Err(error) => return program::finish_parsing(&error, &places),
     };
     (places.format, places.report) = (cli.format, cli.report.clone());
+    places.reassurance = reassurance(&cli.command);
     let environment = Environment::of_process();
     let bars = progress::bars(&cli);
     let verbosity = Verbosity {
@@ -66,6 +79,18 @@ fn main() -> ExitCode {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(answer)) => program::finish(&places, Ok(answer)),
         Err(failure) => program::finish(&places, Err(failure)),
+    }
+}
+
+/// Returns what is true of a command that a signal stopped.
+fn reassurance(command: &Command) -> Reassurance {
+    match command {
+        Command::Server(ServerCommand::Prefetch(_)) => OF_PREFETCH,
+        Command::Server(ServerCommand::Cache(_)) => OF_CACHE,
+        // `serve` ends well, and `cargo-config` at once.
+        Command::Serve | Command::Server(ServerCommand::CargoConfig(_)) | Command::Mirror(_) => {
+            REASSURANCE
+        }
     }
 }
 

@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::gate::Caller;
-use super::site::{Site, unusable};
+use super::site::Site;
 use crate::config;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::web::{Body, Peer};
 use writer::{Place, Writer};
 
@@ -60,9 +60,14 @@ impl AccessLog {
             config::AccessLog::Off => None,
             config::AccessLog::Stderr => Some(Place::Stderr),
             config::AccessLog::File(path) => {
-                let what = || format!("cannot write the access log {}", path.display());
+                let unusable = |error| {
+                    let message = format!("serve.access_log: cannot write {}", path.display());
+                    Error::new(Kind::Config, message)
+                        .because(error)
+                        .advise("Set it to a file that this user may write, to stderr, or to off.")
+                };
                 let place = Place::file(path.clone());
-                Some(place.map_err(|error| unusable(&what(), error))?)
+                Some(place.map_err(unusable)?)
             }
         };
         Ok(Self(place.map(Writer::start)))
