@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::folder::Folder;
 use super::objects::Objects;
-use super::{IndexCopy, Snapshot, blocking, receive};
+use super::{IndexCopy, Snapshot, blocking, full_disk, receive};
 use crate::ObjectId;
 use crate::error::{Error, Kind, Result};
 use crate::objects::Commit;
@@ -36,17 +36,20 @@ impl IndexCopy {
             return Ok(None);
         }
         let answer = server.fetch(&asking(tip, before.as_deref())).await?;
-        // What a damaged copy cannot take, one that is made anew can.
         if answer.pack_follows {
             let received = receive::receive(&mut server, folder, objects).await?;
-            let received =
-                received.inspect_err(|_| self.is_damaged.store(true, Ordering::Relaxed))?;
+            let received = received.inspect_err(|error| self.suspect(error))?;
             debug!("{remote}: {received} objects for {}", tip.short());
         }
         let after = advance(folder, objects, before, tip).await;
-        after
-            .inspect_err(|_| self.is_damaged.store(true, Ordering::Relaxed))
-            .map(Some)
+        after.inspect_err(|error| self.suspect(error)).map(Some)
+    }
+
+    /// What a damaged copy cannot take, one that is made anew can; but on a full disk that one finds still less room.
+    fn suspect(&self, error: &Error) {
+        if !full_disk::is_cause(error) {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
     }
 }
 

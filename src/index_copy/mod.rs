@@ -12,6 +12,7 @@
 mod compact;
 mod fetch;
 mod folder;
+mod full_disk;
 mod objects;
 mod receive;
 mod snapshot;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::server::{Site, files_in, noise};
+use crate::support::upstream::Commit;
 
 /// A mounted tmpfs; dropping it takes it away.
 struct Tmpfs(PathBuf);
@@ -79,4 +80,44 @@ fn a_full_disk_keeps_nothing_wrong_and_small_files_are_served_all_the_same() {
         assert!(got.is_whole && got.body == files[0]);
     }
     server.wait_for("kept", || site.kept("foo", "0.0.0").is_file());
+}
+
+#[test]
+fn an_increment_that_finds_no_room_is_no_damage_and_is_taken_once_there_is_some() {
+    let mut site = Site::new();
+    site.publish("first", "1.0.0", b"first");
+    let Some(_disk) = Tmpfs::mount(&site.data(), "8m") else {
+        eprintln!("skipped: no tmpfs can be mounted by this user");
+        return;
+    };
+    let server = site.serve(&[]);
+    let copy = site.data().join("index.git");
+    let packs = || {
+        let files = files_in(&copy).into_iter();
+        let packs = files.filter(|path| path.extension().is_some_and(|end| end == "pack"));
+        packs.collect::<Vec<PathBuf>>()
+    };
+    let before = packs();
+    let filler = site.data().join("filler");
+    // What is left is enough for everything but the next increment.
+    std::fs::write(&filler, vec![0; 7 << 20]).unwrap();
+    let large = Commit::new("Make a large file").file("large", noise(3_000_000, 1));
+    site.index.commit([large]);
+    site.publish("second", "1.0.0", b"second");
+    for number in 1..=2 {
+        server.push_hook();
+        server.wait_for("looked", || {
+            server.metric("crates_ferry_index_looks_failed_total") == f64::from(number)
+        });
+    }
+    assert!(server.log().contains("No space left"), "{}", server.log());
+    assert_eq!(server.entry("first").status, 200);
+    assert_eq!(server.entry("second").status, 404);
+    assert!(!site.data().join("index.git.new").exists());
+    assert_eq!(packs(), before);
+    std::fs::remove_file(filler).unwrap();
+    server.push_hook();
+    server.wait_for("taken", || server.entry("second").status == 200);
+    let after = packs();
+    assert!(after.len() == 2 && after.contains(&before[0]), "{after:?}");
 }
