@@ -61,6 +61,10 @@ pub(super) fn copy(path: &Path) -> rusqlite::Result<Option<Connection>> {
     let database = Connection::open(path)?;
     database.busy_timeout(PATIENCE)?;
     database.pragma_update(None, "query_only", true)?;
+    if with_end(path, "-wal").is_file() {
+        // Who closes it last would otherwise write what a killed process left in its journal.
+        database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    }
     let mut copy = Connection::open_in_memory()?;
     // In one piece: it is the catalog of one moment.
     let copied = Backup::new(&database, &mut copy)?.step(-1)?;

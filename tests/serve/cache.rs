@@ -183,6 +183,24 @@ fn who_only_looks_sees_files_that_came_by_other_ways() {
 }
 
 #[test]
+fn what_only_looks_leaves_what_a_killed_server_wrote_where_it_is() {
+    let site = site(3);
+    let server = site.serve(&[]);
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    server.kill();
+    // How the database's processes tell each other where they are is made anew by each first one.
+    let lasting = || {
+        let mut files = disk(&site);
+        files.retain(|path, _| !path.ends_with("catalog.sqlite-shm"));
+        files
+    };
+    let before = lasting();
+    assert!(before.contains_key(&site.data().join("catalog.sqlite-wal")));
+    assert_eq!(printed(&site.run(&["cache", "ls"]), 0).lines().count(), 3);
+    assert!(lasting() == before);
+}
+
+#[test]
 fn two_evictions_at_once_tell_each_file_once() {
     let site = site(60);
     drop(printed(&site.run(&["prefetch", "--all"]), 0));
