@@ -104,9 +104,7 @@ impl ServeConfig {
     /// `config`, with the path.
     pub fn read_file(path: &Path) -> Result<String> {
         text_file::read(path).map_err(|error| {
-            Error::new(Kind::Config, format!("cannot read {}", path.display()))
-                .because(error)
-                .advise("serve.auth, serve.tls.cert and serve.tls.key must be text files that this user may read.")
+            Error::new(Kind::Config, format!("cannot read {}", path.display())).because(error)
         })
     }
 

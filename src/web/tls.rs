@@ -17,6 +17,12 @@ use tracing::{error, info};
 use crate::config::{ServeConfig, Tls};
 use crate::error::{Error, Kind, Result};
 
+/// The keys of the configuration.
+const CERT: &str = "serve.tls.cert";
+const KEY: &str = "serve.tls.key";
+
+const ADVICE: &str = "serve.tls.cert is the server's certificate, then those of its CAs; serve.tls.key is the key of it without a passphrase. Both are in PEM form.";
+
 /// The certificate and key that new connections get.
 pub struct Certificates {
     files: Tls,
@@ -70,32 +76,42 @@ impl Certificates {
 }
 
 fn read(files: &Tls) -> Result<(String, String)> {
-    let read = |path: &Path| ServeConfig::read_file(path);
-    Ok((read(&files.cert)?, read(&files.key)?))
+    let read = |key: &str, path: &Path| {
+        let advice = format!("Set {key} to a file in PEM form that this user may read.");
+        ServeConfig::read_file(path).map_err(|error| error.on(key).advise(advice))
+    };
+    Ok((read(CERT, &files.cert)?, read(KEY, &files.key)?))
 }
 
 fn load(files: &Tls) -> Result<Loaded> {
     let texts = read(files)?;
-    let unusable =
-        |path: &Path, what: &str| Error::new(Kind::Config, format!("{}: {what}", path.display()));
+    let unusable = |key: &str, path: &Path, what: &str| {
+        Error::new(Kind::Config, format!("{key}: {}: {what}", path.display())).advise(ADVICE)
+    };
+    let no_chain = || unusable(CERT, &files.cert, "no certificate in PEM form");
     let chain: Vec<_> = CertificateDer::pem_slice_iter(texts.0.as_bytes())
         .collect::<Result<_, _>>()
-        .map_err(|e| unusable(&files.cert, "no certificate in PEM form").because(e))?;
+        .map_err(|e| no_chain().because(e))?;
     if chain.is_empty() {
-        return Err(unusable(&files.cert, "no certificate in PEM form"));
+        return Err(no_chain());
     }
     // The error may repeat nothing of the key.
     let key = PrivateKeyDer::from_pem_slice(texts.1.as_bytes())
-        .map_err(|_| unusable(&files.key, "no private key in PEM form"))?;
+        .map_err(|_| unusable(KEY, &files.key, "no private key in PEM form"))?;
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
     let versions = builder.with_safe_default_protocol_versions();
     let versions =
-        versions.map_err(|e| unusable(&files.cert, "TLS cannot be set up").because(e))?;
+        versions.map_err(|e| unusable(CERT, &files.cert, "TLS cannot be set up").because(e))?;
     let mut config = versions
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|e| {
-            unusable(&files.cert, "the certificate cannot be used with its key").because(e)
+            unusable(
+                CERT,
+                &files.cert,
+                "the certificate cannot be used with its key",
+            )
+            .because(e)
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));

@@ -64,6 +64,32 @@ fn a_file_of_tokens_that_holds_a_token_is_refused_without_showing_it() {
 }
 
 #[test]
+fn a_file_that_cannot_be_used_is_named_with_its_key_and_with_what_to_do() {
+    let site = site();
+    let (cert, key) = certificate::make(site.folder.path(), "IP:127.0.0.1");
+    let text = site.folder.path().join("text");
+    std::fs::write(&text, "no PEM\n").unwrap();
+    let nowhere = site.folder.path().join("nowhere");
+    for (cert, key, named, bad) in [
+        (&nowhere, &key, "serve.tls.cert", &nowhere),
+        (&cert, &nowhere, "serve.tls.key", &nowhere),
+        (&text, &key, "serve.tls.cert", &text),
+        (&cert, &text, "serve.tls.key", &text),
+    ] {
+        let variables = [
+            ("FERRY_SERVE_TLS_CERT", cert.to_str().unwrap()),
+            ("FERRY_SERVE_TLS_KEY", key.to_str().unwrap()),
+        ];
+        let output = site.run_with(&variables, &["serve"]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let (message, advice) = said.split_once("help: ").unwrap();
+        assert!(message.contains(bad.to_str().unwrap()), "{said}");
+        assert!(message.contains(named) && advice.contains(named), "{said}");
+    }
+}
+
+#[test]
 fn a_renewed_certificate_is_taken_without_a_restart() {
     let site = site();
     let make = || certificate::make(site.folder.path(), "IP:127.0.0.1");
