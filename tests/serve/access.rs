@@ -102,11 +102,13 @@ fn a_renewed_certificate_is_taken_without_a_restart() {
     // Half of the pair is no pair: the old one stays in use, and nobody is refused.
     let before = std::fs::read(&cert).unwrap();
     std::fs::write(&cert, "no certificate").unwrap();
+    server.signal("HUP");
     server.wait_for("told", || server.log().contains("stays in use"));
     std::fs::write(&cert, before).unwrap();
     assert_eq!(server.get("/index/3/f/foo").status, 200);
     // Clients trust what lies there now.
     make();
+    server.signal("HUP");
     server.wait_until_ready();
     assert_eq!(server.get("/index/3/f/foo").status, 200);
 }
