@@ -86,10 +86,8 @@ impl Report {
         loop {
             match sideband.data().await {
                 Ok(Some(data)) => inner.extend_from_slice(&data),
-                Ok(None) => break,
-                Err(Error::Cut) if !sideband.messages().is_empty() => {
-                    return Err(Error::Remote(sideband.messages()));
-                }
+                // A report has an end of its own: a server that refuses a pack half read may go without more.
+                Ok(None) | Err(Error::Cut) => break,
                 Err(error) => return Err(error),
             }
             if inner.len() > Self::LIMIT {
@@ -100,12 +98,11 @@ impl Report {
             }
         }
         let messages = sideband.messages();
-        Self::parse(
-            &mut PacketReader::new(inner.as_slice()),
-            reference,
-            messages,
-        )
-        .await
+        let mut inner = PacketReader::new(inner.as_slice());
+        match Self::parse(&mut inner, reference, messages.clone()).await {
+            Err(Error::Cut) if !messages.is_empty() => Err(Error::Remote(messages)),
+            report => report,
+        }
     }
 
     /// Reads `unpack ok|WHY`, then `ok REF` or `ng REF WHY`, up to the flush packet.

@@ -159,6 +159,27 @@ fn what_a_server_said_before_it_went_comes_with_the_error() {
 }
 
 #[test]
+fn a_whole_report_counts_where_the_end_of_the_sideband_is_lost() {
+    let report = lines(&[
+        "unpack bad version\n",
+        "ng refs/heads/master unpacker error\n",
+    ]);
+    let read = |report: &[u8]| {
+        let bytes = data(&[&[&[1], report].concat()]);
+        now(Report::read(
+            &mut packets(&bytes),
+            &offered("side-band-64k"),
+            BRANCH,
+        ))
+    };
+    let whole = read(&report).unwrap();
+    assert_eq!(whole.unpack_error.as_deref(), Some("bad version"));
+    for cut in [report.len() - 4, report.len() - 1] {
+        assert!(matches!(read(&report[..cut]), Err(Error::Cut)));
+    }
+}
+
+#[test]
 fn a_report_without_end_is_refused() {
     let piece = [&[1][..], &[b'x'; 60_000]].concat();
     let bytes = data(&[&piece, &piece]);
