@@ -129,6 +129,38 @@ mod tests {
     }
 
     #[test]
+    fn a_path_beside_that_of_a_name_is_none() {
+        for path in ["1/a", "2/ab", "3/a/abc", "se/rd/serde", "_a/bc/_abc"] {
+            assert!(CrateName::is_index_path(path), "{path}");
+        }
+        for path in [
+            "1/ab",
+            "2/a",
+            "1/",
+            "3/b/abc",
+            "3/a/abcd",
+            "3/a/ab",
+            "ab/ce/abcd",
+            "ac/cd/abcd",
+            "ab/cd/abc",
+            "ab/cd/abcd/",
+            "ab/cd/abcd/x",
+            "AB/CD/ABCD",
+            "1/A",
+            "a-/-b/-a-b",
+            "-a/bc/-abc",
+            "1/.",
+            "ab/cd/abcd.",
+            "abcd",
+            "",
+        ] {
+            assert!(!CrateName::is_index_path(path), "{path}");
+        }
+        let of = |length| format!("aa/aa/{}", "a".repeat(length));
+        assert!(CrateName::is_index_path(&of(64)) && !CrateName::is_index_path(&of(65)));
+    }
+
+    #[test]
     fn a_name_keeps_its_case() {
         assert_eq!(
             CrateName::new("Inflector").unwrap().to_string(),

@@ -202,6 +202,17 @@ mod tests {
         client
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_system_holds_little_that_it_could_not_send() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let client = client.unwrap();
+        keep_little_unsent(&client);
+        let held = socket2::SockRef::from(&client).tcp_notsent_lowat();
+        assert_eq!(held.unwrap(), UNSENT);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn whoever_takes_an_answer_slowly_gets_all_of_it() {
         let mut client = served(4096);
