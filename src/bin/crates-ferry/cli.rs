@@ -95,7 +95,7 @@ pub(crate) enum Command {
     ///
     /// Answers from a copy of the index that it keeps fresh (serve.index, by default the mirror) and from crate files that
     /// it fetches once, verifies by the index's checksums, and keeps (serve.store). Runs until SIGINT or SIGTERM, then
-    /// lets downloads finish. Its keys are those of the section `serve`.
+    /// lets downloads finish; SIGHUP reads tokens and certificate anew. Its keys are those of the section `serve`.
     Serve,
     #[command(flatten)]
     Server(ServerCommand),
