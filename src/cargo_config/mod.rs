@@ -120,7 +120,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.written {
             None => f.write_str(self.snippet.trim_end()),
-            Some(path) if self.changed => write!(f, "{} is written", path.display()),
+            Some(path) if self.changed => write!(
+                f,
+                "{} is written; cargo reads it when it is started in that project",
+                path.display()
+            ),
             Some(path) => write!(f, "{} says so already", path.display()),
         }
     }
