@@ -8,8 +8,8 @@ mod probe;
 pub use probe::{Findings, Probe, Status};
 
 use crate::config::Config;
-use crate::relay::Surroundings;
-use crate::transport::{Remote, UploadPack};
+use crate::git::transport::{Remote, UploadPack};
+use crate::mirror::relay::Surroundings;
 
 /// What `check` was asked for besides the configuration.
 #[derive(Debug, Clone, Default)]

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crates_ferry::config::Network;
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
-use crates_ferry::transport::git::GitRemote;
-use crates_ferry::transport::local::LocalRemote;
+use crates_ferry::git::transport::Service;
+use crates_ferry::git::transport::git::GitRemote;
+use crates_ferry::git::transport::local::LocalRemote;
 use support::daemon::GitDaemon;
 use support::repo::{advertisement, network, repos};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

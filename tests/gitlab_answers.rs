@@ -13,8 +13,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crates_ferry::error::Kind;
-use crates_ferry::transport::http::{Credentials, HttpRemote};
-use crates_ferry::transport::{Service, Traffic};
+use crates_ferry::git::transport::http::{Credentials, HttpRemote};
+use crates_ferry::git::transport::{Service, Traffic};
 use secrecy::SecretString;
 use serde_json::Value;
 use support::ferry::Ferry;

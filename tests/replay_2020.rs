@@ -4,7 +4,7 @@
 mod support;
 
 use crates_ferry::config::History;
-use crates_ferry::plan::{Outcome, Relation};
+use crates_ferry::mirror::plan::{Outcome, Relation};
 use support::data::{bundle, is_full};
 use support::repo::git;
 use support::upstream::Upstream;

@@ -5,7 +5,7 @@ mod support;
 
 use std::path::PathBuf;
 
-use crates_ferry::plan::Outcome;
+use crates_ferry::mirror::plan::Outcome;
 use support::counting_proxy::{CountingProxy, Counts};
 use support::daemon::GitDaemon;
 use support::ferry::{Ferry, empty_mirror};

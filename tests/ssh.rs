@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crates_ferry::config::Network;
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
-use crates_ferry::transport::ssh::SshRemote;
+use crates_ferry::git::transport::Service;
+use crates_ferry::git::transport::ssh::SshRemote;
 use support::repo::{advertisement, git, network, repos};
 use support::sshd::{Options, Sshd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crates_ferry::config::Secrets;
 use crates_ferry::error::{Error, Kind};
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Service;
 use secrecy::SecretString;
 use support::repo::{advertisement, repos};
 use support::sshd::{Options, Sshd};

@@ -3,9 +3,9 @@
 use super::Findings;
 use crate::config::{Config, RemoteUrl};
 use crate::error::{Error, Kind};
-use crate::relay::branch_ref;
-use crate::transport::ssh::{key, known_hosts::KnownHosts};
-use crate::transport::{Remote, Service, UploadPack, http};
+use crate::git::transport::ssh::{key, known_hosts::KnownHosts};
+use crate::git::transport::{Remote, Service, UploadPack, http};
+use crate::mirror::relay::branch_ref;
 
 pub(super) fn summary(config: &Config) -> String {
     format!(

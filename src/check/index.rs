@@ -5,17 +5,17 @@ use std::time::Duration;
 use indicatif::HumanDuration;
 
 use super::Findings;
-use crate::ObjectId;
 use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::git::transport::{Remote, UploadPack};
+use crate::git::wire::Head;
+use crate::git::wire::upload_pack::Fetch;
 use crate::index::config_json::{ConfigJson, points_to};
-use crate::relay::branch_ref;
-use crate::relay::draft::mode;
-use crate::relay::trees::config_json_at;
-use crate::relay::{Lag, Surroundings};
-use crate::transport::{Remote, UploadPack};
-use crate::wire::Head;
-use crate::wire::upload_pack::Fetch;
+use crate::mirror::relay::branch_ref;
+use crate::mirror::relay::draft::mode;
+use crate::mirror::relay::trees::config_json_at;
+use crate::mirror::relay::{Lag, Surroundings};
 
 /// From this many commits on a mirror that cargo reads by git is better off without history.
 const MUCH_HISTORY: usize = 2_000;

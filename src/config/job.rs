@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::Environment;
-use crate::notice::Job;
+use crate::notify::notice::Job;
 
 /// Reads GitLab's predefined variables. They are not ours, so what cannot be used is left out.
 pub(super) fn job(environment: &Environment) -> Job {

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use crate::error::{Error, Kind, Result};
-use crate::notice::Job;
+use crate::notify::notice::Job;
 use keys::Settings;
 
 pub use environment::Environment;

@@ -6,9 +6,9 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::notice::{Seen, Standing};
-use crate::relay::{Lag, MirrorView, branch_ref};
-use crate::transport::{Remote, UploadPack};
+use crate::git::transport::{Remote, UploadPack};
+use crate::mirror::relay::{Lag, MirrorView, branch_ref};
+use crate::notify::notice::{Seen, Standing};
 
 /// How long a look may take: a mail that comes is worth more than one that knows all.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -5,8 +5,8 @@ use tokio::time::timeout;
 use super::watch::Look;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::relay::{Lag, Session};
-use crate::transport::Remote;
+use crate::git::transport::Remote;
+use crate::mirror::relay::{Lag, Session};
 
 /// Both repositories.
 pub(super) struct Eyes<'a> {

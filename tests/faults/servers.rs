@@ -1,7 +1,7 @@
 //! What a server can do wrong, packet by packet.
 
 use crates_ferry::error::Kind;
-use crates_ferry::wire::pack::{ObjectKind, whole_entry};
+use crates_ferry::git::wire::pack::{ObjectKind, whole_entry};
 
 use crate::support::frames::packet;
 use crate::support::proxy::Action::{self, Endless, HangUp, Pass, Stall};

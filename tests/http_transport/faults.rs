@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use crates_ferry::error::{Error, Kind};
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Service;
 use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crates_ferry::config::Network;
-use crates_ferry::transport::http::{Credentials, HttpRemote};
-use crates_ferry::transport::{Reader, Traffic};
+use crates_ferry::git::transport::http::{Credentials, HttpRemote};
+use crates_ferry::git::transport::{Reader, Traffic};
 use secrecy::SecretString;
 use tokio::io::AsyncReadExt;
 use url::Url;

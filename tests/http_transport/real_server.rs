@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use bytes::{Bytes, BytesMut};
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Service;
 use tempfile::TempDir;
 
 use crate::lighttpd::Lighttpd;
@@ -121,7 +121,7 @@ async fn ls_refs_by_post_shows_the_branch_and_is_counted() {
     let Some(server) = Lighttpd::start(repositories.folder.path(), None) else {
         return;
     };
-    let traffic = std::sync::Arc::new(crates_ferry::transport::Traffic::default());
+    let traffic = std::sync::Arc::new(crates_ferry::git::transport::Traffic::default());
     let url = url::Url::parse(&server.url("a.git")).unwrap();
     let counted = std::sync::Arc::clone(&traffic);
     let remote = crate::HttpRemote::new(&url, None, &network(), counted).unwrap();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Service;
 
 use crate::script::{Script, advertisement, answer, redirect};
 use crate::{login, network, remote, remote_as, text};

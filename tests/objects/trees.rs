@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crates_ferry::ObjectId;
-use crates_ferry::objects::{NewTree, parse_tree, write_tree};
-use crates_ferry::plan::tree::{Entry, MergedEntry, MergedTree, Mode};
+use crates_ferry::git::ObjectId;
+use crates_ferry::git::objects::{NewTree, parse_tree, write_tree};
+use crates_ferry::mirror::plan::tree::{Entry, MergedEntry, MergedTree, Mode};
 use proptest::prelude::*;
 
 use crate::support::repo::git;

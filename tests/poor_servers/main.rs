@@ -7,7 +7,7 @@ mod servers;
 mod support;
 
 use crates_ferry::error::Kind;
-use crates_ferry::plan::Outcome;
+use crates_ferry::mirror::plan::Outcome;
 use servers::{Poor, SERVERS, Server, hide_thin_pack, young};
 use support::proxy::{Action, Way};
 use support::repo::git;

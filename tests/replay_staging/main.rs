@@ -7,8 +7,8 @@ mod past;
 mod support;
 
 use crates_ferry::config::History;
-use crates_ferry::plan::{Outcome, Relation};
-use crates_ferry::report::Report;
+use crates_ferry::mirror::plan::{Outcome, Relation};
+use crates_ferry::mirror::report::Report;
 use past::Past;
 use support::data::{bundle, is_full};
 use support::upstream::Upstream;

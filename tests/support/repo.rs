@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crates_ferry::config::Network;
-use crates_ferry::transport::Stream;
+use crates_ferry::git::transport::Stream;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crates_ferry::config::{KnownHostsText, Secrets, SshAddress};
-use crates_ferry::transport::ssh::SshRemote;
+use crates_ferry::git::transport::ssh::SshRemote;
 use secrecy::SecretString;
 use tempfile::TempDir;
 

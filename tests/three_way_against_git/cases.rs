@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crates_ferry::ObjectId;
-use crates_ferry::plan::three_way::Sides;
-use crates_ferry::plan::tree::{Entry, MergedEntry, MergedTree, Mode, Tree, in_git_order};
-use crates_ferry::wire::pack::ObjectKind;
+use crates_ferry::git::ObjectId;
+use crates_ferry::git::wire::pack::ObjectKind;
+use crates_ferry::mirror::plan::three_way::Sides;
+use crates_ferry::mirror::plan::tree::{Entry, MergedEntry, MergedTree, Mode, Tree, in_git_order};
 use proptest::prelude::*;
 use proptest::sample::select;
 

@@ -13,10 +13,10 @@ mod git;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cases::{Files, cases, merged_id, plant};
-use crates_ferry::ObjectId;
-use crates_ferry::plan::Keep;
-use crates_ferry::plan::three_way::{ConflictKind, Merge, Merged, Rules, Sides, Step};
-use crates_ferry::plan::tree::{Entry, MergedEntry, MergedTree, Tree};
+use crates_ferry::git::ObjectId;
+use crates_ferry::mirror::plan::Keep;
+use crates_ferry::mirror::plan::three_way::{ConflictKind, Merge, Merged, Rules, Sides, Step};
+use crates_ferry::mirror::plan::tree::{Entry, MergedEntry, MergedTree, Tree};
 use git::{Verdict, verdicts};
 use proptest::prelude::*;
 

@@ -8,8 +8,8 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use crates_ferry::plan::Outcome;
-use crates_ferry::report::Report;
+use crates_ferry::mirror::plan::Outcome;
+use crates_ferry::mirror::report::Report;
 use hosts::{Hosts, Transport};
 use support::ferry::empty_mirror;
 use support::repo::git;
