@@ -13,12 +13,12 @@ use std::path::Path;
 use std::process::Command;
 
 use crates_ferry::error::Kind;
-use crates_ferry::git::transport::http::{Credentials, HttpRemote};
+use crates_ferry::git::transport::{BasicAuth, http::HttpRemote};
 use crates_ferry::git::transport::{Service, Traffic};
 use secrecy::SecretString;
 use serde_json::Value;
 use support::ferry::Ferry;
-use support::repo::network;
+use support::repo::limits;
 use support::scene::{Scene, Transport};
 use support::sshd::{Options, Sshd};
 
@@ -208,13 +208,13 @@ fn the_pre_receive_hooks_refusal_is_told_with_its_kind_and_advice() {
 /// Asks for pushes as `user`; returns what an answer of 403 with these words becomes.
 async fn forbidden(words: &str, user: &str) -> (Kind, String) {
     let server = script::Script::new().await;
-    let credentials = Credentials {
+    let credentials = BasicAuth {
         user: user.to_owned(),
         password: SecretString::from("secret"),
     };
     let url = url::Url::parse(&server.url("rust/index.git")).unwrap();
     let traffic = std::sync::Arc::new(Traffic::default());
-    let remote = HttpRemote::new(&url, Some(credentials), &network(), traffic).unwrap();
+    let remote = HttpRemote::new(&url, Some(credentials), &limits(), traffic).unwrap();
     let answer = script::answer("403 Forbidden", &[("Content-Type", "text/plain")], words);
     let asking = remote.advertisement(Service::ReceivePack, false);
     let (_, reader) = tokio::join!(server.answer(answer), asking);

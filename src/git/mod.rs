@@ -3,7 +3,11 @@
 
 mod object_id;
 pub mod objects;
+mod remote_url;
 pub mod transport;
+pub mod tree;
 pub mod wire;
 
 pub use object_id::ObjectId;
+pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress};
+pub use wire::branch_ref;

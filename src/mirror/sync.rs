@@ -6,11 +6,11 @@ use tracing::warn;
 use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
+use crate::git::branch_ref;
 use crate::git::transport::{Connection, Remote};
 use crate::mirror::plan::guard::root_loss;
 use crate::mirror::plan::three_way::{self, Rules};
 use crate::mirror::plan::{Keep, Outcome, Relation};
-use crate::mirror::relay::branch_ref;
 use crate::mirror::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
 use crate::mirror::relay::merge::{MergedTrees, merge_trees};
 use crate::mirror::relay::{
@@ -41,8 +41,8 @@ pub async fn run(config: &Config, options: &Options, around: Surroundings<'_>) -
         config,
         options,
         around,
-        upstream: Remote::upstream(config)?,
-        mirror: Remote::mirror(config)?,
+        upstream: config.upstream_remote()?,
+        mirror: config.mirror_remote()?,
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&sync.upstream, &sync.mirror];

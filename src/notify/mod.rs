@@ -12,8 +12,9 @@ mod trigger;
 use aws_lc_rs::digest::{SHA256, digest};
 use tracing::{error, info};
 
-use crate::config::{Config, RemoteUrl};
+use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::git::RemoteUrl;
 use crate::mirror::relay::Surroundings;
 use crate::mirror::report::{Report, Warning};
 use crate::notify::notice::{Event, Failure, Notice, Place, Standing};

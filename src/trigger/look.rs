@@ -23,8 +23,8 @@ impl<'a> Eyes<'a> {
     pub(super) fn new(config: &'a Config) -> Result<Self> {
         Ok(Self {
             config,
-            upstream: Remote::upstream(config)?,
-            mirror: Remote::mirror(config)?,
+            upstream: config.upstream_remote()?,
+            mirror: config.mirror_remote()?,
         })
     }
 

@@ -7,11 +7,11 @@ use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::script::{ADVERTISEMENT, Script, answer, bounded, head};
-use crate::{impatient, login, network, remote, remote_as, text};
+use crate::{impatient, limits, login, remote, remote_as, text};
 
 async fn error_of(answer: &str) -> Error {
     let server = Script::new().await;
-    let remote = remote_as(&server.url("a"), login("bot", "secret"), &network());
+    let remote = remote_as(&server.url("a"), login("bot", "secret"), &limits());
     let asking = remote.advertisement(Service::UploadPack, true);
     let (_, reader) = tokio::join!(server.answer(answer), asking);
     reader.err().unwrap()

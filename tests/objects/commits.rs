@@ -1,7 +1,7 @@
 //! Commits: people's, upstream's, and the relay's own with their trailer.
 
-use crates_ferry::config::Author;
 use crates_ferry::git::ObjectId;
+use crates_ferry::git::objects::Author;
 use crates_ferry::git::objects::{Commit, NewCommit};
 use crates_ferry::git::wire::pack::ObjectKind;
 use proptest::prelude::*;

@@ -3,7 +3,6 @@
 use gix_object::bstr::ByteSlice;
 use gix_object::{CommitRef, WriteTo};
 
-use crate::config::Author;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 
@@ -63,6 +62,15 @@ impl Commit {
             .find(|trailer| trailer.token == UPSTREAM_COMMIT)?;
         named.value.to_str().ok()?.parse().ok()
     }
+}
+
+/// A name and a mail address, as git writes them: `Name <address>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// The name.
+    pub name: String,
+    /// The mail address.
+    pub email: String,
 }
 
 /// A commit to be made.

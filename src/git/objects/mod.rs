@@ -3,5 +3,5 @@
 mod commit;
 mod tree;
 
-pub use commit::{Commit, NewCommit};
+pub use commit::{Author, Commit, NewCommit};
 pub use tree::{NewTree, parse_tree, write_tree};

@@ -1,13 +1,13 @@
 //! Trees: as the planner sees them, and the objects of those that a plan makes.
 
-use gix_object::tree::{Entry as GixEntry, EntryMode};
+use gix_object::tree::{Entry, EntryMode};
 use gix_object::{TreeRef, WriteTo};
 
 use super::commit::{ours, theirs};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
+use crate::git::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry, in_git_order};
 use crate::git::wire::pack::ObjectKind;
-use crate::mirror::plan::tree::{Entry, MergedEntry, MergedTree, Mode, Tree, in_git_order};
 
 /// Reads a tree from an object's content.
 ///
@@ -22,7 +22,7 @@ pub fn parse_tree(content: &[u8]) -> Result<Tree> {
     let entries = tree.entries.into_iter().map(|entry| {
         let mode = Mode(u32::from(entry.mode.value()));
         let id = ours(entry.oid.to_owned());
-        (entry.filename.to_vec(), Entry { mode, id })
+        (entry.filename.to_vec(), TreeEntry { mode, id })
     });
     Ok(entries.collect())
 }
@@ -47,11 +47,11 @@ pub fn write_tree(tree: &MergedTree, made: &mut Vec<NewTree>) -> Result<ObjectId
     };
     let mut object = gix_object::Tree::empty();
     for (name, entry) in in_git_order(entries) {
-        let Entry { mode, id } = match entry {
+        let TreeEntry { mode, id } = match entry {
             MergedEntry::File(entry) => *entry,
-            MergedEntry::Directory(directory) => Entry::directory(write_tree(directory, made)?),
+            MergedEntry::Directory(directory) => TreeEntry::directory(write_tree(directory, made)?),
         };
-        object.entries.push(GixEntry {
+        object.entries.push(Entry {
             mode: EntryMode::try_from(mode.0).map_err(|_| unwritable(name))?,
             filename: name.into(),
             oid: theirs(id),

@@ -4,8 +4,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout_at;
 
 use super::{Service, Stderr, Stream, idle, tcp};
-use crate::config::Network;
 use crate::error::{Error, Kind, Result};
+use crate::git::transport::Limits;
 
 /// A repository behind a git daemon. Each opened service is a connection of its own.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct GitRemote {
     host: String,
     port: u16,
     path: String,
-    network: Network,
+    limits: Limits,
 }
 
 impl GitRemote {
@@ -22,13 +22,13 @@ impl GitRemote {
         host: impl Into<String>,
         port: u16,
         path: impl Into<String>,
-        network: &Network,
+        limits: &Limits,
     ) -> Self {
         Self {
             host: host.into(),
             port,
             path: path.into(),
-            network: network.clone(),
+            limits: limits.clone(),
         }
     }
 
@@ -38,7 +38,7 @@ impl GitRemote {
     /// `network` where the daemon cannot be reached in time, `config` where the path cannot be asked for.
     pub async fn open(&self, service: Service, v2: bool) -> Result<Stream> {
         let request = self.request(service, v2)?;
-        let deadline = tcp::deadline(self.network.connect_timeout);
+        let deadline = tcp::deadline(self.limits.connect_timeout);
         let mut connection = tcp::connect(&self.host, self.port, deadline).await?;
         tracing::debug!(url = %self.url(), service = service.name(), v2, "opening over git://");
         timeout_at(deadline, connection.write_all(request.as_bytes()))
@@ -53,7 +53,7 @@ impl GitRemote {
                 .because(error)
             })?;
         let (reader, writer) = tokio::io::split(connection);
-        let idle_timeout = self.network.idle_timeout;
+        let idle_timeout = self.limits.idle_timeout;
         Ok(idle::stream(
             reader,
             writer,
@@ -95,14 +95,12 @@ mod tests {
     use super::*;
 
     fn remote(path: &str) -> GitRemote {
-        let network = Network {
+        let limits = Limits {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
-            timeout: Duration::from_secs(60),
-            retries: 0,
             extra_cas: None,
         };
-        GitRemote::new("git.example", 9418, path, &network)
+        GitRemote::new("git.example", 9418, path, &limits)
     }
 
     #[test]

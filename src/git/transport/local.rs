@@ -12,8 +12,8 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::{Service, Stderr, Stream, idle};
-use crate::config::Network;
 use crate::error::{Error, Kind, Result};
+use crate::git::transport::Limits;
 
 /// Git's own list of variables that belong to one repository (`git rev-parse --local-env-vars`): of ours, not of the
 /// one that is opened.
@@ -60,10 +60,10 @@ pub struct LocalRemote {
 
 impl LocalRemote {
     /// Names the repository in the folder `path`.
-    pub fn new(path: impl Into<PathBuf>, network: &Network) -> Self {
+    pub fn new(path: impl Into<PathBuf>, limits: &Limits) -> Self {
         Self {
             path: path.into(),
-            idle_timeout: network.idle_timeout,
+            idle_timeout: limits.idle_timeout,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Opens git services on a remote: `git://`, ssh, smart HTTP, and a local `git` process.
 
+mod access;
+pub mod by_id;
 mod connection;
 pub mod git;
 mod host_words;
@@ -14,6 +16,7 @@ mod stream;
 mod tcp;
 mod upload_pack;
 
+pub use access::{BasicAuth, Credentials, JOB_TOKEN_USER, KnownHostsText, Limits, SshCredentials};
 pub use connection::Connection;
 pub use host_words::{HostAnswer, HostWords};
 pub(crate) use http::{Clients, sending};

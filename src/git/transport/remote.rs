@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tracing::debug;
 
 use super::git::GitRemote;
-use super::http::{self, HttpRemote};
+use super::http::HttpRemote;
 use super::local::LocalRemote;
 use super::ssh::SshRemote;
 use super::stream::Counted;
-use super::{Connection, Service, Stream, Traffic, refusal};
-use crate::config::{Config, Network, RemoteUrl, Secrets, ServeConfig};
+use super::{Connection, Credentials, Limits, Service, Stream, Traffic, refusal};
 use crate::error::{Error, Result};
+use crate::git::RemoteUrl;
 use crate::git::wire::{self, Advertisement, PacketReader};
 
 /// One of the two repositories that we work with.
@@ -31,80 +31,29 @@ enum Host {
 }
 
 impl Remote {
-    /// Prepares the upstream repository; nothing is opened yet. Our secrets never go there.
+    /// Prepares a repository; nothing is opened yet. `role` is what messages call it, for example `mirror`.
     ///
     /// # Errors
     /// `config` for an unusable key, certificate or known hosts file.
-    pub fn upstream(config: &Config) -> Result<Self> {
-        let url = &config.upstream.url;
-        let credentials = http::url_credentials(url);
-        Self::new(
-            "upstream",
-            url,
-            credentials,
-            &config.secrets,
-            &config.network,
-        )
-    }
-
-    /// Prepares the mirror's repository; nothing is opened yet.
-    ///
-    /// # Errors
-    /// As [`Remote::upstream`].
-    pub fn mirror(config: &Config) -> Result<Self> {
-        let url = &config.mirror.url;
-        let credentials = http::credentials(url, &config.secrets);
-        Self::new("mirror", url, credentials, &config.secrets, &config.network)
-    }
-
-    /// Prepares the repository that the server copies; nothing is opened yet. Only the mirror's host gets its token.
-    ///
-    /// # Errors
-    /// As [`Remote::upstream`].
-    pub fn index(config: &ServeConfig) -> Result<Self> {
-        let url = &config.index.url;
-        let credentials = match config.index.is_ours {
-            true => http::credentials(url, &config.secrets),
-            false => http::url_credentials(url),
-        };
-        Self::new("index", url, credentials, &config.secrets, &config.network)
-    }
-
-    /// Prepares the upstream repository of a server, whose `config.json` says where crate files are.
-    ///
-    /// # Errors
-    /// As [`Remote::upstream`].
-    pub fn upstream_of(config: &ServeConfig) -> Result<Self> {
-        let url = &config.upstream.url;
-        let credentials = http::url_credentials(url);
-        Self::new(
-            "upstream",
-            url,
-            credentials,
-            &config.secrets,
-            &config.network,
-        )
-    }
-
-    fn new(
+    pub fn new(
         role: &'static str,
         url: &RemoteUrl,
-        credentials: Option<http::Credentials>,
-        secrets: &Secrets,
-        network: &Network,
+        credentials: &Credentials,
+        limits: &Limits,
     ) -> Result<Self> {
         let traffic = Arc::<Traffic>::default();
         let host = match url {
             RemoteUrl::Git { host, port, path } => {
-                Host::Git(GitRemote::new(host, *port, path, network))
+                Host::Git(GitRemote::new(host, *port, path, limits))
             }
             RemoteUrl::Http { url, .. } => {
-                let remote = HttpRemote::new(url, credentials, network, Arc::clone(&traffic))?;
+                let remote =
+                    HttpRemote::new(url, credentials.http.clone(), limits, Arc::clone(&traffic))?;
                 Host::Http(Arc::new(remote))
             }
-            RemoteUrl::Local(path) => Host::Local(LocalRemote::new(path, network)),
+            RemoteUrl::Local(path) => Host::Local(LocalRemote::new(path, limits)),
             RemoteUrl::Ssh(address) => {
-                Host::Ssh(SshRemote::new(address.clone(), secrets, network)?)
+                Host::Ssh(SshRemote::new(address.clone(), &credentials.ssh, limits)?)
             }
         };
         Ok(Self {

@@ -22,6 +22,11 @@ pub enum Head {
     Unknown,
 }
 
+/// Returns a branch's full name.
+pub fn branch_ref(branch: &str) -> String {
+    format!("refs/heads/{branch}")
+}
+
 /// The refs of a repository that matter to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refs {

@@ -5,15 +5,16 @@ use super::first_tree::Tip;
 use crate::config::History;
 use crate::error::Result;
 use crate::git::ObjectId;
+use crate::git::branch_ref;
 use crate::git::objects::{NewCommit, write_tree};
+use crate::git::tree::TreeEntry;
 use crate::git::wire::pack::ObjectKind;
 use crate::git::wire::receive_pack::Update;
 use crate::git::wire::upload_pack::Fetch;
 use crate::mirror::plan::Outcome;
 use crate::mirror::plan::three_way::Merged;
-use crate::mirror::plan::tree::Entry;
 use crate::mirror::relay::draft::{Draft, commit, snapshot_not_servable, stand_in};
-use crate::mirror::relay::{NewObject, Session, branch_ref};
+use crate::mirror::relay::{NewObject, Session};
 
 impl Init<'_> {
     /// Drafts the push that makes the mirror's branch.
@@ -84,7 +85,7 @@ fn first_objects(
         return Ok((root, objects));
     }
     let blob = NewObject::whole(ObjectKind::Blob, config_json);
-    let has_it = |entry: &Entry| entry.id == blob.id();
+    let has_it = |entry: &TreeEntry| entry.id == blob.id();
     if !tip.root.values().any(has_it) {
         objects.push(blob);
     }

@@ -10,13 +10,13 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, parse_tree, write_tree};
 use crate::git::transport::UploadPack;
+use crate::git::transport::by_id::{fetch_objects, fetch_trees};
+use crate::git::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry};
 use crate::git::wire::pack::{Object, ObjectKind};
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::config_json;
 use crate::mirror::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
-use crate::mirror::plan::tree::{Entry, MergedEntry, MergedTree, Mode, Tree};
 use crate::mirror::relay::Session;
-use crate::mirror::relay::trees::{fetch_objects, fetch_trees};
 use crate::mirror::report;
 
 const CONFIG_JSON: &[u8] = b"config.json";
@@ -117,7 +117,7 @@ impl Init<'_> {
         tip: &Tip,
         config_json: &[u8],
     ) -> Result<Merged> {
-        let entry = Entry {
+        let entry = TreeEntry {
             mode: Mode::FILE,
             id: ObjectKind::Blob.id_of(config_json),
         };

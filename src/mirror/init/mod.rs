@@ -6,12 +6,13 @@ mod first_tree;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
+use crate::git::branch_ref;
 use crate::git::transport::Remote;
 use crate::git::wire::Head;
 use crate::mirror::plan::three_way::{Merged, Warning};
 use crate::mirror::plan::{Keep, Outcome};
 use crate::mirror::relay::draft::Draft;
-use crate::mirror::relay::{Session, Surroundings, Unseen, apply, branch_ref, persist};
+use crate::mirror::relay::{Session, Surroundings, Unseen, apply, persist};
 use crate::mirror::report::{self, Report};
 use first_tree::{Tip, look_at_tip};
 
@@ -25,8 +26,8 @@ pub async fn run(config: &Config, around: Surroundings<'_>) -> Result<Report> {
     let init = Init {
         config,
         around,
-        upstream: Remote::upstream(config)?,
-        mirror: Remote::mirror(config)?,
+        upstream: config.upstream_remote()?,
+        mirror: config.mirror_remote()?,
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&init.upstream, &init.mirror];

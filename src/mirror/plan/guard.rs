@@ -1,6 +1,6 @@
 //! Guards against an upstream that lost much of its root, as after an accident or an attack.
 
-use super::tree::Tree;
+use crate::git::tree::Tree;
 
 /// The number of root entries from which on the guard watches: in a small index a loss of a fifth is an ordinary day.
 const WATCHED_FROM: usize = 500;
@@ -42,10 +42,10 @@ pub fn root_loss(base: &Tree, theirs: &Tree) -> Loss {
 mod tests {
     use super::*;
     use crate::git::ObjectId;
-    use crate::mirror::plan::tree::{Entry, Mode};
+    use crate::git::tree::{Mode, TreeEntry};
 
     fn root(names: std::ops::Range<usize>, content: u8) -> Tree {
-        let entry = Entry {
+        let entry = TreeEntry {
             mode: Mode::TREE,
             id: ObjectId::from_bytes([content; 20]),
         };

@@ -4,7 +4,6 @@ pub mod guard;
 pub mod keep;
 pub mod relation;
 pub mod three_way;
-pub mod tree;
 
 pub use keep::Keep;
 pub use relation::{Outcome, Relation};

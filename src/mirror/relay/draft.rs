@@ -4,10 +4,12 @@
 
 use super::merge::MergedTrees;
 use super::mirror_view::STAND_IN;
-use super::{NewObject, Observation, branch_ref};
-use crate::config::{Author, History};
+use super::{NewObject, Observation};
+use crate::config::History;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
+use crate::git::branch_ref;
+use crate::git::objects::Author;
 use crate::git::objects::{Commit, NewCommit, write_tree};
 use crate::git::transport::Remote;
 use crate::git::wire::pack::ObjectKind;

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use tokio::try_join;
 
 use super::observe::mirror_detours;
-use super::trees::{add_from_other, find_trees};
 use super::{Observation, Session};
 use crate::error::Result;
 use crate::git::ObjectId;
+use crate::git::transport::by_id::{add_from_other, find_trees};
 use crate::mirror::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
 
 /// A merge that was planned to its end.

@@ -1,12 +1,11 @@
 //! What the mirror's own history says: which commits are the relay's, what they carried last, and in which mode.
 
-use std::ops::ControlFlow;
-
 use super::{Base, News};
 use crate::config::History;
 use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
+use crate::git::transport::by_id::{incomplete, stop_at_root_tree};
 use crate::git::transport::{Scan, UploadPack};
 use crate::git::wire::pack::{Object, ObjectKind, Scanner};
 use crate::git::wire::upload_pack::Fetch;
@@ -206,24 +205,6 @@ impl MirrorView {
     }
 }
 
-/// A server without filters sends trees as well: the tip's root is of use, all that follows it is not.
-fn stop_at_root_tree(
-    object: &Object,
-    tip: ObjectId,
-    root: &mut Option<ObjectId>,
-) -> ControlFlow<()> {
-    match object.kind {
-        ObjectKind::Commit if object.id == tip => {
-            *root = Commit::parse(&object.content)
-                .ok()
-                .map(|commit| commit.tree);
-            ControlFlow::Continue(())
-        }
-        ObjectKind::Tree if Some(object.id) == *root => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    }
-}
-
 fn read(objects: &Scanner, id: &ObjectId) -> Result<Option<Commit>> {
     let commit = objects
         .get(id)
@@ -231,12 +212,4 @@ fn read(objects: &Scanner, id: &ObjectId) -> Result<Option<Commit>> {
     commit
         .map(|object| Commit::parse(&object.content))
         .transpose()
-}
-
-fn incomplete(id: &ObjectId) -> crate::error::Error {
-    crate::error::Error::new(
-        crate::error::Kind::Server,
-        format!("it did not send the commit {id} that was asked for"),
-    )
-    .advise("try again")
 }

@@ -19,7 +19,6 @@ mod persist;
 mod session;
 mod squash;
 mod stand;
-pub mod trees;
 mod verdict;
 
 pub use base::Base;
@@ -29,6 +28,6 @@ pub use new_object::NewObject;
 pub use news::News;
 pub use observe::{Observation, observe};
 pub use persist::{Surroundings, Unseen, persist};
-pub use session::{Session, branch_ref};
+pub use session::Session;
 pub use squash::Proof;
 pub use stand::{Behind, Stand, find_stand};

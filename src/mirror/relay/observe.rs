@@ -6,16 +6,16 @@ use tokio::try_join;
 
 use super::squash::{self, Proof, Squash};
 use super::stand::{Behind, rewound, unrelated};
-use super::trees::{add_from_other, fetch_trees, find_trees};
 use super::{Base, MirrorView, News, Session};
 use crate::config::History;
 use crate::error::{Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, NewTree, parse_tree, write_tree};
 use crate::git::transport::UploadPack;
+use crate::git::transport::by_id::{add_from_other, fetch_trees, find_trees};
+use crate::git::tree::{MergedTree, Tree};
 use crate::git::wire::upload_pack::Fetch;
 use crate::mirror::plan::Relation;
-use crate::mirror::plan::tree::{MergedTree, Tree};
 
 /// Both sides, where there is something to carry.
 pub struct Observation {

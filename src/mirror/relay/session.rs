@@ -5,6 +5,7 @@ use tokio::try_join;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
+use crate::git::branch_ref;
 use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::{Head, Refs};
 
@@ -50,11 +51,6 @@ async fn open_and_list<'r>(remote: &'r Remote, reference: &str) -> Result<(Uploa
     let mut server = UploadPack::open(remote).await?;
     let refs = server.refs(reference).await?;
     Ok((server, refs))
-}
-
-/// Returns a branch's full name.
-pub fn branch_ref(branch: &str) -> String {
-    format!("refs/heads/{branch}")
 }
 
 fn no_branch(remote: &Remote, branch: &str) -> Error {

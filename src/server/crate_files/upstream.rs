@@ -55,7 +55,7 @@ impl Upstream {
             None => format!("crates-ferry/{}", env!("CARGO_PKG_VERSION")),
         };
         let asking = Asking {
-            clients: Clients::with_agent(&config.network, &agent, REDIRECTS)?,
+            clients: Clients::with_agent(&config.network.limits(), &agent, REDIRECTS)?,
             via: format!("1.1 {}", super::instance()),
             retries: config.network.retries,
             idle_timeout: config.network.idle_timeout,

@@ -6,8 +6,8 @@ use super::objects::Objects;
 use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, parse_tree};
+use crate::git::tree::Mode;
 use crate::index::CrateName;
-use crate::mirror::plan::tree::Mode;
 
 /// The index at one commit. Snapshots share the folders that did not change between them.
 pub struct Snapshot {
@@ -24,9 +24,9 @@ struct Folder {
 }
 
 /// The entries of a folder, in the order of their names.
-struct Entries(Box<[(Box<[u8]>, Entry)]>);
+struct Entries(Box<[(Box<[u8]>, TreeEntry)]>);
 
-enum Entry {
+enum TreeEntry {
     Folder(Arc<Folder>),
     File(ObjectId),
 }
@@ -92,8 +92,8 @@ impl Snapshot {
         let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
         while let Some(part) = parts.next() {
             match entries(folder)?.get(part) {
-                Some(Entry::Folder(inner)) if parts.peek().is_some() => folder = inner,
-                Some(Entry::File(id)) if parts.peek().is_none() => return Ok(Some(*id)),
+                Some(TreeEntry::Folder(inner)) if parts.peek().is_some() => folder = inner,
+                Some(TreeEntry::File(id)) if parts.peek().is_none() => return Ok(Some(*id)),
                 _ => return Ok(None),
             }
         }
@@ -120,7 +120,7 @@ impl Snapshot {
 }
 
 impl Entries {
-    fn get(&self, name: &[u8]) -> Option<&Entry> {
+    fn get(&self, name: &[u8]) -> Option<&TreeEntry> {
         let found = self.0.binary_search_by(|(there, _)| (**there).cmp(name));
         found.ok().map(|place| &self.0[place].1)
     }
@@ -149,7 +149,7 @@ impl Folder {
             return Ok(Self::unread(id));
         };
         let entries = Self::read(id, objects, |name, id| match before.get(name) {
-            Some(Entry::Folder(inner)) => inner.after(id, objects),
+            Some(TreeEntry::Folder(inner)) => inner.after(id, objects),
             _ => Ok(Self::unread(id)),
         })?;
         let entries = OnceLock::from(entries);
@@ -165,8 +165,8 @@ impl Folder {
         let mut entries = Vec::with_capacity(tree.len());
         for (name, entry) in tree {
             let kept = match entry.mode {
-                mode if mode.is_tree() => Entry::Folder(folder(&name, entry.id)?),
-                mode if mode.is_same_type(Mode::FILE) => Entry::File(entry.id),
+                mode if mode.is_tree() => TreeEntry::Folder(folder(&name, entry.id)?),
+                mode if mode.is_same_type(Mode::FILE) => TreeEntry::File(entry.id),
                 // Links and submodules are no part of an index.
                 _ => continue,
             };
@@ -181,10 +181,10 @@ impl Folder {
                 continue;
             };
             match entry {
-                Entry::Folder(inner) => {
+                TreeEntry::Folder(inner) => {
                     inner.add_crates(&format!("{path}{name}/"), objects, names)?;
                 }
-                Entry::File(_) => {
+                TreeEntry::File(_) => {
                     // Everything else at the root, such as config.json, has no such path.
                     let found = CrateName::new(name).ok();
                     names.extend(found.filter(|n| n.index_path() == format!("{path}{name}")));

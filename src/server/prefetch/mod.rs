@@ -14,7 +14,6 @@ use indicatif::HumanBytes;
 
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::Remote;
 use crate::index::{CrateFile, CrateSpec};
 use crate::progress::Progress;
 use crate::server::crate_files::CrateFiles;
@@ -98,7 +97,7 @@ async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCo
     if index_copy::is_in_use(data_dir) {
         return Ok((IndexCopy::read_only(data_dir, branch)?, None));
     }
-    let remote = Remote::index(config)?;
+    let remote = config.index_remote()?;
     let copy = IndexCopy::open(data_dir, branch, &config.index.url.to_string()).await?;
     copy.refresh(&remote, branch, config.network.timeout)
         .await?;

@@ -12,9 +12,9 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::site::Site;
+use crate::git::branch_ref;
 use crate::http::refusal::Refusal;
 use crate::http::{Body, access};
-use crate::mirror::relay::branch_ref;
 
 /// The largest body that is read, in bytes: an event lists commits and their files.
 const BODY: usize = 1 << 20;

@@ -5,7 +5,6 @@ use tracing::{info, warn};
 
 use super::site::Site;
 use crate::error::{Error, Result};
-use crate::git::transport::Remote;
 
 /// Looks at the index, waits, and looks again; a failure is told once, and tried again like anything else.
 pub(super) async fn forever(site: &'static Site) {
@@ -42,7 +41,7 @@ pub(super) async fn forever(site: &'static Site) {
 }
 
 async fn look(site: &Site) -> Result<()> {
-    let remote = Remote::index(&site.config)?;
+    let remote = site.config.index_remote()?;
     let branch = &site.config.index.branch;
     let tip = || site.copy.snapshot().map(|snapshot| snapshot.commit());
     let before = tip();

@@ -66,7 +66,7 @@ impl<'a> Project<'a> {
         };
         Ok(Self {
             config,
-            clients: Clients::new(&config.network)?,
+            clients: Clients::new(&config.network.limits())?,
             trigger: address("trigger/pipeline")?,
             pipelines: address("pipelines/")?,
         })

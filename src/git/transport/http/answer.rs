@@ -7,9 +7,9 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::io::AsyncReadExt;
 use url::Url;
 
-use super::credentials::JOB_USER;
 use super::redirect::{is_redirect, shown};
 use crate::error::{Error, Kind};
+use crate::git::transport::JOB_TOKEN_USER;
 use crate::git::transport::{HostAnswer, HostWords, Reader, Service};
 
 /// How much of a refusal's own words is shown, in bytes.
@@ -136,7 +136,7 @@ fn refused(response: &Response, question: &Question, has_words: bool) -> Refusal
         message,
         advice: advice(status, question),
         has_words,
-        is_ours: user.is_some_and(|user| !question.at_home || user == JOB_USER),
+        is_ours: user.is_some_and(|user| !question.at_home || user == JOB_TOKEN_USER),
     }
 }
 
@@ -167,7 +167,7 @@ fn advice(status: StatusCode, question: &Question) -> Option<&'static str> {
             "A redirect led to another server, and credentials go to the configured one only; configure the URL \
              that the redirect leads to."
         }
-        401 | 403 if user == Some(JOB_USER) => {
+        401 | 403 if user == Some(JOB_TOKEN_USER) => {
             "A job's token may push only where the project's setting \"Allow Git push requests to the repository\" \
              (CI/CD, job token permissions) is on; else set FERRY_MIRROR_TOKEN to a token that may write the \
              repository."

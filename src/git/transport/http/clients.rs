@@ -7,8 +7,8 @@ use reqwest::{Certificate, Client, redirect, retry};
 use url::Url;
 
 use super::failure::innermost;
-use crate::config::Network;
 use crate::error::{Error, Kind, Result};
+use crate::git::transport::Limits;
 
 /// GitHub and some proxies let only agents pass that begin with `git/`.
 const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"));
@@ -26,20 +26,20 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Prepares the clients of git's protocol, which follows redirects itself.
-    pub(crate) fn new(network: &Network) -> Result<Self> {
-        Self::with_agent(network, USER_AGENT, 0)
+    pub(crate) fn new(limits: &Limits) -> Result<Self> {
+        Self::with_agent(limits, USER_AGENT, 0)
     }
 
     /// Prepares clients that say who they are and follow so many redirects.
-    pub(crate) fn with_agent(network: &Network, agent: &str, redirects: usize) -> Result<Self> {
-        let extra_cas = match &network.extra_cas {
+    pub(crate) fn with_agent(limits: &Limits, agent: &str, redirects: usize) -> Result<Self> {
+        let extra_cas = match &limits.extra_cas {
             Some(pem) => certificates(pem)?,
             None => Vec::new(),
         };
         Ok(Self {
             agent: agent.to_owned(),
             redirects,
-            connect_timeout: network.connect_timeout,
+            connect_timeout: limits.connect_timeout,
             extra_cas,
             plain: OnceLock::new(),
             tls: OnceLock::new(),

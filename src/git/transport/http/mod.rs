@@ -4,7 +4,6 @@ mod answer;
 mod banner;
 mod body;
 mod clients;
-mod credentials;
 mod failure;
 mod idle;
 mod redirect;
@@ -21,13 +20,12 @@ use url::Url;
 use self::answer::Question;
 use self::body::{Gathered, PackBody};
 pub(crate) use self::clients::Clients;
-pub use self::credentials::{Credentials, credentials, url_credentials};
 pub(crate) use self::failure::sending;
 use self::idle::Activity;
 use super::stream::Counted;
 use super::{Reader, Service, Traffic};
-use crate::config::Network;
 use crate::error::{Error, Kind, Result};
+use crate::git::transport::{BasicAuth, Limits};
 
 /// How many redirects of an advertisement are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -42,8 +40,8 @@ pub struct HttpRemote {
     base: Mutex<Url>,
     /// The only server that gets the credentials.
     origin: url::Origin,
-    credentials: Option<Credentials>,
-    network: Network,
+    credentials: Option<BasicAuth>,
+    limits: Limits,
     traffic: Arc<Traffic>,
 }
 
@@ -55,19 +53,19 @@ impl HttpRemote {
     /// system cannot be used.
     pub fn new(
         url: &Url,
-        credentials: Option<Credentials>,
-        network: &Network,
+        credentials: Option<BasicAuth>,
+        limits: &Limits,
         traffic: Arc<Traffic>,
     ) -> Result<Self> {
         let base = redirect::base(url)?;
-        let clients = Clients::new(network)?;
+        let clients = Clients::new(limits)?;
         clients.for_url(&base)?;
         Ok(Self {
             clients,
             origin: base.origin(),
             base: Mutex::new(base),
             credentials,
-            network: network.clone(),
+            limits: limits.clone(),
             traffic,
         })
     }
@@ -84,7 +82,7 @@ impl HttpRemote {
         for _ in 0..=MAX_REDIRECTS {
             let question = self.question(Method::GET, &url, service, "advertisement");
             let request = self.request(&question, v2)?.header(PRAGMA, "no-cache");
-            let activity = Activity::new(self.network.idle_timeout);
+            let activity = Activity::new(self.limits.idle_timeout);
             let response = self.send(request, &question, &activity).await?;
             if redirect::is_redirect(response.status()) {
                 url = redirect::target(&url, response.headers().get(LOCATION))?;
@@ -108,7 +106,7 @@ impl HttpRemote {
         let url = redirect::endpoint(&self.base(), service);
         let question = self.question(Method::POST, &url, service, "result");
         let request = self.post_request(&question, v2)?;
-        let activity = Activity::new(self.network.idle_timeout);
+        let activity = Activity::new(self.limits.idle_timeout);
         self.send_whole(request, &question, activity, body).await
     }
 
@@ -128,7 +126,7 @@ impl HttpRemote {
             .await
             .map_err(|error| failure::broken_pack(&url, &error))?;
         let request = self.post_request(&question, false)?;
-        let activity = Activity::new(self.network.idle_timeout);
+        let activity = Activity::new(self.limits.idle_timeout);
         match gathered {
             Gathered::Whole(body) => self.send_whole(request, &question, activity, body).await,
             Gathered::Start(start, rest) => {
@@ -205,7 +203,7 @@ impl HttpRemote {
         let response = tokio::select! {
             sent = request.send() => sent.map_err(|error| failure::sending(&question.url, error))?,
             () = activity.silence() => {
-                let limit = humantime::format_duration(self.network.idle_timeout);
+                let limit = humantime::format_duration(self.limits.idle_timeout);
                 return Err(Error::new(Kind::Network, format!("{method} {url}: no answer within {limit}"))
                     .advise("The server or a proxy stalls; `network.idle_timeout` is the longest silence that is borne."));
             }
@@ -230,9 +228,7 @@ impl HttpRemote {
         let mut reader: Reader = Box::new(Counted::new(idle, Arc::clone(&self.traffic)));
         match refusal {
             None => Ok(reader),
-            Some(refusal) => Err(refusal
-                .explain(&mut reader, self.network.idle_timeout)
-                .await),
+            Some(refusal) => Err(refusal.explain(&mut reader, self.limits.idle_timeout).await),
         }
     }
 }

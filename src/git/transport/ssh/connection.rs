@@ -11,8 +11,8 @@ use tokio_io_timeout::TimeoutWriter;
 
 use super::known_hosts::{KnownHosts, Verdict};
 use super::{SshAddress, host_key};
-use crate::config::Network;
 use crate::error::{Error, Kind, Result};
+use crate::git::transport::Limits;
 use crate::git::transport::tcp;
 
 /// Connects, checks the server's key and authenticates, all within `network.connect_timeout`.
@@ -20,18 +20,18 @@ pub(super) async fn connect(
     address: &SshAddress,
     key: &Arc<PrivateKey>,
     known_hosts: &Arc<KnownHosts>,
-    network: &Network,
+    limits: &Limits,
 ) -> Result<Handle<Client>> {
-    let deadline = tcp::deadline(network.connect_timeout);
+    let deadline = tcp::deadline(limits.connect_timeout);
     let place = tcp::host_and_port(&address.host, address.port);
     let late = |what: &str| {
-        let limit = humantime::format_duration(network.connect_timeout);
+        let limit = humantime::format_duration(limits.connect_timeout);
         Error::new(Kind::Network, format!("{place} {what} within {limit}"))
             .advise("Try again later, or raise network.connect_timeout.")
     };
     let mut stream = TimeoutWriter::new(tcp::connect(&address.host, address.port, deadline).await?);
     // A server that stops to read must not keep the connection, and what it holds, for ever.
-    stream.set_timeout(Some(network.idle_timeout));
+    stream.set_timeout(Some(limits.idle_timeout));
     let client = Client::new(address, known_hosts);
     let heard = Arc::clone(&client.heard);
     let config = Arc::new(config(address, known_hosts));

@@ -6,8 +6,8 @@ use russh::keys::ssh_key::Fingerprint;
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
 
-use crate::config::KnownHostsText;
 use crate::error::{Error, Kind, Result};
+use crate::git::transport::KnownHostsText;
 
 #[cfg(test)]
 mod tests;

@@ -17,9 +17,9 @@ use tokio::time::timeout;
 
 use self::connection::Client;
 use self::known_hosts::KnownHosts;
-use super::{Service, Stderr, Stream, idle, tcp};
-use crate::config::{Network, Secrets, SshAddress};
+use super::{Limits, Service, SshCredentials, Stderr, Stream, idle, tcp};
 use crate::error::{Error, Kind, Result};
+use crate::git::SshAddress;
 
 /// A repository behind an sshd.
 ///
@@ -29,7 +29,7 @@ pub struct SshRemote {
     address: SshAddress,
     key: Option<Arc<PrivateKey>>,
     known_hosts: Arc<KnownHosts>,
-    network: Network,
+    limits: Limits,
     connection: Mutex<Option<Arc<Handle<Client>>>>,
 }
 
@@ -44,17 +44,17 @@ impl SshRemote {
     ///
     /// # Errors
     /// `config` where the key or the known hosts cannot be read. That there is no key is told when a service is opened.
-    pub fn new(address: SshAddress, secrets: &Secrets, network: &Network) -> Result<Self> {
-        let passphrase = secrets.ssh_key_passphrase.as_ref();
-        let key = match &secrets.ssh_private_key {
+    pub fn new(address: SshAddress, credentials: &SshCredentials, limits: &Limits) -> Result<Self> {
+        let passphrase = credentials.passphrase.as_ref();
+        let key = match &credentials.private_key {
             Some(text) => Some(Arc::new(key::parse(text, passphrase)?)),
             None => None,
         };
         Ok(Self {
             address,
             key,
-            known_hosts: Arc::new(KnownHosts::parse(&secrets.ssh_known_hosts)?),
-            network: network.clone(),
+            known_hosts: Arc::new(KnownHosts::parse(&credentials.known_hosts)?),
+            limits: limits.clone(),
             connection: Mutex::default(),
         })
     }
@@ -77,7 +77,7 @@ impl SshRemote {
         let stderr = Stderr::default();
         let refusal = format!("the server refuses to run {}\n", service.name());
         let (reader, writer) = channel::halves(channel, stderr.clone(), refusal);
-        let idle_timeout = self.network.idle_timeout;
+        let idle_timeout = self.limits.idle_timeout;
         Ok(idle::stream(reader, writer, stderr, idle_timeout))
     }
 
@@ -111,7 +111,7 @@ impl SshRemote {
     async fn open_channel(&self, handle: &Handle<Client>) -> Result<Channel<Msg>> {
         let place = tcp::host_and_port(&self.address.host, self.address.port);
         let failed = || Error::new(Kind::Network, format!("{place} opens no ssh channel"));
-        timeout(self.network.connect_timeout, handle.channel_open_session())
+        timeout(self.limits.connect_timeout, handle.channel_open_session())
             .await
             .map_err(|_| failed().because("no answer in time"))?
             .map_err(|error| failed().because(error))
@@ -148,7 +148,7 @@ impl SshRemote {
             ));
         };
         tracing::debug!(url = %self.url(), "connecting by ssh");
-        connection::connect(&self.address, key, &self.known_hosts, &self.network).await
+        connection::connect(&self.address, key, &self.known_hosts, &self.limits).await
     }
 
     fn url(&self) -> String {

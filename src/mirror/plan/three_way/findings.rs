@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::mirror::plan::tree::Entry;
+use crate::git::tree::TreeEntry;
 
 /// A path that mirror and upstream both changed, in ways that only a person can join.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,9 +55,9 @@ pub struct Difference {
     /// The path from the root; a directory's ends in `/`.
     pub path: String,
     /// What the merged tree has there.
-    pub ours: Option<Entry>,
+    pub ours: Option<TreeEntry>,
     /// What upstream has there.
-    pub theirs: Option<Entry>,
+    pub theirs: Option<TreeEntry>,
     /// Whether it stands for what it holds: a directory that both have, not entered since the list was long enough.
     pub cut: bool,
 }

@@ -18,8 +18,8 @@ pub use findings::{Conflict, ConflictKind, Difference, Warning};
 
 use super::Keep;
 use super::keep::prefixes;
-use super::tree::{MergedTree, Tree};
 use crate::git::ObjectId;
+use crate::git::tree::{MergedTree, Tree};
 
 /// The directories that a merge enters below one another; an index has three levels.
 const MAX_DEPTH: usize = 64;

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::walk::EMPTY;
 use super::{Difference, MAX_DEPTH, Needs, Side, Warning, depth, join, shown};
 use crate::git::ObjectId;
+use crate::git::tree::{Tree, TreeEntry};
 use crate::mirror::plan::Keep;
-use crate::mirror::plan::tree::{Entry, Tree};
 
 /// The length of the list from which on directories are no longer entered.
 const ENOUGH: usize = 1000;
@@ -15,19 +15,19 @@ const ENOUGH: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) path: Vec<u8>,
-    pub(super) ours: Option<Entry>,
-    pub(super) theirs: Option<Entry>,
+    pub(super) ours: Option<TreeEntry>,
+    pub(super) theirs: Option<TreeEntry>,
 }
 
 impl Pair {
     /// Compares what a name stands for on both sides, its file and its directory apart.
     pub(super) fn compare(
         path: &[u8],
-        ours: Option<Entry>,
-        theirs: Option<Entry>,
+        ours: Option<TreeEntry>,
+        theirs: Option<TreeEntry>,
     ) -> impl Iterator<Item = Self> {
         [false, true].into_iter().filter_map(move |directories| {
-            let wanted = |entry: &Entry| entry.mode.is_tree() == directories;
+            let wanted = |entry: &TreeEntry| entry.mode.is_tree() == directories;
             let (ours, theirs) = (ours.filter(wanted), theirs.filter(wanted));
             (ours != theirs).then(|| Self {
                 path: path.to_vec(),

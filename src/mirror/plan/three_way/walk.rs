@@ -7,7 +7,7 @@ use super::{
     Conflict, ConflictKind, MAX_DEPTH, Needs, Rules, Side, Sides, Warning, depth, file, join, shown,
 };
 use crate::git::ObjectId;
-use crate::mirror::plan::tree::{Entry, MergedEntry, MergedTree, Tree};
+use crate::git::tree::{MergedEntry, MergedTree, Tree, TreeEntry};
 
 /// The file at the root that is always the mirror's own.
 pub(super) const CONFIG: &str = "config.json";
@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
         tree
     }
 
-    fn name(&mut self, path: &[u8], values: Sides<Option<Entry>>) -> Option<MergedEntry> {
+    fn name(&mut self, path: &[u8], values: Sides<Option<TreeEntry>>) -> Option<MergedEntry> {
         let Sides { ours, base, theirs } = values;
         if path == CONFIG.as_bytes() {
             if theirs != base {
@@ -132,8 +132,8 @@ impl<'a> Walk<'a> {
     fn take(
         &mut self,
         path: &[u8],
-        value: Option<Entry>,
-        theirs: Option<Entry>,
+        value: Option<TreeEntry>,
+        theirs: Option<TreeEntry>,
     ) -> Option<MergedEntry> {
         self.found
             .differing
@@ -142,7 +142,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Merges the file and the directory of one name apart and sees that only one of them is left.
-    fn parts(&mut self, path: &[u8], values: Sides<Option<Entry>>) -> Option<MergedEntry> {
+    fn parts(&mut self, path: &[u8], values: Sides<Option<TreeEntry>>) -> Option<MergedEntry> {
         let files = values.map(|entry| entry.filter(|entry| !entry.mode.is_tree()));
         let directories = values.map(|entry| entry.filter(|entry| entry.mode.is_tree()));
         let before = self.found.differing.len();
@@ -173,7 +173,7 @@ impl<'a> Walk<'a> {
 
     fn directory(&mut self, path: &[u8], ids: Sides<Option<ObjectId>>) -> Option<MergedTree> {
         if ids.ours == ids.theirs || ids.theirs == ids.base {
-            let [ours, theirs] = [ids.ours, ids.theirs].map(|id| id.map(Entry::directory));
+            let [ours, theirs] = [ids.ours, ids.theirs].map(|id| id.map(TreeEntry::directory));
             self.take(path, ours, theirs);
             return ids.ours.map(MergedTree::Existing);
         }

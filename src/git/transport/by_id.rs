@@ -3,30 +3,49 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use super::MirrorView;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
-use crate::git::objects::parse_tree;
+use crate::git::objects::{Commit, parse_tree};
 use crate::git::transport::UploadPack;
-use crate::git::wire::pack::Object;
+use crate::git::tree::Tree;
+use crate::git::wire::pack::{Object, ObjectKind};
 use crate::git::wire::upload_pack::Fetch;
-use crate::mirror::plan::tree::Tree;
 
-/// Reads the `config.json` at the root of a commit's tree, from a server that serves objects by id.
+/// Reads a file at the root of a commit's tree, from a server that serves objects by id.
 ///
 /// # Errors
 /// As [`fetch_objects`].
-pub async fn config_json_at(server: &mut UploadPack<'_>, tip: ObjectId) -> Result<Option<Vec<u8>>> {
-    let tree = MirrorView::look(server, tip, 1).await?.commit.tree;
+pub async fn file_at_root(
+    server: &mut UploadPack<'_>,
+    tip: ObjectId,
+    name: &str,
+) -> Result<Option<Vec<u8>>> {
+    let tree = fetch_commit(server, tip).await?.tree;
     let roots = fetch_trees(server, &[tree], &[]).await?;
-    let entry = roots
-        .get(&tree)
-        .and_then(|root| root.get(b"config.json".as_slice()));
+    let entry = roots.get(&tree).and_then(|root| root.get(name.as_bytes()));
     let Some(id) = entry.map(|entry| entry.id) else {
         return Ok(None);
     };
     let objects = fetch_objects(server, &[id], &[]).await?;
     Ok(objects.get(&id).map(|object| object.content.to_vec()))
+}
+
+/// Fetches one commit, and none of its history.
+///
+/// # Errors
+/// As the conversation goes; `server` for a commit that cannot be read.
+async fn fetch_commit(server: &mut UploadPack<'_>, id: ObjectId) -> Result<Commit> {
+    let mut root = None;
+    let fetch = Fetch::commits(id, 1);
+    let scan = server.scan(&fetch, |object| stop_at_root_tree(object, id, &mut root));
+    let objects = scan.await?.objects;
+    let commit = objects
+        .get(&id)
+        .filter(|object| object.kind == ObjectKind::Commit)
+        .ok_or_else(|| incomplete(&id));
+    commit
+        .and_then(|object| Commit::parse(&object.content))
+        .map_err(|error| error.on(server.remote()))
 }
 
 /// Fetches objects by id; every id that is asked for is in the answer.
@@ -202,4 +221,31 @@ fn not_served(server: &UploadPack<'_>, id: &ObjectId) -> Error {
         "let the server speak protocol v2 (sshd: `AcceptEnv GIT_PROTOCOL`), or set `uploadpack.allowAnySHA1InWant` and \
          `uploadpack.allowFilter` in that repository",
     )
+}
+
+/// A server without filters sends trees as well: the tip's root is of use, all that follows it is not.
+pub fn stop_at_root_tree(
+    object: &Object,
+    tip: ObjectId,
+    root: &mut Option<ObjectId>,
+) -> ControlFlow<()> {
+    match object.kind {
+        ObjectKind::Commit if object.id == tip => {
+            *root = Commit::parse(&object.content)
+                .ok()
+                .map(|commit| commit.tree);
+            ControlFlow::Continue(())
+        }
+        ObjectKind::Tree if Some(object.id) == *root => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// Says that a server did not send a commit.
+pub fn incomplete(id: &ObjectId) -> Error {
+    Error::new(
+        Kind::Server,
+        format!("it did not send the commit {id} that was asked for"),
+    )
+    .advise("try again")
 }

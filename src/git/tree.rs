@@ -1,4 +1,4 @@
-//! Describes git trees as the planner sees them: names, modes and ids, never contents.
+//! Describes git trees: names, modes and ids, never contents.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,14 +43,14 @@ impl fmt::Debug for Mode {
 
 /// What a name in a tree stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Entry {
+pub struct TreeEntry {
     /// Whether it is a file, a directory, a link.
     pub mode: Mode,
     /// The object that holds it.
     pub id: ObjectId,
 }
 
-impl Entry {
+impl TreeEntry {
     /// Makes the entry of a directory.
     pub fn directory(id: ObjectId) -> Self {
         let mode = Mode::TREE;
@@ -61,7 +61,7 @@ impl Entry {
 /// A git tree: names, as the bytes that git keeps, and what they stand for.
 ///
 /// A map sorts plainly by name; git sorts a directory as if its name ended in `/`. See [`in_git_order`].
-pub type Tree = BTreeMap<Vec<u8>, Entry>;
+pub type Tree = BTreeMap<Vec<u8>, TreeEntry>;
 
 /// A directory of the merged tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,24 +76,24 @@ pub enum MergedTree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MergedEntry {
     /// Anything but a directory.
-    File(Entry),
+    File(TreeEntry),
     /// A directory.
     Directory(MergedTree),
 }
 
 impl MergedEntry {
     /// Returns the entry where no object need be made for it.
-    pub fn existing(&self) -> Option<Entry> {
+    pub fn existing(&self) -> Option<TreeEntry> {
         match self {
             Self::File(entry) => Some(*entry),
-            Self::Directory(MergedTree::Existing(id)) => Some(Entry::directory(*id)),
+            Self::Directory(MergedTree::Existing(id)) => Some(TreeEntry::directory(*id)),
             Self::Directory(MergedTree::New(_)) => None,
         }
     }
 }
 
-impl From<Entry> for MergedEntry {
-    fn from(entry: Entry) -> Self {
+impl From<TreeEntry> for MergedEntry {
+    fn from(entry: TreeEntry) -> Self {
         if entry.mode.is_tree() {
             Self::Directory(MergedTree::Existing(entry.id))
         } else {
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_directory_sorts_as_if_its_name_ended_in_a_slash() {
         let id = ObjectId::ZERO;
-        let file = MergedEntry::File(Entry {
+        let file = MergedEntry::File(TreeEntry {
             mode: Mode::FILE,
             id,
         });

@@ -1,34 +1,96 @@
-//! Who we are to an HTTP server.
+//! The repositories that the configuration names, and who we are to each of them.
 
-use reqwest::RequestBuilder;
-use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::config::{JobToken, RemoteUrl, Secrets};
+use super::{Config, JobToken, Network, Secrets, ServeConfig};
+use crate::error::Result;
+use crate::git::RemoteUrl;
+use crate::git::transport::{
+    BasicAuth, Credentials, JOB_TOKEN_USER, Limits, Remote, SshCredentials,
+};
 
 /// The user that GitLab wants beside a token, where the URL names none; any other name does as well.
 const TOKEN_USER: &str = "oauth2";
-/// The user that GitLab wants beside a job's token.
-pub(super) const JOB_USER: &str = "gitlab-ci-token";
 
-/// A user and a password for basic auth. `Debug` shows no password.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// The user.
-    pub user: String,
-    /// The password or token.
-    pub password: SecretString,
+impl Config {
+    /// Prepares the upstream repository; nothing is opened yet. Our secrets for HTTP never go there.
+    ///
+    /// # Errors
+    /// `config` for an unusable key, certificate or known hosts file.
+    pub fn upstream_remote(&self) -> Result<Remote> {
+        let url = &self.upstream.url;
+        remote("upstream", url, url_auth(url), &self.secrets, &self.network)
+    }
+
+    /// Prepares the mirror's repository; nothing is opened yet.
+    ///
+    /// # Errors
+    /// As [`Config::upstream_remote`].
+    pub fn mirror_remote(&self) -> Result<Remote> {
+        let url = &self.mirror.url;
+        let auth = mirror_auth(url, &self.secrets);
+        remote("mirror", url, auth, &self.secrets, &self.network)
+    }
+
+    /// Returns the user that we are to the mirror's HTTP server, where we have a password or token for it.
+    pub fn mirror_user(&self) -> Option<String> {
+        mirror_auth(&self.mirror.url, &self.secrets).map(|auth| auth.user)
+    }
 }
 
-impl Credentials {
-    pub(super) fn sign(&self, request: RequestBuilder) -> RequestBuilder {
-        request.basic_auth(&self.user, Some(self.password.expose_secret()))
+impl ServeConfig {
+    /// Prepares the repository that the server copies; nothing is opened yet. Only the mirror's host gets its token.
+    ///
+    /// # Errors
+    /// As [`Config::upstream_remote`].
+    pub fn index_remote(&self) -> Result<Remote> {
+        let url = &self.index.url;
+        let auth = match self.index.is_ours {
+            true => mirror_auth(url, &self.secrets),
+            false => url_auth(url),
+        };
+        remote("index", url, auth, &self.secrets, &self.network)
     }
+
+    /// Prepares the upstream repository of a server, whose `config.json` says where crate files are.
+    ///
+    /// # Errors
+    /// As [`Config::upstream_remote`].
+    pub fn upstream_remote(&self) -> Result<Remote> {
+        let url = &self.upstream.url;
+        remote("upstream", url, url_auth(url), &self.secrets, &self.network)
+    }
+}
+
+impl Network {
+    /// Returns what the transports need to know of the time limits.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connect_timeout: self.connect_timeout,
+            idle_timeout: self.idle_timeout,
+            extra_cas: self.extra_cas.clone(),
+        }
+    }
+}
+
+fn remote(
+    role: &'static str,
+    url: &RemoteUrl,
+    http: Option<BasicAuth>,
+    secrets: &Secrets,
+    network: &Network,
+) -> Result<Remote> {
+    let ssh = SshCredentials {
+        private_key: secrets.ssh_private_key.clone(),
+        passphrase: secrets.ssh_key_passphrase.clone(),
+        known_hosts: secrets.ssh_known_hosts.clone(),
+    };
+    Remote::new(role, url, &Credentials { http, ssh }, &network.limits())
 }
 
 /// Chooses the credentials for the mirror: `FERRY_MIRROR_TOKEN`, else what the URL carries, else `CI_JOB_TOKEN`
 /// where the mirror is on the very server that the token is for.
-pub fn credentials(url: &RemoteUrl, secrets: &Secrets) -> Option<Credentials> {
+fn mirror_auth(url: &RemoteUrl, secrets: &Secrets) -> Option<BasicAuth> {
     let RemoteUrl::Http {
         url: address, user, ..
     } = url
@@ -36,28 +98,28 @@ pub fn credentials(url: &RemoteUrl, secrets: &Secrets) -> Option<Credentials> {
         return None;
     };
     if let Some(token) = &secrets.mirror_token {
-        return Some(Credentials {
+        return Some(BasicAuth {
             user: user.clone().unwrap_or_else(|| TOKEN_USER.to_owned()),
             password: token.clone(),
         });
     }
-    url_credentials(url).or_else(|| {
+    url_auth(url).or_else(|| {
         let job = secrets.job_token.as_ref()?;
-        is_for(job, address).then(|| Credentials {
-            user: JOB_USER.to_owned(),
+        is_for(job, address).then(|| BasicAuth {
+            user: JOB_TOKEN_USER.to_owned(),
             password: job.token.clone(),
         })
     })
 }
 
 /// Takes the credentials from the URL alone: upstream never gets another secret.
-pub fn url_credentials(url: &RemoteUrl) -> Option<Credentials> {
+fn url_auth(url: &RemoteUrl) -> Option<BasicAuth> {
     match url {
         RemoteUrl::Http {
             user,
             password: Some(password),
             ..
-        } => Some(Credentials {
+        } => Some(BasicAuth {
             user: user.clone().unwrap_or_default(),
             password: password.clone(),
         }),
@@ -81,6 +143,8 @@ fn bare(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use secrecy::{ExposeSecret as _, SecretString};
+
     use super::*;
 
     fn mirror(address: &str, user: Option<&str>, password: Option<&str>) -> RemoteUrl {
@@ -104,7 +168,7 @@ mod tests {
     }
 
     fn chosen(url: &RemoteUrl, secrets: &Secrets) -> Option<(String, String)> {
-        credentials(url, secrets).map(|c| (c.user, c.password.expose_secret().to_owned()))
+        mirror_auth(url, secrets).map(|c| (c.user, c.password.expose_secret().to_owned()))
     }
 
     fn pair(user: &str, password: &str) -> Option<(String, String)> {
@@ -150,8 +214,8 @@ mod tests {
 
     #[test]
     fn upstream_gets_what_its_url_carries_and_nothing_else() {
-        assert!(url_credentials(&mirror("https://git.example/a", Some("bot"), None)).is_none());
-        let found = url_credentials(&mirror("https://git.example/a", None, Some("own"))).unwrap();
+        assert!(url_auth(&mirror("https://git.example/a", Some("bot"), None)).is_none());
+        let found = url_auth(&mirror("https://git.example/a", None, Some("own"))).unwrap();
         assert_eq!(
             (found.user.as_str(), found.password.expose_secret()),
             ("", "own")
@@ -161,12 +225,12 @@ mod tests {
     #[test]
     fn a_remote_that_is_not_http_gets_none() {
         let all = secrets(Some("token"), Some(("git.example", 443)));
-        assert!(credentials(&RemoteUrl::Local("a".into()), &all).is_none());
+        assert!(mirror_auth(&RemoteUrl::Local("a".into()), &all).is_none());
     }
 
     #[test]
     fn debug_shows_no_password() {
-        let found = url_credentials(&mirror("https://git.example/", Some("bot"), Some("own")));
+        let found = url_auth(&mirror("https://git.example/", Some("bot"), Some("own")));
         assert!(!format!("{found:?}").contains("own"));
     }
 }
