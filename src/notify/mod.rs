@@ -15,7 +15,7 @@ use tracing::{error, info};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::git::RemoteUrl;
-use crate::mirror::relay::Surroundings;
+use crate::mirror::Context;
 use crate::mirror::report::{Report, Warning};
 use crate::notify::notice::{Event, Failure, Notice, Place, Standing};
 use crate::notify::smtp::{Letter, Post};
@@ -26,7 +26,7 @@ pub use trigger::alarm;
 /// Tells what is to be told after a sync, where mails are configured.
 ///
 /// Never fails and never changes what the sync came to: a mail that cannot be sent is an error in the log.
-pub async fn after_sync(config: &Config, end: &Result<Report>, around: Surroundings<'_>) {
+pub async fn after_sync(config: &Config, end: &Result<Report>, around: Context<'_>) {
     let Ok(Some(_)) = config.mail.route() else {
         return;
     };
@@ -57,7 +57,7 @@ pub async fn after_sync(config: &Config, end: &Result<Report>, around: Surroundi
 ///
 /// # Errors
 /// As [`Post::send`]; `config` where mails are not configured.
-pub async fn test(config: &Config, around: Surroundings<'_>) -> Result<Vec<Error>> {
+pub async fn test(config: &Config, around: Context<'_>) -> Result<Vec<Error>> {
     let notice = notice(config, Event::Test, None, around).await;
     send(config, &notice, around).await
 }
@@ -72,12 +72,7 @@ fn calling(warnings: &[Warning], is_remembered: bool) -> Vec<Warning> {
     warnings.iter().filter(is_told).cloned().collect()
 }
 
-async fn tell_if_due(
-    config: &Config,
-    event: Event,
-    memory: &mut MemoryFile,
-    around: Surroundings<'_>,
-) {
+async fn tell_if_due(config: &Config, event: Event, memory: &mut MemoryFile, around: Context<'_>) {
     let now = around.now();
     let Some(event) = memory.record.due(event, now, config.mail.repeat_after) else {
         return info!("no mail: the same was mailed less than mail.repeat_after ago");
@@ -99,7 +94,7 @@ async fn notice(
     config: &Config,
     event: Event,
     memory: Option<&MemoryFile>,
-    around: Surroundings<'_>,
+    around: Context<'_>,
 ) -> Notice {
     let standing = match &event {
         Event::Failed(_) => standing::look(config).await,
@@ -130,7 +125,7 @@ fn place(url: &RemoteUrl, branch: &str) -> Place {
     }
 }
 
-async fn send(config: &Config, notice: &Notice, around: Surroundings<'_>) -> Result<Vec<Error>> {
+async fn send(config: &Config, notice: &Notice, around: Context<'_>) -> Result<Vec<Error>> {
     let (text, html) = notice.bodies()?;
     let letter = Letter {
         subject: config.scrub(&notice.subject()),

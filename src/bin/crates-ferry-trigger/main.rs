@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use clap::Parser as _;
 use crates_ferry::config::{Environment, TriggerConfig};
 use crates_ferry::error::Result;
-use crates_ferry::mirror::relay::Surroundings;
+use crates_ferry::mirror::Context;
 use crates_ferry::program::{self, Answer, Failure, Reassurance, Verbosity};
 use crates_ferry::progress::Progress;
 use crates_ferry::trigger::{fire, run};
@@ -61,7 +61,7 @@ async fn running(config: &TriggerConfig) -> Result<Option<Answer>, Failure> {
 }
 
 async fn fired(config: &TriggerConfig, options: fire::Options) -> Result<Answer> {
-    let around = Surroundings {
+    let around = Context {
         clock: SystemTime::now,
         progress: &Progress::default(),
     };

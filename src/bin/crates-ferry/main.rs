@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use clap::Parser as _;
 use crates_ferry::config::{Config, Environment, Flags, ServeConfig};
 use crates_ferry::error::Result;
-use crates_ferry::mirror::relay::Surroundings;
+use crates_ferry::mirror::Context;
 use crates_ferry::mirror::{init, sync};
 use crates_ferry::program::{self, Answer, Failure, Reassurance, Verbosity};
 use crates_ferry::progress::Progress;
@@ -118,7 +118,7 @@ fn serve(flags: &Flags, environment: &Environment) -> Result<Option<Answer>, Fai
 
 /// Runs a command on a mirror.
 async fn run(command: MirrorCommand, config: Config, progress: Arc<Progress>) -> Result<Answer> {
-    let around = Surroundings {
+    let around = Context {
         clock: SystemTime::now,
         progress: &progress,
     };

@@ -56,7 +56,7 @@ impl Update {
 
 /// The server's account of a push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ReportStatus {
     /// Why the pack was not taken; `None` after `unpack ok`.
     pub unpack_error: Option<String>,
     /// Why the ref was not moved; `None` after `ok <ref>`.
@@ -65,7 +65,7 @@ pub struct Report {
     pub messages: String,
 }
 
-impl Report {
+impl ReportStatus {
     const LIMIT: usize = 64 * 1024;
 
     /// Reads the report of a push of one ref.

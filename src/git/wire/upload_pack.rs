@@ -126,7 +126,7 @@ impl Fetch {
 
 /// What comes before the pack.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct FetchResponse {
     /// Those of the `have`s that the server has, too.
     pub acknowledged: Vec<ObjectId>,
     /// Commits whose parents were cut off by `deepen`.
@@ -135,7 +135,7 @@ pub struct Answer {
     pub pack_follows: bool,
 }
 
-impl Answer {
+impl FetchResponse {
     const LINES_LIMIT: usize = 200_000;
 
     /// Reads the answer to `fetch` up to the pack.

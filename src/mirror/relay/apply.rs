@@ -10,11 +10,11 @@ use tracing::{debug, info};
 
 use super::Session;
 use super::draft::Draft;
-use super::verdict::{judge, leave_out};
+use super::push_result::{check, leave_out};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Connection, Remote, Service, UploadPack};
 use crate::git::wire::pack::Rewriter;
-use crate::git::wire::receive_pack::{Report, Update};
+use crate::git::wire::receive_pack::{ReportStatus, Update};
 use crate::git::wire::{self, Refs};
 use crate::progress::Progress;
 
@@ -54,17 +54,19 @@ pub async fn apply(
             None => open(mirror).await?,
         };
         let (report, observer) = push(session, connection, &draft, thin, progress).await?;
-        debug!("{mirror}: < {report:?}");
-        match judge(mirror, &report) {
+        // Without the host's messages, which may repeat a secret; the packet trace shows them masked.
+        let (unpack, moved) = (&report.unpack_error, &report.reference_error);
+        debug!("{mirror}: unpack error {unpack:?}, ref error {moved:?}");
+        match check(mirror, &report) {
             Err(error) if leave_out(&mut draft.objects, &report) => {
-                info!("{error}; once more, without the object that upstream sends as well");
+                info!("{error}; retrying without the object that upstream sends as well");
             }
             Err(error) if thin && report.unpack_error.is_some() => {
-                info!("{error}; once more, with a pack that refers to nothing outside itself");
+                info!("{error}; retrying without a thin pack");
                 thin = false;
             }
-            judged => {
-                judged?;
+            checked => {
+                checked?;
                 return confirm(observer, mirror, &draft.update).await;
             }
         }
@@ -84,9 +86,9 @@ fn refuse_moved(mirror: &UploadPack<'_>, refs: Option<&Refs>, draft: &Draft) -> 
 fn moved(remote: &Remote, reference: &str) -> Error {
     Error::new(
         Kind::Race,
-        format!("{remote}: somebody else moved {reference} meanwhile"),
+        format!("{remote}: another push moved {reference} meanwhile"),
     )
-    .advise("run it again: it starts from what is there then")
+    .advise("Run it again: it starts from the mirror's current tip.")
 }
 
 /// Pushes; returns the server's report, and a fresh conversation with the mirror in which to look whether it is so.
@@ -96,15 +98,15 @@ async fn push<'r>(
     draft: &Draft,
     thin: bool,
     progress: &Progress,
-) -> Result<(Report, Option<UploadPack<'r>>)> {
+) -> Result<(ReportStatus, Option<UploadPack<'r>>)> {
     let capabilities = receiver.advertisement.capabilities.clone();
     let mirror = session.mirror.remote();
     if !capabilities.has("report-status") {
         return Err(Error::new(
             Kind::Config,
-            format!("{mirror}: the server does not report on pushes"),
+            format!("{mirror}: the server does not report the result of pushes"),
         )
-        .advise("use a git host that speaks `report-status`; all current ones do"));
+        .advise("Use a git host that supports `report-status`; all current ones do."));
     }
     let head = draft.update.request(&capabilities, &PUSH_OPTIONS);
     let (pieces, pack) = mpsc::channel(PIECES);
@@ -116,9 +118,9 @@ async fn push<'r>(
     );
     pumped?;
     pushed?;
-    progress.phase("waiting for the mirror to take it in");
+    progress.phase("waiting for the mirror to process the push");
     let reference = &draft.update.reference;
-    let report = Report::read(receiver.packets(), &capabilities, reference).await;
+    let report = ReportStatus::read(receiver.packets(), &capabilities, reference).await;
     let report =
         report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))?;
     Ok((report, observer))
@@ -127,7 +129,7 @@ async fn push<'r>(
 /// Opens the mirror for a last look, which takes a while over ssh, where that can be done before the push has ended: in v2,
 /// which tells refs only when asked.
 async fn open_observer<'r>(mirror: &UploadPack<'r>) -> Option<UploadPack<'r>> {
-    if !mirror.tells_refs_when_asked() {
+    if !mirror.lists_refs_on_request() {
         return None;
     }
     UploadPack::open(mirror.remote()).await.ok()
@@ -186,7 +188,7 @@ async fn pump_pack(
             Err(error) => break Some(error),
         };
         if let Some(count) = rewriter.entries().filter(|_| !counted) {
-            progress.phase("carrying the pack");
+            progress.phase("transferring the pack");
             progress.pack_objects(count);
             counted = true;
         }
@@ -228,9 +230,11 @@ async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Upd
         let Some(pause) = pauses.next() else {
             return Err(Error::new(
                 Kind::Server,
-                format!("{mirror}: it said that the push was done, and does not show it"),
+                format!(
+                    "{mirror}: the server reported the push as done, but its refs do not show it"
+                ),
             )
-            .advise("run it again: it starts from what is there then"));
+            .advise("Run it again: it starts from the mirror's current tip."));
         };
         tokio::time::sleep(pause).await;
     }

@@ -2,22 +2,70 @@
 //!
 //! Pure: everything that was observed goes in, one value that can be shown comes out.
 
+use std::io;
+
+use bytes::Bytes;
+
+use super::Observation;
 use super::merge::MergedTrees;
 use super::mirror_view::STAND_IN;
-use super::{NewObject, Observation};
 use crate::config::History;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::objects::Author;
-use crate::git::objects::{Commit, NewCommit, write_tree};
+use crate::git::objects::{Commit, NewCommit, NewTree, write_tree};
 use crate::git::transport::Remote;
-use crate::git::wire::pack::ObjectKind;
+use crate::git::wire::pack::{ObjectKind, between_trees, delta_entry, whole_entry};
 use crate::git::wire::receive_pack::Update;
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::CrateName;
+use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::three_way::Conflict;
 use crate::mirror::plan::{Outcome, Relation};
+
+/// An object that we add to upstream's pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewObject {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its content.
+    pub content: Vec<u8>,
+    /// A tree much like it, which the mirror has or upstream's pack brings.
+    pub alike: Option<NewTree>,
+}
+
+impl NewObject {
+    /// Wraps an object that nothing is like.
+    pub fn whole(kind: ObjectKind, content: Vec<u8>) -> Self {
+        Self {
+            kind,
+            content,
+            alike: None,
+        }
+    }
+
+    /// Returns the id.
+    pub fn id(&self) -> ObjectId {
+        self.kind.id_of(&self.content)
+    }
+
+    /// Makes the object's entry in the pack: a root tree as what makes it differ from upstream's, where the pack is thin.
+    ///
+    /// That saves sending tens of kilobytes, and the mirror's host then sends the next sync no two whole roots either.
+    ///
+    /// # Errors
+    /// None in practice: compressing into memory does not fail.
+    pub fn entry(&self, thin: bool) -> io::Result<Bytes> {
+        let base = self.alike.as_ref().filter(|_| thin);
+        let delta =
+            base.and_then(|base| Some((base.id, between_trees(&base.content, &self.content)?)));
+        match delta {
+            Some((base, delta)) => delta_entry(base, &delta),
+            None => whole_entry(self.kind, &self.content),
+        }
+    }
+}
 
 /// A push that could be made.
 #[derive(Debug, Clone)]
@@ -55,11 +103,11 @@ pub fn mode(asked: Option<History>, found: History) -> Result<History> {
     if asked == Some(History::Merge) && found == History::Snapshot {
         return Err(Error::new(
             Kind::Mode,
-            "the mirror keeps snapshots without upstream's history, and `merge` was asked for",
+            "the mirror has snapshots without upstream's history, and `merge` was requested",
         )
         .advise(
-            "a mirror can go from `merge` to `snapshot`, not back, since the history in between is not there: leave \
-             `mirror.history` away, or make a new mirror with `init --history merge`",
+            "Remove `mirror.history`, or create a new mirror with `init --history merge`. A mirror can switch from `merge` to \
+             `snapshot`, not back: the history in between is missing.",
         ));
     }
     Ok(asked.unwrap_or(found))
@@ -69,11 +117,11 @@ pub fn mode(asked: Option<History>, found: History) -> Result<History> {
 pub fn snapshot_not_servable(upstream: &Remote) -> Error {
     Error::new(
         Kind::Config,
-        format!("{upstream}: the server serves no trees by their id, which `history: snapshot` needs"),
+        format!("{upstream}: the server does not serve trees by id, which `history: snapshot` needs"),
     )
     .advise(
-        "use `history: merge`, or let that server speak protocol v2 (sshd: `AcceptEnv GIT_PROTOCOL`), or set \
-         `uploadpack.allowAnySHA1InWant` there",
+        "Use `history: merge`, or enable protocol v2 on that server (sshd: `AcceptEnv GIT_PROTOCOL`), or set \
+         `uploadpack.allowAnySHA1InWant` there.",
     )
 }
 
@@ -110,7 +158,11 @@ pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Resu
     };
     let mut objects = held_roots(seen, terms.history);
     let root = new_trees(seen, trees, &mut objects)?;
-    let message = message(outcome, seen.news.commits(), seen.news.crates.iter());
+    let message = message(
+        outcome,
+        seen.new_commits.commits(),
+        seen.new_commits.crates.iter(),
+    );
     let tip = new_commits(seen, terms, root, &message, &mut objects)?;
     Ok(Draft {
         outcome,
@@ -130,7 +182,7 @@ fn is_fast_forward(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -
             .merged
             .overlay
             .iter()
-            .all(|difference| difference.path == "config.json")
+            .all(|difference| difference.path == CONFIG_JSON)
 }
 
 /// The mirror has these roots' trees, but not the commits, and upstream leaves out what it is told that we have.
@@ -283,10 +335,10 @@ fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
     let path = &first.path;
     Err(Error::new(
         Kind::Conflict,
-        format!("mirror and upstream both changed the same: {}{more}", listed.join("; ")),
+        format!("mirror and upstream changed the same paths: {}{more}", listed.join("; ")),
     )
     .advise(format!(
-        "nothing was pushed. To keep the mirror's side once: `crates-ferry sync --ours {path}`; for good: add the path to \
-         `mirror.keep`; to take upstream's: undo the change in the mirror"
+        "Nothing was pushed. To keep the mirror's side once, run `crates-ferry sync --ours {path}`. To keep it always, add \
+         the path to `mirror.keep`. To take upstream's, revert the change in the mirror."
     )))
 }

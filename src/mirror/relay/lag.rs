@@ -1,6 +1,6 @@
 //! How far the mirror is behind upstream.
 
-use super::{Session, Stand, find_stand, observe};
+use super::{Session, SyncState, compare_tips, observe};
 use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
@@ -44,14 +44,14 @@ impl Lag {
         let tip = session
             .mirror_tip
             .ok_or_else(|| Error::new(Kind::EmptyMirror, "the mirror's branch is not there"))?;
-        let behind = match find_stand(&mut session, tip).await? {
-            Stand::Abreast(found) => return Ok(Self::None(found)),
-            Stand::Behind(behind) => observe(&mut session, *behind).await?,
+        let behind = match compare_tips(&mut session, tip).await? {
+            SyncState::UpToDate(found) => return Ok(Self::None(found)),
+            SyncState::Behind(behind) => observe(&mut session, *behind).await?,
         };
         Ok(Self::Behind {
             base: behind.base.upstream,
             seconds: behind.base.seconds,
-            commits: behind.news.commits(),
+            commits: behind.new_commits.commits(),
             relation: behind.relation,
             history: behind.view.history,
         })

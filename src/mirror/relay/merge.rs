@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::try_join;
 
-use super::observe::mirror_detours;
+use super::observe::mirror_fallbacks;
 use super::{Observation, Session};
 use crate::error::Result;
 use crate::git::ObjectId;
@@ -50,22 +50,29 @@ pub async fn merge_trees(
             needs.iter().map(|need| need.id).collect::<Vec<_>>()
         };
         let (theirs, ours) = (ids(theirs), ids(ours));
-        let mirror_detours = mirror_detours(&seen.view, &seen.base);
-        let upstream_detours = seen.upstream_detours();
+        let mirror_fallbacks = mirror_fallbacks(&seen.view, &seen.base);
+        let upstream_fallbacks = seen.upstream_fallbacks();
         let (mut from_upstream, mut from_mirror) = try_join!(
-            find_trees(&mut session.upstream, &theirs, &upstream_detours),
-            find_trees(&mut session.mirror, &ours, &mirror_detours)
+            find_trees(&mut session.upstream, &theirs, &upstream_fallbacks),
+            find_trees(&mut session.mirror, &ours, &mirror_fallbacks)
         )?;
         let Session {
             upstream, mirror, ..
         } = &mut *session;
-        add_from_other(&mut from_mirror, &ours, mirror, upstream, &upstream_detours).await?;
+        add_from_other(
+            &mut from_mirror,
+            &ours,
+            mirror,
+            upstream,
+            &upstream_fallbacks,
+        )
+        .await?;
         add_from_other(
             &mut from_upstream,
             &theirs,
             upstream,
             mirror,
-            &mirror_detours,
+            &mirror_fallbacks,
         )
         .await?;
         for (id, tree) in from_upstream.into_iter().chain(from_mirror) {

@@ -1,6 +1,9 @@
 //! What the mirror's own history says: which commits are the relay's, what they carried last, and in which mode.
 
-use super::{Base, News};
+use super::NewCommits;
+use super::squash::is_collapse;
+use std::collections::BTreeSet;
+
 use crate::config::History;
 use crate::error::Result;
 use crate::git::ObjectId;
@@ -9,9 +12,41 @@ use crate::git::transport::by_id::{incomplete, stop_at_root_tree};
 use crate::git::transport::{Scan, UploadPack};
 use crate::git::wire::pack::{Object, ObjectKind, Scanner};
 use crate::git::wire::upload_pack::Fetch;
+use crate::index::commit_subject::crate_in;
 
 /// The subject of a stand-in: a commit of ours with an upstream commit's tree and none of its history.
 pub(super) const STAND_IN: &str = "Stand in for upstream's ";
+
+/// The newest upstream commit that the mirror holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// Its id upstream.
+    pub upstream: ObjectId,
+    /// The commit of the mirror that has its tree: itself, or its stand-in.
+    pub held: ObjectId,
+    /// Its root tree.
+    pub tree: ObjectId,
+    /// When the commit that is held was made, in seconds since 1970.
+    pub seconds: i64,
+    /// When upstream's commit was made, likewise.
+    pub upstream_seconds: i64,
+    /// The parents of the commit that is held.
+    pub parents: Vec<ObjectId>,
+}
+
+impl Base {
+    /// Takes an upstream commit that the mirror holds as it is.
+    pub(super) fn itself(id: ObjectId, commit: Commit) -> Self {
+        Self {
+            upstream: id,
+            held: id,
+            tree: commit.tree,
+            seconds: commit.seconds,
+            upstream_seconds: commit.seconds,
+            parents: commit.parents,
+        }
+    }
+}
 
 /// The mirror's last commits, and what they say.
 pub struct MirrorView {
@@ -116,8 +151,8 @@ impl MirrorView {
     ///
     /// # Errors
     /// `server` for a commit that cannot be read.
-    pub fn newer_base(&self, base: &Base, news: &News) -> Result<Option<Base>> {
-        let Some(id) = self.newest_of(&news.edges)? else {
+    pub fn newer_base(&self, base: &Base, new_commits: &NewCommits) -> Result<Option<Base>> {
+        let Some(id) = self.newest_of(&new_commits.edges)? else {
             return Ok(None);
         };
         if id == base.upstream || self.is_behind_base(&id)? {
@@ -126,9 +161,9 @@ impl MirrorView {
         let Some(commit) = self.get(&id)? else {
             return Ok(None);
         };
-        // What a person merged may lead to the base out of sight; then the base is no edge of the news, and older.
+        // What a person merged may lead to the base out of sight; then the base is no edge of the new_commits, and older.
         let is_newer = self.reaches(id, &base.upstream)?
-            || !news.edges.contains(&base.upstream) && commit.seconds > base.seconds;
+            || !new_commits.edges.contains(&base.upstream) && commit.seconds > base.seconds;
         Ok(is_newer.then(|| Base::itself(id, commit)))
     }
 
@@ -202,6 +237,72 @@ impl MirrorView {
         dated.sort_unstable_by(|a, b| b.cmp(a));
         self.others = dated.into_iter().map(|(_, id)| id).collect();
         Ok(())
+    }
+}
+
+/// Which of the mirror's last commits comes after which, as far as the fetched generations show. Read off parents, never off
+/// dates: commits of one second have no order, and clocks differ.
+impl MirrorView {
+    /// Says whether `id` is `from` or one of its ancestors, as far as can be seen.
+    pub(super) fn reaches(&self, from: ObjectId, id: &ObjectId) -> Result<bool> {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![from];
+        while let Some(commit) = next.pop() {
+            if commit == *id {
+                return Ok(true);
+            }
+            if seen.insert(commit) {
+                let parents = self.get(&commit)?.map(|commit| commit.parents);
+                next.extend(parents.unwrap_or_default());
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the newest of these commits that is in sight and not the relay's: none of the others leads to it.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be read.
+    pub fn newest_of(&self, ids: &BTreeSet<ObjectId>) -> Result<Option<ObjectId>> {
+        let mut newest: Option<ObjectId> = None;
+        for id in self.others.iter().filter(|id| ids.contains(id)) {
+            match newest {
+                Some(known) if !self.reaches(*id, &known)? => {}
+                _ => newest = Some(*id),
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Returns the newest commit in sight that is not the relay's and has this tree.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be read.
+    pub fn newest_with_tree(&self, tree: &ObjectId) -> Result<Option<ObjectId>> {
+        let mut alike = BTreeSet::new();
+        for id in &self.others {
+            if self.get(id)?.is_some_and(|commit| commit.tree == *tree) {
+                alike.insert(*id);
+            }
+        }
+        self.newest_of(&alike)
+    }
+
+    /// Returns the first of the first parents whose subject is one of crates.io's.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be read.
+    pub fn newest_with_index_subject(&self) -> Result<Option<ObjectId>> {
+        let mut next = Some(self.tip);
+        while let Some(id) = next
+            && let Some(commit) = self.get(&id)?
+        {
+            if crate_in(commit.subject()).is_some() || is_collapse(&commit.message) {
+                return Ok(Some(id));
+            }
+            next = commit.parents.first().copied();
+        }
+        Ok(None)
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use tokio::try_join;
 
 use super::squash::{self, Proof, Squash};
-use super::stand::{Behind, rewound, unrelated};
-use super::{Base, MirrorView, News, Session};
+use super::sync_state::{Behind, rewound, unrelated};
+use super::{Base, MirrorView, NewCommits, Session};
 use crate::config::History;
 use crate::error::Result;
 use crate::git::ObjectId;
@@ -15,6 +15,7 @@ use crate::git::transport::by_id::{add_from_other, fetch_trees, find_trees};
 use crate::git::transport::{FetchError, UploadPack};
 use crate::git::tree::{MergedTree, Tree};
 use crate::git::wire::upload_pack::Fetch;
+use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::Relation;
 
 /// Both sides, where there is something to carry.
@@ -30,7 +31,7 @@ pub struct Observation {
     /// How upstream's new history relates to the base.
     pub relation: Relation,
     /// Upstream's new commits.
-    pub news: News,
+    pub new_commits: NewCommits,
     /// How the squash looks, where there is one.
     pub squash: Option<Squash>,
     /// The root trees of the mirror's tip, the base and upstream's tip, by their ids.
@@ -51,14 +52,14 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
     let Session {
         upstream, mirror, ..
     } = session;
-    let (mut news, mut trees) = try_join!(
+    let (mut new_commits, mut trees) = try_join!(
         news_since(upstream, tip, &view, told),
         mirror_roots(mirror, &view, &base)
     )?;
-    let Some(upstream_commit) = news.tip.clone() else {
+    let Some(upstream_commit) = new_commits.tip.clone() else {
         return Err(rewound(session, &base));
     };
-    if let Some(newer) = view.newer_base(&base, &news)? {
+    if let Some(newer) = view.newer_base(&base, &new_commits)? {
         base = newer;
         trees.extend(mirror_roots(&mut session.mirror, &view, &base).await?);
     }
@@ -67,10 +68,10 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         upstream, mirror, ..
     } = &mut *session;
     add_from_other(&mut trees, &roots, mirror, upstream, &[]).await?;
-    let relation = relation(&base, &news);
+    let relation = relation(&base, &new_commits);
     let squash = match relation {
         Relation::Squashed => {
-            Some(squash::examine(&mut session.upstream, tip, &view, &base, &mut news).await?)
+            Some(squash::examine(&mut session.upstream, tip, &view, &base, &mut new_commits).await?)
         }
         _ => None,
     };
@@ -80,7 +81,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         view,
         base,
         relation,
-        news,
+        new_commits,
         squash,
         trees,
     };
@@ -98,19 +99,19 @@ async fn news_since(
     upstream: &mut UploadPack<'_>,
     tip: ObjectId,
     view: &MirrorView,
-    told: Option<News>,
-) -> Result<News> {
+    told: Option<NewCommits>,
+) -> Result<NewCommits> {
     match told {
-        Some(news) => Ok(news),
-        None => Ok(News::fetch(upstream, tip, &view.offers(), true).await?),
+        Some(new_commits) => Ok(new_commits),
+        None => Ok(NewCommits::fetch(upstream, tip, &view.offers(), true).await?),
     }
 }
 
 /// Reads the relation off the new commits.
-fn relation(base: &Base, news: &News) -> Relation {
-    if news.edges.contains(&base.upstream) {
+fn relation(base: &Base, new_commits: &NewCommits) -> Relation {
+    if new_commits.edges.contains(&base.upstream) {
         Relation::Advanced
-    } else if news.roots.is_empty() {
+    } else if new_commits.roots.is_empty() {
         Relation::Diverged
     } else {
         Relation::Squashed
@@ -129,13 +130,13 @@ async fn mirror_roots(
     let mut ids = vec![view.commit.tree, base.tree];
     ids.dedup();
     ids.retain(|id| !known.contains_key(id));
-    known.extend(find_trees(mirror, &ids, &mirror_detours(view, base)).await?);
+    known.extend(find_trees(mirror, &ids, &mirror_fallbacks(view, base)).await?);
     Ok(known)
 }
 
 /// Returns the fetches of the mirror's branch whose packs hold its trees, for a server that serves no objects by id: one
 /// with what the last sync brought, one with all of the mirror's own paths.
-pub(super) fn mirror_detours(view: &MirrorView, base: &Base) -> [Fetch; 2] {
+pub(super) fn mirror_fallbacks(view: &MirrorView, base: &Base) -> [Fetch; 2] {
     let last_sync = Fetch {
         wants: vec![view.tip],
         haves: base
@@ -167,7 +168,7 @@ impl Observation {
             boundary.extend(&squash.held_trees);
         }
         match history {
-            History::Merge => boundary.extend(&self.news.edges),
+            History::Merge => boundary.extend(&self.new_commits.edges),
             History::Snapshot => boundary.extend(&self.view.carried),
         }
         if boundary.is_empty()
@@ -179,7 +180,7 @@ impl Observation {
     }
 
     /// Returns the fetch of upstream's branch whose pack holds its new trees, for a server that serves no objects by id.
-    pub(super) fn upstream_detours(&self) -> [Fetch; 1] {
+    pub(super) fn upstream_fallbacks(&self) -> [Fetch; 1] {
         [Fetch {
             wants: vec![self.upstream_tip],
             haves: self.boundary(self.view.history),
@@ -204,11 +205,11 @@ impl Observation {
 
     async fn fetch_upstream_root(&mut self, upstream: &mut UploadPack<'_>) -> Result<()> {
         let id = self.upstream_commit.tree;
-        if let Some(object) = &self.news.root_tree {
+        if let Some(object) = &self.new_commits.root_tree {
             self.trees.insert(id, parse_tree(&object.content)?);
         }
         if !self.trees.contains_key(&id) {
-            let fetched = fetch_trees(upstream, &[id], &self.upstream_detours()).await?;
+            let fetched = fetch_trees(upstream, &[id], &self.upstream_fallbacks()).await?;
             self.trees.extend(fetched);
         }
         Ok(())
@@ -234,10 +235,10 @@ impl Observation {
                 return Ok(false);
             }
             let offer = [self.base.upstream];
-            let asked = News::fetch(&mut session.upstream, tip, &offer, false).await?;
+            let asked = NewCommits::fetch(&mut session.upstream, tip, &offer, false).await?;
             return Ok(!asked.acknowledged.contains(&self.base.upstream));
         }
-        match News::fetch(&mut session.mirror, tip, &[self.view.tip], true).await {
+        match NewCommits::fetch(&mut session.mirror, tip, &[self.view.tip], true).await {
             Ok(missing) => Ok(missing.count == 0),
             Err(FetchError::Missing(_)) => Ok(false),
             Err(error) => Err(error.into()),
@@ -259,8 +260,8 @@ impl Observation {
         let (Some(base), Some(theirs)) = (base, theirs) else {
             return false;
         };
-        !base
-            .iter()
-            .any(|(name, entry)| name != b"config.json" && theirs.get(name) == Some(entry))
+        !base.iter().any(|(name, entry)| {
+            name.as_slice() != CONFIG_JSON.as_bytes() && theirs.get(name) == Some(entry)
+        })
     }
 }

@@ -8,7 +8,7 @@ use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::{FetchError, UploadPack};
 
-use super::{Base, MirrorView, News};
+use super::{Base, MirrorView, NewCommits};
 
 /// Whether a squash is what it seems to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(super) fn is_collapse(message: &str) -> bool {
     message.starts_with("Collapse index into one commit") || previous_head(message).is_some()
 }
 
-/// Examines the roots in upstream's news; commits that a snapshot branch still shows are added to the news.
+/// Examines the roots in upstream's new_commits; commits that a snapshot branch still shows are added to the new_commits.
 ///
 /// # Errors
 /// As the conversations go.
@@ -60,7 +60,7 @@ pub(super) async fn examine(
     tip: ObjectId,
     view: &MirrorView,
     base: &Base,
-    news: &mut News,
+    new_commits: &mut NewCommits,
 ) -> Result<Squash> {
     let mut squash = Squash {
         proof: Proof::Unproven("upstream's new history has no root".to_owned()),
@@ -69,14 +69,14 @@ pub(super) async fn examine(
         upstream_has_base: false,
         is_related: false,
     };
-    for (number, (id, content)) in news.roots.clone().into_iter().enumerate() {
+    for (number, (id, content)) in new_commits.roots.clone().into_iter().enumerate() {
         let root = Commit::parse(&content)?;
         squash.is_related |= is_collapse(&root.message) || root.tree == base.tree;
         let proof = if let Some(proof) = proof_from_mirror(view, base, &root)? {
             squash.held_roots.push((id, content));
             proof
         } else {
-            proof_from_upstream(upstream, view, base, &root, news, &mut squash).await?
+            proof_from_upstream(upstream, view, base, &root, new_commits, &mut squash).await?
         };
         // One root that is not proven leaves the whole unproven: another history may have been merged in.
         if number == 0 || matches!(proof, Proof::Unproven(_)) {
@@ -84,7 +84,7 @@ pub(super) async fn examine(
         }
     }
     if !squash.spares_the_tree() {
-        let asked = News::fetch(upstream, tip, &[base.upstream], false).await?;
+        let asked = NewCommits::fetch(upstream, tip, &[base.upstream], false).await?;
         squash.upstream_has_base = asked.acknowledged.contains(&base.upstream);
     }
     Ok(squash)
@@ -120,7 +120,7 @@ async fn proof_from_upstream(
     view: &MirrorView,
     base: &Base,
     root: &Commit,
-    news: &mut News,
+    new_commits: &mut NewCommits,
     squash: &mut Squash,
 ) -> Result<Proof> {
     /// A mirror that slept longer is carried all the same, with a warning.
@@ -138,7 +138,7 @@ async fn proof_from_upstream(
         };
         let leads_to_base = hidden.edges.contains(&base.upstream);
         count += hidden.commits();
-        news.add_hidden(hidden);
+        new_commits.add_hidden(hidden);
         if leads_to_base {
             squash.upstream_has_base = true;
             return Ok(Proof::Proven(format!(
@@ -169,13 +169,13 @@ async fn hidden_behind(
     upstream: &mut UploadPack<'_>,
     base: &Base,
     root: &Commit,
-) -> Result<std::result::Result<(ObjectId, News), String>> {
+) -> Result<std::result::Result<(ObjectId, NewCommits), String>> {
     let Some(head) = previous_head(&root.message) else {
         return Ok(Err(
             "the new root names no previous head, and its tree is not the mirror's base".to_owned(),
         ));
     };
-    let hidden = match News::fetch(upstream, head, &[base.upstream], true).await {
+    let hidden = match NewCommits::fetch(upstream, head, &[base.upstream], true).await {
         Ok(hidden) => hidden,
         Err(FetchError::Missing(_)) => {
             return Ok(Err(format!(

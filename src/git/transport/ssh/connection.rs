@@ -9,7 +9,7 @@ use russh::{AlgorithmKind, Preferred};
 use tokio::time::timeout_at;
 use tokio_io_timeout::TimeoutWriter;
 
-use super::known_hosts::{KnownHosts, Verdict};
+use super::known_hosts::{HostKeyStatus, KnownHosts};
 use super::{SshAddress, host_key};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Limits;
@@ -95,7 +95,7 @@ impl client::Handler for Client {
         let key = shown.public_key();
         let (host, port) = (&self.address.host, self.address.port);
         let verdict = self.known_hosts.verify(host, port, &key);
-        if verdict == Verdict::Trusted {
+        if verdict == HostKeyStatus::Trusted {
             let fingerprint = key.fingerprint(HashAlg::Sha256);
             tracing::debug!(%host, port, %fingerprint, "host key is trusted");
             return Ok(true);

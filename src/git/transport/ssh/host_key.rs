@@ -2,13 +2,13 @@
 
 use russh::keys::{HashAlg, PublicKey};
 
-use super::known_hosts::{self, Verdict};
+use super::known_hosts::{self, HostKeyStatus};
 use crate::error::{Error, Kind};
 use crate::git::transport::tcp;
 
 /// Makes the error for a key that is not trusted: unknown, changed, or revoked.
 pub(super) fn refused(
-    verdict: &Verdict,
+    verdict: &HostKeyStatus,
     host: &str,
     port: u16,
     key: &PublicKey,
@@ -18,7 +18,7 @@ pub(super) fn refused(
     let shown = format!("{} ({})", key.fingerprint(HashAlg::Sha256), key.algorithm());
     let line = known_hosts::line(host, port, key);
     match verdict {
-        Verdict::Trusted | Verdict::Unknown => Error::new(
+        HostKeyStatus::Trusted | HostKeyStatus::Unknown => Error::new(
             Kind::HostKey,
             format!("the host key of {place} is unknown: {shown}"),
         )
@@ -26,7 +26,7 @@ pub(super) fn refused(
             "Compare the fingerprint with one that you get from the server's owner on another way than this \
              connection. If they are the same, add this line to SSH_KNOWN_HOSTS:\n{line}"
         )),
-        Verdict::Changed(trusted) => {
+        HostKeyStatus::Changed(trusted) => {
             let known = trusted
                 .iter()
                 .map(|one| format!("{} ({}; {})", one.fingerprint, one.algorithm, one.source))
@@ -39,7 +39,7 @@ pub(super) fn refused(
                  line into {origin} in place of the old one:\n{line}"
             ))
         }
-        Verdict::Revoked(where_from) => Error::new(
+        HostKeyStatus::Revoked(where_from) => Error::new(
             Kind::HostKey,
             format!("the host key of {place} is revoked: {shown}, by {where_from}"),
         )

@@ -62,7 +62,7 @@ pub struct Trusted {
 
 /// What the known hosts say of a server's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HostKeyStatus {
     /// The key is trusted for the host.
     Trusted,
     /// Nothing is known about the host.
@@ -110,20 +110,20 @@ impl KnownHosts {
     }
 
     /// Judges the key that the server at `host` and `port` has proven to hold.
-    pub fn verify(&self, host: &str, port: u16, key: &PublicKey) -> Verdict {
+    pub fn verify(&self, host: &str, port: u16, key: &PublicKey) -> HostKeyStatus {
         let is_key = |line: &&Line| line.entry.public_key().key_data() == key.key_data();
         let names = names(host, port);
         if let Some(line) = self.marked(&names, Some(&Marker::Revoked)).find(is_key) {
-            return Verdict::Revoked(self.place(line));
+            return HostKeyStatus::Revoked(self.place(line));
         }
         let trusted = self.trusted(host, port);
         let fingerprint = key.fingerprint(HashAlg::Sha256);
         if trusted.iter().any(|one| one.fingerprint == fingerprint) {
-            Verdict::Trusted
+            HostKeyStatus::Trusted
         } else if trusted.is_empty() {
-            Verdict::Unknown
+            HostKeyStatus::Unknown
         } else {
-            Verdict::Changed(trusted)
+            HostKeyStatus::Changed(trusted)
         }
     }
 

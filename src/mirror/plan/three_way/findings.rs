@@ -64,7 +64,7 @@ pub struct Difference {
 
 /// Something that does not stop a merge and that a person should look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Warning {
+pub enum MergeWarning {
     /// Upstream changed its `config.json` since the base; the mirror's stays.
     UpstreamConfigChanged,
     /// Upstream changed, added or deleted a kept path since the base; the mirror's stays.
@@ -86,7 +86,7 @@ pub enum Warning {
     },
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for MergeWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UpstreamConfigChanged => {

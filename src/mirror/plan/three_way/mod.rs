@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 
-pub use findings::{Conflict, ConflictKind, Difference, Warning};
+pub use findings::{Conflict, ConflictKind, Difference, MergeWarning};
 
 use super::Keep;
 use super::keep::prefixes;
@@ -83,12 +83,15 @@ impl Rules {
             .collect()
     }
 
-    fn unused_ours<'a>(&'a self, used: &'a BTreeSet<&str>) -> impl Iterator<Item = Warning> + 'a {
+    fn unused_ours<'a>(
+        &'a self,
+        used: &'a BTreeSet<&str>,
+    ) -> impl Iterator<Item = MergeWarning> + 'a {
         let unused = self
             .ours
             .iter()
             .filter(|path| !used.contains(path.as_str()));
-        unused.map(|path| Warning::OursUnused { path: path.clone() })
+        unused.map(|path| MergeWarning::OursUnused { path: path.clone() })
     }
 }
 
@@ -123,7 +126,7 @@ pub struct Merged {
     /// Whether the overlay is so long that some directories in it stand for what they hold.
     pub overlay_cut: bool,
     /// What a person should look at.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<MergeWarning>,
 }
 
 /// A merge under way: three roots, the rules, and the trees known so far.

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::walk::EMPTY;
-use super::{Difference, MAX_DEPTH, Needs, Side, Warning, depth, join, shown};
+use super::{Difference, MAX_DEPTH, MergeWarning, Needs, Side, depth, join, shown};
 use crate::git::ObjectId;
 use crate::git::tree::{Tree, TreeEntry};
+use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::Keep;
 
 /// The length of the list from which on directories are no longer entered.
 const ENOUGH: usize = 1000;
+
+/// What a side holds that has nothing.
+pub(super) static EMPTY: Tree = Tree::new();
 
 /// A path where the merged tree and upstream's have not the same; both files, or both directories, or one absent.
 #[derive(Debug)]
@@ -50,9 +53,7 @@ impl Pair {
             }
         }
     }
-}
 
-impl Pair {
     /// Lists the pair as it is; `cut` where it is a directory that could have been entered.
     fn into_difference(self, cut: bool) -> Difference {
         let entry = self.ours.or(self.theirs);
@@ -123,14 +124,14 @@ fn enter(
 /// Warns of differences on paths that upstream has and that nobody asked to keep: a reverted sync leaves such behind.
 ///
 /// A directory that was not entered may hold nothing but the mirror's own files: all of those are one warning.
-pub(super) fn unexpected(differences: &[Difference], keep: &Keep) -> BTreeSet<Warning> {
+pub(super) fn unexpected(differences: &[Difference], keep: &Keep) -> BTreeSet<MergeWarning> {
     differences
         .iter()
-        .filter(|difference| difference.theirs.is_some() && difference.path != super::walk::CONFIG)
+        .filter(|difference| difference.theirs.is_some() && difference.path != CONFIG_JSON)
         .filter(|difference| !keep.covers(difference.path.trim_end_matches('/').as_bytes()))
         .map(|difference| match difference.cut {
-            true => Warning::OverlayCut,
-            false => Warning::DiffersFromUpstream {
+            true => MergeWarning::OverlayCut,
+            false => MergeWarning::DiffersFromUpstream {
                 path: difference.path.clone(),
             },
         })

@@ -2,18 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::overlay::Pair;
+use super::overlay::{EMPTY, Pair};
 use super::{
-    Conflict, ConflictKind, MAX_DEPTH, Needs, Rules, Side, Sides, Warning, depth, file, join, shown,
+    Conflict, ConflictKind, MAX_DEPTH, MergeWarning, Needs, Rules, Side, Sides, depth, file, join,
+    shown,
 };
 use crate::git::ObjectId;
 use crate::git::tree::{MergedEntry, MergedTree, Tree, TreeEntry};
-
-/// The file at the root that is always the mirror's own.
-pub(super) const CONFIG: &str = "config.json";
-
-/// What a side holds that has nothing.
-pub(super) static EMPTY: Tree = Tree::new();
+use crate::index::config_json::CONFIG_JSON;
 
 /// One pass over everything that the known trees show.
 ///
@@ -30,7 +26,7 @@ pub(super) struct Walk<'a> {
 pub(super) struct Found<'a> {
     pub(super) needs: Needs,
     pub(super) conflicts: Vec<Conflict>,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) warnings: Vec<MergeWarning>,
     /// Where the merged tree differs from upstream's; directories not entered yet.
     pub(super) differing: Vec<Pair>,
     /// The paths given as `--ours` that settled a conflict.
@@ -106,9 +102,11 @@ impl<'a> Walk<'a> {
 
     fn name(&mut self, path: &[u8], values: Sides<Option<TreeEntry>>) -> Option<MergedEntry> {
         let Sides { ours, base, theirs } = values;
-        if path == CONFIG.as_bytes() {
+        if path == CONFIG_JSON.as_bytes() {
             if theirs != base {
-                self.found.warnings.push(Warning::UpstreamConfigChanged);
+                self.found
+                    .warnings
+                    .push(MergeWarning::UpstreamConfigChanged);
             }
             return self.take(path, ours.or(theirs), theirs);
         }
@@ -121,7 +119,7 @@ impl<'a> Walk<'a> {
                 let path = shown(path, is_directory);
                 self.found
                     .warnings
-                    .push(Warning::KeptPathChangedUpstream { path });
+                    .push(MergeWarning::KeptPathChangedUpstream { path });
             }
             return self.take(path, ours, theirs);
         }

@@ -14,7 +14,7 @@ use crate::index::commit_subject::crate_in;
 
 /// The commits between what the mirror has and a commit of upstream's.
 #[derive(Default)]
-pub struct News {
+pub struct NewCommits {
     /// The commit that was asked for; `None` where there is nothing new.
     pub tip: Option<Commit>,
     /// How many commits are new.
@@ -34,7 +34,7 @@ pub struct News {
     seen: HashSet<ObjectId>,
 }
 
-impl News {
+impl NewCommits {
     /// The index has one root since its last collapse; a merge of other histories brings a few more.
     const ROOTS_LIMIT: usize = 16;
 
@@ -55,10 +55,10 @@ impl News {
             done,
             ..Fetch::default()
         };
-        let mut news = Self::default();
+        let mut new_commits = Self::default();
         let mut unreadable = None;
         let scan = upstream
-            .scan(&fetch, |object| match news.take(object, &tip) {
+            .scan(&fetch, |object| match new_commits.take(object, &tip) {
                 Ok(flow) => flow,
                 Err(error) => {
                     unreadable = Some(error);
@@ -69,7 +69,7 @@ impl News {
         if let Some(error) = unreadable {
             return Err(error.on(upstream.remote()).into());
         }
-        if news.roots.len() > Self::ROOTS_LIMIT {
+        if new_commits.roots.len() > Self::ROOTS_LIMIT {
             let error = Error::new(
                 Kind::Server,
                 format!(
@@ -78,22 +78,25 @@ impl News {
                     Self::ROOTS_LIMIT
                 ),
             );
-            return Err(FetchError::TooLarge(
-                error.advise("Look at upstream: this is not the history of an index."),
-            ));
+            return Err(FetchError::TooLarge(error.advise(
+                "Check `upstream.url`: this is not the history of an index.",
+            )));
         }
-        news.is_told = scan.answer.pack_follows;
-        news.acknowledged = scan.answer.acknowledged;
-        news.seen = HashSet::new();
-        if news.count > 0 && news.tip.is_none() {
+        new_commits.is_told = scan.answer.pack_follows;
+        new_commits.acknowledged = scan.answer.acknowledged;
+        new_commits.seen = HashSet::new();
+        if new_commits.count > 0 && new_commits.tip.is_none() {
             return Err(Error::new(
                 Kind::Server,
-                format!("{}: it did not send its tip {tip}", upstream.remote()),
+                format!(
+                    "{}: the server did not send its tip {tip}",
+                    upstream.remote()
+                ),
             )
-            .advise("try again")
+            .advise("Try again.")
             .into());
         }
-        Ok(news)
+        Ok(new_commits)
     }
 
     /// Takes one object, in any order; commits come before trees, so that the tip's tree is the last thing of use.
@@ -148,7 +151,7 @@ impl News {
     }
 
     /// Adds the commits that lead up to a squash, so that the report counts what was really carried.
-    pub(super) fn add_hidden(&mut self, hidden: News) {
+    pub(super) fn add_hidden(&mut self, hidden: NewCommits) {
         self.count += hidden.commits();
         self.crates.extend(hidden.crates);
     }
