@@ -20,23 +20,23 @@ use crate::mirror::relay::{
 };
 use crate::mirror::report::{Report, Topic, Warning};
 
-/// What `sync` was asked for besides the configuration.
+/// The options of `sync` besides the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Shows the plan and stops.
+    /// Reports the plan and pushes nothing.
     pub dry_run: bool,
-    /// Paths on which a conflict is settled with the mirror's side.
+    /// Paths on which a conflict is resolved with the mirror's side.
     pub ours: Vec<String>,
-    /// Lets an upstream pass that lost much of its root.
+    /// Accepts an upstream that lost much of its root.
     pub allow_loss: bool,
 }
 
-/// Brings the mirror up to date: observes, plans, and unless it is a dry run, pushes.
+/// Brings the mirror up to date: observes, plans and, unless it is a dry run, pushes.
 ///
-/// Looks that fail for a passing reason are taken again; a push only after looking again.
+/// A transient failure is retried from the start, so that a push is never repeated without reading both sides again.
 ///
 /// # Errors
-/// Every kind but `usage` and `mirror_exists`; the mirror is as it was.
+/// Every kind but `usage` and `mirror_exists`; the mirror is unchanged.
 pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Result<Report> {
     let sync = Sync {
         config,
@@ -64,10 +64,10 @@ struct Sync<'a> {
 
 impl Sync<'_> {
     async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
-        self.context.progress.phase("looking at both sides");
+        self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let before = session.mirror_tip.ok_or_else(|| self.empty_mirror())?;
-        if let Some(report) = UnconfirmedPush::arrived(unconfirmed, Some(before)) {
+        if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, Some(before)) {
             return Ok(report);
         }
         match compare_tips(&mut session, before).await? {
@@ -117,7 +117,7 @@ impl Sync<'_> {
         Ok(report)
     }
 
-    /// Opens the mirror for the push, which takes a while over ssh, unless this is a dry run.
+    /// Opens the mirror for the push, unless this is a dry run. Done during the observation, since it takes a while over ssh.
     async fn open_mirror(&self) -> Result<Option<Connection>> {
         if self.options.dry_run {
             return Ok(None);
@@ -125,7 +125,7 @@ impl Sync<'_> {
         apply::open(&self.mirror).await.map(Some)
     }
 
-    /// Refuses a loss that looks like an accident; returns what is to be told of one that is allowed.
+    /// Refuses a loss that looks like an accident; returns the warning for one that is allowed.
     fn guard(&self, seen: &Observation) -> Result<Option<Warning>> {
         let (Some(base), Some(theirs)) = (
             seen.trees.get(&seen.base.tree),
@@ -143,7 +143,7 @@ impl Sync<'_> {
             loss.lost, loss.of
         );
         if self.options.allow_loss {
-            let text = format!("{text}; carried, as `--allow-loss` says");
+            let text = format!("{text}; accepted, because of `--allow-loss`");
             warn!("{text}");
             return Ok(Some(text.into()));
         }
@@ -161,12 +161,12 @@ impl Sync<'_> {
                 Proof::Proven(text) => proof = Some(text.clone()),
                 Proof::Unproven(why) => warnings.push(Warning::calling(
                     Topic::Squash,
-                    format!("upstream's history was squashed, and that nothing else was changed could not be proven: {why}"),
+                    format!("upstream's history was squashed; that nothing else changed could not be proven: {why}"),
                 )),
             }
-            if !squash.spares_the_tree() {
+            if !squash.avoids_whole_tree() {
                 warnings.push(
-                    "upstream no longer has what the mirror holds: its whole tree is carried once"
+                    "upstream no longer has what the mirror has: its whole tree is transferred once"
                         .to_owned()
                         .into(),
                 );
@@ -176,15 +176,15 @@ impl Sync<'_> {
             warnings.push(Warning::calling(
                 Topic::Rewritten,
                 format!(
-                    "upstream's branch was rewritten: its new line leaves from before {}, which the mirror holds; the \
-                     mirror now follows the new line",
+                    "upstream's branch was rewritten: its history no longer contains {}, which the mirror has; the mirror \
+                     follows the new history",
                     seen.base.upstream.short()
                 ),
             ));
         }
         let fast_forward = draft.outcome == Outcome::FastForward;
         let told = trees.merged.warnings.iter().filter(|warning| {
-            // Of a mirror that just moves on, only what was asked for in vain is new_commits.
+            // A fast-forward has no overlay to warn of, only an unused `--ours`.
             !fast_forward || matches!(warning, three_way::MergeWarning::OursUnused { .. })
         });
         warnings.extend(told.map(of_the_merge));
@@ -215,13 +215,13 @@ impl Sync<'_> {
         let reference = branch_ref(&self.config.mirror.branch);
         Error::new(
             Kind::EmptyMirror,
-            format!("{}: it has no {reference} yet", self.mirror),
+            format!("{}: there is no {reference} yet", self.mirror),
         )
         .advise("Run `crates-ferry init` once, which creates the branch, or set `mirror.branch`.")
     }
 }
 
-/// In `snapshot` the pack is asked for by upstream's tree, which a server must be willing to serve.
+/// In `snapshot` the pack is fetched by the id of upstream's tree, which the server must serve.
 fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
     if history == History::Merge || session.upstream.can_want_any() {
         return Ok(());

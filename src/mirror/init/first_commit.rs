@@ -17,7 +17,7 @@ use crate::mirror::relay::draft::{Draft, commit, snapshot_not_servable, stand_in
 use crate::mirror::relay::{NewObject, Session};
 
 impl Init<'_> {
-    /// Drafts the push that makes the mirror's branch.
+    /// Drafts the push that creates the mirror's branch.
     pub(super) fn draft(
         &self,
         session: &Session<'_>,
@@ -72,7 +72,7 @@ impl Init<'_> {
     }
 }
 
-/// Returns the first tree's id, and what upstream's pack lacks of it: the `config.json` and the trees that lead to it.
+/// Returns the first tree's id, and the objects that upstream's pack lacks: the `config.json` and the trees that contain it.
 fn first_objects(
     tip: &Tip,
     merged: &Merged,

@@ -1,4 +1,4 @@
-//! Makes the mirror's first tree: upstream's, with a `config.json` of its own.
+//! Makes the mirror's first tree: upstream's, with the mirror's own `config.json`.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -19,7 +19,7 @@ use crate::mirror::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
 use crate::mirror::relay::Session;
 use crate::mirror::report;
 
-/// Upstream's tip, as far as the first commit depends on it.
+/// Upstream's tip and its root tree.
 pub(super) struct Tip {
     pub(super) id: ObjectId,
     pub(super) commit: Commit,
@@ -27,12 +27,12 @@ pub(super) struct Tip {
 }
 
 /// Fetches upstream's tip and its root tree.
-pub(super) async fn look_at_tip(session: &mut Session<'_>) -> Result<Tip> {
+pub(super) async fn fetch_tip(session: &mut Session<'_>) -> Result<Tip> {
     let id = session.upstream_tip;
     let fetch = Fetch::commits(id, 1);
     let mut found: Option<Commit> = None;
     let mut root = None;
-    let look = |object: &Object| match object.kind {
+    let visit = |object: &Object| match object.kind {
         ObjectKind::Commit if object.id == id => {
             found = Commit::parse(&object.content).ok();
             ControlFlow::Continue(())
@@ -47,7 +47,7 @@ pub(super) async fn look_at_tip(session: &mut Session<'_>) -> Result<Tip> {
         }
         _ => ControlFlow::Continue(()),
     };
-    session.upstream.scan(&fetch, look).await?;
+    session.upstream.scan(&fetch, visit).await?;
     let commit = found.ok_or_else(|| {
         Error::new(
             Kind::Server,
@@ -112,7 +112,7 @@ impl Init<'_> {
         config_json::ours(theirs, dl, api)
     }
 
-    /// Plans the first tree as a merge of a tree with our `config.json` alone, so that `mirror.keep` has its say.
+    /// Plans the first tree as a merge with a tree that has only our `config.json`, so that `mirror.keep` applies.
     pub(super) async fn own_tree(
         &self,
         upstream: &mut UploadPack<'_>,
@@ -137,7 +137,7 @@ impl Init<'_> {
         loop {
             let needs = match merge.step() {
                 Step::Done(mut merged) => {
-                    // Where upstream has nothing else the result is our tree, which nobody has yet.
+                    // If upstream has nothing else, the result is our tree, which neither side has yet.
                     if merged.root == MergedTree::Existing(own_id) {
                         merged.root = own;
                     }

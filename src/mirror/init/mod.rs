@@ -1,4 +1,4 @@
-//! `init`: makes the first commit of an empty mirror.
+//! `init`: creates the first commit of an empty mirror.
 
 mod first_commit;
 mod first_tree;
@@ -15,14 +15,14 @@ use crate::mirror::plan::{Keep, Outcome};
 use crate::mirror::relay::draft::Draft;
 use crate::mirror::relay::{Session, UnconfirmedPush, apply, retry};
 use crate::mirror::report::{self, Report};
-use first_tree::{Tip, look_at_tip};
+use first_tree::{Tip, fetch_tip};
 
-/// Makes the first commit of an empty mirror: upstream's tree with the mirror's own `config.json`, on upstream's history or,
-/// in `snapshot`, on a stand-in for it. Upstream's pack is streamed through.
+/// Creates the first commit of an empty mirror: upstream's tree with the mirror's own `config.json`, on upstream's history or,
+/// in `snapshot`, on a stand-in for it. Upstream's pack is streamed into the mirror.
 ///
 /// # Errors
-/// `mirror_exists` when the branch is there, `upstream_config` when upstream's `config.json` cannot be used, otherwise as the
-/// conversations go; the mirror is as it was.
+/// `mirror_exists` when the branch exists, `upstream_config` when upstream's `config.json` cannot be used, otherwise as a
+/// sync's; the mirror is unchanged.
 pub async fn run(config: &Config, context: Context<'_>) -> Result<Report> {
     let init = Init {
         config,
@@ -48,16 +48,16 @@ struct Init<'a> {
 
 impl Init<'_> {
     async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
-        self.context.progress.phase("looking at both sides");
+        self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
-        if let Some(report) = UnconfirmedPush::arrived(unconfirmed, session.mirror_tip) {
+        if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, session.mirror_tip) {
             return Ok(report);
         }
         if let Some(tip) = session.mirror_tip {
             return Err(self.mirror_exists(tip));
         }
         let mut warnings = Vec::new();
-        let tip = look_at_tip(&mut session).await?;
+        let tip = fetch_tip(&mut session).await?;
         let config_json = self
             .config_json(&mut session.upstream, &tip, &mut warnings)
             .await?;
@@ -66,9 +66,10 @@ impl Init<'_> {
             .await?;
         let draft = self.draft(&session, &tip, &merged, config_json)?;
         warnings.extend(self.head_warning(&session.mirror_head).map(Into::into));
-        let is_news = |warning: &&MergeWarning| **warning != MergeWarning::UpstreamConfigChanged;
-        let news = merged.warnings.iter().filter(is_news);
-        warnings.extend(news.map(|warning| warning.to_string().into()));
+        let is_relevant =
+            |warning: &&MergeWarning| **warning != MergeWarning::UpstreamConfigChanged;
+        let relevant = merged.warnings.iter().filter(is_relevant);
+        warnings.extend(relevant.map(|warning| warning.to_string().into()));
         let report = self.describe(&tip, &draft, &merged, warnings);
         let receiver = apply::open(&self.mirror).await?;
         match apply::apply(&mut session, receiver, &draft, self.context.progress).await {
@@ -102,7 +103,7 @@ impl Init<'_> {
         }
     }
 
-    /// cargo reads what HEAD stands for, whatever the branch is called.
+    /// Warns when HEAD is another branch: cargo reads HEAD, not the branch's name.
     fn head_warning(&self, head: &Head) -> Option<String> {
         let reference = branch_ref(&self.config.mirror.branch);
         match head {

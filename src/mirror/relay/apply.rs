@@ -1,4 +1,5 @@
-//! Makes the push: upstream's pack streams into the mirror while it is still being made, with our objects at its end.
+//! Pushes: streams upstream's pack into the mirror while upstream is still sending it, with our objects appended. The only
+//! module that changes the mirror.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tracing::{debug, info};
 
 use super::Session;
 use super::draft::Draft;
-use super::push_result::{check, leave_out};
+use super::push_result::{check, remove_duplicate};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Connection, Remote, Service, UploadPack};
 use crate::git::wire::pack::Rewriter;
@@ -18,25 +19,25 @@ use crate::git::wire::receive_pack::{ReportStatus, Update};
 use crate::git::wire::{self, Refs};
 use crate::progress::Progress;
 
-/// Asks GitLab not to start a pipeline for the push; other hosts disregard it.
+/// Asks GitLab not to start a pipeline for the push; other hosts ignore it.
 const PUSH_OPTIONS: [&str; 1] = ["ci.skip"];
 
-/// How many pieces of the pack may be under way between the two servers.
+/// How many pieces of the pack are in flight between the two servers, to bound memory.
 const PIECES: usize = 8;
 
 /// Opens the mirror for a push.
 ///
 /// # Errors
-/// As the conversation goes: `permission`, `auth`, `network` …
+/// As [`Remote::open`].
 pub async fn open(mirror: &Remote) -> Result<Connection> {
     mirror.open(Service::ReceivePack).await
 }
 
-/// Pushes a draft through an opened mirror and sees that it arrived.
+/// Pushes a draft over an opened connection and confirms that the mirror has it.
 ///
 /// # Errors
-/// `race` when the mirror moved since it was observed, `permission` when it refuses, otherwise as the conversations go. The
-/// mirror is as it was, unless the connection was cut between its doing and its saying so.
+/// `race` when the mirror moved since it was observed, `permission` when it rejects the push, otherwise as [`Remote::open`] and
+/// [`UploadPack::fetch`]. The mirror is unchanged, unless the connection was cut between its moving the ref and its report.
 pub async fn apply(
     session: &mut Session<'_>,
     receiver: Connection,
@@ -58,7 +59,7 @@ pub async fn apply(
         let (unpack, moved) = (&report.unpack_error, &report.reference_error);
         debug!("{mirror}: unpack error {unpack:?}, ref error {moved:?}");
         match check(mirror, &report) {
-            Err(error) if leave_out(&mut draft.objects, &report) => {
+            Err(error) if remove_duplicate(&mut draft.objects, &report) => {
                 info!("{error}; retrying without the object that upstream sends as well");
             }
             Err(error) if thin && report.unpack_error.is_some() => {
@@ -73,7 +74,7 @@ pub async fn apply(
     }
 }
 
-/// The ref must be where it was observed to be; the server checks it again when it moves the ref.
+/// Refuses to push when the ref is not at the observed tip. The server compares it again when it moves the ref.
 fn refuse_moved(mirror: &UploadPack<'_>, refs: Option<&Refs>, draft: &Draft) -> Result<()> {
     let update = &draft.update;
     let advertised = refs.and_then(|refs| refs.branches.get(&update.reference).copied());
@@ -91,7 +92,7 @@ fn moved(remote: &Remote, reference: &str) -> Error {
     .advise("Run it again: it starts from the mirror's current tip.")
 }
 
-/// Pushes; returns the server's report, and a fresh conversation with the mirror in which to look whether it is so.
+/// Pushes; returns the server's report, and a second connection to the mirror on which to confirm it.
 async fn push<'r>(
     session: &mut Session<'r>,
     mut receiver: Connection,
@@ -126,8 +127,8 @@ async fn push<'r>(
     Ok((report, observer))
 }
 
-/// Opens the mirror for a last look, which takes a while over ssh, where that can be done before the push has ended: in v2,
-/// which tells refs only when asked.
+/// Opens the connection on which the push is confirmed. This takes a while over ssh, so it is done during the push where
+/// possible: in v2, which lists refs on request. In v0 the advertisement would show the refs of before the push.
 async fn open_observer<'r>(mirror: &UploadPack<'r>) -> Option<UploadPack<'r>> {
     if !mirror.lists_refs_on_request() {
         return None;
@@ -137,7 +138,7 @@ async fn open_observer<'r>(mirror: &UploadPack<'r>) -> Option<UploadPack<'r>> {
 
 /// Passes upstream's pack on, piece by piece. An error is passed on as well, so that the push is cut off.
 ///
-/// Where the mirror stops reading, pumping ends without an error: the mirror's answer says why.
+/// If the mirror stops reading, this ends without an error: the mirror's report says why.
 async fn pump(
     upstream: &mut UploadPack<'_>,
     draft: &Draft,
@@ -205,14 +206,14 @@ async fn pump_pack(
     Ok(())
 }
 
-/// Looks once more: only what the mirror shows is done. A tip that is neither the old nor the new one is somebody's who came
-/// after us, since the server has said that it moved the branch to ours.
+/// Lists the mirror's refs once more: only a ref that moved counts as done. A tip that is neither the old nor the new one is a
+/// later push, since the server reported that it moved the branch to ours.
 ///
-/// `observer` was opened while the mirror took the push in, and has not looked at the refs before: a server process that has
-/// may go on showing what it saw then. So may a host whose reads lag behind its writes, which is asked again.
+/// `observer` was opened during the push and has listed no refs before: a server process that has may show the same ones again.
+/// So may a host whose reads lag behind its writes, which is asked again, with backoff.
 async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Update) -> Result<()> {
     if let Some(mut observer) = observer
-        // A long push may outlast the patience of a server that waits for a question.
+        // A long push may outlast the idle timeout of the server, which then has closed this connection.
         && let Ok(refs) = observer.refs(&update.reference).await
         && has_moved(&refs, update)
     {

@@ -1,6 +1,7 @@
-//! Drafts the push: the mirror's new commits, what must be asked of upstream for them, and what to tell.
+//! Decides what is sent to the mirror: which pack is fetched from upstream, which objects are appended to it (new trees, the
+//! merge commit, a stand-in, roots of squashes), and which ref moves.
 //!
-//! Pure: everything that was observed goes in, one value that can be shown comes out.
+//! Pure: the observation goes in, a [`Draft`] comes out, which a dry run shows and `apply` pushes.
 
 use std::io;
 
@@ -24,19 +25,19 @@ use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::three_way::Conflict;
 use crate::mirror::plan::{Outcome, Relation};
 
-/// An object that we add to upstream's pack.
+/// An object that is appended to upstream's pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewObject {
     /// Its kind.
     pub kind: ObjectKind,
     /// Its content.
     pub content: Vec<u8>,
-    /// A tree much like it, which the mirror has or upstream's pack brings.
+    /// A similar tree, which the mirror has or upstream's pack contains, as base for a delta.
     pub alike: Option<NewTree>,
 }
 
 impl NewObject {
-    /// Wraps an object that nothing is like.
+    /// Makes an object that is sent whole.
     pub fn whole(kind: ObjectKind, content: Vec<u8>) -> Self {
         Self {
             kind,
@@ -50,9 +51,9 @@ impl NewObject {
         self.kind.id_of(&self.content)
     }
 
-    /// Makes the object's entry in the pack: a root tree as what makes it differ from upstream's, where the pack is thin.
+    /// Returns the object's entry in the pack: in a thin pack a root tree is a delta against upstream's.
     ///
-    /// That saves sending tens of kilobytes, and the mirror's host then sends the next sync no two whole roots either.
+    /// That saves sending tens of kilobytes, here and in the next sync, which gets the delta back from the mirror's host.
     ///
     /// # Errors
     /// None in practice: compressing into memory does not fail.
@@ -67,38 +68,38 @@ impl NewObject {
     }
 }
 
-/// A push that could be made.
+/// A push to be made.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// What becomes of the mirror's branch.
     pub outcome: Outcome,
     /// The ref to move.
     pub update: Update,
-    /// What upstream's pack must hold.
+    /// The fetch of upstream's pack.
     pub fetch: Fetch,
-    /// What is added to it.
+    /// The objects that are appended to it.
     pub objects: Vec<NewObject>,
-    /// The new commit's message; empty where no commit is made.
+    /// The new commit's message; empty for a fast-forward.
     pub message: String,
 }
 
-/// What a draft depends on besides what was observed.
+/// What a draft depends on besides the observation.
 #[derive(Debug, Clone)]
 pub struct Terms<'a> {
     /// The mirror's branch.
     pub branch: &'a str,
-    /// How much of upstream's history the new commit carries.
+    /// How much of upstream's history the mirror gets.
     pub history: History,
-    /// Who makes the commits.
+    /// The author and committer.
     pub author: &'a Author,
     /// Now, in seconds since 1970.
     pub now: i64,
 }
 
-/// Decides on the mode: the one asked for, else the mirror's own.
+/// Returns the history mode: the requested one, else the mirror's own.
 ///
 /// # Errors
-/// `mode` when a mirror without upstream's history is asked to carry it.
+/// `mode` when `merge` is requested of a mirror without upstream's history.
 pub fn mode(asked: Option<History>, found: History) -> Result<History> {
     if asked == Some(History::Merge) && found == History::Snapshot {
         return Err(Error::new(
@@ -125,10 +126,10 @@ pub fn snapshot_not_servable(upstream: &Remote) -> Error {
     )
 }
 
-/// Drafts the push that carries what was observed.
+/// Drafts the push of what was observed.
 ///
 /// # Errors
-/// `conflict` where only a person can settle it.
+/// `conflict` when both sides changed the same path.
 pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Result<Draft> {
     refuse_conflicts(&trees.merged.conflicts)?;
     let boundary = seen.boundary(terms.history);
@@ -173,7 +174,7 @@ pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Resu
     })
 }
 
-/// A mirror whose tip is upstream's old one, with nothing of its own to keep, just moves on.
+/// Says whether the branch can move to upstream's tip: the mirror's tip is upstream's old one, and it has no paths of its own.
 fn is_fast_forward(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> bool {
     seen.view.tip == seen.base.upstream
         && seen.relation == Relation::Advanced
@@ -185,14 +186,14 @@ fn is_fast_forward(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -
             .all(|difference| difference.path == CONFIG_JSON)
 }
 
-/// The mirror has these roots' trees, but not the commits, and upstream leaves out what it is told that we have.
+/// Returns the roots of squashes whose trees the mirror has: they are sent as `have`, so upstream's pack lacks the commits.
 fn held_roots(seen: &Observation, history: History) -> Vec<NewObject> {
     let squash = seen.squash.as_ref().filter(|_| history == History::Merge);
     let roots = squash.into_iter().flat_map(|squash| &squash.held_roots);
     roots.map(|(_, content)| commit(content.clone())).collect()
 }
 
-/// Adds the trees that neither the mirror has nor upstream's pack brings: a server may refuse the same object twice.
+/// Adds the trees that neither the mirror has nor upstream's pack contains: a strict server rejects the same object twice.
 fn new_trees(
     seen: &Observation,
     trees: &MergedTrees,
@@ -214,7 +215,7 @@ fn new_trees(
     Ok(root)
 }
 
-/// Adds the commit on the mirror's tip and upstream's, and in `snapshot` the stand-in for the latter.
+/// Adds the merge commit of both tips and, in `snapshot`, the stand-in for upstream's.
 fn new_commits(
     seen: &Observation,
     terms: &Terms<'_>,
@@ -222,7 +223,7 @@ fn new_commits(
     message: &str,
     objects: &mut Vec<NewObject>,
 ) -> Result<ObjectId> {
-    // A commit that is dated before its parents makes the server's connectivity check walk all history.
+    // A commit dated before its parents makes the server's connectivity check walk the whole history: 0.5 s were measured.
     let mut seconds = terms
         .now
         .max(seen.view.commit.seconds)
@@ -255,13 +256,13 @@ fn new_commits(
     Ok(id)
 }
 
-/// Makes the stand-in for an upstream commit: its tree, none of its history.
+/// Makes the stand-in for an upstream commit: a commit with its tree and none of its history.
 ///
-/// Its parent is the base's commit in the mirror, so that upstream's last tree stays reachable there and thin packs can go on
-/// building on it.
+/// Its parent is the base's commit in the mirror, so that upstream's last tree stays reachable there after the host's gc, and
+/// thin packs can build on it.
 ///
 /// # Errors
-/// `config` when the author's name cannot stand in a commit.
+/// `config` when the author's name is not allowed in a commit.
 pub fn stand_in(
     (id, commit): (ObjectId, &Commit),
     parents: &[ObjectId],
@@ -294,7 +295,7 @@ fn update(terms: &Terms<'_>, old: ObjectId, new: ObjectId) -> Update {
     }
 }
 
-/// Says in a commit's message what was carried: the number of commits, and the crates, counted where they are many.
+/// Returns the commit's message: the number of commits, and the first crates by name.
 fn message<'a>(
     outcome: Outcome,
     count: usize,

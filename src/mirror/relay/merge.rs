@@ -1,4 +1,4 @@
-//! Merges the root trees: the planner says which trees it needs, they are fetched, and so on down.
+//! Merges the root trees: fetches the trees that the planner needs, level by level, until it is done.
 
 use std::collections::HashSet;
 
@@ -11,18 +11,18 @@ use crate::git::ObjectId;
 use crate::git::transport::by_id::{add_from_other, find_trees};
 use crate::mirror::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
 
-/// A merge that was planned to its end.
+/// A complete merge.
 pub struct MergedTrees {
     /// The result.
     pub merged: Merged,
-    /// The trees that were looked at: the mirror has them or upstream's pack brings them.
+    /// The trees that were read: the mirror has them, or upstream's pack contains them.
     pub known: HashSet<ObjectId>,
 }
 
-/// Plans the mirror's new tree, fetching what it takes.
+/// Plans the mirror's new tree and fetches the trees that this needs.
 ///
 /// # Errors
-/// As the conversations go.
+/// As [`fetch_trees`](crate::git::transport::by_id::fetch_trees).
 pub async fn merge_trees(
     session: &mut Session<'_>,
     seen: &Observation,

@@ -1,4 +1,4 @@
-//! Upstream's new commits: how many, where they leave from, which crates they name.
+//! Upstream's new commits: their number, the commits that they build on, the crates that they name.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
@@ -15,30 +15,31 @@ use crate::index::commit_subject::crate_in;
 /// The commits between what the mirror has and a commit of upstream's.
 #[derive(Default)]
 pub struct NewCommits {
-    /// The commit that was asked for; `None` where there is nothing new.
+    /// The wanted commit; `None` if nothing is new.
     pub tip: Option<Commit>,
-    /// How many commits are new.
+    /// The number of new commits.
     pub count: usize,
     /// The parents of new commits that are not new themselves: the mirror has each of them.
     pub edges: BTreeSet<ObjectId>,
-    /// New commits without parents, with their content: where upstream's history was collapsed, or another one came in.
+    /// New commits without parents, with their content: from a collapse of upstream's history, or from another history that was
+    /// merged in.
     pub roots: Vec<(ObjectId, Vec<u8>)>,
     /// The crates that the commits' subjects name.
     pub crates: BTreeSet<CrateName>,
-    /// Those of the offered commits that upstream has, too; told only where it was asked without `done`.
+    /// The haves that upstream has, too; only sent in response to a fetch without `done`.
     pub acknowledged: Vec<ObjectId>,
-    /// Whether upstream sent commits at all: without `done` it does only when the tip leads to a commit that was offered.
-    pub is_told: bool,
-    /// The root tree of the tip, where the server sent it unasked.
+    /// Whether upstream sent a pack: without `done` it does only when the tip leads to one of the haves.
+    pub has_pack: bool,
+    /// The root tree of the tip, if a server without filters sent it.
     pub root_tree: Option<Object>,
     seen: HashSet<ObjectId>,
 }
 
 impl NewCommits {
-    /// The index has one root since its last collapse; a merge of other histories brings a few more.
+    /// The most roots: the index has one since its last collapse, and merges of other histories bring a few more.
     const ROOTS_LIMIT: usize = 16;
 
-    /// Fetches the commits that lead to `tip` and are not below any of `haves`.
+    /// Fetches the commits that lead to `tip` and that none of `haves` leads to.
     ///
     /// # Errors
     /// As [`UploadPack::scan`]; `TooLarge` also for more roots than the history of an index has.
@@ -82,7 +83,7 @@ impl NewCommits {
                 "Check `upstream.url`: this is not the history of an index.",
             )));
         }
-        new_commits.is_told = scan.answer.pack_follows;
+        new_commits.has_pack = scan.answer.pack_follows;
         new_commits.acknowledged = scan.answer.acknowledged;
         new_commits.seen = HashSet::new();
         if new_commits.count > 0 && new_commits.tip.is_none() {
@@ -99,7 +100,7 @@ impl NewCommits {
         Ok(new_commits)
     }
 
-    /// Takes one object, in any order; commits come before trees, so that the tip's tree is the last thing of use.
+    /// Takes one object. Commits come before trees, so after the tip's tree nothing of use follows.
     fn take(&mut self, object: &Object, tip: &ObjectId) -> Result<ControlFlow<()>> {
         match object.kind {
             ObjectKind::Commit => {
@@ -145,12 +146,12 @@ impl NewCommits {
         Ok(())
     }
 
-    /// Returns how many of the new commits carry something: all but the roots, which only collapse others.
+    /// Returns the number of new commits without the roots, which only collapse others.
     pub fn commits(&self) -> usize {
         self.count.saturating_sub(self.roots.len())
     }
 
-    /// Adds the commits that lead up to a squash, so that the report counts what was really carried.
+    /// Adds the commits that a squash hides, so that the report counts what was mirrored.
     pub(super) fn add_hidden(&mut self, hidden: NewCommits) {
         self.count += hidden.commits();
         self.crates.extend(hidden.crates);

@@ -1,4 +1,5 @@
-//! Observes what is new upstream: reads only, a few requests, what does not depend on each other at the same time.
+//! Reads what is new upstream, how it relates to the base, and the three root trees. Requests to both sides run concurrently
+//! where neither depends on the other.
 
 use std::collections::HashMap;
 
@@ -18,7 +19,7 @@ use crate::git::wire::upload_pack::Fetch;
 use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::Relation;
 
-/// Both sides, where there is something to carry.
+/// Both sides of a mirror that is behind.
 pub struct Observation {
     /// Upstream's tip.
     pub upstream_tip: ObjectId,
@@ -32,7 +33,7 @@ pub struct Observation {
     pub relation: Relation,
     /// Upstream's new commits.
     pub new_commits: NewCommits,
-    /// How the squash looks, where there is one.
+    /// The squash, if upstream's history was squashed.
     pub squash: Option<Squash>,
     /// The root trees of the mirror's tip, the base and upstream's tip, by their ids.
     pub trees: HashMap<ObjectId, Tree>,
@@ -41,19 +42,19 @@ pub struct Observation {
 /// Reads upstream's new commits, how they relate to the base, and the three root trees.
 ///
 /// # Errors
-/// `rewound` and `unrelated` where that shows only now, otherwise as the conversations go.
+/// `rewound` and `unrelated` where that shows only now; otherwise as [`UploadPack::scan`].
 pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observation> {
     let Behind {
         view,
         mut base,
-        told,
+        new_commits: fetched,
     } = behind;
     let tip = session.upstream_tip;
     let Session {
         upstream, mirror, ..
     } = session;
     let (mut new_commits, mut trees) = try_join!(
-        news_since(upstream, tip, &view, told),
+        new_commits_since(upstream, tip, &view, fetched),
         mirror_roots(mirror, &view, &base)
     )?;
     let Some(upstream_commit) = new_commits.tip.clone() else {
@@ -95,19 +96,19 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
     Ok(seen)
 }
 
-async fn news_since(
+async fn new_commits_since(
     upstream: &mut UploadPack<'_>,
     tip: ObjectId,
     view: &MirrorView,
-    told: Option<NewCommits>,
+    fetched: Option<NewCommits>,
 ) -> Result<NewCommits> {
-    match told {
+    match fetched {
         Some(new_commits) => Ok(new_commits),
-        None => Ok(NewCommits::fetch(upstream, tip, &view.offers(), true).await?),
+        None => Ok(NewCommits::fetch(upstream, tip, &view.haves(), true).await?),
     }
 }
 
-/// Reads the relation off the new commits.
+/// Returns the relation that the new commits show.
 fn relation(base: &Base, new_commits: &NewCommits) -> Relation {
     if new_commits.edges.contains(&base.upstream) {
         Relation::Advanced
@@ -134,8 +135,8 @@ async fn mirror_roots(
     Ok(known)
 }
 
-/// Returns the fetches of the mirror's branch whose packs hold its trees, for a server that serves no objects by id: one
-/// with what the last sync brought, one with all of the mirror's own paths.
+/// Returns the fetches of the mirror's branch whose packs contain its trees, for a server that serves no objects by id: one
+/// with what the last sync pushed, one with all of the mirror's own paths.
 pub(super) fn mirror_fallbacks(view: &MirrorView, base: &Base) -> [Fetch; 2] {
     let last_sync = Fetch {
         wants: vec![view.tip],
@@ -150,8 +151,7 @@ pub(super) fn mirror_fallbacks(view: &MirrorView, base: &Base) -> [Fetch; 2] {
     };
     let own_paths = Fetch {
         wants: vec![view.tip],
-        // Without `deepen`: a server that cuts history off there sends the whole tree, since the base is then no parent of
-        // what it sends.
+        // Without `deepen`: it would make the base no parent of the commits in the pack, and the server would send whole trees.
         haves: vec![base.held],
         done: true,
         ..Fetch::default()
@@ -160,7 +160,8 @@ pub(super) fn mirror_fallbacks(view: &MirrorView, base: &Base) -> [Fetch; 2] {
 }
 
 impl Observation {
-    /// Returns the commits that bound what a mirror of this mode lacks: it has each one's tree and, in `merge`, its history.
+    /// Returns the commits at the boundary of what a mirror of this mode lacks: it has the tree of each and, in `merge`, the
+    /// history.
     pub fn boundary(&self, history: History) -> Vec<ObjectId> {
         let mut boundary = Vec::new();
         if let Some(squash) = &self.squash {
@@ -179,7 +180,7 @@ impl Observation {
         boundary
     }
 
-    /// Returns the fetch of upstream's branch whose pack holds its new trees, for a server that serves no objects by id.
+    /// Returns the fetch of upstream's branch whose pack contains its new trees, for a server that serves no objects by id.
     pub(super) fn upstream_fallbacks(&self) -> [Fetch; 1] {
         [Fetch {
             wants: vec![self.upstream_tip],
@@ -189,7 +190,7 @@ impl Observation {
         }]
     }
 
-    /// Returns upstream's root tree as an object, where writing it anew gives the same object.
+    /// Returns upstream's root tree as an object, if writing it gives the same id: some old trees are not in git's own order.
     pub(super) fn upstream_root(&self) -> Result<Option<NewTree>> {
         let id = self.upstream_commit.tree;
         let Some(root) = self.trees.get(&id) else {
@@ -215,7 +216,7 @@ impl Observation {
         Ok(())
     }
 
-    /// Says whether upstream's line neither leads to the base nor is proven to follow from it.
+    /// Says whether upstream's history neither leads to the base nor is proven to follow from it.
     fn may_be_rewound(&self) -> bool {
         match &self.squash {
             Some(squash) => !matches!(squash.proof, Proof::Proven(_)),
@@ -223,11 +224,11 @@ impl Observation {
         }
     }
 
-    /// Asks the mirror whether its history holds upstream's tip: an upstream that is behind and does not know the base, as a
-    /// stale replica, shows a line that looks like another one.
+    /// Asks the mirror whether its history contains upstream's tip: an upstream that is behind and lacks the base, such as a stale
+    /// replica, looks as if it had been rewritten.
     ///
-    /// A mirror without upstream's history cannot tell; there an upstream that lacks the base and whose tip is no newer is taken
-    /// to be behind.
+    /// A mirror without upstream's history cannot tell. There, an upstream that lacks the base and whose tip is no newer counts
+    /// as behind.
     async fn is_rewound(&self, session: &mut Session<'_>) -> Result<bool> {
         let tip = self.upstream_tip;
         if self.view.history == History::Snapshot {
@@ -245,7 +246,7 @@ impl Observation {
         }
     }
 
-    /// Says whether nothing speaks for a common past: a new root that is no collapse, and not one entry in common.
+    /// Says whether nothing suggests a common past: a new root that is no collapse, and not one root entry in common.
     fn is_unrelated(&self) -> bool {
         let Some(squash) = &self.squash else {
             return false;

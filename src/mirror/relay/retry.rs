@@ -1,4 +1,4 @@
-//! Tries again: after passing failures with growing pauses, after races at once, within the time that a command may take.
+//! Retries a command: after transient failures with exponential backoff, after races at once, within `network.timeout`.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::git::ObjectId;
 use crate::git::transport::Remote;
 use crate::mirror::report::Report;
 
-/// How often a command starts over because somebody else moved something meanwhile.
+/// How often a command is tried when another push, or a change of upstream, interferes.
 const RACES: usize = 3;
 
-/// A push whose end was not seen: if the mirror turns out to be at `tip`, it was done.
+/// A push whose report was lost: it was done if the mirror turns out to be at `tip`.
 #[derive(Debug)]
 pub struct UnconfirmedPush {
     tip: ObjectId,
@@ -22,20 +22,20 @@ pub struct UnconfirmedPush {
 }
 
 impl UnconfirmedPush {
-    /// Remembers a push that was made to move the mirror to `tip`.
+    /// Remembers a push that moves the mirror to `tip`.
     pub fn new(tip: ObjectId, report: Report) -> Self {
         Self { tip, report }
     }
 
-    /// Returns the report of a push that turns out to have arrived.
-    pub fn arrived(unconfirmed: &mut Option<Self>, tip: Option<ObjectId>) -> Option<Report> {
-        let arrived = unconfirmed.take_if(|pushed| Some(pushed.tip) == tip)?;
-        info!("the push had arrived");
-        Some(arrived.report)
+    /// Returns the report of a push that turns out to have been done.
+    pub fn confirmed(unconfirmed: &mut Option<Self>, tip: Option<ObjectId>) -> Option<Report> {
+        let confirmed = unconfirmed.take_if(|pushed| Some(pushed.tip) == tip)?;
+        info!("the mirror has the push whose report was lost");
+        Some(confirmed.report)
     }
 }
 
-/// Runs `attempt` until it succeeds or fails for good; adds to its report what went over the wire and how long it took.
+/// Runs `attempt` until it succeeds or fails for good, and adds traffic and duration to its report.
 ///
 /// # Errors
 /// The last attempt's; `network` when the command takes longer than `network.timeout`.

@@ -1,4 +1,4 @@
-//! Finds where the mirror stands: abreast of upstream, or behind it on a base.
+//! Compares both tips: is the mirror up to date, or behind, and on which base?
 
 use tracing::info;
 
@@ -10,14 +10,14 @@ use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::FetchError;
 
-/// How many generations of the mirror's commits are looked at, one after the other, until the base is in sight.
+/// The depths to which the mirror's commits are fetched, one after the other, until the base is among them.
 const DEPTHS: [u32; 4] = [8, 64, 512, 4096];
 
-/// Where the mirror stands.
+/// Whether the mirror has upstream's tip.
 pub enum SyncState {
-    /// It holds upstream's tip already; its mode, where it had to be looked at.
+    /// It has; with its history mode, if that had to be read.
     UpToDate(Option<History>),
-    /// It does not, and rests on a base.
+    /// It has not, but a base.
     Behind(Box<Behind>),
 }
 
@@ -25,21 +25,21 @@ pub enum SyncState {
 pub struct Behind {
     pub(super) view: MirrorView,
     pub(super) base: Base,
-    /// Upstream's new_commits, where finding the base has told them.
-    pub(super) told: Option<NewCommits>,
+    /// Upstream's new commits, if finding the base fetched them.
+    pub(super) new_commits: Option<NewCommits>,
 }
 
-/// Finds the base: the newest upstream commit that the mirror holds.
+/// Compares both tips and finds the base: the newest upstream commit that the mirror has.
 ///
 /// # Errors
-/// `unrelated` when there is none, `rewound` when upstream's tip is older than it or the end of a line that upstream had left,
-/// otherwise as the conversations go.
+/// `unrelated` when there is no base, `rewound` when upstream's tip is older than the base, or the end of a line that upstream
+/// had left; otherwise as [`UploadPack::scan`](crate::git::transport::UploadPack::scan).
 pub async fn compare_tips(session: &mut Session<'_>, mirror_tip: ObjectId) -> Result<SyncState> {
     let tip = session.upstream_tip;
     if tip == mirror_tip {
         return Ok(SyncState::UpToDate(None));
     }
-    let (view, told) = find_base(session, mirror_tip).await?;
+    let (view, new_commits) = find_base(session, mirror_tip).await?;
     let Some(base) = view.base.clone() else {
         return Ok(SyncState::UpToDate(None));
     };
@@ -52,34 +52,38 @@ pub async fn compare_tips(session: &mut Session<'_>, mirror_tip: ObjectId) -> Re
     if view.others.contains(&tip) {
         return Ok(SyncState::UpToDate(Some(view.history)));
     }
-    Ok(SyncState::Behind(Box::new(Behind { view, base, told })))
+    Ok(SyncState::Behind(Box::new(Behind {
+        view,
+        base,
+        new_commits,
+    })))
 }
 
-/// Looks at more and more of the mirror's history until the base is in sight, in the relay's words or in upstream's.
+/// Fetches more and more of the mirror's history until the base shows, named by a commit of the relay or found upstream.
 ///
-/// Returns the new_commits as well where asking upstream for the base has told them. No base means that upstream's tip is in sight.
+/// Also returns upstream's new commits, if finding the base fetched them. No base means that the mirror has upstream's tip.
 async fn find_base(
     session: &mut Session<'_>,
     mirror_tip: ObjectId,
 ) -> Result<(MirrorView, Option<NewCommits>)> {
     let tip = session.upstream_tip;
     for depth in DEPTHS {
-        let mut view = MirrorView::look(&mut session.mirror, mirror_tip, depth).await?;
+        let mut view = MirrorView::fetch(&mut session.mirror, mirror_tip, depth).await?;
         if view.base.is_some() || view.others.contains(&tip) {
             return Ok((view, None));
         }
         let new_commits =
-            NewCommits::fetch(&mut session.upstream, tip, &view.offers(), false).await?;
-        let is_last = view.is_whole || depth == DEPTHS[DEPTHS.len() - 1];
-        let found = match new_commits.is_told {
-            true => view.newest_of(&new_commits.edges)?,
+            NewCommits::fetch(&mut session.upstream, tip, &view.haves(), false).await?;
+        let is_last = view.is_complete || depth == DEPTHS[DEPTHS.len() - 1];
+        let found = match new_commits.has_pack {
+            true => view.newest_among(&new_commits.edges)?,
             false => newest_before_root(session, &view, is_last).await?,
         };
         if let Some(id) = found {
-            view.rest_on(id)?;
+            view.set_base(id)?;
             return Ok((
                 view,
-                Some(new_commits).filter(|new_commits| new_commits.is_told),
+                Some(new_commits).filter(|new_commits| new_commits.has_pack),
             ));
         }
         if is_last {
@@ -90,11 +94,11 @@ async fn find_base(
     Err(unrelated(session))
 }
 
-/// Finds the newest upstream commit of a mirror that upstream's history does not lead to, since it was collapsed.
+/// Finds the newest upstream commit of a mirror that upstream's collapsed history does not lead to.
 ///
-/// That a server has one of the mirror's commits proves nothing: forks share their objects. So the root must name it, have
-/// its tree, or name a head that leads to it. At last, of a mirror that is behind a collapse and whose past upstream no longer
-/// shows, the newest commit in crates.io's own words is taken.
+/// That a server has one of the mirror's commits proves nothing: forks share their objects. So the root must name the commit,
+/// have its tree, or name a head that leads to it. If upstream no longer has that head, the last resort is the mirror's newest
+/// commit with a subject of crates.io's.
 async fn newest_before_root(
     session: &mut Session<'_>,
     view: &MirrorView,
@@ -102,8 +106,8 @@ async fn newest_before_root(
 ) -> Result<Option<ObjectId>> {
     let upstream = &mut session.upstream;
     let new_commits =
-        NewCommits::fetch(upstream, session.upstream_tip, &view.offers(), true).await?;
-    if let Some(fork) = view.newest_of(&new_commits.edges)? {
+        NewCommits::fetch(upstream, session.upstream_tip, &view.haves(), true).await?;
+    if let Some(fork) = view.newest_among(&new_commits.edges)? {
         return Ok(Some(fork));
     }
     let mut is_collapsed = false;
@@ -114,9 +118,9 @@ async fn newest_before_root(
             if view.others.contains(&head) {
                 return Ok(Some(head));
             }
-            match NewCommits::fetch(upstream, head, &view.offers(), true).await {
+            match NewCommits::fetch(upstream, head, &view.haves(), true).await {
                 Ok(hidden) => {
-                    if let Some(id) = view.newest_of(&hidden.edges)? {
+                    if let Some(id) = view.newest_among(&hidden.edges)? {
                         return Ok(Some(id));
                     }
                 }

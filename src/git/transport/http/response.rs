@@ -238,12 +238,12 @@ mod tests {
             let rejection = Rejection {
                 kind: Kind::Permission,
                 message: String::new(),
-                advice: Some("ours"),
+                advice: Some("Ours."),
                 has_words: true,
                 is_ours,
             };
             let error = rejection.heeding(&HostMessage::new(words)).error();
-            (error.kind(), error.advice() == Some("ours"))
+            (error.kind(), error.advice() == Some("Ours."))
         };
         let (denied, moved) = (
             "This deploy key does not have write access to this project.",

@@ -13,8 +13,8 @@ use crate::index::config_json::CONFIG_JSON;
 
 /// One pass over everything that the known trees show.
 ///
-/// Where a tree is missing the pass notes it, takes the directory for an empty one and goes on, so that one round of asking
-/// covers a whole level; what such a pass finds besides is not used.
+/// A missing tree is noted and counts as empty in this pass, so that one round of fetching covers a whole level. The other
+/// findings of such a pass are discarded.
 pub(super) struct Walk<'a> {
     trees: &'a HashMap<ObjectId, Tree>,
     rules: &'a Rules,
@@ -27,9 +27,9 @@ pub(super) struct Found<'a> {
     pub(super) needs: Needs,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) warnings: Vec<MergeWarning>,
-    /// Where the merged tree differs from upstream's; directories not entered yet.
+    /// Where the merged tree differs from upstream's; directories are not entered yet.
     pub(super) differing: Vec<Pair>,
-    /// The paths given as `--ours` that settled a conflict.
+    /// The paths given as `--ours` that resolved a conflict.
     pub(super) settled: BTreeSet<&'a str>,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Walk<'a> {
         self.found
     }
 
-    /// Merges the roots. They are entered even where only upstream changed: `config.json` lies there.
+    /// Merges the roots. They are entered even if only upstream changed, since `config.json` is there.
     pub(super) fn root(&mut self, ids: Sides<Option<ObjectId>>) -> MergedTree {
         match ids.ours {
             Some(id) if ids.ours == ids.theirs && ids.ours == ids.base => MergedTree::Existing(id),
@@ -56,7 +56,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Merges three directories entry by entry; returns `None` where nothing is left in them.
+    /// Merges three directories entry by entry; returns `None` if the result is empty, which git does not store.
     fn enter(&mut self, path: &[u8], ids: Sides<Option<ObjectId>>) -> Option<MergedTree> {
         let ours = self.tree(Side::Ours, ids.ours);
         let base = self.tree(Side::Base, ids.base);
@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
                 merged.insert(name.clone(), entry);
             }
         }
-        // A tree that a side has already must be named, not made: strict servers refuse an object that comes twice.
+        // A tree that a side has must not be made anew: strict servers reject an object that is sent twice.
         let known = [
             (ids.theirs, trees.theirs),
             (ids.ours, trees.ours),
@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
         self.parts(path, values)
     }
 
-    /// Takes a value as it is, noting where it differs from upstream's.
+    /// Takes a value unchanged, and notes whether it differs from upstream's.
     fn take(
         &mut self,
         path: &[u8],
@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
         value.map(MergedEntry::from)
     }
 
-    /// Merges the file and the directory of one name apart and sees that only one of them is left.
+    /// Merges the file and the directory of one name separately; only one of them may remain.
     fn parts(&mut self, path: &[u8], values: Sides<Option<TreeEntry>>) -> Option<MergedEntry> {
         let files = values.map(|entry| entry.filter(|entry| !entry.mode.is_tree()));
         let directories = values.map(|entry| entry.filter(|entry| entry.mode.is_tree()));
