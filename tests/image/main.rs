@@ -3,7 +3,6 @@
 //! `ci/check-image` builds the image and runs these tests; elsewhere they say that they are skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
-#[path = "../support/mod.rs"]
 mod support;
 
 mod container;

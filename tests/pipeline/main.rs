@@ -6,7 +6,6 @@ mod in_the_image;
 mod including;
 mod mailing;
 mod project;
-#[path = "../support/mod.rs"]
 mod support;
 
 use crates_ferry::config::History;
