@@ -8,8 +8,8 @@ mod probe;
 pub use probe::{Findings, Probe, Status};
 
 use crate::config::Config;
-use crate::relay::Surroundings;
-use crate::transport::{Remote, UploadPack};
+use crate::git::transport::UploadPack;
+use crate::mirror::relay::Surroundings;
 
 /// What `check` was asked for besides the configuration.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +53,7 @@ async fn probe_all(
 async fn probe_remotes(config: &Config, around: Surroundings<'_>, findings: &mut Findings) {
     let progress = around.progress;
     progress.phase("probing upstream");
-    let upstream = findings.take("upstream", Remote::upstream(config));
+    let upstream = findings.take("upstream", config.upstream_remote());
     let upstream = match &upstream {
         Some(remote) => access::upstream(config, remote, findings).await,
         None => None,
@@ -61,7 +61,7 @@ async fn probe_remotes(config: &Config, around: Surroundings<'_>, findings: &mut
     progress.phase("probing the mirror");
     let is_usable = access::key_and_known_hosts(config, findings);
     let mirror = match is_usable {
-        true => findings.take("mirror", Remote::mirror(config)),
+        true => findings.take("mirror", config.mirror_remote()),
         false => None,
     };
     let Some(mirror) = &mirror else {

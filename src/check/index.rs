@@ -5,17 +5,17 @@ use std::time::Duration;
 use indicatif::HumanDuration;
 
 use super::Findings;
-use crate::ObjectId;
 use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
-use crate::index::config_json::{ConfigJson, points_to};
-use crate::relay::branch_ref;
-use crate::relay::draft::mode;
-use crate::relay::trees::config_json_at;
-use crate::relay::{Lag, Surroundings};
-use crate::transport::{Remote, UploadPack};
-use crate::wire::Head;
-use crate::wire::upload_pack::Fetch;
+use crate::git::ObjectId;
+use crate::git::branch_ref;
+use crate::git::transport::by_id::file_at_root;
+use crate::git::transport::{Remote, UploadPack};
+use crate::git::wire::Head;
+use crate::git::wire::upload_pack::Fetch;
+use crate::index::config_json::{CONFIG_JSON, ConfigJson, points_to};
+use crate::mirror::relay::draft::mode;
+use crate::mirror::relay::{Lag, Surroundings};
 
 /// From this many commits on a mirror that cargo reads by git is better off without history.
 const MUCH_HISTORY: usize = 2_000;
@@ -87,7 +87,7 @@ async fn look_at_base(
     around: Surroundings<'_>,
     mirror: &Remote,
 ) -> Result<String> {
-    let upstream = Remote::upstream(config)?;
+    let upstream = config.upstream_remote()?;
     match Lag::measure(config, &upstream, mirror).await? {
         Lag::None(found) => {
             mode(config.mirror.history, found.unwrap_or(History::Merge))?;
@@ -160,7 +160,11 @@ async fn read_config_json(mirror: &mut UploadPack<'_>, tip: ObjectId) -> Result<
         Error::new(Kind::Config, "the mirror has no config.json")
             .advise("commit one: `{\"dl\": …, \"api\": …}`; cargo needs it")
     };
-    points_to(&config_json_at(mirror, tip).await?.ok_or_else(missing)?)
+    points_to(
+        &file_at_root(mirror, tip, CONFIG_JSON)
+            .await?
+            .ok_or_else(missing)?,
+    )
 }
 
 /// Counts the mirror's commits, up to a bound.

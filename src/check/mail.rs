@@ -3,9 +3,9 @@
 use super::{Findings, Options};
 use crate::config::Config;
 use crate::error::Result;
-use crate::mail::{Greeting, Post};
+use crate::mirror::relay::Surroundings;
 use crate::notify;
-use crate::relay::Surroundings;
+use crate::notify::smtp::{Greeting, Post};
 
 /// Talks to the mail server as far as it goes without a mail, and sends a test mail where one was asked for.
 pub(super) async fn probe(

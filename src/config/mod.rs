@@ -7,7 +7,7 @@ mod file;
 mod job;
 mod keys;
 mod mail;
-mod remote_url;
+mod remotes;
 mod secrets;
 mod sections;
 mod serve;
@@ -22,17 +22,16 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use crate::error::{Error, Kind, Result};
-use crate::notice::Job;
 use keys::Settings;
 
 pub use environment::Environment;
+pub use job::Job;
 pub use mail::{Mailbox, Route, SmtpServer, SmtpTls};
-pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress};
-pub use secrets::{JobToken, KnownHostsText, Secrets};
+pub use secrets::{JobToken, Secrets};
 pub use sections::{Mail, Mirror, Network, Serve, Trigger, Upstream};
 pub use serve::{AccessLog, Downloads, IndexSource, OfflineIndex, ServeConfig, StoreUrl, Tls};
 pub use trigger::{Rhythm, TriggerConfig};
-pub use values::{Author, History};
+pub use values::History;
 
 /// Everything that a command needs to know.
 #[derive(Debug, Clone)]

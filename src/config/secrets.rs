@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use super::{Environment, text_file, unusable};
 use crate::error::Result;
+use crate::git::transport::KnownHostsText;
 
 /// Keys, tokens and passwords. `Debug` shows none of them.
 #[derive(Debug, Clone, Default)]
@@ -38,15 +39,6 @@ pub struct Secrets {
     pub job_token: Option<JobToken>,
     /// `AWS_…`: how a bucket is reached, by the names that AWS's own tools read.
     pub aws: Vec<(String, SecretString)>,
-}
-
-/// The text of a known hosts file, and where it came from, for messages.
-#[derive(Debug, Clone, Default)]
-pub struct KnownHostsText {
-    /// The file's lines; empty where there is no file.
-    pub text: String,
-    /// For example `SSH_KNOWN_HOSTS` or `~/.ssh/known_hosts`.
-    pub origin: String,
 }
 
 /// GitLab's token of a running job: good for one server only.

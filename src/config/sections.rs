@@ -9,10 +9,11 @@ use url::Url;
 
 use super::keys::key_table;
 use super::mail::{self, Mailbox, SmtpServer};
-use super::remote_url::RemoteUrl;
 use super::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};
 use super::trigger::{self, Rhythm};
-use super::values::{self, Author, History};
+use super::values::{self, History};
+use crate::git::RemoteUrl;
+use crate::git::objects::Author;
 
 key_table! {
     /// The repository that the index comes from.

@@ -11,8 +11,9 @@ pub(super) use parse::{
 };
 
 use super::sections::{Network, Serve, Upstream};
-use super::{Config, Environment, Flags, RemoteUrl, Secrets, text_file};
+use super::{Config, Environment, Flags, Secrets, text_file};
 use crate::error::{Error, Kind, Result};
+use crate::git::RemoteUrl;
 
 /// Everything that the API server, its store and its clients' snippet need to know.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::git::RemoteUrl;
 
 const MIRROR: (&str, &str) = ("FERRY_MIRROR_URL", "git@gitlab.example:rust/index.git");
 

@@ -7,8 +7,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::sections::{Mail, Network, Trigger};
-use super::{Config, Environment, Flags, RemoteUrl, Secrets, values};
+use super::{Config, Environment, Flags, Secrets, values};
 use crate::error::{Error, Kind, Result};
+use crate::git::RemoteUrl;
 
 /// Everything that the trigger helper needs to know.
 #[derive(Debug, Clone)]

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::remote_url::RemoteUrl;
 use super::text_file;
+use crate::git::RemoteUrl;
+use crate::git::objects::Author;
 
 /// How much of upstream's history the mirror carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -29,15 +30,6 @@ impl History {
             Self::Snapshot => "snapshot",
         }
     }
-}
-
-/// A name and a mail address, as git writes them: `Name <address>`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author {
-    /// The name.
-    pub name: String,
-    /// The mail address.
-    pub email: String,
 }
 
 pub(super) fn remote_url(text: &str) -> Result<RemoteUrl, String> {

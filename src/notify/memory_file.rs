@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::Builder;
 use tracing::{error, warn};
 
-use crate::notice::{Memory, Record};
+use crate::notify::notice::{Memory, Record};
 
 /// Far above what a file that we wrote can be; keeps a wrong path from filling the memory.
 const LIMIT: u64 = 1 << 20;

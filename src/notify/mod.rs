@@ -4,18 +4,21 @@
 
 mod command_line;
 mod memory_file;
+pub mod notice;
+pub mod smtp;
 mod standing;
 mod trigger;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use tracing::{error, info};
 
-use crate::config::{Config, RemoteUrl};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::mail::{Letter, Post};
-use crate::notice::{Event, Failure, Notice, Place, Standing};
-use crate::relay::Surroundings;
-use crate::report::{Report, Warning};
+use crate::git::RemoteUrl;
+use crate::mirror::relay::Surroundings;
+use crate::mirror::report::{Report, Warning};
+use crate::notify::notice::{Event, Failure, Notice, Place, Standing};
+use crate::notify::smtp::{Letter, Post};
 use memory_file::MemoryFile;
 
 pub use trigger::alarm;

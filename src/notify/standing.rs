@@ -6,9 +6,10 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::notice::{Seen, Standing};
-use crate::relay::{Lag, MirrorView, branch_ref};
-use crate::transport::{Remote, UploadPack};
+use crate::git::branch_ref;
+use crate::git::transport::UploadPack;
+use crate::mirror::relay::{Lag, MirrorView};
+use crate::notify::notice::{Seen, Standing};
 
 /// How long a look may take: a mail that comes is worth more than one that knows all.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -34,7 +35,7 @@ fn seen<T>(looked: Result<Result<T>, tokio::time::error::Elapsed>) -> Seen<T> {
 
 /// Returns the mirror's tip and its date.
 async fn moved(config: &Config) -> Result<(String, i64)> {
-    let mirror = Remote::mirror(config)?;
+    let mirror = config.mirror_remote()?;
     let mut mirror = UploadPack::open(&mirror).await?;
     let reference = branch_ref(&config.mirror.branch);
     let refs = mirror.refs(&reference).await?;
@@ -46,7 +47,7 @@ async fn moved(config: &Config) -> Result<(String, i64)> {
 }
 
 async fn behind(config: &Config) -> Result<String> {
-    let (upstream, mirror) = (Remote::upstream(config)?, Remote::mirror(config)?);
+    let (upstream, mirror) = (config.upstream_remote()?, config.mirror_remote()?);
     Ok(match Lag::measure(config, &upstream, &mirror).await? {
         Lag::None(_) => "nothing: it has all that upstream has".to_owned(),
         Lag::Behind {

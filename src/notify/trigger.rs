@@ -5,10 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use url::Url;
 
 use super::{line, place, thread_of};
+use crate::config::Job;
 use crate::config::TriggerConfig;
 use crate::error::Result;
-use crate::mail::{Letter, Post};
-use crate::notice::{Event, Job, Notice, Place, Standing};
+use crate::notify::notice::{Event, Notice, Place, Standing};
+use crate::notify::smtp::{Letter, Post};
 
 /// Mails an event of the trigger helper, with the page of the pipeline that it is about; returns whether mails are
 /// configured at all. Recipients that are refused while others are not are an error in the log.

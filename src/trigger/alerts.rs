@@ -6,7 +6,7 @@ use tracing::{error, info};
 use super::watchdog::Alert;
 use crate::config::TriggerConfig;
 use crate::error::Kind;
-use crate::notice::{Event, Failure};
+use crate::notify::notice::{Event, Failure};
 
 /// Makes the event of a mail.
 pub(super) fn event(alert: &Alert) -> Event {

@@ -11,8 +11,8 @@ use tracing::{info, warn};
 use super::look::Eyes;
 use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
-use crate::gitlab::{self, Pipeline, Project, Refusal, Remedy};
-use crate::relay::Surroundings;
+use crate::mirror::relay::Surroundings;
+use crate::trigger::gitlab::{self, Pipeline, Project, Refusal, Remedy};
 
 /// How often a pipeline's state is read while it is followed.
 const FOLLOW: Duration = Duration::from_secs(5);

@@ -5,8 +5,8 @@ use tokio::time::timeout;
 use super::watch::Look;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::relay::{Lag, Session};
-use crate::transport::Remote;
+use crate::git::transport::Remote;
+use crate::mirror::relay::{Lag, Session};
 
 /// Both repositories.
 pub(super) struct Eyes<'a> {
@@ -23,8 +23,8 @@ impl<'a> Eyes<'a> {
     pub(super) fn new(config: &'a Config) -> Result<Self> {
         Ok(Self {
             config,
-            upstream: Remote::upstream(config)?,
-            mirror: Remote::mirror(config)?,
+            upstream: config.upstream_remote()?,
+            mirror: config.mirror_remote()?,
         })
     }
 

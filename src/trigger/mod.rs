@@ -9,6 +9,7 @@ mod alerts;
 pub mod core;
 pub mod fire;
 pub mod gate;
+pub mod gitlab;
 mod look;
 pub mod run;
 pub mod schedule;

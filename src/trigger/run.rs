@@ -18,8 +18,8 @@ use super::watch::Look;
 use super::watchdog::Alert;
 use crate::config::TriggerConfig;
 use crate::error::Result;
-use crate::gitlab::{Pipeline, Project, Refusal, Remedy};
 use crate::notify;
+use crate::trigger::gitlab::{Pipeline, Project, Refusal, Remedy};
 
 /// How long what is in hand may take after a signal.
 const GRACE: Duration = Duration::from_secs(9);

@@ -12,7 +12,7 @@ use super::schedule::Schedule;
 use super::server::{self, Slowness};
 use crate::config::{Rhythm, TriggerConfig};
 use crate::error::{Error, Kind, Result};
-use crate::gitlab::Project;
+use crate::trigger::gitlab::Project;
 
 /// Turns a duration into one that times can be added to.
 pub(super) fn span(duration: Duration) -> SignedDuration {

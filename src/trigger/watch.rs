@@ -6,7 +6,7 @@ mod tests;
 use jiff::{SignedDuration, Timestamp};
 
 use super::span::Span;
-use crate::ObjectId;
+use crate::git::ObjectId;
 
 /// So long a mirror that does not move is left alone at most.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);

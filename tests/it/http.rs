@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::{Request, Response};
 use bytes::Bytes;
-use crates_ferry::web::{self, Body, Bounds, Certificates};
+use crates_ferry::http::{self, Body, Bounds, Certificates};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -53,7 +53,7 @@ fn beside<T: Send + 'static>(
         };
         let stop = async { drop(stop.await) };
         let certificates = certificates.map(Arc::new);
-        let serving = tokio::spawn(web::serve(listener, answer, bounds, certificates, stop));
+        let serving = tokio::spawn(http::serve(listener, answer, bounds, certificates, stop));
         let end = working.await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(30), serving).await;
         ended.expect("the server has not ended").unwrap();

@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use clap::Parser as _;
 use crates_ferry::config::{Environment, TriggerConfig};
 use crates_ferry::error::Result;
+use crates_ferry::mirror::relay::Surroundings;
 use crates_ferry::program::{self, Answer, Failure, Reassurance, Verbosity};
 use crates_ferry::progress::Progress;
-use crates_ferry::relay::Surroundings;
 use crates_ferry::trigger::{fire, run};
 
 use cli::{Cli, Command};

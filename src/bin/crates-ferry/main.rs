@@ -12,10 +12,12 @@ use std::time::SystemTime;
 use clap::Parser as _;
 use crates_ferry::config::{Config, Environment, Flags, ServeConfig};
 use crates_ferry::error::Result;
+use crates_ferry::mirror::relay::Surroundings;
+use crates_ferry::mirror::{init, sync};
 use crates_ferry::program::{self, Answer, Failure, Reassurance, Verbosity};
 use crates_ferry::progress::Progress;
-use crates_ferry::relay::Surroundings;
-use crates_ferry::{check, init, notify, serve, sync};
+use crates_ferry::server::serve;
+use crates_ferry::{check, notify};
 
 use indicatif::MultiProgress;
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crates_ferry::cache::{self, Eviction};
-use crates_ferry::cargo_config;
-use crates_ferry::catalog::Limits;
 use crates_ferry::config::ServeConfig;
 use crates_ferry::error::Result;
-use crates_ferry::prefetch::{self, Versions};
 use crates_ferry::program::Answer;
 use crates_ferry::progress::Progress;
+use crates_ferry::server::cache::{self, Eviction};
+use crates_ferry::server::cargo_config;
+use crates_ferry::server::catalog::Limits;
+use crates_ferry::server::prefetch::{self, Versions};
 
 use crate::cli::{Cache, ServerCommand};
 

@@ -2,8 +2,9 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::super::{Config, RemoteUrl};
+use super::super::Config;
 use super::Secrets;
+use crate::git::RemoteUrl;
 
 /// What stands where a secret was.
 const MASK: &str = "[masked]";

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{Endpoint, read};
+use crate::http::access;
+use crate::http::refusal::Refusal;
 use crate::trigger::types::{Message, Origin, PipelineNews};
-use crate::web::access;
-use crate::web::refusal::Refusal;
 
 /// GitLab's pipeline event, as far as it is read.
 #[derive(Debug, Deserialize)]

@@ -26,8 +26,8 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::types::{Answer, Message, Origin, Status};
-use crate::web::refusal::Refusal;
-use crate::web::{self, Bounds, access};
+use crate::http::refusal::Refusal;
+use crate::http::{self, Bounds, access};
 
 /// The largest body that is read, in bytes.
 const BODY: usize = 64 << 10;
@@ -102,7 +102,7 @@ pub async fn serve(
     };
     let router = router(settings, core, status);
     let answer = move |request, _| router.clone().oneshot(request);
-    web::serve(listener, answer, bounds, None, shutdown).await;
+    http::serve(listener, answer, bounds, None, shutdown).await;
 }
 
 fn router(

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::Endpoint;
+use crate::http::refusal::Refusal;
 use crate::trigger::types::Status;
-use crate::web::refusal::Refusal;
 
 #[derive(Template)]
 #[template(path = "trigger/server/page.html")]

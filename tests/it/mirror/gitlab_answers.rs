@@ -7,12 +7,12 @@ use std::process::Command;
 
 use crate::git::transport::http::script;
 use crate::support::ferry::Ferry;
-use crate::support::repo::network;
+use crate::support::repo::limits;
 use crate::support::scene::{Scene, Transport};
 use crate::support::sshd::{Options, Sshd};
 use crates_ferry::error::Kind;
-use crates_ferry::transport::http::{Credentials, HttpRemote};
-use crates_ferry::transport::{Service, Traffic};
+use crates_ferry::git::transport::{BasicAuth, http::HttpRemote};
+use crates_ferry::git::transport::{Service, Traffic};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -202,13 +202,13 @@ fn the_pre_receive_hooks_refusal_is_told_with_its_kind_and_advice() {
 /// Asks for pushes as `user`; returns what an answer of 403 with these words becomes.
 async fn forbidden(words: &str, user: &str) -> (Kind, String) {
     let server = script::Script::new().await;
-    let credentials = Credentials {
+    let credentials = BasicAuth {
         user: user.to_owned(),
         password: SecretString::from("secret"),
     };
     let url = url::Url::parse(&server.url("rust/index.git")).unwrap();
     let traffic = std::sync::Arc::new(Traffic::default());
-    let remote = HttpRemote::new(&url, Some(credentials), &network(), traffic).unwrap();
+    let remote = HttpRemote::new(&url, Some(credentials), &limits(), traffic).unwrap();
     let answer = script::answer("403 Forbidden", &[("Content-Type", "text/plain")], words);
     let asking = remote.advertisement(Service::ReceivePack, false);
     let (_, reader) = tokio::join!(server.answer(answer), asking);

@@ -5,7 +5,7 @@ use crate::support::repo::git;
 use crate::support::upstream::Upstream;
 use crate::support::world::World;
 use crates_ferry::config::History;
-use crates_ferry::plan::{Outcome, Relation};
+use crates_ferry::mirror::plan::{Outcome, Relation};
 
 /// How many commits are replayed where not all are: enough for some steps of each size, within a test's patience.
 const SOME: usize = 5_000;

@@ -7,7 +7,7 @@ use crate::support::daemon::GitDaemon;
 use crate::support::ferry::{Ferry, empty_mirror};
 use crate::support::repo::git;
 use crate::support::upstream::{Commit, IndexLine, Upstream, commit_to};
-use crates_ferry::plan::Outcome;
+use crates_ferry::mirror::plan::Outcome;
 use tempfile::TempDir;
 
 /// A mirror that was made of an upstream with a wide root, and a proxy before each.

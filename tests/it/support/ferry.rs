@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crates_ferry::config::{Config, Environment, Flags};
 use crates_ferry::error::Result;
+use crates_ferry::mirror::relay::Surroundings;
+use crates_ferry::mirror::report::Report;
+use crates_ferry::mirror::{init, sync};
 use crates_ferry::progress::Progress;
-use crates_ferry::relay::Surroundings;
-use crates_ferry::report::Report;
-use crates_ferry::{init, sync};
 
 /// The program's configuration, as variables; nothing of the surrounding process counts.
 #[derive(Debug, Clone, Default)]

@@ -4,18 +4,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crates_ferry::config::Network;
-use crates_ferry::transport::Stream;
+use crates_ferry::git::transport::Limits;
+use crates_ferry::git::transport::Stream;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
 /// Returns time limits that a slow machine keeps.
-pub fn network() -> Network {
-    Network {
+pub fn limits() -> Limits {
+    Limits {
         connect_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(30),
-        timeout: Duration::from_secs(60),
-        retries: 0,
         extra_cas: None,
     }
 }

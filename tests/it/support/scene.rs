@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use crates_ferry::error::{Error, Kind, Result};
-use crates_ferry::report::Report;
+use crates_ferry::mirror::report::Report;
 use tempfile::TempDir;
 
 use super::daemon::GitDaemon;

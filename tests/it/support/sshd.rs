@@ -6,12 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crates_ferry::config::{KnownHostsText, Secrets, SshAddress};
-use crates_ferry::transport::ssh::SshRemote;
+use crates_ferry::git::SshAddress;
+use crates_ferry::git::transport::KnownHostsText;
+use crates_ferry::git::transport::SshCredentials;
+use crates_ferry::git::transport::ssh::SshRemote;
 use secrecy::SecretString;
 use tempfile::TempDir;
 
-use super::repo::network;
+use super::repo::limits;
 
 const SSHD: &str = "/usr/sbin/sshd";
 
@@ -115,28 +117,28 @@ impl Sshd {
         self.read("key")
     }
 
-    /// Returns secrets with which the server is trusted and accepts us.
-    pub fn secrets(&self) -> Secrets {
-        Secrets {
-            ssh_private_key: Some(SecretString::from(self.private_key_text())),
-            ssh_known_hosts: KnownHostsText {
+    /// Returns credentials with which the server is trusted and accepts us.
+    pub fn credentials(&self) -> SshCredentials {
+        SshCredentials {
+            private_key: Some(SecretString::from(self.private_key_text())),
+            known_hosts: KnownHostsText {
                 text: self.known_hosts_line(),
                 origin: "SSH_KNOWN_HOSTS".to_owned(),
             },
-            ..Secrets::default()
+            ..SshCredentials::default()
         }
     }
 
-    /// Returns secrets that the server accepts, with another known hosts file.
-    pub fn secrets_trusting(&self, known_hosts: &str) -> Secrets {
-        let mut secrets = self.secrets();
-        secrets.ssh_known_hosts.text = known_hosts.to_owned();
-        secrets
+    /// Returns credentials that the server accepts, with another known hosts file.
+    pub fn credentials_trusting(&self, known_hosts: &str) -> SshCredentials {
+        let mut credentials = self.credentials();
+        credentials.known_hosts.text = known_hosts.to_owned();
+        credentials
     }
 
     /// Returns a remote for the repository `group/index.git`.
-    pub fn remote(&self, secrets: &Secrets) -> SshRemote {
-        SshRemote::new(self.address("/group/index.git"), secrets, &network()).unwrap()
+    pub fn remote(&self, credentials: &SshCredentials) -> SshRemote {
+        SshRemote::new(self.address("/group/index.git"), credentials, &limits()).unwrap()
     }
 
     /// Makes the server accept one more public key.

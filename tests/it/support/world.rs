@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crates_ferry::config::History;
 use crates_ferry::error::{Error, Kind, Result};
-use crates_ferry::plan::Outcome;
-use crates_ferry::report::Report;
-use crates_ferry::sync::Options;
+use crates_ferry::mirror::plan::Outcome;
+use crates_ferry::mirror::report::Report;
+use crates_ferry::mirror::sync::Options;
 use tempfile::TempDir;
 
 use super::daemon::GitDaemon;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use crates_ferry::cargo_config::Index;
 use crates_ferry::index::CrateSpec;
+use crates_ferry::server::cargo_config::Index;
 
 /// What is done around the API server; reads the section `serve`.
 #[derive(Debug, Subcommand)]

@@ -1,9 +1,9 @@
 //! Commits: people's, upstream's, and the relay's own with their trailer.
 
-use crates_ferry::ObjectId;
-use crates_ferry::config::Author;
-use crates_ferry::objects::{Commit, NewCommit};
-use crates_ferry::wire::pack::ObjectKind;
+use crates_ferry::git::ObjectId;
+use crates_ferry::git::objects::Author;
+use crates_ferry::git::objects::{Commit, NewCommit};
+use crates_ferry::git::wire::pack::ObjectKind;
 use proptest::prelude::*;
 
 use super::{feed, line, read, repository, write};

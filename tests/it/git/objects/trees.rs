@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crates_ferry::ObjectId;
-use crates_ferry::objects::{NewTree, parse_tree, write_tree};
-use crates_ferry::plan::tree::{Entry, MergedEntry, MergedTree, Mode};
+use crates_ferry::git::ObjectId;
+use crates_ferry::git::objects::{NewTree, parse_tree, write_tree};
+use crates_ferry::git::tree::{MergedEntry, MergedTree, Mode, TreeEntry};
 use proptest::prelude::*;
 
 use super::{feed, line, repository, write};
@@ -15,7 +15,7 @@ use crate::support::repo::git;
 fn entries(repo: &Path) -> BTreeMap<Vec<u8>, MergedEntry> {
     let blob: ObjectId = write(repo, "blob", b"text\n").parse().unwrap();
     let tree: ObjectId = write(repo, "tree", b"").parse().unwrap();
-    let file = |mode| MergedEntry::File(Entry { mode, id: blob });
+    let file = |mode| MergedEntry::File(TreeEntry { mode, id: blob });
     let below = BTreeMap::from([(b"file".to_vec(), file(Mode::FILE))]);
     [
         (
@@ -69,7 +69,7 @@ fn a_tree_is_read_as_git_lists_it_with_old_modes_and_submodules() {
     let tree = parse_tree(&content).unwrap();
     let modes: Vec<u32> = tree.values().map(|entry| entry.mode.0).collect();
     assert_eq!(modes, [0o100_664, 0o160_000, 0o40_000, 0o100_755]);
-    let listed = tree.iter().map(|(name, Entry { mode, id })| {
+    let listed = tree.iter().map(|(name, TreeEntry { mode, id })| {
         let kind = match *mode {
             Mode::GITLINK => "commit",
             Mode::TREE => "tree",

@@ -1,7 +1,7 @@
 //! Packs that are cut, wrong or no packs at all.
 
-use crates_ferry::wire::Error;
-use crates_ferry::wire::pack::{Object, ObjectKind};
+use crates_ferry::git::wire::Error;
+use crates_ferry::git::wire::pack::{Object, ObjectKind};
 use proptest::prelude::*;
 
 use super::rewriter::{entries, own_objects, rewritten};

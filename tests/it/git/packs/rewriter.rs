@@ -1,8 +1,8 @@
 //! Passing packs on, with objects of our own at their end.
 
 use bytes::Bytes;
-use crates_ferry::wire::Error;
-use crates_ferry::wire::pack::{ObjectKind, Rewriter, whole_entry};
+use crates_ferry::git::wire::Error;
+use crates_ferry::git::wire::pack::{ObjectKind, Rewriter, whole_entry};
 
 use super::{contents, feed, packed, repository};
 use crate::support::repo::git;

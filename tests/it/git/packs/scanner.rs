@@ -1,8 +1,8 @@
 //! Reading packs that git made.
 
 use bytes::Bytes;
-use crates_ferry::wire::Error;
-use crates_ferry::wire::pack::{Object, ObjectKind, Scanner, delta_entry, whole_entry};
+use crates_ferry::git::wire::Error;
+use crates_ferry::git::wire::pack::{Object, ObjectKind, Scanner, delta_entry, whole_entry};
 
 use super::{contents, feed, packed, repository};
 

@@ -4,17 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::daemon::GitDaemon;
-use crate::support::repo::{advertisement, network, repos};
-use crates_ferry::config::Network;
+use crate::support::repo::{advertisement, limits, repos};
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
-use crates_ferry::transport::git::GitRemote;
-use crates_ferry::transport::local::LocalRemote;
+use crates_ferry::git::transport::Limits;
+use crates_ferry::git::transport::Service;
+use crates_ferry::git::transport::git::GitRemote;
+use crates_ferry::git::transport::local::LocalRemote;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn local(path: &Path) -> LocalRemote {
-    LocalRemote::new(path, &network())
+    LocalRemote::new(path, &limits())
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn what_git_says_of_a_folder_that_is_no_repository_is_kept() {
 async fn a_daemon_speaks_the_version_that_is_asked_for() {
     let repos = repos();
     let daemon = GitDaemon::start(repos.path());
-    let remote = GitRemote::new("localhost", daemon.port(), "/group/index.git", &network());
+    let remote = GitRemote::new("localhost", daemon.port(), "/group/index.git", &limits());
     let (fetch, plain, push) = tokio::join!(
         remote.open(Service::UploadPack, true),
         remote.open(Service::UploadPack, false),
@@ -99,7 +99,7 @@ async fn a_daemon_that_is_not_there_cannot_be_reached() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    let remote = GitRemote::new("127.0.0.1", port, "/index", &network());
+    let remote = GitRemote::new("127.0.0.1", port, "/index", &limits());
     let Err(error) = remote.open(Service::UploadPack, true).await else {
         panic!("somebody answered");
     };
@@ -115,9 +115,9 @@ async fn a_daemon_that_is_not_there_cannot_be_reached() {
 async fn a_daemon_that_says_nothing_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
-    let impatient = Network {
+    let impatient = Limits {
         idle_timeout: Duration::from_millis(50),
-        ..network()
+        ..limits()
     };
     let remote = GitRemote::new("127.0.0.1", port, "/index", &impatient);
     let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
@@ -129,9 +129,9 @@ async fn a_daemon_that_says_nothing_is_given_up() {
 async fn a_daemon_that_takes_nothing_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
-    let impatient = Network {
+    let impatient = Limits {
         idle_timeout: Duration::from_millis(50),
-        ..network()
+        ..limits()
     };
     let remote = GitRemote::new("127.0.0.1", port, "/index", &impatient);
     let mut stream = remote.open(Service::ReceivePack, false).await.unwrap();

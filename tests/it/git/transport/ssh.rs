@@ -3,12 +3,12 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::repo::{advertisement, git, network, repos};
+use crate::support::repo::{advertisement, git, limits, repos};
 use crate::support::sshd::{Options, Sshd};
-use crates_ferry::config::Network;
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
-use crates_ferry::transport::ssh::SshRemote;
+use crates_ferry::git::transport::Limits;
+use crates_ferry::git::transport::Service;
+use crates_ferry::git::transport::ssh::SshRemote;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -20,7 +20,7 @@ async fn version_2_is_spoken_where_the_server_takes_the_variable() {
     let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
         return;
     };
-    let remote = sshd.remote(&sshd.secrets());
+    let remote = sshd.remote(&sshd.credentials());
     let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
     assert!(advertisement(&mut stream).await.starts_with("version 2\n"));
     let mut plain = remote.open(Service::UploadPack, false).await.unwrap();
@@ -37,7 +37,7 @@ async fn version_0_is_spoken_where_the_server_drops_the_variable() {
     let Some(sshd) = Sshd::start(&options) else {
         return;
     };
-    let remote = sshd.remote(&sshd.secrets());
+    let remote = sshd.remote(&sshd.credentials());
     let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
     let head = git(
         &repos.path().join("group/index.git"),
@@ -56,7 +56,7 @@ async fn services_opened_at_once_share_one_connection() {
     let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
         return;
     };
-    let remote = sshd.remote(&sshd.secrets());
+    let remote = sshd.remote(&sshd.credentials());
     let (fetch, push) = tokio::join!(
         remote.open(Service::UploadPack, true),
         remote.open(Service::ReceivePack, true),
@@ -89,7 +89,7 @@ async fn a_server_that_takes_one_channel_a_connection_gets_two_connections() {
     let Some(sshd) = Sshd::start(&options) else {
         return;
     };
-    let remote = sshd.remote(&sshd.secrets());
+    let remote = sshd.remote(&sshd.credentials());
     let mut fetch = remote.open(Service::UploadPack, true).await.unwrap();
     let mut push = remote.open(Service::ReceivePack, true).await.unwrap();
     assert!(advertisement(&mut push).await.contains("report-status"));
@@ -104,7 +104,7 @@ async fn what_the_server_says_of_a_missing_repository_is_kept() {
         return;
     };
     let address = sshd.address("/group/it's missing.git");
-    let remote = SshRemote::new(address, &sshd.secrets(), &network()).unwrap();
+    let remote = SshRemote::new(address, &sshd.credentials(), &limits()).unwrap();
     let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
     let mut output = Vec::new();
     stream.reader.read_to_end(&mut output).await.unwrap();
@@ -138,7 +138,7 @@ async fn packs_larger_than_every_buffer_pass_both_ways() {
     let blob = git(&repo, &["hash-object", "-w", noise.to_str().unwrap()]);
     git(&repo, &["update-ref", "refs/tags/noise", &blob]);
 
-    let from = sshd.remote(&sshd.secrets());
+    let from = sshd.remote(&sshd.credentials());
     let mut fetch = from.open(Service::UploadPack, false).await.unwrap();
     advertisement(&mut fetch).await;
     let wants = format!("0032want {blob}\n00000009done\n");
@@ -150,7 +150,7 @@ async fn packs_larger_than_every_buffer_pass_both_ways() {
 
     let mut address = sshd.address("/group/mirror.git");
     address.path.remove(0);
-    let to = SshRemote::new(address, &sshd.secrets(), &network()).unwrap();
+    let to = SshRemote::new(address, &sshd.credentials(), &limits()).unwrap();
     let mut push = to.open(Service::ReceivePack, false).await.unwrap();
     advertisement(&mut push).await;
     let zero = "0".repeat(40);
@@ -194,7 +194,7 @@ async fn a_cut_connection_is_an_error_and_the_next_service_connects_again() {
     let line = line.replace(&sshd.port().to_string(), &port.to_string());
     let mut address = sshd.address(REPO);
     address.port = port;
-    let remote = SshRemote::new(address, &sshd.secrets_trusting(&line), &network()).unwrap();
+    let remote = SshRemote::new(address, &sshd.credentials_trusting(&line), &limits()).unwrap();
     let mut first = remote.open(Service::UploadPack, true).await.unwrap();
     advertisement(&mut first).await;
     cut.send(()).await.unwrap();
@@ -214,11 +214,11 @@ async fn a_server_that_says_nothing_is_given_up() {
     };
     let mut address = sshd.address(REPO);
     address.port = silent.local_addr().unwrap().port();
-    let impatient = Network {
+    let impatient = Limits {
         connect_timeout: Duration::from_millis(50),
-        ..network()
+        ..limits()
     };
-    let remote = SshRemote::new(address, &sshd.secrets(), &impatient).unwrap();
+    let remote = SshRemote::new(address, &sshd.credentials(), &impatient).unwrap();
     let Err(error) = remote.open(Service::UploadPack, true).await else {
         panic!("nobody answered");
     };
@@ -239,7 +239,7 @@ async fn what_is_no_ssh_server_leads_to_the_port() {
     };
     let mut address = sshd.address(REPO);
     address.port = other.local_addr().unwrap().port();
-    let remote = SshRemote::new(address, &sshd.secrets(), &network()).unwrap();
+    let remote = SshRemote::new(address, &sshd.credentials(), &limits()).unwrap();
     let web_server = async {
         let (mut client, _) = other.accept().await.unwrap();
         let answer = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
@@ -267,11 +267,11 @@ async fn a_service_that_says_nothing_more_is_given_up() {
     let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
         return;
     };
-    let impatient = Network {
+    let impatient = Limits {
         idle_timeout: Duration::from_millis(300),
-        ..network()
+        ..limits()
     };
-    let remote = SshRemote::new(sshd.address(REPO), &sshd.secrets(), &impatient).unwrap();
+    let remote = SshRemote::new(sshd.address(REPO), &sshd.credentials(), &impatient).unwrap();
     let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
     let mut output = Vec::new();
     let error = stream.reader.read_to_end(&mut output).await.unwrap_err();

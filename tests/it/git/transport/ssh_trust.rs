@@ -4,20 +4,24 @@ use std::process::Command;
 
 use crate::support::repo::{advertisement, repos};
 use crate::support::sshd::{Options, Sshd};
-use crates_ferry::config::Secrets;
 use crates_ferry::error::{Error, Kind};
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Service;
+use crates_ferry::git::transport::SshCredentials;
 use secrecy::SecretString;
 
-async fn refused(sshd: &Sshd, secrets: &Secrets) -> Error {
-    match sshd.remote(secrets).open(Service::UploadPack, true).await {
+async fn refused(sshd: &Sshd, credentials: &SshCredentials) -> Error {
+    match sshd
+        .remote(credentials)
+        .open(Service::UploadPack, true)
+        .await
+    {
         Ok(_) => panic!("the connection was made"),
         Err(error) => error,
     }
 }
 
-async fn is_let_in(sshd: &Sshd, secrets: &Secrets) {
-    let remote = sshd.remote(secrets);
+async fn is_let_in(sshd: &Sshd, credentials: &SshCredentials) {
+    let remote = sshd.remote(credentials);
     let mut stream = remote.open(Service::UploadPack, true).await.unwrap();
     assert!(advertisement(&mut stream).await.starts_with("version 2\n"));
 }
@@ -37,11 +41,11 @@ async fn a_key_of_every_sort_is_accepted() {
         ("rsa-pem", &["-t", "rsa", "-b", "2048", "-m", "PEM"]),
         ("locked", &["-t", "ed25519", "-N", "correct horse"]),
     ] {
-        let mut secrets = sshd.secrets();
+        let mut credentials = sshd.credentials();
         let text = sshd.new_key(name, arguments);
-        secrets.ssh_private_key = Some(SecretString::from(text));
-        secrets.ssh_key_passphrase = Some(SecretString::from("correct horse"));
-        is_let_in(&sshd, &secrets).await;
+        credentials.private_key = Some(SecretString::from(text));
+        credentials.passphrase = Some(SecretString::from("correct horse"));
+        is_let_in(&sshd, &credentials).await;
     }
 }
 
@@ -55,10 +59,10 @@ async fn an_rsa_key_signs_with_sha_256_where_the_server_takes_only_that() {
     let Some(sshd) = Sshd::start(&options) else {
         return;
     };
-    let mut secrets = sshd.secrets();
+    let mut credentials = sshd.credentials();
     let text = sshd.new_key("rsa", &["-t", "rsa", "-b", "2048"]);
-    secrets.ssh_private_key = Some(SecretString::from(text));
-    is_let_in(&sshd, &secrets).await;
+    credentials.private_key = Some(SecretString::from(text));
+    is_let_in(&sshd, &credentials).await;
 }
 
 #[tokio::test]
@@ -74,7 +78,7 @@ async fn a_server_with_several_host_keys_shows_the_known_one() {
     for kind in options.host_keys {
         is_let_in(
             &sshd,
-            &sshd.secrets_trusting(&sshd.known_hosts_line_of(kind)),
+            &sshd.credentials_trusting(&sshd.known_hosts_line_of(kind)),
         )
         .await;
     }
@@ -86,12 +90,12 @@ async fn an_unknown_host_is_refused_with_the_line_to_paste() {
     let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
         return;
     };
-    let error = refused(&sshd, &sshd.secrets_trusting("# nothing\n")).await;
+    let error = refused(&sshd, &sshd.credentials_trusting("# nothing\n")).await;
     assert_eq!(error.kind(), Kind::HostKey);
     assert!(error.to_string().contains("is unknown: SHA256:"), "{error}");
     let pasted = error.advice().unwrap().lines().last().unwrap();
     assert!(sshd.known_hosts_line().starts_with(pasted), "{pasted}");
-    is_let_in(&sshd, &sshd.secrets_trusting(pasted)).await;
+    is_let_in(&sshd, &sshd.credentials_trusting(pasted)).await;
 }
 
 #[tokio::test]
@@ -105,7 +109,7 @@ async fn a_changed_host_key_is_refused_with_both_fingerprints() {
     };
     let (mine, others) = (sshd.port().to_string(), other.port().to_string());
     let wrong = other.known_hosts_line().replace(&others, &mine);
-    let error = refused(&sshd, &sshd.secrets_trusting(&wrong)).await;
+    let error = refused(&sshd, &sshd.credentials_trusting(&wrong)).await;
     assert_eq!(error.kind(), Kind::HostKey);
     let said = error.to_string();
     assert!(
@@ -124,7 +128,7 @@ async fn a_revoked_host_key_is_refused_though_it_is_known() {
     let line = sshd.known_hosts_line();
     let error = refused(
         &sshd,
-        &sshd.secrets_trusting(&format!("{line}@revoked {line}")),
+        &sshd.credentials_trusting(&format!("{line}@revoked {line}")),
     )
     .await;
     assert_eq!(error.kind(), Kind::HostKey);
@@ -143,7 +147,7 @@ async fn a_hashed_host_is_recognised() {
     ssh_keygen.args(["-H", "-f"]).arg(&file).output().unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.starts_with("|1|"), "{text}");
-    is_let_in(&sshd, &sshd.secrets_trusting(&text)).await;
+    is_let_in(&sshd, &sshd.credentials_trusting(&text)).await;
 }
 
 #[tokio::test]
@@ -155,9 +159,9 @@ async fn a_key_that_the_server_does_not_know_is_named_by_its_fingerprint() {
     let Some(other) = Sshd::start(&Options::new(repos.path())) else {
         return;
     };
-    let mut secrets = sshd.secrets();
-    secrets.ssh_private_key = other.secrets().ssh_private_key;
-    let error = refused(&sshd, &secrets).await;
+    let mut credentials = sshd.credentials();
+    credentials.private_key = other.credentials().private_key;
+    let error = refused(&sshd, &credentials).await;
     assert_eq!(error.kind(), Kind::Auth);
     let said = error.to_string();
     assert!(said.contains("does not accept the key SHA256:"), "{said}");
@@ -176,9 +180,9 @@ async fn without_a_key_nothing_is_connected() {
     let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
         return;
     };
-    let mut secrets = sshd.secrets();
-    secrets.ssh_private_key = None;
-    let error = refused(&sshd, &secrets).await;
+    let mut credentials = sshd.credentials();
+    credentials.private_key = None;
+    let error = refused(&sshd, &credentials).await;
     assert_eq!(error.kind(), Kind::Auth);
     assert!(error.advice().unwrap().contains("SSH_PRIVATE_KEY"));
 }
@@ -196,8 +200,8 @@ async fn a_server_that_hangs_up_on_an_unknown_key_does_not_accept_it() {
     let Some(other) = Sshd::start(&Options::new(repos.path())) else {
         return;
     };
-    let mut secrets = sshd.secrets();
-    secrets.ssh_private_key = Some(other.private_key_text().into());
-    let error = refused(&sshd, &secrets).await;
+    let mut credentials = sshd.credentials();
+    credentials.private_key = Some(other.private_key_text().into());
+    let error = refused(&sshd, &credentials).await;
     assert_eq!(error.kind(), Kind::Auth, "{error}");
 }

@@ -10,7 +10,7 @@ use crate::support::proxy::{Action, Passing, Way};
 use crate::support::repo::git;
 use crate::support::scene::{MASTER, Scene, told};
 use crates_ferry::error::Kind;
-use crates_ferry::plan::Outcome;
+use crates_ferry::mirror::plan::Outcome;
 
 /// Says whether a client opens the mirror for a push.
 fn opens_push(passing: &Passing<'_>) -> bool {

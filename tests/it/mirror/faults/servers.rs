@@ -1,7 +1,7 @@
 //! What a server can do wrong, packet by packet.
 
 use crates_ferry::error::Kind;
-use crates_ferry::wire::pack::{ObjectKind, whole_entry};
+use crates_ferry::git::wire::pack::{ObjectKind, whole_entry};
 
 use super::{is_data, is_first, is_ref};
 use crate::support::frames::packet;

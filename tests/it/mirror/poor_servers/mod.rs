@@ -7,7 +7,7 @@ use crate::support::repo::git;
 use crate::support::scene::told;
 use crate::support::upstream::{Commit, commit_to, index_path};
 use crates_ferry::error::Kind;
-use crates_ferry::plan::Outcome;
+use crates_ferry::mirror::plan::Outcome;
 use servers::{Poor, SERVERS, Server, hide_thin_pack, young};
 
 /// Carries some commits, a squash with the mirror abreast, more commits, and a squash with the mirror behind.

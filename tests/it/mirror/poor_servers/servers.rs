@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crates_ferry::report::Report;
+use crates_ferry::mirror::report::Report;
 use tempfile::TempDir;
 
 use crate::support::daemon::GitDaemon;

@@ -6,8 +6,8 @@ use crate::support::data::{bundle, is_full};
 use crate::support::upstream::Upstream;
 use crate::support::world::World;
 use crates_ferry::config::History;
-use crates_ferry::plan::{Outcome, Relation};
-use crates_ferry::report::Report;
+use crates_ferry::mirror::plan::{Outcome, Relation};
+use crates_ferry::mirror::report::Report;
 use past::Past;
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@
 
 use crates_ferry::config::History;
 use crates_ferry::error::Kind;
-use crates_ferry::plan::Outcome;
+use crates_ferry::mirror::plan::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::repo::git;

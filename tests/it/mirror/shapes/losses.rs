@@ -2,8 +2,8 @@
 
 use crates_ferry::config::History;
 use crates_ferry::error::Kind;
-use crates_ferry::plan::Outcome;
-use crates_ferry::sync::Options;
+use crates_ferry::mirror::plan::Outcome;
+use crates_ferry::mirror::sync::Options;
 
 use crate::support::upstream::Commit;
 use crate::support::world::{BOTH, World};

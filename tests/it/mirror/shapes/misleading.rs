@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use crates_ferry::config::History;
 use crates_ferry::error::Kind;
-use crates_ferry::plan::{Outcome, Relation};
-use crates_ferry::report::Report;
+use crates_ferry::mirror::plan::{Outcome, Relation};
+use crates_ferry::mirror::report::Report;
 
 use crate::support::upstream::{Commit, IndexLine, commit_to_at_once};
 use crate::support::world::{BOTH, World};

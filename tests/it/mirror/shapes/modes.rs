@@ -2,7 +2,7 @@
 
 use crates_ferry::config::History;
 use crates_ferry::error::Kind;
-use crates_ferry::plan::{Outcome, Relation};
+use crates_ferry::mirror::plan::{Outcome, Relation};
 
 use crate::support::world::World;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crates_ferry::config::History;
-use crates_ferry::plan::Outcome;
+use crates_ferry::mirror::plan::Outcome;
 
 use crate::support::proxy::{Action, Passing, Proxy, Way};
 use crate::support::repo::git;

@@ -1,8 +1,8 @@
 //! Upstream collapses its history.
 
 use crates_ferry::config::History;
-use crates_ferry::plan::{Outcome, Relation};
-use crates_ferry::report::Report;
+use crates_ferry::mirror::plan::{Outcome, Relation};
+use crates_ferry::mirror::report::Report;
 
 use crate::support::repo::git;
 use crate::support::world::{BOTH, World};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crates_ferry::ObjectId;
-use crates_ferry::plan::three_way::Sides;
-use crates_ferry::plan::tree::{Entry, MergedEntry, MergedTree, Mode, Tree, in_git_order};
-use crates_ferry::wire::pack::ObjectKind;
+use crates_ferry::git::ObjectId;
+use crates_ferry::git::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry, in_git_order};
+use crates_ferry::git::wire::pack::ObjectKind;
+use crates_ferry::mirror::plan::three_way::Sides;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -74,9 +74,9 @@ pub(crate) fn content(path: &str, version: u8) -> String {
 fn tree_id(entries: &BTreeMap<Vec<u8>, MergedEntry>) -> ObjectId {
     let mut bytes = Vec::new();
     for (name, entry) in in_git_order(entries) {
-        let Entry { mode, id } = match entry {
+        let TreeEntry { mode, id } = match entry {
             MergedEntry::File(entry) => *entry,
-            MergedEntry::Directory(tree) => Entry::directory(merged_id(tree)),
+            MergedEntry::Directory(tree) => TreeEntry::directory(merged_id(tree)),
         };
         bytes.extend_from_slice(format!("{:o} ", mode.0).as_bytes());
         bytes.extend_from_slice(name);
@@ -117,12 +117,12 @@ fn plant_directory(files: &[Placed<'_>], trees: &mut HashMap<ObjectId, Tree>) ->
         } else {
             let id = ObjectKind::Blob.id_of(content(path, file.0).as_bytes());
             let mode = Mode(file.1);
-            tree.insert(rest.as_bytes().to_vec(), Entry { mode, id });
+            tree.insert(rest.as_bytes().to_vec(), TreeEntry { mode, id });
         }
     }
     for (directory, files) in below {
         let id = plant_directory(&files, trees);
-        tree.insert(directory.as_bytes().to_vec(), Entry::directory(id));
+        tree.insert(directory.as_bytes().to_vec(), TreeEntry::directory(id));
     }
     let entries = tree
         .iter()

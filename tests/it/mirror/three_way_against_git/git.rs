@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crates_ferry::ObjectId;
-use crates_ferry::plan::three_way::Sides;
+use crates_ferry::git::ObjectId;
+use crates_ferry::mirror::plan::three_way::Sides;
 
 use super::cases::{Files, content};
 

@@ -12,10 +12,10 @@ mod git;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cases::{Files, cases, merged_id, plant};
-use crates_ferry::ObjectId;
-use crates_ferry::plan::Keep;
-use crates_ferry::plan::three_way::{ConflictKind, Merge, Merged, Rules, Sides, Step};
-use crates_ferry::plan::tree::{Entry, MergedEntry, MergedTree, Tree};
+use crates_ferry::git::ObjectId;
+use crates_ferry::git::tree::{MergedEntry, MergedTree, Tree, TreeEntry};
+use crates_ferry::mirror::plan::Keep;
+use crates_ferry::mirror::plan::three_way::{ConflictKind, Merge, Merged, Rules, Sides, Step};
 use git::{Verdict, verdicts};
 use proptest::prelude::*;
 
@@ -47,7 +47,12 @@ fn planned(case: &Sides<Files>, rules: Rules) -> (Merged, Trees) {
 }
 
 /// Lists a tree's files by path.
-fn files_of(tree: &MergedTree, above: &str, trees: &Trees, files: &mut BTreeMap<String, Entry>) {
+fn files_of(
+    tree: &MergedTree,
+    above: &str,
+    trees: &Trees,
+    files: &mut BTreeMap<String, TreeEntry>,
+) {
     let entries: BTreeMap<Vec<u8>, MergedEntry> = match tree {
         MergedTree::Existing(id) => {
             let tree = trees[id].iter();
@@ -67,13 +72,13 @@ fn files_of(tree: &MergedTree, above: &str, trees: &Trees, files: &mut BTreeMap<
     }
 }
 
-fn listed(tree: &MergedTree, trees: &Trees) -> BTreeMap<String, Entry> {
+fn listed(tree: &MergedTree, trees: &Trees) -> BTreeMap<String, TreeEntry> {
     let mut files = BTreeMap::new();
     files_of(tree, "", trees, &mut files);
     files
 }
 
-fn planted(files: &Files) -> BTreeMap<String, Entry> {
+fn planted(files: &Files) -> BTreeMap<String, TreeEntry> {
     let mut trees = Trees::new();
     let root = plant(files, &mut trees);
     listed(&MergedTree::Existing(root), &trees)

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::support::ferry::empty_mirror;
 use crate::support::repo::git;
 use crate::support::upstream::{Commit, IndexLine, Upstream};
-use crates_ferry::plan::Outcome;
-use crates_ferry::report::Report;
+use crates_ferry::mirror::plan::Outcome;
+use crates_ferry::mirror::report::Report;
 use hosts::{Hosts, Transport};
 use tempfile::TempDir;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crates_ferry::config::{Config, Environment, Flags};
 use crates_ferry::error::{Error, Kind, Result};
-use crates_ferry::mail::{Letter, Post};
+use crates_ferry::notify::smtp::{Letter, Post};
 
 /// A line of a lone dot, a line too long for a mail, and letters beyond ASCII.
 const TEXT: &str = "One\n.\nZwölf Boxkämpfer: ✓\n";

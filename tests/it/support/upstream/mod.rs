@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crates_ferry::wire::pack::ObjectKind;
+use crates_ferry::git::wire::pack::ObjectKind;
 
 use super::repo::{git, git_command};
 

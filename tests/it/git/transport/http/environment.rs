@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use crates_ferry::config::Network;
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Limits;
+use crates_ferry::git::transport::Service;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::script::{Script, advertisement};
-use super::{network, remote, remote_as, text};
+use super::{limits, remote, remote_as, text};
 
 const URL: &str = "HTTP_TRANSPORT_TEST_URL";
 const CLEARED: [&str; 10] = [
@@ -133,9 +133,9 @@ async fn a_certificate_file_of_the_environment_is_trusted() {
 async fn a_certificate_of_the_configuration_is_trusted_among_several() {
     let ((_a, certificate, key), (_b, other, _)) = (certificate(), certificate());
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-    let trusting = Network {
+    let trusting = Limits {
         extra_cas: Some(read(&other) + &read(&certificate)),
-        ..network()
+        ..limits()
     };
     let server = Script::new().await;
     let remote = remote_as(&local(&server), None, &trusting);
@@ -166,9 +166,9 @@ fn certificates_that_cannot_be_read_are_a_matter_of_configuration() {
     let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
     let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for pem in ["", "no PEM", broken, no_certificate] {
-        let network = Network {
+        let network = Limits {
             extra_cas: Some(pem.to_owned()),
-            ..network()
+            ..limits()
         };
         let url = url::Url::parse("https://git.example/a").unwrap();
         let error = super::HttpRemote::new(&url, None, &network, Arc::default());

@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 use crates_ferry::error::{Error, Kind};
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Service;
 use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::script::{ADVERTISEMENT, Script, answer, bounded, head};
-use super::{impatient, login, network, remote, remote_as, text};
+use super::{impatient, limits, login, remote, remote_as, text};
 
 async fn error_of(answer: &str) -> Error {
     let server = Script::new().await;
-    let remote = remote_as(&server.url("a"), login("bot", "secret"), &network());
+    let remote = remote_as(&server.url("a"), login("bot", "secret"), &limits());
     let asking = remote.advertisement(Service::UploadPack, true);
     let (_, reader) = tokio::join!(server.answer(answer), asking);
     reader.err().unwrap()

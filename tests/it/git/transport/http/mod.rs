@@ -10,46 +10,44 @@ pub mod script;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crates_ferry::config::Network;
-use crates_ferry::transport::http::{Credentials, HttpRemote};
-use crates_ferry::transport::{Reader, Traffic};
+use crates_ferry::git::transport::Limits;
+use crates_ferry::git::transport::{BasicAuth, http::HttpRemote};
+use crates_ferry::git::transport::{Reader, Traffic};
 use secrecy::SecretString;
 use tokio::io::AsyncReadExt;
 use url::Url;
 
 /// The limits of a test that expects answers: long enough for a busy machine.
-fn network() -> Network {
-    Network {
+fn limits() -> Limits {
+    Limits {
         connect_timeout: Duration::from_secs(20),
         idle_timeout: Duration::from_secs(30),
-        timeout: Duration::from_secs(120),
-        retries: 0,
         extra_cas: None,
     }
 }
 
 /// The limits of a test that expects silence.
-fn impatient() -> Network {
-    Network {
+fn impatient() -> Limits {
+    Limits {
         idle_timeout: Duration::from_millis(200),
-        ..network()
+        ..limits()
     }
 }
 
-fn login(user: &str, password: &str) -> Option<Credentials> {
-    Some(Credentials {
+fn login(user: &str, password: &str) -> Option<BasicAuth> {
+    Some(BasicAuth {
         user: user.to_owned(),
         password: SecretString::from(password),
     })
 }
 
 fn remote(url: &str) -> HttpRemote {
-    remote_as(url, None, &network())
+    remote_as(url, None, &limits())
 }
 
-fn remote_as(url: &str, credentials: Option<Credentials>, network: &Network) -> HttpRemote {
+fn remote_as(url: &str, credentials: Option<BasicAuth>, limits: &Limits) -> HttpRemote {
     let traffic = Arc::new(Traffic::default());
-    HttpRemote::new(&Url::parse(url).unwrap(), credentials, network, traffic).unwrap()
+    HttpRemote::new(&Url::parse(url).unwrap(), credentials, limits, traffic).unwrap()
 }
 
 async fn text(mut reader: Reader) -> String {

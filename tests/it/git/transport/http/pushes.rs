@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Service;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 

@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 
 use bytes::{Bytes, BytesMut};
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Service;
 use tempfile::TempDir;
 
-use super::{login, network, remote, remote_as, text};
+use super::{limits, login, remote, remote_as, text};
 use crate::support::lighttpd::Lighttpd;
 
 /// A folder with a bare repository `a.git` of one commit on `master`, which takes pushes.
@@ -121,10 +121,10 @@ async fn ls_refs_by_post_shows_the_branch_and_is_counted() {
     let Some(server) = Lighttpd::start(repositories.folder.path(), None) else {
         return;
     };
-    let traffic = std::sync::Arc::new(crates_ferry::transport::Traffic::default());
+    let traffic = std::sync::Arc::new(crates_ferry::git::transport::Traffic::default());
     let url = url::Url::parse(&server.url("a.git")).unwrap();
     let counted = std::sync::Arc::clone(&traffic);
-    let remote = super::HttpRemote::new(&url, None, &network(), counted).unwrap();
+    let remote = super::HttpRemote::new(&url, None, &limits(), counted).unwrap();
     let ask = pkt("command=ls-refs\n") + "0001" + &pkt("ref-prefix refs/heads/\n") + "0000";
     let sent = ask.len() as u64;
     let reader = remote.post(Service::UploadPack, true, ask.into()).await;
@@ -176,13 +176,13 @@ async fn a_login_is_needed_checked_and_accepted() {
         (login("bot", "wrong"), "Check FERRY_MIRROR_TOKEN"),
         (login("gitlab-ci-token", "job"), "Allow Git push requests"),
     ] {
-        let remote = remote_as(&url, credentials, &network());
+        let remote = remote_as(&url, credentials, &limits());
         let error = remote.advertisement(Service::UploadPack, true).await;
         let error = error.err().unwrap();
         assert_eq!(error.kind(), Kind::Auth);
         assert!(error.advice().unwrap().contains(advice), "{error:?}");
     }
-    let remote = remote_as(&url, login("bot", "secret"), &network());
+    let remote = remote_as(&url, login("bot", "secret"), &limits());
     let reader = remote
         .advertisement(Service::UploadPack, true)
         .await

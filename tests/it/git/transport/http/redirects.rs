@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use crates_ferry::error::Kind;
-use crates_ferry::transport::Service;
+use crates_ferry::git::transport::Service;
 
 use super::script::{Script, advertisement, answer, redirect};
-use super::{login, network, remote, remote_as, text};
+use super::{limits, login, remote, remote_as, text};
 
 fn result() -> String {
     let content = ("Content-Type", "application/x-git-upload-pack-result");
@@ -56,7 +56,7 @@ async fn a_redirect_is_followed_and_kept_for_both_services() {
 #[tokio::test]
 async fn credentials_go_to_the_configured_origin_only() {
     let (home, away) = (Script::new().await, Script::new().await);
-    let remote = remote_as(&home.url("a"), login("bot", "secret"), &network());
+    let remote = remote_as(&home.url("a"), login("bot", "secret"), &limits());
     let to = away.url("a/info/refs?service=git-upload-pack");
     let served = async {
         let first = home.answer(redirect(&to)).await;

@@ -1,0 +1,145 @@
+//! Commits: what planning reads of one, and new ones.
+
+use gix_object::bstr::ByteSlice;
+use gix_object::{CommitRef, WriteTo};
+
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+
+/// The trailer that marks a commit of ours and names the upstream commit that it carried.
+const UPSTREAM_COMMIT: &str = "Upstream-Commit";
+
+/// What planning reads of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its root tree.
+    pub tree: ObjectId,
+    /// Its parents, the first first.
+    pub parents: Vec<ObjectId>,
+    /// When it was committed, in seconds since 1970.
+    pub seconds: i64,
+    /// When it was written, in seconds since 1970.
+    pub authored_seconds: i64,
+    /// Its whole message.
+    pub message: String,
+}
+
+impl Commit {
+    /// Reads a commit from an object's content.
+    ///
+    /// # Errors
+    /// `server` when it is no commit.
+    pub fn parse(content: &[u8]) -> Result<Self> {
+        let commit = CommitRef::from_bytes(content, gix_hash::Kind::Sha1).map_err(|error| {
+            Error::new(Kind::Server, "a commit that cannot be read")
+                .because(error.to_string())
+                .advise("run `git fsck` in that repository")
+        })?;
+        let seconds = commit
+            .committer()
+            .map_or(0, |committer| committer.seconds());
+        let authored_seconds = commit.author().map_or(0, |author| author.seconds());
+        Ok(Self {
+            authored_seconds,
+            tree: ours(commit.tree()),
+            parents: commit.parents().map(ours).collect(),
+            seconds,
+            message: commit.message.to_str_lossy().into_owned(),
+        })
+    }
+
+    /// Returns the first line of the message.
+    pub fn subject(&self) -> &str {
+        self.message.lines().next().unwrap_or_default()
+    }
+
+    /// Returns the upstream commit that the trailer `Upstream-Commit` names, if this is one of our commits.
+    pub fn upstream_commit(&self) -> Option<ObjectId> {
+        let message = gix_object::commit::MessageRef::from_bytes(self.message.as_bytes());
+        let trailers = message.body()?;
+        let named = trailers
+            .trailers()
+            .find(|trailer| trailer.token == UPSTREAM_COMMIT)?;
+        named.value.to_str().ok()?.parse().ok()
+    }
+}
+
+/// A name and a mail address, as git writes them: `Name <address>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// The name.
+    pub name: String,
+    /// The mail address.
+    pub email: String,
+}
+
+/// A commit to be made.
+#[derive(Debug, Clone)]
+pub struct NewCommit<'a> {
+    /// Its root tree.
+    pub tree: ObjectId,
+    /// Its parents, the first first.
+    pub parents: &'a [ObjectId],
+    /// Author and committer.
+    pub author: &'a Author,
+    /// When it is committed, in seconds since 1970.
+    pub seconds: i64,
+    /// When it was written, likewise: for a stand-in, when upstream's commit was made.
+    pub authored_seconds: i64,
+    /// The message, without the trailer.
+    pub message: &'a str,
+    /// The upstream commit that it carries or stands in for.
+    pub upstream_commit: ObjectId,
+}
+
+impl NewCommit<'_> {
+    /// Returns the commit's content, whose message ends in the trailer.
+    ///
+    /// # Errors
+    /// `config` when the author's name or address cannot stand in a commit.
+    pub fn content(&self) -> Result<Vec<u8>> {
+        let commit = gix_object::Commit {
+            tree: theirs(self.tree),
+            parents: self.parents.iter().copied().map(theirs).collect(),
+            author: signature(self.author, self.authored_seconds),
+            committer: signature(self.author, self.seconds),
+            encoding: None,
+            message: format!(
+                "{}\n\n{UPSTREAM_COMMIT}: {}\n",
+                self.message.trim_end(),
+                self.upstream_commit
+            )
+            .into(),
+            extra_headers: Vec::new(),
+        };
+        let mut content = Vec::new();
+        commit.write_to(&mut content).map_err(|error| {
+            let Author { name, email } = self.author;
+            Error::new(
+                Kind::Config,
+                format!("{name} <{email}> cannot be a commit's author"),
+            )
+            .because(error)
+            .advise("set `mirror.author` to a name and an address: \"Name <address>\"")
+        })?;
+        Ok(content)
+    }
+}
+
+fn signature(author: &Author, seconds: i64) -> gix_actor::Signature {
+    gix_actor::Signature {
+        name: author.name.clone().into(),
+        email: author.email.clone().into(),
+        time: gix_object::date::Time { seconds, offset: 0 },
+    }
+}
+
+pub(super) fn ours(id: gix_hash::ObjectId) -> ObjectId {
+    let mut bytes = [0; 20];
+    bytes.copy_from_slice(id.as_slice());
+    ObjectId::from_bytes(bytes)
+}
+
+pub(super) fn theirs(id: ObjectId) -> gix_hash::ObjectId {
+    gix_hash::ObjectId::from(*id.as_bytes())
+}

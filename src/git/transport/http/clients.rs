@@ -1,0 +1,117 @@
+//! The HTTP clients of a remote: one for `http://`, one for `https://`, each made when it is first needed.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, redirect, retry};
+use url::Url;
+
+use super::failure::innermost;
+use crate::error::{Error, Kind, Result};
+use crate::git::transport::Limits;
+
+/// GitHub and some proxies let only agents pass that begin with `git/`.
+const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"));
+
+/// Two clients, since loading the system's certificates costs milliseconds, and fails where a container has none;
+/// `http://` needs neither, unless it may be redirected to `https://`.
+pub(crate) struct Clients {
+    agent: String,
+    redirects: usize,
+    connect_timeout: Duration,
+    extra_cas: Vec<Certificate>,
+    plain: OnceLock<Client>,
+    tls: OnceLock<Client>,
+}
+
+impl Clients {
+    /// Prepares the clients of git's protocol, which follows redirects itself.
+    pub(crate) fn new(limits: &Limits) -> Result<Self> {
+        Self::with_agent(limits, USER_AGENT, 0)
+    }
+
+    /// Prepares clients that say who they are and follow so many redirects.
+    pub(crate) fn with_agent(limits: &Limits, agent: &str, redirects: usize) -> Result<Self> {
+        let extra_cas = match &limits.extra_cas {
+            Some(pem) => certificates(pem)?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            agent: agent.to_owned(),
+            redirects,
+            connect_timeout: limits.connect_timeout,
+            extra_cas,
+            plain: OnceLock::new(),
+            tls: OnceLock::new(),
+        })
+    }
+
+    /// Returns the client for a URL's scheme; a clone shares its connections.
+    pub(crate) fn for_url(&self, url: &Url) -> Result<Client> {
+        if url.scheme() == "https" {
+            return self.client(true);
+        }
+        // Where a redirect may lead to `https://` the certificates are wanted, but done without.
+        match self.redirects {
+            0 => self.client(false),
+            _ => self.client(true).or_else(|_| self.client(false)),
+        }
+    }
+
+    fn client(&self, tls: bool) -> Result<Client> {
+        let kept = if tls { &self.tls } else { &self.plain };
+        match kept.get() {
+            Some(client) => Ok(client.clone()),
+            None => {
+                let client = self.build(tls)?;
+                Ok(kept.get_or_init(|| client).clone())
+            }
+        }
+    }
+
+    fn build(&self, tls: bool) -> Result<Client> {
+        let extra_cas = self.extra_cas.iter().cloned();
+        let policy = match self.redirects {
+            0 => redirect::Policy::none(),
+            most => redirect::Policy::limited(most),
+        };
+        let builder = Client::builder()
+            .http1_only()
+            .user_agent(&self.agent)
+            .redirect(policy)
+            .retry(retry::never())
+            .referer(false)
+            .connect_timeout(self.connect_timeout);
+        let builder = if tls {
+            builder.tls_certs_merge(extra_cas)
+        } else {
+            builder.tls_certs_only(extra_cas)
+        };
+        builder.build().map_err(|error| {
+            Error::new(Kind::Config, "the HTTPS client cannot be set up")
+                .because(innermost(&error))
+                .advise(
+                    "Install the system's certificates (the package ca-certificates), name them in \
+                     SSL_CERT_FILE, or check the certificates of `network.ca_file`.",
+                )
+        })
+    }
+}
+
+fn certificates(pem: &str) -> Result<Vec<Certificate>> {
+    let error = Error::new(
+        Kind::Config,
+        "the certificates of `network.ca_file` cannot be read",
+    )
+    .advise(
+        "It must hold one or more certificates in PEM form, each from -----BEGIN CERTIFICATE----- to \
+         -----END CERTIFICATE-----.",
+    );
+    match Certificate::from_pem_bundle(pem.as_bytes()) {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(error.because("it holds no certificate"))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(cause) => Err(error.because(innermost(&cause))),
+    }
+}

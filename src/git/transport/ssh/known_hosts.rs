@@ -1,0 +1,265 @@
+//! Which host keys are trusted for which hosts: OpenSSH's known hosts file (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT")
+//! and the keys that gitlab.com publishes.
+
+use aws_lc_rs::hmac;
+use russh::keys::ssh_key::Fingerprint;
+use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+
+use crate::error::{Error, Kind, Result};
+use crate::git::transport::KnownHostsText;
+
+#[cfg(test)]
+mod tests;
+
+/// The port that a known hosts file does not write.
+const DEFAULT_PORT: u16 = 22;
+
+/// Where gitlab.com's published keys answer.
+const GITLAB_COM: &[(&str, u16)] = &[("gitlab.com", 22), ("altssh.gitlab.com", 443)];
+
+/// The fingerprints that gitlab.com publishes in its documentation ("SSH host keys fingerprints").
+const GITLAB_COM_KEYS: &[(Algorithm, &str)] = &[
+    (
+        Algorithm::Ed25519,
+        "SHA256:eUXGGm1YGsMAS7vkcx6JOJdOGHPem5gQp4taiCfCLB8",
+    ),
+    (
+        Algorithm::Ecdsa {
+            curve: EcdsaCurve::NistP256,
+        },
+        "SHA256:HbW3g8zUjNSksFbqTiUWPWg2Bq1x8xdGUrliXFzSnUw",
+    ),
+    (
+        Algorithm::Rsa { hash: None },
+        "SHA256:ROQFvPThGrW4RuWLoL9tq9I9zJ42fK4XywyRtbOz/EQ",
+    ),
+];
+
+/// The trusted and revoked host keys.
+#[derive(Debug, Clone, Default)]
+pub struct KnownHosts {
+    lines: Vec<Line>,
+    origin: String,
+}
+
+#[derive(Debug, Clone)]
+struct Line {
+    number: usize,
+    entry: Entry,
+}
+
+/// A host key that is trusted for a host, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trusted {
+    /// The key's algorithm; an RSA key's has no hash.
+    pub algorithm: Algorithm,
+    /// The key's SHA-256 fingerprint.
+    pub fingerprint: Fingerprint,
+    /// For example `SSH_KNOWN_HOSTS, line 3`.
+    pub source: String,
+}
+
+/// What the known hosts say of a server's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The key is trusted for the host.
+    Trusted,
+    /// Nothing is known about the host.
+    Unknown,
+    /// Other keys are trusted for the host.
+    Changed(Vec<Trusted>),
+    /// The key is marked `@revoked`, in the named place.
+    Revoked(String),
+}
+
+impl KnownHosts {
+    /// Reads a known hosts file; blank lines and comments are passed over.
+    ///
+    /// # Errors
+    /// `config` with the line's number where a line is malformed: a typing error must not hide a `@revoked`.
+    pub fn parse(known_hosts: &KnownHostsText) -> Result<Self> {
+        let origin = match known_hosts.origin.as_str() {
+            "" => "the known hosts",
+            given => given,
+        };
+        let mut lines = Vec::new();
+        for (number, text) in (1..).zip(known_hosts.text.lines()) {
+            // OpenSSH takes tabs and several spaces between fields; the parser wants one space.
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            let entry = text.parse().map_err(|error: russh::keys::ssh_key::Error| {
+                let message = format!("{origin}, line {number}: not a known hosts entry");
+                Error::new(Kind::Config, message).because(error).advise(
+                    "A line is `HOST KEYTYPE BASE64`, as `ssh-keyscan HOST` prints it. Correct the line or remove it.",
+                )
+            })?;
+            lines.push(Line { number, entry });
+        }
+        Ok(Self {
+            lines,
+            origin: origin.to_owned(),
+        })
+    }
+
+    /// Returns where the entries came from, for messages.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Judges the key that the server at `host` and `port` has proven to hold.
+    pub fn verify(&self, host: &str, port: u16, key: &PublicKey) -> Verdict {
+        let is_key = |line: &&Line| line.entry.public_key().key_data() == key.key_data();
+        let names = names(host, port);
+        if let Some(line) = self.marked(&names, Some(&Marker::Revoked)).find(is_key) {
+            return Verdict::Revoked(self.place(line));
+        }
+        let trusted = self.trusted(host, port);
+        let fingerprint = key.fingerprint(HashAlg::Sha256);
+        if trusted.iter().any(|one| one.fingerprint == fingerprint) {
+            Verdict::Trusted
+        } else if trusted.is_empty() {
+            Verdict::Unknown
+        } else {
+            Verdict::Changed(trusted)
+        }
+    }
+
+    /// Returns the host key algorithms to offer, those of the trusted keys first, so that a server with several keys
+    /// shows one that can be checked. RSA keys sign with SHA-2 only.
+    pub fn algorithms(&self, host: &str, port: u16) -> Vec<Algorithm> {
+        let trusted = self.trusted(host, port);
+        let known = |offered: &Algorithm| trusted.iter().any(|one| same_key_type(one, offered));
+        let (mut first, rest): (Vec<_>, Vec<_>) = offered().into_iter().partition(known);
+        first.extend(rest);
+        first
+    }
+
+    /// Lists the keys that are trusted for a host, the built-in ones included.
+    fn trusted(&self, host: &str, port: u16) -> Vec<Trusted> {
+        let names = names(host, port);
+        let mut trusted: Vec<Trusted> = self
+            .marked(&names, None)
+            .map(|line| Trusted {
+                algorithm: line.entry.public_key().algorithm(),
+                fingerprint: line.entry.public_key().fingerprint(HashAlg::Sha256),
+                source: self.place(line),
+            })
+            .collect();
+        if GITLAB_COM.contains(&(host.to_lowercase().as_str(), port)) {
+            trusted.extend(GITLAB_COM_KEYS.iter().filter_map(|(algorithm, text)| {
+                Some(Trusted {
+                    algorithm: algorithm.clone(),
+                    fingerprint: text.parse().ok()?,
+                    source: "published by gitlab.com".to_owned(),
+                })
+            }));
+        }
+        trusted
+    }
+
+    /// Lists the lines for a host that carry exactly this marker. `@cert-authority` lines are about certificates, which
+    /// are never offered, so they are never asked for.
+    fn marked<'a>(
+        &'a self,
+        names: &'a [String],
+        marker: Option<&'a Marker>,
+    ) -> impl Iterator<Item = &'a Line> {
+        self.lines.iter().filter(move |line| {
+            line.entry.marker() == marker && matches(line.entry.host_patterns(), names)
+        })
+    }
+
+    fn place(&self, line: &Line) -> String {
+        format!("{}, line {}", self.origin, line.number)
+    }
+}
+
+/// Writes a key as a known hosts line for a host, ready to paste.
+pub fn line(host: &str, port: u16, key: &PublicKey) -> String {
+    let name = names(host, port).swap_remove(0);
+    let key = PublicKey::from(key.key_data().clone());
+    let key = key.to_openssh().unwrap_or_default();
+    format!("{name} {key}")
+}
+
+/// Returns the names that a known hosts file may call a host by, the usual one first.
+fn names(host: &str, port: u16) -> Vec<String> {
+    let host = host.to_lowercase();
+    let with_port = format!("[{host}]:{port}");
+    if port == DEFAULT_PORT {
+        vec![host, with_port]
+    } else {
+        vec![with_port]
+    }
+}
+
+fn matches(patterns: &HostPatterns, names: &[String]) -> bool {
+    match patterns {
+        HostPatterns::HashedName { salt, hash } => {
+            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
+            let is_hash_of = |name: &String| hmac::verify(&key, name.as_bytes(), hash).is_ok();
+            names.iter().any(is_hash_of)
+        }
+        HostPatterns::Patterns(patterns) => names.iter().any(|name| {
+            let mut found = false;
+            for pattern in patterns {
+                let pattern = pattern.to_lowercase();
+                match pattern.strip_prefix('!') {
+                    Some(excluded) if wildcard(excluded, name) => return false,
+                    Some(_) => {}
+                    None => found |= wildcard(&pattern, name),
+                }
+            }
+            found
+        }),
+    }
+}
+
+/// Says whether `name` fits a pattern in which `*` stands for any characters and `?` for one.
+fn wildcard(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    // Where to take up again when what follows the last `*` does not fit: that `*` then swallows one byte more.
+    let mut retry = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p, n + 1));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[n] => (p, n) = (p + 1, n + 1),
+            _ => match retry {
+                Some((star, from)) => {
+                    retry = Some((star, from + 1));
+                    (p, n) = (star + 1, from);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+fn same_key_type(trusted: &Trusted, offered: &Algorithm) -> bool {
+    match (&trusted.algorithm, offered) {
+        (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }) => true,
+        (trusted, offered) => trusted == offered,
+    }
+}
+
+/// Lists every host key algorithm that is good enough, best first: no DSA, no RSA with SHA-1.
+fn offered() -> Vec<Algorithm> {
+    let ecdsa = |curve| Algorithm::Ecdsa { curve };
+    let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
+    vec![
+        Algorithm::Ed25519,
+        ecdsa(EcdsaCurve::NistP256),
+        ecdsa(EcdsaCurve::NistP384),
+        ecdsa(EcdsaCurve::NistP521),
+        rsa(HashAlg::Sha512),
+        rsa(HashAlg::Sha256),
+    ]
+}

@@ -1,0 +1,189 @@
+//! The ssh transport: one connection to the server, one channel for each opened service.
+
+mod channel;
+mod connection;
+mod host_key;
+pub mod key;
+pub mod known_hosts;
+
+use std::fmt;
+use std::sync::Arc;
+
+use russh::Channel;
+use russh::client::{Handle, Msg};
+use russh::keys::PrivateKey;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use self::connection::Client;
+use self::known_hosts::KnownHosts;
+use super::{Limits, Service, SshCredentials, Stderr, Stream, idle, tcp};
+use crate::error::{Error, Kind, Result};
+use crate::git::SshAddress;
+
+/// A repository behind an sshd.
+///
+/// The connection is made when the first service is opened, and shared by all. Its channels hold each other back when
+/// one of them is not read: read what each opened service sends, or drop its stream.
+pub struct SshRemote {
+    address: SshAddress,
+    key: Option<Arc<PrivateKey>>,
+    known_hosts: Arc<KnownHosts>,
+    limits: Limits,
+    connection: Mutex<Option<Arc<Handle<Client>>>>,
+}
+
+impl fmt::Debug for SshRemote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SshRemote").field(&self.url()).finish()
+    }
+}
+
+impl SshRemote {
+    /// Reads the key and the known hosts; connects to nothing yet.
+    ///
+    /// # Errors
+    /// `config` where the key or the known hosts cannot be read. That there is no key is told when a service is opened.
+    pub fn new(address: SshAddress, credentials: &SshCredentials, limits: &Limits) -> Result<Self> {
+        let passphrase = credentials.passphrase.as_ref();
+        let key = match &credentials.private_key {
+            Some(text) => Some(Arc::new(key::parse(text, passphrase)?)),
+            None => None,
+        };
+        Ok(Self {
+            address,
+            key,
+            known_hosts: Arc::new(KnownHosts::parse(&credentials.known_hosts)?),
+            limits: limits.clone(),
+            connection: Mutex::default(),
+        })
+    }
+
+    /// Opens a service on a channel of its own; the next bytes read are its advertisement. `v2` asks for protocol
+    /// version 2, which a server may overlook.
+    ///
+    /// # Errors
+    /// `network` and `server` for a server that cannot be reached or talked to, `host_key` for one that cannot be
+    /// trusted, `auth` for one that does not accept the key, or where there is no key.
+    pub async fn open(&self, service: Service, v2: bool) -> Result<Stream> {
+        let url = self.url();
+        let channel = self.channel().await?;
+        tracing::debug!(%url, service = service.name(), v2, "opening over ssh");
+        let started = self.start(&channel, service, v2).await;
+        started.map_err(|error| {
+            let message = format!("cannot start {} on {url}", service.name());
+            Error::new(Kind::Network, message).because(error)
+        })?;
+        let stderr = Stderr::default();
+        let refusal = format!("the server refuses to run {}\n", service.name());
+        let (reader, writer) = channel::halves(channel, stderr.clone(), refusal);
+        let idle_timeout = self.limits.idle_timeout;
+        Ok(idle::stream(reader, writer, stderr, idle_timeout))
+    }
+
+    async fn start(
+        &self,
+        channel: &Channel<Msg>,
+        service: Service,
+        v2: bool,
+    ) -> Result<(), russh::Error> {
+        if v2 {
+            channel.set_env(false, "GIT_PROTOCOL", "version=2").await?;
+        }
+        // The reply is not waited for, which saves a round trip; a refusal ends the stream and is in its `Stderr`.
+        let command = format!("{} {}", service.name(), quote(&self.address.path));
+        channel.exec(true, command).await
+    }
+
+    /// Opens a channel on the shared connection, or on a new one where that is gone or takes no more channels.
+    async fn channel(&self) -> Result<Channel<Msg>> {
+        let (handle, is_new) = self.shared().await?;
+        match self.open_channel(&handle).await {
+            Err(error) if !is_new => {
+                tracing::debug!(%error, "connecting again for another channel");
+                let handle = self.renewed(&handle).await?;
+                self.open_channel(&handle).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_channel(&self, handle: &Handle<Client>) -> Result<Channel<Msg>> {
+        let place = tcp::host_and_port(&self.address.host, self.address.port);
+        let failed = || Error::new(Kind::Network, format!("{place} opens no ssh channel"));
+        timeout(self.limits.connect_timeout, handle.channel_open_session())
+            .await
+            .map_err(|_| failed().because("no answer in time"))?
+            .map_err(|error| failed().because(error))
+    }
+
+    /// Returns the connection that all services share, and whether it was made just now.
+    async fn shared(&self) -> Result<(Arc<Handle<Client>>, bool)> {
+        let mut connection = self.connection.lock().await;
+        if let Some(handle) = connection.as_ref().filter(|handle| !handle.is_closed()) {
+            return Ok((Arc::clone(handle), false));
+        }
+        let handle = Arc::new(self.connect().await?);
+        *connection = Some(Arc::clone(&handle));
+        Ok((handle, true))
+    }
+
+    /// Replaces a connection that failed, once, however many notice. Its open channels live on.
+    async fn renewed(&self, failed: &Arc<Handle<Client>>) -> Result<Arc<Handle<Client>>> {
+        let mut connection = self.connection.lock().await;
+        if let Some(handle) = connection.as_ref().filter(|one| !Arc::ptr_eq(one, failed)) {
+            return Ok(Arc::clone(handle));
+        }
+        let handle = Arc::new(self.connect().await?);
+        *connection = Some(Arc::clone(&handle));
+        Ok(handle)
+    }
+
+    async fn connect(&self) -> Result<Handle<Client>> {
+        let Some(key) = &self.key else {
+            let message = format!("there is no ssh key for {}", self.url());
+            return Err(Error::new(Kind::Auth, message).advise(
+                "Set SSH_PRIVATE_KEY to the text of a private key whose public half the server knows, for example as a \
+                 deploy key with write access.",
+            ));
+        };
+        tracing::debug!(url = %self.url(), "connecting by ssh");
+        connection::connect(&self.address, key, &self.known_hosts, &self.limits).await
+    }
+
+    fn url(&self) -> String {
+        let SshAddress {
+            user,
+            host,
+            port,
+            path,
+        } = &self.address;
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let place = tcp::host_and_port(host, *port);
+        format!("ssh://{user}@{place}{slash}{}", path.escape_debug())
+    }
+}
+
+/// Quotes a path for the server's shell, as git does: within single quotes, `'` and `!` outside of them.
+fn quote(path: &str) -> String {
+    let quoted = path.replace('\'', r"'\''").replace('!', r"'\!'");
+    format!("'{quoted}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quote;
+
+    #[test]
+    fn a_path_is_one_word_to_a_shell() {
+        assert_eq!(quote("group/it.git"), "'group/it.git'");
+        assert_eq!(quote("it's $(here) `!`"), r"'it'\''s $(here) `'\!'`'");
+        for path in ["a'; touch b; '", "~/x y", "\\'\"$HOME", "wow!'"] {
+            let script = format!("printf %s {}", quote(path));
+            let shell = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .output();
+            assert_eq!(shell.map(|done| done.stdout).ok(), Some(path.into()));
+        }
+    }
+}

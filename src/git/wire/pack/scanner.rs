@@ -1,0 +1,293 @@
+//! Reads the objects of a small pack as it arrives: commits and single trees, for planning.
+//!
+//! The pack is kept as it came, compressed; an object is inflated when it is asked for. Bounded: a pack or an object beyond
+//! the limit is an error, never memory.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::entry::{EntryHeader, EntryKind};
+use super::inflate::inflate;
+use super::{HEADER, ObjectKind, delta, entry_count};
+use crate::git::ObjectId;
+use crate::git::wire::{Error, Result};
+
+/// An object as it stands in a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its name.
+    pub id: ObjectId,
+    /// Its content, without a header.
+    pub content: Arc<Vec<u8>>,
+}
+
+/// A pack of which a part has arrived.
+#[derive(Default)]
+pub struct Scanner {
+    pack: Vec<u8>,
+    /// Where the next entry begins.
+    at: usize,
+    entries_left: Option<u32>,
+    offsets: HashMap<ObjectId, u32>,
+    recent: RefCell<Recent>,
+}
+
+impl Scanner {
+    /// The most that is kept of a pack, in bytes: some hundred thousand commits.
+    const PACK_LIMIT: usize = 18 * 1024 * 1024;
+    /// The largest object, in bytes. Root trees have some 40 KB, the largest files of the index some MB.
+    const OBJECT_LIMIT: usize = 8 * 1024 * 1024;
+    /// The largest commit or tag, in bytes: planning keeps many of them at once.
+    const COMMIT_LIMIT: usize = 1024 * 1024;
+    /// Hosts make chains of at most 50 to 250 deltas.
+    const CHAIN_LIMIT: usize = 1000;
+
+    /// Begins an empty pack.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes of the pack.
+    ///
+    /// # Errors
+    /// `Limit` when the pack is larger than planning ever needs.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
+        if self.pack.len() + chunk.len() > Self::PACK_LIMIT {
+            return Err(Error::Limit {
+                what: "a pack that is read for planning, in bytes,",
+                limit: Self::PACK_LIMIT,
+            });
+        }
+        self.pack.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// Returns the next object in the pack's order; `None` where more bytes are needed or all have been read.
+    ///
+    /// # Errors
+    /// `Garbage` for what is no pack.
+    pub fn next_object(&mut self) -> Result<Option<Object>> {
+        let Some(left) = self.read_header()? else {
+            return Ok(None);
+        };
+        if left == 0 {
+            return Ok(None);
+        }
+        let Some((length, (kind, content))) = self.resolve(self.at)? else {
+            return Ok(None);
+        };
+        let id = kind.id_of(&content);
+        let offset = u32::try_from(self.at).unwrap_or(u32::MAX);
+        self.offsets.insert(id, offset);
+        self.recent
+            .borrow_mut()
+            .keep(self.at, (kind, Arc::clone(&content)));
+        self.at += length;
+        self.entries_left = Some(left - 1);
+        Ok(Some(Object { kind, id, content }))
+    }
+
+    /// Says whether every object of the pack has been read.
+    pub fn is_complete(&self) -> bool {
+        self.entries_left == Some(0)
+    }
+
+    /// Returns the number of objects read so far.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Says whether no object has been read so far.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// Says whether an object has been read.
+    pub fn has(&self, id: &ObjectId) -> bool {
+        self.offsets.contains_key(id)
+    }
+
+    /// Returns the ids of the objects read so far, in no order.
+    pub fn ids(&self) -> impl Iterator<Item = &ObjectId> {
+        self.offsets.keys()
+    }
+
+    /// Returns an object that has been read.
+    pub fn get(&self, id: &ObjectId) -> Option<Object> {
+        let offset = *self.offsets.get(id)? as usize;
+        let (_, (kind, content)) = self.resolve(offset).ok()??;
+        Some(Object {
+            kind,
+            id: *id,
+            content,
+        })
+    }
+
+    fn read_header(&mut self) -> Result<Option<u32>> {
+        if self.entries_left.is_none() && self.pack.len() >= HEADER {
+            self.entries_left = Some(entry_count(&self.pack[..HEADER])?);
+            self.at = HEADER;
+        }
+        Ok(self.entries_left)
+    }
+
+    /// Inflates the entry at `offset` and what it builds on; returns the entry's length and the object.
+    fn resolve(&self, offset: usize) -> Result<Option<(usize, Content)>> {
+        let Some(Part { length, base, data }) = self.part(offset)? else {
+            return Ok(None);
+        };
+        let content = match base {
+            Base::None(kind) => (kind, Arc::new(data)),
+            Base::At(base) => apply(&self.base(base)?, &data)?,
+        };
+        Ok(Some((length, content)))
+    }
+
+    /// Returns the object at `offset`, which others build on.
+    ///
+    /// The chain is followed by its headers alone and inflated from its end, so that one delta at a time is held.
+    fn base(&self, offset: usize) -> Result<Content> {
+        let mut chain = Vec::new();
+        let mut next = Some(offset);
+        let mut content = None;
+        while let Some(at) = next {
+            content = self.recent.borrow().get(at);
+            if content.is_some() {
+                break;
+            }
+            if chain.len() >= Self::CHAIN_LIMIT {
+                return Err(Error::garbage("a chain of deltas without end"));
+            }
+            chain.push(at);
+            next = match self.header(at)?.ok_or_else(breaks_off)?.1 {
+                Base::At(base) => Some(base),
+                Base::None(_) => None,
+            };
+        }
+        for at in chain.into_iter().rev() {
+            let part = self.part(at)?.ok_or_else(breaks_off)?;
+            let object = match (part.base, &content) {
+                (Base::None(kind), _) => (kind, Arc::new(part.data)),
+                (Base::At(_), Some(base)) => apply(base, &part.data)?,
+                (Base::At(_), None) => return Err(breaks_off()),
+            };
+            self.recent.borrow_mut().keep(at, object.clone());
+            content = Some(object);
+        }
+        content.ok_or_else(breaks_off)
+    }
+
+    /// Inflates the data of the entry at `offset`, be it an object or a delta; `None` where more bytes are needed.
+    fn part(&self, offset: usize) -> Result<Option<Part>> {
+        let Some((header, base)) = self.header(offset)? else {
+            return Ok(None);
+        };
+        let deflated = &self.pack[offset + header.length..];
+        let inflated = inflate(deflated, header.size as usize)?;
+        Ok(inflated.map(|(data, deflated)| Part {
+            length: header.length + deflated,
+            base,
+            data,
+        }))
+    }
+
+    /// Reads the header of the entry at `offset`; `None` where more bytes are needed.
+    fn header(&self, offset: usize) -> Result<Option<(EntryHeader, Base)>> {
+        let bytes = self.pack.get(offset..).unwrap_or_default();
+        let Some(header) = EntryHeader::parse(bytes)? else {
+            return Ok(None);
+        };
+        let base = match header.kind {
+            EntryKind::Whole(kind) => {
+                within_limit(Some(kind), header.size)?;
+                return Ok(Some((header, Base::None(kind))));
+            }
+            EntryKind::OffsetDelta(distance) => usize::try_from(distance)
+                .ok()
+                .filter(|distance| *distance > 0)
+                .and_then(|distance| offset.checked_sub(distance))
+                .filter(|base| *base >= HEADER),
+            EntryKind::RefDelta(id) => self.offsets.get(&id).map(|at| *at as usize),
+        };
+        within_limit(None, header.size)?;
+        let base =
+            base.ok_or_else(|| Error::garbage("a delta whose base is not in the pack before it"))?;
+        Ok(Some((header, Base::At(base))))
+    }
+}
+
+/// An entry's inflated data.
+struct Part {
+    /// The length of the entry, in bytes.
+    length: usize,
+    base: Base,
+    data: Vec<u8>,
+}
+
+/// What an entry builds on.
+enum Base {
+    /// Nothing: it holds a whole object of this kind.
+    None(ObjectKind),
+    /// The entry that begins there.
+    At(usize),
+}
+
+fn apply((kind, base): &Content, delta: &[u8]) -> Result<Content> {
+    let object = delta::apply(base, delta, Scanner::OBJECT_LIMIT)?;
+    within_limit(Some(*kind), object.len() as u64)?;
+    Ok((*kind, Arc::new(object)))
+}
+
+/// Refuses what is larger than planning ever needs; a delta has no kind of its own.
+fn within_limit(kind: Option<ObjectKind>, size: u64) -> Result<()> {
+    let (what, limit) = match kind {
+        Some(ObjectKind::Commit) => ("a commit, in bytes,", Scanner::COMMIT_LIMIT),
+        Some(ObjectKind::Tag) => ("a tag, in bytes,", Scanner::COMMIT_LIMIT),
+        _ => ("an object, in bytes,", Scanner::OBJECT_LIMIT),
+    };
+    if size > limit as u64 {
+        return Err(Error::Limit { what, limit });
+    }
+    Ok(())
+}
+
+fn breaks_off() -> Error {
+    Error::garbage("a delta whose base breaks off")
+}
+
+type Content = (ObjectKind, Arc<Vec<u8>>);
+
+/// The objects read last, since deltas mostly refer to those.
+#[derive(Default)]
+struct Recent {
+    order: VecDeque<usize>,
+    objects: HashMap<usize, Content>,
+    bytes: usize,
+}
+
+impl Recent {
+    const LIMIT: usize = 1024 * 1024;
+
+    fn get(&self, offset: usize) -> Option<Content> {
+        self.objects.get(&offset).cloned()
+    }
+
+    fn keep(&mut self, offset: usize, content: Content) {
+        self.bytes += content.1.len();
+        if let Some(before) = self.objects.insert(offset, content) {
+            self.bytes -= before.1.len();
+        } else {
+            self.order.push_back(offset);
+        }
+        while self.bytes > Self::LIMIT
+            && self.order.len() > 1
+            && let Some(oldest) = self.order.pop_front()
+            && let Some(dropped) = self.objects.remove(&oldest)
+        {
+            self.bytes -= dropped.1.len();
+        }
+    }
+}

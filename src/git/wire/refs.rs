@@ -1,0 +1,172 @@
+//! A repository's branches and HEAD, as `ls-refs` (v2) or the advertisement (v0, v1) tells them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tokio::io::AsyncRead;
+
+use super::{AGENT, Capabilities, Error, Packet, PacketReader, PacketWriter, Result};
+use crate::git::ObjectId;
+
+#[cfg(test)]
+mod tests;
+
+/// What HEAD is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// HEAD stands for this ref, which may not exist yet.
+    Branch(String),
+    /// HEAD is there, but the server does not say for which branch it stands.
+    Detached,
+    /// The server says nothing of HEAD.
+    Unknown,
+}
+
+/// Returns a branch's full name.
+pub fn branch_ref(branch: &str) -> String {
+    format!("refs/heads/{branch}")
+}
+
+/// The refs of a repository that matter to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refs {
+    /// `refs/heads/…` and what each points at.
+    pub branches: BTreeMap<String, ObjectId>,
+    /// What HEAD is.
+    pub head: Head,
+}
+
+/// Builds the v2 command that lists HEAD and the branch `reference`, and what begins like it.
+pub fn ls_refs_request(capabilities: &Capabilities, reference: &str) -> Bytes {
+    let mut request = PacketWriter::new();
+    request
+        .line("command=ls-refs")
+        .line(&format!("agent={AGENT}"))
+        .delimiter();
+    request.line("symrefs");
+    if capabilities.value_has("ls-refs", "unborn") {
+        request.line("unborn");
+    }
+    request
+        .line("ref-prefix HEAD")
+        .line(&format!("ref-prefix {reference}"));
+    request.flush().finish()
+}
+
+/// Reads the answer to [`ls_refs_request`].
+///
+/// # Errors
+/// `Garbage` for a line that is no ref, `Limit` for a list without end.
+pub async fn read_ls_refs<R: AsyncRead + Unpin>(packets: &mut PacketReader<R>) -> Result<Refs> {
+    let mut refs = RefsReader::default();
+    loop {
+        match packets.line().await? {
+            Packet::Data(line) => refs.line_v2(&line)?,
+            Packet::Flush => return Ok(refs.finish()),
+            _ => {
+                return Err(Error::garbage(
+                    "the list of refs does not end in a flush packet",
+                ));
+            }
+        }
+    }
+}
+
+/// Collects refs line by line, within bounds.
+pub(super) struct RefsReader {
+    refs: Refs,
+    lines: usize,
+}
+
+impl Default for RefsReader {
+    fn default() -> Self {
+        Self {
+            refs: Refs {
+                branches: BTreeMap::new(),
+                head: Head::Unknown,
+            },
+            lines: 0,
+        }
+    }
+}
+
+impl RefsReader {
+    /// A server with a million refs is real, one with more than two is not.
+    const LINES_LIMIT: usize = 2_000_000;
+    /// Branches beyond this number are passed over, to bound memory.
+    const BRANCHES_LIMIT: usize = 20_000;
+
+    /// Takes `id SP name [SP symref-target:NAME] [SP peeled:ID]` or `unborn HEAD symref-target:NAME`.
+    fn line_v2(&mut self, line: &[u8]) -> Result<()> {
+        self.count()?;
+        let text = String::from_utf8_lossy(line);
+        let mut words = text.split(' ');
+        let (id, name) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
+        let target = words.find_map(|word| word.strip_prefix("symref-target:"));
+        if name == "HEAD" {
+            self.refs.head =
+                target.map_or(Head::Detached, |branch| Head::Branch(branch.to_owned()));
+        }
+        if id == "unborn" {
+            return Ok(());
+        }
+        self.keep(id, name)
+    }
+
+    /// Takes `id SP name`; `capabilities^{}` stands for a repository without refs, `shallow` lines are passed over.
+    pub(super) fn line_v0(&mut self, line: &[u8]) -> Result<()> {
+        self.count()?;
+        let text = String::from_utf8_lossy(line);
+        let Some((id, name)) = text.split_once(' ') else {
+            return Err(Error::garbage(format!(
+                "the list of refs holds {:?}",
+                shorten(&text)
+            )));
+        };
+        if id == "shallow" || name == "capabilities^{}" {
+            return Ok(());
+        }
+        if name == "HEAD" && self.refs.head == Head::Unknown {
+            self.refs.head = Head::Detached;
+        }
+        self.keep(id, name)
+    }
+
+    pub(super) fn head_is(&mut self, branch: Option<&str>) {
+        if let Some(branch) = branch {
+            self.refs.head = Head::Branch(branch.to_owned());
+        }
+    }
+
+    pub(super) fn finish(self) -> Refs {
+        self.refs
+    }
+
+    fn keep(&mut self, id: &str, name: &str) -> Result<()> {
+        let id: ObjectId = id
+            .parse()
+            .map_err(|_| Error::garbage(format!("the list of refs holds {:?}", shorten(id))))?;
+        if name.starts_with("refs/heads/") && self.refs.branches.len() < Self::BRANCHES_LIMIT {
+            self.refs.branches.insert(name.to_owned(), id);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<()> {
+        self.lines += 1;
+        if self.lines > Self::LINES_LIMIT {
+            return Err(Error::Limit {
+                what: "the number of a repository's refs",
+                limit: Self::LINES_LIMIT,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(60).collect()
+}

@@ -1,0 +1,260 @@
+//! One connection: TLS where the server has a certificate, the protocol that the client speaks, its requests.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
+use tracing::debug;
+
+use super::ending::Ending;
+use super::pace::{Pace, Waits};
+use super::protocol::{self, Protocol, Rewound};
+use super::taken::Told;
+use super::{Bounds, Certificates, Peer};
+
+/// The longest head of a request, in bytes.
+const HEAD: usize = 32 << 10;
+/// How many requests of one HTTP/2 connection are answered at once.
+const STREAMS: u32 = 128;
+
+/// How many bytes of answers the system holds that it could not send yet.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 << 10;
+
+/// What it takes to serve a connection.
+pub(super) struct Connection<A> {
+    pub(super) answer: A,
+    pub(super) peer: Peer,
+    pub(super) bounds: Bounds,
+    pub(super) ending: Ending,
+}
+
+impl<A, R, B> Connection<A>
+where
+    A: Fn(Request<Incoming>, Peer) -> R + Clone + Send + 'static,
+    R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: HttpBody<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
+{
+    /// Serves until the client goes, is too slow, or the server ends.
+    pub(super) async fn serve(self, stream: TcpStream, certificates: Option<Arc<Certificates>>) {
+        // From here on this thread hears of it.
+        let stream = match stream.into_std().and_then(TcpStream::from_std) {
+            Ok(stream) => stream,
+            Err(error) => return debug!("a client's connection is lost: {error}"),
+        };
+        keep_little_unsent(&stream);
+        self.serve_stream(stream, certificates).await;
+    }
+
+    async fn serve_stream<S: AsyncRead + AsyncWrite + Send + 'static>(
+        self,
+        stream: S,
+        certificates: Option<Arc<Certificates>>,
+    ) {
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.bounds.write));
+        let pace = Pace::default();
+        let stream = Told::new(Box::pin(stream), &pace);
+        match certificates {
+            None => self.speak(stream, pace).await,
+            Some(certificates) => {
+                let accepting = certificates.accept(stream);
+                if let Some(stream) =
+                    begin("TLS handshake", accepting, &self.ending, self.bounds).await
+                {
+                    self.speak(Box::new(stream), pace).await;
+                }
+            }
+        }
+    }
+
+    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+        pace: Pace,
+    ) {
+        let telling = protocol::tell(stream);
+        let ended = match begin("first request", telling, &self.ending, self.bounds).await {
+            None => return,
+            Some((Protocol::Http1, stream)) => self.speak_http1(stream, pace).await,
+            Some((Protocol::Http2, stream)) => self.speak_http2(stream, pace).await,
+        };
+        if let Err(error) = ended {
+            debug!("a client's connection ended: {error}");
+        }
+    }
+
+    async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: Rewound<S>,
+        pace: Pace,
+    ) -> hyper::Result<()> {
+        let Self { answer, peer, .. } = self;
+        let counted = pace.clone();
+        let connection = http1::Builder::new().max_buf_size(HEAD).serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |request| counted.clone().answer(Waits::ForUs, answer(request, peer))),
+        );
+        let watched = self.ending.watch(connection);
+        let kept = pace.keep(self.bounds.head, watched).await;
+        kept.unwrap_or(Ok(()))
+    }
+
+    async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: Rewound<S>,
+        pace: Pace,
+    ) -> hyper::Result<()> {
+        let Self { answer, peer, .. } = self;
+        let counted = pace.clone();
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEAD as u32)
+            .keep_alive_interval(Some(self.bounds.write))
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| {
+                    counted
+                        .clone()
+                        .answer(Waits::ForClient, answer(request, peer))
+                }),
+            );
+        let watched = self.ending.watch(connection);
+        let kept = pace.keep(self.bounds.write, watched).await;
+        kept.unwrap_or(Ok(()))
+    }
+}
+
+/// Lets the system hold little that it could not send yet, so that it tells soon whether a slow client takes more.
+fn keep_little_unsent(stream: &TcpStream) {
+    // Without it only the slowest clients are cut off too early.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+}
+
+/// Waits for something that must come soon.
+async fn begin<T>(
+    what: &str,
+    work: impl Future<Output = io::Result<T>>,
+    ending: &Ending,
+    bounds: Bounds,
+) -> Option<T> {
+    let begun = tokio::select! {
+        begun = timeout(bounds.head, work) => begun,
+        () = ending.come() => return None,
+    };
+    match begun {
+        Ok(Ok(begun)) => return Some(begun),
+        Ok(Err(error)) => debug!("a client's {what} failed: {error}"),
+        Err(_) => debug!("a client's {what} took too long"),
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use http_body_util::{BodyExt as _, Empty};
+    use hyper::client::conn::http2 as client;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::http::Body;
+
+    /// With the head, some more than what a pipe of 4,096 bytes takes at once: the last piece is small.
+    const ANSWER: usize = 24 * 4096 + 500;
+    const HEAD_LIMIT: Duration = Duration::from_secs(15);
+    const WRITE_LIMIT: Duration = Duration::from_secs(60);
+    /// Longer than a connection may stand still, and shorter than a client may take nothing.
+    const PAUSE: Duration = Duration::from_secs(50);
+
+    /// Serves a client over a pipe that holds so many bytes; each answer is in memory.
+    fn served(held: usize) -> DuplexStream {
+        let connection = Connection {
+            answer: |_, _| async {
+                Ok(Response::new(Body::from(Bytes::from_static(&[7; ANSWER]))))
+            },
+            peer: Peer(([127, 0, 0, 1], 1).into()),
+            bounds: Bounds {
+                connections: 1,
+                threads: 1,
+                head: HEAD_LIMIT,
+                write: WRITE_LIMIT,
+            },
+            ending: Ending::default(),
+        };
+        let (client, server) = duplex(held);
+        tokio::spawn(connection.serve_stream(server, None));
+        client
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_system_holds_little_that_it_could_not_send() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let client = client.unwrap();
+        keep_little_unsent(&client);
+        let held = socket2::SockRef::from(&client).tcp_notsent_lowat();
+        assert_eq!(held.unwrap(), UNSENT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_an_answer_slowly_gets_all_of_it() {
+        let mut client = served(4096);
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut taken = Vec::with_capacity(ANSWER * 2);
+        while taken.len() < ANSWER {
+            sleep(PAUSE).await;
+            assert!(client.read_buf(&mut taken).await.unwrap() > 0);
+        }
+        // And asks for nothing more.
+        let ended = timeout(HEAD_LIMIT * 3, client.read_to_end(&mut taken)).await;
+        ended.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_nothing_of_an_answer_is_cut_off() {
+        let mut client = served(4096);
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        sleep(WRITE_LIMIT * 2).await;
+        let mut taken = Vec::new();
+        client.read_to_end(&mut taken).await.unwrap();
+        assert_eq!(taken.len(), 4096);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_opens_its_window_slowly_gets_all_of_an_answer() {
+        let (mut ask, connection) = client::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(16 << 10)
+            .handshake(TokioIo::new(served(1 << 20)))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let start = Instant::now();
+        let asked = Request::new(Empty::<Bytes>::new());
+        let mut body = ask.send_request(asked).await.unwrap().into_body();
+        let mut taken = 0;
+        while let Some(frame) = body.frame().await {
+            taken += frame.unwrap().into_data().unwrap().len();
+            sleep(PAUSE).await;
+        }
+        assert_eq!(taken, ANSWER);
+        assert!(start.elapsed() > WRITE_LIMIT * 4);
+    }
+}

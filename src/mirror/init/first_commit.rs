@@ -1,0 +1,95 @@
+//! Drafts the push of the mirror's first commit.
+
+use super::Init;
+use super::first_tree::Tip;
+use crate::config::History;
+use crate::error::Result;
+use crate::git::ObjectId;
+use crate::git::branch_ref;
+use crate::git::objects::{NewCommit, write_tree};
+use crate::git::tree::TreeEntry;
+use crate::git::wire::pack::ObjectKind;
+use crate::git::wire::receive_pack::Update;
+use crate::git::wire::upload_pack::Fetch;
+use crate::mirror::plan::Outcome;
+use crate::mirror::plan::three_way::Merged;
+use crate::mirror::relay::draft::{Draft, commit, snapshot_not_servable, stand_in};
+use crate::mirror::relay::{NewObject, Session};
+
+impl Init<'_> {
+    /// Drafts the push that makes the mirror's branch.
+    pub(super) fn draft(
+        &self,
+        session: &Session<'_>,
+        tip: &Tip,
+        merged: &Merged,
+        config_json: Vec<u8>,
+    ) -> Result<Draft> {
+        let mirror = &self.config.mirror;
+        let history = mirror.history.unwrap_or(History::Merge);
+        if history == History::Snapshot && !session.upstream.can_want_any() {
+            return Err(snapshot_not_servable(&self.upstream));
+        }
+        let (root, mut objects) = first_objects(tip, merged, config_json)?;
+        let seconds = self.around.now().max(tip.commit.seconds);
+        let (wanted, parent) = match history {
+            History::Merge => (tip.id, tip.id),
+            History::Snapshot => {
+                let content = stand_in((tip.id, &tip.commit), &[], &mirror.author, seconds)?;
+                let id = ObjectKind::Commit.id_of(&content);
+                objects.push(commit(content));
+                (tip.commit.tree, id)
+            }
+        };
+        let message = "Create the mirror".to_owned();
+        let content = NewCommit {
+            tree: root,
+            parents: &[parent],
+            author: &mirror.author,
+            seconds,
+            authored_seconds: seconds,
+            message: &message,
+            upstream_commit: tip.id,
+        }
+        .content()?;
+        let new = ObjectKind::Commit.id_of(&content);
+        objects.push(commit(content));
+        Ok(Draft {
+            outcome: Outcome::Created,
+            update: Update {
+                reference: branch_ref(&mirror.branch),
+                old: ObjectId::ZERO,
+                new,
+            },
+            fetch: Fetch {
+                wants: vec![wanted],
+                done: true,
+                ..Fetch::default()
+            },
+            objects,
+            message,
+        })
+    }
+}
+
+/// Returns the first tree's id, and what upstream's pack lacks of it: the `config.json` and the trees that lead to it.
+fn first_objects(
+    tip: &Tip,
+    merged: &Merged,
+    config_json: Vec<u8>,
+) -> Result<(ObjectId, Vec<NewObject>)> {
+    let mut made = Vec::new();
+    let root = write_tree(&merged.root, &mut made)?;
+    let mut objects = Vec::new();
+    if root == tip.commit.tree {
+        return Ok((root, objects));
+    }
+    let blob = NewObject::whole(ObjectKind::Blob, config_json);
+    let has_it = |entry: &TreeEntry| entry.id == blob.id();
+    if !tip.root.values().any(has_it) {
+        objects.push(blob);
+    }
+    let trees = made.into_iter().map(|tree| tree.content);
+    objects.extend(trees.map(|content| NewObject::whole(ObjectKind::Tree, content)));
+    Ok((root, objects))
+}

@@ -1,0 +1,156 @@
+//! Makes the mirror's first tree: upstream's, with a `config.json` of its own.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use tracing::{info, warn};
+
+use super::Init;
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::git::objects::{Commit, parse_tree, write_tree};
+use crate::git::transport::UploadPack;
+use crate::git::transport::by_id::{fetch_objects, fetch_trees};
+use crate::git::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry};
+use crate::git::wire::pack::{Object, ObjectKind};
+use crate::git::wire::upload_pack::Fetch;
+use crate::index::config_json;
+use crate::mirror::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
+use crate::mirror::relay::Session;
+use crate::mirror::report;
+
+const CONFIG_JSON: &[u8] = b"config.json";
+
+/// Upstream's tip, as far as the first commit depends on it.
+pub(super) struct Tip {
+    pub(super) id: ObjectId,
+    pub(super) commit: Commit,
+    pub(super) root: Tree,
+}
+
+/// Fetches upstream's tip and its root tree.
+pub(super) async fn look_at_tip(session: &mut Session<'_>) -> Result<Tip> {
+    let id = session.upstream_tip;
+    let fetch = Fetch::commits(id, 1);
+    let mut found: Option<Commit> = None;
+    let mut root = None;
+    let look = |object: &Object| match object.kind {
+        ObjectKind::Commit if object.id == id => {
+            found = Commit::parse(&object.content).ok();
+            ControlFlow::Continue(())
+        }
+        ObjectKind::Tree
+            if found
+                .as_ref()
+                .is_some_and(|commit| commit.tree == object.id) =>
+        {
+            root = Some(object.content.clone());
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    };
+    session.upstream.scan(&fetch, look).await?;
+    let commit = found.ok_or_else(|| {
+        Error::new(
+            Kind::Server,
+            format!(
+                "{}: it did not send its tip {id}",
+                session.upstream.remote()
+            ),
+        )
+        .advise("try again")
+    })?;
+    let root = match root {
+        Some(content) => parse_tree(&content)?,
+        None => fetch_trees(&mut session.upstream, &[commit.tree], &[])
+            .await?
+            .remove(&commit.tree)
+            .unwrap_or_default(),
+    };
+    Ok(Tip { id, commit, root })
+}
+
+impl Init<'_> {
+    /// Makes the mirror's `config.json`; without `mirror.dl` and `mirror.api` it is upstream's.
+    pub(super) async fn config_json(
+        &self,
+        upstream: &mut UploadPack<'_>,
+        tip: &Tip,
+        warnings: &mut Vec<report::Warning>,
+    ) -> Result<Vec<u8>> {
+        let (dl, api) = (
+            self.config.mirror.dl.as_deref(),
+            self.config.mirror.api.as_deref(),
+        );
+        if dl.is_none() && api.is_none() {
+            info!(
+                "neither `mirror.dl` nor `mirror.api` is set: the mirror's config.json stays upstream's"
+            );
+        }
+        let Some(entry) = tip.root.get(CONFIG_JSON) else {
+            return Err(Error::new(
+                Kind::UpstreamConfig,
+                format!("{}: it has no config.json", self.upstream),
+            )
+            .advise("an index has one at its root: look at `upstream.url` and `upstream.branch`"));
+        };
+        let fetched = fetch_objects(upstream, &[entry.id], &[]).await;
+        let theirs = match fetched {
+            Ok(mut objects) => objects.remove(&entry.id).map(|object| object.content),
+            Err(error) if error.kind() == Kind::Config && dl.is_some() => {
+                warn!("{error}");
+                warnings.push("upstream's config.json could not be read: its other keys are not in the mirror's".to_owned().into());
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let theirs = theirs
+            .as_ref()
+            .map_or(&b"{}"[..], |content| content.as_slice());
+        config_json::ours(theirs, dl, api)
+    }
+
+    /// Plans the first tree as a merge of a tree with our `config.json` alone, so that `mirror.keep` has its say.
+    pub(super) async fn own_tree(
+        &self,
+        upstream: &mut UploadPack<'_>,
+        tip: &Tip,
+        config_json: &[u8],
+    ) -> Result<Merged> {
+        let entry = TreeEntry {
+            mode: Mode::FILE,
+            id: ObjectKind::Blob.id_of(config_json),
+        };
+        let own = BTreeMap::from([(CONFIG_JSON.to_vec(), MergedEntry::File(entry))]);
+        let own = MergedTree::New(own);
+        let own_id = write_tree(&own, &mut Vec::new())?;
+        let roots = Sides {
+            ours: Some(own_id),
+            base: None,
+            theirs: Some(tip.commit.tree),
+        };
+        let mut merge = Merge::new(roots, Rules::new::<&str>(self.keep.clone(), &[]));
+        merge.supply(own_id, Tree::from([(CONFIG_JSON.to_vec(), entry)]));
+        merge.supply(tip.commit.tree, tip.root.clone());
+        loop {
+            let needs = match merge.step() {
+                Step::Done(mut merged) => {
+                    // Where upstream has nothing else the result is our tree, which nobody has yet.
+                    if merged.root == MergedTree::Existing(own_id) {
+                        merged.root = own;
+                    }
+                    return Ok(merged);
+                }
+                Step::Needs(needs) => needs,
+            };
+            let ids: Vec<ObjectId> = needs
+                .iter()
+                .filter(|need| need.side == Side::Theirs)
+                .map(|need| need.id)
+                .collect();
+            for (id, tree) in fetch_trees(upstream, &ids, &[]).await? {
+                merge.supply(id, tree);
+            }
+        }
+    }
+}

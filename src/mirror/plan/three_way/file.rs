@@ -1,0 +1,60 @@
+//! Merges what is not a directory: one name's file, link or nothing on each side.
+
+use super::{ConflictKind, Sides};
+use crate::git::tree::TreeEntry;
+
+/// Merges one name's files by mode and id; absence is a value like any other.
+pub(super) fn merge(files: Sides<Option<TreeEntry>>) -> Result<Option<TreeEntry>, ConflictKind> {
+    if let Some(settled) = settle(files) {
+        return Ok(settled);
+    }
+    match files {
+        Sides {
+            ours: Some(ours),
+            theirs: Some(theirs),
+            base,
+        } => merge_same_type(ours, base, theirs)
+            .map(Some)
+            .ok_or(match base {
+                Some(_) => ConflictKind::BothChanged,
+                None => ConflictKind::BothAdded,
+            }),
+        Sides { ours: None, .. } => Err(ConflictKind::DeletedHere),
+        Sides { theirs: None, .. } => Err(ConflictKind::DeletedUpstream),
+    }
+}
+
+/// Merges mode and content apart, so that one side may make a file executable while the other changes its text.
+///
+/// As in git, both sides must have the same type of file, and the base may have another.
+fn merge_same_type(
+    ours: TreeEntry,
+    base: Option<TreeEntry>,
+    theirs: TreeEntry,
+) -> Option<TreeEntry> {
+    if !ours.mode.is_same_type(theirs.mode) {
+        return None;
+    }
+    let mode = settle(Sides {
+        ours: Some(ours.mode),
+        base: base.map(|entry| entry.mode),
+        theirs: Some(theirs.mode),
+    })??;
+    let id = settle(Sides {
+        ours: Some(ours.id),
+        base: base.map(|entry| entry.id),
+        theirs: Some(theirs.id),
+    })??;
+    Some(TreeEntry { mode, id })
+}
+
+/// Returns the value that three sides settle on, `None` where all three differ.
+fn settle<T: PartialEq>(sides: Sides<T>) -> Option<T> {
+    if sides.ours == sides.theirs || sides.theirs == sides.base {
+        Some(sides.ours)
+    } else if sides.ours == sides.base {
+        Some(sides.theirs)
+    } else {
+        None
+    }
+}

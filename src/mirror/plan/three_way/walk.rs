@@ -1,0 +1,209 @@
+//! Walks the three trees together and decides name by name.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::overlay::Pair;
+use super::{
+    Conflict, ConflictKind, MAX_DEPTH, Needs, Rules, Side, Sides, Warning, depth, file, join, shown,
+};
+use crate::git::ObjectId;
+use crate::git::tree::{MergedEntry, MergedTree, Tree, TreeEntry};
+
+/// The file at the root that is always the mirror's own.
+pub(super) const CONFIG: &str = "config.json";
+
+/// What a side holds that has nothing.
+pub(super) static EMPTY: Tree = Tree::new();
+
+/// One pass over everything that the known trees show.
+///
+/// Where a tree is missing the pass notes it, takes the directory for an empty one and goes on, so that one round of asking
+/// covers a whole level; what such a pass finds besides is not used.
+pub(super) struct Walk<'a> {
+    trees: &'a HashMap<ObjectId, Tree>,
+    rules: &'a Rules,
+    found: Found<'a>,
+}
+
+/// What a pass found.
+#[derive(Default)]
+pub(super) struct Found<'a> {
+    pub(super) needs: Needs,
+    pub(super) conflicts: Vec<Conflict>,
+    pub(super) warnings: Vec<Warning>,
+    /// Where the merged tree differs from upstream's; directories not entered yet.
+    pub(super) differing: Vec<Pair>,
+    /// The paths given as `--ours` that settled a conflict.
+    pub(super) settled: BTreeSet<&'a str>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(trees: &'a HashMap<ObjectId, Tree>, rules: &'a Rules) -> Self {
+        Self {
+            trees,
+            rules,
+            found: Found::default(),
+        }
+    }
+
+    pub(super) fn finish(self) -> Found<'a> {
+        self.found
+    }
+
+    /// Merges the roots. They are entered even where only upstream changed: `config.json` lies there.
+    pub(super) fn root(&mut self, ids: Sides<Option<ObjectId>>) -> MergedTree {
+        match ids.ours {
+            Some(id) if ids.ours == ids.theirs && ids.ours == ids.base => MergedTree::Existing(id),
+            _ => self
+                .enter(&[], ids)
+                .unwrap_or(MergedTree::New(BTreeMap::new())),
+        }
+    }
+
+    /// Merges three directories entry by entry; returns `None` where nothing is left in them.
+    fn enter(&mut self, path: &[u8], ids: Sides<Option<ObjectId>>) -> Option<MergedTree> {
+        let ours = self.tree(Side::Ours, ids.ours);
+        let base = self.tree(Side::Base, ids.base);
+        let theirs = self.tree(Side::Theirs, ids.theirs);
+        let trees = Sides {
+            ours: ours?,
+            base: base?,
+            theirs: theirs?,
+        };
+        let mut merged = BTreeMap::new();
+        let names: BTreeSet<_> = [trees.ours, trees.base, trees.theirs]
+            .into_iter()
+            .flat_map(Tree::keys)
+            .collect();
+        for name in names {
+            let values = trees.map(|tree| tree.get(name).copied());
+            if let Some(entry) = self.name(&join(path, name), values) {
+                merged.insert(name.clone(), entry);
+            }
+        }
+        // A tree that a side has already must be named, not made: strict servers refuse an object that comes twice.
+        let known = [
+            (ids.theirs, trees.theirs),
+            (ids.ours, trees.ours),
+            (ids.base, trees.base),
+        ];
+        let same = known.into_iter().find(|(_, tree)| is_same(&merged, tree));
+        match same {
+            _ if merged.is_empty() => None,
+            Some((Some(id), _)) => Some(MergedTree::Existing(id)),
+            _ => Some(MergedTree::New(merged)),
+        }
+    }
+
+    fn tree(&mut self, side: Side, id: Option<ObjectId>) -> Option<&'a Tree> {
+        let Some(id) = id else { return Some(&EMPTY) };
+        let tree = self.trees.get(&id);
+        if tree.is_none() {
+            self.found.needs.add(side, id);
+        }
+        tree
+    }
+
+    fn name(&mut self, path: &[u8], values: Sides<Option<TreeEntry>>) -> Option<MergedEntry> {
+        let Sides { ours, base, theirs } = values;
+        if path == CONFIG.as_bytes() {
+            if theirs != base {
+                self.found.warnings.push(Warning::UpstreamConfigChanged);
+            }
+            return self.take(path, ours.or(theirs), theirs);
+        }
+        if ours == theirs {
+            return ours.map(MergedEntry::from);
+        }
+        if self.rules.keep.covers(path) {
+            if theirs != base {
+                let is_directory = theirs.or(base).is_some_and(|entry| entry.mode.is_tree());
+                let path = shown(path, is_directory);
+                self.found
+                    .warnings
+                    .push(Warning::KeptPathChangedUpstream { path });
+            }
+            return self.take(path, ours, theirs);
+        }
+        self.parts(path, values)
+    }
+
+    /// Takes a value as it is, noting where it differs from upstream's.
+    fn take(
+        &mut self,
+        path: &[u8],
+        value: Option<TreeEntry>,
+        theirs: Option<TreeEntry>,
+    ) -> Option<MergedEntry> {
+        self.found
+            .differing
+            .extend(Pair::compare(path, value, theirs));
+        value.map(MergedEntry::from)
+    }
+
+    /// Merges the file and the directory of one name apart and sees that only one of them is left.
+    fn parts(&mut self, path: &[u8], values: Sides<Option<TreeEntry>>) -> Option<MergedEntry> {
+        let files = values.map(|entry| entry.filter(|entry| !entry.mode.is_tree()));
+        let directories = values.map(|entry| entry.filter(|entry| entry.mode.is_tree()));
+        let before = self.found.differing.len();
+        let file = file::merge(files);
+        let directory = self.directory(path, directories.map(|entry| entry.map(|entry| entry.id)));
+        let kind = match file {
+            Ok(file) if file.is_none() || directory.is_none() => {
+                self.take(path, file, files.theirs);
+                return directory
+                    .map(MergedEntry::Directory)
+                    .or(file.map(MergedEntry::from));
+            }
+            Ok(_) => ConflictKind::FileAndDirectory,
+            Err(kind) => kind,
+        };
+        if !self.settles_with_ours(path) {
+            self.found.differing.truncate(before);
+            self.conflict(path, kind);
+            return values.ours.map(MergedEntry::from);
+        }
+        if directories.ours.is_some() {
+            self.take(path, None, files.theirs);
+            return directory.map(MergedEntry::Directory);
+        }
+        self.found.differing.truncate(before);
+        self.take(path, files.ours, values.theirs)
+    }
+
+    fn directory(&mut self, path: &[u8], ids: Sides<Option<ObjectId>>) -> Option<MergedTree> {
+        if ids.ours == ids.theirs || ids.theirs == ids.base {
+            let [ours, theirs] = [ids.ours, ids.theirs].map(|id| id.map(TreeEntry::directory));
+            self.take(path, ours, theirs);
+            return ids.ours.map(MergedTree::Existing);
+        }
+        if ids.ours == ids.base && !self.rules.keep.may_match_below(path) {
+            return ids.theirs.map(MergedTree::Existing);
+        }
+        if depth(path) >= MAX_DEPTH {
+            if !self.settles_with_ours(path) {
+                self.conflict(path, ConflictKind::TooDeep);
+            }
+            return ids.ours.map(MergedTree::Existing);
+        }
+        self.enter(path, ids)
+    }
+
+    fn settles_with_ours(&mut self, path: &[u8]) -> bool {
+        let settling = self.rules.settling(path);
+        let settles = !settling.is_empty();
+        self.found.settled.extend(settling);
+        settles
+    }
+
+    fn conflict(&mut self, path: &[u8], kind: ConflictKind) {
+        let path = shown(path, false);
+        self.found.conflicts.push(Conflict { path, kind });
+    }
+}
+
+fn is_same(merged: &BTreeMap<Vec<u8>, MergedEntry>, tree: &Tree) -> bool {
+    let entries = merged.iter().map(|(name, entry)| (name, entry.existing()));
+    let others = tree.iter().map(|(name, entry)| (name, Some(*entry)));
+    merged.len() == tree.len() && entries.eq(others)
+}

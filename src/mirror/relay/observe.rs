@@ -1,0 +1,266 @@
+//! Observes what is new upstream: reads only, a few requests, what does not depend on each other at the same time.
+
+use std::collections::HashMap;
+
+use tokio::try_join;
+
+use super::squash::{self, Proof, Squash};
+use super::stand::{Behind, rewound, unrelated};
+use super::{Base, MirrorView, News, Session};
+use crate::config::History;
+use crate::error::{Kind, Result};
+use crate::git::ObjectId;
+use crate::git::objects::{Commit, NewTree, parse_tree, write_tree};
+use crate::git::transport::UploadPack;
+use crate::git::transport::by_id::{add_from_other, fetch_trees, find_trees};
+use crate::git::tree::{MergedTree, Tree};
+use crate::git::wire::upload_pack::Fetch;
+use crate::mirror::plan::Relation;
+
+/// Both sides, where there is something to carry.
+pub struct Observation {
+    /// Upstream's tip.
+    pub upstream_tip: ObjectId,
+    /// Upstream's tip's commit.
+    pub upstream_commit: Commit,
+    /// The mirror's last commits.
+    pub view: MirrorView,
+    /// The base.
+    pub base: Base,
+    /// How upstream's new history relates to the base.
+    pub relation: Relation,
+    /// Upstream's new commits.
+    pub news: News,
+    /// How the squash looks, where there is one.
+    pub squash: Option<Squash>,
+    /// The root trees of the mirror's tip, the base and upstream's tip, by their ids.
+    pub trees: HashMap<ObjectId, Tree>,
+}
+
+/// Reads upstream's new commits, how they relate to the base, and the three root trees.
+///
+/// # Errors
+/// `rewound` and `unrelated` where that shows only now, otherwise as the conversations go.
+pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observation> {
+    let Behind {
+        view,
+        mut base,
+        told,
+    } = behind;
+    let tip = session.upstream_tip;
+    let Session {
+        upstream, mirror, ..
+    } = session;
+    let (mut news, mut trees) = try_join!(
+        news_since(upstream, tip, &view, told),
+        mirror_roots(mirror, &view, &base)
+    )?;
+    let Some(upstream_commit) = news.tip.clone() else {
+        return Err(rewound(session, &base));
+    };
+    if let Some(newer) = view.newer_base(&base, &news)? {
+        base = newer;
+        trees.extend(mirror_roots(&mut session.mirror, &view, &base).await?);
+    }
+    let roots = [view.commit.tree, base.tree];
+    let Session {
+        upstream, mirror, ..
+    } = &mut *session;
+    add_from_other(&mut trees, &roots, mirror, upstream, &[]).await?;
+    let relation = relation(&base, &news);
+    let squash = match relation {
+        Relation::Squashed => {
+            Some(squash::examine(&mut session.upstream, tip, &view, &base, &mut news).await?)
+        }
+        _ => None,
+    };
+    let mut seen = Observation {
+        upstream_tip: tip,
+        upstream_commit,
+        view,
+        base,
+        relation,
+        news,
+        squash,
+        trees,
+    };
+    if seen.may_be_rewound() && seen.is_rewound(session).await? {
+        return Err(rewound(session, &seen.base));
+    }
+    seen.fetch_upstream_root(&mut session.upstream).await?;
+    if seen.is_unrelated() {
+        return Err(unrelated(session));
+    }
+    Ok(seen)
+}
+
+async fn news_since(
+    upstream: &mut UploadPack<'_>,
+    tip: ObjectId,
+    view: &MirrorView,
+    told: Option<News>,
+) -> Result<News> {
+    match told {
+        Some(news) => Ok(news),
+        None => News::fetch(upstream, tip, &view.offers(), true).await,
+    }
+}
+
+/// Reads the relation off the new commits.
+fn relation(base: &Base, news: &News) -> Relation {
+    if news.edges.contains(&base.upstream) {
+        Relation::Advanced
+    } else if news.roots.is_empty() {
+        Relation::Diverged
+    } else {
+        Relation::Squashed
+    }
+}
+
+async fn mirror_roots(
+    mirror: &mut UploadPack<'_>,
+    view: &MirrorView,
+    base: &Base,
+) -> Result<HashMap<ObjectId, Tree>> {
+    let mut known = HashMap::new();
+    if let Some(object) = view.root_tree() {
+        known.insert(object.id, parse_tree(&object.content)?);
+    }
+    let mut ids = vec![view.commit.tree, base.tree];
+    ids.dedup();
+    ids.retain(|id| !known.contains_key(id));
+    known.extend(find_trees(mirror, &ids, &mirror_detours(view, base)).await?);
+    Ok(known)
+}
+
+/// Returns the fetches of the mirror's branch whose packs hold its trees, for a server that serves no objects by id: one
+/// with what the last sync brought, one with all of the mirror's own paths.
+pub(super) fn mirror_detours(view: &MirrorView, base: &Base) -> [Fetch; 2] {
+    let last_sync = Fetch {
+        wants: vec![view.tip],
+        haves: base
+            .parents
+            .iter()
+            .copied()
+            .chain(view.before_last_sync)
+            .collect(),
+        done: true,
+        ..Fetch::default()
+    };
+    let own_paths = Fetch {
+        wants: vec![view.tip],
+        // Without `deepen`: a server that cuts history off there sends the whole tree, since the base is then no parent of
+        // what it sends.
+        haves: vec![base.held],
+        done: true,
+        ..Fetch::default()
+    };
+    [last_sync, own_paths]
+}
+
+impl Observation {
+    /// Returns the commits that bound what a mirror of this mode lacks: it has each one's tree and, in `merge`, its history.
+    pub fn boundary(&self, history: History) -> Vec<ObjectId> {
+        let mut boundary = Vec::new();
+        if let Some(squash) = &self.squash {
+            boundary.extend(squash.held_roots.iter().map(|(id, _)| *id));
+            boundary.extend(&squash.held_trees);
+        }
+        match history {
+            History::Merge => boundary.extend(&self.news.edges),
+            History::Snapshot => boundary.extend(&self.view.carried),
+        }
+        if boundary.is_empty()
+            || history == History::Snapshot && !boundary.contains(&self.base.upstream)
+        {
+            boundary.push(self.base.upstream);
+        }
+        boundary
+    }
+
+    /// Returns the fetch of upstream's branch whose pack holds its new trees, for a server that serves no objects by id.
+    pub(super) fn upstream_detours(&self) -> [Fetch; 1] {
+        [Fetch {
+            wants: vec![self.upstream_tip],
+            haves: self.boundary(self.view.history),
+            done: true,
+            ..Fetch::default()
+        }]
+    }
+
+    /// Returns upstream's root tree as an object, where writing it anew gives the same object.
+    pub(super) fn upstream_root(&self) -> Result<Option<NewTree>> {
+        let id = self.upstream_commit.tree;
+        let Some(root) = self.trees.get(&id) else {
+            return Ok(None);
+        };
+        let entries = root
+            .iter()
+            .map(|(name, entry)| (name.clone(), (*entry).into()));
+        let mut made = Vec::new();
+        write_tree(&MergedTree::New(entries.collect()), &mut made)?;
+        Ok(made.pop().filter(|tree| tree.id == id))
+    }
+
+    async fn fetch_upstream_root(&mut self, upstream: &mut UploadPack<'_>) -> Result<()> {
+        let id = self.upstream_commit.tree;
+        if let Some(object) = &self.news.root_tree {
+            self.trees.insert(id, parse_tree(&object.content)?);
+        }
+        if !self.trees.contains_key(&id) {
+            let fetched = fetch_trees(upstream, &[id], &self.upstream_detours()).await?;
+            self.trees.extend(fetched);
+        }
+        Ok(())
+    }
+
+    /// Says whether upstream's line neither leads to the base nor is proven to follow from it.
+    fn may_be_rewound(&self) -> bool {
+        match &self.squash {
+            Some(squash) => !matches!(squash.proof, Proof::Proven(_)),
+            None => self.relation == Relation::Diverged,
+        }
+    }
+
+    /// Asks the mirror whether its history holds upstream's tip: an upstream that is behind and does not know the base, as a
+    /// stale replica, shows a line that looks like another one.
+    ///
+    /// A mirror without upstream's history cannot tell; there an upstream that lacks the base and whose tip is no newer is taken
+    /// to be behind.
+    async fn is_rewound(&self, session: &mut Session<'_>) -> Result<bool> {
+        let tip = self.upstream_tip;
+        if self.view.history == History::Snapshot {
+            if self.upstream_commit.seconds > self.base.upstream_seconds {
+                return Ok(false);
+            }
+            let offer = [self.base.upstream];
+            let asked = News::fetch(&mut session.upstream, tip, &offer, false).await?;
+            return Ok(!asked.acknowledged.contains(&self.base.upstream));
+        }
+        match News::fetch(&mut session.mirror, tip, &[self.view.tip], true).await {
+            Ok(missing) => Ok(missing.count == 0),
+            Err(error) if error.kind() == Kind::Race => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says whether nothing speaks for a common past: a new root that is no collapse, and not one entry in common.
+    fn is_unrelated(&self) -> bool {
+        let Some(squash) = &self.squash else {
+            return false;
+        };
+        if squash.is_related || matches!(squash.proof, Proof::Proven(_)) {
+            return false;
+        }
+        let (base, theirs) = (
+            self.trees.get(&self.base.tree),
+            self.trees.get(&self.upstream_commit.tree),
+        );
+        let (Some(base), Some(theirs)) = (base, theirs) else {
+            return false;
+        };
+        !base
+            .iter()
+            .any(|(name, entry)| name != b"config.json" && theirs.get(name) == Some(entry))
+    }
+}

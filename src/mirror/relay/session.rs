@@ -1,0 +1,59 @@
+//! Conversations with both sides, and where their branches are.
+
+use tokio::try_join;
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::git::branch_ref;
+use crate::git::transport::{Remote, UploadPack};
+use crate::git::wire::{Head, Refs};
+
+/// Conversations with both sides.
+pub struct Session<'r> {
+    /// With upstream.
+    pub upstream: UploadPack<'r>,
+    /// With the mirror.
+    pub mirror: UploadPack<'r>,
+    /// Upstream's branch.
+    pub upstream_tip: ObjectId,
+    /// The mirror's branch, if it is there.
+    pub mirror_tip: Option<ObjectId>,
+    /// The mirror's HEAD.
+    pub mirror_head: Head,
+}
+
+impl<'r> Session<'r> {
+    /// Opens both sides and learns where their branches are.
+    ///
+    /// # Errors
+    /// As the conversations go; `config` when upstream has no such branch.
+    pub async fn open(config: &Config, upstream: &'r Remote, mirror: &'r Remote) -> Result<Self> {
+        let upstream_branch = branch_ref(&config.upstream.branch);
+        let mirror_branch = branch_ref(&config.mirror.branch);
+        let ((upstream, upstream_refs), (mirror, mirror_refs)) = try_join!(
+            open_and_list(upstream, &upstream_branch),
+            open_and_list(mirror, &mirror_branch)
+        )?;
+        let upstream_tip = upstream_refs.branches.get(&upstream_branch).copied();
+        Ok(Self {
+            upstream_tip: upstream_tip
+                .ok_or_else(|| no_branch(upstream.remote(), &config.upstream.branch))?,
+            mirror_tip: mirror_refs.branches.get(&mirror_branch).copied(),
+            mirror_head: mirror_refs.head,
+            upstream,
+            mirror,
+        })
+    }
+}
+
+async fn open_and_list<'r>(remote: &'r Remote, reference: &str) -> Result<(UploadPack<'r>, Refs)> {
+    let mut server = UploadPack::open(remote).await?;
+    let refs = server.refs(reference).await?;
+    Ok((server, refs))
+}
+
+fn no_branch(remote: &Remote, branch: &str) -> Error {
+    Error::new(Kind::Config, format!("{remote}: it has no branch {branch}"))
+        .advise("set `upstream.branch` to the branch that holds the index")
+}

@@ -1,0 +1,184 @@
+//! What a command did, or in a dry run would do: as text for people, as one JSON object for programs.
+
+mod warning;
+
+pub use warning::{Topic, Warning};
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::git::ObjectId;
+use crate::mirror::plan::{Outcome, Relation};
+
+/// The account of one `init` or `sync`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// What became of the mirror's branch.
+    pub outcome: Outcome,
+    /// Whether this only says what would be done.
+    pub dry_run: bool,
+    /// How upstream's history relates to the mirror's; `None` for a mirror that was empty.
+    pub relation: Option<Relation>,
+    /// The newest upstream commit that the mirror held before.
+    pub base: Option<ObjectId>,
+    /// Upstream's tip.
+    pub upstream: ObjectId,
+    /// The mirror's tip before.
+    pub before: Option<ObjectId>,
+    /// The mirror's tip now; `None` in a dry run that would move it.
+    pub after: Option<ObjectId>,
+    /// The number of upstream commits that were carried; `None` where it was not counted (`init`).
+    pub commits: Option<usize>,
+    /// The crates that those commits name, sorted.
+    pub crates: Vec<String>,
+    /// The paths on which mirror and upstream differ; a directory's ends in `/`.
+    pub overlay: Vec<String>,
+    /// Whether the overlay is so long that some directories in it stand for what they hold.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub overlay_cut: bool,
+    /// Bytes received from both sides.
+    pub received_bytes: u64,
+    /// Bytes sent to both sides.
+    pub sent_bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// What a person should look at.
+    pub warnings: Vec<Warning>,
+    /// How a squash of upstream's history was proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+}
+
+impl Report {
+    /// How many names of crates, paths or warnings the text shows.
+    const SHOWN: usize = 12;
+
+    /// Begins a report of a command that found upstream at this tip, with nothing done.
+    pub fn about(upstream: ObjectId) -> Self {
+        Self {
+            outcome: Outcome::UpToDate,
+            dry_run: false,
+            relation: None,
+            base: None,
+            upstream,
+            before: None,
+            after: None,
+            commits: None,
+            crates: Vec::new(),
+            overlay: Vec::new(),
+            overlay_cut: false,
+            received_bytes: 0,
+            sent_bytes: 0,
+            seconds: 0.0,
+            warnings: Vec::new(),
+            proof: None,
+        }
+    }
+
+    fn headline(&self) -> String {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let what = match (self.outcome, self.commits) {
+            (Outcome::UpToDate, _) => "the mirror has all that upstream has".to_owned(),
+            (Outcome::Created, _) => "the mirror's first commit".to_owned(),
+            (_, Some(count)) => format!("{count} commit{}", plural(count)),
+            (_, None) => String::new(),
+        };
+        match (self.dry_run, self.outcome) {
+            (true, Outcome::UpToDate) | (false, _) => format!("{}: {what}", self.outcome),
+            (true, _) => format!("{} (dry run, nothing was pushed): {what}", self.outcome),
+        }
+    }
+
+    fn moved(&self) -> String {
+        match (self.before, self.after) {
+            (before, after) if before == after => short(after),
+            (None, after) => short(after),
+            (before, None) => format!("{}, would move", short(before)),
+            (before, after) => format!("{} → {}", short(before), short(after)),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.headline())?;
+        match self.base.filter(|base| *base != self.upstream) {
+            Some(base) => writeln!(
+                f,
+                "  upstream  {} → {}",
+                base.short(),
+                self.upstream.short()
+            )?,
+            None => writeln!(f, "  upstream  {}", self.upstream.short())?,
+        }
+        writeln!(f, "  mirror    {}", self.moved())?;
+        if let Some(proof) = &self.proof {
+            writeln!(f, "  squash    proven: {proof}")?;
+        }
+        if !self.crates.is_empty() {
+            writeln!(f, "  crates    {}", listed(&self.crates))?;
+        }
+        if !self.overlay.is_empty() {
+            writeln!(f, "  overlay   {}", listed(&self.overlay))?;
+        }
+        for warning in self.warnings.iter().take(Self::SHOWN) {
+            writeln!(f, "  warning   {warning}")?;
+        }
+        if self.warnings.len() > Self::SHOWN {
+            let more = self.warnings.len() - Self::SHOWN;
+            writeln!(f, "  warning   and {more} more")?;
+        }
+        let (received, sent) = (size(self.received_bytes), size(self.sent_bytes));
+        write!(
+            f,
+            "  received {received}, sent {sent}, {:.2} s",
+            self.seconds
+        )
+    }
+}
+
+fn short(id: Option<ObjectId>) -> String {
+    id.map_or_else(|| "none".to_owned(), |id| id.short())
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names
+        .iter()
+        .take(Report::SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(Report::SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_text_shows_twelve_warnings_and_the_json_all() {
+        let with = |count: usize| Report {
+            warnings: (0..count)
+                .map(|number| format!("w{number}").into())
+                .collect(),
+            ..Report::about(ObjectId::from_bytes([1; 20]))
+        };
+        let text = with(15).to_string();
+        assert_eq!(text.matches("  warning   w").count(), 12, "{text}");
+        assert!(text.contains("  warning   and 3 more\n"), "{text}");
+        assert!(!with(12).to_string().contains("more"));
+        let json = serde_json::to_value(with(15)).unwrap();
+        assert_eq!(json["warnings"].as_array().unwrap().len(), 15);
+        assert_eq!(json.get("overlay_cut"), None);
+    }
+}

@@ -1,0 +1,249 @@
+//! `sync`: brings the mirror up to date.
+
+use tokio::try_join;
+use tracing::warn;
+
+use crate::config::{Config, History};
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::git::branch_ref;
+use crate::git::transport::{Connection, Remote};
+use crate::mirror::plan::guard::root_loss;
+use crate::mirror::plan::three_way::{self, Rules};
+use crate::mirror::plan::{Keep, Outcome, Relation};
+use crate::mirror::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
+use crate::mirror::relay::merge::{MergedTrees, merge_trees};
+use crate::mirror::relay::{
+    Behind, Observation, Proof, Session, Stand, Surroundings, Unseen, apply, find_stand, observe,
+    persist,
+};
+use crate::mirror::report::{Report, Topic, Warning};
+
+/// What `sync` was asked for besides the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Shows the plan and stops.
+    pub dry_run: bool,
+    /// Paths on which a conflict is settled with the mirror's side.
+    pub ours: Vec<String>,
+    /// Lets an upstream pass that lost much of its root.
+    pub allow_loss: bool,
+}
+
+/// Brings the mirror up to date: observes, plans, and unless it is a dry run, pushes.
+///
+/// Looks that fail for a passing reason are taken again; a push only after looking again.
+///
+/// # Errors
+/// Every kind but `usage` and `mirror_exists`; the mirror is as it was.
+pub async fn run(config: &Config, options: &Options, around: Surroundings<'_>) -> Result<Report> {
+    let sync = Sync {
+        config,
+        options,
+        around,
+        upstream: config.upstream_remote()?,
+        mirror: config.mirror_remote()?,
+        keep: Keep::new(&config.mirror.keep)?,
+    };
+    let remotes = [&sync.upstream, &sync.mirror];
+    persist(&config.network, remotes, async |unseen| {
+        sync.attempt(unseen).await
+    })
+    .await
+}
+
+struct Sync<'a> {
+    config: &'a Config,
+    options: &'a Options,
+    around: Surroundings<'a>,
+    upstream: Remote,
+    mirror: Remote,
+    keep: Keep,
+}
+
+impl Sync<'_> {
+    async fn attempt(&self, unseen: &mut Option<Unseen>) -> Result<Report> {
+        self.around.progress.phase("looking at both sides");
+        let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
+        let before = session.mirror_tip.ok_or_else(|| self.empty_mirror())?;
+        if let Some(report) = Unseen::arrived(unseen, Some(before)) {
+            return Ok(report);
+        }
+        match find_stand(&mut session, before).await? {
+            Stand::Abreast(found) => {
+                mode(self.config.mirror.history, found.unwrap_or(History::Merge))?;
+                Ok(up_to_date(
+                    session.upstream_tip,
+                    before,
+                    self.options.dry_run,
+                ))
+            }
+            Stand::Behind(behind) => self.carry(&mut session, *behind, unseen).await,
+        }
+    }
+
+    async fn carry(
+        &self,
+        session: &mut Session<'_>,
+        behind: Behind,
+        unseen: &mut Option<Unseen>,
+    ) -> Result<Report> {
+        let (seen, receiver) = try_join!(observe(session, behind), self.open_mirror())?;
+        let loss = self.guard(&seen)?;
+        let history = mode(self.config.mirror.history, seen.view.history)?;
+        refuse_unservable(session, history)?;
+        self.around.progress.phase("planning");
+        let rules = Rules::new(self.keep.clone(), &self.options.ours);
+        let trees = merge_trees(session, &seen, rules).await?;
+        let terms = Terms {
+            branch: &self.config.mirror.branch,
+            history,
+            author: &self.config.mirror.author,
+            now: self.around.now(),
+        };
+        let draft = draft(&seen, &trees, &terms)?;
+        let mut report = self.describe(&seen, &trees, &draft);
+        report.warnings.extend(loss);
+        let Some(receiver) = receiver else {
+            return Ok(report);
+        };
+        report.after = Some(draft.update.new);
+        let applied = apply::apply(session, receiver, &draft, self.around.progress).await;
+        if let Err(error) = applied {
+            *unseen = Some(Unseen::new(draft.update.new, report));
+            return Err(error);
+        }
+        Ok(report)
+    }
+
+    /// Opens the mirror for the push, which takes a while over ssh, unless this is a dry run.
+    async fn open_mirror(&self) -> Result<Option<Connection>> {
+        if self.options.dry_run {
+            return Ok(None);
+        }
+        apply::open(&self.mirror).await.map(Some)
+    }
+
+    /// Refuses a loss that looks like an accident; returns what is to be told of one that is allowed.
+    fn guard(&self, seen: &Observation) -> Result<Option<Warning>> {
+        let (Some(base), Some(theirs)) = (
+            seen.trees.get(&seen.base.tree),
+            seen.trees.get(&seen.upstream_commit.tree),
+        ) else {
+            return Ok(None);
+        };
+        let loss = root_loss(base, theirs);
+        if !loss.exceeds(self.config.mirror.max_root_loss) {
+            return Ok(None);
+        }
+        let share = loss.share() * 100.0;
+        let text = format!(
+            "upstream lost {} of {} entries of its root ({share:.0}%)",
+            loss.lost, loss.of
+        );
+        if self.options.allow_loss {
+            let text = format!("{text}; carried, as `--allow-loss` says");
+            warn!("{text}");
+            return Ok(Some(text.into()));
+        }
+        Err(Error::new(Kind::Guard, format!("{}: {text}, which looks like an accident", self.upstream)).advise(
+            "look at upstream; if the loss is meant, run `crates-ferry sync --allow-loss` once, or raise \
+             `mirror.max_root_loss`",
+        ))
+    }
+
+    fn describe(&self, seen: &Observation, trees: &MergedTrees, draft: &Draft) -> Report {
+        let mut warnings: Vec<Warning> = Vec::new();
+        let mut proof = None;
+        if let Some(squash) = &seen.squash {
+            match &squash.proof {
+                Proof::Proven(text) => proof = Some(text.clone()),
+                Proof::Unproven(why) => warnings.push(Warning::calling(
+                    Topic::Squash,
+                    format!("upstream's history was squashed, and that nothing else was changed could not be proven: {why}"),
+                )),
+            }
+            if !squash.spares_the_tree() {
+                warnings.push(
+                    "upstream no longer has what the mirror holds: its whole tree is carried once"
+                        .to_owned()
+                        .into(),
+                );
+            }
+        }
+        if seen.relation == Relation::Diverged {
+            warnings.push(Warning::calling(
+                Topic::Rewritten,
+                format!(
+                    "upstream's branch was rewritten: its new line leaves from before {}, which the mirror holds; the \
+                     mirror now follows the new line",
+                    seen.base.upstream.short()
+                ),
+            ));
+        }
+        let fast_forward = draft.outcome == Outcome::FastForward;
+        let told = trees.merged.warnings.iter().filter(|warning| {
+            // Of a mirror that just moves on, only what was asked for in vain is news.
+            !fast_forward || matches!(warning, three_way::Warning::OursUnused { .. })
+        });
+        warnings.extend(told.map(of_the_merge));
+        let overlay = trees.merged.overlay.iter().filter(|_| !fast_forward);
+        let overlay = overlay.map(|difference| difference.path.clone()).collect();
+        Report {
+            outcome: draft.outcome,
+            dry_run: self.options.dry_run,
+            relation: Some(seen.relation),
+            base: Some(seen.base.upstream),
+            before: Some(seen.view.tip),
+            commits: Some(seen.news.commits()),
+            crates: seen.news.crates.iter().map(ToString::to_string).collect(),
+            overlay,
+            overlay_cut: trees.merged.overlay_cut,
+            warnings,
+            proof,
+            ..Report::about(seen.upstream_tip)
+        }
+    }
+
+    fn empty_mirror(&self) -> Error {
+        let reference = branch_ref(&self.config.mirror.branch);
+        Error::new(
+            Kind::EmptyMirror,
+            format!("{}: it has no {reference} yet", self.mirror),
+        )
+        .advise("run `crates-ferry init` once, which makes the branch, or set `mirror.branch`")
+    }
+}
+
+/// In `snapshot` the pack is asked for by upstream's tree, which a server must be willing to serve.
+fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
+    if history == History::Merge || session.upstream.can_want_any() {
+        return Ok(());
+    }
+    Err(snapshot_not_servable(session.upstream.remote()))
+}
+
+fn of_the_merge(warning: &three_way::Warning) -> Warning {
+    match warning {
+        three_way::Warning::UpstreamConfigChanged => {
+            Warning::calling(Topic::UpstreamConfig, warning.to_string())
+        }
+        three_way::Warning::DiffersFromUpstream { .. } => {
+            Warning::calling(Topic::Difference, warning.to_string())
+        }
+        _ => warning.to_string().into(),
+    }
+}
+
+fn up_to_date(upstream: ObjectId, tip: ObjectId, dry_run: bool) -> Report {
+    Report {
+        outcome: Outcome::UpToDate,
+        dry_run,
+        relation: Some(Relation::Contained),
+        base: Some(upstream),
+        before: Some(tip),
+        after: Some(tip),
+        commits: Some(0),
+        ..Report::about(upstream)
+    }
+}

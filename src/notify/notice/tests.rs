@@ -1,0 +1,179 @@
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use url::Url;
+
+use super::*;
+use crate::mirror::report::Topic;
+
+fn failure(kind: Kind) -> Failure {
+    Failure {
+        kind,
+        message:
+            "git@gitlab.example:rust/index.git: it refused the push: pre-receive hook declined"
+                .to_owned(),
+        causes: vec!["You are <not> allowed".to_owned()],
+        advice: Some("let the key push to this branch".to_owned()),
+    }
+}
+
+fn notice(event: Event) -> Notice {
+    let page = |path: &str| Some(Url::parse(&format!("https://gitlab.example/{path}")).unwrap());
+    let place = |url: &str| Place {
+        url: url.to_owned(),
+        branch: "master".to_owned(),
+    };
+    Notice {
+        event,
+        mirror: place("git@gitlab.example:rust/index.git"),
+        upstream: Some(place("https://upstream.example/index")),
+        standing: Standing {
+            moved: Seen::Known(("1234567".to_owned(), 1_780_000_000 - 7_200)),
+            behind: Seen::Unknown("upstream cannot be reached".to_owned()),
+        },
+        last_success: Some(1_780_000_000 - 3_600),
+        job: Job {
+            log: page("jobs/7"),
+            pipeline: page("pipelines/3?a=1&b=2"),
+            name: Some("sync".to_owned()),
+            source: Some("schedule".to_owned()),
+            ..Job::default()
+        },
+        by_hand: "crates-ferry sync --dry-run".to_owned(),
+        repeat_after: Some(Duration::from_secs(6 * 3600)),
+        now: 1_780_000_000,
+    }
+}
+
+#[test]
+fn the_subject_says_what_where_and_why() {
+    let with = |event, url: &str| {
+        let mut notice = notice(event);
+        notice.mirror.url = url.to_owned();
+        notice.subject()
+    };
+    let failed = || Event::Failed(failure(Kind::Permission));
+    assert_eq!(
+        with(failed(), "git@gitlab.example:rust/index.git"),
+        "sync failed: gitlab.example:rust/index: no permission"
+    );
+    assert_eq!(
+        with(Event::Test, "https://gitlab.example/rust/index.git/"),
+        "test mail: gitlab.example/rust/index"
+    );
+    assert_eq!(
+        with(
+            failed(),
+            "ssh://git@gitlab.platform.example:2222/teams/languages/rust/mirrors/crates.io-index.git"
+        ),
+        "sync failed: ...anguages/rust/mirrors/crates.io-index: no permission"
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_subject_is_one_short_line_of_ascii(url in "\\PC{0,200}", kind in 0..4_usize) {
+        let kind = [Kind::Race, Kind::HostKey, Kind::Unrelated, Kind::Network][kind];
+        for event in [Event::Failed(failure(kind)), Event::Test, Event::Warned(Vec::new())] {
+            let mut notice = notice(event);
+            notice.mirror.url = url.clone();
+            let subject = notice.subject();
+            prop_assert!(subject.len() <= 68, "{}", subject);
+            prop_assert!(subject.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{}", subject);
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_told_with_its_causes_its_kind_and_what_to_do() {
+    let (text, html) = notice(Event::Failed(failure(Kind::Permission)))
+        .bodies()
+        .unwrap();
+    let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    insta::assert_snapshot!(text, @r"
+    The mirror could not be brought up to date.
+
+    What failed
+      git@gitlab.example:rust/index.git: it refused the push: pre-receive hook declined
+      caused by    You are <not> allowed
+      kind         permission (exit code 3)
+
+    What to do
+      Let the key push to this branch.
+      It will not pass by itself: every run fails until a person has seen to it.
+      The same kind of failure is mailed again after 6h, and the first success after it once.
+
+    The mirror
+      mirror       git@gitlab.example:rust/index.git (master)
+      upstream     https://upstream.example/index (master)
+      last moved   2026-05-28 18:26:40 UTC, 2 hours ago, to 1234567
+      behind       unknown: upstream cannot be reached
+      last success 2026-05-28 19:26:40 UTC, 60 minutes ago
+
+    Try it by hand
+      crates-ferry sync --dry-run
+
+    The job
+      job          sync https://gitlab.example/jobs/7
+      pipeline     https://gitlab.example/pipelines/3?a=1&b=2
+      started by   schedule
+
+    -- 
+    crates-ferry VERSION
+    ");
+    for part in [
+        "You are &#60;not&#62; allowed",
+        "<a href=\"https://gitlab.example/pipelines/3?a=1&#38;b=2\">",
+        "<code>crates-ferry sync --dry-run</code>",
+    ] {
+        assert!(html.contains(part), "{html}");
+    }
+}
+
+#[test]
+fn a_recovery_says_since_when_and_how_often() {
+    let event = Event::Recovered {
+        since: 1_779_990_000,
+        failures: 3,
+    };
+    let (text, _) = notice(event).bodies().unwrap();
+    assert!(
+        text.starts_with(
+            "The mirror is in order again. Since 2026-05-28 17:40:00 UTC 3 syncs failed.\n"
+        ),
+        "{text}"
+    );
+    assert!(!text.contains("What failed"), "{text}");
+}
+
+#[test]
+fn warnings_are_listed() {
+    let warning = Warning::calling(Topic::UpstreamConfig, "upstream changed its config.json");
+    let (text, html) = notice(Event::Warned(vec![warning])).bodies().unwrap();
+    for body in [text, html] {
+        assert!(body.contains("upstream changed its config.json"), "{body}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_left_out() {
+    let mut notice = notice(Event::Failed(failure(Kind::Network)));
+    notice.job = Job::default();
+    notice.standing = Standing::default();
+    notice.last_success = None;
+    notice.repeat_after = None;
+    notice.by_hand = String::new();
+    let (text, _) = notice.bodies().unwrap();
+    for part in [
+        "The job",
+        "last moved",
+        "behind",
+        "last success",
+        "mailed again",
+        "by hand",
+    ] {
+        assert!(!text.contains(part), "{part}: {text}");
+    }
+    assert!(text.contains("may pass"), "{text}");
+}

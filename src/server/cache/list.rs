@@ -1,0 +1,164 @@
+//! What `ls` and `stat` show.
+
+use std::fmt;
+
+use indicatif::HumanBytes;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::{ServeConfig, StoreUrl};
+use crate::index::kept_at;
+use crate::server::catalog::Entry;
+
+/// A kept file, for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// The crate.
+    #[serde(rename = "crate")]
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// In bytes.
+    pub size: u64,
+    /// When it was used last.
+    pub used: Timestamp,
+    /// Whether it is never evicted.
+    pub pinned: bool,
+}
+
+impl Kept {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let names = kept_at(&entry.path);
+        let (name, version) = names
+            .map(|(name, version)| (name.to_string(), version.to_string()))
+            .unwrap_or_else(|| (entry.path.clone(), String::new()));
+        let used = i64::try_from(entry.used).unwrap_or(i64::MAX);
+        Self {
+            name,
+            version,
+            size: entry.size,
+            used: Timestamp::from_second(used).unwrap_or(Timestamp::MAX),
+            pinned: entry.is_pinned,
+        }
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (size, used) = (HumanBytes(self.size).to_string(), self.used);
+        let pinned = if self.pinned { "  pinned" } else { "" };
+        write!(
+            f,
+            "{size:>12}  {used}  {} {}{pinned}",
+            self.name, self.version
+        )
+    }
+}
+
+/// The kept files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// In the order of their paths.
+    pub files: Vec<Kept>,
+    /// Pinned files that are not there: their pins wait for them.
+    pub pinned_missing: Vec<String>,
+}
+
+impl Listing {
+    pub(super) fn new(entries: &[Entry], awaited: &[Entry]) -> Self {
+        let named = |entry: &Entry| {
+            let kept = Kept::of(entry);
+            format!("{} {}", kept.name, kept.version)
+        };
+        Self {
+            files: entries.iter().map(Kept::of).collect(),
+            pinned_missing: awaited.iter().map(named).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, file) in self.files.iter().enumerate() {
+            let end = if number + 1 < self.files.len() {
+                "\n"
+            } else {
+                ""
+            };
+            write!(f, "{file}{end}")?;
+        }
+        if self.files.is_empty() {
+            write!(f, "no crate file is kept")?;
+        }
+        for file in &self.pinned_missing {
+            write!(f, "\n{file}: pinned, and not there")?;
+        }
+        Ok(())
+    }
+}
+
+/// The sums of the kept files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Statistics {
+    /// Where they are.
+    pub store: String,
+    /// How many.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many of them are pinned.
+    pub pinned: usize,
+    /// How many more are pinned and not there.
+    pub pinned_missing: usize,
+    /// When the least recently used one was used.
+    pub oldest_use: Option<Timestamp>,
+    /// `serve.max_size`.
+    pub max_size: Option<u64>,
+    /// `serve.max_idle`, in seconds.
+    pub max_idle: Option<u64>,
+}
+
+impl Statistics {
+    pub(super) fn of(entries: &[Entry], awaited: usize, config: &ServeConfig) -> Self {
+        Self {
+            store: match config.store() {
+                StoreUrl::Folder(path) => path.display().to_string(),
+                StoreUrl::Bucket { bucket, prefix } => format!("s3://{bucket}/{prefix}"),
+            },
+            files: entries.len(),
+            bytes: entries.iter().map(|entry| entry.size).sum(),
+            pinned: entries.iter().filter(|entry| entry.is_pinned).count(),
+            pinned_missing: awaited,
+            oldest_use: entries.iter().map(|entry| Kept::of(entry).used).min(),
+            max_size: config.serve.max_size,
+            max_idle: config.serve.max_idle.map(|idle| idle.as_secs()),
+        }
+    }
+}
+
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = self
+            .max_size
+            .map(|size| format!(" of at most {}", HumanBytes(size)));
+        let limit = limit.unwrap_or_default();
+        writeln!(f, "store:       {}", self.store)?;
+        writeln!(
+            f,
+            "crate files: {}, {} of them pinned",
+            self.files, self.pinned
+        )?;
+        write!(f, "size:        {}{limit}", HumanBytes(self.bytes))?;
+        if let Some(oldest) = self.oldest_use {
+            write!(f, "\noldest use:  {oldest}")?;
+        }
+        if self.pinned_missing > 0 {
+            let number = self.pinned_missing;
+            write!(
+                f,
+                "\nmissing:     {number} pinned crate files are not there; `cache ls` names them"
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! What `evict` and `pin` did, or would do.
+
+use std::fmt;
+
+use indicatif::HumanBytes;
+use serde::Serialize;
+
+use super::list::Kept;
+use crate::server::catalog::Entry;
+use crate::server::crate_files::Evicted;
+
+/// What was evicted, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Removal {
+    /// Nothing was removed.
+    pub dry_run: bool,
+    /// The files, the least recently used first.
+    pub evicted: Vec<Kept>,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many stayed because they were being read.
+    pub in_use: usize,
+    /// How many of those that were named stayed because they are pinned.
+    pub pinned: usize,
+    /// What could not be removed, and why.
+    pub failed: Vec<Failed>,
+}
+
+/// A file that could not be removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// Its path in the store.
+    pub path: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Removal {
+    pub(super) fn planned(plan: Vec<Entry>) -> Self {
+        Self {
+            dry_run: true,
+            ..Self::of(&plan)
+        }
+    }
+
+    pub(super) fn done(evicted: Evicted) -> Self {
+        let failed = evicted.failed.into_iter();
+        Self {
+            in_use: evicted.in_use,
+            failed: failed.map(|(path, why)| Failed { path, why }).collect(),
+            ..Self::of(&evicted.files)
+        }
+    }
+
+    fn of(entries: &[Entry]) -> Self {
+        Self {
+            dry_run: false,
+            evicted: entries.iter().map(Kept::of).collect(),
+            bytes: entries.iter().map(|entry| entry.size).sum(),
+            in_use: 0,
+            pinned: 0,
+            failed: Vec::new(),
+        }
+    }
+
+    /// Tells of named files that stayed because they are pinned.
+    pub(super) fn beside(self, pinned: usize) -> Self {
+        Self { pinned, ..self }
+    }
+
+    /// Says whether everything went that could go.
+    pub fn is_whole(&self) -> bool {
+        self.failed.is_empty()
+    }
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for file in &self.evicted {
+            writeln!(f, "{file}")?;
+        }
+        for Failed { path, why } in &self.failed {
+            writeln!(f, "{path}: cannot be removed: {why}")?;
+        }
+        let (would, stay) = match self.dry_run {
+            true => ("would be ", "would stay"),
+            false => ("", "stayed"),
+        };
+        let (number, bytes) = (self.evicted.len(), HumanBytes(self.bytes));
+        write!(f, "{number} crate files {would}evicted, {bytes}")?;
+        if self.in_use > 0 {
+            write!(f, "; {} {stay}, being read", self.in_use)?;
+        }
+        if self.pinned > 0 {
+            write!(
+                f,
+                "; {} {stay}, pinned (`cache pin --remove` lets them go)",
+                self.pinned
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What was pinned or let go, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pinning {
+    /// Nothing was changed.
+    pub dry_run: bool,
+    /// Whether they are pinned now.
+    pub pinned: bool,
+    /// The files that changed.
+    pub changed: Vec<Kept>,
+}
+
+impl Pinning {
+    pub(super) fn new(changed: Vec<Entry>, pinned: bool, dry_run: bool) -> Self {
+        let kept = |entry: &Entry| Kept {
+            pinned,
+            ..Kept::of(entry)
+        };
+        Self {
+            dry_run,
+            pinned,
+            changed: changed.iter().map(kept).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Pinning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for file in &self.changed {
+            writeln!(f, "{file}")?;
+        }
+        let would = if self.dry_run { "would be " } else { "" };
+        let what = if self.pinned { "pinned" } else { "let go" };
+        write!(f, "{} crate files {would}{what}", self.changed.len())
+    }
+}

@@ -1,0 +1,88 @@
+//! Makes the copy's many packs one that holds what its branch shows and nothing else. Uses gix-pack.
+
+use std::fs;
+use std::io::{self, BufReader, Seek as _};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use gix_pack::data::Version;
+use gix_pack::data::output::bytes::FromEntriesIter;
+use gix_pack::data::output::count::objects::{ObjectExpansion, Options};
+use gix_pack::data::output::{count, entry};
+use gix_parallel::InOrderIter;
+use gix_utils::progress::Discard;
+
+use super::folder::Folder;
+use super::objects::Objects;
+use super::receive;
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+
+/// How many objects a thread takes at a time.
+const CHUNK: usize = 1000;
+
+/// From this many packs on they are made one.
+const MANY: usize = 64;
+/// What smaller packs may hold in all, in bytes, besides half as much as the largest.
+const LITTLE: u64 = 16 << 20;
+
+/// Says whether there are many packs, or much in them beside the largest: a server that knows nothing of what we hold sends
+/// everything again.
+pub(super) fn is_due(packs: &[PathBuf]) -> bool {
+    let sizes = packs.iter().filter_map(|pack| fs::metadata(pack).ok());
+    let sizes: Vec<u64> = sizes.map(|about| about.len()).collect();
+    let largest = sizes.iter().max().copied().unwrap_or(0);
+    let others = sizes.iter().sum::<u64>() - largest;
+    packs.len() >= MANY || others > largest / 2 + LITTLE
+}
+
+/// Writes the pack and returns its path; the others are still there.
+pub(super) fn into_one(folder: &Folder, objects: &Objects, tip: ObjectId) -> Result<PathBuf> {
+    let failed = |error: gix_error::Error| {
+        Error::new(Kind::Server, "writing the pack failed").because(error)
+    };
+    let reader = objects.stable_handle();
+    let tip = gix_hash::ObjectId::from(*tip.as_bytes());
+    let (counts, _) = count::objects(
+        reader.clone(),
+        Box::new(std::iter::once(Ok(tip))),
+        &Discard,
+        &AtomicBool::new(false),
+        Options {
+            thread_limit: Some(1),
+            chunk_size: CHUNK,
+            input_object_expansion: ObjectExpansion::TreeContents,
+        },
+    )
+    .map_err(failed)?;
+    let number = u32::try_from(counts.len()).unwrap_or(u32::MAX);
+    let entries = entry::iter_from_counts(
+        counts,
+        reader,
+        Box::new(Discard),
+        entry::iter_from_counts::Options {
+            thread_limit: Some(1),
+            chunk_size: CHUNK,
+            ..Default::default()
+        },
+    )
+    .map_err(failed)?;
+    let unwritable = |error: io::Error| super::unwritable(&folder.pack_folder()).because(error);
+    let mut file = tempfile::tempfile_in(folder.pack_folder()).map_err(unwritable)?;
+    let written = FromEntriesIter::new(
+        InOrderIter::from(entries),
+        io::BufWriter::new(&mut file),
+        number,
+        Version::default(),
+        gix_hash::Kind::Sha1,
+    );
+    for bytes in written {
+        bytes.map_err(failed)?;
+    }
+    file.rewind().map_err(unwritable)?;
+    let no_bases: Option<gix_odb::HandleArc> = None;
+    let outcome = receive::index(&mut BufReader::new(file), &folder.pack_folder(), no_bases)?;
+    outcome
+        .data_path
+        .ok_or_else(|| Error::new(Kind::Server, "the pack has no objects"))
+}

@@ -1,0 +1,85 @@
+//! Brings a folder to where a branch elsewhere is.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tracing::debug;
+
+use super::folder::Folder;
+use super::objects::Objects;
+use super::{IndexCopy, Snapshot, blocking, full_disk, receive};
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::git::objects::Commit;
+use crate::git::transport::{Remote, UploadPack};
+use crate::git::wire::upload_pack::Fetch;
+
+impl IndexCopy {
+    /// Fetches what a folder lacks of where the branch is, and moves the folder's branch there; `None` where it is there
+    /// already.
+    pub(super) async fn fetch(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        folder: &Folder,
+        objects: &Objects,
+        before: Option<Arc<Snapshot>>,
+    ) -> Result<Option<Snapshot>> {
+        let mut server = UploadPack::open(remote).await?;
+        let reference = format!("refs/heads/{branch}");
+        let refs = server.refs(&reference).await?;
+        let tip = refs.branches.get(&reference).copied().ok_or_else(|| {
+            Error::new(Kind::Config, format!("{remote}: it has no branch {branch}"))
+                .advise("Set serve.index and serve.branch to a repository that holds the index.")
+        })?;
+        if before.as_ref().is_some_and(|before| before.commit() == tip) {
+            return Ok(None);
+        }
+        let answer = server.fetch(&asking(tip, before.as_deref())).await?;
+        if answer.pack_follows {
+            let received = receive::receive(&mut server, folder, objects).await?;
+            let received = received.inspect_err(|error| self.suspect(error))?;
+            debug!("{remote}: {received} objects for {}", tip.short());
+        }
+        let after = advance(folder, objects, before, tip).await;
+        after.inspect_err(|error| self.suspect(error)).map(Some)
+    }
+
+    /// What a damaged copy cannot take, one that is made anew can; but on a full disk that one finds still less room.
+    fn suspect(&self, error: &Error) {
+        if !full_disk::is_cause(error) {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Asks for a commit without its parents, as increment of what is held.
+fn asking(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
+    let held: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
+    Fetch {
+        wants: vec![tip],
+        thin: !held.is_empty(),
+        shallow: held.clone(),
+        haves: held,
+        deepen: Some(1),
+        done: true,
+        ..Fetch::default()
+    }
+}
+
+/// Makes the tree of the new tip readable and then moves the branch.
+async fn advance(
+    folder: &Folder,
+    objects: &Objects,
+    before: Option<Arc<Snapshot>>,
+    tip: ObjectId,
+) -> Result<Snapshot> {
+    let (folder, objects) = (folder.clone(), objects.clone());
+    blocking(move || {
+        let commit = Commit::parse(&objects.read(tip)?)?;
+        let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
+        folder.move_branch(tip)?;
+        Ok(after)
+    })
+    .await
+}

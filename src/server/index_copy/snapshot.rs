@@ -1,0 +1,196 @@
+//! What the copy holds at one moment: the tree of a commit, read as far as it is asked for.
+
+use std::sync::{Arc, OnceLock};
+
+use super::objects::Objects;
+use crate::error::Result;
+use crate::git::ObjectId;
+use crate::git::objects::{Commit, parse_tree};
+use crate::git::tree::Mode;
+use crate::index::CrateName;
+
+/// The index at one commit. Snapshots share the folders that did not change between them.
+pub struct Snapshot {
+    commit: ObjectId,
+    seconds: i64,
+    root: Arc<Folder>,
+    objects: Objects,
+}
+
+/// A folder of the tree, its entries read when they are first asked for.
+struct Folder {
+    id: ObjectId,
+    entries: OnceLock<Entries>,
+}
+
+/// The entries of a folder, in the order of their names.
+struct Entries(Box<[(Box<[u8]>, TreeEntry)]>);
+
+enum TreeEntry {
+    Folder(Arc<Folder>),
+    File(ObjectId),
+}
+
+impl Snapshot {
+    /// Reads as much of a commit's tree as of the one before it was read.
+    pub(super) fn after(
+        before: Option<&Self>,
+        id: ObjectId,
+        commit: &Commit,
+        objects: Objects,
+    ) -> Result<Self> {
+        let root = match before {
+            Some(before) => before.root.after(commit.tree, &objects)?,
+            None => Folder::unread(commit.tree),
+        };
+        // A root that is there is the least that readers need.
+        root.entries(&objects)?;
+        Ok(Self {
+            commit: id,
+            seconds: commit.seconds,
+            root,
+            objects,
+        })
+    }
+
+    /// Returns the commit.
+    pub fn commit(&self) -> ObjectId {
+        self.commit
+    }
+
+    /// Returns when it was committed, in seconds since 1970.
+    pub fn seconds(&self) -> i64 {
+        self.seconds
+    }
+
+    /// Returns what reads the objects of this copy.
+    pub(super) fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// Returns the id of a file, by its path with `/` between its parts.
+    ///
+    /// # Errors
+    /// `server` where the copy is damaged.
+    pub fn file(&self, path: &str) -> Result<Option<ObjectId>> {
+        self.find(path, |folder| folder.entries(&self.objects))
+    }
+
+    /// Returns the id of a file as [`Snapshot::file`] does, without reading anything: `None` where a folder on the way was not
+    /// read yet.
+    pub fn file_in_memory(&self, path: &str) -> Option<Option<ObjectId>> {
+        self.find(path, |folder| folder.entries.get().ok_or(()))
+            .ok()
+    }
+
+    fn find<'s, E>(
+        &'s self,
+        path: &str,
+        entries: impl Fn(&'s Folder) -> Result<&'s Entries, E>,
+    ) -> Result<Option<ObjectId>, E> {
+        let mut folder = &self.root;
+        let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
+        while let Some(part) = parts.next() {
+            match entries(folder)?.get(part) {
+                Some(TreeEntry::Folder(inner)) if parts.peek().is_some() => folder = inner,
+                Some(TreeEntry::File(id)) if parts.peek().is_none() => return Ok(Some(*id)),
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns a file's content.
+    ///
+    /// # Errors
+    /// `server` where the copy is damaged.
+    pub fn content(&self, id: ObjectId) -> Result<Vec<u8>> {
+        self.objects.read(id)
+    }
+
+    /// Returns the names of all crates, in the order of their paths.
+    ///
+    /// # Errors
+    /// `server` where the copy is damaged.
+    pub fn crates(&self) -> Result<Vec<CrateName>> {
+        let mut names = Vec::new();
+        self.root.add_crates("", &self.objects, &mut names)?;
+        Ok(names)
+    }
+}
+
+impl Entries {
+    fn get(&self, name: &[u8]) -> Option<&TreeEntry> {
+        let found = self.0.binary_search_by(|(there, _)| (**there).cmp(name));
+        found.ok().map(|place| &self.0[place].1)
+    }
+}
+
+impl Folder {
+    fn unread(id: ObjectId) -> Arc<Self> {
+        let entries = OnceLock::new();
+        Arc::new(Self { id, entries })
+    }
+
+    fn entries(&self, objects: &Objects) -> Result<&Entries> {
+        if let Some(entries) = self.entries.get() {
+            return Ok(entries);
+        }
+        let read = Self::read(self.id, objects, |_, id| Ok(Self::unread(id)))?;
+        Ok(self.entries.get_or_init(|| read))
+    }
+
+    /// Returns the folder that this one became: itself where it did not change, and read as far as this one was.
+    fn after(self: &Arc<Self>, id: ObjectId, objects: &Objects) -> Result<Arc<Self>> {
+        if self.id == id {
+            return Ok(Arc::clone(self));
+        }
+        let Some(before) = self.entries.get() else {
+            return Ok(Self::unread(id));
+        };
+        let entries = Self::read(id, objects, |name, id| match before.get(name) {
+            Some(TreeEntry::Folder(inner)) => inner.after(id, objects),
+            _ => Ok(Self::unread(id)),
+        })?;
+        let entries = OnceLock::from(entries);
+        Ok(Arc::new(Self { id, entries }))
+    }
+
+    fn read(
+        id: ObjectId,
+        objects: &Objects,
+        folder: impl Fn(&[u8], ObjectId) -> Result<Arc<Self>>,
+    ) -> Result<Entries> {
+        let tree = parse_tree(&objects.read(id)?)?;
+        let mut entries = Vec::with_capacity(tree.len());
+        for (name, entry) in tree {
+            let kept = match entry.mode {
+                mode if mode.is_tree() => TreeEntry::Folder(folder(&name, entry.id)?),
+                mode if mode.is_same_type(Mode::FILE) => TreeEntry::File(entry.id),
+                // Links and submodules are no part of an index.
+                _ => continue,
+            };
+            entries.push((name.into_boxed_slice(), kept));
+        }
+        Ok(Entries(entries.into_boxed_slice()))
+    }
+
+    fn add_crates(&self, path: &str, objects: &Objects, names: &mut Vec<CrateName>) -> Result<()> {
+        for (name, entry) in &self.entries(objects)?.0 {
+            let Ok(name) = std::str::from_utf8(name) else {
+                continue;
+            };
+            match entry {
+                TreeEntry::Folder(inner) => {
+                    inner.add_crates(&format!("{path}{name}/"), objects, names)?;
+                }
+                TreeEntry::File(_) => {
+                    // Everything else at the root, such as config.json, has no such path.
+                    let found = CrateName::new(name).ok();
+                    names.extend(found.filter(|n| n.index_path() == format!("{path}{name}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}

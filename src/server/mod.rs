@@ -1,0 +1,11 @@
+//! The API server and what works on its data: the copy of the index, the crate files and their store, the catalog, and
+//! the commands `serve`, `prefetch`, `cache` and `cargo-config`.
+
+pub mod cache;
+pub mod cargo_config;
+pub mod catalog;
+pub mod crate_files;
+pub mod index_copy;
+pub mod prefetch;
+pub mod serve;
+pub mod store;

@@ -1,0 +1,142 @@
+//! `prefetch`: fills the store with the crate files of lockfiles, of some crates, or of all.
+
+mod fetch;
+mod lockfile;
+mod patience;
+mod report;
+mod wanted;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _};
+use indicatif::HumanBytes;
+
+use crate::config::{Downloads, ServeConfig};
+use crate::error::{Error, Kind, Result};
+use crate::index::{CrateFile, CrateSpec};
+use crate::progress::Progress;
+use crate::server::crate_files::CrateFiles;
+use crate::server::index_copy::{self, IndexCopy, Snapshot};
+use fetch::{End, Fetch};
+use patience::Patience;
+pub use report::{Missing, Report};
+use wanted::Wanted;
+
+/// What is to be fetched.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Everything that these lockfiles name.
+    pub lockfiles: Vec<PathBuf>,
+    /// These crates or versions.
+    pub crates: Vec<CrateSpec>,
+    /// Which versions of the crates; without crates, of the whole index.
+    pub versions: Option<Versions>,
+    /// Keeps from eviction what is fetched, or was there.
+    pub pin: bool,
+    /// Reads every file that is there.
+    pub verify: bool,
+}
+
+/// Which versions of a crate are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versions {
+    /// Every one.
+    All,
+    /// The highest that is neither yanked nor a pre-release.
+    Latest,
+}
+
+/// Fetches what is not kept yet. What is missing at the end is in the report.
+///
+/// # Errors
+/// As the configuration, the lockfiles and the index can be read.
+pub async fn run(
+    mut config: ServeConfig,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Report> {
+    if options.lockfiles.is_empty() && options.crates.is_empty() && options.versions.is_none() {
+        return Err(
+            Error::new(Kind::Usage, "nothing says what is to be fetched").advise(
+                "Name lockfiles, or crates (--crate), or the whole index (--all, --latest).",
+            ),
+        );
+    }
+    // A server that fetches nothing is filled by this command.
+    config.serve.downloads = Downloads::Cache;
+    // What is fetched does not drive out what was fetched a moment ago.
+    config.serve.max_idle = None;
+    let max_size = config.serve.max_size.take();
+    progress.phase("reading the index");
+    let locked = lockfile::read_all(&options.lockfiles)?;
+    let (snapshot, _copy) = snapshot(&config).await?;
+    let wanted = Wanted::collect(&snapshot, locked, options)?;
+    let files = CrateFiles::open(&config).await?;
+    if options.pin {
+        files.folder()?;
+    }
+    let fetch = Fetch {
+        patience: Patience::new(config.network.timeout),
+        files: Arc::clone(&files),
+        pin: options.pin,
+        verify: options.verify,
+    };
+    let connections = config.serve.upstream_connections as usize;
+    let mut ends = fetch_all(&fetch, wanted.files, connections, progress).await?;
+    fetch.look_again(&mut ends).await?;
+    let mut report = Report::of(ends, wanted.missing, wanted.other_sources);
+    report.bytes = files.numbers().fetched_bytes;
+    report.warnings.extend(overfull(&files, max_size)?);
+    Ok(report)
+}
+
+/// Returns the index: looked at anew, or as the server that runs beside us keeps it.
+async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCopy>)> {
+    let (data_dir, branch) = (&config.serve.data_dir, &config.index.branch);
+    if index_copy::is_in_use(data_dir) {
+        return Ok((IndexCopy::read_only(data_dir, branch)?, None));
+    }
+    let remote = config.index_remote()?;
+    let copy = IndexCopy::open(data_dir, branch, &config.index.url.to_string()).await?;
+    copy.refresh(&remote, branch, config.network.timeout)
+        .await?;
+    let snapshot = copy.snapshot();
+    let snapshot = snapshot.ok_or_else(|| Error::new(Kind::Server, "the index is empty"))?;
+    Ok((snapshot, Some(copy)))
+}
+
+async fn fetch_all(
+    fetch: &Fetch,
+    wanted: Vec<CrateFile>,
+    connections: usize,
+    progress: &Progress,
+) -> Result<Vec<(CrateFile, End)>> {
+    progress.phase("crate files");
+    progress.files_to_do(wanted.len());
+    let mut fetching = stream::iter(wanted)
+        .map(|file| async move {
+            let end = fetch.one(&file).await?;
+            Ok((file, end))
+        })
+        .buffer_unordered(connections);
+    let mut ends = Vec::new();
+    while let Some(end) = fetching.next().await {
+        ends.push(end?);
+        progress.file_done(fetch.files.numbers().fetched_bytes);
+    }
+    Ok(ends)
+}
+
+/// Says what becomes of a store that holds more than the server is to keep.
+fn overfull(files: &CrateFiles, max_size: Option<u64>) -> Result<Option<String>> {
+    let (Some(catalog), Some(limit)) = (files.catalog(), max_size) else {
+        return Ok(None);
+    };
+    let (_, bytes) = catalog.total()?;
+    let (bytes, shown) = (HumanBytes(bytes), HumanBytes(limit));
+    let text = format!(
+        "the store holds {bytes}, more than serve.max_size ({shown}): the server will evict what was used least recently, but for what is pinned (--pin)"
+    );
+    Ok((bytes.0 > limit).then_some(text))
+}

@@ -1,0 +1,138 @@
+//! Finds in the index what is to be fetched.
+
+use std::collections::BTreeMap;
+
+use super::lockfile::{Locked, Locks};
+use super::report::Missing;
+use super::{Options, Versions};
+use crate::error::Result;
+use crate::index::{CrateFile, CrateName, CrateSpec, entry};
+use crate::server::index_copy::Snapshot;
+
+/// The crate files to fetch, each once, and what cannot be.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) files: Vec<CrateFile>,
+    pub(super) missing: Vec<Missing>,
+    pub(super) other_sources: Vec<String>,
+}
+
+impl Wanted {
+    pub(super) fn collect(snapshot: &Snapshot, locks: Locks, options: &Options) -> Result<Self> {
+        let mut found = BTreeMap::new();
+        let mut wanted = Self {
+            other_sources: locks.other_sources,
+            ..Self::default()
+        };
+        for locked in &locks.packages {
+            let content = content(snapshot, &locked.name)?;
+            match find_locked(&content, locked) {
+                Ok(file) => drop(found.insert(file.path(), file)),
+                Err(why) => wanted.missing.push(Missing {
+                    file: format!("{} {}", locked.name, locked.version),
+                    why,
+                }),
+            }
+        }
+        let versions = options.versions.unwrap_or(Versions::Latest);
+        for spec in &options.crates {
+            let files = find(&content(snapshot, &spec.name)?, spec, versions);
+            if files.is_empty() {
+                let why = "the index does not list it".to_owned();
+                let file = spec.to_string();
+                wanted.missing.push(Missing { file, why });
+            }
+            found.extend(files.into_iter().map(|file| (file.path(), file)));
+        }
+        if options.crates.is_empty() && options.versions.is_some() {
+            for name in snapshot.crates()? {
+                let version = None;
+                let content = content(snapshot, &name)?;
+                let files = find(&content, &CrateSpec { name, version }, versions);
+                found.extend(files.into_iter().map(|file| (file.path(), file)));
+            }
+        }
+        wanted.files = found.into_values().collect();
+        Ok(wanted)
+    }
+}
+
+fn content(snapshot: &Snapshot, name: &CrateName) -> Result<Vec<u8>> {
+    match snapshot.file(&name.index_path())? {
+        Some(id) => snapshot.content(id),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn find_locked(content: &[u8], locked: &Locked) -> Result<CrateFile, String> {
+    let file = entry::find(content, locked.version.as_str()).ok_or("the index does not list it")?;
+    match locked.checksum {
+        Some(checksum) if checksum != file.checksum => Err(format!(
+            "its checksum in the lockfile is {checksum}, and in the index {}",
+            file.checksum
+        )),
+        _ => Ok(file),
+    }
+}
+
+fn find(content: &[u8], spec: &CrateSpec, versions: Versions) -> Vec<CrateFile> {
+    if spec.version.is_none() && versions == Versions::Latest {
+        return entry::latest(content).into_iter().collect();
+    }
+    entry::by_version(content)
+        .into_values()
+        .map(|version| version.file)
+        .filter(|file| spec.means_file(file))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::index::{Checksum, CrateVersion};
+
+    const CONTENT: &str = concat!(
+        r#"{"name":"foo","vers":"1.0.0","deps":[],"cksum":"abababababababababababababababababababababababababababababababab","features":{},"yanked":false}"#,
+        "\n",
+        r#"{"name":"foo","vers":"1.1.0","deps":[],"cksum":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","features":{},"yanked":true}"#,
+        "\n"
+    );
+
+    fn found(spec: &str, versions: Versions) -> Vec<String> {
+        let files = find(CONTENT.as_bytes(), &spec.parse().unwrap(), versions);
+        let mut versions: Vec<_> = files.iter().map(|file| file.version.to_string()).collect();
+        versions.sort();
+        versions
+    }
+
+    #[test]
+    fn the_latest_or_all_versions_or_the_named_one_are_found() {
+        assert_eq!(found("foo", Versions::Latest), ["1.0.0"]);
+        assert_eq!(found("foo", Versions::All), ["1.0.0", "1.1.0"]);
+        assert_eq!(found("foo@1.1.0", Versions::Latest), ["1.1.0"]);
+        assert_eq!(found("foo@2.0.0", Versions::All), [""; 0]);
+    }
+
+    #[test]
+    fn a_locked_version_must_have_the_checksum_of_the_index() {
+        let locked = |version: &str, byte| Locked {
+            name: CrateName::new("foo").unwrap(),
+            version: CrateVersion::new(version).unwrap(),
+            checksum: Some(Checksum::from_bytes([byte; 32])),
+        };
+        let find = |locked| find_locked(CONTENT.as_bytes(), &locked);
+        assert!(find(locked("1.0.0", 0xab)).is_ok());
+        assert!(
+            find(locked("1.0.0", 0xcd))
+                .unwrap_err()
+                .contains("checksum")
+        );
+        assert!(
+            find(locked("1.0.1", 0xab))
+                .unwrap_err()
+                .contains("not list")
+        );
+    }
+}

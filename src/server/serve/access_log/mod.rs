@@ -1,0 +1,234 @@
+//! The access log: a line of JSON for each request.
+
+mod writer;
+
+use std::net::IpAddr;
+use std::task::Poll;
+use std::time::Instant;
+
+use axum::http::header::{CONTENT_LENGTH, HeaderName, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use futures_util::StreamExt as _;
+use futures_util::stream::poll_fn;
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::gate::Caller;
+use super::site::Site;
+use crate::config;
+use crate::error::{Error, Kind, Result};
+use crate::http::{Body, Peer};
+use writer::{Place, Writer};
+
+/// The longest text of a client that is logged, in bytes.
+const LONGEST: usize = 200;
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Takes lines, where there is a log.
+pub(super) struct AccessLog(Option<Writer>);
+
+/// What is logged of a request.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    time: Timestamp,
+    client: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded_for: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<&'a str>,
+    method: &'a str,
+    protocol: &'static str,
+    path: &'a str,
+    status: u16,
+    bytes: u64,
+    milliseconds: f64,
+    /// Said where an answer ended before its time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
+}
+
+impl AccessLog {
+    /// Opens the place of the log.
+    ///
+    /// # Errors
+    /// `config` where the file cannot be written.
+    pub(super) fn open(place: &config::AccessLog) -> Result<Self> {
+        let place = match place {
+            config::AccessLog::Off => None,
+            config::AccessLog::Stderr => Some(Place::Stderr),
+            config::AccessLog::File(path) => {
+                let unusable = |error| {
+                    let message = format!("serve.access_log: cannot write {}", path.display());
+                    Error::new(Kind::Config, message)
+                        .because(error)
+                        .advise("Set it to a file that this user may write, to stderr, or to off.")
+                };
+                let place = Place::file(path.clone());
+                Some(place.map_err(unusable)?)
+            }
+        };
+        Ok(Self(place.map(Writer::start)))
+    }
+
+    /// Returns how many lines were lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.0.as_ref().map_or(0, Writer::lost)
+    }
+
+    /// Writes what is left; what comes later is lost.
+    pub(super) fn finish(&self) {
+        if let Some(writer) = &self.0 {
+            writer.finish();
+        }
+    }
+
+    fn write(&self, line: &Line<'_>) {
+        if let Some(writer) = &self.0 {
+            writer.add(|bytes| serde_json::to_writer(bytes, line).is_ok());
+        }
+    }
+}
+
+/// A request and its answer under way: counted and logged when it ends, however it ends.
+pub(super) struct Record {
+    site: &'static Site,
+    /// Not in this place: without a log it would be moved about for nothing.
+    request: Option<Box<Described>>,
+    status: u16,
+    bytes: u64,
+    /// How many bytes there are to be, where that is known.
+    expected: Option<u64>,
+    is_whole: bool,
+}
+
+/// What is remembered of a request.
+struct Described {
+    time: Timestamp,
+    start: Instant,
+    client: IpAddr,
+    forwarded_for: Option<HeaderValue>,
+    caller: Option<Caller>,
+    method: Method,
+    version: Version,
+    uri: Uri,
+    agent: Option<HeaderValue>,
+}
+
+impl Record {
+    /// Begins with a request.
+    pub(super) fn begin(site: &'static Site, request: &Request<Incoming>, peer: Peer) -> Self {
+        let describe = || Described {
+            time: Timestamp::now(),
+            start: Instant::now(),
+            client: peer.0.ip(),
+            forwarded_for: request.headers().get(&FORWARDED_FOR).cloned(),
+            caller: None,
+            method: request.method().clone(),
+            version: request.version(),
+            uri: request.uri().clone(),
+            agent: request.headers().get(USER_AGENT).cloned(),
+        };
+        Self {
+            site,
+            request: site.access_log.0.is_some().then(describe).map(Box::new),
+            status: 0,
+            bytes: 0,
+            expected: None,
+            is_whole: false,
+        }
+    }
+
+    /// Takes in whose token opened the server.
+    pub(super) fn called_by(&mut self, caller: Option<Caller>) {
+        if let Some(request) = &mut self.request {
+            request.caller = caller;
+        }
+    }
+
+    /// Takes in the answer: a whole one ends the record, one that streams takes it along.
+    pub(super) fn end(mut self, response: Response<Body>) -> Response<Body> {
+        self.status = response.status().as_u16();
+        // A body that is in memory says its size.
+        match response.body().size() {
+            Some(size) => {
+                self.bytes = size;
+                self.is_whole = true;
+                response
+            }
+            None => {
+                self.expected = content_length(response.headers());
+                response.map(|body| self.follow(body))
+            }
+        }
+    }
+
+    fn follow(mut self, body: Body) -> Body {
+        let mut stream = axum::body::Body::new(body).into_data_stream();
+        let followed = axum::body::Body::from_stream(poll_fn(move |context| {
+            // All of it moves here, so that its end is the answer's.
+            let record = &mut self;
+            let piece = stream.poll_next_unpin(context);
+            match &piece {
+                Poll::Ready(Some(Ok(piece))) => {
+                    record.bytes += piece.len() as u64;
+                    record.is_whole = Some(record.bytes) == record.expected;
+                }
+                Poll::Ready(None) => record.is_whole = true,
+                Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            }
+            piece
+        }));
+        followed.into()
+    }
+
+    fn write(&self, request: &Described) {
+        let milliseconds = request.start.elapsed().as_secs_f64() * 1000.0;
+        self.site.access_log.write(&Line {
+            time: request.time,
+            client: request.client,
+            forwarded_for: shown(request.forwarded_for.as_ref()),
+            caller: request.caller.as_ref().map(|caller| &*caller.0),
+            method: request.method.as_str(),
+            protocol: protocol(request.version),
+            // Without the query: nothing that we serve has one, and people put secrets there.
+            path: shorten(request.uri.path()),
+            status: self.status,
+            bytes: self.bytes,
+            milliseconds: (milliseconds * 1000.0).round() / 1000.0,
+            cut: !self.is_whole,
+            agent: shown(request.agent.as_ref()),
+        });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.site.traffic.count(self.status, self.bytes);
+        if let Some(request) = self.request.take() {
+            self.write(&request);
+        }
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn shown(value: Option<&HeaderValue>) -> Option<&str> {
+    value?.to_str().ok().map(shorten)
+}
+
+fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
+}

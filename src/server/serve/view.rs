@@ -1,0 +1,88 @@
+//! What requests see of the index: a commit's tree, and in a server that fetches nothing perhaps only what is held.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::HeaderValue;
+
+use crate::server::index_copy::Snapshot;
+
+/// Paths of crate files in the store.
+pub(super) type Held = HashSet<String>;
+
+/// A snapshot, and what its answers say of it.
+pub(super) struct View {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The crate files that are held, where the index lists these only.
+    pub(super) held: Option<Arc<Held>>,
+    /// Tells what was prepared for this view from what was prepared when other files were held.
+    pub(super) generation: u64,
+    /// Later than that of any view before, to the second.
+    pub(super) modified: SystemTime,
+    /// The same, as a header.
+    pub(super) last_modified: HeaderValue,
+}
+
+impl View {
+    /// Makes the view that comes after another one, at this time; `None` where nothing changed.
+    pub(super) fn after(
+        before: Option<&Self>,
+        snapshot: Arc<Snapshot>,
+        held: Option<Arc<Held>>,
+        now: SystemTime,
+    ) -> Option<Self> {
+        let is_same_held = before.is_none_or(|before| before.held == held);
+        if let Some(before) = before
+            && Arc::ptr_eq(&before.snapshot, &snapshot)
+            && is_same_held
+        {
+            return None;
+        }
+        let changed = match &held {
+            None => committed(snapshot.seconds(), now),
+            // Files come and go without a commit.
+            Some(_) => now,
+        };
+        let least = before.map(|before| before.modified + Duration::from_secs(1));
+        let modified = least.map_or(changed, |least| least.max(changed));
+        let date = httpdate::fmt_http_date(modified);
+        let generation = before.map_or(0, |before| before.generation);
+        Some(Self {
+            snapshot,
+            held,
+            generation: generation + u64::from(!is_same_held),
+            modified,
+            last_modified: HeaderValue::from_str(&date)
+                .unwrap_or_else(|_| HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT")),
+        })
+    }
+}
+
+/// Returns the time of a commit, which may be any number; one that is still to come is now.
+fn committed(seconds: i64, now: SystemTime) -> SystemTime {
+    let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let committed = UNIX_EPOCH.checked_add(seconds);
+    committed.map_or(now, |committed| committed.min(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_of_any_time_has_a_date() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        for (seconds, at) in [
+            (i64::MIN, 0),
+            (-1, 0),
+            (1_700_000_000, 1_700_000_000),
+            (1_800_000_001, 1_800_000_000),
+            (253_402_300_800, 1_800_000_000),
+            (i64::MAX, 1_800_000_000),
+        ] {
+            let at = UNIX_EPOCH + Duration::from_secs(at);
+            assert_eq!(committed(seconds, now), at, "{seconds}");
+        }
+    }
+}
