@@ -1,5 +1,12 @@
+//! A program of its own, and a small one: the kernel counts a child's peak memory from its parent's at the start.
+//!
 //! What the program takes of the machine that it runs on: little memory, whatever the index's size, and no disk.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 mod support;
 

@@ -95,11 +95,6 @@ impl Mirror {
         self.commit([Commit::new(format!("Write {path}")).file(path, content)])
     }
 
-    /// Deletes a file in a person's commit.
-    pub fn delete(&mut self, path: &str) -> &mut Self {
-        self.commit([Commit::new(format!("Delete {path}")).without(path)])
-    }
-
     /// Undoes the last commit as `git revert -m 1` does, its message being copied.
     pub fn revert_tip(&mut self) -> &mut Self {
         let message = format!("Revert \"{}\"", self.message("master"));

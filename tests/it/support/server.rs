@@ -161,8 +161,6 @@ pub struct Got {
     pub body: Vec<u8>,
     /// The body came to its end.
     pub is_whole: bool,
-    /// The protocol's version.
-    pub version: reqwest::Version,
 }
 
 impl Got {
@@ -261,11 +259,6 @@ impl Server {
     /// Opens a connection.
     pub fn connect(&self) -> TcpStream {
         TcpStream::connect(self.url.trim_start_matches("http://")).unwrap()
-    }
-
-    /// Returns its process id.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
     }
 
     /// Gets a path.
@@ -380,7 +373,6 @@ pub fn ask(
             headers: response.headers().clone(),
             body: Vec::new(),
             is_whole: false,
-            version: response.version(),
         };
         loop {
             match response.chunk().await {
