@@ -1,3 +1,5 @@
+//! A program of its own: it reads the sources and links no part of the library, so it takes no time after an edit.
+//!
 //! Holds the layers of the library: imports point down only, and each foreign crate has one module that knows it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
