@@ -159,11 +159,6 @@ fn log(config: &Config, what: &str, failure: &Error) {
 
 /// Writes a failure with its causes and its advice in one line.
 pub fn line(what: &str, failure: &Error) -> String {
-    let causes: String = failure
-        .causes()
-        .iter()
-        .map(|cause| format!(": {cause}"))
-        .collect();
     let advice = failure.advice().map(|advice| format!(" ({advice})"));
-    format!("{what}: {failure}{causes}{}", advice.unwrap_or_default())
+    format!("{what}: {}{}", failure.chain(), advice.unwrap_or_default())
 }

@@ -50,7 +50,7 @@ impl CrateFiles {
             Ok(())
         });
         if let Err(error) = evicting.await {
-            warn!("{error}: {}", error.causes().join(": "));
+            warn!("{}", error.chain());
         }
     }
 

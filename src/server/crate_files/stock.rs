@@ -58,7 +58,7 @@ impl CrateFiles {
             }
         };
         if let Err(error) = agreed {
-            warn!("{error}: {}", error.causes().join(": "));
+            warn!("{}", error.chain());
         }
     }
 
@@ -238,7 +238,7 @@ fn listed(files: io::Result<Vec<KeptFile>>) -> Result<Vec<Entry>> {
 
 fn warn_of(done: Result<()>) {
     if let Err(error) = done {
-        warn!("{error}: {}", error.causes().join(": "));
+        warn!("{}", error.chain());
     }
 }
 

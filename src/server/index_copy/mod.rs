@@ -83,8 +83,8 @@ impl IndexCopy {
         let objects = Objects::open(&folder.objects())?;
         let found = look(&folder, &objects);
         if let Err(error) = &found {
-            let causes = error.causes().join(": ");
-            warn!("the copy of the index cannot be read and is fetched anew: {error} {causes}");
+            let error = error.chain();
+            warn!("the copy of the index cannot be read and is fetched anew: {error}");
         }
         Ok(Self {
             folder,

@@ -1,6 +1,7 @@
 //! The program from outside: its help, its exit codes, what it writes where, and that no secret is among it.
 
 mod check;
+mod packet_trace;
 mod report_file;
 mod secrecy;
 use std::fs::OpenOptions;

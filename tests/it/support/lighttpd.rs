@@ -63,6 +63,11 @@ impl Lighttpd {
         None
     }
 
+    /// Returns the port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Returns the URL of a repository, for example of `mirror.git`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/git/{path}", self.port)

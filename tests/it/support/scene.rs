@@ -49,11 +49,7 @@ impl Host {
         match self {
             Self::Git(daemon) => daemon.port(),
             Self::Ssh(sshd) => sshd.port(),
-            Self::Http(lighttpd) => {
-                let url = lighttpd.url("");
-                let port = url.split([':', '/']).nth(4).unwrap();
-                port.parse().unwrap()
-            }
+            Self::Http(lighttpd) => lighttpd.port(),
         }
     }
 
@@ -250,8 +246,7 @@ pub fn copy(from: &Path, to: &Path) {
 
 /// Says in one word and the message what failed, with its causes.
 pub fn told(error: &Error) -> String {
-    let causes = error.causes().join(": ");
-    format!("[{}] {error}: {causes}", error.kind())
+    format!("[{}] {}", error.kind(), error.chain())
 }
 
 /// Asserts that a failure may pass when it is tried again.

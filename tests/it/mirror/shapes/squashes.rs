@@ -1,9 +1,14 @@
 //! Upstream collapses its history.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crates_ferry::config::History;
 use crates_ferry::mirror::plan::{Outcome, Relation};
 use crates_ferry::mirror::report::Report;
 
+use crate::support::lighttpd::Lighttpd;
+use crate::support::proxy::{Action, Proxy, Way};
 use crate::support::repo::git;
 use crate::support::world::{BOTH, World};
 
@@ -265,4 +270,48 @@ fn a_plain_copy_that_is_behind_a_squash_whose_old_head_is_hidden_is_carried_with
         &world.carry(Outcome::Squash),
         &["could not be proven", "whole tree"],
     );
+}
+
+#[test]
+fn a_server_error_while_a_squash_is_proven_is_retried_and_neither_proves_nor_disproves_it() {
+    for history in BOTH {
+        let mut world = large(history);
+        world.upstream.publish_many("late", 5);
+        let head = world.upstream.tip().unwrap();
+        world.upstream.squash();
+        let Some(server) = Lighttpd::start(world.folder(), None) else {
+            return;
+        };
+        let proxy = Proxy::before(server.port());
+        let asked = unavailable_once_for(&proxy, &format!("want {head}"));
+        let url = server.url("upstream.git");
+        let url = url.replace(&server.port().to_string(), &proxy.port().to_string());
+        world.set("FERRY_UPSTREAM_URL", url);
+        world.set("FERRY_NETWORK_RETRIES", "1");
+        assert_proven(&world.sync());
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "{history:?}");
+    }
+}
+
+/// Answers the first request that holds these words with 503; counts the answers to all of them.
+fn unavailable_once_for(proxy: &Proxy, words: &str) -> Arc<AtomicUsize> {
+    let answers = Arc::new(AtomicUsize::new(0));
+    let (count, words) = (Arc::clone(&answers), words.to_owned());
+    let mut asking = None;
+    proxy.watch(move |passing| {
+        let text = String::from_utf8_lossy(passing.bytes);
+        if passing.way == Way::Up && text.contains(&words) {
+            asking = Some(passing.connection);
+        }
+        if passing.way == Way::Down && asking == Some(passing.connection) {
+            asking = None;
+            if count.fetch_add(1, Ordering::Relaxed) == 0 {
+                let unavailable = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+                *passing.bytes = unavailable.into();
+                return Action::HangUp;
+            }
+        }
+        Action::Pass
+    });
+    answers
 }
