@@ -3,11 +3,11 @@
 //! What is told and when is decided in `notice`; here it is looked up, sent and remembered.
 
 mod command_line;
-mod memory_file;
+mod history_file;
 pub mod notice;
 pub mod smtp;
-mod standing;
-mod trigger;
+mod mirror_status;
+mod alarm;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use tracing::{error, info};
@@ -19,9 +19,9 @@ use crate::mirror::relay::Surroundings;
 use crate::mirror::report::{Report, Warning};
 use crate::notify::notice::{Event, Failure, Notice, Place, Standing};
 use crate::notify::smtp::{Letter, Post};
-use memory_file::MemoryFile;
+use history_file::MemoryFile;
 
-pub use trigger::alarm;
+pub use alarm::alarm;
 
 /// Tells what is to be told after a sync, where mails are configured.
 ///
@@ -102,7 +102,7 @@ async fn notice(
     around: Surroundings<'_>,
 ) -> Notice {
     let standing = match &event {
-        Event::Failed(_) => standing::look(config).await,
+        Event::Failed(_) => mirror_status::look(config).await,
         _ => Standing::default(),
     };
     let by_hand = match &event {

@@ -5,12 +5,12 @@
 //! ```
 
 mod body;
-mod memory;
+mod mail_history;
 mod subject;
 #[cfg(test)]
 mod tests;
 
-pub use memory::{Memory, Record};
+pub use mail_history::{Memory, Record};
 
 use std::time::Duration;
 
