@@ -1,40 +1,42 @@
-//! Looks where the mirror stands after a failure, as far as the failure lets.
+//! Reads the state of the mirror after a failure, as far as it can be reached.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::notice::{MirrorStatus, Observed};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::git::branch_ref;
 use crate::git::transport::UploadPack;
 use crate::mirror::relay::{Lag, MirrorView};
-use crate::notify::notice::{Seen, Standing};
 
-/// How long a look may take: a mail that comes is worth more than one that knows all.
+/// How long each of the two questions may take: a mail that arrives is worth more than one that knows everything.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Looks at the mirror alone for when it moved, and at both sides for how far it is behind.
-pub(super) async fn look(config: &Config) -> Standing {
-    let moved = async { seen(timeout(LIMIT, moved(config)).await) };
-    let behind = async { seen(timeout(LIMIT, behind(config)).await) };
-    let (moved, behind) = tokio::join!(moved, behind);
-    Standing { moved, behind }
+/// Asks the mirror alone when it last moved, and both repositories how far the mirror is behind.
+///
+/// Two questions on connections of their own, so that an unreachable upstream does not hide what the mirror can tell.
+pub(super) async fn read(config: &Config) -> MirrorStatus {
+    let last_moved = async { observed(timeout(LIMIT, last_moved(config)).await) };
+    let behind = async { observed(timeout(LIMIT, behind(config)).await) };
+    let (last_moved, behind) = tokio::join!(last_moved, behind);
+    MirrorStatus { last_moved, behind }
 }
 
-fn seen<T>(looked: Result<Result<T>, tokio::time::error::Elapsed>) -> Seen<T> {
-    match looked {
-        Ok(Ok(found)) => Seen::Known(found),
-        Ok(Err(error)) => Seen::Unknown(error.to_string()),
-        Err(_) => Seen::Unknown(format!(
-            "no answer within {}",
-            humantime::format_duration(LIMIT)
-        )),
+fn observed<T>(answer: Result<Result<T>, tokio::time::error::Elapsed>) -> Observed<T> {
+    match answer {
+        Ok(Ok(found)) => Observed::Known(found),
+        Ok(Err(error)) => Observed::Unknown(error.to_string()),
+        Err(_) => {
+            let limit = humantime::format_duration(LIMIT);
+            Observed::Unknown(format!("timed out after {limit}"))
+        }
     }
 }
 
 /// Returns the mirror's tip and its date.
-async fn moved(config: &Config) -> Result<(String, i64)> {
+async fn last_moved(config: &Config) -> Result<(String, i64)> {
     let mirror = config.mirror_remote()?;
     let mut mirror = UploadPack::open(&mirror).await?;
     let reference = branch_ref(&config.mirror.branch);
@@ -46,10 +48,11 @@ async fn moved(config: &Config) -> Result<(String, i64)> {
     Ok((tip.short(), view.commit.seconds))
 }
 
+/// Returns how far the mirror is behind upstream, in words.
 async fn behind(config: &Config) -> Result<String> {
     let (upstream, mirror) = (config.upstream_remote()?, config.mirror_remote()?);
     Ok(match Lag::measure(config, &upstream, &mirror).await? {
-        Lag::None(_) => "nothing: it has all that upstream has".to_owned(),
+        Lag::None(_) => "up to date".to_owned(),
         Lag::Behind {
             commits, relation, ..
         } => {

@@ -199,7 +199,7 @@ impl Helper<'_> {
 
     fn looked(&mut self, look: Result<Look>) {
         let look = look.map_err(|error| {
-            let line = self.config.scrub(&notify::line("the look failed", &error));
+            let line = self.config.scrub(&notify::line("the poll failed", &error));
             warn!("{line}");
             line
         });

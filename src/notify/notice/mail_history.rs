@@ -1,4 +1,4 @@
-//! What was told already: the same failure is told again only after a while, and the success after it once.
+//! What was mailed already: the same failure is mailed again only after a while, and the success after it once.
 
 #[cfg(test)]
 mod tests;
@@ -11,74 +11,77 @@ use serde::{Deserialize, Serialize};
 use super::Event;
 use crate::mirror::report::{Topic, Warning};
 
-/// When a person is reminded of what each sync warns of until somebody acts.
+/// How often a person is reminded of what every sync warns of until somebody acts.
 const REMINDER: Duration = Duration::from_secs(7 * 24 * 3600);
-/// When a warning that was not met again leaves the file, so that it stays small.
-const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long a warning that does not occur again stays in the file: without a limit the file would only grow.
+const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// What was told of each mirror, as the file `mail.state` holds it.
+/// What was mailed about each mirror, as the file `mail.state` stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Memory {
-    /// By the mirror's thread.
-    pub mirrors: BTreeMap<String, Record>,
+pub struct MailHistory {
+    /// By the thread of the mirror's mails.
+    pub mirrors: BTreeMap<String, MirrorHistory>,
 }
 
-/// What was told of one mirror. Times are seconds since 1970.
+/// What was mailed about one mirror. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Record {
+pub struct MirrorHistory {
     /// When a sync succeeded last.
     pub last_success: Option<i64>,
-    /// When the first of the failures since then was.
+    /// When the first sync failed since then.
     pub failing_since: Option<i64>,
     /// How many syncs failed since then.
     pub failures: u32,
-    /// When each kind of failure was last told since then.
-    pub failures_told: BTreeMap<String, i64>,
-    /// When each kind of warning was last told.
-    pub warnings_told: BTreeMap<String, i64>,
+    /// When each kind of failure was last mailed since then.
+    pub failures_mailed: BTreeMap<String, i64>,
+    /// When each kind of warning was last mailed.
+    pub warnings_mailed: BTreeMap<String, i64>,
 }
 
-impl Record {
-    /// Takes in that a sync failed.
+impl MirrorHistory {
+    /// Records that a sync failed.
     pub fn failed(&mut self, now: i64) {
         self.failing_since.get_or_insert(now);
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Takes in that a sync succeeded. What a success after failures has to tell is not lost before it is told.
+    /// Records that a sync succeeded.
+    ///
+    /// The failures before it are forgotten only if nobody was mailed about them: otherwise [`Self::recovery`] still has to
+    /// say how many there were, also after a mail that could not be sent.
     pub fn succeeded(&mut self, now: i64) {
         self.last_success = Some(now);
-        if self.failures_told.is_empty() {
+        if self.failures_mailed.is_empty() {
             self.failing_since = None;
             self.failures = 0;
         }
     }
 
-    /// Returns the event of a success that follows failures which were told.
+    /// Returns the event of a success that follows failures which were mailed.
     pub fn recovery(&self) -> Option<Event> {
         let since = self.failing_since?;
-        (!self.failures_told.is_empty()).then_some(Event::Recovered {
+        (!self.failures_mailed.is_empty()).then_some(Event::Recovered {
             since,
             failures: self.failures,
         })
     }
 
-    /// Returns what of the event is to be told now: all of it, its untold warnings, or nothing.
+    /// Returns the part of the event that is due for a mail: all of it, the warnings among it that are due, or nothing.
     pub fn due(&self, event: Event, now: i64, repeat_after: Duration) -> Option<Event> {
-        let is_due = |told: Option<&i64>, pause: Duration| {
-            // A time in the future is no reason to be silent: a clock was wrong.
-            told.is_none_or(|at| now < *at || now.abs_diff(*at) >= pause.as_secs())
+        let is_due = |mailed: Option<&i64>, pause: Duration| {
+            // A time in the future means that a clock was wrong, and is no reason to stay silent.
+            mailed.is_none_or(|at| now < *at || now.abs_diff(*at) >= pause.as_secs())
         };
         match event {
             Event::Failed(failure) => {
-                let told = self.failures_told.get(failure.kind.name());
-                is_due(told, repeat_after).then_some(Event::Failed(failure))
+                let mailed = self.failures_mailed.get(failure.kind.name());
+                is_due(mailed, repeat_after).then_some(Event::Failed(failure))
             }
             Event::Warned(mut warnings) => {
                 warnings.retain(|warning| {
                     let pause = pause(warning, repeat_after);
-                    is_due(self.warnings_told.get(&key(warning)), pause)
+                    is_due(self.warnings_mailed.get(&key(warning)), pause)
                 });
                 (!warnings.is_empty()).then_some(Event::Warned(warnings))
             }
@@ -86,30 +89,32 @@ impl Record {
         }
     }
 
-    /// Takes in that the event was told.
-    pub fn told(&mut self, event: &Event, now: i64) {
+    /// Records that the event was mailed.
+    pub fn mailed(&mut self, event: &Event, now: i64) {
         match event {
             Event::Failed(failure) => {
-                self.failures_told
+                self.failures_mailed
                     .insert(failure.kind.name().to_owned(), now);
             }
             Event::Warned(warnings) => {
-                self.warnings_told
-                    .retain(|_, at| now.abs_diff(*at) < FORGOTTEN.as_secs());
+                self.warnings_mailed
+                    .retain(|_, at| now.abs_diff(*at) < RETENTION.as_secs());
                 let keys = warnings.iter().map(|warning| (key(warning), now));
-                self.warnings_told.extend(keys);
+                self.warnings_mailed.extend(keys);
             }
             Event::Recovered { .. } => {
-                self.failures_told.clear();
+                self.failures_mailed.clear();
                 self.failing_since = None;
                 self.failures = 0;
             }
-            Event::Alarm(_) | Event::AllClear { .. } | Event::Test => {}
+            Event::Alarm { .. } | Event::Resolved { .. } | Event::Test => {}
         }
     }
 }
 
-/// What a warning is remembered by: what each sync repeats by its text, everything else by its topic.
+/// Returns the key that a warning is recorded under: its text if every sync repeats it, else its topic.
+///
+/// A topic as the key would let the first of several standing warnings silence the others for a week.
 fn key(warning: &Warning) -> String {
     match warning.calls() {
         Some(topic) if topic.is_standing() => warning.to_string(),
@@ -117,6 +122,7 @@ fn key(warning: &Warning) -> String {
     }
 }
 
+/// Returns the least time between two mails about the same warning.
 fn pause(warning: &Warning, repeat_after: Duration) -> Duration {
     match warning.calls().is_some_and(Topic::is_standing) {
         true => repeat_after.max(REMINDER),

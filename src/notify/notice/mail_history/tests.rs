@@ -18,125 +18,127 @@ fn failed(kind: Kind) -> Event {
     })
 }
 
-/// A run that fails; says whether it is told.
-fn fails(record: &mut Record, kind: Kind, now: i64) -> bool {
-    record.failed(now);
-    let due = record.due(failed(kind), now, PAUSE);
-    due.inspect(|event| record.told(event, now)).is_some()
+/// Records a sync that fails; says whether it is mailed.
+fn fails(history: &mut MirrorHistory, kind: Kind, now: i64) -> bool {
+    history.failed(now);
+    let due = history.due(failed(kind), now, PAUSE);
+    due.inspect(|event| history.mailed(event, now)).is_some()
 }
 
-/// A run that succeeds; returns what is told.
-fn succeeds(record: &mut Record, now: i64) -> Option<Event> {
-    record.succeeded(now);
-    record.recovery().inspect(|event| record.told(event, now))
-}
-
-#[test]
-fn the_same_kind_of_failure_is_told_again_only_after_the_pause() {
-    let mut record = Record::default();
-    assert!(fails(&mut record, Kind::Auth, 0));
-    assert!(!fails(&mut record, Kind::Auth, HOUR));
-    assert!(fails(&mut record, Kind::Network, HOUR), "another kind");
-    assert!(!fails(&mut record, Kind::Auth, 6 * HOUR - 1));
-    assert!(fails(&mut record, Kind::Auth, 6 * HOUR));
-    assert!(!fails(&mut record, Kind::Auth, 7 * HOUR));
+/// Records a sync that succeeds; returns what is mailed.
+fn succeeds(history: &mut MirrorHistory, now: i64) -> Option<Event> {
+    history.succeeded(now);
+    history
+        .recovery()
+        .inspect(|event| history.mailed(event, now))
 }
 
 #[test]
-fn the_success_after_told_failures_is_told_once() {
-    let mut record = Record::default();
-    assert_eq!(succeeds(&mut record, 0), None);
-    fails(&mut record, Kind::Auth, HOUR);
-    fails(&mut record, Kind::Auth, 2 * HOUR);
-    let told = succeeds(&mut record, 3 * HOUR);
+fn the_same_kind_of_failure_is_mailed_again_only_after_the_pause() {
+    let mut history = MirrorHistory::default();
+    assert!(fails(&mut history, Kind::Auth, 0));
+    assert!(!fails(&mut history, Kind::Auth, HOUR));
+    assert!(fails(&mut history, Kind::Network, HOUR), "another kind");
+    assert!(!fails(&mut history, Kind::Auth, 6 * HOUR - 1));
+    assert!(fails(&mut history, Kind::Auth, 6 * HOUR));
+    assert!(!fails(&mut history, Kind::Auth, 7 * HOUR));
+}
+
+#[test]
+fn the_success_after_mailed_failures_is_mailed_once() {
+    let mut history = MirrorHistory::default();
+    assert_eq!(succeeds(&mut history, 0), None);
+    fails(&mut history, Kind::Auth, HOUR);
+    fails(&mut history, Kind::Auth, 2 * HOUR);
+    let mailed = succeeds(&mut history, 3 * HOUR);
     let wanted = Event::Recovered {
         since: HOUR,
         failures: 2,
     };
-    assert_eq!(told, Some(wanted));
-    assert_eq!(succeeds(&mut record, 4 * HOUR), None);
-    assert!(fails(&mut record, Kind::Auth, 5 * HOUR), "a new trouble");
+    assert_eq!(mailed, Some(wanted));
+    assert_eq!(succeeds(&mut history, 4 * HOUR), None);
+    assert!(fails(&mut history, Kind::Auth, 5 * HOUR), "a new failure");
 }
 
 #[test]
-fn the_success_after_failures_that_nobody_was_told_of_is_not_told() {
-    let mut record = Record::default();
-    record.failed(HOUR);
-    assert_eq!(succeeds(&mut record, 2 * HOUR), None);
-    assert_eq!((record.failing_since, record.failures), (None, 0));
+fn the_success_after_failures_that_were_not_mailed_is_not_mailed() {
+    let mut history = MirrorHistory::default();
+    history.failed(HOUR);
+    assert_eq!(succeeds(&mut history, 2 * HOUR), None);
+    assert_eq!((history.failing_since, history.failures), (None, 0));
 }
 
 #[test]
-fn a_recovery_that_could_not_be_told_is_told_at_the_next_success() {
-    let mut record = Record::default();
-    fails(&mut record, Kind::Auth, HOUR);
-    record.succeeded(2 * HOUR);
-    assert!(record.recovery().is_some());
-    assert!(succeeds(&mut record, 3 * HOUR).is_some());
+fn a_recovery_that_could_not_be_mailed_is_mailed_at_the_next_success() {
+    let mut history = MirrorHistory::default();
+    fails(&mut history, Kind::Auth, HOUR);
+    history.succeeded(2 * HOUR);
+    assert!(history.recovery().is_some());
+    assert!(succeeds(&mut history, 3 * HOUR).is_some());
 }
 
 #[test]
 fn a_time_in_the_future_does_not_silence() {
-    let mut record = Record::default();
-    fails(&mut record, Kind::Auth, 1_000 * HOUR);
-    assert!(fails(&mut record, Kind::Auth, HOUR));
+    let mut history = MirrorHistory::default();
+    fails(&mut history, Kind::Auth, 1_000 * HOUR);
+    assert!(fails(&mut history, Kind::Auth, HOUR));
 }
 
 #[test]
-fn a_standing_warning_is_told_once_a_week_and_another_at_once() {
+fn a_standing_warning_is_mailed_once_a_week_and_another_at_once() {
     let differs = |path: &str| Warning::calling(Topic::Difference, format!("{path} differs"));
     let config = || Warning::calling(Topic::UpstreamConfig, "changed");
-    let mut record = Record::default();
-    let mut told = |warnings: Vec<Warning>, now: i64| {
-        let due = record.due(Event::Warned(warnings), now, PAUSE);
-        match due.inspect(|event| record.told(event, now)) {
+    let mut history = MirrorHistory::default();
+    let mut mailed = |warnings: Vec<Warning>, now: i64| {
+        let due = history.due(Event::Warned(warnings), now, PAUSE);
+        match due.inspect(|event| history.mailed(event, now)) {
             Some(Event::Warned(warnings)) => warnings.len(),
             _ => 0,
         }
     };
-    assert_eq!(told(vec![differs("a"), config()], 0), 2);
-    assert_eq!(told(vec![differs("a"), differs("b"), config()], HOUR), 1);
+    assert_eq!(mailed(vec![differs("a"), config()], 0), 2);
+    assert_eq!(mailed(vec![differs("a"), differs("b"), config()], HOUR), 1);
     assert_eq!(
-        told(vec![differs("a"), config()], 6 * HOUR),
+        mailed(vec![differs("a"), config()], 6 * HOUR),
         1,
         "config.json"
     );
     assert_eq!(
-        told(vec![differs("a"), differs("b")], 7 * 24 * HOUR),
+        mailed(vec![differs("a"), differs("b")], 7 * 24 * HOUR),
         1,
         "a"
     );
-    assert_eq!(told(Vec::new(), 8 * 24 * HOUR), 0);
+    assert_eq!(mailed(Vec::new(), 8 * 24 * HOUR), 0);
 }
 
 #[test]
 fn the_file_of_an_older_version_without_some_of_the_fields_is_read() {
     let text = r#"{"mirrors": {"crates-ferry-1": {"failures": 2, "new": true}}}"#;
-    let memory: Memory = serde_json::from_str(text).unwrap();
-    assert_eq!(memory.mirrors["crates-ferry-1"].failures, 2);
+    let found: MailHistory = serde_json::from_str(text).unwrap();
+    assert_eq!(found.mirrors["crates-ferry-1"].failures, 2);
 }
 
 proptest! {
     #[test]
-    fn no_kind_is_told_twice_within_the_pause_and_no_trouble_ends_untold(
+    fn no_kind_is_mailed_twice_within_the_pause_and_no_failure_ends_unmailed(
         runs in prop::collection::vec((1..5 * HOUR, 0..4_usize), 0..80)
     ) {
         let kinds = [Kind::Auth, Kind::Network, Kind::Conflict];
-        let mut record = Record::default();
+        let mut history = MirrorHistory::default();
         let mut last: BTreeMap<&str, i64> = BTreeMap::new();
         let mut now = 0;
         for (passed, run) in runs {
             now += passed;
             match kinds.get(run) {
                 Some(kind) => {
-                    let told = fails(&mut record, *kind, now);
+                    let mailed = fails(&mut history, *kind, now);
                     let due = last.get(kind.name()).is_none_or(|at| now - at >= 6 * HOUR);
-                    prop_assert_eq!(told, due);
-                    if told { last.insert(kind.name(), now); }
+                    prop_assert_eq!(mailed, due);
+                    if mailed { last.insert(kind.name(), now); }
                 }
                 None => {
-                    let told = succeeds(&mut record, now).is_some();
-                    prop_assert_eq!(told, !last.is_empty());
+                    let mailed = succeeds(&mut history, now).is_some();
+                    prop_assert_eq!(mailed, !last.is_empty());
                     last.clear();
                 }
             }
