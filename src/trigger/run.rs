@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use super::alerts;
 use super::core::{Action, Core};
-use super::look::Eyes;
+use super::poller::Eyes;
 use super::server;
 use super::setup::{core_settings, describe, listen, server_settings, span};
 use super::task::Task;
