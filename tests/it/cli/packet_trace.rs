@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use crates_ferry::config::History;
 
-use super::support::ferry::Ferry;
-use super::support::lighttpd::Lighttpd;
-use super::support::world::World;
+use crate::support::ferry::Ferry;
+use crate::support::lighttpd::Lighttpd;
+use crate::support::world::World;
 use super::{ferry, stderr};
 
 const TARGET: &str = "crates_ferry::git::packet: ";

@@ -55,7 +55,7 @@ fn a_refusal_is_mailed_once_and_its_end_once() {
     let mails = mails(&exim, 2);
     assert_eq!(mails.len(), 2, "{mails:#?}");
     assert!(
-        mails[0].0.starts_with("mirror stuck: ") && mails[0].1.contains("trigger.project"),
+        mails[0].0.starts_with("mirror alarm: ") && mails[0].1.contains("trigger.project"),
         "{mails:#?}"
     );
     assert!(mails[1].0.starts_with("mirror recovered: "), "{mails:#?}");
@@ -73,7 +73,7 @@ fn a_failed_pipeline_is_mailed_with_its_page() {
     site.publish("one");
     let (subject, text) = mails(&exim, 1).remove(0);
     assert!(
-        subject.starts_with("mirror stuck: ") && text.contains("/-/pipelines/1"),
+        subject.starts_with("mirror alarm: ") && text.contains("/-/pipelines/1"),
         "{subject}\n{text}"
     );
 }

@@ -9,7 +9,7 @@ fn fails_in_vain(post: &Post, variables: &[(&str, &str)]) -> String {
     let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(object["error"]["kind"], "permission");
     let log = stderr(&output);
-    assert!(log.contains("ERROR the mail could not be sent: "), "{log}");
+    assert!(log.contains("ERROR cannot send the mail: "), "{log}");
     assert!(log.contains("error[permission]: ") || object["error"]["message"].is_string());
     log
 }

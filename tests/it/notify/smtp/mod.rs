@@ -7,14 +7,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crates_ferry::config::{Config, Environment, Flags};
 use crates_ferry::error::{Error, Kind, Result};
-use crates_ferry::notify::smtp::{Letter, Post};
+use crates_ferry::notify::smtp::{Email, Mailer};
 
 /// A line of a lone dot, a line too long for a mail, and letters beyond ASCII.
 const TEXT: &str = "One\n.\nZwölf Boxkämpfer: ✓\n";
 
-fn letter() -> Letter {
-    Letter {
-        subject: "A letter".to_owned(),
+fn email() -> Email {
+    Email {
+        subject: "An email".to_owned(),
         text: format!("{TEXT}{}\n", "long ".repeat(400)),
         html: "<p>Zwölf</p>".to_owned(),
         thread: "crates-ferry-0123".to_owned(),
@@ -22,7 +22,7 @@ fn letter() -> Letter {
     }
 }
 
-/// Sends a letter with these variables.
+/// Sends an email with these variables.
 fn send(variables: &[(String, String)]) -> Result<Vec<Error>> {
     let mirror = ("FERRY_MIRROR_URL".to_owned(), "/no/such/mirror".to_owned());
     let variables = [mirror].into_iter().chain(variables.iter().cloned());
@@ -31,10 +31,10 @@ fn send(variables: &[(String, String)]) -> Result<Vec<Error>> {
         .enable_all()
         .build()
         .unwrap()
-        .block_on(Post::of(&config)?.send(&letter()))
+        .block_on(Mailer::of(&config)?.send(&email()))
 }
 
-/// Sends a letter, which must fail so.
+/// Sends an email, which must fail so.
 fn fails(variables: &[(String, String)], kind: Kind, says: &str) -> Error {
     let error = send(variables).expect_err("the mail is sent");
     let told = format!("{error} {:?} {:?}", error.causes(), error.advice());

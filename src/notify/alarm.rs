@@ -1,21 +1,22 @@
-//! Mails of the trigger helper.
+//! Mails an alarm of the trigger helper, or that its cause is resolved.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use url::Url;
 
-use super::{line, place, thread_of};
-use crate::config::Job;
-use crate::config::TriggerConfig;
+use super::email::{email, line, remote_branch};
+use super::notice::{Event, MirrorStatus, Notice, RemoteBranch};
+use super::smtp::Mailer;
+use crate::config::{Job, TriggerConfig};
 use crate::error::Result;
-use crate::notify::notice::{Event, Notice, Place, Standing};
-use crate::notify::smtp::{Letter, Post};
 
-/// Mails an event of the trigger helper, with the page of the pipeline that it is about; returns whether mails are
-/// configured at all. Recipients that are refused while others are not are an error in the log.
+/// Mails an event of the trigger helper; returns whether mails are configured at all.
+///
+/// `pipeline` is the page of the pipeline that the event is about. A recipient that the server refuses while it accepts
+/// another one is an error in the log.
 ///
 /// # Errors
-/// As [`Post::send`].
+/// As [`Mailer::send`].
 pub async fn alarm(
     config: &TriggerConfig,
     event: Event,
@@ -26,21 +27,14 @@ pub async fn alarm(
         return Ok(false);
     };
     let notice = notice(config, event, pipeline, now);
-    let (text, html) = notice.bodies()?;
-    let letter = Letter {
-        subject: config.scrub(&notice.subject()),
-        text: config.scrub(&text),
-        html: config.scrub(&html),
-        thread: thread_of(&notice.mirror),
-        date: now,
-    };
-    let post = Post {
+    let email = email(&notice, now, |text| config.scrub(text))?;
+    let mailer = Mailer {
         route,
         password: config.secrets.smtp_password.as_ref(),
         network: &config.network,
     };
-    for refused in post.send(&letter).await? {
-        let line = line("a recipient does not get the mail", &refused);
+    for refused in mailer.send(&email).await? {
+        let line = line("cannot mail one recipient", &refused);
         tracing::error!("{}", config.scrub(&line));
     }
     Ok(true)
@@ -49,16 +43,19 @@ pub async fn alarm(
 fn notice(config: &TriggerConfig, event: Event, pipeline: Option<&str>, now: SystemTime) -> Notice {
     let trigger = &config.trigger;
     let project = trigger.gitlab.join(&trigger.project).ok();
-    // Without the mirror's address, the project that carries is what can be named.
-    let carrier = Place {
+    // The helper runs without the mirror's address, too; then the mail names the project whose pipelines it starts.
+    let fallback = RemoteBranch {
         url: format!("{}{}", trigger.gitlab, trigger.project),
         branch: trigger.reference.clone(),
     };
     let both = config.repositories.as_ref().map(|both| {
-        let mirror = place(&both.mirror.url, &both.mirror.branch);
-        (mirror, place(&both.upstream.url, &both.upstream.branch))
+        let mirror = remote_branch(&both.mirror.url, &both.mirror.branch);
+        (
+            mirror,
+            remote_branch(&both.upstream.url, &both.upstream.branch),
+        )
     });
-    let (mirror, upstream) = both.map_or((carrier, None), |(mirror, upstream)| {
+    let (mirror, upstream) = both.map_or((fallback, None), |(mirror, upstream)| {
         (mirror, Some(upstream))
     });
     let page = |text: &str| {
@@ -70,7 +67,7 @@ fn notice(config: &TriggerConfig, event: Event, pipeline: Option<&str>, now: Sys
         event,
         mirror,
         upstream,
-        standing: Standing::default(),
+        mirror_status: MirrorStatus::default(),
         last_success: None,
         job: Job {
             pipeline: pipeline.and_then(page),
@@ -79,7 +76,7 @@ fn notice(config: &TriggerConfig, event: Event, pipeline: Option<&str>, now: Sys
             reference: Some(trigger.reference.clone()),
             ..Job::default()
         },
-        by_hand: String::new(),
+        dry_run: String::new(),
         repeat_after: Some(config.mail.repeat_after),
         now: i64::try_from(seconds).unwrap_or(i64::MAX),
     }
