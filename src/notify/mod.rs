@@ -27,7 +27,7 @@ pub use trigger::alarm;
 ///
 /// Never fails and never changes what the sync came to: a mail that cannot be sent is an error in the log.
 pub async fn after_sync(config: &Config, end: &Result<Report>, around: Surroundings<'_>) {
-    let Ok(Some(_)) = config.mail.route() else {
+    let Some(_) = config.mail.route() else {
         return;
     };
     let mut memory = MemoryFile::open(config.mail.state.as_deref(), &thread(config));

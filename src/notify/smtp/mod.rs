@@ -60,7 +60,7 @@ impl<'a> Post<'a> {
     /// # Errors
     /// `config` where no mails are wanted.
     pub fn of(config: &'a Config) -> Result<Self> {
-        let route = config.mail.route()?.ok_or_else(|| {
+        let route = config.mail.route().ok_or_else(|| {
             Error::new(Kind::Config, "no mail is configured")
                 .advise("set mail.smtp, mail.from and mail.to")
         })?;
