@@ -196,9 +196,8 @@ fn a_missing_mirror_is_a_configuration_error_with_advice() {
     assert_eq!(output.status.code(), Some(2));
     let shown = stderr(&output);
     assert!(
-        shown.contains(
-            "error[config]: mirror.url is not set\n  help: Give it by the flag --mirror,"
-        ),
+        shown
+            .contains("error[config]: mirror.url is not set\n  help: Set it by the flag --mirror,"),
         "{shown}"
     );
 }

@@ -1,26 +1,68 @@
-//! Reads the values of the section `serve`; a complaint says what was expected.
+//! What the section `serve` chooses between: how crate files are served and where they are stored, where requests are logged.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use url::Url;
 
-use super::super::values;
-use super::{AccessLog, Downloads, OfflineIndex, StoreUrl};
+use super::paths;
 
-pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
-    const EXPECTED: &str =
-        "expected the address that clients use, such as https://crates.example.com";
-    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
-    let is_plain = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    match matches!(url.scheme(), "https" | "http") && is_plain {
-        true => Ok(url),
-        false => Err(EXPECTED.to_owned()),
+/// How crate files are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Downloads {
+    /// They are fetched once, verified and stored.
+    Cache,
+    /// Clients are redirected to upstream.
+    Redirect,
+    /// Those that are stored are served, and nothing is fetched.
+    Offline,
+}
+
+/// What the index lists while nothing is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfflineIndex {
+    /// Everything.
+    Full,
+    /// The versions whose crate files are stored.
+    Held,
+}
+
+/// Where crate files are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In a bucket of an S3 server, below a prefix (which may be empty).
+    Bucket {
+        /// The bucket's name.
+        bucket: String,
+        /// What each key begins with, without a slash at either end.
+        prefix: String,
+    },
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => write!(f, "{}", path.display()),
+            Self::Bucket { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::Bucket { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
     }
 }
 
+/// Where each request is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// On stderr.
+    Stderr,
+    /// At the end of a file.
+    File(PathBuf),
+}
+
+/// Reads `cache`, `redirect` or `offline`.
 pub(in super::super) fn downloads(text: &str) -> Result<Downloads, String> {
     match text {
         "cache" => Ok(Downloads::Cache),
@@ -33,6 +75,7 @@ pub(in super::super) fn downloads(text: &str) -> Result<Downloads, String> {
     }
 }
 
+/// Reads `full` or `held`.
 pub(in super::super) fn offline_index(text: &str) -> Result<OfflineIndex, String> {
     match text {
         "full" => Ok(OfflineIndex::Full),
@@ -44,6 +87,7 @@ pub(in super::super) fn offline_index(text: &str) -> Result<OfflineIndex, String
     }
 }
 
+/// Reads a folder, `file://…`, or `s3://bucket/prefix`.
 pub(in super::super) fn store(text: &str) -> Result<StoreUrl, String> {
     const EXPECTED: &str = "expected a folder or s3://bucket/prefix";
     if text.contains(char::is_control) {
@@ -73,29 +117,7 @@ pub(in super::super) fn store(text: &str) -> Result<StoreUrl, String> {
     }
 }
 
-/// Reads a number of bytes, with a unit of 1,000 or 1,024 or none.
-pub(in super::super) fn size(text: &str) -> Result<u64, String> {
-    let error = || {
-        format!(
-            "expected a size such as 256MiB or 50GB, found `{}`",
-            text.escape_debug()
-        )
-    };
-    let size: bytesize::ByteSize = text.parse().map_err(|_| error())?;
-    Ok(size.as_u64())
-}
-
-pub(in super::super) fn connections(text: &str) -> Result<u32, String> {
-    match text.parse() {
-        Ok(count) if (1..=1024).contains(&count) => Ok(count),
-        _ => Err(format!(
-            "expected a whole number from 1 to 1024, found `{}`",
-            text.escape_debug()
-        )),
-    }
-}
-
-/// An address that stands in a header.
+/// Reads an address that is sent in a header.
 pub(in super::super) fn contact(text: &str) -> Result<String, String> {
     match text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && !text.contains(['(', ')']) {
         true => Ok(text.to_owned()),
@@ -106,11 +128,12 @@ pub(in super::super) fn contact(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads `stderr`, `off`, or the path of a file.
 pub(in super::super) fn access_log(text: &str) -> Result<AccessLog, String> {
     match text {
-        // YAML's own word for it.
+        // YAML reads a bare `off` as false.
         "off" | "false" => Ok(AccessLog::Off),
         "stderr" => Ok(AccessLog::Stderr),
-        _ => values::path(text).map(AccessLog::File),
+        _ => paths::path(text).map(AccessLog::File),
     }
 }

@@ -1,32 +1,58 @@
 //! Reads `ferry.yml` by the table of keys; every complaint carries its line and column.
 
-mod pairs;
-
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use pairs::Pairs;
-
-use super::keys::{Key, Shape, hint};
-use super::{sections, values};
+use super::super::keys::Key;
+use super::super::sections::KEYS;
+use super::super::settings::{Origin, Settings};
+use super::hint::hint;
+use super::yaml_value::Value;
 use crate::error::{Error, Kind, Result};
 
 /// A key and the text of its value, or of each element of its list.
-pub(super) type Entry = (&'static Key, Vec<String>);
+type KeyAndTexts = (&'static Key, Vec<String>);
 
-/// Reads the text of a configuration file; `shown` is its name in messages.
-pub(super) fn read(text: &str, shown: &str) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
+/// Adds what the text of a configuration file says; `shown` is the file's name in messages.
+pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<()> {
+    let mut found = Vec::new();
+    read(text, None, &mut found).map_err(|error| complaint(&error, shown))?;
+    for (at, (key, texts)) in found.into_iter().enumerate() {
+        let position = position(text, at);
+        let origin = Origin::File {
+            file: shown.to_owned(),
+            line: position.0,
+            column: position.1,
+        };
+        settings.set(key, origin, texts);
+    }
+    Ok(())
+}
+
+/// Reads the document; the value at the place `refused` among those that are found is an error.
+fn read(
+    text: &str,
+    refused: Option<usize>,
+    found: &mut Vec<KeyAndTexts>,
+) -> Result<(), serde_yaml::Error> {
     let document = Map {
         section: None,
         group: "",
-        entries: &mut entries,
+        refused,
+        found,
     };
-    match document.deserialize(serde_yaml::Deserializer::from_str(text)) {
-        Ok(()) => Ok(entries),
-        Err(error) => Err(complaint(&error, shown)),
-    }
+    document.deserialize(serde_yaml::Deserializer::from_str(text))
+}
+
+/// Returns line and column of a value.
+///
+/// serde passes no positions on, and only an error of the parser carries one. So the document is read once more up to that
+/// value, which is then refused. (saphyr's marked tree has positions, and leaves out which key is given twice.)
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let error = read(text, Some(at), &mut Vec::new()).err();
+    let location = error.and_then(|error| error.location());
+    location.map_or((1, 1), |at| (at.line(), at.column()))
 }
 
 /// Puts the position in front, as compilers do: `ferry.yml:3:5: …`.
@@ -48,13 +74,15 @@ struct Map<'a> {
     section: Option<&'static str>,
     /// What the names of the group's keys begin with, for example `tls.`; empty for a section's own keys.
     group: &'static str,
-    entries: &'a mut Vec<Entry>,
+    /// The place among the found values of the one that is refused.
+    refused: Option<usize>,
+    found: &'a mut Vec<KeyAndTexts>,
 }
 
 impl Map<'_> {
     fn known(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = match self.section {
-            None => sections::KEYS.iter().map(|key| key.section).collect(),
+            None => KEYS.iter().map(|key| key.section).collect(),
             Some(section) => keys_of(section)
                 .filter_map(|key| key.name.strip_prefix(self.group)?.split('.').next())
                 .collect(),
@@ -73,9 +101,7 @@ impl Map<'_> {
 }
 
 fn keys_of(section: &str) -> impl Iterator<Item = &'static Key> {
-    sections::KEYS
-        .iter()
-        .filter(move |key| key.section == section)
+    KEYS.iter().filter(move |key| key.section == section)
 }
 
 impl<'de> DeserializeSeed<'de> for Map<'_> {
@@ -105,7 +131,8 @@ impl<'de> Visitor<'de> for Map<'_> {
                 let section = Map {
                     section: Some(name),
                     group: "",
-                    entries: self.entries,
+                    refused: self.refused,
+                    found: self.found,
                 };
                 map.next_value_seed(section)?;
                 continue;
@@ -114,7 +141,8 @@ impl<'de> Visitor<'de> for Map<'_> {
                 let group = Map {
                     section: Some(section),
                     group,
-                    entries: self.entries,
+                    refused: self.refused,
+                    found: self.found,
                 };
                 map.next_value_seed(group)?;
                 continue;
@@ -122,8 +150,9 @@ impl<'de> Visitor<'de> for Map<'_> {
             let path = format!("{}{name}", self.group);
             match keys_of(section).find(|key| key.name == path) {
                 Some(key) => {
-                    let texts = map.next_value_seed(Value { key })?;
-                    self.entries.extend(texts.map(|texts| (key, texts)));
+                    let is_refused = self.refused == Some(self.found.len());
+                    let texts = map.next_value_seed(Value { key, is_refused })?;
+                    self.found.extend(texts.map(|texts| (key, texts)));
                 }
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -182,103 +211,5 @@ impl Visitor<'_> for Name<'_> {
                 self.known.join(", "),
             ))),
         }
-    }
-}
-
-/// The value of a key: `None` for a YAML null, which says nothing.
-#[derive(Clone, Copy)]
-struct Value {
-    key: &'static Key,
-}
-
-impl Value {
-    fn element<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-        values::refuse_password(text).map_err(E::custom)?;
-        (self.key.check)(text).map_err(E::custom)?;
-        Ok(text.to_owned())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Value {
-    type Value = Option<Vec<String>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_option(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Value {
-    type Value = Option<Vec<String>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.key.shape {
-            Shape::One => "one value",
-            Shape::List => "a list",
-            Shape::Map => "a mapping of names to values",
-        })
-    }
-
-    fn visit_none<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        match self.key.shape {
-            Shape::List => deserializer.deserialize_any(Elements(self)).map(Some),
-            Shape::Map => deserializer.deserialize_any(Pairs(self)).map(Some),
-            Shape::One => deserializer
-                .deserialize_str(Scalar(self))
-                .map(|text| Some(vec![text])),
-        }
-    }
-}
-
-/// One scalar, taken as it is written: `1.0` stays `1.0`.
-struct Scalar(Value);
-
-impl<'de> DeserializeSeed<'de> for Scalar {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Scalar {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("one value")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-        self.0.element(text)
-    }
-}
-
-/// The elements of a list.
-struct Elements(Value);
-
-impl<'de> Visitor<'de> for Elements {
-    type Value = Vec<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<String>, A::Error> {
-        let mut texts = Vec::new();
-        while let Some(text) = sequence.next_element_seed(Scalar(self.0))? {
-            texts.push(text);
-        }
-        Ok(texts)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<String>, E> {
-        Err(E::custom("expected a list such as [a, b], found text"))
     }
 }

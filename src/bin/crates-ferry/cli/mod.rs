@@ -198,34 +198,28 @@ fn history() -> impl TypedValueParser<Value = History> {
 impl Cli {
     /// Returns what the command line says about the configuration.
     pub(crate) fn flags(&self) -> Flags {
-        let (remotes, flags) = match &self.command {
-            Command::Mirror(MirrorCommand::Init(init)) => {
-                let (dl, api) = (init.dl.clone(), init.api.clone());
-                (
-                    &init.remotes,
-                    Flags {
-                        dl,
-                        api,
-                        history: init.history,
-                        ..Flags::default()
-                    },
-                )
-            }
-            Command::Mirror(MirrorCommand::Sync(sync)) => (
-                &sync.remotes,
-                Flags {
-                    history: sync.history,
-                    ..Flags::default()
-                },
-            ),
-            Command::Mirror(MirrorCommand::Check(check)) => (&check.remotes, Flags::default()),
-            Command::Serve | Command::Server(_) => (&Remotes::default(), Flags::default()),
-        };
-        Flags {
-            config: self.config.clone(),
-            upstream: remotes.upstream.clone(),
-            mirror: remotes.mirror.clone(),
-            ..flags
+        let flags = Flags::new(self.config.clone());
+        match &self.command {
+            Command::Mirror(MirrorCommand::Init(init)) => init
+                .remotes
+                .add_to(flags)
+                .with("mirror.dl", init.dl.clone())
+                .with("mirror.api", init.api.clone())
+                .with("mirror.history", init.history.map(History::name)),
+            Command::Mirror(MirrorCommand::Sync(sync)) => sync
+                .remotes
+                .add_to(flags)
+                .with("mirror.history", sync.history.map(History::name)),
+            Command::Mirror(MirrorCommand::Check(check)) => check.remotes.add_to(flags),
+            Command::Serve | Command::Server(_) => flags,
         }
+    }
+}
+
+impl Remotes {
+    fn add_to(&self, flags: Flags) -> Flags {
+        flags
+            .with("upstream.url", self.upstream.clone())
+            .with("mirror.url", self.mirror.clone())
     }
 }

@@ -1,17 +1,17 @@
-//! What the `serve` section holds, and the configuration of the API server, which may do without a mirror's address.
-
-mod parse;
+//! The configuration of the API server, which may do without a mirror's address.
 
 use std::path::{Path, PathBuf};
 
 use url::Url;
 
-pub(super) use parse::{
-    access_log, connections, contact, downloads, offline_index, public_url, size, store,
-};
-
-use super::sections::{Network, Serve, Upstream};
-use super::{Config, Environment, Flags, Secrets, text_file};
+use super::environment::Environment;
+use super::load::{self, Flags};
+use super::network;
+use super::secrets::Secrets;
+use super::sections::{Mirror, Network, Serve, Upstream};
+use super::settings::{Origin, Origins, Settings};
+use super::text_file;
+use super::values::serve::{Downloads, OfflineIndex, StoreUrl};
 use crate::error::{Error, Kind, Result};
 use crate::git::RemoteUrl;
 
@@ -28,6 +28,8 @@ pub struct ServeConfig {
     pub network: Network,
     /// What comes from the environment only.
     pub secrets: Secrets,
+    /// Where the values come from.
+    pub origins: Origins,
 }
 
 /// The repository that the server copies, and whose it is.
@@ -51,25 +53,30 @@ pub struct Tls {
 }
 
 impl ServeConfig {
-    /// Reads the configuration as [`Config::load`] does; nothing of it is needed.
+    /// Reads the configuration as [`Config::load`](super::Config::load) does; no key is needed.
     ///
-    /// Fails with [`Kind::Config`], naming the variable, or the file with line and column.
+    /// # Errors
+    /// `config`, naming the key, and the flag, the variable, or the file with line and column.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self> {
-        let settings = super::given(flags, environment)?;
-        let serve = Serve::from_settings(&settings)?;
-        let upstream = Upstream::from_settings(&settings)?;
-        let mirror = match settings.has("mirror", "url") {
-            true => Some(Config::of(&settings, environment)?.mirror),
-            false => None,
+        Self::from_settings(&load::load(flags, environment)?.settings, environment)
+    }
+
+    pub(super) fn from_settings(settings: &Settings, environment: &Environment) -> Result<Self> {
+        let serve = Serve::from_settings(settings)?;
+        let upstream = Upstream::from_settings(settings)?;
+        let mirror = match settings.given("mirror.url") {
+            Some(_) => Some(Mirror::from_settings(settings)?),
+            None => None,
         };
         let config = Self {
             index: index_source(&serve, &upstream, mirror.as_ref()),
             serve,
             upstream,
-            network: super::network(&settings, environment)?,
+            network: network::read(settings, environment)?,
             secrets: Secrets::from_environment(environment)?,
+            origins: settings.origins(),
         };
-        config.check()?;
+        config.check_combinations()?;
         Ok(config)
     }
 
@@ -115,33 +122,69 @@ impl ServeConfig {
             .scrub(&[&self.upstream.url, &self.index.url], text)
     }
 
-    fn check(&self) -> Result<()> {
+    /// Refuses keys that do not go together.
+    fn check_combinations(&self) -> Result<()> {
+        self.check_tls()?;
+        self.check_eviction()?;
         let serve = &self.serve;
-        if serve.tls_cert.is_some() != serve.tls_key.is_some() {
-            let message = "serve.tls.cert and serve.tls.key belong together, and one is not set";
-            return Err(Error::new(Kind::Config, message)
-                .advise("Set both to PEM files, or none and let a proxy in front speak TLS."));
-        }
-        let evicts = serve.max_size.is_some() || serve.max_idle.is_some();
-        if evicts && matches!(self.store(), StoreUrl::Bucket { .. }) {
-            let message =
-                "serve.max_size and serve.max_idle are for a folder, and serve.store is a bucket";
-            return Err(Error::new(Kind::Config, message).advise(
-                "Leave them out, and give the bucket a lifecycle rule that expires objects.",
-            ));
-        }
         if serve.offline_index == OfflineIndex::Held && serve.downloads != Downloads::Offline {
-            let message = "serve.offline_index: held works with serve.downloads: offline only";
-            return Err(Error::new(Kind::Config, message).advise(
-                "Set serve.downloads to offline, or leave serve.offline_index out: what is not held can be fetched.",
+            let message = format!(
+                "held works with serve.downloads: offline only ({})",
+                self.found("serve.downloads")
+            );
+            return Err(self.refused("serve.offline_index", message).advise(
+                "Set serve.downloads to offline, or leave out serve.offline_index: crate files that are not stored can be fetched.",
             ));
         }
         Ok(())
     }
+
+    fn check_tls(&self) -> Result<()> {
+        let (cert, key) = ("serve.tls.cert", "serve.tls.key");
+        let (given, missing) = match (&self.serve.tls_cert, &self.serve.tls_key) {
+            (Some(_), None) => (cert, key),
+            (None, Some(_)) => (key, cert),
+            _ => return Ok(()),
+        };
+        let message = format!("it needs {missing}, which is not set");
+        Err(self
+            .refused(given, message)
+            .advise("Set both to PEM files, or neither and let a proxy in front speak TLS."))
+    }
+
+    fn check_eviction(&self) -> Result<()> {
+        let limit = match (self.serve.max_size, self.serve.max_idle) {
+            (Some(_), _) => "serve.max_size",
+            (None, Some(_)) => "serve.max_idle",
+            (None, None) => return Ok(()),
+        };
+        if !matches!(self.store(), StoreUrl::Bucket { .. }) {
+            return Ok(());
+        }
+        let message = format!(
+            "only a folder has limits, and serve.store is a bucket ({})",
+            self.found("serve.store")
+        );
+        Err(self.refused(limit, message).advise(
+            "Leave out serve.max_size and serve.max_idle, and give the bucket a lifecycle rule that expires objects.",
+        ))
+    }
+
+    fn refused(&self, key: &str, message: String) -> Error {
+        self.origins.blame(key, Error::new(Kind::Config, message))
+    }
+
+    /// Says where the other key of a combination comes from.
+    fn found(&self, key: &str) -> String {
+        match self.origins.of(key) {
+            Origin::Default => format!("{key} is not set"),
+            origin => format!("{key} is set at {origin}"),
+        }
+    }
 }
 
 /// Chooses the repository: the one that is named, else the mirror, else upstream.
-fn index_source(serve: &Serve, upstream: &Upstream, mirror: Option<&super::Mirror>) -> IndexSource {
+fn index_source(serve: &Serve, upstream: &Upstream, mirror: Option<&Mirror>) -> IndexSource {
     let url = serve.index.as_ref().or(mirror.map(|mirror| &mirror.url));
     let url = url.unwrap_or(&upstream.url).clone();
     let is_upstream = url.is_address_of(&upstream.url);
@@ -156,49 +199,4 @@ fn index_source(serve: &Serve, upstream: &Upstream, mirror: Option<&super::Mirro
         is_ours: !is_upstream && mirror.is_none_or(|mirror| mirror.url.has_host_of(&url)),
         url,
     }
-}
-
-/// What is done about crate files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Downloads {
-    /// They are fetched once, verified and kept.
-    Cache,
-    /// Clients are sent to upstream.
-    Redirect,
-    /// What is held is served, nothing is fetched.
-    Offline,
-}
-
-/// What the index lists while nothing is fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OfflineIndex {
-    /// Everything.
-    Full,
-    /// The versions whose crate files are held.
-    Held,
-}
-
-/// Where crate files are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// In a folder.
-    Folder(PathBuf),
-    /// In a bucket of an S3 server, below a prefix (which may be empty).
-    Bucket {
-        /// The bucket's name.
-        bucket: String,
-        /// What each key begins with, without a slash at either end.
-        prefix: String,
-    },
-}
-
-/// Where each request is logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessLog {
-    /// Nowhere.
-    Off,
-    /// On stderr.
-    Stderr,
-    /// At the end of a file.
-    File(PathBuf),
 }
