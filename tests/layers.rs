@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, the lowest layer first: each uses those of the layers before its own.
 const LAYERS: &[&[&str]] = &[
-    &["error", "memory", "progress"],
+    &["bounded_cache", "error", "progress"],
     &["git"],
     &["index"],
     &["config"],

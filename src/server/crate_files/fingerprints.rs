@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
-use super::{CrateFiles, Held, SMALL, disk};
+use super::{CrateFiles, SMALL, VerifiedFile, disk};
 use crate::index::{Checksum, CrateFile};
 use crate::server::store::Store;
 
@@ -20,7 +20,7 @@ const FILES: usize = 100_000;
 const TRUST: Duration = Duration::from_secs(3600);
 
 /// Files that are right, and when they were read through.
-pub(super) struct Verified(Cache<Checksum, (Fingerprint, Instant)>);
+pub(super) struct Fingerprints(Cache<Checksum, (Fingerprint, Instant)>);
 
 /// What tells a file on disk from any other, and from itself at another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +32,13 @@ struct Fingerprint {
     changed: (i64, i64),
 }
 
-impl Default for Verified {
+impl Default for Fingerprints {
     fn default() -> Self {
         Self(Cache::new(FILES))
     }
 }
 
-impl Verified {
+impl Fingerprints {
     /// Remembers that a file's bytes have this checksum.
     pub(super) fn remember(&self, checksum: Checksum, about: &Metadata, now: Instant) {
         self.0.insert(checksum, (Fingerprint::of(about), now));
@@ -69,7 +69,7 @@ impl Fingerprint {
 
 impl CrateFiles {
     /// Reads a kept file that was verified before and did not change since; `None` where it has to be looked at.
-    pub(super) async fn read_again(&self, file: &CrateFile) -> Option<Held> {
+    pub(super) async fn read_again(&self, file: &CrateFile) -> Option<VerifiedFile> {
         let Store::Folder(folder) = &self.store else {
             return None;
         };
@@ -84,10 +84,10 @@ impl CrateFiles {
         self.touch(path);
         let kept = Arc::new(kept);
         if about.len() > SMALL as u64 {
-            return Some(Held::File(kept, about.len()));
+            return Some(VerifiedFile::File(kept, about.len()));
         }
         let read = disk::read(&kept, 0, about.len() as usize).await;
-        read.ok().map(Held::Memory)
+        read.ok().map(VerifiedFile::Memory)
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let about = || file.as_file().metadata().unwrap();
         let (checksum, now) = (Checksum::from_bytes([1; 32]), Instant::now());
-        let verified = Verified::default();
+        let verified = Fingerprints::default();
         assert!(!verified.is(checksum, &about(), now));
         verified.remember(checksum, &about(), now);
         assert!(verified.is(checksum, &about(), now + TRUST - Duration::from_secs(1)));

@@ -23,22 +23,22 @@ const LONGEST: Duration = Duration::from_secs(300);
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// What went wrong with single files.
-pub(super) struct Mishaps(Cache<Checksum, Mishap>);
+pub(super) struct NegativeCache(Cache<Checksum, Failure>);
 
 #[derive(Clone)]
-struct Mishap {
+struct Failure {
     why: Unavailable,
     in_a_row: u32,
     at: Instant,
 }
 
-impl Default for Mishaps {
+impl Default for NegativeCache {
     fn default() -> Self {
         Self(Cache::new(FILES))
     }
 }
 
-impl Mishaps {
+impl NegativeCache {
     /// Says that a file may be asked for.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Mishaps {
         }
         let before = self.0.get(&checksum);
         let before = before.filter(|mishap| now < mishap.at + MEMORY);
-        let mishap = Mishap {
+        let mishap = Failure {
             why: why.clone(),
             in_a_row: before.map_or(0, |mishap| mishap.in_a_row) + 1,
             at: now,
@@ -84,7 +84,7 @@ impl Mishaps {
     }
 }
 
-impl Mishap {
+impl Failure {
     fn pause(&self) -> Duration {
         let Some(further) = self.in_a_row.checked_sub(2) else {
             return Duration::ZERO;
@@ -104,7 +104,7 @@ mod tests {
 
     /// Returns for how long, in seconds, a file is not asked for once this failure has come so often.
     fn pause_after(why: &Unavailable, times: u32) -> u64 {
-        let (mishaps, mut now) = (Mishaps::default(), Instant::now());
+        let (mishaps, mut now) = (NegativeCache::default(), Instant::now());
         for _ in 1..times {
             mishaps.failed(FILE, why, now);
             now += LONGEST;
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_success_and_ten_minutes_each_make_the_next_failure_the_first() {
-        let (mishaps, now) = (Mishaps::default(), Instant::now());
+        let (mishaps, now) = (NegativeCache::default(), Instant::now());
         let why = Unavailable::Missing(404);
         for at in [now, now + MEMORY] {
             mishaps.failed(FILE, &why, at);

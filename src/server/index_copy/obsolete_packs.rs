@@ -8,12 +8,12 @@ use super::Snapshot;
 
 /// The packs, and who may need them.
 #[derive(Default)]
-pub(super) struct Unneeded {
+pub(super) struct ObsoletePacks {
     packs: Vec<PathBuf>,
     readers: Vec<Weak<Snapshot>>,
 }
 
-impl Unneeded {
+impl ObsoletePacks {
     /// Takes in packs whose objects another pack holds, as far as the copy still shows them.
     pub(super) fn add(&mut self, packs: impl IntoIterator<Item = PathBuf>) {
         self.packs.extend(packs);

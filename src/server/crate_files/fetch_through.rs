@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::flight::{Passenger, Stage};
 use super::receive::Received;
+use super::single_flight::{Stage, Waiter};
 use super::upstream::Upstream;
 use super::{CrateFiles, Unavailable};
 use crate::index::{Checksum, CrateFile};
 
 impl CrateFiles {
     /// Joins the flight of a file, or starts one.
-    pub(super) fn flight(self: &Arc<Self>, file: &CrateFile) -> Passenger {
-        let (passenger, stage) = self.flights.join(file.checksum);
+    pub(super) fn flight(self: &Arc<Self>, file: &CrateFile) -> Waiter {
+        let (waiter, stage) = self.flights.join(file.checksum);
         if let Some(stage) = stage {
             let (files, file) = (Arc::clone(self), file.clone());
             // Goes on when whoever asked has gone, once upstream was asked: the next one finds the file kept. Not on the
@@ -27,7 +27,7 @@ impl CrateFiles {
                 files.evict_if_full().await;
             });
         }
-        passenger
+        waiter
     }
 
     /// Looks into the store, then asks upstream.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How often upstream or the bucket failed in a row, and until when it is left alone.
-pub(super) struct Trouble {
+pub(super) struct CircuitBreaker {
     /// The failure in a row with which pauses begin.
     first: u32,
     state: Mutex<State>,
@@ -19,7 +19,7 @@ struct State {
     until: Option<Instant>,
 }
 
-impl Trouble {
+impl CircuitBreaker {
     /// Begins without trouble; `first` is the failure in a row with which pauses begin.
     pub(super) fn new(first: u32) -> Self {
         Self {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::body::Coming;
-use super::{Body, Held, Unavailable};
+use super::{Body, Unavailable, VerifiedFile};
 use crate::index::Checksum;
 
 /// How many bytes there must be before a body begins: what is smaller is whole, and right, before its first byte leaves.
@@ -28,32 +28,32 @@ pub(super) enum Stage {
         released: u64,
     },
     /// It is here and verified; whether it had to be fetched.
-    Held(Held, bool),
+    Held(VerifiedFile, bool),
     /// It cannot be had.
     Failed(Unavailable),
 }
 
 /// The searches under way, one at most for each checksum.
 #[derive(Default)]
-pub(super) struct Flights(Mutex<HashMap<Checksum, watch::Sender<Stage>>>);
+pub(super) struct SingleFlight(Mutex<HashMap<Checksum, watch::Sender<Stage>>>);
 
 /// Somebody who waits for a file.
-pub(super) struct Passenger {
+pub(super) struct Waiter {
     stage: watch::Receiver<Stage>,
     /// The file was here when they came.
     found_it_here: bool,
 }
 
-impl Flights {
+impl SingleFlight {
     /// Joins the flight of a file; returns also its stage where it has yet to be flown.
-    pub(super) fn join(&self, checksum: Checksum) -> (Passenger, Option<watch::Sender<Stage>>) {
+    pub(super) fn join(&self, checksum: Checksum) -> (Waiter, Option<watch::Sender<Stage>>) {
         let mut flights = self.lock();
         if let Some(stage) = flights.get(&checksum) {
-            return (Passenger::new(stage), None);
+            return (Waiter::new(stage), None);
         }
         let (stage, _) = watch::channel(Stage::Looking);
         flights.insert(checksum, stage.clone());
-        (Passenger::new(&stage), Some(stage))
+        (Waiter::new(&stage), Some(stage))
     }
 
     /// Returns the size of a file that a flight has found, and may yet be keeping.
@@ -99,7 +99,7 @@ impl Flights {
     }
 }
 
-impl Passenger {
+impl Waiter {
     fn new(stage: &watch::Sender<Stage>) -> Self {
         let stage = stage.subscribe();
         let found_it_here = matches!(*stage.borrow(), Stage::Held(..));

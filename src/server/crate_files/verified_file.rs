@@ -9,12 +9,12 @@ use super::Body;
 
 /// A verified file.
 #[derive(Debug, Clone)]
-pub(super) enum Held {
+pub(super) enum VerifiedFile {
     Memory(Bytes),
     File(Arc<File>, u64),
 }
 
-impl Held {
+impl VerifiedFile {
     pub(super) fn into_body(self) -> Body {
         match self {
             Self::Memory(bytes) => Body::Whole(bytes),

@@ -12,12 +12,12 @@ use crate::git::ObjectId;
 
 /// Where the copy is.
 #[derive(Debug, Clone)]
-pub(super) struct Folder {
+pub(super) struct Repository {
     path: PathBuf,
     branch: String,
 }
 
-impl Folder {
+impl Repository {
     pub(super) fn new(path: PathBuf, branch: &str) -> Self {
         let branch = branch.to_owned();
         Self { path, branch }

@@ -14,11 +14,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::error;
 
-use super::flight::Stage;
 use super::receive::{Incoming, Received, finish};
-use super::{CrateFiles, Held, SMALL, Unavailable};
+use super::single_flight::Stage;
+use super::{CrateFiles, SMALL, Unavailable, VerifiedFile};
 use crate::index::{Checksum, CrateFile};
-use crate::server::store::{Content, Kept, Store};
+use crate::server::store::{Content, Store, StoredBytes};
 
 /// How long a bucket may be silent while a client waits: upstream has the file too.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -30,12 +30,15 @@ const PATIENT: Duration = Duration::MAX;
 enum Reading {
     Absent,
     Damaged,
-    Right(Held),
+    Right(VerifiedFile),
 }
 
 impl CrateFiles {
     /// Finds a file in the store; one that is damaged is dropped. A bucket in trouble is not asked.
-    pub(super) async fn find_kept(&self, file: &CrateFile) -> Result<Option<Held>, Unavailable> {
+    pub(super) async fn find_kept(
+        &self,
+        file: &CrateFile,
+    ) -> Result<Option<VerifiedFile>, Unavailable> {
         self.check_bucket()?;
         let found = self.read_or_drop(file).await;
         self.note_bucket(&found);
@@ -45,7 +48,7 @@ impl CrateFiles {
         })
     }
 
-    async fn read_or_drop(&self, file: &CrateFile) -> io::Result<Option<Held>> {
+    async fn read_or_drop(&self, file: &CrateFile) -> io::Result<Option<VerifiedFile>> {
         match self.read_kept(file, SILENCE).await? {
             Reading::Right(held) => Ok(Some(held)),
             Reading::Absent => {
@@ -88,7 +91,7 @@ impl CrateFiles {
         let found = timeout(silence, self.store.get(&path)).await;
         match found.unwrap_or_else(|_| Err(silent(silence)))? {
             None => Ok(Reading::Absent),
-            Some(Kept::File(kept)) => {
+            Some(StoredBytes::File(kept)) => {
                 let (about, now) = (kept.metadata()?, Instant::now());
                 let reading = verify(kept, file.checksum).await?;
                 if matches!(reading, Reading::Right(_)) {
@@ -96,7 +99,7 @@ impl CrateFiles {
                 }
                 Ok(reading)
             }
-            Some(Kept::Stream(size, stream)) => {
+            Some(StoredBytes::Stream(size, stream)) => {
                 // Nobody sees it before it is verified: where it is damaged, upstream's is served.
                 let (nobody, _) = watch::channel(Stage::Looking);
                 let incoming = Incoming {
@@ -127,9 +130,9 @@ impl CrateFiles {
     pub(super) async fn keep_received(&self, file: &CrateFile, received: Received) {
         let path = file.path();
         let content = match (&received.held, &received.scratch) {
-            (Held::Memory(bytes), _) => Content::Bytes(bytes.clone()),
-            (Held::File(..), Some(scratch)) => Content::File(scratch.path()),
-            (Held::File(..), None) => return,
+            (VerifiedFile::Memory(bytes), _) => Content::Bytes(bytes.clone()),
+            (VerifiedFile::File(..), Some(scratch)) => Content::File(scratch.path()),
+            (VerifiedFile::File(..), None) => return,
         };
         let put = match self.check_bucket() {
             Ok(()) => {
@@ -198,9 +201,12 @@ async fn verify(file: File, wanted: Checksum) -> io::Result<Reading> {
             file.read_exact_at(&mut bytes, 0)?;
             let mut hash = Context::new(&SHA256);
             hash.update(&bytes);
-            (finish(hash), Held::Memory(bytes.freeze()))
+            (finish(hash), VerifiedFile::Memory(bytes.freeze()))
         } else {
-            (checksum_of(&file)?, Held::File(Arc::new(file), size))
+            (
+                checksum_of(&file)?,
+                VerifiedFile::File(Arc::new(file), size),
+            )
         };
         Ok(match found == wanted {
             true => Reading::Right(held),

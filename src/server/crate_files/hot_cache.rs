@@ -1,4 +1,4 @@
-//! Hot crate files in memory, within a bound.
+//! HotFile crate files in memory, within a bound.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 
+use crate::bounded_cache::{Weighter, bounded};
 use crate::index::{Checksum, CrateFile};
-use crate::memory::{Weighter, bounded};
 use crate::server::catalog::now;
 
 /// How many bytes a file takes besides its own.
@@ -18,10 +18,10 @@ const USUAL: u64 = 64 << 10;
 const FINENESS: u64 = 60;
 
 /// The least used files leave first.
-pub(super) struct Memory(Cache<Checksum, Arc<Hot>, BySize>);
+pub(super) struct HotCache(Cache<Checksum, Arc<HotFile>, BySize>);
 
 /// A file in memory.
-pub(super) struct Hot {
+pub(super) struct HotFile {
     pub(super) bytes: Bytes,
     path: String,
     used: AtomicU64,
@@ -30,24 +30,24 @@ pub(super) struct Hot {
 #[derive(Clone)]
 struct BySize;
 
-impl Weighter<Checksum, Arc<Hot>> for BySize {
-    fn weight(&self, _: &Checksum, hot: &Arc<Hot>) -> u64 {
+impl Weighter<Checksum, Arc<HotFile>> for BySize {
+    fn weight(&self, _: &Checksum, hot: &Arc<HotFile>) -> u64 {
         hot.bytes.len() as u64 + OVERHEAD
     }
 }
 
-impl Memory {
+impl HotCache {
     /// Makes room for so many bytes.
     pub(super) fn new(bytes: u64) -> Self {
         Self(bounded(bytes, USUAL, BySize))
     }
 
-    pub(super) fn get(&self, checksum: Checksum) -> Option<Arc<Hot>> {
+    pub(super) fn get(&self, checksum: Checksum) -> Option<Arc<HotFile>> {
         self.0.get(&checksum)
     }
 
     pub(super) fn put(&self, file: &CrateFile, bytes: Bytes) {
-        let hot = Hot {
+        let hot = HotFile {
             bytes,
             path: file.path(),
             used: AtomicU64::new(now()),
@@ -56,7 +56,7 @@ impl Memory {
     }
 }
 
-impl Hot {
+impl HotFile {
     /// Returns the file's path where its last use is long enough ago to be worth writing down.
     pub(super) fn is_used_anew(&self) -> Option<&str> {
         let (now, used) = (now(), self.used.load(Ordering::Relaxed));

@@ -9,7 +9,7 @@ use crate::server::crate_files::Unavailable;
 const FAILURES: u32 = 5;
 
 /// What is left of our patience; all files share it, and each that comes renews it.
-pub(super) struct Patience {
+pub(super) struct RetryPolicy {
     limit: Duration,
     renewed: Mutex<Instant>,
 }
@@ -18,7 +18,7 @@ pub(super) struct Patience {
 #[derive(Debug, Default)]
 pub(super) struct Failures(u32);
 
-impl Patience {
+impl RetryPolicy {
     pub(super) fn new(limit: Duration) -> Self {
         Self {
             limit,
@@ -68,9 +68,9 @@ mod tests {
     use super::*;
 
     fn waits(why: &Unavailable, limit: u64) -> Vec<Option<u64>> {
-        let patience = Patience::new(Duration::from_secs(limit));
+        let policy = RetryPolicy::new(Duration::from_secs(limit));
         let mut failures = Failures::default();
-        let mut wait = || patience.wait(why, &mut failures);
+        let mut wait = || policy.wait(why, &mut failures);
         (0..6).map(|_| wait().map(|wait| wait.as_secs())).collect()
     }
 

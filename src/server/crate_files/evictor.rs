@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use tracing::{info, warn};
 
 use super::CrateFiles;
-use super::stock::blocking;
+use super::inventory::blocking;
 use crate::error::{Error, Kind, Result};
-use crate::server::catalog::{Catalog, Entry, Limits, Position};
-use crate::server::store::{Folder, Removed, Store};
+use crate::server::catalog::{Catalog, CatalogEntry, Limits, Position};
+use crate::server::store::{Removed, Store, StoreFolder};
 
 /// Once there is too much, a twentieth more goes, so that not every new file evicts one.
 const SLACK: u64 = 20;
@@ -18,7 +18,7 @@ const SLACK: u64 = 20;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Evicted {
     /// Files that went.
-    pub files: Vec<Entry>,
+    pub files: Vec<CatalogEntry>,
     /// Files that were being read and stayed.
     pub in_use: usize,
     /// Files that could not be removed, and why.
@@ -83,7 +83,7 @@ impl CrateFiles {
     ///
     /// # Errors
     /// `config` for a bucket, `server` where the database refuses.
-    pub fn plan_eviction(&self, limits: Limits) -> Result<Vec<Entry>> {
+    pub fn plan_eviction(&self, limits: Limits) -> Result<Vec<CatalogEntry>> {
         let (folder, catalog) = self.folder()?;
         // Nothing can go from a disk that is not mounted.
         if folder.is_empty() {
@@ -130,7 +130,7 @@ impl CrateFiles {
     ///
     /// # Errors
     /// As [`CrateFiles::plan_eviction`].
-    pub fn evict(&self, leaving: Vec<Entry>) -> Result<Evicted> {
+    pub fn evict(&self, leaving: Vec<CatalogEntry>) -> Result<Evicted> {
         let mut evicted = Evicted::default();
         for entry in leaving {
             self.let_go(entry, None, &mut evicted)?;
@@ -138,7 +138,7 @@ impl CrateFiles {
         Ok(evicted)
     }
 
-    fn let_go(&self, entry: Entry, used: Option<u64>, evicted: &mut Evicted) -> Result<()> {
+    fn let_go(&self, entry: CatalogEntry, used: Option<u64>, evicted: &mut Evicted) -> Result<()> {
         let (folder, catalog) = self.folder()?;
         match catalog.let_go(&entry.path, used, || folder.remove(&entry.path))? {
             Some(Ok(Removed::Gone)) => {
@@ -157,7 +157,7 @@ impl CrateFiles {
     ///
     /// # Errors
     /// `config` for a bucket.
-    pub fn folder(&self) -> Result<(&Folder, &Catalog)> {
+    pub fn folder(&self) -> Result<(&StoreFolder, &Catalog)> {
         match (&self.store, &self.catalog) {
             (Store::Folder(folder), Some(catalog)) => Ok((folder, catalog)),
             _ => Err(Error::new(

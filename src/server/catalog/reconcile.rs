@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::files::forget;
 use super::{Catalog, nanoseconds, now};
 use crate::error::Result;
-use crate::server::store::KeptFile;
+use crate::server::store::StoredFile;
 
 /// How many files are looked at, and perhaps changed, at a time: others may be waiting to write.
 const PORTION: usize = 1_000;
@@ -29,7 +29,7 @@ impl Catalog {
     /// As [`Catalog::add`].
     pub fn agree_with(
         &self,
-        mut files: Vec<KeptFile>,
+        mut files: Vec<StoredFile>,
         is_there: impl Fn(&str) -> bool,
     ) -> Result<()> {
         files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
@@ -47,11 +47,11 @@ impl Catalog {
         &self,
         after: &str,
         last: Option<&str>,
-        files: &[KeptFile],
+        files: &[StoredFile],
         is_there: &impl Fn(&str) -> bool,
     ) -> Result<()> {
         let mut known = self.run(|database| known_between(database, after, last))?;
-        let differing: Vec<&KeptFile> = files
+        let differing: Vec<&StoredFile> = files
             .iter()
             .filter(|file| known.remove(&file.path).is_none_or(|row| !row.is(file)))
             .filter(|file| is_there(&file.path))
@@ -77,7 +77,7 @@ impl Catalog {
 
 impl Known {
     /// Says whether the row is that of the file, as far as both know.
-    fn is(&self, file: &KeptFile) -> bool {
+    fn is(&self, file: &StoredFile) -> bool {
         self.is_present
             && self.size == file.size
             && self.modified == Some(nanoseconds(file.modified))
@@ -107,7 +107,7 @@ fn known_between(
 }
 
 /// A checksum holds for the bytes that were there: not for those of another size, or written later.
-fn take_in(database: &mut Connection, files: &[&KeptFile]) -> rusqlite::Result<()> {
+fn take_in(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
     let change = database.transaction()?;
     let mut query = change.prepare_cached(
         "INSERT INTO files (path, size, modified, used) VALUES (?1, ?2, ?3, ?4)

@@ -11,8 +11,8 @@ use tracing::warn;
 use super::{CrateFiles, Unavailable};
 use crate::error::{Error, Kind, Result};
 use crate::index::CrateFile;
-use crate::server::catalog::{Catalog, Entry};
-use crate::server::store::{Folder, KeptFile, Store};
+use crate::server::catalog::{Catalog, CatalogEntry};
+use crate::server::store::{Store, StoreFolder, StoredFile};
 
 impl CrateFiles {
     /// Removes what a killed process left in the store, and makes the catalog agree with it.
@@ -66,7 +66,7 @@ impl CrateFiles {
     ///
     /// # Errors
     /// As the store and its catalog can be read.
-    pub async fn entries(&self) -> Result<Vec<Entry>> {
+    pub async fn entries(&self) -> Result<Vec<CatalogEntry>> {
         let Some(catalog) = &self.catalog else {
             return listed(self.store.list().await);
         };
@@ -199,7 +199,7 @@ impl CrateFiles {
         warn_of(taken.await);
     }
 
-    fn shared_folder(&self) -> Result<(Folder, Arc<Catalog>)> {
+    fn shared_folder(&self) -> Result<(StoreFolder, Arc<Catalog>)> {
         let (folder, _) = self.folder()?;
         match &self.catalog {
             Some(catalog) => Ok((folder.clone(), Arc::clone(catalog))),
@@ -209,7 +209,7 @@ impl CrateFiles {
 }
 
 /// An empty folder is believed only where nothing is known of it: its disk may not be mounted.
-fn agree(folder: &Folder, catalog: &Catalog, files: Vec<KeptFile>) -> Result<()> {
+fn agree(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) -> Result<()> {
     // What is kept from here on is known anyway.
     catalog.wants_stock();
     let (known, _) = catalog.total()?;
@@ -223,10 +223,10 @@ fn agree(folder: &Folder, catalog: &Catalog, files: Vec<KeptFile>) -> Result<()>
     catalog.agree_with(files, |path| folder.place(path).is_file())
 }
 
-fn listed(files: io::Result<Vec<KeptFile>>) -> Result<Vec<Entry>> {
+fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {
     let files = files
         .map_err(|error| Error::new(Kind::Network, "the bucket cannot be listed").because(error))?;
-    let entry = |file: KeptFile| Entry {
+    let entry = |file: StoredFile| CatalogEntry {
         size: file.size,
         checksum: None,
         used: crate::server::catalog::seconds(file.modified),
