@@ -155,7 +155,7 @@ async fn config_json(
 async fn read_config_json(mirror: &mut UploadPack<'_>, tip: ObjectId) -> Result<ConfigJson> {
     let missing = || {
         Error::new(Kind::Config, "the mirror has no config.json")
-            .advise("commit one: `{\"dl\": …, \"api\": …}`; cargo needs it")
+            .advise("Commit one: `{\"dl\": …, \"api\": …}`; cargo needs it.")
     };
     points_to(
         &file_at_root(mirror, tip, CONFIG_JSON)

@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
+use super::clock::Schedule;
 use super::core;
-use super::gate::Limits;
-use super::schedule::Schedule;
+use super::pipeline_gate::Limits;
 use super::server::{self, Slowness};
 use crate::config::{Rhythm, TriggerConfig};
 use crate::error::{Error, Kind, Result};
@@ -85,7 +85,7 @@ pub(super) async fn listen(config: &TriggerConfig) -> Result<TcpListener> {
     let (address, listener) = bound.map_err(|cause| {
         Error::new(Kind::Config, format!("cannot listen on {address}"))
             .because(cause)
-            .advise("trigger.listen must be an address of this machine with a port that nobody else uses.")
+            .advise("Set trigger.listen to an address of this machine with a port that nobody else uses.")
     })?;
     info!("listening on http://{address}");
     Ok(listener)

@@ -38,7 +38,7 @@ struct Learning {
     kept: PathBuf,
     scratch: Scratch,
     known: Mutex<Known>,
-    /// Held while upstream is asked.
+    /// VerifiedFile while upstream is asked.
     asking: Arc<tokio::sync::Mutex<()>>,
     runtime: Handle,
 }
