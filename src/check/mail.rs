@@ -14,7 +14,7 @@ pub(super) async fn probe(
     around: Surroundings<'_>,
     findings: &mut Findings,
 ) {
-    if matches!(config.mail.route(), Ok(None)) {
+    if config.mail.route().is_none() {
         return not_configured(options, findings);
     }
     let Some(mailer) = findings.take("smtp", Mailer::of(config)) else {

@@ -16,7 +16,7 @@ use crate::mirror::report::{Report, Warning};
 ///
 /// Never fails and never changes the result: a mail that cannot be sent is an error in the log.
 pub async fn after_sync(config: &Config, result: &Result<Report>, around: Surroundings<'_>) {
-    let Ok(Some(_)) = config.mail.route() else {
+    let Some(_) = config.mail.route() else {
         return;
     };
     let mirror = remote_branch(&config.mirror.url, &config.mirror.branch);

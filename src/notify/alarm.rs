@@ -23,7 +23,7 @@ pub async fn alarm(
     pipeline: Option<&str>,
     now: SystemTime,
 ) -> Result<bool> {
-    let Some(route) = config.mail.route()? else {
+    let Some(route) = config.mail.route() else {
         return Ok(false);
     };
     let notice = notice(config, event, pipeline, now);

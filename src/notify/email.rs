@@ -46,11 +46,6 @@ pub(super) fn remote_branch(url: &RemoteUrl, branch: &str) -> RemoteBranch {
 
 /// Returns an error with its causes and its advice as one line.
 pub fn line(what: &str, error: &Error) -> String {
-    let causes: String = error
-        .causes()
-        .iter()
-        .map(|cause| format!(": {cause}"))
-        .collect();
     let advice = error.advice().map(|advice| format!(" ({advice})"));
-    format!("{what}: {error}{causes}{}", advice.unwrap_or_default())
+    format!("{what}: {}{}", error.chain(), advice.unwrap_or_default())
 }

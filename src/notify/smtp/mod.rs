@@ -64,7 +64,7 @@ impl<'a> Mailer<'a> {
     /// # Errors
     /// `config` where no mails are configured.
     pub fn of(config: &'a Config) -> Result<Self> {
-        let route = config.mail.route()?.ok_or_else(|| {
+        let route = config.mail.route().ok_or_else(|| {
             Error::new(Kind::Config, "no mail is configured")
                 .advise("Set `mail.smtp`, `mail.from` and `mail.to`.")
         })?;
