@@ -190,10 +190,14 @@ impl Helper<'_> {
             FireResult::Created(pipeline) => {
                 info!("fired {}", pipeline.url.as_deref().unwrap_or("a pipeline"));
             }
-            FireResult::Wait { until, why } => warn!("{why}; retrying at {until:.0}"),
-            FireResult::Retry { why, .. } => warn!("{why}; retrying within minutes"),
+            FireResult::Wait { until, why } => {
+                warn!("cannot create a pipeline, retrying at {until:.0}: {why}");
+            }
+            FireResult::Retry { why, .. } => {
+                warn!("cannot create a pipeline, retrying within minutes: {why}");
+            }
             // The watchdog raises an alert, which is logged as an error.
-            FireResult::Refused { why } => debug!("{why}"),
+            FireResult::Refused { why } => debug!("cannot create a pipeline: {why}"),
         }
         let response = self.core.answered(now, &result, fastrand::f64());
         if let Some(requester) = self.requester.take() {
@@ -204,8 +208,8 @@ impl Helper<'_> {
 
     fn polled(&mut self, poll: Result<Poll>) {
         let poll = poll.map_err(|error| {
-            let line = self.config.scrub(&notify::line("poll failed", &error));
-            warn!("{line}");
+            let line = self.config.scrub(&notify::line(&error));
+            warn!("poll failed: {line}");
             line
         });
         if let Ok(poll) = &poll {
@@ -225,8 +229,8 @@ impl Helper<'_> {
 
     fn pipeline_read(&mut self, pipeline: Result<Pipeline, ApiError>) {
         let pipeline = pipeline.map_err(|failure| {
-            let line = notify::line("cannot read the pipeline", &failure.error);
-            warn!("{}", self.config.scrub(&line));
+            let line = self.config.scrub(&notify::line(&failure.error));
+            warn!("cannot read the pipeline: {line}");
         });
         let pipeline = pipeline.as_ref().ok();
         self.core.pipeline_read(Timestamp::now(), pipeline);
@@ -237,8 +241,8 @@ impl Helper<'_> {
             Ok(true) => self.core.mailed(),
             Ok(false) => debug!("no mail is configured"),
             Err(error) => {
-                let line = notify::line("cannot send the mail", &error);
-                error!("{}", self.config.scrub(&line));
+                let line = self.config.scrub(&notify::line(&error));
+                error!("cannot send the mail: {line}");
             }
         }
     }
@@ -260,12 +264,9 @@ impl Helper<'_> {
 fn log_event(config: &TriggerConfig, event: &Event) {
     match event {
         Event::Alarm { failure, .. } => {
-            let causes: String = failure
-                .causes
-                .iter()
-                .map(|cause| format!(": {cause}"))
-                .collect();
-            error!("{}", config.scrub(&format!("{}{causes}", failure.message)));
+            let lines = std::iter::once(&failure.message).chain(&failure.causes);
+            let lines: Vec<&str> = lines.map(String::as_str).collect();
+            error!("{}", config.scrub(&lines.join(": ")));
         }
         _ => info!("all alarms are resolved"),
     }
@@ -280,7 +281,7 @@ fn fire_result(
         Ok(pipeline) => return FireResult::Created(pipeline),
         Err(failure) => failure,
     };
-    let why = config.scrub(&notify::line("cannot create a pipeline", &error));
+    let why = config.scrub(&notify::line(&error));
     match remedy {
         Remedy::Wait(wait) => FireResult::Wait {
             until: now.saturating_add(signed(wait)).unwrap_or(now),

@@ -59,8 +59,7 @@ impl Alert {
             Self::Refused { why } => alarm(
                 "pipeline refused",
                 Kind::Pipeline,
-                "GitLab refuses to create pipelines, so nothing is carried to the mirror"
-                    .to_owned(),
+                "GitLab refuses to create pipelines, so nothing reaches the mirror".to_owned(),
                 Some(why),
                 "Fix what GitLab reports. Then request a pipeline with POST /trigger, or wait: the helper tries again once an hour.",
             ),
@@ -79,10 +78,10 @@ impl Alert {
                     shown(*since)
                 ),
                 None,
-                "Look at the last pipeline and the log of its job. If there is no pipeline, open the helper's status page (GET /).",
+                "Look at the last pipeline and the log of its job. If there is no pipeline, open the helper's status page.",
             ),
             Self::PollsFail { since, why } => alarm(
-                "cannot be polled",
+                "polls fail",
                 Kind::Stalled,
                 format!(
                     "polling upstream and mirror has failed since {}",

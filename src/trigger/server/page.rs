@@ -15,14 +15,23 @@ use super::Endpoint;
 use crate::http::refusal::Refusal;
 use crate::trigger::status::Status;
 
+/// The label of the one row that links to a page.
+const PIPELINE: &str = "Last pipeline";
+
 #[derive(Template)]
 #[template(path = "trigger/server/page.html")]
-struct Page<'a> {
+struct Page {
     headline: &'static str,
     class: &'static str,
-    rows: Vec<(&'static str, String)>,
-    pipeline: Option<&'a str>,
+    rows: Vec<Row>,
     version: &'static str,
+}
+
+/// A label and its text; the text of a link is its address.
+struct Row {
+    label: &'static str,
+    text: String,
+    is_link: bool,
 }
 
 /// Shows the page.
@@ -43,15 +52,10 @@ pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> Result<Respon
 
 fn render(status: &Status) -> askama::Result<String> {
     let (headline, class) = headline(status);
-    let pipeline = status.pipeline_url.as_deref();
     Page {
         headline,
         class,
         rows: rows(status),
-        // GitLab's answer is not trusted with other schemes, such as `javascript:`.
-        pipeline: pipeline.filter(|url| {
-            Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
-        }),
         version: env!("CARGO_PKG_VERSION"),
     }
     .render()
@@ -67,8 +71,10 @@ fn headline(status: &Status) -> (&'static str, &'static str) {
     }
 }
 
-fn rows(status: &Status) -> Vec<(&'static str, String)> {
-    let time = |time: Option<Timestamp>| time.map(|time| format!("{time:.0}"));
+fn rows(status: &Status) -> Vec<Row> {
+    let time = |time: Option<Timestamp>| time.map(shown);
+    let counts = [status.fired, status.refused, status.pipelines_failed];
+    let counts = counts.map(|count| count.to_string()).join(", ");
     let rows = [
         ("To fix", status.needs_person.clone()),
         ("Last poll failed", status.poll_error.clone()),
@@ -77,25 +83,39 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
         ("Mirror", status.mirror.clone()),
         ("Mirror last moved", time(status.last_change)),
         ("Last poll", time(status.last_poll)),
-        ("Last pipeline created", time(status.last_fired)),
-        ("Next pipeline due", time(status.next_firing)),
+        (
+            PIPELINE,
+            status.pipeline_url.clone().filter(|url| is_page(url)),
+        ),
+        ("Its status", status.pipeline_status.clone()),
+        ("Created", time(status.last_fired)),
         ("GitLab's last answer", status.last_answer.clone()),
-        ("Pipeline status", status.pipeline_status.clone()),
         ("Pipeline running", Some(yes_or_no(status.running))),
         ("Pipeline pending", Some(yes_or_no(status.pending))),
-        (
-            "Pipelines created, refused, failed",
-            Some(format!(
-                "{}, {}, {}",
-                status.fired, status.refused, status.pipelines_failed
-            )),
-        ),
+        ("Next pipeline due", time(status.next_firing)),
+        ("Created, refused, failed", Some(counts)),
         ("Helper started", time(Some(status.started))),
     ];
-    let shown = rows
-        .into_iter()
-        .filter_map(|(label, text)| Some((label, text?)));
+    let shown = rows.into_iter().filter_map(|(label, text)| {
+        Some(Row {
+            label,
+            text: text?,
+            is_link: label == PIPELINE,
+        })
+    });
     shown.collect()
+}
+
+/// Says whether a text is the address of a page.
+///
+/// GitLab's answer is not trusted with other schemes, such as `javascript:`.
+fn is_page(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
+}
+
+/// Writes a time as `2026-11-24 03:10:07 UTC`.
+fn shown(time: Timestamp) -> String {
+    format!("{time:.0}").replace('T', " ").replace('Z', " UTC")
 }
 
 /// Writes seconds as `1h 2m 5s`.
