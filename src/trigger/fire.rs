@@ -73,7 +73,7 @@ pub async fn run(
     work.await.unwrap_or_else(|_| {
         let limit = humantime::format_duration(limit);
         Err(
-            Error::new(Kind::Network, format!("no pipeline within {limit}"))
+            Error::new(Kind::Network, format!("timed out after {limit}"))
                 .advise("`network.timeout` says how long a command may take."),
         )
     })
