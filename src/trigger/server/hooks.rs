@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{Endpoint, read};
+use super::{Endpoint, Message, read};
 use crate::http::access;
 use crate::http::refusal::Refusal;
-use crate::trigger::types::{Message, Origin, PipelineNews};
+use crate::trigger::gitlab::Pipeline;
+use crate::trigger::pipeline_gate::Origin;
 
 /// GitLab's pipeline event, as far as it is read.
 #[derive(Debug, Deserialize)]
@@ -76,12 +77,12 @@ pub(super) async fn pipeline(
             attributes.id
         ))
     };
-    let news = PipelineNews {
+    let pipeline = Pipeline {
         id: attributes.id,
         url: attributes.url.clone().or_else(page),
         status: attributes.status,
     };
-    endpoint.tell(Message::Pipeline(news)).await?;
+    endpoint.tell(Message::Pipeline(pipeline)).await?;
     Ok(Json(json!({ "result": "taken" })).into_response())
 }
 
