@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
-use super::refusal::Refusal;
+use super::error_response::ErrorResponse;
 
 /// Demands the token as `Authorization: Bearer`, or where a query is given as `token=`; without a token all may ask.
 ///
@@ -18,7 +18,7 @@ pub fn bearer(
     token: Option<&SecretString>,
     headers: &HeaderMap,
     query: Option<&str>,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     let Some(token) = token else {
         return Ok(());
     };
@@ -45,7 +45,7 @@ pub fn bearer(
 ///
 /// # Errors
 /// 401, or 403 where there is no token to compare with.
-pub fn gitlab(token: Option<&SecretString>, headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn gitlab(token: Option<&SecretString>, headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let token = token.ok_or_else(no_hooks)?;
     match headers.get("x-gitlab-token") {
         Some(shown) if is_same(token, shown.as_bytes()) => Ok(()),
@@ -62,7 +62,7 @@ pub fn github(
     token: Option<&SecretString>,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     let token = token.ok_or_else(no_hooks)?;
     let signature = headers.get("x-hub-signature-256").and_then(|value| {
         let digits = value.to_str().ok()?.strip_prefix("sha256=")?;
@@ -83,13 +83,13 @@ fn is_same(token: &SecretString, shown: &[u8]) -> bool {
     verify_slices_are_equal(token.as_ref(), shown.as_ref()).is_ok()
 }
 
-fn unauthorized(error: &'static str) -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, error)
+fn unauthorized(error: &'static str) -> ErrorResponse {
+    ErrorResponse::new(StatusCode::UNAUTHORIZED, error)
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
-fn no_hooks() -> Refusal {
-    Refusal::new(
+fn no_hooks() -> ErrorResponse {
+    ErrorResponse::new(
         StatusCode::FORBIDDEN,
         "webhooks are refused as long as neither FERRY_HOOK_TOKEN nor FERRY_TRIGGER_TOKEN is set",
     )

@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tracing::debug;
 
-use super::ending::Ending;
-use super::pace::{Pace, Waits};
-use super::protocol::{self, Protocol, Rewound};
-use super::taken::Told;
+use super::detect::{self, Protocol, Rewind};
+use super::progress_io::ProgressIo;
+use super::shutdown::Shutdown;
+use super::stall_guard::{StallGuard, WaitsFor};
 use super::{Bounds, Certificates, Peer};
 
 /// The longest head of a request, in bytes.
@@ -36,7 +36,7 @@ pub(super) struct Connection<A> {
     pub(super) answer: A,
     pub(super) peer: Peer,
     pub(super) bounds: Bounds,
-    pub(super) ending: Ending,
+    pub(super) shutdown: Shutdown,
 }
 
 impl<A, R, B> Connection<A>
@@ -63,16 +63,16 @@ where
     ) {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.bounds.write));
-        let pace = Pace::default();
-        let stream = Told::new(Box::pin(stream), &pace);
+        let guard = StallGuard::default();
+        let stream = ProgressIo::new(Box::pin(stream), &guard);
         match certificates {
-            None => self.speak(stream, pace).await,
+            None => self.speak(stream, guard).await,
             Some(certificates) => {
                 let accepting = certificates.accept(stream);
                 if let Some(stream) =
-                    begin("TLS handshake", accepting, &self.ending, self.bounds).await
+                    begin("TLS handshake", accepting, &self.shutdown, self.bounds).await
                 {
-                    self.speak(Box::new(stream), pace).await;
+                    self.speak(Box::new(stream), guard).await;
                 }
             }
         }
@@ -81,13 +81,13 @@ where
     async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
         stream: S,
-        pace: Pace,
+        guard: StallGuard,
     ) {
-        let telling = protocol::tell(stream);
-        let ended = match begin("first request", telling, &self.ending, self.bounds).await {
+        let telling = detect::protocol(stream);
+        let ended = match begin("first request", telling, &self.shutdown, self.bounds).await {
             None => return,
-            Some((Protocol::Http1, stream)) => self.speak_http1(stream, pace).await,
-            Some((Protocol::Http2, stream)) => self.speak_http2(stream, pace).await,
+            Some((Protocol::Http1, stream)) => self.speak_http1(stream, guard).await,
+            Some((Protocol::Http2, stream)) => self.speak_http2(stream, guard).await,
         };
         if let Err(error) = ended {
             debug!("a client's connection ended: {error}");
@@ -96,27 +96,31 @@ where
 
     async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
-        stream: Rewound<S>,
-        pace: Pace,
+        stream: Rewind<S>,
+        guard: StallGuard,
     ) -> hyper::Result<()> {
         let Self { answer, peer, .. } = self;
-        let counted = pace.clone();
+        let counted = guard.clone();
         let connection = http1::Builder::new().max_buf_size(HEAD).serve_connection(
             TokioIo::new(stream),
-            service_fn(move |request| counted.clone().answer(Waits::ForUs, answer(request, peer))),
+            service_fn(move |request| {
+                counted
+                    .clone()
+                    .answer(WaitsFor::Server, answer(request, peer))
+            }),
         );
-        let watched = self.ending.watch(connection);
-        let kept = pace.keep(self.bounds.head, watched).await;
+        let watched = self.shutdown.watch(connection);
+        let kept = guard.watch(self.bounds.head, watched).await;
         kept.unwrap_or(Ok(()))
     }
 
     async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
-        stream: Rewound<S>,
-        pace: Pace,
+        stream: Rewind<S>,
+        guard: StallGuard,
     ) -> hyper::Result<()> {
         let Self { answer, peer, .. } = self;
-        let counted = pace.clone();
+        let counted = guard.clone();
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
@@ -127,11 +131,11 @@ where
                 service_fn(move |request| {
                     counted
                         .clone()
-                        .answer(Waits::ForClient, answer(request, peer))
+                        .answer(WaitsFor::Client, answer(request, peer))
                 }),
             );
-        let watched = self.ending.watch(connection);
-        let kept = pace.keep(self.bounds.write, watched).await;
+        let watched = self.shutdown.watch(connection);
+        let kept = guard.watch(self.bounds.write, watched).await;
         kept.unwrap_or(Ok(()))
     }
 }
@@ -147,12 +151,12 @@ fn keep_little_unsent(stream: &TcpStream) {
 async fn begin<T>(
     what: &str,
     work: impl Future<Output = io::Result<T>>,
-    ending: &Ending,
+    shutdown: &Shutdown,
     bounds: Bounds,
 ) -> Option<T> {
     let begun = tokio::select! {
         begun = timeout(bounds.head, work) => begun,
-        () = ending.come() => return None,
+        () = shutdown.come() => return None,
     };
     match begun {
         Ok(Ok(begun)) => return Some(begun),
@@ -196,7 +200,7 @@ mod tests {
                 head: HEAD_LIMIT,
                 write: WRITE_LIMIT,
             },
-            ending: Ending::default(),
+            shutdown: Shutdown::default(),
         };
         let (client, server) = duplex(held);
         tokio::spawn(connection.serve_stream(server, None));

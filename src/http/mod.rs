@@ -3,11 +3,11 @@
 pub mod access;
 mod body;
 mod connection;
-mod ending;
-mod pace;
-mod protocol;
-pub mod refusal;
-mod taken;
+mod detect;
+pub mod error_response;
+mod progress_io;
+mod shutdown;
+mod stall_guard;
 mod tls;
 mod workers;
 
@@ -27,7 +27,7 @@ use tracing::warn;
 
 pub use body::Body;
 use connection::Connection;
-use ending::Ending;
+use shutdown::Shutdown;
 pub use tls::Certificates;
 use workers::Workers;
 
@@ -49,22 +49,22 @@ pub struct Bounds {
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// Serves until `shutdown`, then lets the requests in hand end; bound that from outside.
+/// Serves until `stop`, then lets the requests in hand end; bound that from outside.
 pub async fn serve<A, R, B>(
     listener: TcpListener,
     answer: A,
     bounds: Bounds,
     certificates: Option<Arc<Certificates>>,
-    shutdown: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
 ) where
     A: Fn(Request<Incoming>, Peer) -> R + Clone + Send + 'static,
     R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: HttpBody<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
 {
     let places = Arc::new(Semaphore::new(bounds.connections));
-    let ending = Ending::default();
+    let shutdown = Shutdown::default();
     let mut workers = Workers::start(bounds.threads);
-    tokio::pin!(shutdown);
+    tokio::pin!(stop);
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -72,13 +72,13 @@ pub async fn serve<A, R, B>(
         };
         let ((stream, peer), place) = tokio::select! {
             accepted = accepted => accepted,
-            () = &mut shutdown => break,
+            () = &mut stop => break,
         };
         let connection = Connection {
             answer: answer.clone(),
             peer: Peer(peer),
             bounds,
-            ending: ending.clone(),
+            shutdown: shutdown.clone(),
         };
         let certificates = certificates.clone();
         workers.spawn(async move {
@@ -87,7 +87,7 @@ pub async fn serve<A, R, B>(
         });
     }
     drop(listener);
-    ending.tell();
+    shutdown.tell();
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
     // The places are never closed.
     let _ = places.acquire_many(all).await;

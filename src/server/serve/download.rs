@@ -9,13 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::conditions::is_named;
-use super::entries::Entry;
 use super::index;
+use super::index_cache::IndexFile;
 use super::reply::Reply;
-use super::site::Site;
+use super::state::State;
 use crate::config::Downloads;
 use crate::http::Body;
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
 use crate::index::{CrateFile, CrateName};
 use crate::server::crate_files::{self, Unavailable, instance};
 
@@ -53,30 +53,30 @@ fn parse(path: &str) -> Option<Asked> {
 
 /// `GET /api/v1/crates/{crate}/{version}/download`; a `HEAD` fetches nothing.
 pub(super) fn download(
-    site: &'static Site,
+    state: &'static State,
     asked: Option<Asked>,
     method: &Method,
     headers: HeaderMap,
-) -> Result<Reply, Refusal> {
+) -> Result<Reply, ErrorResponse> {
     refuse_own(&headers)?;
     let asked = asked.ok_or_else(unlisted)?;
     let is_head = *method == Method::HEAD;
-    let view = site.view()?;
+    let view = state.view()?;
     let view = view.as_ref().ok_or_else(unlisted)?;
     let path = asked.name.index_path();
-    if let Some(entry) = index::find_in_memory(site, view, &path) {
-        return send(site, listed(entry.as_deref(), &asked)?, is_head, &headers);
+    if let Some(entry) = index::find_in_memory(state, view, &path) {
+        return send(state, listed(entry.as_deref(), &asked)?, is_head, &headers);
     }
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
-        let entry = index::find(site, &view, path).await?;
+        let entry = index::find(state, &view, path).await?;
         let file = listed(entry.as_deref(), &asked)?;
-        send(site, file, is_head, &headers)?.wait().await
+        send(state, file, is_head, &headers)?.wait().await
     }))
 }
 
 /// Returns the file that is asked for, as the index lists it.
-fn listed<'e>(entry: Option<&'e Entry>, asked: &Asked) -> Result<&'e CrateFile, Refusal> {
+fn listed<'e>(entry: Option<&'e IndexFile>, asked: &Asked) -> Result<&'e CrateFile, ErrorResponse> {
     let file = entry.and_then(|entry| entry.version(&asked.version));
     let named = |file: &&CrateFile| {
         let name = file.name.as_str();
@@ -86,32 +86,32 @@ fn listed<'e>(entry: Option<&'e Entry>, asked: &Asked) -> Result<&'e CrateFile, 
 }
 
 fn send(
-    site: &'static Site,
+    state: &'static State,
     file: &CrateFile,
     is_head: bool,
     headers: &HeaderMap,
-) -> Result<Reply, Refusal> {
+) -> Result<Reply, ErrorResponse> {
     let etag = etag(file);
     if is_named(headers, etag.as_bytes()) == Some(true) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        describe(site, response.headers_mut(), etag);
+        describe(state, response.headers_mut(), etag);
         return Ok(Reply::Now(response));
     }
-    if site.config.serve.downloads == Downloads::Redirect {
-        return Ok(Reply::later(redirect(site, file.clone())));
+    if state.config.serve.downloads == Downloads::Redirect {
+        return Ok(Reply::later(redirect(state, file.clone())));
     }
     if is_head {
-        return Ok(Reply::later(look(site, file.clone(), etag)));
+        return Ok(Reply::later(look(state, file.clone(), etag)));
     }
-    Ok(match site.crate_files.hot(file.checksum) {
-        Some(bytes) => Reply::Now(answer(site, etag, Some(bytes.len() as u64), bytes.into())),
-        None => Reply::later(get(site, file.clone(), etag)),
+    Ok(match state.crate_files.hot(file.checksum) {
+        Some(bytes) => Reply::Now(answer(state, etag, Some(bytes.len() as u64), bytes.into())),
+        None => Reply::later(get(state, file.clone(), etag)),
     })
 }
 
-async fn redirect(site: &'static Site, file: CrateFile) -> Result<Response<Body>, Refusal> {
-    let url = site
+async fn redirect(state: &'static State, file: CrateFile) -> Result<Response<Body>, ErrorResponse> {
+    let url = state
         .crate_files
         .upstream_url(&file)
         .await
@@ -124,33 +124,33 @@ async fn redirect(site: &'static Site, file: CrateFile) -> Result<Response<Body>
 }
 
 async fn look(
-    site: &'static Site,
+    state: &'static State,
     file: CrateFile,
     etag: HeaderValue,
-) -> Result<Response<Body>, Refusal> {
-    let size = site.crate_files.look(&file).await.map_err(refusal)?;
-    Ok(answer(site, etag, size, Body::empty()))
+) -> Result<Response<Body>, ErrorResponse> {
+    let size = state.crate_files.look(&file).await.map_err(refusal)?;
+    Ok(answer(state, etag, size, Body::empty()))
 }
 
 async fn get(
-    site: &'static Site,
+    state: &'static State,
     file: CrateFile,
     etag: HeaderValue,
-) -> Result<Response<Body>, Refusal> {
-    let body = site.crate_files.get(&file).await.map_err(refusal)?;
+) -> Result<Response<Body>, ErrorResponse> {
+    let body = state.crate_files.get(&file).await.map_err(refusal)?;
     let size = body.size();
     let body = match body {
         crate_files::Body::Whole(bytes) => Body::from(bytes),
         other => axum::body::Body::from_stream(other.into_stream()).into(),
     };
-    Ok(answer(site, etag, Some(size), body))
+    Ok(answer(state, etag, Some(size), body))
 }
 
 /// Refuses a request that we sent ourselves: upstream's `dl` leads back to us.
-fn refuse_own(headers: &HeaderMap) -> Result<(), Refusal> {
+fn refuse_own(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let own = |via: &HeaderValue| via.to_str().is_ok_and(|via| via.contains(instance()));
     match headers.get_all(VIA).iter().any(own) {
-        true => Err(Refusal::for_cargo(
+        true => Err(ErrorResponse::for_cargo(
             StatusCode::LOOP_DETECTED,
             "this server asks itself for crate files: serve.dl, or the dl of upstream's config.json, leads back here",
         )),
@@ -158,8 +158,8 @@ fn refuse_own(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn unlisted() -> Refusal {
-    Refusal::for_cargo(
+fn unlisted() -> ErrorResponse {
+    ErrorResponse::for_cargo(
         StatusCode::NOT_FOUND,
         "the index lists no such version of a crate",
     )
@@ -170,21 +170,21 @@ fn etag(file: &CrateFile) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-fn answer(site: &Site, etag: HeaderValue, size: Option<u64>, body: Body) -> Response<Body> {
+fn answer(state: &State, etag: HeaderValue, size: Option<u64>, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     if let Some(size) = size {
         headers.insert(CONTENT_LENGTH, size.into());
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
-    describe(site, headers, etag);
+    describe(state, headers, etag);
     response
 }
 
 /// Adds what a 200 and a 304 say alike.
-fn describe(site: &Site, headers: &mut HeaderMap, etag: HeaderValue) {
+fn describe(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(ETAG, etag);
-    let cache = match site.tokens {
+    let cache = match state.tokens {
         Some(_) => PRIVATE_FOREVER,
         None => FOREVER,
     };
@@ -192,8 +192,8 @@ fn describe(site: &Site, headers: &mut HeaderMap, etag: HeaderValue) {
 }
 
 /// Says in cargo's form why a crate file cannot be had.
-fn refusal(why: Unavailable) -> Refusal {
-    let refusal = Refusal::for_cargo(status(&why), why.to_string());
+fn refusal(why: Unavailable) -> ErrorResponse {
+    let refusal = ErrorResponse::for_cargo(status(&why), why.to_string());
     match why {
         Unavailable::Paused(seconds) | Unavailable::Lately(_, seconds) => {
             refusal.with(RETRY_AFTER, seconds)

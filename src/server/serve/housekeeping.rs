@@ -7,7 +7,7 @@ use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::site::Site;
+use super::state::State;
 use crate::http::Certificates;
 
 /// How often it is done.
@@ -19,7 +19,7 @@ const FLUSH_EVERY: u64 = 3;
 
 /// Does it forever; a SIGHUP does it at once.
 pub(super) async fn forever(
-    site: &'static Site,
+    state: &'static State,
     certificates: Option<&Certificates>,
     mut hangup: Signal,
 ) {
@@ -30,25 +30,25 @@ pub(super) async fn forever(
             _ = ticks.tick() => {}
             _ = hangup.recv() => info!("SIGHUP: tokens and certificate are read anew"),
         }
-        if let Some(tokens) = &site.tokens {
+        if let Some(tokens) = &state.tokens {
             tokens.reload();
         }
         if let Some(certificates) = certificates {
             certificates.reload();
         }
         if number % FLUSH_EVERY == 0 {
-            finish(site).await;
+            finish(state).await;
         }
         if number % EVICT_EVERY == 0 {
-            site.crate_files.look_around().await;
-            site.crate_files.evict_by_limits().await;
+            state.crate_files.look_around().await;
+            state.crate_files.evict_by_limits().await;
         }
     }
 }
 
 /// Writes down what would be lost with the process.
-pub(super) async fn finish(site: &'static Site) {
-    let files = Arc::clone(&site.crate_files);
+pub(super) async fn finish(state: &'static State) {
+    let files = Arc::clone(&state.crate_files);
     let flushed = tokio::task::spawn_blocking(move || match files.catalog() {
         Some(catalog) => catalog.flush(),
         None => Ok(()),

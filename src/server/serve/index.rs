@@ -12,15 +12,15 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use super::conditions::{Tag, is_known, takes_gzip};
-use super::entries::Entry;
+use super::index_cache::IndexFile;
 use super::reply::Reply;
-use super::site::Site;
+use super::state::State;
 use super::view::View;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::http::Body;
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
 use crate::index::{CrateName, entry};
 
 /// For how long a cache in between may answer by itself; cargo asks every time.
@@ -50,140 +50,148 @@ pub(super) fn make_config_json(config: &ServeConfig) -> Result<Bytes> {
 }
 
 /// `GET /index/config.json`.
-pub(super) fn config_json(site: &Site) -> Response<Body> {
-    let mut response = Response::new(Body::from(site.config_json.clone()));
+pub(super) fn config_json(state: &State) -> Response<Body> {
+    let mut response = Response::new(Body::from(state.config_json.clone()));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
         .headers_mut()
-        .insert(CACHE_CONTROL, cache_control(site));
+        .insert(CACHE_CONTROL, cache_control(state));
     response
 }
 
 /// `GET /index/ab/cd/abcd`; the path begins behind `/index/`. The answer uses the map of the request's headers again, since to
 /// make another one takes as long as the rest.
-pub(super) fn entry(site: &'static Site, path: &str, asked: HeaderMap) -> Result<Reply, Refusal> {
-    let view = site.view()?;
+pub(super) fn entry(
+    state: &'static State,
+    path: &str,
+    asked: HeaderMap,
+) -> Result<Reply, ErrorResponse> {
+    let view = state.view()?;
     let view = view.as_ref().ok_or_else(unknown)?;
     if !CrateName::is_index_path(path) {
         return Err(unknown());
     }
     if let Some(id) = view.snapshot.file_in_memory(path) {
-        return file(site, view, id, asked);
+        return file(state, view, id, asked);
     }
     let (view, path) = (Arc::clone(view), path.to_owned());
     Ok(Reply::later(async move {
-        let id = locate(site, &view, path).await?;
-        file(site, &view, id, asked)?.wait().await
+        let id = locate(state, &view, path).await?;
+        file(state, &view, id, asked)?.wait().await
     }))
 }
 
 fn file(
-    site: &'static Site,
+    state: &'static State,
     view: &Arc<View>,
     id: Option<ObjectId>,
     asked: HeaderMap,
-) -> Result<Reply, Refusal> {
+) -> Result<Reply, ErrorResponse> {
     let id = id.ok_or_else(unknown)?;
     // The id says whether the client has the file: nobody need look at it.
     if view.held.is_none() && id != EMPTY {
         let tag = Tag::of(id.as_bytes());
         if is_known(&asked, &tag, view.modified) {
-            return Ok(Reply::Now(unchanged(site, asked, tag.strong())));
+            return Ok(Reply::Now(unchanged(state, asked, tag.strong())));
         }
     }
-    if let Some(entry) = site.entries.get((id, view.generation)) {
-        return answer(site, view, &entry, asked).map(Reply::Now);
+    if let Some(entry) = state.entries.get((id, view.generation)) {
+        return answer(state, view, &entry, asked).map(Reply::Now);
     }
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
-        let entry = content(site, &view, id).await?;
-        answer(site, &view, &entry, asked)
+        let entry = content(state, &view, id).await?;
+        answer(state, &view, &entry, asked)
     }))
 }
 
-fn unknown() -> Refusal {
-    Refusal::for_cargo(StatusCode::NOT_FOUND, "the index has no such file")
+fn unknown() -> ErrorResponse {
+    ErrorResponse::for_cargo(StatusCode::NOT_FOUND, "the index has no such file")
 }
 
 /// Finds what was prepared of a crate's file; `None` where it is to be read.
-pub(super) fn find_in_memory(site: &Site, view: &View, path: &str) -> Option<Option<Arc<Entry>>> {
+pub(super) fn find_in_memory(
+    state: &State,
+    view: &View,
+    path: &str,
+) -> Option<Option<Arc<IndexFile>>> {
     match view.snapshot.file_in_memory(path)? {
-        Some(id) => site.entries.get((id, view.generation)).map(Some),
+        Some(id) => state.entries.get((id, view.generation)).map(Some),
         None => Some(None),
     }
 }
 
 /// Reads a crate's file, by its path.
 pub(super) async fn find(
-    site: &'static Site,
+    state: &'static State,
     view: &Arc<View>,
     path: String,
-) -> Result<Option<Arc<Entry>>, Refusal> {
-    match locate(site, view, path).await? {
-        Some(id) => content(site, view, id).await.map(Some),
+) -> Result<Option<Arc<IndexFile>>, ErrorResponse> {
+    match locate(state, view, path).await? {
+        Some(id) => content(state, view, id).await.map(Some),
         None => Ok(None),
     }
 }
 
 /// Finds the id of a file.
 async fn locate(
-    site: &'static Site,
+    state: &'static State,
     view: &Arc<View>,
     path: String,
-) -> Result<Option<ObjectId>, Refusal> {
+) -> Result<Option<ObjectId>, ErrorResponse> {
     let snapshot = Arc::clone(&view.snapshot);
-    reading(site, move || snapshot.file(&path)).await
+    reading(state, move || snapshot.file(&path)).await
 }
 
 /// Reads what a file holds, and keeps it in memory.
 async fn content(
-    site: &'static Site,
+    state: &'static State,
     view: &Arc<View>,
     id: ObjectId,
-) -> Result<Arc<Entry>, Refusal> {
+) -> Result<Arc<IndexFile>, ErrorResponse> {
     let of = Arc::clone(view);
-    let entry = reading(site, move || prepare(&of, id)).await?;
-    site.entries.put((id, view.generation), &entry);
+    let entry = reading(state, move || prepare(&of, id)).await?;
+    state.entries.put((id, view.generation), &entry);
     Ok(entry)
 }
 
 /// Reads from the copy, on a thread that may wait for the disk.
 async fn reading<T: Send + 'static>(
-    site: &'static Site,
+    state: &'static State,
     read: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T, Refusal> {
+) -> Result<T, ErrorResponse> {
     let broken = |error| Error::new(Kind::Server, "reading the copy broke off").because(error);
     let read = spawn_blocking(read).await.map_err(broken);
-    read.and_then(|read| read).map_err(|e| site.damaged(&e))
+    read.and_then(|read| read).map_err(|e| state.damaged(&e))
 }
 
 /// Reads a file from the copy; leaves out what is not held, where the index is to list the held versions only.
-fn prepare(view: &View, id: ObjectId) -> Result<Arc<Entry>> {
+fn prepare(view: &View, id: ObjectId) -> Result<Arc<IndexFile>> {
     let content = view.snapshot.content(id)?;
     Ok(Arc::new(match &view.held {
-        None => Entry::new(content, Tag::of(id.as_bytes())),
+        None => IndexFile::new(content, Tag::of(id.as_bytes())),
         Some(held) => {
             let kept = entry::only(&content, |file| held.contains(&file.path()));
             let mut hash = [0; 20];
             hash.copy_from_slice(&digest(&SHA256, &kept).as_ref()[..20]);
-            Entry::new(kept, Tag::of(&hash))
+            IndexFile::new(kept, Tag::of(&hash))
         }
     }))
 }
 
 /// Answers with a file; one without a version that is listed is none.
 fn answer(
-    site: &Site,
+    state: &State,
     view: &View,
-    entry: &Entry,
+    entry: &IndexFile,
     asked: HeaderMap,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, ErrorResponse> {
     if entry.plain.is_empty() {
         return Err(unknown());
     }
     if is_known(&asked, &entry.tag, view.modified) {
-        return Ok(unchanged(site, asked, entry.etag.clone()));
+        return Ok(unchanged(state, asked, entry.etag.clone()));
     }
     let gzip = takes_gzip(&asked).then(|| entry.gzip()).flatten();
     let mut headers = asked;
@@ -195,7 +203,7 @@ fn answer(
         }
         None => &entry.etag,
     };
-    describe(site, &mut headers, tag.clone());
+    describe(state, &mut headers, tag.clone());
     headers.insert(LAST_MODIFIED, view.last_modified.clone());
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     headers.insert(CONTENT_TYPE, text);
@@ -205,10 +213,10 @@ fn answer(
 }
 
 /// Says that the client has the file.
-fn unchanged(site: &Site, asked: HeaderMap, tag: HeaderValue) -> Response<Body> {
+fn unchanged(state: &State, asked: HeaderMap, tag: HeaderValue) -> Response<Body> {
     let mut headers = asked;
     headers.clear();
-    describe(site, &mut headers, tag);
+    describe(state, &mut headers, tag);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     *response.headers_mut() = headers;
@@ -216,14 +224,14 @@ fn unchanged(site: &Site, asked: HeaderMap, tag: HeaderValue) -> Response<Body> 
 }
 
 /// Adds what a 200 and a 304 say alike.
-fn describe(site: &Site, headers: &mut HeaderMap, tag: HeaderValue) {
+fn describe(state: &State, headers: &mut HeaderMap, tag: HeaderValue) {
     headers.insert(ETAG, tag);
-    headers.insert(CACHE_CONTROL, cache_control(site));
+    headers.insert(CACHE_CONTROL, cache_control(state));
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
 }
 
-fn cache_control(site: &Site) -> HeaderValue {
-    match site.tokens {
+fn cache_control(state: &State) -> HeaderValue {
+    match state.tokens {
         Some(_) => PRIVATE_CACHE,
         None => CACHE,
     }

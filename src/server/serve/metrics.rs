@@ -5,15 +5,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::site::Site;
+use super::state::State;
 
 /// Shows the metrics.
-pub(super) fn show(site: &Site) -> impl IntoResponse + use<> {
+pub(super) fn show(state: &State) -> impl IntoResponse + use<> {
     let recorder = PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
-        traffic(site);
-        crate_files(site);
-        index(site);
+        traffic(state);
+        crate_files(state);
+        index(state);
     });
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
@@ -21,29 +21,29 @@ pub(super) fn show(site: &Site) -> impl IntoResponse + use<> {
     )
 }
 
-fn traffic(site: &Site) {
+fn traffic(state: &State) {
     let name = "crates_ferry_requests_total";
     let help =
         "Requests, by the class of their status; none where the client went before the answer.";
     describe_counter!(name, help);
     let classes = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
     for (class, status) in classes.into_iter().enumerate() {
-        counter!(name, "status" => status).absolute(site.traffic.answers(class));
+        counter!(name, "status" => status).absolute(state.traffic.answers(class));
     }
     count(
         "crates_ferry_sent_bytes_total",
-        site.traffic.bytes(),
+        state.traffic.bytes(),
         "Bytes of answers, without their heads.",
     );
     count(
         "crates_ferry_access_log_lost_total",
-        site.access_log.lost(),
+        state.access_log.lost(),
         "Lines of the access log that were lost because nobody took them.",
     );
 }
 
-fn crate_files(site: &Site) {
-    let numbers = site.crate_files.numbers();
+fn crate_files(state: &State) {
+    let numbers = state.crate_files.numbers();
     let rows = [
         (
             "crates_ferry_crate_hits_total",
@@ -89,7 +89,7 @@ fn crate_files(site: &Site) {
     for (name, value, help) in rows {
         count(name, value, help);
     }
-    if let Some(Ok((files, bytes))) = site.crate_files.catalog().map(|catalog| catalog.total()) {
+    if let Some(Ok((files, bytes))) = state.crate_files.catalog().map(|catalog| catalog.total()) {
         show_gauge(
             "crates_ferry_store_files",
             files as f64,
@@ -99,8 +99,8 @@ fn crate_files(site: &Site) {
     }
 }
 
-fn index(site: &Site) {
-    let looks = site.looks();
+fn index(state: &State) {
+    let looks = state.looks();
     count(
         "crates_ferry_index_looks_failed_total",
         looks.failed,
@@ -111,7 +111,7 @@ fn index(site: &Site) {
         let age = at.elapsed().as_secs_f64();
         show_gauge("crates_ferry_index_age_seconds", age, help);
     }
-    if let Ok(view) = site.view()
+    if let Ok(view) = state.view()
         && let Some(view) = view.as_ref()
     {
         let at = view.snapshot.seconds() as f64;

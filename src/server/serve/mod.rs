@@ -1,22 +1,22 @@
 //! `serve`: the API server. Answers cargo from the copy of the index and from the kept crate files.
 //!
-//! `site` is what every request finds; `index`, `download` and `hooks` answer; `refresh` and `housekeeping` keep it all fresh.
+//! `state` is what every request finds; `index`, `download` and `hooks` answer; `refresh` and `housekeeping` keep it all fresh.
 
 mod access_log;
+mod auth;
 mod conditions;
 mod download;
-mod entries;
-mod gate;
 mod health;
-mod held;
 mod hooks;
 mod housekeeping;
 mod index;
+mod index_cache;
 mod metrics;
+mod offline_listing;
 mod refresh;
 mod reply;
 mod routes;
-mod site;
+mod state;
 mod traffic;
 mod view;
 
@@ -37,7 +37,7 @@ use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{self, Bounds, Certificates};
 use access_log::Record;
-use site::Site;
+use state::State;
 
 /// How long what is in hand may take after a signal.
 const GRACE: Duration = Duration::from_secs(25);
@@ -61,12 +61,12 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let hangup = signal(SignalKind::hangup()).map_err(|error| {
         Error::new(Kind::Server, "this machine does not tell of signals").because(error)
     })?;
-    let site = Site::open(config).await?;
-    describe(&site.config);
+    let state = State::open(config).await?;
+    describe(&state.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let answer = move |request: Request<Incoming>, peer| {
-        let record = Record::begin(site, &request, peer);
-        routes::answer(site, request, record).map(Ok)
+        let record = Record::begin(state, &request, peer);
+        routes::answer(state, request, record).map(Ok)
     };
     let serving = tokio::spawn(http::serve(
         listener,
@@ -79,9 +79,9 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
         },
     ));
     tokio::select! {
-        () = refresh::forever(site) => {}
-        () = held::forever(site) => {}
-        () = housekeeping::forever(site, certificates.as_deref(), hangup) => {}
+        () = refresh::forever(state) => {}
+        () = offline_listing::forever(state) => {}
+        () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}
         _ = stop => {}
     }
     info!("stopping: what is in hand is finished");
@@ -89,13 +89,13 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let ending = async {
         // A server that broke down is past help.
         let _ = serving.await;
-        site.crate_files.finish().await;
+        state.crate_files.finish().await;
     };
     if timeout(GRACE, ending).await.is_err() {
         warn!("what was still in hand was given up");
     }
-    housekeeping::finish(site).await;
-    site.access_log.finish();
+    housekeeping::finish(state).await;
+    state.access_log.finish();
     Ok(())
 }
 

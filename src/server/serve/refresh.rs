@@ -3,50 +3,50 @@
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::site::Site;
+use super::state::State;
 use crate::error::{Error, Result};
 
 /// Looks at the index, waits, and looks again; a failure is told once, and tried again like anything else.
-pub(super) async fn forever(site: &'static Site) {
+pub(super) async fn forever(state: &'static State) {
     loop {
-        let looked = look(site).await;
+        let looked = look(state).await;
         // Also what came to be known just before a failure.
-        site.show();
+        state.show();
         match looked {
             Ok(()) => {
-                if site.looks().failure.is_some() {
+                if state.looks().failure.is_some() {
                     info!("the index can be read again");
                 }
-                site.looked();
+                state.looked();
             }
             Err(error) => {
-                let text = site.config.scrub(&describe(&error));
-                if site.looks().failure.as_ref() != Some(&text) {
+                let text = state.config.scrub(&describe(&error));
+                if state.looks().failure.as_ref() != Some(&text) {
                     warn!("the index stays as it is: {text}");
                 }
-                site.look_failed(text);
+                state.look_failed(text);
             }
         }
-        if let Err(error) = site.copy.tidy().await {
+        if let Err(error) = state.copy.tidy().await {
             warn!(
                 "the copy's packs could not be made one: {}",
                 describe(&error)
             );
         }
         tokio::select! {
-            () = site.refresh_now.notified() => {}
-            () = sleep(site.config.serve.refresh) => {}
+            () = state.refresh_now.notified() => {}
+            () = sleep(state.config.serve.refresh) => {}
         }
     }
 }
 
-async fn look(site: &Site) -> Result<()> {
-    let remote = site.config.index_remote()?;
-    let branch = &site.config.index.branch;
-    let tip = || site.copy.snapshot().map(|snapshot| snapshot.commit());
+async fn look(state: &State) -> Result<()> {
+    let remote = state.config.index_remote()?;
+    let branch = &state.config.index.branch;
+    let tip = || state.copy.snapshot().map(|snapshot| snapshot.commit());
     let before = tip();
-    let limit = site.config.network.timeout;
-    site.copy.refresh(&remote, branch, limit).await?;
+    let limit = state.config.network.timeout;
+    state.copy.refresh(&remote, branch, limit).await?;
     if let Some(after) = tip()
         && before != Some(after)
     {

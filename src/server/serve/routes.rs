@@ -10,31 +10,31 @@ use hyper::body::Incoming;
 
 use super::access_log::Record;
 use super::reply::Reply;
-use super::site::Site;
-use super::{download, gate, health, hooks, index, metrics};
+use super::state::State;
+use super::{auth, download, health, hooks, index, metrics};
 use crate::http::Body;
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
 
 /// Answers a request, and records it.
 pub(super) fn answer(
-    site: &'static Site,
+    state: &'static State,
     request: Request<Incoming>,
     mut record: Record,
 ) -> impl Future<Output = Response<Body>> + Send {
     let is_head = request.method() == Method::HEAD;
-    let finish = move |answer: Result<Response<Body>, Refusal>, record: Record| {
-        let mut response = answer.unwrap_or_else(|refusal| refusal.into_response().map(Body::from));
+    let finish = move |answer: Result<Response<Body>, ErrorResponse>, record: Record| {
+        let mut response = answer.unwrap_or_else(|error| error.into_response().map(Body::from));
         if is_head {
             without_body(&mut response);
         }
         record.end(response)
     };
-    match route(site, request, &mut record) {
+    match route(state, request, &mut record) {
         Ok(Reply::Later(work)) => {
             Either::Right(Box::pin(async move { finish(work.await, record) }))
         }
         Ok(Reply::Now(response)) => Either::Left(ready(finish(Ok(response), record))),
-        Err(refusal) => Either::Left(ready(finish(Err(refusal), record))),
+        Err(error) => Either::Left(ready(finish(Err(error), record))),
     }
 }
 
@@ -48,35 +48,35 @@ fn without_body(response: &mut Response<Body>) {
 }
 
 fn route(
-    site: &'static Site,
+    state: &'static State,
     mut request: Request<Incoming>,
     record: &mut Record,
-) -> Result<Reply, Refusal> {
+) -> Result<Reply, ErrorResponse> {
     if request.uri().path() == "/hooks/gitlab" {
         allow(&request, &[Method::POST], "POST")?;
-        return Ok(Reply::later(hooks::gitlab(site, request)));
+        return Ok(Reply::later(hooks::gitlab(state, request)));
     }
     allow(&request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
     let headers = std::mem::take(request.headers_mut());
     let path = request.uri().path();
     if let Some(path) = path.strip_prefix("/index/") {
-        record.called_by(gate::open(site, &headers)?);
+        record.called_by(auth::open(state, &headers)?);
         return match path {
-            "config.json" => Ok(Reply::Now(index::config_json(site))),
-            path => index::entry(site, path, headers),
+            "config.json" => Ok(Reply::Now(index::config_json(state))),
+            path => index::entry(state, path, headers),
         };
     }
     if let Some(file) = download::named(path) {
-        record.called_by(gate::open(site, &headers)?);
-        return download::download(site, file, request.method(), headers);
+        record.called_by(auth::open(state, &headers)?);
+        return download::download(state, file, request.method(), headers);
     }
     let response = match path {
         "/healthz" => health::healthz().into_response(),
-        "/readyz" => health::readyz(site)?.into_response(),
-        "/metrics" => metrics::show(site).into_response(),
+        "/readyz" => health::readyz(state)?.into_response(),
+        "/metrics" => metrics::show(state).into_response(),
         _ => {
             let detail = "there is nothing at this path";
-            return Err(Refusal::for_cargo(StatusCode::NOT_FOUND, detail));
+            return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail));
         }
     };
     Ok(Reply::Now(response.map(Body::from)))
@@ -86,10 +86,10 @@ fn allow(
     request: &Request<Incoming>,
     methods: &[Method],
     shown: &'static str,
-) -> Result<(), Refusal> {
+) -> Result<(), ErrorResponse> {
     match methods.contains(request.method()) {
         true => Ok(()),
-        false => Err(Refusal::for_cargo(
+        false => Err(ErrorResponse::for_cargo(
             StatusCode::METHOD_NOT_ALLOWED,
             "this path takes another method",
         )

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Endpoint, read};
 use crate::http::access;
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
 use crate::trigger::types::{Message, Origin, PipelineNews};
 
 /// GitLab's pipeline event, as far as it is read.
@@ -52,7 +52,7 @@ struct PushEvent {
 pub(super) async fn pipeline(
     State(endpoint): State<Arc<Endpoint>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let settings = &endpoint.settings;
     access::gitlab(settings.hook_token.as_ref(), request.headers())?;
     let event: PipelineEvent = parse(&read(request.into_body()).await?)?;
@@ -89,7 +89,7 @@ pub(super) async fn pipeline(
 pub(super) async fn push(
     State(endpoint): State<Arc<Endpoint>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let settings = &endpoint.settings;
     let (head, body) = request.into_parts();
     let token = settings.hook_token.as_ref();
@@ -127,9 +127,9 @@ impl EventProject {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorResponse> {
     serde_json::from_slice(body).map_err(|_| {
-        Refusal::new(
+        ErrorResponse::new(
             StatusCode::BAD_REQUEST,
             "the body is no event of a webhook (JSON, content type application/json)",
         )

@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::types::{Answer, Message, Origin, Status};
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
 use crate::http::{self, Bounds, access};
 
 /// The largest body that is read, in bytes.
@@ -133,9 +133,11 @@ fn router(
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .merge(asking)
-        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .fallback(async || {
+            ErrorResponse::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+        })
         .method_not_allowed_fallback(async || {
-            Refusal::new(
+            ErrorResponse::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "this path takes another method",
             )
@@ -152,7 +154,7 @@ async fn bounded(limit: Duration, request: Request, next: Next) -> Result<Respon
     let response = match timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let late = Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long");
+            let late = ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, "the request took too long");
             let mut response = late.into_response();
             let close = header::HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
@@ -167,12 +169,12 @@ async fn limited(
     State(endpoint): State<Arc<Endpoint>>,
     request: Request,
     next: Next,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     endpoint.limiter.check().map_err(|not_until| {
         let text = "too many requests: trigger.rate_limit says how many are answered a minute";
         let wait = not_until.wait_time_from(endpoint.limiter.clock().now());
         let seconds = wait.as_secs() + 1;
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).with(header::RETRY_AFTER, seconds)
+        ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, text).with(header::RETRY_AFTER, seconds)
     })?;
     Ok(next.run(request).await)
 }
@@ -180,7 +182,7 @@ async fn limited(
 async fn trigger(
     State(endpoint): State<Arc<Endpoint>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let settings = &endpoint.settings;
     let query = settings
         .query_token
@@ -192,22 +194,22 @@ async fn trigger(
 }
 
 /// Reads a body of at most [`BODY`] bytes.
-async fn read(body: Body) -> Result<Bytes, Refusal> {
+async fn read(body: Body) -> Result<Bytes, ErrorResponse> {
     axum::body::to_bytes(body, BODY).await.map_err(|error| {
         let source = std::error::Error::source(&error);
         match source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
-            true => Refusal::new(
+            true => ErrorResponse::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body is larger than 64 KiB",
             ),
-            false => Refusal::new(StatusCode::BAD_REQUEST, "the body could not be read"),
+            false => ErrorResponse::new(StatusCode::BAD_REQUEST, "the body could not be read"),
         }
     })
 }
 
 impl Endpoint {
     /// Hands a wish to the core and answers as it does, or that GitLab takes its time.
-    async fn ask(&self, origin: Origin) -> Result<Response, Refusal> {
+    async fn ask(&self, origin: Origin) -> Result<Response, ErrorResponse> {
         let (answer, answered) = oneshot::channel();
         self.tell(Message::Ask { origin, answer }).await?;
         let answer = match timeout(self.settings.slowness.answer, answered).await {
@@ -218,13 +220,13 @@ impl Endpoint {
         Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
     }
 
-    async fn tell(&self, message: Message) -> Result<(), Refusal> {
+    async fn tell(&self, message: Message) -> Result<(), ErrorResponse> {
         self.core.send(message).await.map_err(|_| stopping())
     }
 }
 
-fn stopping() -> Refusal {
-    Refusal::new(
+fn stopping() -> ErrorResponse {
+    ErrorResponse::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "the helper is being stopped",
     )
@@ -234,14 +236,14 @@ async fn status_json(State(endpoint): State<Arc<Endpoint>>) -> axum::Json<Status
     axum::Json(endpoint.status.borrow().clone())
 }
 
-async fn healthz(State(endpoint): State<Arc<Endpoint>>) -> Result<&'static str, Refusal> {
+async fn healthz(State(endpoint): State<Arc<Endpoint>>) -> Result<&'static str, ErrorResponse> {
     match endpoint.core.is_closed() {
         true => Err(stopping()),
         false => Ok("ok\n"),
     }
 }
 
-async fn readyz(State(endpoint): State<Arc<Endpoint>>) -> Result<&'static str, Refusal> {
+async fn readyz(State(endpoint): State<Arc<Endpoint>>) -> Result<&'static str, ErrorResponse> {
     let has_looked = {
         let status = endpoint.status.borrow();
         status.last_look.is_some() || status.look_error.is_some()
@@ -249,7 +251,7 @@ async fn readyz(State(endpoint): State<Arc<Endpoint>>) -> Result<&'static str, R
     match has_looked || !endpoint.settings.looks {
         _ if endpoint.core.is_closed() => Err(stopping()),
         true => Ok("ready\n"),
-        false => Err(Refusal::new(
+        false => Err(ErrorResponse::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "upstream and mirror are being looked at for the first time",
         )),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::Endpoint;
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
 use crate::trigger::types::Status;
 
 #[derive(Template)]
@@ -25,10 +25,10 @@ struct Page<'a> {
 }
 
 /// Shows the page.
-pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, Refusal> {
+pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, ErrorResponse> {
     let html = render(&endpoint.status.borrow());
     let html = html.map_err(|_| {
-        Refusal::new(
+        ErrorResponse::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the page cannot be written",
         )

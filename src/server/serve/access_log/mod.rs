@@ -14,8 +14,8 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::gate::Caller;
-use super::site::Site;
+use super::auth::Caller;
+use super::state::State;
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Peer};
@@ -94,7 +94,7 @@ impl AccessLog {
 
 /// A request and its answer under way: counted and logged when it ends, however it ends.
 pub(super) struct Record {
-    site: &'static Site,
+    state: &'static State,
     /// Not in this place: without a log it would be moved about for nothing.
     request: Option<Box<Described>>,
     status: u16,
@@ -119,7 +119,7 @@ struct Described {
 
 impl Record {
     /// Begins with a request.
-    pub(super) fn begin(site: &'static Site, request: &Request<Incoming>, peer: Peer) -> Self {
+    pub(super) fn begin(state: &'static State, request: &Request<Incoming>, peer: Peer) -> Self {
         let describe = || Described {
             time: Timestamp::now(),
             start: Instant::now(),
@@ -132,8 +132,8 @@ impl Record {
             agent: request.headers().get(USER_AGENT).cloned(),
         };
         Self {
-            site,
-            request: site.access_log.0.is_some().then(describe).map(Box::new),
+            state,
+            request: state.access_log.0.is_some().then(describe).map(Box::new),
             status: 0,
             bytes: 0,
             expected: None,
@@ -186,7 +186,7 @@ impl Record {
 
     fn write(&self, request: &Described) {
         let milliseconds = request.start.elapsed().as_secs_f64() * 1000.0;
-        self.site.access_log.write(&Line {
+        self.state.access_log.write(&Line {
             time: request.time,
             client: request.client,
             forwarded_for: shown(request.forwarded_for.as_ref()),
@@ -206,7 +206,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.site.traffic.count(self.status, self.bytes);
+        self.state.traffic.count(self.status, self.bytes);
         if let Some(request) = self.request.take() {
             self.write(&request);
         }

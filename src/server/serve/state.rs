@@ -9,24 +9,24 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::access_log::AccessLog;
-use super::entries::Entries;
-use super::gate::Tokens;
-use super::held;
+use super::auth::Tokens;
+use super::index_cache::IndexCache;
+use super::offline_listing;
 use super::traffic::Traffic;
 use super::view::{Held, View};
 use crate::config::ServeConfig;
 use crate::error::{Error, Result};
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
 use crate::server::crate_files::CrateFiles;
 use crate::server::index_copy::IndexCopy;
 
 /// Everything that the server works with.
-pub(super) struct Site {
+pub(super) struct State {
     pub(super) config: ServeConfig,
     pub(super) config_json: Bytes,
     pub(super) copy: IndexCopy,
     pub(super) crate_files: Arc<CrateFiles>,
-    pub(super) entries: Entries,
+    pub(super) entries: IndexCache,
     pub(super) tokens: Option<Tokens>,
     pub(super) access_log: AccessLog,
     pub(super) traffic: Traffic,
@@ -46,17 +46,17 @@ pub(super) struct Looks {
     pub(super) failure: Option<String>,
 }
 
-impl Site {
+impl State {
     /// Opens the copy of the index, the store, and what else there is.
     pub(super) async fn open(config: ServeConfig) -> Result<&'static Self> {
         let serve = &config.serve;
         let origin = config.index.url.to_string();
         let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
-        let site = Self {
+        let state = Self {
             config_json: super::index::make_config_json(&config)?,
             crate_files: CrateFiles::open(&config).await?,
             // Half; crate files have the other.
-            entries: Entries::new(serve.memory / 2),
+            entries: IndexCache::new(serve.memory / 2),
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
             access_log: AccessLog::open(&serve.access_log)?,
             traffic: Traffic::default(),
@@ -68,14 +68,14 @@ impl Site {
             config,
         };
         // As long as the process: every request finds it without counting who else does.
-        let site: &'static Self = Box::leak(Box::new(site));
-        if held::is_listed(site)
-            && let Ok(held) = site.crate_files.paths().await
+        let state: &'static Self = Box::leak(Box::new(state));
+        if offline_listing::is_listed(state)
+            && let Ok(held) = state.crate_files.paths().await
         {
-            site.hold(held);
+            state.hold(held);
         }
-        site.show();
-        Ok(site)
+        state.show();
+        Ok(state)
     }
 
     /// Lets requests see what the copy and the store hold now.
@@ -84,7 +84,7 @@ impl Site {
             return;
         };
         let held = self.held.load_full();
-        if held::is_listed(self) && held.is_none() {
+        if offline_listing::is_listed(self) && held.is_none() {
             return;
         }
         let before = self.view.load_full();
@@ -95,7 +95,7 @@ impl Site {
     }
 
     /// Returns what requests see.
-    pub(super) fn view(&self) -> Result<Guard<Option<Arc<View>>>, Refusal> {
+    pub(super) fn view(&self) -> Result<Guard<Option<Arc<View>>>, ErrorResponse> {
         let view = self.view.load();
         if view.is_some() {
             return Ok(view);
@@ -120,7 +120,7 @@ impl Site {
     }
 
     /// Takes in that an object of the copy could not be read: the copy is made anew.
-    pub(super) fn damaged(&self, error: &Error) -> Refusal {
+    pub(super) fn damaged(&self, error: &Error) -> ErrorResponse {
         if self.copy.report_damage() {
             let causes = error.causes().join(": ");
             tracing::error!("the copy of the index is damaged and is made anew: {error} {causes}");
@@ -150,6 +150,6 @@ impl Site {
     }
 }
 
-fn unready(detail: &'static str) -> Refusal {
-    Refusal::for_cargo(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, 5)
+fn unready(detail: &'static str) -> ErrorResponse {
+    ErrorResponse::for_cargo(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, 5)
 }

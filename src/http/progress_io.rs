@@ -6,37 +6,37 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pace::{Pace, Turn};
+use super::stall_guard::{Activity, StallGuard};
 
 /// What is written in fewer bytes is no step: over HTTP/2 a connection is kept alive by less.
 const LEAST: usize = 1 << 10;
 
 /// A stream that tells of its writes. What waits in it must have a limit of its own: the pace leaves it alone.
-pub(super) struct Told<S> {
+pub(super) struct ProgressIo<S> {
     stream: S,
     /// Ours while bytes wait.
-    turn: Turn,
+    activity: Activity,
 }
 
-impl<S> Told<S> {
-    pub(super) fn new(stream: S, pace: &Pace) -> Self {
-        let turn = Turn::of(pace.clone());
-        Self { stream, turn }
+impl<S> ProgressIo<S> {
+    pub(super) fn new(stream: S, guard: &StallGuard) -> Self {
+        let activity = Activity::new(guard.clone());
+        Self { stream, activity }
     }
 
     fn tell(&mut self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Pending => self.turn.take(),
+            Poll::Pending => self.activity.start(),
             Poll::Ready(Ok(LEAST..)) => {
-                self.turn.give();
-                self.turn.step();
+                self.activity.stop();
+                self.activity.progress();
             }
-            Poll::Ready(_) => self.turn.give(),
+            Poll::Ready(_) => self.activity.stop(),
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Told<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ProgressIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -46,7 +46,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Told<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Told<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ProgressIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 use tracing::warn;
 
-use super::site::Site;
+use super::state::State;
 use crate::config::OfflineIndex;
 use crate::error::Error;
 
@@ -16,13 +16,13 @@ const ASK: Duration = Duration::from_secs(1);
 const LIST: Duration = Duration::from_secs(60);
 
 /// Says whether the index lists held crate files only.
-pub(super) fn is_listed(site: &Site) -> bool {
-    site.config.serve.offline_index == OfflineIndex::Held
+pub(super) fn is_listed(state: &State) -> bool {
+    state.config.serve.offline_index == OfflineIndex::Held
 }
 
 /// Keeps what requests see in step with what is held.
-pub(super) async fn forever(site: &'static Site) {
-    if !is_listed(site) {
+pub(super) async fn forever(state: &'static State) {
+    if !is_listed(state) {
         return pending().await;
     }
     let mut ticks = interval(ASK);
@@ -30,25 +30,25 @@ pub(super) async fn forever(site: &'static Site) {
     let mut failure = None;
     loop {
         ticks.tick().await;
-        let is_due = listed.elapsed() >= LIST || site.has_no_held();
+        let is_due = listed.elapsed() >= LIST || state.has_no_held();
         if is_due {
-            site.crate_files.look_around().await;
+            state.crate_files.look_around().await;
             listed = Instant::now();
         }
-        let version = site.crate_files.version().await;
+        let version = state.crate_files.version().await;
         if !is_due && version == known {
             continue;
         }
         known = version;
-        let read = site.crate_files.paths().await;
+        let read = state.crate_files.paths().await;
         let failed = read.as_ref().err().map(describe);
         if let Some(failed) = failed.as_ref().filter(|_| failure != failed) {
             warn!("what is held cannot be listed: {failed}");
         }
         failure = failed;
         if let Ok(held) = read {
-            site.hold(held);
-            site.show();
+            state.hold(held);
+            state.show();
         }
     }
 }

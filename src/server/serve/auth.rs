@@ -10,10 +10,10 @@ use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tracing::{error, info};
 
-use super::site::Site;
+use super::state::State;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
 use crate::index::Checksum;
 
 /// The hashes of tokens, and whose they are.
@@ -100,8 +100,8 @@ fn parse(text: &str) -> Result<Names> {
 }
 
 /// Lets those pass who carry a token, or all where there are none.
-pub(super) fn open(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
-    let Some(tokens) = &site.tokens else {
+pub(super) fn open(state: &State, headers: &HeaderMap) -> Result<Option<Caller>, ErrorResponse> {
+    let Some(tokens) = &state.tokens else {
         return Ok(None);
     };
     let shown = headers
@@ -116,7 +116,7 @@ pub(super) fn open(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, R
     Ok(Some(Caller(holder)))
 }
 
-fn unauthorized(detail: &'static str) -> Refusal {
-    Refusal::for_cargo(StatusCode::UNAUTHORIZED, detail)
+fn unauthorized(detail: &'static str) -> ErrorResponse {
+    ErrorResponse::for_cargo(StatusCode::UNAUTHORIZED, detail)
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Cargo"))
 }

@@ -10,15 +10,15 @@ use slab::Slab;
 
 /// The end of a server, as its connections hear of it.
 #[derive(Clone, Default)]
-pub(super) struct Ending(Arc<State>);
+pub(super) struct Shutdown(Arc<Flag>);
 
 #[derive(Default)]
-struct State {
+struct Flag {
     has_come: AtomicBool,
     waiting: Mutex<Slab<Waker>>,
 }
 
-impl Ending {
+impl Shutdown {
     /// Lets all connections end with what they have in hand.
     pub(super) fn tell(&self) {
         self.0.has_come.store(true, Ordering::SeqCst);
@@ -30,7 +30,7 @@ impl Ending {
     /// Waits for the end, in one task: what wakes it stays the same.
     pub(super) fn come(&self) -> Come {
         Come {
-            ending: self.clone(),
+            shutdown: self.clone(),
             place: None,
         }
     }
@@ -51,7 +51,7 @@ impl Ending {
 
 /// Is there when the end is.
 pub(super) struct Come {
-    ending: Ending,
+    shutdown: Shutdown,
     /// Where its waker is.
     place: Option<usize>,
 }
@@ -61,11 +61,11 @@ impl Future for Come {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.place.is_none() {
-            let place = self.ending.waiting().insert(context.waker().clone());
+            let place = self.shutdown.waiting().insert(context.waker().clone());
             self.place = Some(place);
         }
         // After the waker is in its place: an end that comes now wakes it.
-        match self.ending.0.has_come.load(Ordering::SeqCst) {
+        match self.shutdown.0.has_come.load(Ordering::SeqCst) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
@@ -75,7 +75,7 @@ impl Future for Come {
 impl Drop for Come {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            self.ending.waiting().remove(place);
+            self.shutdown.waiting().remove(place);
         }
     }
 }

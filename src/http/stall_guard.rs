@@ -22,35 +22,35 @@ const STEP: u64 = 1 << 32;
 /// What goes on in a connection: steps, in the upper half, such as a request that came or a piece that was taken; in the lower
 /// half, turns for which the client need do nothing now, or is watched over otherwise.
 #[derive(Clone, Default)]
-pub(super) struct Pace(Arc<AtomicU64>);
+pub(super) struct StallGuard(Arc<AtomicU64>);
 
 /// For whom an answer waits that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waits {
+pub(super) enum WaitsFor {
     /// For us: whether the client takes it, the socket tells.
-    ForUs,
+    Server,
     /// For the client, but while there is no piece of it.
-    ForClient,
+    Client,
 }
 
 /// An answer under way, or a piece of it.
-pub(super) struct Turn {
-    pace: Pace,
+pub(super) struct Activity {
+    guard: StallGuard,
     /// The client need do nothing now.
-    is_ours: bool,
+    is_active: bool,
 }
 
 /// The body of an answer whose pieces are counted.
-pub(super) struct Paced<B> {
+pub(super) struct GuardedBody<B> {
     body: B,
-    waits: Waits,
-    turn: Turn,
+    waits: WaitsFor,
+    activity: Activity,
 }
 
 /// A connection that is looked at now and then.
-pub(super) struct Kept<C> {
+pub(super) struct Guarded<C> {
     connection: Pin<Box<C>>,
-    pace: Pace,
+    guard: StallGuard,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
     is_timing: bool,
@@ -58,24 +58,24 @@ pub(super) struct Kept<C> {
     before: u64,
 }
 
-impl Pace {
+impl StallGuard {
     /// Answers one request. Not as an `async fn`, in which what is waited for has two places.
     pub(super) fn answer<B>(
         self,
-        waits: Waits,
+        waits: WaitsFor,
         answer: impl Future<Output = Result<Response<B>, Infallible>>,
-    ) -> impl Future<Output = Result<Response<Paced<B>>, Infallible>> {
-        let mut turn = Turn::of(self);
-        turn.take();
-        answer.map_ok(move |response| response.map(|body| Paced::new(body, waits, turn)))
+    ) -> impl Future<Output = Result<Response<GuardedBody<B>>, Infallible>> {
+        let mut activity = Activity::new(self);
+        activity.start();
+        answer.map_ok(move |response| response.map(|body| GuardedBody::new(body, waits, activity)))
     }
 
     /// Lets a connection go on to its end, or until there is no step from one look to the next; looks come at this distance.
     /// All in one task: what wakes it stays the same.
-    pub(super) fn keep<C: Future>(&self, limit: Duration, connection: C) -> Kept<C> {
-        Kept {
+    pub(super) fn watch<C: Future>(&self, limit: Duration, connection: C) -> Guarded<C> {
+        Guarded {
             connection: Box::pin(connection),
-            pace: self.clone(),
+            guard: self.clone(),
             limit,
             timer: Box::pin(sleep(limit)),
             is_timing: false,
@@ -89,42 +89,42 @@ impl Pace {
     }
 }
 
-impl Turn {
+impl Activity {
     /// Makes one that is the client's.
-    pub(super) fn of(pace: Pace) -> Self {
-        let is_ours = false;
-        Self { pace, is_ours }
+    pub(super) fn new(guard: StallGuard) -> Self {
+        let is_active = false;
+        Self { guard, is_active }
     }
 
     /// It is ours.
-    pub(super) fn take(&mut self) {
-        if !self.is_ours {
-            self.pace.move_on(STEP + 1);
-            self.is_ours = true;
+    pub(super) fn start(&mut self) {
+        if !self.is_active {
+            self.guard.move_on(STEP + 1);
+            self.is_active = true;
         }
     }
 
     /// Now the client has something to do.
-    pub(super) fn give(&mut self) {
-        if self.is_ours {
-            self.pace.move_on(STEP - 1);
-            self.is_ours = false;
+    pub(super) fn stop(&mut self) {
+        if self.is_active {
+            self.guard.move_on(STEP - 1);
+            self.is_active = false;
         }
     }
 
     /// Counts a step.
-    pub(super) fn step(&self) {
-        self.pace.move_on(STEP);
+    pub(super) fn progress(&self) {
+        self.guard.move_on(STEP);
     }
 }
 
-impl Drop for Turn {
+impl Drop for Activity {
     fn drop(&mut self) {
-        self.give();
+        self.stop();
     }
 }
 
-impl<C: Future> Future for Kept<C> {
+impl<C: Future> Future for Guarded<C> {
     /// `None` where nothing moved.
     type Output = Option<C::Output>;
 
@@ -137,7 +137,7 @@ impl<C: Future> Future for Kept<C> {
         }
         self.is_timing = true;
         while self.timer.as_mut().poll(context).is_ready() {
-            let moves = self.pace.0.load(Ordering::Relaxed);
+            let moves = self.guard.0.load(Ordering::Relaxed);
             let ours = moves % STEP;
             if moves == self.before && ours == 0 {
                 return Poll::Ready(None);
@@ -150,16 +150,20 @@ impl<C: Future> Future for Kept<C> {
     }
 }
 
-impl<B> Paced<B> {
-    fn new(body: B, waits: Waits, mut turn: Turn) -> Self {
-        if waits == Waits::ForClient {
-            turn.give();
+impl<B> GuardedBody<B> {
+    fn new(body: B, waits: WaitsFor, mut activity: Activity) -> Self {
+        if waits == WaitsFor::Client {
+            activity.stop();
         }
-        Self { body, waits, turn }
+        Self {
+            body,
+            waits,
+            activity,
+        }
     }
 }
 
-impl<B: HttpBody + Unpin> HttpBody for Paced<B> {
+impl<B: HttpBody + Unpin> HttpBody for GuardedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -168,12 +172,12 @@ impl<B: HttpBody + Unpin> HttpBody for Paced<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        if self.waits == Waits::ForClient {
+        if self.waits == WaitsFor::Client {
             if frame.is_pending() {
-                self.turn.take();
+                self.activity.start();
             } else {
-                self.turn.give();
-                self.turn.step();
+                self.activity.stop();
+                self.activity.progress();
             }
         }
         frame
@@ -205,15 +209,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_step_is_given_up() {
         let start = Instant::now();
-        let pace = Pace::default();
-        assert!(pace.keep(LIMIT, pending::<()>()).await.is_none());
+        let guard = StallGuard::default();
+        assert!(guard.watch(LIMIT, pending::<()>()).await.is_none());
         assert_eq!(start.elapsed(), LIMIT);
-        assert!(pace.keep(LIMIT, sleep(LIMIT / 2)).await.is_some());
+        assert!(guard.watch(LIMIT, sleep(LIMIT / 2)).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_for_us_does_not_count_against_the_client() {
-        let pace = Pace::default();
+        let guard = StallGuard::default();
         let slow = async {
             sleep(LIMIT * 5).await;
             Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x"))))
@@ -221,37 +225,45 @@ mod tests {
         let connection = async {
             let body = pace
                 .clone()
-                .answer(Waits::ForClient, slow)
+                .answer(WaitsFor::Client, slow)
                 .await
                 .unwrap()
                 .into_body();
             let bytes = body.collect().await.unwrap().to_bytes();
             assert_eq!(bytes, "x");
         };
-        assert!(pace.keep(LIMIT, connection).await.is_some());
+        assert!(guard.watch(LIMIT, connection).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_the_socket_watches_over_may_take_its_time() {
-        let pace = Pace::default();
+        let guard = StallGuard::default();
         let answer = async { Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x")))) };
         let connection = async {
-            let _kept = pace.clone().answer(Waits::ForUs, answer).await.unwrap();
+            let _kept = guard
+                .clone()
+                .answer(WaitsFor::Server, answer)
+                .await
+                .unwrap();
             sleep(LIMIT * 5).await;
         };
-        assert!(pace.keep(LIMIT, connection).await.is_some());
+        assert!(guard.watch(LIMIT, connection).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_takes_does_not_hold_the_connection() {
-        let pace = Pace::default();
+        let guard = StallGuard::default();
         let answer = async { Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x")))) };
         let start = Instant::now();
         let connection = async {
-            let _kept = pace.clone().answer(Waits::ForClient, answer).await.unwrap();
+            let _kept = guard
+                .clone()
+                .answer(WaitsFor::Client, answer)
+                .await
+                .unwrap();
             pending::<()>().await;
         };
-        assert!(pace.keep(LIMIT, connection).await.is_none());
+        assert!(guard.watch(LIMIT, connection).await.is_none());
         assert_eq!(start.elapsed(), LIMIT * 2);
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 /// A request that is not granted.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ErrorResponse {
     status: StatusCode,
     error: Cow<'static, str>,
     /// cargo shows what stands in `errors`.
@@ -18,7 +18,7 @@ pub struct Refusal {
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// Makes a refusal that says why.
     pub fn new(status: StatusCode, error: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let body = match self.for_cargo {
             true => json!({ "errors": [{ "detail": self.error }] }),

@@ -20,15 +20,13 @@ pub(super) enum Protocol {
 }
 
 /// A stream of which some bytes were read, which are read again.
-pub(super) struct Rewound<S> {
+pub(super) struct Rewind<S> {
     first: Bytes,
     stream: S,
 }
 
 /// Reads as much as it takes to tell.
-pub(super) async fn tell<S: AsyncRead + Unpin>(
-    mut stream: S,
-) -> io::Result<(Protocol, Rewound<S>)> {
+pub(super) async fn protocol<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Protocol, Rewind<S>)> {
     let mut first = BytesMut::with_capacity(FIRST);
     let protocol = loop {
         if stream.read_buf(&mut first).await? == 0 {
@@ -43,10 +41,10 @@ pub(super) async fn tell<S: AsyncRead + Unpin>(
         }
     };
     let first = first.freeze();
-    Ok((protocol, Rewound { first, stream }))
+    Ok((protocol, Rewind { first, stream }))
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -62,7 +60,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -114,7 +112,7 @@ mod tests {
         let stream = StreamReader::new(futures_util::stream::iter(pieces));
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.unwrap().block_on(async {
-            let (protocol, mut stream) = tell(stream).await?;
+            let (protocol, mut stream) = protocol(stream).await?;
             let mut read = Vec::new();
             stream.read_to_end(&mut read).await?;
             Ok((protocol, read))

@@ -29,10 +29,10 @@ const USUAL: u64 = 8 << 10;
 type Key = (ObjectId, u64);
 
 /// Prepared entries.
-pub(super) struct Entries(Cache<Key, Arc<Entry>, BySize>);
+pub(super) struct IndexCache(Cache<Key, Arc<IndexFile>, BySize>);
 
 /// One crate's file.
-pub(super) struct Entry {
+pub(super) struct IndexFile {
     pub(super) plain: Bytes,
     pub(super) tag: Tag,
     /// The tag as a strong validator, and as a weak one.
@@ -45,28 +45,28 @@ pub(super) struct Entry {
 #[derive(Clone)]
 struct BySize;
 
-impl Weighter<Key, Arc<Entry>> for BySize {
-    fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
+impl Weighter<Key, Arc<IndexFile>> for BySize {
+    fn weight(&self, _: &Key, entry: &Arc<IndexFile>) -> u64 {
         // As much as half of its bytes again: compressed, and its versions taken apart.
         entry.plain.len() as u64 * 3 / 2 + OVERHEAD
     }
 }
 
-impl Entries {
+impl IndexCache {
     pub(super) fn new(bytes: u64) -> Self {
         Self(bounded(bytes, USUAL, BySize))
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<Arc<Entry>> {
+    pub(super) fn get(&self, key: Key) -> Option<Arc<IndexFile>> {
         self.0.get(&key)
     }
 
-    pub(super) fn put(&self, key: Key, entry: &Arc<Entry>) {
+    pub(super) fn put(&self, key: Key, entry: &Arc<IndexFile>) {
         self.0.insert(key, Arc::clone(entry));
     }
 }
 
-impl Entry {
+impl IndexFile {
     /// Prepares a file; `tag` changes whenever its bytes do.
     pub(super) fn new(plain: Vec<u8>, tag: Tag) -> Self {
         let entry = Self {
