@@ -26,7 +26,9 @@ pub(super) struct Rewind<S> {
 }
 
 /// Reads as much as it takes to tell.
-pub(super) async fn protocol<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Protocol, Rewind<S>)> {
+pub(super) async fn protocol<S: AsyncRead + Unpin>(
+    mut stream: S,
+) -> io::Result<(Protocol, Rewind<S>)> {
     let mut first = BytesMut::with_capacity(FIRST);
     let protocol = loop {
         if stream.read_buf(&mut first).await? == 0 {

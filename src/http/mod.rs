@@ -6,9 +6,11 @@ mod connection;
 mod detect;
 pub mod error_response;
 mod progress_io;
+pub mod routes;
 mod shutdown;
 mod stall_guard;
 mod tls;
+pub mod webhook;
 mod workers;
 
 use std::convert::Infallible;

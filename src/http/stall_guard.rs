@@ -223,7 +223,7 @@ mod tests {
             Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x"))))
         };
         let connection = async {
-            let body = pace
+            let body = guard
                 .clone()
                 .answer(WaitsFor::Client, slow)
                 .await

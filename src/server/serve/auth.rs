@@ -10,9 +10,9 @@ use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tracing::{error, info};
 
-use super::state::State;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
+use crate::http::access::Caller;
 use crate::http::error_response::ErrorResponse;
 use crate::index::Checksum;
 
@@ -30,9 +30,6 @@ pub(super) struct Tokens {
 }
 
 type Names = HashMap<Checksum, Arc<str>>;
-
-/// Whose token a request carried, for the log.
-pub(super) struct Caller(pub(super) Arc<str>);
 
 impl Tokens {
     /// Reads the file.
@@ -72,6 +69,23 @@ impl Tokens {
         }
     }
 
+    /// Checks the token of a request.
+    ///
+    /// # Errors
+    /// 401.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<Caller, ErrorResponse> {
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        // cargo sends the token alone.
+        let given = given.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim());
+        let given =
+            given.ok_or_else(|| unauthorized("this server takes a token: see `cargo login`"))?;
+        let holder = self.holder(given);
+        let holder = holder.ok_or_else(|| unauthorized("the token is not known here"))?;
+        Ok(Caller(holder))
+    }
+
     fn holder(&self, token: &str) -> Option<Arc<str>> {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
@@ -97,23 +111,6 @@ fn parse(text: &str) -> Result<Names> {
         names.insert(hash, name.trim().trim_start_matches(['*', '-']).into());
     }
     Ok(names)
-}
-
-/// Lets those pass who carry a token, or all where there are none.
-pub(super) fn open(state: &State, headers: &HeaderMap) -> Result<Option<Caller>, ErrorResponse> {
-    let Some(tokens) = &state.tokens else {
-        return Ok(None);
-    };
-    let shown = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    // cargo sends the token alone.
-    let shown = shown.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim());
-    let shown =
-        shown.ok_or_else(|| unauthorized("this server takes a token: see `cargo login`"))?;
-    let holder = tokens.holder(shown);
-    let holder = holder.ok_or_else(|| unauthorized("the token is not known here"))?;
-    Ok(Some(Caller(holder)))
 }
 
 fn unauthorized(detail: &'static str) -> ErrorResponse {

@@ -11,11 +11,11 @@ use percent_encoding::percent_decode_str;
 use super::conditions::is_named;
 use super::index;
 use super::index_cache::IndexFile;
-use super::reply::Reply;
 use super::state::State;
 use crate::config::Downloads;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
 use crate::index::{CrateFile, CrateName};
 use crate::server::crate_files::{self, Unavailable, instance};
 
@@ -29,19 +29,12 @@ const BUSY: u64 = 10;
 
 /// What a path asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+struct Asked {
     name: CrateName,
     version: String,
 }
 
-/// Reads the crate and the version off a path; `None` for a path of another form.
-pub(super) fn named(path: &str) -> Option<Option<Asked>> {
-    let path = path
-        .strip_prefix("/api/v1/crates/")?
-        .strip_suffix("/download")?;
-    Some(parse(path))
-}
-
+/// Reads the crate and the version off what stands between `/api/v1/crates/` and `/download`.
 fn parse(path: &str) -> Option<Asked> {
     let (name, version) = path.split_once('/')?;
     let decoded = |text| percent_decode_str(text).decode_utf8().ok();
@@ -54,13 +47,12 @@ fn parse(path: &str) -> Option<Asked> {
 /// `GET /api/v1/crates/{crate}/{version}/download`; a `HEAD` fetches nothing.
 pub(super) fn download(
     state: &'static State,
-    asked: Option<Asked>,
-    method: &Method,
-    headers: HeaderMap,
+    request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
+    let headers = request.headers;
     refuse_own(&headers)?;
-    let asked = asked.ok_or_else(unlisted)?;
-    let is_head = *method == Method::HEAD;
+    let asked = parse(request.wildcard).ok_or_else(unlisted)?;
+    let is_head = *request.method == Method::HEAD;
     let view = state.view()?;
     let view = view.as_ref().ok_or_else(unlisted)?;
     let path = asked.name.index_path();
@@ -229,23 +221,17 @@ mod tests {
     #[test]
     fn a_path_names_a_crate_and_a_version() {
         let of = |path: &str| {
-            let asked = named(path).flatten();
+            let asked = parse(path);
             asked.map(|asked| format!("{} {}", asked.name, asked.version))
         };
         for (path, found) in [
-            ("/api/v1/crates/serde/1.0.0/download", Some("serde 1.0.0")),
-            (
-                "/api/v1/crates/serde/1.0.0+b/download",
-                Some("serde 1.0.0+b"),
-            ),
-            (
-                "/api/v1/crates/serde/1.0.0%2Bb/download",
-                Some("serde 1.0.0+b"),
-            ),
-            ("/api/v1/crates/../1.0.0/download", None),
-            ("/api/v1/crates/%2e%2e/1.0.0/download", None),
-            ("/api/v1/crates/%ff/1.0.0/download", None),
-            ("/api/v1/crates/serde/download", None),
+            ("serde/1.0.0", Some("serde 1.0.0")),
+            ("serde/1.0.0+b", Some("serde 1.0.0+b")),
+            ("serde/1.0.0%2Bb", Some("serde 1.0.0+b")),
+            ("../1.0.0", None),
+            ("%2e%2e/1.0.0", None),
+            ("%ff/1.0.0", None),
+            ("serde", None),
         ] {
             assert_eq!(of(path).as_deref(), found, "{path}");
         }
@@ -253,8 +239,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_makes_the_reader_panic(path in "/api/v1/crates/\\PC*/download") {
-            named(&path);
+        fn no_path_makes_the_reader_panic(path in "\\PC*") {
+            parse(&path);
         }
     }
 }

@@ -7,20 +7,17 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, VARY,
 };
 use axum::http::{HeaderValue, Response, StatusCode};
-use bytes::Bytes;
-use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use super::conditions::{Tag, is_known, takes_gzip};
 use super::index_cache::IndexFile;
-use super::reply::Reply;
 use super::state::State;
 use super::view::View;
-use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
 use crate::index::{CrateName, entry};
 
 /// For how long a cache in between may answer by itself; cargo asks every time.
@@ -34,55 +31,39 @@ const EMPTY: ObjectId = ObjectId::from_bytes([
     0xe4, 0x8c, 0x53, 0x91,
 ]);
 
-/// Makes the `config.json` of this server.
-///
-/// # Errors
-/// `server` where it cannot be written.
-pub(super) fn make_config_json(config: &ServeConfig) -> Result<Bytes> {
-    let url = config.public_url();
-    let mut says = json!({ "dl": format!("{url}/api/v1/crates"), "api": url });
-    if config.serve.auth.is_some() {
-        says["auth-required"] = json!(true);
-    }
-    serde_json::to_vec(&says)
-        .map(Bytes::from)
-        .map_err(|error| Error::new(Kind::Server, "config.json cannot be written").because(error))
-}
-
 /// `GET /index/config.json`.
-pub(super) fn config_json(state: &State) -> Response<Body> {
+pub(super) fn config_json(
+    state: &'static State,
+    _: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
     let mut response = Response::new(Body::from(state.config_json.clone()));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
         .headers_mut()
         .insert(CACHE_CONTROL, cache_control(state));
-    response
+    Ok(Reply::Now(response))
 }
 
-/// `GET /index/ab/cd/abcd`; the path begins behind `/index/`. The answer uses the map of the request's headers again, since to
-/// make another one takes as long as the rest.
-pub(super) fn entry(
-    state: &'static State,
-    path: &str,
-    asked: HeaderMap,
-) -> Result<Reply, ErrorResponse> {
+/// `GET /index/ab/cd/abcd`. The answer uses the map of the request's headers again.
+pub(super) fn file(state: &'static State, request: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    let (path, asked) = (request.wildcard, request.headers);
     let view = state.view()?;
     let view = view.as_ref().ok_or_else(unknown)?;
     if !CrateName::is_index_path(path) {
         return Err(unknown());
     }
     if let Some(id) = view.snapshot.file_in_memory(path) {
-        return file(state, view, id, asked);
+        return answer_id(state, view, id, asked);
     }
     let (view, path) = (Arc::clone(view), path.to_owned());
     Ok(Reply::later(async move {
         let id = locate(state, &view, path).await?;
-        file(state, &view, id, asked)?.wait().await
+        answer_id(state, &view, id, asked)?.wait().await
     }))
 }
 
-fn file(
+fn answer_id(
     state: &'static State,
     view: &Arc<View>,
     id: Option<ObjectId>,

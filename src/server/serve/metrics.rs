@@ -2,23 +2,22 @@
 
 use ::metrics::{counter, describe_counter, describe_gauge, gauge};
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::state::State;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
 
-/// Shows the metrics.
-pub(super) fn show(state: &State) -> impl IntoResponse + use<> {
+/// `GET /metrics`.
+pub(super) fn show(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     let recorder = PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
         traffic(state);
         crate_files(state);
         index(state);
     });
-    (
-        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        recorder.handle().render(),
-    )
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok(Reply::now((kind, recorder.handle().render())))
 }
 
 fn traffic(state: &State) {

@@ -14,7 +14,6 @@ mod index_cache;
 mod metrics;
 mod offline_listing;
 mod refresh;
-mod reply;
 mod routes;
 mod state;
 mod traffic;
@@ -65,7 +64,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     describe(&state.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let answer = move |request: Request<Incoming>, peer| {
-        let record = Record::begin(state, &request, peer);
+        let record = Record::begin(&state.access_log, &state.traffic, &request, peer);
         routes::answer(state, request, record).map(Ok)
     };
     let serving = tokio::spawn(http::serve(

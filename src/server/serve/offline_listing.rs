@@ -7,7 +7,6 @@ use tokio::time::{Instant, interval};
 use tracing::warn;
 
 use super::state::State;
-use crate::config::OfflineIndex;
 use crate::error::Error;
 
 /// How often the catalog is asked whether files came or went.
@@ -15,14 +14,9 @@ const ASK: Duration = Duration::from_secs(1);
 /// How often the store itself is listed: a bucket has no catalog, and a folder may be filled by other ways.
 const LIST: Duration = Duration::from_secs(60);
 
-/// Says whether the index lists held crate files only.
-pub(super) fn is_listed(state: &State) -> bool {
-    state.config.serve.offline_index == OfflineIndex::Held
-}
-
 /// Keeps what requests see in step with what is held.
 pub(super) async fn forever(state: &'static State) {
-    if !is_listed(state) {
+    if !state.lists_held_only() {
         return pending().await;
     }
     let mut ticks = interval(ASK);

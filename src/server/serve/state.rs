@@ -6,16 +6,16 @@ use std::time::{Instant, SystemTime};
 use arc_swap::{ArcSwapOption, Guard};
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
+use serde_json::json;
 use tokio::sync::Notify;
 
 use super::access_log::AccessLog;
 use super::auth::Tokens;
 use super::index_cache::IndexCache;
-use super::offline_listing;
 use super::traffic::Traffic;
 use super::view::{Held, View};
-use crate::config::ServeConfig;
-use crate::error::{Error, Result};
+use crate::config::{OfflineIndex, ServeConfig};
+use crate::error::{Error, Kind, Result};
 use crate::http::error_response::ErrorResponse;
 use crate::server::crate_files::CrateFiles;
 use crate::server::index_copy::IndexCopy;
@@ -53,7 +53,7 @@ impl State {
         let origin = config.index.url.to_string();
         let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
         let state = Self {
-            config_json: super::index::make_config_json(&config)?,
+            config_json: make_config_json(&config)?,
             crate_files: CrateFiles::open(&config).await?,
             // Half; crate files have the other.
             entries: IndexCache::new(serve.memory / 2),
@@ -69,7 +69,7 @@ impl State {
         };
         // As long as the process: every request finds it without counting who else does.
         let state: &'static Self = Box::leak(Box::new(state));
-        if offline_listing::is_listed(state)
+        if state.lists_held_only()
             && let Ok(held) = state.crate_files.paths().await
         {
             state.hold(held);
@@ -84,7 +84,7 @@ impl State {
             return;
         };
         let held = self.held.load_full();
-        if offline_listing::is_listed(self) && held.is_none() {
+        if self.lists_held_only() && held.is_none() {
             return;
         }
         let before = self.view.load_full();
@@ -112,6 +112,11 @@ impl State {
         if self.held.load().as_deref() != Some(&held) {
             self.held.store(Some(Arc::new(held)));
         }
+    }
+
+    /// Says whether the index lists only the versions whose crate files are held.
+    pub(super) fn lists_held_only(&self) -> bool {
+        self.config.serve.offline_index == OfflineIndex::Held
     }
 
     /// Says whether nothing is known of what the store holds.
@@ -148,6 +153,21 @@ impl State {
     fn locked_looks(&self) -> std::sync::MutexGuard<'_, Looks> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes the `config.json` of this server.
+///
+/// # Errors
+/// `server` where it cannot be written.
+fn make_config_json(config: &ServeConfig) -> Result<Bytes> {
+    let url = config.public_url();
+    let mut says = json!({ "dl": format!("{url}/api/v1/crates"), "api": url });
+    if config.serve.auth.is_some() {
+        says["auth-required"] = json!(true);
+    }
+    serde_json::to_vec(&says)
+        .map(Bytes::from)
+        .map_err(|error| Error::new(Kind::Server, "config.json cannot be written").because(error))
 }
 
 fn unready(detail: &'static str) -> ErrorResponse {

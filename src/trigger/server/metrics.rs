@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use ::metrics::{counter, describe_counter, describe_gauge, gauge};
-use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::Endpoint;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
 use crate::trigger::types::Status;
 
 /// Shows the metrics.
-pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> impl IntoResponse {
+pub(super) fn show(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     let text = render(&endpoint.status.borrow());
-    (
-        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        text,
-    )
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok(Reply::now((kind, text)))
 }
 
 /// Writes a status as metrics; the status is all there is, so that nothing is kept between two calls.

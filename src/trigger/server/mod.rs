@@ -9,25 +9,25 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::response::IntoResponse as _;
 use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use hyper::body::Incoming;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tower::ServiceExt as _;
 use tracing::debug;
+use url::form_urlencoded;
 
 use super::types::{Answer, Message, Origin, Status};
+use crate::http::access::{Access, Authenticate, Caller, is_secret};
 use crate::http::error_response::ErrorResponse;
-use crate::http::{self, Bounds, access};
+use crate::http::routes::{Authorized, Reply, Route, Table};
+use crate::http::webhook::{Hosts, read_body};
+use crate::http::{self, Bounds};
 
 /// The largest body that is read, in bytes.
 const BODY: usize = 64 << 10;
@@ -78,7 +78,23 @@ impl Default for Slowness {
     }
 }
 
-/// What every request finds.
+/// The paths of the endpoint.
+const TABLE: Table<Arc<Endpoint>> = Table {
+    routes: &[
+        Route::get("/", Access::Public, page::show),
+        Route::get("/status", Access::Public, status),
+        Route::get("/metrics", Access::Public, metrics::show),
+        Route::get("/healthz", Access::Public, healthz),
+        Route::get("/readyz", Access::Public, readyz),
+        Route::post("/trigger", Access::Token, trigger),
+        Route::webhook("/hooks/gitlab", Hosts::GitLab, hooks::pipeline),
+        Route::webhook("/hooks/push", Hosts::Any, hooks::push),
+    ],
+    error: |status, text| ErrorResponse::new(status, text),
+    webhook_body: BODY,
+};
+
+/// What the handlers share.
 struct Endpoint {
     settings: Settings,
     core: mpsc::Sender<Message>,
@@ -86,13 +102,13 @@ struct Endpoint {
     limiter: DefaultDirectRateLimiter,
 }
 
-/// Serves until `shutdown`, then lets the requests in hand end; bound that from outside.
+/// Serves until `stop`, then lets the requests in flight end; bound that from outside.
 pub async fn serve(
     listener: TcpListener,
     settings: Settings,
     core: mpsc::Sender<Message>,
     status: watch::Receiver<Status>,
-    shutdown: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
 ) {
     let bounds = Bounds {
         connections: CONNECTIONS,
@@ -100,116 +116,96 @@ pub async fn serve(
         head: settings.slowness.head,
         write: settings.slowness.request,
     };
-    let router = router(settings, core, status);
-    let answer = move |request, _| router.clone().oneshot(request);
-    http::serve(listener, answer, bounds, None, shutdown).await;
-}
-
-fn router(
-    settings: Settings,
-    core: mpsc::Sender<Message>,
-    status: watch::Receiver<Status>,
-) -> Router {
     let rate = NonZeroU32::new(settings.rate_limit).unwrap_or(NonZeroU32::MIN);
-    let limit = settings.slowness.request;
     let endpoint = Arc::new(Endpoint {
         limiter: RateLimiter::direct(Quota::per_minute(rate)),
         settings,
         core,
         status,
     });
-    let asking = Router::new()
-        .route("/trigger", post(trigger))
-        .route("/hooks/gitlab", post(hooks::pipeline))
-        .route("/hooks/push", post(hooks::push))
-        .route_layer(middleware::from_fn_with_state(
-            Arc::clone(&endpoint),
-            limited,
-        ));
-    Router::new()
-        .route("/", get(page::show))
-        .route("/status", get(status_json))
-        .route("/metrics", get(metrics::show))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .merge(asking)
-        .fallback(async || {
-            ErrorResponse::new(StatusCode::NOT_FOUND, "there is nothing at this path")
-        })
-        .method_not_allowed_fallback(async || {
-            ErrorResponse::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this path takes another method",
-            )
-        })
-        .layer(middleware::from_fn(move |request, next| {
-            bounded(limit, request, next)
-        }))
-        .with_state(endpoint)
+    let answer = move |request, _| answer(Arc::clone(&endpoint), request);
+    http::serve(listener, answer, bounds, None, stop).await;
 }
 
 /// Cuts off requests that take too long, and logs each; an address may carry a token, so that only its path is logged.
-async fn bounded(limit: Duration, request: Request, next: Next) -> Result<Response, Infallible> {
+async fn answer(
+    endpoint: Arc<Endpoint>,
+    request: Request<Incoming>,
+) -> Result<Response<http::Body>, Infallible> {
+    let limit = endpoint.settings.slowness.request;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match timeout(limit, next.run(request)).await {
+    let answering = TABLE.route(endpoint, request).answer(|response| response);
+    let response = match timeout(limit, answering).await {
         Ok(response) => response,
         Err(_) => {
-            let late = ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, "the request took too long");
-            let mut response = late.into_response();
-            let close = header::HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-            response
+            let text = "the request took too long";
+            let late = ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, text);
+            // The rest of the body may still come: it is not read as the next request.
+            let late = late.with(header::CONNECTION, HeaderValue::from_static("close"));
+            late.into_response().map(http::Body::from)
         }
     };
     debug!("{method} {path}: {}", response.status().as_u16());
     Ok(response)
 }
 
-async fn limited(
-    State(endpoint): State<Arc<Endpoint>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ErrorResponse> {
-    endpoint.limiter.check().map_err(|not_until| {
-        let text = "too many requests: trigger.rate_limit says how many are answered a minute";
-        let wait = not_until.wait_time_from(endpoint.limiter.clock().now());
-        let seconds = wait.as_secs() + 1;
-        ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, text).with(header::RETRY_AFTER, seconds)
-    })?;
-    Ok(next.run(request).await)
-}
-
-async fn trigger(
-    State(endpoint): State<Arc<Endpoint>>,
-    request: Request,
-) -> Result<Response, ErrorResponse> {
-    let settings = &endpoint.settings;
-    let query = settings
-        .query_token
-        .then(|| request.uri().query())
-        .flatten();
-    access::bearer(settings.token.as_ref(), request.headers(), query)?;
-    read(request.into_body()).await?;
-    endpoint.ask(Origin::Endpoint).await
-}
-
-/// Reads a body of at most [`BODY`] bytes.
-async fn read(body: Body) -> Result<Bytes, ErrorResponse> {
-    axum::body::to_bytes(body, BODY).await.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        match source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
-            true => ErrorResponse::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is larger than 64 KiB",
-            ),
-            false => ErrorResponse::new(StatusCode::BAD_REQUEST, "the body could not be read"),
+impl Authenticate for Arc<Endpoint> {
+    /// Limits what can lead to a pipeline.
+    fn admit(&self, method: &Method) -> Result<(), ErrorResponse> {
+        if *method != Method::POST {
+            return Ok(());
         }
-    })
+        self.limiter.check().map_err(|not_until| {
+            let text = "too many requests: trigger.rate_limit says how many are answered a minute";
+            let wait = not_until.wait_time_from(self.limiter.clock().now());
+            let seconds = wait.as_secs() + 1;
+            ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, text)
+                .with(header::RETRY_AFTER, seconds)
+        })
+    }
+
+    /// Takes the token as `Authorization: Bearer`, or where that is configured as `?token=`.
+    fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
+        let Some(token) = &self.settings.token else {
+            return Ok(None);
+        };
+        let in_header = || {
+            let value = request.headers.get(header::AUTHORIZATION)?;
+            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+            let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+            is_bearer.then(|| token.trim().to_owned())
+        };
+        let in_query = || {
+            let query = self.settings.query_token.then(|| request.uri.query())??;
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find_map(|(name, value)| (name == "token").then(|| value.into_owned()))
+        };
+        match in_header().or_else(in_query) {
+            Some(given) if is_secret(token, given.as_bytes()) => Ok(None),
+            Some(_) => Err(unauthorized("the token is wrong")),
+            None => Err(unauthorized(
+                "this path takes `Authorization: Bearer` with FERRY_TRIGGER_TOKEN",
+            )),
+        }
+    }
+
+    fn hook_secret(&self) -> Option<&SecretString> {
+        self.settings.hook_token.as_ref()
+    }
+}
+
+/// `POST /trigger`: asks for a pipeline.
+fn trigger(endpoint: Arc<Endpoint>, request: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    Ok(Reply::later(async move {
+        // What it says does not matter; unread it would be taken for the next request.
+        read_body(request.body, BODY).await?;
+        endpoint.ask(Origin::Endpoint).await
+    }))
 }
 
 impl Endpoint {
     /// Hands a wish to the core and answers as it does, or that GitLab takes its time.
-    async fn ask(&self, origin: Origin) -> Result<Response, ErrorResponse> {
+    async fn ask(&self, origin: Origin) -> Result<Response<http::Body>, ErrorResponse> {
         let (answer, answered) = oneshot::channel();
         self.tell(Message::Ask { origin, answer }).await?;
         let answer = match timeout(self.settings.slowness.answer, answered).await {
@@ -217,12 +213,18 @@ impl Endpoint {
             Ok(Err(_)) => return Err(stopping()),
             Err(_) => Answer::Firing,
         };
-        Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
+        let response = (StatusCode::ACCEPTED, axum::Json(answer)).into_response();
+        Ok(response.map(http::Body::from))
     }
 
     async fn tell(&self, message: Message) -> Result<(), ErrorResponse> {
         self.core.send(message).await.map_err(|_| stopping())
     }
+}
+
+fn unauthorized(error: &'static str) -> ErrorResponse {
+    ErrorResponse::new(StatusCode::UNAUTHORIZED, error)
+        .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 fn stopping() -> ErrorResponse {
@@ -232,25 +234,28 @@ fn stopping() -> ErrorResponse {
     )
 }
 
-async fn status_json(State(endpoint): State<Arc<Endpoint>>) -> axum::Json<Status> {
-    axum::Json(endpoint.status.borrow().clone())
+/// `GET /status`: the status for programs.
+fn status(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    Ok(Reply::now(axum::Json(&*endpoint.status.borrow())))
 }
 
-async fn healthz(State(endpoint): State<Arc<Endpoint>>) -> Result<&'static str, ErrorResponse> {
+/// `GET /healthz`: the helper is at work.
+fn healthz(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     match endpoint.core.is_closed() {
         true => Err(stopping()),
-        false => Ok("ok\n"),
+        false => Ok(Reply::now("ok\n")),
     }
 }
 
-async fn readyz(State(endpoint): State<Arc<Endpoint>>) -> Result<&'static str, ErrorResponse> {
+/// `GET /readyz`: both repositories were seen once, where they are looked at.
+fn readyz(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     let has_looked = {
         let status = endpoint.status.borrow();
         status.last_look.is_some() || status.look_error.is_some()
     };
     match has_looked || !endpoint.settings.looks {
         _ if endpoint.core.is_closed() => Err(stopping()),
-        true => Ok("ready\n"),
+        true => Ok(Reply::now("ready\n")),
         false => Err(ErrorResponse::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "upstream and mirror are being looked at for the first time",

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use url::Url;
 
 use super::Endpoint;
 use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
 use crate::trigger::types::Status;
 
 #[derive(Template)]
@@ -25,7 +24,7 @@ struct Page<'a> {
 }
 
 /// Shows the page.
-pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, ErrorResponse> {
+pub(super) fn show(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     let html = render(&endpoint.status.borrow());
     let html = html.map_err(|_| {
         ErrorResponse::new(
@@ -41,7 +40,7 @@ pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> Result<Respon
         ),
         (CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, html).into_response())
+    Ok(Reply::now((headers, html)))
 }
 
 fn render(status: &Status) -> askama::Result<String> {

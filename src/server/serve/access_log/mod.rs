@@ -14,10 +14,10 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::auth::Caller;
-use super::state::State;
+use super::traffic::Traffic;
 use crate::config;
 use crate::error::{Error, Kind, Result};
+use crate::http::access::Caller;
 use crate::http::{Body, Peer};
 use writer::{Place, Writer};
 
@@ -94,7 +94,8 @@ impl AccessLog {
 
 /// A request and its answer under way: counted and logged when it ends, however it ends.
 pub(super) struct Record {
-    state: &'static State,
+    log: &'static AccessLog,
+    traffic: &'static Traffic,
     /// Not in this place: without a log it would be moved about for nothing.
     request: Option<Box<Described>>,
     status: u16,
@@ -119,7 +120,12 @@ struct Described {
 
 impl Record {
     /// Begins with a request.
-    pub(super) fn begin(state: &'static State, request: &Request<Incoming>, peer: Peer) -> Self {
+    pub(super) fn begin(
+        log: &'static AccessLog,
+        traffic: &'static Traffic,
+        request: &Request<Incoming>,
+        peer: Peer,
+    ) -> Self {
         let describe = || Described {
             time: Timestamp::now(),
             start: Instant::now(),
@@ -132,8 +138,9 @@ impl Record {
             agent: request.headers().get(USER_AGENT).cloned(),
         };
         Self {
-            state,
-            request: state.access_log.0.is_some().then(describe).map(Box::new),
+            log,
+            traffic,
+            request: log.0.is_some().then(describe).map(Box::new),
             status: 0,
             bytes: 0,
             expected: None,
@@ -186,7 +193,7 @@ impl Record {
 
     fn write(&self, request: &Described) {
         let milliseconds = request.start.elapsed().as_secs_f64() * 1000.0;
-        self.state.access_log.write(&Line {
+        self.log.write(&Line {
             time: request.time,
             client: request.client,
             forwarded_for: shown(request.forwarded_for.as_ref()),
@@ -206,7 +213,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.state.traffic.count(self.status, self.bytes);
+        self.traffic.count(self.status, self.bytes);
         if let Some(request) = self.request.take() {
             self.write(&request);
         }
