@@ -1,4 +1,4 @@
-//! Who may use a path, and how a server finds out.
+//! Access to paths, and the authentication that it takes.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::error_response::ErrorResponse;
 
-/// Who may use a path. Webhooks have a way of their own: see [`Route::webhook`](super::routes::Route::webhook).
+/// Who may use a path. Webhooks have their own rule: see [`Route::webhook`](super::routes::Route::webhook).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Everybody who can connect.
     Public,
-    /// Whoever has a token, or everybody where the server is configured without.
+    /// Whoever has a valid token; everybody, where the server is configured without tokens.
     Token,
 }
 
-/// How a server authenticates its clients; each of our two servers has tokens of another kind.
+/// Authentication, as the state of a server implements it: `serve` has a file of hashes, the trigger helper one secret.
 pub trait Authenticate: Clone + Send + Sync + 'static {
-    /// Admits a request before its credentials are checked: a rate limit refuses here, so that it also slows down who guesses.
+    /// Admits a request before its credentials are checked. A rate limit goes here: it also slows down guessing.
     ///
     /// # Errors
     /// 429.
@@ -29,13 +29,13 @@ pub trait Authenticate: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Checks the token of a request, and returns its name where tokens have names.
+    /// Checks the token of a request, and returns its name, if tokens have names.
     ///
     /// # Errors
     /// 401.
     fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse>;
 
-    /// Returns the secret that the server shares with the hosts that send webhooks.
+    /// Returns the secret that it shares with the hosts that send webhooks.
     fn hook_secret(&self) -> Option<&SecretString>;
 }
 
@@ -43,7 +43,7 @@ pub trait Authenticate: Clone + Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct Caller(pub Arc<str>);
 
-/// Compares in constant time. Both are hashed first, so that the time tells nothing of the length either.
+/// Compares in constant time. Both are hashed first, so that the time does not depend on their lengths either.
 pub fn is_secret(secret: &SecretString, given: &[u8]) -> bool {
     let hash = |bytes: &[u8]| digest(&SHA256, bytes);
     let (secret, given) = (hash(secret.expose_secret().as_bytes()), hash(given));

@@ -8,9 +8,9 @@
 //! Authentication has one place, [`Table::route`], and no row can be written without saying who may: a handler is called only after
 //! the [`Access`] of its row is granted. `HEAD`, `OPTIONS`, 404 and 405 with `Allow` follow from the table.
 //!
-//! Why not axum's `Router`: it boxes a future for every request, also where memory has the answer. Measured with seven paths, it takes
-//! 365 ns of CPU time to make a 304, and this table 155 ns; `ci/bench-serve` has a 304 at 1.01 times nginx, some 5 µs in all. What is
-//! shared, what is extracted and what is layered is a function's argument here, so that nothing else of a router is missed.
+//! Why not axum's `Router`: it boxes a future for every request, even if the response is in memory. With seven paths, a 304 took
+//! 365 ns of CPU time through it and 155 ns through this table; in `ci/bench-serve`, where a 304 takes about 5 µs in all, we are
+//! at 1.01 times nginx. Its extractors and layers would not be used: a handler here takes the shared state and the request.
 
 use std::future::ready;
 
@@ -31,42 +31,42 @@ use super::webhook::{self, Event, Hosts};
 pub struct Authorized<'r> {
     /// What the `*` of the route's path stands for.
     pub wildcard: &'r str,
-    /// `HEAD` differs from `GET` only for handlers that save work by it: the table leaves the body out.
+    /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the body out.
     pub method: &'r Method,
-    /// Owned, so that an answer can use the map again: to make another one takes as long as the rest of a 304.
+    /// Owned, so that the response can reuse the map: to make another one takes as long as the rest of a 304.
     pub headers: HeaderMap,
-    /// What the client sends; dropped unread by most.
+    /// The body, which most handlers drop unread.
     pub body: Incoming,
 }
 
-/// What a handler returns: an answer at once, where memory has all of it, or one that takes a while.
+/// What a handler returns: a response, or a future of one.
 ///
-/// Most answers of a mirror come from memory. A future for each would cost an allocation, and the request would still be under way
-/// when its connection looks for the next one.
+/// Most responses of the server come from memory. A future for each would cost an allocation, and hyper, which polls the connection for
+/// the client's end meanwhile, would make a new read buffer each time.
 pub enum Reply {
-    /// An answer that is complete before the connection reads on.
+    /// A response that is ready.
     Now(Response<Body>),
-    /// One that waits for the disk, for upstream, or for the rest of the request.
+    /// A response that waits for the disk, for upstream, or for the body of the request.
     Later(BoxFuture<'static, Result<Response<Body>, ErrorResponse>>),
 }
 
 impl Reply {
-    /// Makes a reply of an answer that is complete.
+    /// Makes a reply that is ready.
     pub fn now(response: impl IntoResponse) -> Self {
         Self::Now(response.into_response().map(Body::from))
     }
 
-    /// Makes a reply that takes a while.
+    /// Makes a reply that waits.
     pub fn later(
         work: impl Future<Output = Result<Response<Body>, ErrorResponse>> + Send + 'static,
     ) -> Self {
         Self::Later(Box::pin(work))
     }
 
-    /// Waits for the answer.
+    /// Waits for the response.
     ///
     /// # Errors
-    /// As the handler says.
+    /// The handler's.
     pub async fn wait(self) -> Result<Response<Body>, ErrorResponse> {
         match self {
             Self::Now(response) => Ok(response),
@@ -75,9 +75,9 @@ impl Reply {
     }
 }
 
-/// A handler of requests. It gets what the handlers of a server share.
+/// A handler of requests. `S` is the state that the handlers of a server share.
 pub type Handler<S> = fn(S, Authorized<'_>) -> Result<Reply, ErrorResponse>;
-/// A handler of webhooks. It gets those whose secret or signature is right.
+/// A handler of webhooks. It only gets those whose secret or signature is valid.
 pub type WebhookHandler<S> = fn(S, Event) -> Result<Reply, ErrorResponse>;
 
 /// A row of the table.
@@ -94,14 +94,14 @@ enum Target<S> {
     Webhook(Hosts, WebhookHandler<S>),
 }
 
-/// What a row answers: `GET` and, by the same handler, `HEAD`; or `POST`.
+/// The methods of a row: `GET` with `HEAD`, or `POST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
     Get,
     Post,
 }
 
-/// A path, or all paths that begin and end in a certain way.
+/// A path, or with a `*` all paths that begin and end like it.
 #[derive(Debug, Clone, Copy)]
 struct Pattern {
     before: &'static str,
@@ -110,7 +110,7 @@ struct Pattern {
 }
 
 impl<S> Route<S> {
-    /// Makes a row that answers `GET` and `HEAD`; a `*` in the path stands for any text.
+    /// Makes a row for `GET` and `HEAD`. A `*` in the path stands for any text, slashes too.
     pub const fn get(path: &'static str, access: Access, handler: Handler<S>) -> Self {
         Self {
             path: Pattern::new(path),
@@ -119,7 +119,7 @@ impl<S> Route<S> {
         }
     }
 
-    /// Makes a row that answers `POST`.
+    /// Makes a row for `POST`.
     pub const fn post(path: &'static str, access: Access, handler: Handler<S>) -> Self {
         Self {
             path: Pattern::new(path),
@@ -128,7 +128,7 @@ impl<S> Route<S> {
         }
     }
 
-    /// Makes a row that answers the webhooks of these hosts: who knows the server's secret may.
+    /// Makes a row for the webhooks of these hosts. Whoever knows the server's secret may send them.
     pub const fn webhook(path: &'static str, hosts: Hosts, handler: WebhookHandler<S>) -> Self {
         Self {
             path: Pattern::new(path),
@@ -179,24 +179,24 @@ impl Pattern {
 
 /// The routes of a server.
 pub struct Table<S: 'static> {
-    /// The rows: the first whose path and method are right answers.
+    /// The rows. The first whose path and method match handles a request.
     pub routes: &'static [Route<S>],
-    /// The form of the errors that the table itself answers: [`ErrorResponse::for_cargo`] where cargo asks.
+    /// Makes the error responses of the table itself; cargo shows those of [`ErrorResponse::for_cargo`].
     pub error: fn(StatusCode, &'static str) -> ErrorResponse,
-    /// The largest body of a webhook that is read, in bytes.
+    /// The largest webhook body that is read, in bytes.
     pub webhook_body: usize,
 }
 
-/// A request that a handler took.
+/// A request that was handled, but perhaps not to its end.
 pub struct Routed {
-    /// Whose token let the request in.
+    /// Whose token the request carried.
     pub caller: Option<Caller>,
     reply: Reply,
     is_head: bool,
 }
 
 impl<S: Authenticate> Table<S> {
-    /// Checks who asks, and lets the handler of the path answer.
+    /// Authenticates a request, and calls the handler of its path.
     pub fn route(&self, state: S, request: Request<Incoming>) -> Routed {
         let (mut head, body) = request.into_parts();
         let is_head = head.method == Method::HEAD;
@@ -245,7 +245,7 @@ impl<S: Authenticate> Table<S> {
         }
     }
 
-    /// Answers `OPTIONS`, and what no row answers.
+    /// Answers `OPTIONS`, and requests that no row matches.
     fn no_handler(&self, head: &Parts) -> Result<Reply, ErrorResponse> {
         let Some(allow) = allowed(self.routes, head.uri.path()) else {
             let status = StatusCode::NOT_FOUND;
@@ -264,7 +264,7 @@ impl<S: Authenticate> Table<S> {
     }
 }
 
-/// Returns what answers a request, and what the `*` of its path stands for.
+/// Finds the handler of a request, and what the `*` of its row stands for.
 fn find<'r, 'p, S>(
     routes: &'r [Route<S>],
     method: &Method,
@@ -276,7 +276,7 @@ fn find<'r, 'p, S>(
     })
 }
 
-/// Returns the methods that a path takes; nothing where there is no such path.
+/// Returns the methods of a path as `Allow` lists them, or nothing where no row has the path.
 fn allowed<S>(routes: &[Route<S>], path: &str) -> Option<&'static str> {
     let takes = |method| {
         let mut routes = routes.iter();
@@ -291,8 +291,8 @@ fn allowed<S>(routes: &[Route<S>], path: &str) -> Option<&'static str> {
 }
 
 impl Routed {
-    /// Answers; `finish` sees the response before it is sent, and one that is at hand sees it at once.
-    pub fn answer<F>(self, finish: F) -> impl Future<Output = Response<Body>> + Send
+    /// Responds. `finish` gets the response before it is sent; if that is ready, within this call.
+    pub fn respond<F>(self, finish: F) -> impl Future<Output = Response<Body>> + Send
     where
         F: FnOnce(Response<Body>) -> Response<Body> + Send + 'static,
     {
@@ -313,9 +313,9 @@ impl Routed {
     }
 }
 
-/// Takes the body away, whose length is told all the same; over HTTP/2 nobody else does.
+/// Removes the body, but not its length. hyper does this over HTTP/1 only.
 fn without_body(response: &mut Response<Body>) {
-    // Of nothing, as in a 304, no length is told.
+    // An empty one, as of a 304, has no length to say.
     if let Some(size @ 1..) = response.body().size() {
         response.headers_mut().insert(CONTENT_LENGTH, size.into());
     }

@@ -1,4 +1,7 @@
-//! Tells the connections that the server ends. A connection looks at a flag each time it is at work, and is woken once.
+//! Graceful shutdown: tells every connection to end after its requests in flight.
+//!
+//! `hyper_util::server::graceful` does this, too, with a `tokio::sync::watch` channel, whose lock all connections take each time that
+//! one of them is polled. Here a connection reads a flag when it is polled, and is woken once.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,38 +11,38 @@ use std::task::{Context, Poll, Waker};
 use hyper_util::server::graceful::GracefulConnection;
 use slab::Slab;
 
-/// The end of a server, as its connections hear of it.
+/// The shutdown of a server, as its connections see it.
 #[derive(Clone, Default)]
 pub(super) struct Shutdown(Arc<Flag>);
 
 #[derive(Default)]
 struct Flag {
-    has_come: AtomicBool,
+    is_requested: AtomicBool,
     waiting: Mutex<Slab<Waker>>,
 }
 
 impl Shutdown {
-    /// Lets all connections end with what they have in hand.
-    pub(super) fn tell(&self) {
-        self.0.has_come.store(true, Ordering::SeqCst);
+    /// Requests the shutdown of all connections.
+    pub(super) fn request(&self) {
+        self.0.is_requested.store(true, Ordering::SeqCst);
         for (_, waker) in self.waiting().iter() {
             waker.wake_by_ref();
         }
     }
 
-    /// Waits for the end, in one task: what wakes it stays the same.
-    pub(super) fn come(&self) -> Come {
-        Come {
+    /// Waits for the request. Only within one task: the first waker that it gets is the one that is woken.
+    pub(super) fn requested(&self) -> Requested {
+        Requested {
             shutdown: self.clone(),
-            place: None,
+            slot: None,
         }
     }
 
-    /// Serves a connection to its end, in one task.
+    /// Drives a connection to its end, within one task.
     pub(super) fn watch<C: GracefulConnection + Unpin>(&self, connection: C) -> Watched<C> {
         Watched {
             connection,
-            come: Some(self.come()),
+            requested: Some(self.requested()),
         }
     }
 
@@ -49,51 +52,51 @@ impl Shutdown {
     }
 }
 
-/// Is there when the end is.
-pub(super) struct Come {
+/// Is ready once the shutdown is requested.
+pub(super) struct Requested {
     shutdown: Shutdown,
     /// Where its waker is.
-    place: Option<usize>,
+    slot: Option<usize>,
 }
 
-impl Future for Come {
+impl Future for Requested {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.place.is_none() {
-            let place = self.shutdown.waiting().insert(context.waker().clone());
-            self.place = Some(place);
+        if self.slot.is_none() {
+            let slot = self.shutdown.waiting().insert(context.waker().clone());
+            self.slot = Some(slot);
         }
-        // After the waker is in its place: an end that comes now wakes it.
-        match self.shutdown.0.has_come.load(Ordering::SeqCst) {
+        // In this order: a request that comes after the waker was stored wakes it.
+        match self.shutdown.0.is_requested.load(Ordering::SeqCst) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
     }
 }
 
-impl Drop for Come {
+impl Drop for Requested {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.shutdown.waiting().remove(place);
+        if let Some(slot) = self.slot {
+            self.shutdown.waiting().remove(slot);
         }
     }
 }
 
-/// A connection that hears of the end.
+/// A connection that is shut down gracefully on request.
 pub(super) struct Watched<C> {
     connection: C,
-    /// Until it has heard.
-    come: Option<Come>,
+    /// `None` once the connection was told.
+    requested: Option<Requested>,
 }
 
 impl<C: GracefulConnection + Unpin> Future for Watched<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let come = self.come.as_mut();
-        if come.is_some_and(|come| Pin::new(come).poll(context).is_ready()) {
-            self.come = None;
+        let requested = self.requested.as_mut();
+        if requested.is_some_and(|requested| Pin::new(requested).poll(context).is_ready()) {
+            self.requested = None;
             Pin::new(&mut self.connection).graceful_shutdown();
         }
         Pin::new(&mut self.connection).poll(context)

@@ -1,8 +1,9 @@
-//! The pace of a connection. One on which nothing moves is closed: it asks for nothing, sends the head of a request too slowly,
-//! or keeps itself alive below HTTP/2 and takes nothing of its answers.
+//! Closes connections that stall: that ask for nothing, send the head of a request too slowly, or, over HTTP/2, answer PINGs and read
+//! nothing of their responses.
 //!
-//! What moves is counted, and looked at now and then: no request costs a timer. Bodies and the socket both tell of it, since an
-//! answer that is out of the body's hands may wait for long in buffers.
+//! Progress is counted, and the count is compared now and then. hyper's `header_read_timeout`, tower-http's `TimeoutBody` and the like
+//! start a timer for each request or frame; here a connection has one, which no request touches. Bodies and the socket
+//! ([`ProgressIo`](super::progress_io::ProgressIo)) both report: what a body has handed over may wait in buffers for long.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,50 +17,50 @@ use futures_util::TryFutureExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// One step, in the number of all moves.
+/// One step of progress, as it is counted.
 const STEP: u64 = 1 << 32;
 
-/// What goes on in a connection: steps, in the upper half, such as a request that came or a piece that was taken; in the lower
-/// half, turns for which the client need do nothing now, or is watched over otherwise.
+/// The progress of a connection, in one number: in the upper half, steps, such as a request that arrived or a piece that was sent; in the
+/// lower half, activities under way, for which the client is not to blame.
 #[derive(Clone, Default)]
 pub(super) struct StallGuard(Arc<AtomicU64>);
 
-/// For whom an answer waits that has begun.
+/// Who is to act once a response has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitsFor {
-    /// For us: whether the client takes it, the socket tells.
+    /// The server, as far as its body shows: over HTTP/1 the socket reports whether the client reads.
     Server,
-    /// For the client, but while there is no piece of it.
+    /// The client, unless its next piece is not there yet: over HTTP/2 the client opens the window of each response.
     Client,
 }
 
-/// An answer under way, or a piece of it.
+/// Something that may be under way: while it is, the client need not do anything, or another timeout watches it.
 pub(super) struct Activity {
     guard: StallGuard,
-    /// The client need do nothing now.
     is_active: bool,
 }
 
-/// The body of an answer whose pieces are counted.
+/// The body of a response whose pieces are counted.
 pub(super) struct GuardedBody<B> {
     body: B,
     waits: WaitsFor,
     activity: Activity,
 }
 
-/// A connection that is looked at now and then.
+/// A connection whose progress is checked now and then.
 pub(super) struct Guarded<C> {
     connection: Pin<Box<C>>,
     guard: StallGuard,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer was polled, and will wake the connection: requests need not poll it again.
     is_timing: bool,
-    /// The moves when it was looked at last.
-    before: u64,
+    /// The progress at the last check.
+    last: u64,
 }
 
 impl StallGuard {
-    /// Answers one request. Not as an `async fn`, in which what is waited for has two places.
+    /// Watches over one request and its response. Not an `async fn`: the future of one would hold `answer` twice.
     pub(super) fn answer<B>(
         self,
         waits: WaitsFor,
@@ -70,8 +71,7 @@ impl StallGuard {
         answer.map_ok(move |response| response.map(|body| GuardedBody::new(body, waits, activity)))
     }
 
-    /// Lets a connection go on to its end, or until there is no step from one look to the next; looks come at this distance.
-    /// All in one task: what wakes it stays the same.
+    /// Drives a connection to its end, or until it makes no progress between two checks, which are `limit` apart.
     pub(super) fn watch<C: Future>(&self, limit: Duration, connection: C) -> Guarded<C> {
         Guarded {
             connection: Box::pin(connection),
@@ -79,42 +79,41 @@ impl StallGuard {
             limit,
             timer: Box::pin(sleep(limit)),
             is_timing: false,
-            before: 0,
+            last: 0,
         }
     }
 
-    /// Adds to the moves, or takes away.
-    fn move_on(&self, change: u64) {
+    fn add(&self, change: u64) {
         self.0.fetch_add(change, Ordering::Relaxed);
     }
 }
 
 impl Activity {
-    /// Makes one that is the client's.
+    /// Makes one that is not under way.
     pub(super) fn new(guard: StallGuard) -> Self {
         let is_active = false;
         Self { guard, is_active }
     }
 
-    /// It is ours.
+    /// Is under way from now on.
     pub(super) fn start(&mut self) {
         if !self.is_active {
-            self.guard.move_on(STEP + 1);
+            self.guard.add(STEP + 1);
             self.is_active = true;
         }
     }
 
-    /// Now the client has something to do.
+    /// Is over: the client is to act.
     pub(super) fn stop(&mut self) {
         if self.is_active {
-            self.guard.move_on(STEP - 1);
+            self.guard.add(STEP - 1);
             self.is_active = false;
         }
     }
 
-    /// Counts a step.
+    /// Counts a step of progress.
     pub(super) fn progress(&self) {
-        self.guard.move_on(STEP);
+        self.guard.add(STEP);
     }
 }
 
@@ -125,7 +124,7 @@ impl Drop for Activity {
 }
 
 impl<C: Future> Future for Guarded<C> {
-    /// `None` where nothing moved.
+    /// `None` where the connection stalled.
     type Output = Option<C::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -137,12 +136,12 @@ impl<C: Future> Future for Guarded<C> {
         }
         self.is_timing = true;
         while self.timer.as_mut().poll(context).is_ready() {
-            let moves = self.guard.0.load(Ordering::Relaxed);
-            let ours = moves % STEP;
-            if moves == self.before && ours == 0 {
+            let progress = self.guard.0.load(Ordering::Relaxed);
+            let active = progress % STEP;
+            if progress == self.last && active == 0 {
                 return Poll::Ready(None);
             }
-            self.before = moves;
+            self.last = progress;
             let next = Instant::now() + self.limit;
             self.timer.as_mut().reset(next);
         }
@@ -207,7 +206,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_without_a_step_is_given_up() {
+    async fn a_connection_without_progress_is_closed() {
         let start = Instant::now();
         let guard = StallGuard::default();
         assert!(guard.watch(LIMIT, pending::<()>()).await.is_none());
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_for_us_does_not_count_against_the_client() {
+    async fn waiting_for_the_server_does_not_count_against_the_client() {
         let guard = StallGuard::default();
         let slow = async {
             sleep(LIMIT * 5).await;
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_the_socket_watches_over_may_take_its_time() {
+    async fn a_response_that_the_socket_watches_over_may_take_its_time() {
         let guard = StallGuard::default();
         let answer = async { Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x")))) };
         let connection = async {
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_takes_does_not_hold_the_connection() {
+    async fn a_response_that_nobody_reads_does_not_hold_the_connection() {
         let guard = StallGuard::default();
         let answer = async { Ok(Response::new(Body::from(bytes::Bytes::from_static(b"x")))) };
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Webhooks of git hosts: which are genuine, and what happened.
+//! Webhooks of git hosts: verifies and parses them.
 //!
 //! GitLab sends the secret itself, in `X-Gitlab-Token`. GitHub signs the body with it: `X-Hub-Signature-256`, an HMAC-SHA-256 (GitHub's
 //! documentation, "Validating webhook deliveries"). Gitea and Forgejo send GitHub's headers beside their own.
@@ -26,20 +26,20 @@ use super::error_response::ErrorResponse;
 
 const SIGNATURE: &str = "x-hub-signature-256";
 const GITHUB_EVENT: &str = "x-github-event";
-/// How long the body of a request may take.
+/// How long the body of a request may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Whose webhooks a path takes.
+/// The hosts whose webhooks a path accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hosts {
-    /// GitLab's only: without the secret no byte of a body is read.
+    /// GitLab only. Its token is checked before the body is read.
     GitLab,
-    /// GitLab's, GitHub's, Gitea's and Forgejo's. A signature can only be checked once the body is there, so that strangers can make the
-    /// server read bodies: use it where requests have a rate limit.
+    /// GitLab, GitHub, Gitea and Forgejo. A signature can only be checked once the body was read, so that anybody can make the server hold
+    /// bodies: for servers with a rate limit only.
     Any,
 }
 
-/// What a host tells.
+/// What happened.
 #[derive(Debug)]
 pub enum Event {
     /// A branch or tag was pushed to.
@@ -49,20 +49,20 @@ pub enum Event {
     },
     /// A pipeline changed its state.
     Pipeline(Pipeline),
-    /// Something else: hosts send what people tick.
+    /// Something else. People may select more events than are of use here.
     Other,
 }
 
-/// GitLab's pipeline, as far as it is read.
+/// A pipeline of GitLab.
 #[derive(Debug)]
 pub struct Pipeline {
-    /// Its number within the GitLab server.
+    /// Its id on the GitLab server.
     pub id: u64,
-    /// GitLab's word for its state.
+    /// Its state, for example `running`.
     pub status: String,
-    /// The branch or tag that it runs for.
+    /// Its branch or tag.
     pub reference: String,
-    /// Its page.
+    /// The URL of its page.
     pub page: Option<String>,
     project: Option<Project>,
 }
@@ -75,8 +75,7 @@ struct Project {
 }
 
 impl Pipeline {
-    /// Says whether it is a pipeline of the project of that path or number. An event that names no project is one of ours: the secret
-    /// was right.
+    /// Says whether it belongs to this project, a path or an id. An event without a project does: its sender knew the secret.
     pub fn is_of(&self, project: &str) -> bool {
         self.project.as_ref().is_none_or(|ours| {
             let path = ours.path_with_namespace.as_deref();
@@ -86,10 +85,10 @@ impl Pipeline {
     }
 }
 
-/// Reads a webhook.
+/// Receives, verifies and parses a webhook.
 ///
 /// # Errors
-/// 401; 403 where the server has no secret; 400, 408 or 413 where the body is of no use.
+/// 401; 403 if the server has no secret; 400, 408 or 413 if the body is malformed, late or too large.
 pub(super) async fn receive(
     hosts: Hosts,
     secret: Option<&SecretString>,
@@ -109,10 +108,10 @@ pub(super) async fn receive(
     parse(None, &read_body(body, limit).await?)
 }
 
-/// Answers that an event changes nothing. With success: a host stops sending hooks that fail.
+/// Answers that an event has no effect. With status 200: hosts disable webhooks that fail.
 pub fn ignored(why: &str) -> Response<Body> {
-    let answer = Json(json!({ "result": "ignored", "why": why }));
-    answer.into_response().map(Body::from)
+    let body = Json(json!({ "result": "ignored", "why": why }));
+    body.into_response().map(Body::from)
 }
 
 /// Reads a body of at most `limit` bytes.
@@ -122,7 +121,10 @@ pub fn ignored(why: &str) -> Response<Body> {
 pub async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, ErrorResponse> {
     let read = timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
     let read = read.map_err(|_| {
-        ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, "the request took too long")
+        ErrorResponse::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time",
+        )
     })?;
     let read = read.map_err(|error| match error.is::<LengthLimitError>() {
         true => {
@@ -138,7 +140,9 @@ fn check_token(secret: &SecretString, headers: &HeaderMap) -> Result<(), ErrorRe
     match headers.get("x-gitlab-token") {
         Some(token) if is_secret(secret, token.as_bytes()) => Ok(()),
         Some(_) => Err(unauthorized("the secret token of the webhook is wrong")),
-        None => Err(unauthorized("the webhook has no secret token")),
+        None => Err(unauthorized(
+            "authentication required: set the secret token of the webhook",
+        )),
     }
 }
 
@@ -155,11 +159,13 @@ fn check_signature(
     match signature {
         Some(signature) if hmac::verify(&key, body, &signature).is_ok() => Ok(()),
         Some(_) => Err(unauthorized("the signature of the webhook is wrong")),
-        None => Err(unauthorized("the webhook has no signature: set its secret")),
+        None => Err(unauthorized(
+            "authentication required: set the secret of the webhook",
+        )),
     }
 }
 
-/// Reads what happened; GitHub names the kind of an event in a header, GitLab in the body.
+/// Parses an event. GitHub names its kind in a header, GitLab in the body.
 fn parse(kind: Option<&[u8]>, body: &[u8]) -> Result<Event, ErrorResponse> {
     #[derive(Deserialize)]
     struct Head {
@@ -212,7 +218,7 @@ fn deserialize<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorResponse> {
     serde_json::from_slice(body).map_err(|_| {
         ErrorResponse::new(
             StatusCode::BAD_REQUEST,
-            "the body is no event of a webhook (JSON, content type application/json)",
+            "the body is not a webhook event; set the webhook's content type to application/json",
         )
     })
 }
@@ -225,6 +231,6 @@ fn unauthorized(error: &'static str) -> ErrorResponse {
 fn no_secret() -> ErrorResponse {
     ErrorResponse::new(
         StatusCode::FORBIDDEN,
-        "webhooks are refused as long as neither FERRY_HOOK_TOKEN nor FERRY_TRIGGER_TOKEN is set",
+        "webhooks are disabled: set FERRY_HOOK_TOKEN or FERRY_TRIGGER_TOKEN on the server",
     )
 }

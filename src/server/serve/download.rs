@@ -19,26 +19,26 @@ use crate::http::routes::{Authorized, Reply};
 use crate::index::{CrateFile, CrateName};
 use crate::server::crate_files::{self, Unavailable, instance};
 
-/// A version's bytes never change.
+/// The bytes of a version never change.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const PRIVATE_FOREVER: HeaderValue =
     HeaderValue::from_static("private, max-age=31536000, immutable");
 
-/// After how many seconds a client may ask again that came where too many wait.
+/// After how many seconds a client may retry that came while too many were waiting.
 const BUSY: u64 = 10;
 
-/// What a path asks for.
+/// The version of a crate that a path names.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked {
+struct Requested {
     name: CrateName,
     version: String,
 }
 
-/// Reads the crate and the version off what stands between `/api/v1/crates/` and `/download`.
-fn parse(path: &str) -> Option<Asked> {
+/// Reads crate and version from what stands between `/api/v1/crates/` and `/download`.
+fn parse(path: &str) -> Option<Requested> {
     let (name, version) = path.split_once('/')?;
     let decoded = |text| percent_decode_str(text).decode_utf8().ok();
-    Some(Asked {
+    Some(Requested {
         name: CrateName::new(&decoded(name)?).ok()?,
         version: decoded(version)?.into_owned(),
     })
@@ -51,33 +51,42 @@ pub(super) fn download(
 ) -> Result<Reply, ErrorResponse> {
     let headers = request.headers;
     refuse_own(&headers)?;
-    let asked = parse(request.wildcard).ok_or_else(unlisted)?;
+    let requested = parse(request.wildcard).ok_or_else(unlisted)?;
     let is_head = *request.method == Method::HEAD;
     let view = state.view()?;
     let view = view.as_ref().ok_or_else(unlisted)?;
-    let path = asked.name.index_path();
-    if let Some(entry) = index::find_in_memory(state, view, &path) {
-        return send(state, listed(entry.as_deref(), &asked)?, is_head, &headers);
+    let path = requested.name.index_path();
+    if let Some(file) = index::find_in_cache(state, view, &path) {
+        return respond(
+            state,
+            listed(file.as_deref(), &requested)?,
+            is_head,
+            &headers,
+        );
     }
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
-        let entry = index::find(state, &view, path).await?;
-        let file = listed(entry.as_deref(), &asked)?;
-        send(state, file, is_head, &headers)?.wait().await
+        let file = index::find(state, &view, path).await?;
+        let file = listed(file.as_deref(), &requested)?;
+        respond(state, file, is_head, &headers)?.wait().await
     }))
 }
 
-/// Returns the file that is asked for, as the index lists it.
-fn listed<'e>(entry: Option<&'e IndexFile>, asked: &Asked) -> Result<&'e CrateFile, ErrorResponse> {
-    let file = entry.and_then(|entry| entry.version(&asked.version));
-    let named = |file: &&CrateFile| {
+/// Returns the crate file of the requested version, as the index lists it.
+fn listed<'f>(
+    file: Option<&'f IndexFile>,
+    requested: &Requested,
+) -> Result<&'f CrateFile, ErrorResponse> {
+    let found = file.and_then(|file| file.version(&requested.version));
+    // The path may write the name in another case; another crate's name would be a damaged index.
+    let is_same = |file: &&CrateFile| {
         let name = file.name.as_str();
-        name.eq_ignore_ascii_case(asked.name.as_str())
+        name.eq_ignore_ascii_case(requested.name.as_str())
     };
-    file.filter(named).ok_or_else(unlisted)
+    found.filter(is_same).ok_or_else(unlisted)
 }
 
-fn send(
+fn respond(
     state: &'static State,
     file: &CrateFile,
     is_head: bool,
@@ -87,17 +96,22 @@ fn send(
     if is_named(headers, etag.as_bytes()) == Some(true) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        describe(state, response.headers_mut(), etag);
+        add_validators(state, response.headers_mut(), etag);
         return Ok(Reply::Now(response));
     }
     if state.config.serve.downloads == Downloads::Redirect {
         return Ok(Reply::later(redirect(state, file.clone())));
     }
     if is_head {
-        return Ok(Reply::later(look(state, file.clone(), etag)));
+        return Ok(Reply::later(head(state, file.clone(), etag)));
     }
     Ok(match state.crate_files.hot(file.checksum) {
-        Some(bytes) => Reply::Now(answer(state, etag, Some(bytes.len() as u64), bytes.into())),
+        Some(bytes) => Reply::Now(file_response(
+            state,
+            etag,
+            Some(bytes.len() as u64),
+            bytes.into(),
+        )),
         None => Reply::later(get(state, file.clone(), etag)),
     })
 }
@@ -107,7 +121,7 @@ async fn redirect(state: &'static State, file: CrateFile) -> Result<Response<Bod
         .crate_files
         .upstream_url(&file)
         .await
-        .map_err(refusal)?;
+        .map_err(error_response)?;
     let url = HeaderValue::from_str(url.as_str()).map_err(|_| unlisted())?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;
@@ -115,13 +129,17 @@ async fn redirect(state: &'static State, file: CrateFile) -> Result<Response<Bod
     Ok(response)
 }
 
-async fn look(
+async fn head(
     state: &'static State,
     file: CrateFile,
     etag: HeaderValue,
 ) -> Result<Response<Body>, ErrorResponse> {
-    let size = state.crate_files.look(&file).await.map_err(refusal)?;
-    Ok(answer(state, etag, size, Body::empty()))
+    let size = state
+        .crate_files
+        .look(&file)
+        .await
+        .map_err(error_response)?;
+    Ok(file_response(state, etag, size, Body::empty()))
 }
 
 async fn get(
@@ -129,22 +147,22 @@ async fn get(
     file: CrateFile,
     etag: HeaderValue,
 ) -> Result<Response<Body>, ErrorResponse> {
-    let body = state.crate_files.get(&file).await.map_err(refusal)?;
+    let body = state.crate_files.get(&file).await.map_err(error_response)?;
     let size = body.size();
     let body = match body {
         crate_files::Body::Whole(bytes) => Body::from(bytes),
         other => axum::body::Body::from_stream(other.into_stream()).into(),
     };
-    Ok(answer(state, etag, Some(size), body))
+    Ok(file_response(state, etag, Some(size), body))
 }
 
-/// Refuses a request that we sent ourselves: upstream's `dl` leads back to us.
+/// Refuses a request that this server sent itself, because upstream's `dl` leads back to it.
 fn refuse_own(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let own = |via: &HeaderValue| via.to_str().is_ok_and(|via| via.contains(instance()));
     match headers.get_all(VIA).iter().any(own) {
         true => Err(ErrorResponse::for_cargo(
             StatusCode::LOOP_DETECTED,
-            "this server asks itself for crate files: serve.dl, or the dl of upstream's config.json, leads back here",
+            "this server requests crate files from itself: serve.dl, or the dl of upstream's config.json, leads back here",
         )),
         false => Ok(()),
     }
@@ -162,19 +180,24 @@ fn etag(file: &CrateFile) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-fn answer(state: &State, etag: HeaderValue, size: Option<u64>, body: Body) -> Response<Body> {
+fn file_response(
+    state: &State,
+    etag: HeaderValue,
+    size: Option<u64>,
+    body: Body,
+) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     if let Some(size) = size {
         headers.insert(CONTENT_LENGTH, size.into());
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
-    describe(state, headers, etag);
+    add_validators(state, headers, etag);
     response
 }
 
-/// Adds what a 200 and a 304 say alike.
-fn describe(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
+/// Adds what a 200 and a 304 have in common.
+fn add_validators(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(ETAG, etag);
     let cache = match state.tokens {
         Some(_) => PRIVATE_FOREVER,
@@ -183,15 +206,15 @@ fn describe(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(CACHE_CONTROL, cache);
 }
 
-/// Says in cargo's form why a crate file cannot be had.
-fn refusal(why: Unavailable) -> ErrorResponse {
-    let refusal = ErrorResponse::for_cargo(status(&why), why.to_string());
+/// Explains why there is no crate file, in the form that cargo shows.
+fn error_response(why: Unavailable) -> ErrorResponse {
+    let response = ErrorResponse::for_cargo(status(&why), why.to_string());
     match why {
         Unavailable::Paused(seconds) | Unavailable::Lately(_, seconds) => {
-            refusal.with(RETRY_AFTER, seconds)
+            response.with(RETRY_AFTER, seconds)
         }
-        Unavailable::Busy => refusal.with(RETRY_AFTER, BUSY),
-        _ => refusal,
+        Unavailable::Busy => response.with(RETRY_AFTER, BUSY),
+        _ => response,
     }
 }
 
@@ -221,8 +244,8 @@ mod tests {
     #[test]
     fn a_path_names_a_crate_and_a_version() {
         let of = |path: &str| {
-            let asked = parse(path);
-            asked.map(|asked| format!("{} {}", asked.name, asked.version))
+            let found = parse(path);
+            found.map(|found| format!("{} {}", found.name, found.version))
         };
         for (path, found) in [
             ("serde/1.0.0", Some("serde 1.0.0")),

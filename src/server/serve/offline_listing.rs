@@ -1,4 +1,4 @@
-//! Which crate files are held, where the index lists these only.
+//! Lists the store for a server that fetches nothing and whose index lists only what it has (`serve.offline_index: held`).
 
 use std::future::pending;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use tracing::warn;
 use super::state::State;
 use crate::error::Error;
 
-/// How often the catalog is asked whether files came or went.
-const ASK: Duration = Duration::from_secs(1);
-/// How often the store itself is listed: a bucket has no catalog, and a folder may be filled by other ways.
+/// How often the catalog is polled for files that came or went.
+const POLL: Duration = Duration::from_secs(1);
+/// How often the store itself is listed: a bucket has no catalog, and other programs may fill a folder.
 const LIST: Duration = Duration::from_secs(60);
 
-/// Keeps what requests see in step with what is held.
+/// Keeps what requests see in step with the store.
 pub(super) async fn forever(state: &'static State) {
-    if !state.lists_held_only() {
+    if !state.lists_stored_only() {
         return pending().await;
     }
-    let mut ticks = interval(ASK);
+    let mut ticks = interval(POLL);
     let (mut known, mut listed) = (None, Instant::now());
-    let mut failure = None;
+    let mut last_failure = None;
     loop {
         ticks.tick().await;
-        let is_due = listed.elapsed() >= LIST || state.has_no_held();
+        let is_due = listed.elapsed() >= LIST || !state.has_listed_store();
         if is_due {
             state.crate_files.look_around().await;
             listed = Instant::now();
@@ -35,14 +35,15 @@ pub(super) async fn forever(state: &'static State) {
         }
         known = version;
         let read = state.crate_files.paths().await;
-        let failed = read.as_ref().err().map(describe);
-        if let Some(failed) = failed.as_ref().filter(|_| failure != failed) {
-            warn!("what is held cannot be listed: {failed}");
+        let failure = read.as_ref().err().map(describe);
+        // Each failure is logged once, not every second.
+        if let Some(failure) = failure.as_ref().filter(|_| last_failure != failure) {
+            warn!("cannot list the crate files in the store: {failure}");
         }
-        failure = failed;
-        if let Ok(held) = read {
-            state.hold(held);
-            state.show();
+        last_failure = failure;
+        if let Ok(stored) = read {
+            state.set_stored(stored);
+            state.update_view();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which path is answered by what, and who may use it.
+//! Which handler answers which path, and who may use it.
 
 use axum::http::request::Parts;
 use axum::http::{Request, Response};
@@ -7,14 +7,14 @@ use secrecy::SecretString;
 
 use super::access_log::Record;
 use super::state::State;
-use super::{download, health, hooks, index, metrics};
+use super::{download, index, monitoring, refresh};
 use crate::http::Body;
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Route, Table};
 use crate::http::webhook::Hosts;
 
-/// The paths of the server, those of cargo first.
+/// The paths of the server. Those that cargo asks for most come first.
 const TABLE: Table<&'static State> = Table {
     routes: &[
         Route::get("/index/config.json", Access::Token, index::config_json),
@@ -24,10 +24,10 @@ const TABLE: Table<&'static State> = Table {
             Access::Token,
             download::download,
         ),
-        Route::get("/healthz", Access::Public, health::healthz),
-        Route::get("/readyz", Access::Public, health::readyz),
-        Route::get("/metrics", Access::Public, metrics::show),
-        Route::webhook("/hooks/gitlab", Hosts::GitLab, hooks::pushed),
+        Route::get("/healthz", Access::Public, monitoring::healthz),
+        Route::get("/readyz", Access::Public, monitoring::readyz),
+        Route::get("/metrics", Access::Public, monitoring::metrics),
+        Route::webhook("/hooks/gitlab", Hosts::GitLab, refresh::pushed),
     ],
     error: |status, detail| ErrorResponse::for_cargo(status, detail),
     // An event lists commits and their files.
@@ -47,7 +47,7 @@ impl Authenticate for &'static State {
     }
 }
 
-/// Answers a request, and records it.
+/// Answers a request, and records it in metrics and access log.
 pub(super) fn answer(
     state: &'static State,
     request: Request<Incoming>,
@@ -55,5 +55,5 @@ pub(super) fn answer(
 ) -> impl Future<Output = Response<Body>> + Send {
     let mut routed = TABLE.route(state, request);
     record.called_by(routed.caller.take());
-    routed.answer(|response| record.end(response))
+    routed.respond(|response| record.end(response))
 }

@@ -16,13 +16,13 @@ pub(super) fn pipeline(endpoint: Arc<Endpoint>, event: Event) -> Result<Reply, E
     let settings = &endpoint.settings;
     let ignored = |why| Ok(Reply::Now(ignored(why)));
     let Event::Pipeline(pipeline) = event else {
-        return ignored("it is no pipeline event");
+        return ignored("not a pipeline event");
     };
     if pipeline.reference != settings.reference {
-        return ignored("the pipeline runs for another ref than trigger.ref");
+        return ignored("the pipeline is for another ref than trigger.ref");
     }
     if !pipeline.is_of(&settings.project) {
-        return ignored("it is another project than trigger.project");
+        return ignored("the pipeline is of another project than trigger.project");
     }
     let news = PipelineNews {
         id: pipeline.id,
@@ -39,14 +39,14 @@ pub(super) fn pipeline(endpoint: Arc<Endpoint>, event: Event) -> Result<Reply, E
 pub(super) fn push(endpoint: Arc<Endpoint>, event: Event) -> Result<Reply, ErrorResponse> {
     let ignored = |why| Ok(Reply::Now(ignored(why)));
     let Event::Push { reference } = event else {
-        return ignored("it is no push event");
+        return ignored("not a push event");
     };
     let branch = reference.as_deref();
     match branch.and_then(|name| name.strip_prefix("refs/heads/")) {
         Some(branch) if branch == endpoint.settings.upstream_branch => Ok(Reply::later(
             async move { endpoint.ask(Origin::PushHook).await },
         )),
-        Some(_) => ignored("it is another branch than upstream.branch"),
-        None => ignored("it is no push to a branch"),
+        Some(_) => ignored("the push is to another branch than upstream.branch"),
+        None => ignored("the push is not to a branch"),
     }
 }

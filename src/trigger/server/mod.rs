@@ -102,7 +102,7 @@ struct Endpoint {
     limiter: DefaultDirectRateLimiter,
 }
 
-/// Serves until `stop`, then lets the requests in flight end; bound that from outside.
+/// Serves until `stop`, then drains the requests in flight; the caller limits how long.
 pub async fn serve(
     listener: TcpListener,
     settings: Settings,
@@ -127,20 +127,20 @@ pub async fn serve(
     http::serve(listener, answer, bounds, None, stop).await;
 }
 
-/// Cuts off requests that take too long, and logs each; an address may carry a token, so that only its path is logged.
+/// Answers a request within its deadline, and logs it: its path only, as the query may have a token.
 async fn answer(
     endpoint: Arc<Endpoint>,
     request: Request<Incoming>,
 ) -> Result<Response<http::Body>, Infallible> {
     let limit = endpoint.settings.slowness.request;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let answering = TABLE.route(endpoint, request).answer(|response| response);
+    let answering = TABLE.route(endpoint, request).respond(|response| response);
     let response = match timeout(limit, answering).await {
         Ok(response) => response,
         Err(_) => {
             let text = "the request took too long";
             let late = ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, text);
-            // The rest of the body may still come: it is not read as the next request.
+            // The rest of the body may still arrive, and must not be read as the next request.
             let late = late.with(header::CONNECTION, HeaderValue::from_static("close"));
             late.into_response().map(http::Body::from)
         }
@@ -150,13 +150,13 @@ async fn answer(
 }
 
 impl Authenticate for Arc<Endpoint> {
-    /// Limits what can lead to a pipeline.
+    /// Limits the rate of requests that can lead to a pipeline.
     fn admit(&self, method: &Method) -> Result<(), ErrorResponse> {
         if *method != Method::POST {
             return Ok(());
         }
         self.limiter.check().map_err(|not_until| {
-            let text = "too many requests: trigger.rate_limit says how many are answered a minute";
+            let text = "too many requests: trigger.rate_limit is how many are accepted a minute";
             let wait = not_until.wait_time_from(self.limiter.clock().now());
             let seconds = wait.as_secs() + 1;
             ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, text)
@@ -164,7 +164,7 @@ impl Authenticate for Arc<Endpoint> {
         })
     }
 
-    /// Takes the token as `Authorization: Bearer`, or where that is configured as `?token=`.
+    /// Checks the token in `Authorization: Bearer` or, if `trigger.query_token` is set, in `?token=`.
     fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
         let Some(token) = &self.settings.token else {
             return Ok(None);
@@ -182,9 +182,9 @@ impl Authenticate for Arc<Endpoint> {
         };
         match in_header().or_else(in_query) {
             Some(given) if is_secret(token, given.as_bytes()) => Ok(None),
-            Some(_) => Err(unauthorized("the token is wrong")),
+            Some(_) => Err(unauthorized("the token is not valid")),
             None => Err(unauthorized(
-                "this path takes `Authorization: Bearer` with FERRY_TRIGGER_TOKEN",
+                "authentication required: send FERRY_TRIGGER_TOKEN as `Authorization: Bearer`",
             )),
         }
     }
@@ -197,7 +197,7 @@ impl Authenticate for Arc<Endpoint> {
 /// `POST /trigger`: asks for a pipeline.
 fn trigger(endpoint: Arc<Endpoint>, request: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     Ok(Reply::later(async move {
-        // What it says does not matter; unread it would be taken for the next request.
+        // Its content does not matter, but must not be read as the next request.
         read_body(request.body, BODY).await?;
         endpoint.ask(Origin::Endpoint).await
     }))
@@ -239,7 +239,7 @@ fn status(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResp
     Ok(Reply::now(axum::Json(&*endpoint.status.borrow())))
 }
 
-/// `GET /healthz`: the helper is at work.
+/// `GET /healthz`: the helper works.
 fn healthz(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     match endpoint.core.is_closed() {
         true => Err(stopping()),
