@@ -105,9 +105,6 @@ pub(crate) struct Fire {
 impl Cli {
     /// Returns what the command line says about the configuration.
     pub(crate) fn flags(&self) -> Flags {
-        Flags {
-            config: self.config.clone(),
-            ..Flags::default()
-        }
+        Flags::new(self.config.clone())
     }
 }

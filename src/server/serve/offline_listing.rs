@@ -35,7 +35,7 @@ pub(super) async fn forever(state: &'static State) {
         }
         known = version;
         let read = state.crate_files.paths().await;
-        let failure = read.as_ref().err().map(describe);
+        let failure = read.as_ref().err().map(Error::chain);
         // Each failure is logged once, not every second.
         if let Some(failure) = failure.as_ref().filter(|_| last_failure != failure) {
             warn!("cannot list the crate files in the store: {failure}");
@@ -46,9 +46,4 @@ pub(super) async fn forever(state: &'static State) {
             state.update_view();
         }
     }
-}
-
-fn describe(error: &Error) -> String {
-    let causes = error.causes().join(": ");
-    format!("{error}: {causes}")
 }

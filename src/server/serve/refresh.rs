@@ -76,11 +76,7 @@ async fn fetch(state: &State) -> Result<()> {
 }
 
 fn describe(error: &Error) -> String {
-    let mut text = format!("[{}] {error}", error.kind());
-    for cause in error.causes() {
-        text.push_str(": ");
-        text.push_str(&cause);
-    }
+    let mut text = format!("[{}] {}", error.kind(), error.chain());
     if let Some(advice) = error.advice() {
         text.push_str(&format!(" ({advice})"));
     }

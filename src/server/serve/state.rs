@@ -137,9 +137,9 @@ impl State {
     pub(super) fn replace_copy(&self, error: &Error) -> ErrorResponse {
         // Many requests find the same damage: the first one logs it.
         if self.copy.report_damage() {
-            let causes = error.causes().join(": ");
+            let error = error.chain();
             tracing::error!(
-                "the copy of the index is damaged; fetching another: {error}: {causes}"
+                "the copy of the index is damaged; fetching another: {error}"
             );
             self.refresh_now.notify_one();
         }
