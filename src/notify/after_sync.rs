@@ -122,5 +122,5 @@ async fn send(config: &Config, notice: &Notice, around: Surroundings<'_>) -> Res
 }
 
 fn log(config: &Config, what: &str, error: &Error) {
-    error!("{}", config.scrub(&line(what, error)));
+    error!("{what}: {}", config.scrub(&line(error)));
 }

@@ -34,8 +34,8 @@ pub async fn alarm(
         network: &config.network,
     };
     for refused in mailer.send(&email).await? {
-        let line = line("cannot mail one recipient", &refused);
-        tracing::error!("{}", config.scrub(&line));
+        let line = config.scrub(&line(&refused));
+        tracing::error!("cannot mail one recipient: {line}");
     }
     Ok(true)
 }

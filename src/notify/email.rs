@@ -44,8 +44,10 @@ pub(super) fn remote_branch(url: &RemoteUrl, branch: &str) -> RemoteBranch {
     }
 }
 
-/// Returns an error with its causes and its advice as one line.
-pub fn line(what: &str, error: &Error) -> String {
-    let advice = error.advice().map(|advice| format!(" ({advice})"));
-    format!("{what}: {}{}", error.chain(), advice.unwrap_or_default())
+/// Returns an error with its causes and its advice on one line.
+pub fn line(error: &Error) -> String {
+    match error.advice() {
+        Some(advice) => format!("{} ({advice})", error.chain()),
+        None => error.chain(),
+    }
 }

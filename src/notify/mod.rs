@@ -1,4 +1,4 @@
-//! Mails a person when a sync fails, when one meets something to look at, and when the mirror works again.
+//! Mails a person when a sync fails, when one needs attention although it succeeded, and when the mirror works again.
 //!
 //! ```text
 //! notice (pure): what is told, and when ─┐

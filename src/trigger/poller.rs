@@ -1,22 +1,22 @@
-//! Looks at both repositories: where their branches are, and whether the mirror lacks what upstream has.
+//! Polls both repositories: reads both tips, and whether the mirror lacks what upstream has.
 
 use tokio::time::timeout;
 
-use super::watch::Look;
+use super::watch::Poll;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Remote;
 use crate::mirror::relay::{Lag, Session};
 
-/// Both repositories.
-pub(super) struct Eyes<'a> {
+/// Reads both repositories.
+pub(super) struct Poller<'a> {
     config: &'a Config,
     upstream: Remote,
     mirror: Remote,
 }
 
-impl<'a> Eyes<'a> {
-    /// Prepares both; nothing is opened yet.
+impl<'a> Poller<'a> {
+    /// Prepares both remotes; connects to neither.
     ///
     /// # Errors
     /// `config` for an unusable key, certificate or known hosts file.
@@ -28,47 +28,50 @@ impl<'a> Eyes<'a> {
         })
     }
 
-    /// Looks, within `network.timeout`. Two requests where the mirror did not move since the last look; otherwise its
-    /// commits are read, as a sync does.
+    /// Polls both repositories, within `network.timeout`.
+    ///
+    /// This takes two `ls-refs` requests if the mirror has not moved since the last poll; otherwise its commits are fetched,
+    /// as a sync does.
     ///
     /// # Errors
-    /// As a sync's look fails.
-    pub(super) async fn look(&self, last: Option<Look>) -> Result<Look> {
+    /// As a sync that cannot read its remotes.
+    pub(super) async fn poll(&self, last: Option<Poll>) -> Result<Poll> {
         let limit = self.config.network.timeout;
-        let looked = timeout(limit, self.look_unbounded(last)).await;
-        looked.unwrap_or_else(|_| {
+        let polled = timeout(limit, self.poll_unbounded(last)).await;
+        polled.unwrap_or_else(|_| {
             let limit = humantime::format_duration(limit);
-            let text = format!("upstream and mirror could not be seen within {limit}");
-            Err(Error::new(Kind::Network, text))
+            let text = format!("upstream and mirror did not answer within {limit}");
+            Err(Error::new(Kind::Network, text)
+                .advise("`network.timeout` says how long a poll may take."))
         })
     }
 
-    async fn look_unbounded(&self, last: Option<Look>) -> Result<Look> {
+    async fn poll_unbounded(&self, last: Option<Poll>) -> Result<Poll> {
         let session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let upstream = session.upstream_tip;
         let mirror = session.mirror_tip.ok_or_else(|| {
-            Error::new(Kind::EmptyMirror, "the mirror's branch is not there")
+            Error::new(Kind::EmptyMirror, "the mirror's branch does not exist")
                 .advise("Make its first commit with `crates-ferry init`.")
         })?;
         let is_behind = match last {
             Some(last) if last.mirror == mirror && last.upstream == upstream => last.is_behind,
-            // Upstream moved and the mirror did not: no look can find it there.
+            // A mirror that has not moved cannot contain a tip that upstream got since then.
             Some(last) if last.mirror == mirror => true,
             _ if mirror == upstream => false,
             _ => !matches!(Lag::in_session(session).await?, Lag::None(_)),
         };
-        Ok(Look {
+        Ok(Poll {
             upstream,
             mirror,
             is_behind,
         })
     }
 
-    /// Looks without knowing anything.
+    /// Says whether the mirror is behind, without an earlier poll.
     ///
     /// # Errors
-    /// As [`Eyes::look`].
+    /// As [`Poller::poll`].
     pub(super) async fn is_behind(&self) -> Result<bool> {
-        Ok(self.look(None).await?.is_behind)
+        Ok(self.poll(None).await?.is_behind)
     }
 }

@@ -138,9 +138,7 @@ impl State {
         // Many requests find the same damage: the first one logs it.
         if self.copy.report_damage() {
             let error = error.chain();
-            tracing::error!(
-                "the copy of the index is damaged; fetching another: {error}"
-            );
+            tracing::error!("the copy of the index is damaged; fetching another: {error}");
             self.refresh_now.notify_one();
         }
         unready("the server's copy of the index is damaged; it is fetching another")

@@ -1,4 +1,4 @@
-//! What GitLab's refusals mean: come again later, or a person is needed, and what that person can do.
+//! What an error of GitLab's API means: retry later, or a person is needed, and what that person can do.
 
 #[cfg(test)]
 mod tests;
@@ -8,41 +8,42 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use serde_json::Value;
+use url::Url;
 
 use crate::error::{Error, Kind};
 
-/// So much of a refusal's own words is shown.
-const WORDS: usize = 300;
-/// gitlab.com counts pipelines by the minute.
+/// How many characters of GitLab's message are shown.
+const MAX_MESSAGE: usize = 300;
+/// gitlab.com limits the pipelines of a minute.
 const MINUTE: Duration = Duration::from_secs(60);
-/// No server is waited for any longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// The longest wait that a server can impose.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// A request that was not granted.
+/// A request to GitLab's API that failed.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ApiError {
     /// What GitLab said, and what to do.
     pub error: Error,
-    /// What becomes of the request.
+    /// What makes the request succeed.
     pub remedy: Remedy,
 }
 
-/// What becomes of a request that was not granted.
+/// What makes a failed request succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// It is granted after this time.
+    /// Waiting for this long, as GitLab says.
     Wait(Duration),
-    /// It may be granted later.
+    /// Another try, some time later.
     Retry {
-        /// Whether the pipeline may have been created all the same.
+        /// Whether the pipeline may have been created nevertheless.
         may_be_created: bool,
     },
-    /// It is granted when a person has mended something.
+    /// A person, who fixes something.
     Person,
 }
 
-impl Refusal {
-    /// Makes the refusal of a request that got no answer, or none that can be read.
+impl ApiError {
+    /// Makes the error of a request that got no response, or none that can be read.
     pub(super) fn unanswered(error: Error, may_be_created: bool) -> Self {
         let remedy = match error.kind().is_transient() {
             true => Remedy::Retry { may_be_created },
@@ -52,8 +53,8 @@ impl Refusal {
     }
 }
 
-/// An error of our own side.
-impl From<Error> for Refusal {
+/// An error on our side, before anything was sent.
+impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         Self {
             error,
@@ -62,31 +63,33 @@ impl From<Error> for Refusal {
     }
 }
 
-/// Reads the words of a refusal's body, in one line: GitLab gives them in `message` or `error`, and lists by field.
-pub(super) fn words(body: &[u8]) -> String {
+/// Returns the message in the body of an error, on one line.
+///
+/// GitLab puts it into `message` or `error`, as a string, a list, or lists by field.
+pub(super) fn message(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<Value>(body) {
         Ok(value) => {
-            let mut said = Vec::new();
-            gather(&value, &mut said);
-            said.join("; ")
+            let mut texts = Vec::new();
+            gather(&value, &mut texts);
+            texts.join("; ")
         }
-        // A page for a browser tells nothing in a line of a log.
+        // A page for a browser is of no use in a line of a log.
         Err(_) if body.trim_ascii_start().starts_with(b"<") => String::new(),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars()
         .filter(|c| !c.is_control())
-        .take(WORDS)
+        .take(MAX_MESSAGE)
         .collect()
 }
 
-fn gather(value: &Value, said: &mut Vec<String>) {
+fn gather(value: &Value, texts: &mut Vec<String>) {
     match value {
-        Value::String(text) => said.push(text.clone()),
-        Value::Array(values) => values.iter().for_each(|value| gather(value, said)),
+        Value::String(text) => texts.push(text.clone()),
+        Value::Array(values) => values.iter().for_each(|value| gather(value, texts)),
         Value::Object(fields) => {
-            let telling = [
+            let names = [
                 "message",
                 "error",
                 "error_description",
@@ -94,16 +97,13 @@ fn gather(value: &Value, said: &mut Vec<String>) {
                 "failure_reason",
                 "base",
             ];
-            let mut known = telling
-                .iter()
-                .filter_map(|name| fields.get(*name))
-                .peekable();
+            let mut known = names.iter().filter_map(|name| fields.get(*name)).peekable();
             match known.peek() {
-                Some(_) => known.for_each(|value| gather(value, said)),
+                Some(_) => known.for_each(|value| gather(value, texts)),
                 None => fields.iter().for_each(|(name, value)| {
                     let mut below = Vec::new();
                     gather(value, &mut below);
-                    said.extend(below.iter().map(|text| format!("{name}: {text}")));
+                    texts.extend(below.iter().map(|text| format!("{name}: {text}")));
                 }),
             }
         }
@@ -111,29 +111,30 @@ fn gather(value: &Value, said: &mut Vec<String>) {
     }
 }
 
-/// Sorts a refusal by its status and words.
-pub(super) fn refusal(
-    place: &str,
+/// Classifies an error response by its status and message.
+pub(super) fn of_response(
+    url: &Url,
     status: StatusCode,
     headers: &HeaderMap,
-    words: &str,
+    message: &str,
     now: SystemTime,
-) -> Refusal {
-    let (kind, remedy, advice) = sort(status, headers, words, now);
-    let error = Error::new(kind, format!("{place}: it answers {}", shown(status)));
-    let error = match words {
+) -> ApiError {
+    let (kind, remedy, advice) = classify(status, headers, message, now);
+    let error = Error::new(kind, format!("{url}: GitLab answered {}", shown(status)));
+    let error = match message {
         "" => error,
-        words => error.because(words.to_owned()),
+        message => error.because(message.to_owned()),
     };
     let error = match status
         .is_redirection()
         .then(|| headers.get(LOCATION)?.to_str().ok())
         .flatten()
     {
+        // The query is left out: a login page's may carry a ticket.
         Some(place) => error.advise(format!("{advice} It points to {}.", without_query(place))),
         None => error.advise(advice),
     };
-    Refusal { error, remedy }
+    ApiError { error, remedy }
 }
 
 fn shown(status: StatusCode) -> String {
@@ -147,136 +148,137 @@ fn without_query(place: &str) -> &str {
     place.split(['?', '#']).next().unwrap_or_default()
 }
 
-type Sorted = (Kind, Remedy, &'static str);
+type Classified = (Kind, Remedy, &'static str);
 
-fn sort(status: StatusCode, headers: &HeaderMap, words: &str, now: SystemTime) -> Sorted {
+fn classify(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemTime) -> Classified {
     let person = |kind, advice| (kind, Remedy::Person, advice);
     match status.as_u16() {
-        400 => bad_request(words),
+        400 => bad_request(message),
         401 => person(
             Kind::Auth,
-            "GITLAB_TRIGGER_TOKEN is not accepted: make a pipeline trigger token in Settings, CI/CD (it begins with glptt-); \
-             a CI_JOB_TOKEN works only for projects that allow it in Settings, CI/CD, Job token permissions.",
+            "Set GITLAB_TRIGGER_TOKEN to a pipeline trigger token from Settings, CI/CD; it begins with glptt-. A CI_JOB_TOKEN \
+             works only for projects that allow it in Settings, CI/CD, Job token permissions.",
         ),
         403 => person(
             Kind::Permission,
-            "GitLab knows us and refuses: the token's owner may not run pipelines for trigger.ref (a protected branch?), or \
-             this machine's address is not on the group's list of allowed addresses.",
+            "Allow the token's owner to run pipelines for `trigger.ref`, which may be a protected branch; or add this machine \
+             to the group's list of allowed addresses.",
         ),
         404 => person(
             Kind::Auth,
-            "GitLab says this for a wrong token and for a wrong project alike: check trigger.project, and that \
-             GITLAB_TRIGGER_TOKEN is a pipeline trigger token (glptt-) of that very project which has not expired or been \
-             revoked; a personal or project access token does not fire pipelines here.",
+            "Check `trigger.project` and GITLAB_TRIGGER_TOKEN: GitLab gives this answer for a wrong token and a wrong project \
+             alike. The token must be a pipeline trigger token (glptt-) of that very project, neither expired nor revoked; \
+             personal and project access tokens do not work here.",
         ),
         422 => person(
             Kind::Pipeline,
-            "The pipeline could not be created: .gitlab-ci.yml of trigger.ref is broken, or no job is left by its rules. Look \
-             at it in Build, Pipeline editor, Validate.",
+            "Check .gitlab-ci.yml of `trigger.ref` in Build, Pipeline editor, Validate: it is invalid, or its rules leave no \
+             job.",
         ),
         408 | 425 => (
             Kind::Server,
             Remedy::Retry {
                 may_be_created: false,
             },
-            "It is tried again.",
+            "Try again later.",
         ),
         429 => (
             Kind::Server,
-            Remedy::Wait(told_wait(headers, now).unwrap_or(MINUTE)),
-            "GitLab limits how often it may be asked; it is asked again when it says so.",
+            Remedy::Wait(requested_wait(headers, now).unwrap_or(MINUTE)),
+            "Try again later: GitLab limits how often it may be asked.",
         ),
         300..=399 => person(
             Kind::Config,
-            "trigger.gitlab must be the address where GitLab's API answers: the token does not follow a redirect.",
+            "Set `trigger.gitlab` to the address at which GitLab's API answers: the token does not follow a redirect.",
         ),
-        500..=599 => match told_wait(headers, now) {
+        500..=599 => match requested_wait(headers, now) {
             Some(wait) => (
                 Kind::Server,
                 Remedy::Wait(wait),
-                "GitLab has trouble of its own; it is asked again.",
+                "Try again later: GitLab reports a problem of its own.",
             ),
             None => (
                 Kind::Server,
                 Remedy::Retry {
                     may_be_created: false,
                 },
-                "GitLab has trouble of its own; it is asked again.",
+                "Try again later: GitLab reports a problem of its own.",
             ),
         },
         _ => person(
             Kind::Permission,
-            "This is no answer of GitLab's pipeline triggers: check trigger.gitlab, and what stands between here and there.",
+            "Check `trigger.gitlab`, and the proxies on the way: GitLab's pipeline triggers do not give this answer.",
         ),
     }
 }
 
-fn bad_request(words: &str) -> Sorted {
-    let words = words.to_ascii_lowercase();
+/// Classifies by GitLab's words: every reason not to create a pipeline has the status 400.
+fn bad_request(message: &str) -> Classified {
+    let message = message.to_ascii_lowercase();
     let person = |kind, advice| (kind, Remedy::Person, advice);
-    if words.contains("too many pipelines") {
+    if message.contains("too many pipelines") {
         return (
             Kind::Server,
             Remedy::Wait(MINUTE),
-            "GitLab limits how many pipelines are created in a minute; it is asked again after one.",
+            "Try again after one minute: GitLab limits how many pipelines are created in a minute.",
         );
     }
-    if words.contains("pipeline variables") {
+    if message.contains("pipeline variables") {
         return person(
             Kind::Permission,
-            "Allow them in Settings, CI/CD, Variables, `Minimum role to use pipeline variables`, for the role of the token's \
-             owner; or empty trigger.variables and use trigger.inputs.",
+            "Allow pipeline variables for the role of the token's owner, in Settings, CI/CD, Variables, `Minimum role to use \
+             pipeline variables`; or use `trigger.inputs` instead of `trigger.variables`.",
         );
     }
-    if words.contains("reference not found")
-        || words.contains("ref is missing")
-        || words.contains("ref is empty")
+    if message.contains("reference not found")
+        || message.contains("ref is missing")
+        || message.contains("ref is empty")
     {
         return person(
             Kind::Pipeline,
-            "trigger.ref names no branch or tag of trigger.project: set it to the branch that holds .gitlab-ci.yml.",
+            "Set `trigger.ref` to the branch or tag of `trigger.project` that holds .gitlab-ci.yml.",
         );
     }
-    if words.contains("workflow") {
+    if message.contains("workflow") {
         return person(
             Kind::Pipeline,
-            "workflow:rules of .gitlab-ci.yml must admit pipelines whose CI_PIPELINE_SOURCE is `trigger`.",
+            "Let workflow:rules of .gitlab-ci.yml admit pipelines whose CI_PIPELINE_SOURCE is `trigger`.",
         );
     }
-    if words.contains("no stages")
-        || words.contains("no jobs")
-        || words.contains("any jobs")
-        || words.contains("will not run")
+    if message.contains("no stages")
+        || message.contains("no jobs")
+        || message.contains("any jobs")
+        || message.contains("will not run")
     {
         return person(
             Kind::Pipeline,
-            "No job of .gitlab-ci.yml runs for CI_PIPELINE_SOURCE `trigger`: look at its rules.",
+            "Check the rules in .gitlab-ci.yml: no job runs when CI_PIPELINE_SOURCE is `trigger`.",
         );
     }
-    if words.contains("missing ci config")
-        || words.contains(".gitlab-ci.yml")
-        || words.contains("config file")
+    if message.contains("missing ci config")
+        || message.contains(".gitlab-ci.yml")
+        || message.contains("config file")
     {
         return person(
             Kind::Pipeline,
-            "trigger.ref holds no .gitlab-ci.yml that can be used: look at it in Build, Pipeline editor, Validate.",
+            "Add a valid .gitlab-ci.yml to `trigger.ref`, and check it in Build, Pipeline editor, Validate.",
         );
     }
-    if words.contains("input") {
+    if message.contains("input") {
         return person(
             Kind::Pipeline,
-            "trigger.inputs does not fit `spec:inputs` of .gitlab-ci.yml: look at names and types.",
+            "Check names and types in `trigger.inputs` against `spec:inputs` of .gitlab-ci.yml.",
         );
     }
     person(
         Kind::Pipeline,
-        "GitLab would not create the pipeline: try it in Build, Pipelines, New pipeline, for the same branch.",
+        "Try it by hand for the same branch: Build, Pipelines, New pipeline.",
     )
 }
 
-/// Returns how long the server wants us to wait: `Retry-After` in seconds or as a date, else `RateLimit-Reset`, in seconds
-/// since 1970.
-fn told_wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// Returns how long the server asks us to wait: `Retry-After`, in seconds or as a date (RFC 9110), else GitLab's
+/// `RateLimit-Reset`, in seconds since 1970.
+fn requested_wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let until = |time: SystemTime| time.duration_since(now).unwrap_or_default();
     let after = text(RETRY_AFTER.as_str()).and_then(|text| {
@@ -290,5 +292,5 @@ fn told_wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
             .map(until)
     };
     let wait = after.or_else(reset)?;
-    Some(wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
+    Some(wait.clamp(Duration::from_secs(1), MAX_WAIT))
 }

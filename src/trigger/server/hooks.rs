@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use serde_json::json;
 
-use super::Endpoint;
+use super::{Endpoint, Message};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::Reply;
 use crate::http::webhook::{Event, ignored};
-use crate::trigger::types::{Message, Origin, PipelineNews};
+use crate::trigger::gitlab::Pipeline;
+use crate::trigger::pipeline_gate::Origin;
 
 /// `POST /hooks/gitlab`: how pipelines go.
 pub(super) fn pipeline(endpoint: Arc<Endpoint>, event: Event) -> Result<Reply, ErrorResponse> {
@@ -24,13 +25,13 @@ pub(super) fn pipeline(endpoint: Arc<Endpoint>, event: Event) -> Result<Reply, E
     if !pipeline.is_of(&settings.project) {
         return ignored("the pipeline is of another project than trigger.project");
     }
-    let news = PipelineNews {
+    let pipeline = Pipeline {
         id: pipeline.id,
         url: pipeline.page,
         status: pipeline.status,
     };
     Ok(Reply::later(async move {
-        endpoint.tell(Message::Pipeline(news)).await?;
+        endpoint.tell(Message::Pipeline(pipeline)).await?;
         Reply::now(Json(json!({ "result": "taken" }))).wait().await
     }))
 }

@@ -1,4 +1,4 @@
-//! The endpoint: asks for a pipeline, hears of pipelines and pushes, shows how things are. TLS is left to a proxy.
+//! The endpoint: takes requests for a pipeline and webhooks, and shows the status. TLS is left to a proxy.
 
 mod hooks;
 mod metrics;
@@ -22,7 +22,9 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::form_urlencoded;
 
-use super::types::{Answer, Message, Origin, Status};
+use super::gitlab::Pipeline;
+use super::pipeline_gate::{Origin, TriggerResponse};
+use super::status::Status;
 use crate::http::access::{Access, Authenticate, Caller, is_secret};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply, Route, Table};
@@ -34,41 +36,57 @@ const BODY: usize = 64 << 10;
 /// Fewer than the usual limit of open files; others wait until one is closed.
 const CONNECTIONS: usize = 512;
 
-/// What the endpoint needs to know.
+/// What the endpoint reports to the core.
+#[derive(Debug)]
+pub enum Message {
+    /// A request for a pipeline.
+    ///
+    /// Its response is sent at once, or as soon as GitLab has answered if it is this request that makes GitLab be asked.
+    Request {
+        /// Who makes it.
+        origin: Origin,
+        /// Where the response goes.
+        response: oneshot::Sender<TriggerResponse>,
+    },
+    /// The status of a pipeline, from a hook.
+    Pipeline(Pipeline),
+}
+
+/// The configuration, as far as the endpoint needs it.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whoever sends it may ask for a pipeline; without one, anybody who can connect.
+pub struct EndpointSettings {
+    /// The token that clients must send to request a pipeline; without one, anyone who can connect may.
     pub token: Option<SecretString>,
-    /// The secret of webhooks; without one they are refused.
+    /// The secret of webhooks; without one, webhooks are refused.
     pub hook_token: Option<SecretString>,
-    /// Whether `?token=` is taken too.
+    /// Whether `?token=` is accepted, too.
     pub query_token: bool,
-    /// How many requests to fire are answered a minute.
+    /// How many `POST` requests are accepted in a minute.
     pub rate_limit: u32,
-    /// Whether both repositories are looked at.
-    pub looks: bool,
-    /// The project whose pipelines count, by path or number.
+    /// Whether the repositories are polled.
+    pub polls: bool,
+    /// The project whose pipelines count, by path or id.
     pub project: String,
     /// The branch or tag whose pipelines count.
     pub reference: String,
     /// The branch of upstream whose pushes count.
     pub upstream_branch: String,
     /// How slow clients may be.
-    pub slowness: Slowness,
+    pub timeouts: Timeouts,
 }
 
-/// After what time a slow client is cut off, and answered without GitLab's word.
+/// The timeouts of a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Slowness {
-    /// For the head of a request.
+pub struct Timeouts {
+    /// For its head.
     pub head: Duration,
-    /// For the whole of a request, until its answer, and for taking it.
+    /// For the whole request up to the response, and for a client that does not read the response.
     pub request: Duration,
-    /// How long whoever asked for a pipeline waits for GitLab's answer.
+    /// How long a request for a pipeline waits for GitLab before the response is `firing`.
     pub answer: Duration,
 }
 
-impl Default for Slowness {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
@@ -96,7 +114,7 @@ const TABLE: Table<Arc<Endpoint>> = Table {
 
 /// What the handlers share.
 struct Endpoint {
-    settings: Settings,
+    settings: EndpointSettings,
     core: mpsc::Sender<Message>,
     status: watch::Receiver<Status>,
     limiter: DefaultDirectRateLimiter,
@@ -105,7 +123,7 @@ struct Endpoint {
 /// Serves until `stop`, then drains the requests in flight; the caller limits how long.
 pub async fn serve(
     listener: TcpListener,
-    settings: Settings,
+    settings: EndpointSettings,
     core: mpsc::Sender<Message>,
     status: watch::Receiver<Status>,
     stop: impl Future<Output = ()>,
@@ -113,8 +131,8 @@ pub async fn serve(
     let bounds = Bounds {
         connections: CONNECTIONS,
         threads: 0,
-        head: settings.slowness.head,
-        write: settings.slowness.request,
+        head: settings.timeouts.head,
+        write: settings.timeouts.request,
     };
     let rate = NonZeroU32::new(settings.rate_limit).unwrap_or(NonZeroU32::MIN);
     let endpoint = Arc::new(Endpoint {
@@ -132,7 +150,7 @@ async fn answer(
     endpoint: Arc<Endpoint>,
     request: Request<Incoming>,
 ) -> Result<Response<http::Body>, Infallible> {
-    let limit = endpoint.settings.slowness.request;
+    let limit = endpoint.settings.timeouts.request;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let answering = TABLE.route(endpoint, request).respond(|response| response);
     let response = match timeout(limit, answering).await {
@@ -204,16 +222,16 @@ fn trigger(endpoint: Arc<Endpoint>, request: Authorized<'_>) -> Result<Reply, Er
 }
 
 impl Endpoint {
-    /// Hands a wish to the core and answers as it does, or that GitLab takes its time.
+    /// Hands a request to the core; returns its response, or `firing` if GitLab takes its time.
     async fn ask(&self, origin: Origin) -> Result<Response<http::Body>, ErrorResponse> {
-        let (answer, answered) = oneshot::channel();
-        self.tell(Message::Ask { origin, answer }).await?;
-        let answer = match timeout(self.settings.slowness.answer, answered).await {
-            Ok(Ok(answer)) => answer,
+        let (response, responded) = oneshot::channel();
+        self.tell(Message::Request { origin, response }).await?;
+        let response = match timeout(self.settings.timeouts.answer, responded).await {
+            Ok(Ok(response)) => response,
             Ok(Err(_)) => return Err(stopping()),
-            Err(_) => Answer::Firing,
+            Err(_) => TriggerResponse::Firing,
         };
-        let response = (StatusCode::ACCEPTED, axum::Json(answer)).into_response();
+        let response = (StatusCode::ACCEPTED, axum::Json(response)).into_response();
         Ok(response.map(http::Body::from))
     }
 
@@ -247,18 +265,18 @@ fn healthz(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorRes
     }
 }
 
-/// `GET /readyz`: both repositories were seen once, where they are looked at.
+/// `GET /readyz`: both repositories were polled once, if they are polled.
 fn readyz(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
-    let has_looked = {
+    let has_polled = {
         let status = endpoint.status.borrow();
-        status.last_look.is_some() || status.look_error.is_some()
+        status.last_poll.is_some() || status.poll_error.is_some()
     };
-    match has_looked || !endpoint.settings.looks {
+    match has_polled || !endpoint.settings.polls {
         _ if endpoint.core.is_closed() => Err(stopping()),
         true => Ok(Reply::now("ready\n")),
         false => Err(ErrorResponse::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "upstream and mirror are being looked at for the first time",
+            "the first poll of upstream and mirror is under way",
         )),
     }
 }

@@ -55,7 +55,7 @@ fn a_pipeline_is_fired_for_who_has_the_token() {
         json!({ "result": "already_running", "pipeline_url": page })
     );
     gitlab.set_status(1, "success");
-    assert_eq!(helper.status()["remembered"], json!(true));
+    assert_eq!(helper.status()["pending"], json!(true));
 }
 
 #[test]
@@ -162,6 +162,7 @@ fn the_status_is_shown_to_programs_to_prometheus_and_to_people() {
         "# TYPE crates_ferry_trigger_pipelines_fired_total counter",
         "crates_ferry_trigger_pipelines_fired_total 1",
         "crates_ferry_trigger_running 1",
+        "crates_ferry_trigger_pipeline_pending 0",
         "crates_ferry_trigger_needs_person 0",
     ] {
         assert!(
@@ -206,7 +207,7 @@ fn what_gitlab_sends_cannot_become_a_script_of_the_page() {
 }
 
 #[test]
-fn a_thousand_at_once_make_one_pipeline_and_one_remembered() {
+fn a_thousand_at_once_make_one_pipeline_and_one_pending() {
     let gitlab = Gitlab::start();
     gitlab.hold();
     let helper = helper(&gitlab, &[("FERRY_TRIGGER_MIN_INTERVAL", "10ms")]);
@@ -221,7 +222,7 @@ fn a_thousand_at_once_make_one_pipeline_and_one_remembered() {
         clients.push(client);
     }
     gitlab.wait_for_requests(1);
-    helper.wait_for("remembered", |status| status["remembered"] == json!(true));
+    helper.wait_for("pending", |status| status["pending"] == json!(true));
     gitlab.release();
     let mut fired = 0;
     for client in &mut clients {
@@ -244,7 +245,7 @@ fn a_thousand_at_once_make_one_pipeline_and_one_remembered() {
     );
     gitlab.wait_for_pipelines(2);
     let status = helper.wait_for("fired", |status| status["fired"] == json!(2));
-    assert_eq!(status["remembered"], json!(false));
+    assert_eq!(status["pending"], json!(false));
 }
 
 #[test]

@@ -135,18 +135,18 @@ fn each_answer_has_its_exit_code_and_says_what_to_do() {
         ),
         (retry("Retry-After: 30"), 1, "how often"),
         (retry("RateLimit-Reset: 4000000000"), 1, "how often"),
-        (says(500, "<html>oops</html>"), 1, "trouble"),
-        (says(503, ""), 1, "trouble"),
+        (says(500, "<html>oops</html>"), 1, "problem of its own"),
+        (says(503, ""), 1, "problem of its own"),
         (says(302, ""), 2, "redirect"),
         (
             says(201, "<html>Sign in to the network</html>"),
             1,
             "login page",
         ),
-        (says(201, "[]"), 1, "no pipeline"),
+        (says(201, "[]"), 1, "not a pipeline"),
         (Reply::Cut, 1, "connection"),
         (Reply::HangUp, 1, "connection"),
-        (Reply::Huge, 1, "no pipeline"),
+        (Reply::Huge, 1, "not a pipeline"),
     ];
     let gitlab = Gitlab::start();
     for (reply, code, words) in rows {

@@ -19,7 +19,7 @@ fn killed_at_any_moment_and_started_again_nothing_is_lost() {
         let ended = site.gitlab.pipelines().len();
         site.publish(&format!("round-{round}"));
         let helper = Helper::start(&site.variables());
-        // The moments: before the first look, at any request, after the push.
+        // The moments: before the first poll, at any request, after the push.
         match round % 4 {
             0 => {}
             1 => site.gitlab.wait_for_requests(requests + 1),

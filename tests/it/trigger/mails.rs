@@ -43,12 +43,12 @@ fn a_refusal_is_mailed_once_and_its_end_once() {
         .reply(Reply::json(404, &json!({ "message": "404 Not Found" })));
     site.publish("one");
     helper.wait_for("mailed", |status| status["mails"] == json!(1));
-    let looked = helper.status()["last_look"].clone();
-    helper.wait_for("looking on", |status| status["last_look"] != looked);
+    let polled = helper.status()["last_poll"].clone();
+    helper.wait_for("polling on", |status| status["last_poll"] != polled);
     assert_eq!(
         site.gitlab.requests().len(),
         1,
-        "nothing is fired until a person has mended it"
+        "nothing is fired until a person has fixed it"
     );
     helper.trigger();
     site.wait_until_abreast(&helper);
@@ -84,7 +84,7 @@ fn a_mirror_that_stays_behind_is_mailed_whatever_the_cause() {
         return;
     };
     let mut site = Site::new(History::Merge);
-    // Nobody hears that these pipelines do nothing.
+    // Nothing reports that these pipelines do nothing.
     site.gitlab.run(|| true);
     let helper = start(&site, &exim, &[("FERRY_TRIGGER_ALARM_AFTER", "300ms")]);
     site.publish("one");

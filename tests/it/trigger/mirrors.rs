@@ -40,7 +40,7 @@ impl Site {
         Self { world, gitlab }
     }
 
-    /// Returns the variables of a helper that looks every 50 ms.
+    /// Returns the variables of a helper that polls every 50 ms.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let quick = variables(&[
             ("FERRY_TRIGGER_POLL", "50ms"),
@@ -196,7 +196,7 @@ fn fire_if_behind_fires_nothing_where_nothing_is_missing() {
     let output = fire(&site.variables(), &["--if-behind"]);
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "up to date: nothing to fire for\n"
+        "up to date: no pipeline needed\n"
     );
     assert_eq!(
         (output.status.code(), site.gitlab.requests().len()),

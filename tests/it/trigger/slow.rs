@@ -4,22 +4,22 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crates_ferry::trigger::server::{Settings, Slowness, serve};
-use crates_ferry::trigger::types::{Message, Status};
+use crates_ferry::trigger::server::{EndpointSettings, Message, Timeouts, serve};
+use crates_ferry::trigger::status::Status;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> EndpointSettings {
+    EndpointSettings {
         token: None,
         hook_token: None,
         query_token: false,
         rate_limit: 1000,
-        looks: false,
+        polls: false,
         project: "rust/mirror".to_owned(),
         reference: "main".to_owned(),
         upstream_branch: "master".to_owned(),
-        slowness: Slowness {
+        timeouts: Timeouts {
             head: Duration::from_millis(100),
             answer: std::time::Duration::from_secs(10),
             request: Duration::from_millis(200),
@@ -27,7 +27,7 @@ fn settings() -> Settings {
     }
 }
 
-/// Serves while a client does its work, and returns what that says and how many wishes came.
+/// Serves while a client does its work, and returns what that says and how many requests arrived.
 fn beside<T: Send + 'static>(client: impl FnOnce(SocketAddr) -> T + Send + 'static) -> (T, usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -42,11 +42,11 @@ fn beside<T: Send + 'static>(client: impl FnOnce(SocketAddr) -> T + Send + 'stat
         let mut end = None;
         let done = async { end = Some(working.await.unwrap()) };
         serve(listener, settings(), core, shown, done).await;
-        let mut wishes = 0;
+        let mut requests = 0;
         while messages.recv().await.is_some() {
-            wishes += 1;
+            requests += 1;
         }
-        (end.unwrap(), wishes)
+        (end.unwrap(), requests)
     })
 }
 
@@ -63,19 +63,19 @@ fn answer_to(address: SocketAddr, bytes: &[u8]) -> String {
 
 #[test]
 fn a_head_that_does_not_end_is_cut_off() {
-    let (answer, wishes) =
+    let (answer, requests) =
         beside(|address| answer_to(address, b"POST /trigger HTTP/1.1\r\nHost: x\r\nX-"));
     assert!(
         answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
         "{answer}"
     );
-    assert_eq!(wishes, 0);
+    assert_eq!(requests, 0);
 }
 
 #[test]
 fn a_body_that_does_not_come_is_cut_off() {
     let head = b"POST /trigger HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{";
-    let (answer, wishes) = beside(|address| answer_to(address, head));
+    let (answer, requests) = beside(|address| answer_to(address, head));
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert_eq!(wishes, 0);
+    assert_eq!(requests, 0);
 }

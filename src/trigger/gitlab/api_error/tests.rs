@@ -4,23 +4,28 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn url() -> Url {
+    Url::parse("https://gitlab.example/api").unwrap()
+}
+
 /// 2026-11-24 00:00:00 UTC.
 fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_795_478_400)
 }
 
-fn sorted(status: u16, headers: &[(&'static str, &str)], body: &str) -> (Kind, Remedy, String) {
+fn classified(status: u16, headers: &[(&'static str, &str)], body: &str) -> (Kind, Remedy, String) {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.insert(*name, value.parse().unwrap());
     }
     let status = StatusCode::from_u16(status).unwrap();
-    let Refusal { error, remedy } = refusal("GitLab", status, &map, &words(body.as_bytes()), now());
+    let ApiError { error, remedy } =
+        of_response(&url(), status, &map, &message(body.as_bytes()), now());
     (error.kind(), remedy, error.advice().unwrap().to_owned())
 }
 
 #[test]
-fn each_refusal_has_its_kind_its_remedy_and_an_advice() {
+fn each_error_has_its_kind_its_remedy_and_an_advice() {
     let wait = |seconds| Remedy::Wait(Duration::from_secs(seconds));
     let retry = Remedy::Retry {
         may_be_created: false,
@@ -112,13 +117,13 @@ fn each_refusal_has_its_kind_its_remedy_and_an_advice() {
             "Validate",
         ),
         (429, "Retry later", Kind::Server, wait(60), "how often"),
-        (500, "<html>", Kind::Server, retry, "trouble"),
-        (502, "", Kind::Server, retry, "trouble"),
-        (503, "", Kind::Server, retry, "trouble"),
+        (500, "<html>", Kind::Server, retry, "problem of its own"),
+        (502, "", Kind::Server, retry, "problem of its own"),
+        (503, "", Kind::Server, retry, "problem of its own"),
         (302, "", Kind::Config, Remedy::Person, "redirect"),
     ];
     for (status, body, kind, remedy, advice) in rows {
-        let found = sorted(status, &[], body);
+        let found = classified(status, &[], body);
         assert_eq!((found.0, found.1), (kind, remedy), "{status} {body}");
         assert!(found.2.contains(advice), "{status} {body}: {}", found.2);
     }
@@ -140,7 +145,7 @@ fn a_wait_is_as_long_as_the_server_says() {
         (&[("retry-after", "soon")], 60),
     ];
     for (headers, seconds) in rows {
-        let found = sorted(429, headers, "").1;
+        let found = classified(429, headers, "").1;
         assert_eq!(
             found,
             Remedy::Wait(Duration::from_secs(seconds)),
@@ -150,7 +155,7 @@ fn a_wait_is_as_long_as_the_server_says() {
 }
 
 #[test]
-fn the_words_of_a_refusal_are_one_short_line() {
+fn the_message_of_an_error_is_one_short_line() {
     let rows = [
         (
             r#"{"message":{"base":["Reference not found"]}}"#,
@@ -169,28 +174,28 @@ fn the_words_of_a_refusal_are_one_short_line() {
         ("", ""),
     ];
     for (body, expected) in rows {
-        assert_eq!(words(body.as_bytes()), expected);
+        assert_eq!(message(body.as_bytes()), expected);
     }
-    assert_eq!(words("x".repeat(10_000).as_bytes()).len(), WORDS);
+    assert_eq!(message("x".repeat(10_000).as_bytes()).len(), MAX_MESSAGE);
 }
 
 proptest! {
     #[test]
     fn whatever_a_server_says_is_one_short_line(body in prop::collection::vec(any::<u8>(), 0..2000)) {
-        let found = words(&body);
-        prop_assert!(found.chars().count() <= WORDS && !found.contains(char::is_control));
+        let found = message(&body);
+        prop_assert!(found.chars().count() <= MAX_MESSAGE && !found.contains(char::is_control));
     }
 
     #[test]
     fn whatever_is_in_the_json_is_one_short_line(text in "\\PC{0,400}", depth in 0usize..200) {
         let nested = format!("{}{}{}", "[".repeat(depth), serde_json::json!({ "message": { "x": text } }), "]".repeat(depth));
-        prop_assert!(words(nested.as_bytes()).chars().count() <= WORDS);
+        prop_assert!(message(nested.as_bytes()).chars().count() <= MAX_MESSAGE);
     }
 
     #[test]
-    fn every_status_is_sorted(status in 300u16..1000, text in "\\PC{0,60}") {
+    fn every_status_is_classified(status in 300u16..1000, text in "\\PC{0,60}") {
         let status = StatusCode::from_u16(status).unwrap();
-        let found = refusal("GitLab", status, &HeaderMap::new(), &text, now());
+        let found = of_response(&url(), status, &HeaderMap::new(), &text, now());
         let is_person = found.remedy == Remedy::Person;
         prop_assert_eq!(is_person, !found.error.kind().is_transient());
         prop_assert!(found.error.advice().is_some());

@@ -9,7 +9,7 @@ enum Event {
     Ask(Origin),
     Pass(i64),
     Answer(u8),
-    /// The pipeline that is under way moves on, or ends.
+    /// The running pipeline moves on, or finishes.
     Hook(bool),
     Moved,
 }
@@ -32,27 +32,27 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// What really happens, and what must hold of it.
 struct Model {
-    gate: Gate,
+    gate: PipelineGate,
     now: i64,
     is_asking: bool,
     next_id: u64,
-    /// When the pipelines were created, those too of which we never heard.
+    /// When the pipelines were created, including those that were never reported.
     created: Vec<i64>,
-    /// The pipeline of which we know that it runs, and when that was said.
+    /// The pipeline that we know to be running, when that was reported, and whether GitLab did.
     running: Option<(u64, i64, bool)>,
-    /// A wish is there that no pipeline followed which was asked for after it.
-    is_wished: bool,
-    wished_while_asking: bool,
+    /// Whether no pipeline was created for a request yet.
+    is_requested: bool,
+    requested_while_asking: bool,
 }
 
 impl Model {
     fn step(&mut self) {
-        if !self.is_asking && self.gate.is_due(at(self.now)) {
+        if !self.is_asking && self.gate.take_due(at(self.now)) {
             let span = |known: bool| if known { 3600 } else { 300 };
             if let Some((_, since, known)) = self.running {
-                assert!(self.now - since >= span(known), "two under way");
+                assert!(self.now - since >= span(known), "two at once");
             }
-            (self.is_asking, self.wished_while_asking) = (true, false);
+            (self.is_asking, self.requested_while_asking) = (true, false);
         }
     }
 
@@ -67,39 +67,39 @@ impl Model {
 
     fn answer(&mut self, which: u8) {
         let why = String::new();
-        let verdict = match which {
-            0 => Verdict::Retry {
+        let result = match which {
+            0 => FireResult::Retry {
                 why,
                 may_be_created: false,
             },
             1 => {
                 self.create();
-                Verdict::Retry {
+                FireResult::Retry {
                     why,
                     may_be_created: true,
                 }
             }
-            2 => Verdict::Wait {
+            2 => FireResult::Wait {
                 until: at(self.now + 30),
                 why,
             },
-            3 => Verdict::Refused { why },
+            3 => FireResult::Refused { why },
             _ => {
                 let id = self.create();
                 self.running = Some((id, self.now, false));
-                self.is_wished = self.wished_while_asking;
+                self.is_requested = self.requested_while_asking;
                 created(id)
             }
         };
         self.is_asking = false;
-        self.gate.answered(at(self.now), &verdict, 0.5);
+        self.gate.answered(at(self.now), &result, 0.5);
     }
 
     fn take(&mut self, event: &Event) {
         match event {
             Event::Ask(origin) => {
-                self.gate.ask(at(self.now), *origin);
-                (self.is_wished, self.wished_while_asking) = (true, true);
+                self.gate.request(at(self.now), *origin);
+                (self.is_requested, self.requested_while_asking) = (true, true);
             }
             Event::Pass(seconds) => self.now += seconds,
             Event::Answer(which) if self.is_asking => self.answer(*which),
@@ -107,7 +107,8 @@ impl Model {
             Event::Hook(is_over) if !self.is_asking => {
                 if let Some((id, ..)) = self.running {
                     let status = if *is_over { "success" } else { "running" };
-                    self.gate.heard(at(self.now), &news(id, status));
+                    self.gate
+                        .pipeline_changed(at(self.now), &pipeline(id, status));
                     self.running = (!is_over).then_some((id, self.now, true));
                 }
             }
@@ -122,7 +123,7 @@ impl Model {
 
 proptest! {
     #[test]
-    fn never_two_under_way_never_too_close_and_no_wish_lost(events in prop::collection::vec(event(), 0..200)) {
+    fn never_two_at_once_never_too_close_and_no_request_lost(events in prop::collection::vec(event(), 0..200)) {
         let mut model = Model {
             gate: gate(),
             now: 0,
@@ -130,15 +131,15 @@ proptest! {
             next_id: 0,
             created: Vec::new(),
             running: None,
-            is_wished: false,
-            wished_while_asking: false,
+            is_requested: false,
+            requested_while_asking: false,
         };
         for event in &events {
             model.take(event);
             model.step();
-            prop_assert!(!model.is_wished || model.is_asking || model.gate.is_remembered());
+            prop_assert!(!model.is_requested || model.is_asking || model.gate.is_pending());
         }
-        // From now on everything works: every wish is fulfilled by waiting as long as the gate says.
+        // From now on everything works: every request gets its pipeline by waiting as long as the gate says.
         for _ in 0..10 {
             if model.is_asking {
                 model.answer(4);
@@ -148,6 +149,6 @@ proptest! {
             }
             model.step();
         }
-        prop_assert!(!model.is_wished, "a wish was lost");
+        prop_assert!(!model.is_requested, "a request was lost");
     }
 }
