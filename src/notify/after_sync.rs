@@ -65,12 +65,7 @@ fn for_a_person(warnings: &[Warning], is_recorded: bool) -> Vec<Warning> {
     warnings.iter().filter(is_mailed).cloned().collect()
 }
 
-async fn mail_if_due(
-    config: &Config,
-    event: Event,
-    file: &mut HistoryFile,
-    around: Context<'_>,
-) {
+async fn mail_if_due(config: &Config, event: Event, file: &mut HistoryFile, around: Context<'_>) {
     let now = around.now();
     let Some(event) = file.history.due(event, now, config.mail.repeat_after) else {
         return info!("no mail: the same was mailed less than mail.repeat_after ago");

@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use crates_ferry::config::History;
 
+use super::{ferry, stderr};
 use crate::support::ferry::Ferry;
 use crate::support::lighttpd::Lighttpd;
 use crate::support::world::World;
-use super::{ferry, stderr};
 
 const TARGET: &str = "crates_ferry::git::packet: ";
 const TOKEN: &str = "hunter2hunter2";
