@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`objects`], [`tree`], [`ObjectId`] | single commits and trees: parsed and written, never a repository |
 //! | [`wire`] | the protocol: pkt-lines, sidebands, packs, requests and responses; reads and writes what it is given |
-//! | [`transport`] | how a service is reached: `git://`, ssh, HTTP, a repository on this machine; and what a host's words mean |
+//! | [`transport`] | how a service is reached: `git://`, ssh, HTTP, a repository on this machine; and what a host's messages mean |
 //! | [`RemoteUrl`] | the addresses that are accepted |
 
 mod object_id;

@@ -9,7 +9,7 @@ use crate::progress::Progress;
 pub struct Context<'a> {
     /// Tells the time.
     pub clock: fn() -> SystemTime,
-    /// Is told how far the command is.
+    /// Shows how far the command is.
     pub progress: &'a Progress,
 }
 

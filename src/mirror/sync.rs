@@ -183,11 +183,11 @@ impl Sync<'_> {
             ));
         }
         let fast_forward = draft.outcome == Outcome::FastForward;
-        let told = trees.merged.warnings.iter().filter(|warning| {
+        let shown = trees.merged.warnings.iter().filter(|warning| {
             // A fast-forward has no overlay to warn of, only an unused `--ours`.
             !fast_forward || matches!(warning, three_way::MergeWarning::OursUnused { .. })
         });
-        warnings.extend(told.map(of_the_merge));
+        warnings.extend(shown.map(report_warning));
         let overlay = trees.merged.overlay.iter().filter(|_| !fast_forward);
         let overlay = overlay.map(|difference| difference.path.clone()).collect();
         Report {
@@ -229,7 +229,7 @@ fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
     Err(snapshot_not_servable(session.upstream.remote()))
 }
 
-fn of_the_merge(warning: &three_way::MergeWarning) -> Warning {
+fn report_warning(warning: &three_way::MergeWarning) -> Warning {
     match warning {
         three_way::MergeWarning::UpstreamConfigChanged => {
             Warning::calling(Topic::UpstreamConfig, warning.to_string())

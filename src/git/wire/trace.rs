@@ -127,7 +127,7 @@ fn line(bytes: &[u8]) -> String {
     shown
 }
 
-/// Takes users and passwords out of URLs, whosever they are: hooks print addresses, too.
+/// Takes users and passwords out of URLs, known or not: hooks print URLs, too.
 fn redact_user_info(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;

@@ -92,19 +92,16 @@ impl Init<'_> {
             )
             .advise("Check `upstream.url` and `upstream.branch`: an index has one at its root."));
         };
-        let fetched = fetch_objects(upstream, &[entry.id], &[]).await;
-        let theirs = match fetched {
-            Ok(mut objects) => objects.remove(&entry.id).map(|object| object.content),
-            Err(error) if error.kind() == Kind::Config && dl.is_some() => {
-                warn!("{error}");
-                warnings.push(
-                    "upstream's config.json could not be read: the mirror's lacks its other keys"
-                        .to_owned()
-                        .into(),
-                );
-                None
-            }
-            Err(error) => return Err(error),
+        let theirs = if upstream.can_want_any() || dl.is_none() {
+            let mut objects = fetch_objects(upstream, &[entry.id], &[]).await?;
+            objects.remove(&entry.id).map(|object| object.content)
+        } else {
+            // Such a server sends no single file; with `mirror.dl` the mirror's config.json does without upstream's.
+            let text =
+                "upstream's config.json could not be read: the mirror's lacks its other keys";
+            warn!("{}: {text}", self.upstream);
+            warnings.push(text.to_owned().into());
+            None
         };
         let theirs = theirs
             .as_ref()

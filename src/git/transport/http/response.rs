@@ -12,7 +12,7 @@ use crate::error::{Error, Kind};
 use crate::git::transport::JOB_TOKEN_USER;
 use crate::git::transport::{HostMessage, Meaning, Reader, Service};
 
-/// How much of a rejection's own words is shown, in bytes.
+/// How much of a rejection's body is shown, in bytes.
 const WORDS: u64 = 1024;
 
 /// What must be known of a request to understand its response.
@@ -34,7 +34,7 @@ pub(super) struct Rejection {
     message: String,
     advice: Option<&'static str>,
     /// Whether the body is text for people.
-    has_words: bool,
+    has_message: bool,
     /// Whether the advice is about our side, whatever the host's message is.
     is_ours: bool,
 }
@@ -42,7 +42,7 @@ pub(super) struct Rejection {
 impl Rejection {
     /// Makes the error, with the server's own message where the body has one.
     pub(super) async fn explain(self, body: &mut Reader, limit: Duration) -> Error {
-        if !self.has_words {
+        if !self.has_message {
             return self.error();
         }
         let mut words = Vec::new();
@@ -56,14 +56,14 @@ impl Rejection {
         match shown.trim() {
             "" => self.error(),
             shown => self
-                .heeding(&HostMessage::new(&words))
+                .with_message(&HostMessage::new(&words))
                 .error()
                 .because(shown.to_owned()),
         }
     }
 
     /// Takes the meaning of a denial from the host's message: one of many reasons, or an outage that passes.
-    fn heeding(self, words: &HostMessage) -> Self {
+    fn with_message(self, words: &HostMessage) -> Self {
         let known = words.meaning().filter(|answer| {
             self.kind == Kind::Permission && (answer.kind == Kind::Server || !self.is_ours)
         });
@@ -91,8 +91,8 @@ pub(super) fn check(response: &Response, request_summary: &RequestSummary) -> Op
     let content = header(response.headers(), CONTENT_TYPE).unwrap_or_default();
     let essence = content.split(';').next().unwrap_or_default().trim();
     if !response.status().is_success() {
-        let has_words = essence.eq_ignore_ascii_case("text/plain");
-        return Some(refused(response, request_summary, has_words));
+        let has_message = essence.eq_ignore_ascii_case("text/plain");
+        return Some(refused(response, request_summary, has_message));
     }
     if essence.eq_ignore_ascii_case(&request_summary.expected) {
         return None;
@@ -114,12 +114,12 @@ pub(super) fn check(response: &Response, request_summary: &RequestSummary) -> Op
         advice: Some(
             "Check the URL: a login page, a captive portal, or a server of plain files responds like this.",
         ),
-        has_words: false,
+        has_message: false,
         is_ours: true,
     })
 }
 
-fn refused(response: &Response, request_summary: &RequestSummary, has_words: bool) -> Rejection {
+fn refused(response: &Response, request_summary: &RequestSummary, has_message: bool) -> Rejection {
     let status = response.status();
     let retry_after = header(response.headers(), RETRY_AFTER);
     let (kind, meaning) = meaning(status);
@@ -139,7 +139,7 @@ fn refused(response: &Response, request_summary: &RequestSummary, has_words: boo
         kind,
         message,
         advice: advice(status, request_summary),
-        has_words,
+        has_message,
         is_ours: user.is_some_and(|user| !request_summary.at_home || user == JOB_TOKEN_USER),
     }
 }
@@ -234,29 +234,29 @@ mod tests {
 
     #[test]
     fn a_denial_has_the_meaning_of_the_hosts_message_unless_our_side_explains_it() {
-        let heeded = |words: &str, is_ours: bool| {
+        let meaning_of = |words: &str, is_ours: bool| {
             let rejection = Rejection {
                 kind: Kind::Permission,
                 message: String::new(),
                 advice: Some("Ours."),
-                has_words: true,
+                has_message: true,
                 is_ours,
             };
-            let error = rejection.heeding(&HostMessage::new(words)).error();
+            let error = rejection.with_message(&HostMessage::new(words)).error();
             (error.kind(), error.advice() == Some("Ours."))
         };
         let (denied, moved) = (
             "This deploy key does not have write access to this project.",
             "The repository is temporarily read-only. Please try again later.",
         );
-        assert_eq!(heeded(denied, false), (Kind::Permission, false));
-        assert_eq!(heeded(denied, true), (Kind::Permission, true));
-        assert_eq!(heeded(moved, false), (Kind::Server, false));
-        assert_eq!(heeded(moved, true), (Kind::Server, false));
+        assert_eq!(meaning_of(denied, false), (Kind::Permission, false));
+        assert_eq!(meaning_of(denied, true), (Kind::Permission, true));
+        assert_eq!(meaning_of(moved, false), (Kind::Server, false));
+        assert_eq!(meaning_of(moved, true), (Kind::Server, false));
         assert_eq!(
-            heeded("Your account has been blocked.", false),
+            meaning_of("Your account has been blocked.", false),
             (Kind::Auth, false)
         );
-        assert_eq!(heeded("Forbidden", false), (Kind::Permission, true));
+        assert_eq!(meaning_of("Forbidden", false), (Kind::Permission, true));
     }
 }

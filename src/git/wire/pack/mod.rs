@@ -10,7 +10,6 @@
 
 mod delta;
 mod entry;
-mod inflate;
 mod rewriter;
 mod scanner;
 

@@ -7,8 +7,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::entry::{EntryHeader, EntryKind};
-use super::inflate::inflate;
+use super::entry::{EntryHeader, EntryKind, inflate};
 use super::{HEADER, ObjectKind, delta, entry_count};
 use crate::git::ObjectId;
 use crate::git::wire::{Error, Result};
