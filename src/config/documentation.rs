@@ -38,7 +38,7 @@ pub fn flag_help(path: &str) -> String {
 /// Where the table has no such key.
 pub fn flag_long_help(path: &str) -> String {
     let key = sections::key(path);
-    format!("{}{}", key.about.trim(), origins(key))
+    format!("{}\n\n{}", key.about.trim(), origins(key).trim_start())
 }
 
 fn origins(key: &Key) -> String {
