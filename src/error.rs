@@ -54,7 +54,19 @@ impl Kind {
         match self {
             Self::Network | Self::Server | Self::Race => 1,
             Self::Usage | Self::Config => 2,
-            _ => 3,
+            Self::HostKey
+            | Self::Auth
+            | Self::Permission
+            | Self::EmptyMirror
+            | Self::MirrorExists
+            | Self::Conflict
+            | Self::Guard
+            | Self::Rewound
+            | Self::Unrelated
+            | Self::Mode
+            | Self::UpstreamConfig
+            | Self::Pipeline
+            | Self::Stalled => 3,
         }
     }
 
@@ -146,6 +158,16 @@ impl Error {
         self.advice.as_deref()
     }
 
+    /// Returns the message and all causes on one line, as logs show a failure: `message: cause: cause`.
+    pub fn chain(&self) -> String {
+        let mut line = self.message.clone();
+        for cause in self.causes() {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+        line
+    }
+
     /// Returns the causes, nearest first, each as one line; a cause that only repeats the line above it is left out.
     pub fn causes(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
@@ -163,3 +185,20 @@ impl Error {
 
 /// The result of an operation that fails with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_one_line_of_the_message_and_every_cause_once() {
+        let plain = Error::new(Kind::Server, "it failed");
+        assert_eq!(plain.chain(), "it failed");
+        let inner = Error::new(Kind::Network, "no route").because("the cable is out");
+        let outer = Error::new(Kind::Server, "it failed").because(inner);
+        assert_eq!(outer.chain(), "it failed: no route: the cable is out");
+        let doubled = Error::new(Kind::Network, "no route").because("no route");
+        let repeated = Error::new(Kind::Server, "it failed").because(doubled);
+        assert_eq!(repeated.chain(), "it failed: no route");
+    }
+}

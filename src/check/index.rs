@@ -185,7 +185,7 @@ async fn history(
         std::ops::ControlFlow::Continue(())
     };
     let scanned = mirror.scan(&fetch, look).await;
-    let Some(scan) = findings.take("history", scanned) else {
+    let Some(scan) = findings.take("history", scanned.map_err(Error::from)) else {
         return;
     };
     let at_least = if scan.answer.shallow.is_empty() {

@@ -60,8 +60,8 @@ impl Certificates {
                 info!("the certificate of {} is in use", self.files.cert.display());
             }
             Err(error) => {
-                let causes = error.causes().join(": ");
-                error!("{error}: {causes}; the old certificate stays in use");
+                let error = error.chain();
+                error!("{error}; the old certificate stays in use");
             }
         }
     }

@@ -10,40 +10,52 @@ use crate::notify::notice::{Event, Failure};
 
 /// Makes the event of a mail.
 pub(super) fn event(alert: &Alert) -> Event {
-    let alarm = |kind, message: String, cause: Option<&String>, advice: &str| {
-        Event::Alarm(Failure {
+    let alarm = |summary, kind, message: String, cause: Option<&String>, advice: &str| {
+        let failure = Failure {
             kind,
             message,
             causes: cause.into_iter().cloned().collect(),
             advice: Some(advice.to_owned()),
-        })
+        };
+        Event::Alarm { summary, failure }
     };
     match alert {
         Alert::Refused { why } => alarm(
+            "pipeline refused",
             Kind::Pipeline,
-            "GitLab refuses to start the pipeline, and nothing is fired until a person has mended it".to_owned(),
+            "GitLab refuses to create pipelines, so nothing is carried to the mirror".to_owned(),
             Some(why),
-            "mend what GitLab says; the helper tries again by itself once an hour",
+            "Fix what GitLab reports. Then request a pipeline with POST /trigger, or wait: the helper tries again once an hour.",
         ),
         Alert::PipelineFailed { pipeline } => alarm(
+            "pipeline failed",
             Kind::Pipeline,
             format!("the pipeline {pipeline} failed"),
             None,
-            "open the pipeline's page: the log of its job says why",
+            "Open the pipeline: the log of its job says why it failed.",
         ),
         Alert::Behind { since } => alarm(
+            "behind upstream",
             Kind::Stalled,
-            format!("the mirror has been behind upstream since {} and has not moved", shown(*since)),
+            format!(
+                "the mirror has been behind upstream since {} and has not moved",
+                shown(*since)
+            ),
             None,
-            "look at the last pipeline and its job; without one, at the helper's status page",
+            "Look at the last pipeline and the log of its job. If there is no pipeline, open the helper's status page (GET /).",
         ),
         Alert::Blind { since, why } => alarm(
+            "cannot be polled",
             Kind::Stalled,
-            format!("since {} it cannot be seen whether the mirror is behind", shown(*since)),
+            format!(
+                "upstream and mirror could not be polled since {}",
+                shown(*since)
+            ),
             Some(why),
-            "run `crates-ferry check` with the helper's configuration",
+            "Run `crates-ferry check` with the helper's configuration. Until a poll succeeds, only trigger.every and \
+             POST /trigger start pipelines.",
         ),
-        Alert::Recovered { since } => Event::AllClear {
+        Alert::Recovered { since } => Event::Resolved {
             since: since.as_second(),
         },
     }
@@ -60,7 +72,7 @@ pub(super) fn page(alert: &Alert) -> Option<&str> {
 /// Logs the event too: mails may be off.
 pub(super) fn log(config: &TriggerConfig, event: &Event) {
     match event {
-        Event::Alarm(failure) => {
+        Event::Alarm { failure, .. } => {
             let causes: String = failure
                 .causes
                 .iter()
@@ -68,7 +80,7 @@ pub(super) fn log(config: &TriggerConfig, event: &Event) {
                 .collect();
             error!("{}", config.scrub(&format!("{}{causes}", failure.message)));
         }
-        _ => info!("the mirror is in order again"),
+        _ => info!("all alarms are resolved"),
     }
 }
 

@@ -6,8 +6,8 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gate::{Gate, Limits};
-use super::schedule::Schedule;
+use super::clock::Schedule;
+use super::pipeline_gate::{Gate, Limits};
 use super::span::Span;
 use super::types::{Answer, Origin, PipelineNews, Status, Verdict};
 use super::watch::{Look, Watch};

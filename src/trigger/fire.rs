@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::look::Eyes;
+use super::poller::Eyes;
 use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
 use crate::mirror::relay::Surroundings;

@@ -6,13 +6,13 @@
 //! ```
 
 mod alerts;
+pub mod clock;
 pub mod core;
 pub mod fire;
-pub mod gate;
 pub mod gitlab;
-mod look;
+pub mod pipeline_gate;
+mod poller;
 pub mod run;
-pub mod schedule;
 pub mod server;
 mod setup;
 mod span;

@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use super::alerts;
 use super::core::{Action, Core};
-use super::look::Eyes;
+use super::poller::Eyes;
 use super::server;
 use super::setup::{core_settings, describe, listen, server_settings, span};
 use super::task::Task;
@@ -199,7 +199,7 @@ impl Helper<'_> {
 
     fn looked(&mut self, look: Result<Look>) {
         let look = look.map_err(|error| {
-            let line = self.config.scrub(&notify::line("the look failed", &error));
+            let line = self.config.scrub(&notify::line("the poll failed", &error));
             warn!("{line}");
             line
         });

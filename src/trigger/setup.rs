@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
+use super::clock::Schedule;
 use super::core;
-use super::gate::Limits;
-use super::schedule::Schedule;
+use super::pipeline_gate::Limits;
 use super::server::{self, Slowness};
 use crate::config::{Rhythm, TriggerConfig};
 use crate::error::{Error, Kind, Result};

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, parse_tree};
-use crate::git::transport::UploadPack;
+use crate::git::transport::{FetchError, UploadPack};
 use crate::git::tree::Tree;
 use crate::git::wire::pack::{Object, ObjectKind};
 use crate::git::wire::upload_pack::Fetch;
@@ -76,7 +76,7 @@ async fn find_objects(
     server: &mut UploadPack<'_>,
     ids: &[ObjectId],
     detours: &[Fetch],
-) -> Result<HashMap<ObjectId, Object>> {
+) -> Result<HashMap<ObjectId, Object>, FetchError> {
     let mut found = HashMap::new();
     if ids.is_empty() {
         return Ok(found);
@@ -111,14 +111,14 @@ pub async fn fetch_trees(
 /// Fetches trees by id, as far as they can be had.
 ///
 /// # Errors
-/// As [`fetch_trees`], but for those that cannot be had.
+/// As [`fetch_trees`], but for those that cannot be had; `Missing` where the server knows an id and does not have it.
 pub async fn find_trees(
     server: &mut UploadPack<'_>,
     ids: &[ObjectId],
     detours: &[Fetch],
-) -> Result<HashMap<ObjectId, Tree>> {
+) -> Result<HashMap<ObjectId, Tree>, FetchError> {
     let objects = find_objects(server, ids, detours).await?;
-    parse_trees(server, objects)
+    Ok(parse_trees(server, objects)?)
 }
 
 /// Adds to `trees` those that the side that was `asked` serves in no way, from the other one, which may have them as well: the
@@ -143,9 +143,8 @@ pub async fn add_from_other(
     }
     match find_trees(other, &missing, detours).await {
         Ok(found) => trees.extend(found),
-        // It does not have them.
-        Err(error) if error.kind() == Kind::Race => {}
-        Err(error) => return Err(error),
+        Err(FetchError::Missing(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     match missing.iter().find(|id| !trees.contains_key(id)) {
         None => Ok(()),
@@ -178,7 +177,7 @@ async fn collect(
     fetch: &Fetch,
     ids: &[ObjectId],
     found: &mut HashMap<ObjectId, Object>,
-) -> Result<()> {
+) -> Result<(), FetchError> {
     let missing: Vec<ObjectId> = ids
         .iter()
         .filter(|id| !found.contains_key(id))

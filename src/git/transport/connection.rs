@@ -10,13 +10,14 @@ use tokio::sync::mpsc;
 use super::http::HttpRemote;
 use super::{Reader, Service, Stderr, Writer};
 use crate::error::Result;
-use crate::git::wire::{Advertisement, PacketReader, PacketWriter, Protocol};
+use crate::git::wire::{Advertisement, PacketReader, PacketTrace, PacketWriter, Protocol};
 
 /// An open git service that has introduced itself.
 pub struct Connection {
     /// What the service said of itself.
     pub advertisement: Advertisement,
     channel: Channel,
+    trace: PacketTrace,
 }
 
 enum Channel {
@@ -38,9 +39,11 @@ impl Connection {
         writer: Writer,
         stderr: Stderr,
         advertisement: Advertisement,
+        trace: PacketTrace,
     ) -> Self {
         Self {
             advertisement,
+            trace,
             channel: Channel::Stream {
                 packets,
                 writer,
@@ -53,9 +56,11 @@ impl Connection {
         remote: Arc<HttpRemote>,
         service: Service,
         advertisement: Advertisement,
+        trace: PacketTrace,
     ) -> Self {
         Self {
             advertisement,
+            trace,
             channel: Channel::Http {
                 remote,
                 service,
@@ -91,6 +96,7 @@ impl Connection {
     /// Only for HTTP as the transport says. On a byte stream a failure to write is left for the reader to explain: the
     /// server has closed its end, and mostly said why.
     pub async fn request(&mut self, request: Bytes) -> Result<()> {
+        self.trace.sent(&request);
         match &mut self.channel {
             Channel::Stream { writer, .. } => {
                 if writer.write_all(&request).await.is_ok() {
@@ -103,7 +109,8 @@ impl Connection {
                 answer,
             } => {
                 let v2 = self.advertisement.protocol == Protocol::V2;
-                *answer = PacketReader::new(remote.post(*service, v2, request).await?);
+                let reader = remote.post(*service, v2, request).await?;
+                *answer = PacketReader::new(reader).traced(self.trace.clone());
             }
         }
         Ok(())
@@ -119,8 +126,10 @@ impl Connection {
     pub async fn push(
         &mut self,
         head: Bytes,
-        mut pack: mpsc::Receiver<io::Result<Bytes>>,
+        pack: mpsc::Receiver<io::Result<Bytes>>,
     ) -> Result<()> {
+        self.trace.sent(&head);
+        let mut pack = traced(pack, &self.trace);
         match &mut self.channel {
             Channel::Stream { writer, .. } => {
                 if write_push(writer, &head, &mut pack).await.is_err() {
@@ -128,7 +137,8 @@ impl Connection {
                 }
             }
             Channel::Http { remote, answer, .. } => {
-                *answer = PacketReader::new(remote.push(head, pack).await?);
+                let reader = remote.push(head, pack).await?;
+                *answer = PacketReader::new(reader).traced(self.trace.clone());
             }
         }
         Ok(())
@@ -138,11 +148,36 @@ impl Connection {
     pub async fn close(mut self) {
         if let Channel::Stream { writer, .. } = &mut self.channel {
             let farewell = PacketWriter::new().flush().finish();
+            self.trace.sent(&farewell);
             if writer.write_all(&farewell).await.is_ok() {
                 writer.shutdown().await.ok();
             }
         }
     }
+}
+
+/// Logs the pieces of a pack as they pass, where a trace is asked for; otherwise the channel stays as it is.
+fn traced(
+    mut pack: mpsc::Receiver<io::Result<Bytes>>,
+    trace: &PacketTrace,
+) -> mpsc::Receiver<io::Result<Bytes>> {
+    if !trace.is_on() {
+        return pack;
+    }
+    let (sender, passed) = mpsc::channel(1);
+    let trace = trace.clone();
+    tokio::spawn(async move {
+        while let Some(piece) = pack.recv().await {
+            if let Ok(bytes) = &piece {
+                trace.sent_pack(bytes.len());
+            }
+            // Whoever reads has given up; dropping `pack` tells the producer.
+            if sender.send(piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    passed
 }
 
 async fn write_push(

@@ -64,7 +64,7 @@ impl GitRemote {
 
     /// Writes the daemon's request (`gitprotocol-pack`, "Git Transport"): one packet, `PROGRAM PATH NUL host=HOST NUL`
     /// and, after one more NUL, the version; a push knows no version 2.
-    fn request(&self, service: Service, v2: bool) -> Result<String> {
+    pub(super) fn request(&self, service: Service, v2: bool) -> Result<String> {
         let version = match service {
             Service::UploadPack if v2 => "\0version=2\0",
             _ => "",

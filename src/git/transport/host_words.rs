@@ -53,6 +53,12 @@ impl HostAnswer {
         advice: "try again; if it stays so, ask whoever runs that server",
     };
 
+    /// An object that was wanted is not there, or no longer.
+    pub(super) const MISSING: Self = Self {
+        kind: Kind::Race,
+        advice: "try again: the repository changed meanwhile",
+    };
+
     /// Makes an error of it, with one sentence on what was refused where, and in which words.
     pub fn error(&self, message: impl Into<String>) -> Error {
         Error::new(self.kind, message).advise(self.advice)
@@ -82,6 +88,11 @@ impl HostWords {
             .iter()
             .find(|(patterns, _)| patterns.iter().any(|pattern| fits(pattern, &text)));
         known.map(|(_, answer)| *answer)
+    }
+
+    /// Says whether they mean that an object which was wanted is not there.
+    pub fn tell_missing(&self) -> bool {
+        self.meaning() == Some(HostAnswer::MISSING)
     }
 
     /// Says whether they sound like a trouble of the host's own, which may pass.

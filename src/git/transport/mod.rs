@@ -22,7 +22,7 @@ pub use host_words::{HostAnswer, HostWords};
 pub(crate) use http::{Clients, sending};
 pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
-pub use upload_pack::{Scan, UploadPack};
+pub use upload_pack::{FetchError, Scan, UploadPack};
 
 /// A git service that a remote runs for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

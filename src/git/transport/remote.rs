@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use tracing::debug;
 
 use super::git::GitRemote;
@@ -13,7 +14,7 @@ use super::stream::Counted;
 use super::{Connection, Credentials, Limits, Service, Stream, Traffic, refusal};
 use crate::error::{Error, Result};
 use crate::git::RemoteUrl;
-use crate::git::wire::{self, Advertisement, PacketReader};
+use crate::git::wire::{self, Advertisement, PacketReader, PacketTrace};
 
 /// One of the two repositories that we work with.
 pub struct Remote {
@@ -21,6 +22,7 @@ pub struct Remote {
     url: RemoteUrl,
     host: Host,
     traffic: Arc<Traffic>,
+    trace: PacketTrace,
 }
 
 enum Host {
@@ -61,6 +63,7 @@ impl Remote {
             url: url.clone(),
             host,
             traffic,
+            trace: PacketTrace::new(role, secrets(url, credentials)),
         })
     }
 
@@ -76,16 +79,26 @@ impl Remote {
     pub async fn open(&self, service: Service) -> Result<Connection> {
         let v2 = service == Service::UploadPack;
         match &self.host {
-            Host::Git(remote) => self.greet(remote.open(service, v2).await?, service).await,
+            Host::Git(remote) => {
+                let stream = remote.open(service, v2).await?;
+                self.trace.sent(remote.request(service, v2)?.as_bytes());
+                self.greet(stream, service).await
+            }
             Host::Local(remote) => self.greet(remote.open(service, v2).await?, service).await,
             Host::Ssh(remote) => self.greet(remote.open(service, v2).await?, service).await,
             Host::Http(remote) => {
-                let mut packets = PacketReader::new(remote.advertisement(service, v2).await?);
+                let reader = remote.advertisement(service, v2).await?;
+                let mut packets = PacketReader::new(reader).traced(self.trace.clone());
                 let advertisement = Advertisement::read(&mut packets)
                     .await
                     .map_err(|error| self.error(&opening(service), error, ""))?;
                 self.log_opened(service, &advertisement);
-                Ok(Connection::http(Arc::clone(remote), service, advertisement))
+                Ok(Connection::http(
+                    Arc::clone(remote),
+                    service,
+                    advertisement,
+                    self.trace.clone(),
+                ))
             }
         }
     }
@@ -93,7 +106,8 @@ impl Remote {
     async fn greet(&self, stream: Stream, service: Service) -> Result<Connection> {
         let reader = Counted::new(stream.reader, Arc::clone(&self.traffic));
         let writer = Counted::new(stream.writer, Arc::clone(&self.traffic));
-        let mut packets = PacketReader::new(Box::new(reader) as super::Reader);
+        let reader: super::Reader = Box::new(reader);
+        let mut packets = PacketReader::new(reader).traced(self.trace.clone());
         let advertisement = Advertisement::read(&mut packets)
             .await
             .map_err(|error| self.error(&opening(service), error, &stream.stderr.text()))?;
@@ -103,6 +117,7 @@ impl Remote {
             Box::new(writer),
             stream.stderr,
             advertisement,
+            self.trace.clone(),
         ))
     }
 
@@ -115,6 +130,25 @@ impl Remote {
     pub fn error(&self, doing: &str, error: wire::Error, stderr: &str) -> Error {
         refusal::explain(&self.to_string(), doing, error, stderr)
     }
+}
+
+/// Returns what a packet trace must not show. A long user may be a token, which some hosts take in that place.
+fn secrets(url: &RemoteUrl, credentials: &Credentials) -> Vec<SecretString> {
+    const LONG: usize = 16;
+    let RemoteUrl::Http { user, password, .. } = url else {
+        return Vec::new();
+    };
+    let auth = credentials.http.as_ref();
+    let users = [user.as_ref(), auth.map(|auth| &auth.user)];
+    let users = users
+        .into_iter()
+        .flatten()
+        .filter(|user| user.len() >= LONG);
+    let passwords = [password.as_ref(), auth.map(|auth| &auth.password)];
+    users
+        .map(|user| SecretString::from(user.as_str()))
+        .chain(passwords.into_iter().flatten().cloned())
+        .collect()
 }
 
 fn opening(service: Service) -> String {

@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use tracing::debug;
 
-use super::{Connection, Remote, Service};
-use crate::error::Result;
+use super::{Connection, HostWords, Remote, Service};
+use crate::error::{Error, Result};
 use crate::git::ObjectId;
 use crate::git::wire::pack::{Object, Scanner};
 use crate::git::wire::upload_pack::{Answer, Fetch};
@@ -40,6 +40,37 @@ pub struct Scan {
     pub answer: Answer,
     /// The objects; none where no pack came.
     pub objects: Scanner,
+}
+
+/// Why a fetch brought nothing of use.
+///
+/// The one place that tells an object which is not there from a server that fails to answer: the first is a fact about the
+/// repository that callers may build on, the second says nothing at all about it. Each variant holds the error to report
+/// where the difference does not matter; `?` takes it out.
+#[derive(Debug)]
+pub enum FetchError {
+    /// The server does not have, or does not show, an object that was wanted (git's `not our ref`).
+    Missing(Error),
+    /// The answer is larger than planning ever needs; another try would bring the same.
+    TooLarge(Error),
+    /// The connection, the server or the answer failed, for a while or for good.
+    Failed(Error),
+}
+
+impl From<Error> for FetchError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<FetchError> for Error {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Missing(error)
+            | FetchError::TooLarge(error)
+            | FetchError::Failed(error) => error,
+        }
+    }
 }
 
 impl<'r> UploadPack<'r> {
@@ -112,13 +143,13 @@ impl<'r> UploadPack<'r> {
     /// Sends a fetch and reads its answer up to the pack, which can then be read from [`UploadPack::pack`].
     ///
     /// # Errors
-    /// `race` when the server does not (or no longer) show what is wanted, otherwise as the conversation goes.
-    pub async fn fetch(&mut self, fetch: &Fetch) -> Result<Answer> {
+    /// `Missing` when the server does not (or no longer) show what is wanted, otherwise as the conversation goes.
+    pub async fn fetch(&mut self, fetch: &Fetch) -> Result<Answer, FetchError> {
         self.ask(fetch).await.map(|(answer, _)| answer)
     }
 
     /// Sends a fetch and reads its answer up to the pack; returns also what the connection is good for after the pack.
-    async fn ask(&mut self, fetch: &Fetch) -> Result<(Answer, State)> {
+    async fn ask(&mut self, fetch: &Fetch) -> Result<(Answer, State), FetchError> {
         let depends_on_history = !fetch.haves.is_empty() || fetch.deepen.is_some();
         if self.state == State::Spent || (self.state == State::Deepened && depends_on_history) {
             self.reopen().await?;
@@ -143,7 +174,7 @@ impl<'r> UploadPack<'r> {
             self.state = State::Spent;
         }
         let answer = Answer::read(self.connection.packets(), protocol, fetch).await;
-        let answer = answer.map_err(|error| self.error("asking it for objects", error))?;
+        let answer = answer.map_err(|error| self.fetch_error("asking it for objects", error))?;
         if !answer.pack_follows {
             self.state = after;
         }
@@ -161,12 +192,12 @@ impl<'r> UploadPack<'r> {
     /// enough hangs up before most of them.
     ///
     /// # Errors
-    /// As [`UploadPack::fetch`]; `server` when the pack is damaged or larger than planning needs.
+    /// As [`UploadPack::fetch`]; `TooLarge` for a pack that is larger than planning needs, `server` for a damaged one.
     pub async fn scan(
         &mut self,
         fetch: &Fetch,
         mut look: impl FnMut(&Object) -> ControlFlow<()>,
-    ) -> Result<Scan> {
+    ) -> Result<Scan, FetchError> {
         let (answer, after) = self.ask(fetch).await?;
         let mut objects = Scanner::new();
         if answer.pack_follows {
@@ -174,7 +205,7 @@ impl<'r> UploadPack<'r> {
             match read {
                 Ok(ControlFlow::Continue(())) => self.state = after,
                 Ok(ControlFlow::Break(())) => {}
-                Err(error) => return Err(self.error("reading its objects", error)),
+                Err(error) => return Err(self.fetch_error("reading its objects", error)),
             }
         }
         debug!("{}: < {} objects", self.remote, objects.len());
@@ -182,8 +213,24 @@ impl<'r> UploadPack<'r> {
     }
 
     /// Says in one error what failed on this connection.
-    pub fn error(&self, doing: &str, error: wire::Error) -> crate::error::Error {
+    pub fn error(&self, doing: &str, error: wire::Error) -> Error {
         self.remote.error(doing, error, &self.connection.stderr())
+    }
+
+    /// Tells a missing object by the server's words: in an `ERR` packet, or, of an old server, on its error output.
+    fn fetch_error(&self, doing: &str, error: wire::Error) -> FetchError {
+        let is_missing = match &error {
+            wire::Error::Remote(words) => HostWords::new(words).tell_missing(),
+            wire::Error::Cut => HostWords::new(&self.connection.stderr()).tell_missing(),
+            _ => false,
+        };
+        let is_too_large = matches!(error, wire::Error::Limit { .. });
+        let error = self.error(doing, error);
+        match (is_missing, is_too_large) {
+            (true, _) => FetchError::Missing(error),
+            (_, true) => FetchError::TooLarge(error),
+            _ => FetchError::Failed(error),
+        }
     }
 
     fn is_v0(&self) -> bool {

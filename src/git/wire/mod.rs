@@ -12,6 +12,7 @@ mod sideband;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
+mod trace;
 pub mod upload_pack;
 
 pub use advertisement::{Advertisement, Capabilities, Protocol};
@@ -19,6 +20,7 @@ pub use error::Error;
 pub use pkt_line::{Packet, PacketReader, PacketWriter};
 pub use refs::{Head, Refs, branch_ref, ls_refs_request, read_ls_refs};
 pub use sideband::Sideband;
+pub use trace::PacketTrace;
 
 /// The result of reading or writing the wire.
 pub type Result<T> = std::result::Result<T, Error>;

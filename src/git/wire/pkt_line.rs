@@ -8,7 +8,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Error, Result};
+use super::{Error, PacketTrace, Result};
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +35,7 @@ pub enum Packet {
 pub struct PacketReader<R> {
     inner: R,
     buffer: BytesMut,
+    trace: PacketTrace,
 }
 
 impl<R: AsyncRead + Unpin> PacketReader<R> {
@@ -43,7 +44,20 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         Self {
             inner,
             buffer: BytesMut::new(),
+            trace: PacketTrace::default(),
         }
+    }
+
+    /// Logs every packet that is read.
+    #[must_use]
+    pub fn traced(mut self, trace: PacketTrace) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// Returns where the packets are logged.
+    pub(super) fn trace(&self) -> PacketTrace {
+        self.trace.clone()
     }
 
     /// Reads one packet; the end of the stream is an error here.
@@ -51,6 +65,12 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
     /// # Errors
     /// `Cut` at the end of the stream, `Garbage` for a length that is none.
     pub async fn packet(&mut self) -> Result<Packet> {
+        let packet = self.read().await?;
+        self.trace.received(&packet);
+        Ok(packet)
+    }
+
+    async fn read(&mut self) -> Result<Packet> {
         self.fill(LENGTH).await?;
         let length = parse_length(&self.buffer[..LENGTH])?;
         let packet = match length {
@@ -115,6 +135,22 @@ fn parse_length(digits: &[u8]) -> Result<usize> {
         return Err(Error::garbage(format!("a packet of {length} bytes")));
     }
     Ok(length)
+}
+
+/// Takes a message that [`PacketWriter`] built apart again.
+pub(super) fn split(mut message: &[u8]) -> impl Iterator<Item = Packet> {
+    std::iter::from_fn(move || {
+        let (digits, rest) = message.split_at_checked(LENGTH)?;
+        let length = parse_length(digits).ok()?;
+        let (payload, rest) = rest.split_at_checked(length.saturating_sub(LENGTH))?;
+        message = rest;
+        Some(match length {
+            0 => Packet::Flush,
+            1 => Packet::Delimiter,
+            2 => Packet::ResponseEnd,
+            _ => Packet::Data(Bytes::copy_from_slice(payload)),
+        })
+    })
 }
 
 /// Builds a message of packets in memory.

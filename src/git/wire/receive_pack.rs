@@ -81,6 +81,7 @@ impl Report {
         if !offered.has("side-band-64k") {
             return Self::parse(packets, reference, String::new()).await;
         }
+        let trace = packets.trace();
         let mut sideband = Sideband::new(packets);
         let mut inner = Vec::new();
         loop {
@@ -98,7 +99,7 @@ impl Report {
             }
         }
         let messages = sideband.messages();
-        let mut inner = PacketReader::new(inner.as_slice());
+        let mut inner = PacketReader::new(inner.as_slice()).traced(trace);
         match Self::parse(&mut inner, reference, messages.clone()).await {
             Err(Error::Cut) if !messages.is_empty() => Err(Error::Remote(messages)),
             report => report,

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
-use crate::git::transport::UploadPack;
+use crate::git::transport::{FetchError, UploadPack};
 use crate::git::wire::pack::{Object, ObjectKind};
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::CrateName;
@@ -41,13 +41,13 @@ impl News {
     /// Fetches the commits that lead to `tip` and are not below any of `haves`.
     ///
     /// # Errors
-    /// As the conversation goes.
+    /// As [`UploadPack::scan`]; `TooLarge` also for more roots than the history of an index has.
     pub async fn fetch(
         upstream: &mut UploadPack<'_>,
         tip: ObjectId,
         haves: &[ObjectId],
         done: bool,
-    ) -> Result<Self> {
+    ) -> Result<Self, FetchError> {
         let fetch = Fetch {
             wants: vec![tip],
             haves: haves.to_vec(),
@@ -67,7 +67,20 @@ impl News {
             })
             .await?;
         if let Some(error) = unreadable {
-            return Err(error.on(upstream.remote()));
+            return Err(error.on(upstream.remote()).into());
+        }
+        if news.roots.len() > Self::ROOTS_LIMIT {
+            let error = Error::new(
+                Kind::Server,
+                format!(
+                    "{}: more than {} commits without parents are new",
+                    upstream.remote(),
+                    Self::ROOTS_LIMIT
+                ),
+            );
+            return Err(FetchError::TooLarge(
+                error.advise("Look at upstream: this is not the history of an index."),
+            ));
         }
         news.is_told = scan.answer.pack_follows;
         news.acknowledged = scan.answer.acknowledged;
@@ -77,7 +90,8 @@ impl News {
                 Kind::Server,
                 format!("{}: it did not send its tip {tip}", upstream.remote()),
             )
-            .advise("try again"));
+            .advise("try again")
+            .into());
         }
         Ok(news)
     }
@@ -85,7 +99,12 @@ impl News {
     /// Takes one object, in any order; commits come before trees, so that the tip's tree is the last thing of use.
     fn take(&mut self, object: &Object, tip: &ObjectId) -> Result<ControlFlow<()>> {
         match object.kind {
-            ObjectKind::Commit => self.take_commit(object, tip)?,
+            ObjectKind::Commit => {
+                self.take_commit(object, tip)?;
+                if self.roots.len() > Self::ROOTS_LIMIT {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
             ObjectKind::Tree
                 if self
                     .tip
@@ -113,14 +132,6 @@ impl News {
             }
         }
         if commit.parents.is_empty() {
-            if self.roots.len() == Self::ROOTS_LIMIT {
-                let limit = Self::ROOTS_LIMIT;
-                return Err(Error::new(
-                    Kind::Server,
-                    format!("more than {limit} commits without parents are new"),
-                )
-                .advise("look at upstream: this is not the history of an index"));
-            }
             self.roots.push((object.id, object.content.to_vec()));
         } else if let Some(name) = crate_in(commit.subject()) {
             self.crates.insert(name);

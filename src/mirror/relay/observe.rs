@@ -8,11 +8,11 @@ use super::squash::{self, Proof, Squash};
 use super::stand::{Behind, rewound, unrelated};
 use super::{Base, MirrorView, News, Session};
 use crate::config::History;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, NewTree, parse_tree, write_tree};
-use crate::git::transport::UploadPack;
 use crate::git::transport::by_id::{add_from_other, fetch_trees, find_trees};
+use crate::git::transport::{FetchError, UploadPack};
 use crate::git::tree::{MergedTree, Tree};
 use crate::git::wire::upload_pack::Fetch;
 use crate::mirror::plan::Relation;
@@ -102,7 +102,7 @@ async fn news_since(
 ) -> Result<News> {
     match told {
         Some(news) => Ok(news),
-        None => News::fetch(upstream, tip, &view.offers(), true).await,
+        None => Ok(News::fetch(upstream, tip, &view.offers(), true).await?),
     }
 }
 
@@ -239,8 +239,8 @@ impl Observation {
         }
         match News::fetch(&mut session.mirror, tip, &[self.view.tip], true).await {
             Ok(missing) => Ok(missing.count == 0),
-            Err(error) if error.kind() == Kind::Race => Ok(false),
-            Err(error) => Err(error),
+            Err(FetchError::Missing(_)) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

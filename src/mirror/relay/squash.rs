@@ -3,10 +3,10 @@
 //! crates.io collapses its index every few weeks: a commit without parents, with the tree of the old head, whose message names
 //! that head. The old head goes to a `snapshot-…` branch, which is removed after a while.
 
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
-use crate::git::transport::UploadPack;
+use crate::git::transport::{FetchError, UploadPack};
 
 use super::{Base, MirrorView, News};
 
@@ -177,13 +177,20 @@ async fn hidden_behind(
     };
     let hidden = match News::fetch(upstream, head, &[base.upstream], true).await {
         Ok(hidden) => hidden,
-        Err(error) if error.kind() == Kind::Race || error.kind() == Kind::Server => {
+        Err(FetchError::Missing(_)) => {
             return Ok(Err(format!(
                 "upstream no longer shows its previous head {}",
                 head.short()
             )));
         }
-        Err(error) => return Err(error),
+        Err(FetchError::TooLarge(error)) => {
+            return Ok(Err(format!(
+                "the history of its previous head {} cannot be read: {error}",
+                head.short()
+            )));
+        }
+        // A server that fails for a while says nothing of the squash: the whole sync is tried again.
+        Err(FetchError::Failed(error)) => return Err(error),
     };
     if hidden
         .tip

@@ -8,6 +8,7 @@ use crate::config::History;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
+use crate::git::transport::FetchError;
 
 /// How many generations of the mirror's commits are looked at, one after the other, until the base is in sight.
 const DEPTHS: [u32; 4] = [8, 64, 512, 4096];
@@ -116,8 +117,8 @@ async fn newest_before_root(
                         return Ok(Some(id));
                     }
                 }
-                Err(error) if error.kind() == Kind::Race => {}
-                Err(error) => return Err(error),
+                Err(FetchError::Missing(_)) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         if let Some(id) = view.newest_with_tree(&root.tree)? {

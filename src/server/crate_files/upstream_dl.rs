@@ -38,7 +38,7 @@ struct Learning {
     kept: PathBuf,
     scratch: Scratch,
     known: Mutex<Known>,
-    /// Held while upstream is asked.
+    /// VerifiedFile while upstream is asked.
     asking: Arc<tokio::sync::Mutex<()>>,
     runtime: Handle,
 }
@@ -185,7 +185,7 @@ impl Learning {
     fn dl_of(&self, bytes: &[u8]) -> Result<String, Unavailable> {
         // It speaks of a mirror's; the cause is the same.
         let useless = |error: Error| {
-            let why = error.causes().join(": ");
+            let why = error.causes().pop().unwrap_or_else(|| error.to_string());
             Unavailable::Upstream(format!("upstream's config.json cannot be used: {why}"))
         };
         let dl = points_to(bytes).map_err(useless)?.dl;

@@ -13,12 +13,12 @@ use crate::index::CrateName;
 pub struct Snapshot {
     commit: ObjectId,
     seconds: i64,
-    root: Arc<Folder>,
+    root: Arc<Directory>,
     objects: Objects,
 }
 
 /// A folder of the tree, its entries read when they are first asked for.
-struct Folder {
+struct Directory {
     id: ObjectId,
     entries: OnceLock<Entries>,
 }
@@ -27,7 +27,7 @@ struct Folder {
 struct Entries(Box<[(Box<[u8]>, TreeEntry)]>);
 
 enum TreeEntry {
-    Folder(Arc<Folder>),
+    Directory(Arc<Directory>),
     File(ObjectId),
 }
 
@@ -41,7 +41,7 @@ impl Snapshot {
     ) -> Result<Self> {
         let root = match before {
             Some(before) => before.root.after(commit.tree, &objects)?,
-            None => Folder::unread(commit.tree),
+            None => Directory::unread(commit.tree),
         };
         // A root that is there is the least that readers need.
         root.entries(&objects)?;
@@ -86,13 +86,13 @@ impl Snapshot {
     fn find<'s, E>(
         &'s self,
         path: &str,
-        entries: impl Fn(&'s Folder) -> Result<&'s Entries, E>,
+        entries: impl Fn(&'s Directory) -> Result<&'s Entries, E>,
     ) -> Result<Option<ObjectId>, E> {
         let mut folder = &self.root;
         let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
         while let Some(part) = parts.next() {
             match entries(folder)?.get(part) {
-                Some(TreeEntry::Folder(inner)) if parts.peek().is_some() => folder = inner,
+                Some(TreeEntry::Directory(inner)) if parts.peek().is_some() => folder = inner,
                 Some(TreeEntry::File(id)) if parts.peek().is_none() => return Ok(Some(*id)),
                 _ => return Ok(None),
             }
@@ -126,7 +126,7 @@ impl Entries {
     }
 }
 
-impl Folder {
+impl Directory {
     fn unread(id: ObjectId) -> Arc<Self> {
         let entries = OnceLock::new();
         Arc::new(Self { id, entries })
@@ -149,7 +149,7 @@ impl Folder {
             return Ok(Self::unread(id));
         };
         let entries = Self::read(id, objects, |name, id| match before.get(name) {
-            Some(TreeEntry::Folder(inner)) => inner.after(id, objects),
+            Some(TreeEntry::Directory(inner)) => inner.after(id, objects),
             _ => Ok(Self::unread(id)),
         })?;
         let entries = OnceLock::from(entries);
@@ -165,7 +165,7 @@ impl Folder {
         let mut entries = Vec::with_capacity(tree.len());
         for (name, entry) in tree {
             let kept = match entry.mode {
-                mode if mode.is_tree() => TreeEntry::Folder(folder(&name, entry.id)?),
+                mode if mode.is_tree() => TreeEntry::Directory(folder(&name, entry.id)?),
                 mode if mode.is_same_type(Mode::FILE) => TreeEntry::File(entry.id),
                 // Links and submodules are no part of an index.
                 _ => continue,
@@ -181,7 +181,7 @@ impl Folder {
                 continue;
             };
             match entry {
-                TreeEntry::Folder(inner) => {
+                TreeEntry::Directory(inner) => {
                     inner.add_crates(&format!("{path}{name}/"), objects, names)?;
                 }
                 TreeEntry::File(_) => {

@@ -11,10 +11,10 @@ use flate2::write::GzEncoder;
 use quick_cache::sync::Cache;
 
 use super::conditions::Tag;
+use crate::bounded_cache::{Weighter, bounded};
 use crate::git::ObjectId;
 use crate::index::CrateFile;
 use crate::index::entry::{self, Listed};
-use crate::memory::{Weighter, bounded};
 
 /// What is smaller, in bytes, is not worth compressing.
 const LEAST_TO_COMPRESS: usize = 300;

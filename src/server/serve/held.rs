@@ -41,7 +41,7 @@ pub(super) async fn forever(site: &'static Site) {
         }
         known = version;
         let read = site.crate_files.paths().await;
-        let failed = read.as_ref().err().map(describe);
+        let failed = read.as_ref().err().map(Error::chain);
         if let Some(failed) = failed.as_ref().filter(|_| failure != failed) {
             warn!("what is held cannot be listed: {failed}");
         }
@@ -51,9 +51,4 @@ pub(super) async fn forever(site: &'static Site) {
             site.show();
         }
     }
-}
-
-fn describe(error: &Error) -> String {
-    let causes = error.causes().join(": ");
-    format!("{error}: {causes}")
 }

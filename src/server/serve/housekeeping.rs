@@ -54,6 +54,6 @@ pub(super) async fn finish(site: &'static Site) {
         None => Ok(()),
     });
     if let Ok(Err(error)) = flushed.await {
-        warn!("{error}: {}", error.causes().join(": "));
+        warn!("{}", error.chain());
     }
 }

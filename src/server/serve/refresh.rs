@@ -56,11 +56,7 @@ async fn look(site: &Site) -> Result<()> {
 }
 
 fn describe(error: &Error) -> String {
-    let mut text = format!("[{}] {error}", error.kind());
-    for cause in error.causes() {
-        text.push_str(": ");
-        text.push_str(&cause);
-    }
+    let mut text = format!("[{}] {}", error.kind(), error.chain());
     if let Some(advice) = error.advice() {
         text.push_str(&format!(" ({advice})"));
     }

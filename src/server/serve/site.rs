@@ -122,8 +122,8 @@ impl Site {
     /// Takes in that an object of the copy could not be read: the copy is made anew.
     pub(super) fn damaged(&self, error: &Error) -> Refusal {
         if self.copy.report_damage() {
-            let causes = error.causes().join(": ");
-            tracing::error!("the copy of the index is damaged and is made anew: {error} {causes}");
+            let error = error.chain();
+            tracing::error!("the copy of the index is damaged and is made anew: {error}");
             self.refresh_now.notify_one();
         }
         unready("the server's copy of the index is damaged; it is being made anew")

@@ -1,6 +1,6 @@
 //! Asks a GitLab server for pipelines: fires one, reads how one goes.
 
-mod answers;
+mod api_error;
 
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Clients, sending};
 
-pub use answers::{Refusal, Remedy};
+pub use api_error::{Refusal, Remedy};
 
 /// More than any answer about one pipeline; the rest of a longer one is not read.
 const ANSWER: usize = 64 << 10;
@@ -156,8 +156,8 @@ impl<'a> Project<'a> {
             return serde_json::from_slice(&body)
                 .map_err(|error| unreadable(&place, &headers, &error));
         }
-        let words = self.config.scrub(&answers::words(&body));
-        Err(answers::refusal(&place, status, &headers, &words, now))
+        let words = self.config.scrub(&api_error::words(&body));
+        Err(api_error::refusal(&place, status, &headers, &words, now))
     }
 }
 

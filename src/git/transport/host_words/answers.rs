@@ -1,7 +1,7 @@
 //! The answers of git hosts that are known: their words, and what they mean. Where each comes from is in the tests.
 
 use super::HostAnswer;
-use crate::error::Kind::{self, Auth, Permission, Race, Server};
+use crate::error::Kind::{self, Auth, Permission, Server};
 
 const fn answer(kind: Kind, advice: &'static str) -> HostAnswer {
     HostAnswer { kind, advice }
@@ -285,8 +285,5 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
              (status.gitlab.com for gitlab.com), or ask whoever runs it",
         ),
     ),
-    (
-        &["not our ref"],
-        answer(Race, "try again: the repository changed meanwhile"),
-    ),
+    (&["not our ref"], HostAnswer::MISSING),
 ];
