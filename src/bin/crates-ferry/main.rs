@@ -21,7 +21,8 @@ use crates_ferry::{check, notify};
 
 use indicatif::MultiProgress;
 
-use cli::{Cli, Command, MirrorCommand, ServerCommand};
+use cli::server::ServerCommand;
+use cli::{Cli, Command, MirrorCommand};
 
 /// Git hosts apply a push whole or not at all, so there is nothing to clean up.
 const AFTER_A_PUSH: InterruptNote = InterruptNote {

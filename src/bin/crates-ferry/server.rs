@@ -11,7 +11,7 @@ use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::Limits;
 use crates_ferry::server::prefetch::{self, Versions};
 
-use crate::cli::{Cache, ServerCommand};
+use crate::cli::server::{Cache, ServerCommand};
 
 /// Runs a command and returns its report.
 pub(crate) async fn run(

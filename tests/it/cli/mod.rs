@@ -2,6 +2,7 @@
 
 mod check;
 mod configuration;
+mod docs;
 mod packet_trace;
 mod report_file;
 mod secrecy;

@@ -1,6 +1,6 @@
 //! The command line.
 
-mod server;
+pub(crate) mod server;
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crates_ferry::config::{Flags, History, flag_help, flag_long_help};
 use crates_ferry::program::{self, CommonArgs, CommonCommand};
 
-pub(crate) use server::{Cache, Serve, ServerCommand};
+use server::{Serve, ServerCommand};
 
 const EXAMPLES: &str = "\
 Examples:
