@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::poller::Eyes;
 use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
-use crate::mirror::relay::Surroundings;
+use crate::mirror::Context;
 use crate::trigger::gitlab::{self, Pipeline, Project, Refusal, Remedy};
 
 /// How often a pipeline's state is read while it is followed.
@@ -61,11 +61,7 @@ impl fmt::Display for Fired {
 /// # Errors
 /// `network` or `server` when it may work later, also after `network.timeout`; `auth`, `permission` or `pipeline` as GitLab
 /// refuses; `pipeline` when a pipeline that is followed does not succeed; with `if_behind` as a sync's look fails.
-pub async fn run(
-    config: &TriggerConfig,
-    options: Options,
-    around: Surroundings<'_>,
-) -> Result<Fired> {
+pub async fn run(config: &TriggerConfig, options: Options, around: Context<'_>) -> Result<Fired> {
     let limit = config.network.timeout;
     let end = Instant::now() + limit;
     let work = tokio::time::timeout_at(end, fire(config, options, around, end));
@@ -81,7 +77,7 @@ pub async fn run(
 async fn fire(
     config: &TriggerConfig,
     options: Options,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     end: Instant,
 ) -> Result<Fired> {
     let project = Project::of(config)?;
@@ -143,7 +139,7 @@ async fn follow(
     config: &TriggerConfig,
     project: &Project<'_>,
     fired: Pipeline,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     end: Instant,
 ) -> Result<Pipeline> {
     let page = fired.url.clone().unwrap_or_else(|| fired.id.to_string());

@@ -85,7 +85,7 @@ pub(super) async fn listen(config: &TriggerConfig) -> Result<TcpListener> {
     let (address, listener) = bound.map_err(|cause| {
         Error::new(Kind::Config, format!("cannot listen on {address}"))
             .because(cause)
-            .advise("trigger.listen must be an address of this machine with a port that nobody else uses.")
+            .advise("Set trigger.listen to an address of this machine with a port that nobody else uses.")
     })?;
     info!("listening on http://{address}");
     Ok(listener)

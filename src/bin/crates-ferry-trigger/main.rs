@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use clap::{CommandFactory as _, Parser as _};
 use crates_ferry::config::{EffectiveConfig, Environment, TriggerConfig};
 use crates_ferry::error::Result;
-use crates_ferry::mirror::relay::Surroundings;
+use crates_ferry::mirror::Context;
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::trigger::{fire, run};
@@ -72,7 +72,7 @@ async fn running(config: &TriggerConfig) -> Result<Option<Output>, Failure> {
 }
 
 async fn fired(config: &TriggerConfig, options: fire::Options) -> Result<Output> {
-    let around = Surroundings {
+    let around = Context {
         clock: SystemTime::now,
         progress: &Progress::default(),
     };

@@ -12,8 +12,7 @@ use std::time::SystemTime;
 use clap::{CommandFactory as _, Parser as _};
 use crates_ferry::config::{Config, EffectiveConfig, Environment, Flags, ServeConfig};
 use crates_ferry::error::Result;
-use crates_ferry::mirror::relay::Surroundings;
-use crates_ferry::mirror::{init, sync};
+use crates_ferry::mirror::{Context, init, sync};
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::server::serve;
@@ -122,7 +121,7 @@ fn serve(flags: &Flags, environment: &Environment) -> Result<Option<Output>, Fai
 
 /// Runs a command on a mirror.
 async fn run(command: MirrorCommand, config: Config, progress: Arc<Progress>) -> Result<Output> {
-    let around = Surroundings {
+    let around = Context {
         clock: SystemTime::now,
         progress: &progress,
     };

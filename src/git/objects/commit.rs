@@ -31,9 +31,9 @@ impl Commit {
     /// `server` when it is no commit.
     pub fn parse(content: &[u8]) -> Result<Self> {
         let commit = CommitRef::from_bytes(content, gix_hash::Kind::Sha1).map_err(|error| {
-            Error::new(Kind::Server, "a commit that cannot be read")
+            Error::new(Kind::Server, "a commit cannot be parsed")
                 .because(error.to_string())
-                .advise("run `git fsck` in that repository")
+                .advise("Run `git fsck` in that repository.")
         })?;
         let seconds = commit
             .committer()
@@ -120,7 +120,7 @@ impl NewCommit<'_> {
                 format!("{name} <{email}> cannot be a commit's author"),
             )
             .because(error)
-            .advise("set `mirror.author` to a name and an address: \"Name <address>\"")
+            .advise("Set `mirror.author` to a name and an address: \"Name <address>\".")
         })?;
         Ok(content)
     }

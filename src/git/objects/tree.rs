@@ -15,9 +15,9 @@ use crate::git::wire::pack::ObjectKind;
 /// `server` when it is no tree.
 pub fn parse_tree(content: &[u8]) -> Result<Tree> {
     let tree = TreeRef::from_bytes(content, gix_hash::Kind::Sha1).map_err(|error| {
-        Error::new(Kind::Server, "a tree that cannot be read")
+        Error::new(Kind::Server, "a tree cannot be parsed")
             .because(error.to_string())
-            .advise("run `git fsck` in that repository")
+            .advise("Run `git fsck` in that repository.")
     })?;
     let entries = tree.entries.into_iter().map(|entry| {
         let mode = Mode(u32::from(entry.mode.value()));
@@ -70,6 +70,6 @@ fn unwritable(name: &[u8]) -> Error {
     let name = String::from_utf8_lossy(name);
     Error::new(
         Kind::Server,
-        format!("a tree that git cannot hold, at {name:?}"),
+        format!("a tree has an entry that git cannot store: {name:?}"),
     )
 }
