@@ -128,7 +128,7 @@ impl Remote {
         let v2 = service == Service::UploadPack;
         match &self.host {
             Host::Git(remote) => self.greet(remote.open(service, v2).await?, service).await,
-            Host::Local(remote) => self.greet(remote.open(service, v2).await?, service).await,
+            Host::Local(remote) => self.greet(remote.open(service).await?, service).await,
             Host::Ssh(remote) => self.greet(remote.open(service, v2).await?, service).await,
             Host::Http(remote) => {
                 let mut packets = PacketReader::new(remote.advertisement(service, v2).await?);
