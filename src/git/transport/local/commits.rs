@@ -77,7 +77,9 @@ fn parse(content: &[u8]) -> Option<Commit> {
         tree: ours(&commit.clone().tree_id().ok()?),
         parents: commit.clone().parent_ids().map(|id| ours(&id)).collect(),
         // A date that cannot be read is git's 0.
-        seconds: commit.committer().map_or(0, |committer| committer.seconds()),
+        seconds: commit
+            .committer()
+            .map_or(0, |committer| committer.seconds()),
     })
 }
 

@@ -50,11 +50,21 @@ mod tests {
 
     #[test]
     fn a_child_inherits_neither_our_secrets_nor_another_repository() {
-        let names = ["PATH", "LC_ALL", "GIT_DIR", "SSH_PRIVATE_KEY", "AWS_SECRET_ACCESS_KEY", "NEW_TOKEN"];
+        let names = [
+            "PATH",
+            "LC_ALL",
+            "GIT_DIR",
+            "SSH_PRIVATE_KEY",
+            "AWS_SECRET_ACCESS_KEY",
+            "NEW_TOKEN",
+        ];
         let mut command = Command::new("git");
         let variables = names.iter().map(|name| (name.into(), "value".into()));
         restrict_to(&mut command, variables);
-        let passed: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+        let passed: Vec<_> = command
+            .get_envs()
+            .map(|(name, _)| name.to_owned())
+            .collect();
         assert_eq!(passed, ["LC_ALL", "PATH"]);
     }
 }

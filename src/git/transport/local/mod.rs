@@ -5,14 +5,19 @@
 //! read.
 
 mod commits;
+mod connectivity;
 mod environment;
+mod fsck;
 mod hidden_refs;
+mod hooks;
 mod negotiation;
 mod objects;
 mod pack_output;
 mod pipe;
 mod process;
+mod quarantine;
 mod reachable;
+mod receive_pack;
 mod repository;
 mod upload_pack;
 
@@ -177,7 +182,7 @@ fn serve(
 ) -> pipe::Result<()> {
     match service {
         Service::UploadPack => upload_pack::serve(repository, input, output),
-        Service::ReceivePack => Err(Failure::new("not yet")),
+        Service::ReceivePack => receive_pack::serve(repository, input, output),
     }
 }
 

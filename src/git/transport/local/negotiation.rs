@@ -58,7 +58,9 @@ impl Request {
     fn take(&mut self, argument: &str) -> Result<()> {
         let (name, value) = argument.split_once(' ').unwrap_or((argument, ""));
         let id = || -> Result<ObjectId> {
-            value.parse().map_err(|_| Failure::new(format!("not an object id: {argument:?}")))
+            value
+                .parse()
+                .map_err(|_| Failure::new(format!("not an object id: {argument:?}")))
         };
         match name {
             "want" => self.wants.push(id()?),
@@ -66,7 +68,8 @@ impl Request {
             "shallow" => self.shallow.push(id()?),
             "deepen" => {
                 let depth = value.parse().ok().filter(|depth| *depth > 0);
-                self.deepen = Some(depth.ok_or_else(|| Failure::new(format!("not a depth: {value:?}")))?);
+                self.deepen =
+                    Some(depth.ok_or_else(|| Failure::new(format!("not a depth: {value:?}")))?);
             }
             "filter" => {
                 self.filter = match value {
@@ -138,7 +141,8 @@ impl Sorted {
                 Some(ObjectKind::Tag) => {
                     self.tags.push(id);
                     objects.read(id, &mut content)?;
-                    id = target(&content).ok_or_else(|| Failure::new(format!("the tag {id} cannot be read")))?;
+                    id = target(&content)
+                        .ok_or_else(|| Failure::new(format!("the tag {id} cannot be read")))?;
                     continue;
                 }
             }
@@ -149,7 +153,7 @@ impl Sorted {
 
 /// Reads what a tag stands for.
 pub(super) fn target(tag: &[u8]) -> Option<ObjectId> {
-    let mut tag = gix_object::TagRefIter::from_bytes(tag, gix_hash::Kind::Sha1);
+    let tag = gix_object::TagRefIter::from_bytes(tag, gix_hash::Kind::Sha1);
     tag.target_id().ok().map(|id| super::objects::ours(&id))
 }
 
@@ -191,8 +195,13 @@ impl<'o> Negotiation<'o> {
         }
         let depth = request.deepen.unwrap_or(u32::MAX);
         let (whole, ends) = self.within(depth, own_shallow)?;
-        self.shallow = ends.iter().filter(|id| !clients.contains(*id)).copied().collect();
-        let (unshallow, still): (Vec<_>, Vec<_>) = clients.iter().partition(|id| whole.contains(*id));
+        self.shallow = ends
+            .iter()
+            .filter(|id| !clients.contains(*id))
+            .copied()
+            .collect();
+        let (unshallow, still): (Vec<_>, Vec<_>) =
+            clients.iter().partition(|id| whole.contains(*id));
         for id in &unshallow {
             // The client lacks what comes before these, whatever it has.
             let parents = self.commits.get(*id)?.parents.to_vec();
@@ -281,7 +290,11 @@ impl<'o> Negotiation<'o> {
         let haves = self.had.commits.clone();
         let span = Span::between(&mut self.commits, wants, haves, alive)?;
         let mut had = self.had.trees.clone();
-        let known = span.boundary.iter().chain(&self.had.commits).take(HAD_TREES);
+        let known = span
+            .boundary
+            .iter()
+            .chain(&self.had.commits)
+            .take(HAD_TREES);
         for id in known {
             had.push(self.commits.get(*id)?.tree);
         }
@@ -296,7 +309,11 @@ impl<'o> Negotiation<'o> {
     /// Returns the blobs and tags that are wanted.
     pub(super) fn singles(&self) -> impl Iterator<Item = (ObjectId, ObjectKind)> + '_ {
         let blobs = self.wanted.blobs.iter().map(|id| (*id, ObjectKind::Blob));
-        let tags = self.wanted.tags.iter().filter(|id| !self.had.tags.contains(id));
+        let tags = self
+            .wanted
+            .tags
+            .iter()
+            .filter(|id| !self.had.tags.contains(id));
         blobs.chain(tags.map(|id| (*id, ObjectKind::Tag)))
     }
 

@@ -37,16 +37,24 @@ pub(super) struct Objects {
 impl Objects {
     /// Opens folders of objects, of which those that come first are asked first.
     pub(super) fn open(folders: &[&Path]) -> Result<Self> {
-        let stores = folders.iter().map(|folder| open(folder)).collect::<Result<_>>()?;
+        let stores = folders
+            .iter()
+            .map(|folder| open(folder))
+            .collect::<Result<_>>()?;
         Ok(Self { stores })
     }
 
     /// Reads an object into `content`; none where it is not there.
-    pub(super) fn try_read(&self, id: ObjectId, content: &mut Vec<u8>) -> Result<Option<ObjectKind>> {
+    pub(super) fn try_read(
+        &self,
+        id: ObjectId,
+        content: &mut Vec<u8>,
+    ) -> Result<Option<ObjectKind>> {
         let name = theirs(id);
         for store in &self.stores {
-            let found = gix_object::Find::try_find(store, &name, content)
-                .map_err(|error| Failure::because(format_args!("cannot read object {id}"), error))?;
+            let found = gix_object::Find::try_find(store, &name, content).map_err(|error| {
+                Failure::because(format_args!("cannot read object {id}"), error)
+            })?;
             if let Some(data) = found {
                 return Ok(Some(kind(data.kind)));
             }
@@ -69,8 +77,9 @@ impl Objects {
     pub(super) fn kind(&self, id: ObjectId) -> Result<Option<ObjectKind>> {
         let name = theirs(id);
         for store in &self.stores {
-            let found = gix_object::FindHeader::try_header(store, &name)
-                .map_err(|error| Failure::because(format_args!("cannot read object {id}"), error))?;
+            let found = gix_object::FindHeader::try_header(store, &name).map_err(|error| {
+                Failure::because(format_args!("cannot read object {id}"), error)
+            })?;
             if let Some(header) = found {
                 return Ok(Some(kind(header.kind)));
             }
@@ -100,7 +109,10 @@ impl Objects {
             pack_offset: place.offset,
             entry_size: place.size,
         };
-        let entry = self.stores.first().and_then(|store| store.entry_by_location(&location));
+        let entry = self
+            .stores
+            .first()
+            .and_then(|store| store.entry_by_location(&location));
         entry
             .map(|entry| entry.data)
             .ok_or_else(|| Failure::new("a pack is gone while it is read"))
@@ -133,7 +145,9 @@ fn open(folder: &Path) -> Result<gix_odb::HandleArc> {
 
 /// Says that an object is not there.
 pub(super) fn missing(id: ObjectId) -> Failure {
-    Failure::new(format!("the repository lacks the object {id}; run `git fsck` there"))
+    Failure::new(format!(
+        "the repository lacks the object {id}; run `git fsck` there"
+    ))
 }
 
 fn kind(kind: gix_object::Kind) -> ObjectKind {

@@ -73,7 +73,9 @@ impl Inventory {
 
     /// Says whether the pack has an object.
     pub(super) fn has(&self, id: ObjectId) -> bool {
-        let found = self.by_id.find(hash(&id), |at| self.items[*at as usize].id == id);
+        let found = self
+            .by_id
+            .find(hash(&id), |at| self.items[*at as usize].id == id);
         found.is_some_and(|at| self.items[*at as usize].is_sent)
     }
 
@@ -197,7 +199,12 @@ impl Out {
 /// How an object goes into the pack.
 enum Form {
     /// As this entry, whose data begins here.
-    Stored { entry: Vec<u8>, data: usize, header: Header, size: u64 },
+    Stored {
+        entry: Vec<u8>,
+        data: usize,
+        header: Header,
+        size: u64,
+    },
     /// As this delta.
     Delta(Vec<u8>),
     /// Whole.
@@ -238,8 +245,10 @@ impl Pack<'_> {
             });
             if pack != NONE {
                 let states = &self.states;
-                let hash = |at: &u32| place_hash(states[*at as usize].pack, states[*at as usize].offset);
-                self.by_place.insert_unique(place_hash(pack, offset), at as u32, hash);
+                let hash =
+                    |at: &u32| place_hash(states[*at as usize].pack, states[*at as usize].offset);
+                self.by_place
+                    .insert_unique(place_hash(pack, offset), at as u32, hash);
             }
         }
         Ok(())
@@ -283,10 +292,8 @@ impl Pack<'_> {
         }
         let is_whole = matches!(&stored, Some(Form::Stored { header, .. }) if header.is_base());
         let stored = stored.filter(|_| is_whole);
-        let candidates: [&dyn Fn() -> Option<u32>; 2] = [
-            &|| self.before(at, is_whole),
-            &|| self.held_at_path(at),
-        ];
+        let candidates: [&dyn Fn() -> Option<u32>; 2] =
+            [&|| self.before(at, is_whole), &|| self.held_at_path(at)];
         for base in candidates.iter().filter_map(|candidate| candidate()) {
             if !self.is_there(base) {
                 return Ok(Step::First(base));
@@ -301,7 +308,8 @@ impl Pack<'_> {
             Some(form) => form,
             None => {
                 let mut content = Vec::new();
-                self.objects.read(self.inventory.items[at as usize].id, &mut content)?;
+                self.objects
+                    .read(self.inventory.items[at as usize].id, &mut content)?;
                 Form::Whole(content)
             }
         };
@@ -339,12 +347,17 @@ impl Pack<'_> {
                     let state = &self.states[*at as usize];
                     (state.pack, state.offset) == place
                 };
-                self.by_place.find(place_hash(place.0, place.1), is_at).copied()
+                self.by_place
+                    .find(place_hash(place.0, place.1), is_at)
+                    .copied()
             }
             Header::RefDelta { base_id } => {
                 let id = ours(base_id);
                 let items = &self.inventory.items;
-                let found = self.inventory.by_id.find(hash(&id), |at| items[*at as usize].id == id);
+                let found = self
+                    .inventory
+                    .by_id
+                    .find(hash(&id), |at| items[*at as usize].id == id);
                 found.copied()
             }
             _ => None,
@@ -366,7 +379,8 @@ impl Pack<'_> {
 
     /// Returns what stood at an object's path before, where a delta of it may be worth it.
     fn before(&self, at: u32, is_stored_whole: bool) -> Option<u32> {
-        let before = Some(self.inventory.items[at as usize].before).filter(|before| *before != NONE)?;
+        let before =
+            Some(self.inventory.items[at as usize].before).filter(|before| *before != NONE)?;
         // Whoever made one pack of both has tried.
         let is_tried = is_stored_whole
             && self.inventory.items[before as usize].is_sent
@@ -407,7 +421,11 @@ impl Pack<'_> {
         // As in git: what is not well below half the size is no gain.
         let limit = (content.len() / 2).saturating_sub(20);
         let stored = self.states[at as usize].size as usize;
-        let limit = if is_stored_whole { limit.min(stored) } else { limit };
+        let limit = if is_stored_whole {
+            limit.min(stored)
+        } else {
+            limit
+        };
         Ok(delta.filter(|delta| delta.len() < limit))
     }
 
@@ -417,7 +435,9 @@ impl Pack<'_> {
         let kind = self.inventory.items[at as usize].kind;
         let header = base_header.unwrap_or(whole(kind));
         let (size, bytes, data) = match form {
-            Form::Stored { entry, data, size, .. } => (size, entry, data),
+            Form::Stored {
+                entry, data, size, ..
+            } => (size, entry, data),
             Form::Delta(content) | Form::Whole(content) => {
                 (content.len() as u64, deflate(&content)?, 0)
             }
@@ -438,8 +458,12 @@ impl Pack<'_> {
     fn base_header(&self, base: u32, begin: u64) -> Header {
         let written = self.states[base as usize].written;
         match written > 0 && self.abilities.offsets {
-            true => Header::OfsDelta { base_distance: begin - written },
-            false => Header::RefDelta { base_id: theirs(self.inventory.items[base as usize].id) },
+            true => Header::OfsDelta {
+                base_distance: begin - written,
+            },
+            false => Header::RefDelta {
+                base_id: theirs(self.inventory.items[base as usize].id),
+            },
         }
     }
 }

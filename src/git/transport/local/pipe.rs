@@ -101,7 +101,9 @@ impl Input {
         loop {
             match self.line()? {
                 Packet::Data(_) if lines.len() == limit => {
-                    return Err(Failure::new(format!("more than {limit} lines in a request")));
+                    return Err(Failure::new(format!(
+                        "more than {limit} lines in a request"
+                    )));
                 }
                 Packet::Data(line) => lines.push(String::from_utf8_lossy(&line).into_owned()),
                 end => return Ok((lines, end)),

@@ -73,7 +73,9 @@ fn command(path: &Path, service: Service) -> Command {
 fn cannot_start(path: &Path, service: Service, why: &str, error: io::Error) -> Error {
     let path = path.display();
     if error.kind() == io::ErrorKind::NotFound {
-        let message = format!("cannot open {path}: it {why}, and the program git, which could, is not installed");
+        let message = format!(
+            "cannot open {path}: it {why}, and the program git, which could, is not installed"
+        );
         return Error::new(Kind::Config, message).advise(
             "Install git, reach the repository by ssh or https, or make it a plain one with `git clone --bare`.",
         );
@@ -127,7 +129,10 @@ mod tests {
         let missing = start(io::ErrorKind::NotFound);
         assert_eq!(missing.kind(), Kind::Config);
         let said = missing.to_string();
-        assert!(said.contains("reftable") && said.ends_with("is not installed"), "{said}");
+        assert!(
+            said.contains("reftable") && said.ends_with("is not installed"),
+            "{said}"
+        );
         let forbidden = start(io::ErrorKind::PermissionDenied);
         assert_eq!(forbidden.causes(), ["permission denied"]);
     }

@@ -145,8 +145,9 @@ impl Trees<'_> {
         }
         let mut bases: Vec<_> = bases.iter().map(|base| Cursor::new(base)).collect();
         for entry in TreeRefIter::from_bytes(&content, gix_hash::Kind::Sha1) {
-            let entry = entry
-                .map_err(|error| Failure::because(format_args!("the tree {id} cannot be read"), error))?;
+            let entry = entry.map_err(|error| {
+                Failure::because(format_args!("the tree {id} cannot be read"), error)
+            })?;
             let kind = match entry.mode.kind() {
                 EntryKind::Tree => ObjectKind::Tree,
                 // A submodule's commit is in a repository of its own.

@@ -47,8 +47,18 @@ fn is_partial(config: &Config) -> bool {
 /// Names a setting under which a push does what only git can do.
 fn unusual_push(repository: &Repository, config: &Config) -> Option<String> {
     let updates = config.get_str("receive.denycurrentbranch");
-    if !repository.is_bare() && updates.is_ok_and(|value| value.eq_ignore_ascii_case("updateInstead")) {
-        return Some("updates its work tree on a push (receive.denyCurrentBranch = updateInstead)".to_owned());
+    if !repository.is_bare()
+        && updates.is_ok_and(|value| value.eq_ignore_ascii_case("updateInstead"))
+    {
+        return Some(
+            "updates its work tree on a push (receive.denyCurrentBranch = updateInstead)"
+                .to_owned(),
+        );
+    }
+    if config.get_bool("receive.updateserverinfo").unwrap_or(false) {
+        return Some(
+            "lists its packs for dumb HTTP on a push (receive.updateServerInfo)".to_owned(),
+        );
     }
     any(config, r"^receive\.procreceiverefs$", |_| true)
         .then(|| "hands pushes to a hook proc-receive (receive.procReceiveRefs)".to_owned())
@@ -100,7 +110,9 @@ fn unreadable_format(path: &Path) -> Option<String> {
     let file = files.iter().find(|file| file.is_file())?;
     let config = Config::open(file).ok()?;
     let has = |name: &str, accept: fn(&str) -> bool| {
-        config.get_entry(&format!("extensions.{name}")).is_ok_and(|entry| accept(value(&entry)))
+        config
+            .get_entry(&format!("extensions.{name}"))
+            .is_ok_and(|entry| accept(value(&entry)))
     };
     let what = if has("refstorage", |value| value != "files") {
         "keeps its refs in a reftable"

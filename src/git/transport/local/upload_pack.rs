@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use git2::{ObjectType, Reference, Repository};
 
 use super::hidden_refs::HiddenRefs;
-use super::negotiation::{Negotiation, Request, target};
+use super::negotiation::{Negotiation, Request};
 use super::objects::{Objects, from_git2};
 use super::pack_output::{self, Inventory};
 use super::pipe::{Failure, Input, Output, Result};
@@ -71,11 +71,17 @@ impl<'a> UploadPack<'a> {
         let arguments = match end {
             Packet::Delimiter => match input.lines(LINES)? {
                 (arguments, Packet::Flush) => arguments,
-                _ => return Err(Failure::new("a request that does not end in a flush packet")),
+                _ => {
+                    return Err(Failure::new(
+                        "a request that does not end in a flush packet",
+                    ));
+                }
             },
             _ => Vec::new(),
         };
-        let format = head.iter().find_map(|line| line.strip_prefix("object-format="));
+        let format = head
+            .iter()
+            .find_map(|line| line.strip_prefix("object-format="));
         if let Some(other) = format.filter(|format| *format != "sha1") {
             return Err(Failure::new(format!("mismatched object format '{other}'")));
         }
@@ -89,8 +95,10 @@ impl<'a> UploadPack<'a> {
     }
 
     fn list_refs(&self, arguments: &[String]) -> Result<()> {
-        let prefixes: Vec<_> =
-            arguments.iter().filter_map(|line| line.strip_prefix("ref-prefix ")).collect();
+        let prefixes: Vec<_> = arguments
+            .iter()
+            .filter_map(|line| line.strip_prefix("ref-prefix "))
+            .collect();
         let listing = Listing {
             service: self,
             symrefs: arguments.iter().any(|line| line == "symrefs"),
@@ -125,7 +133,9 @@ impl<'a> UploadPack<'a> {
             return self.output.send(b"0000");
         }
         if request.filter != reachable::Filter::None && !self.filters {
-            return Err(Failure::new("filters are switched off (uploadpack.allowFilter)"));
+            return Err(Failure::new(
+                "filters are switched off (uploadpack.allowFilter)",
+            ));
         }
         let folder = self.repository.commondir();
         let objects = Objects::open(&[&folder.join("objects")])?;
@@ -199,10 +209,15 @@ impl<'a> UploadPack<'a> {
 
     /// Adds the annotated tags of what is sent.
     fn include_tags(&self, inventory: &mut Inventory) -> Result<()> {
-        let tags = self.repository.references_glob("refs/tags/*").map_err(unreadable)?;
+        let tags = self
+            .repository
+            .references_glob("refs/tags/*")
+            .map_err(unreadable)?;
         for tag in tags {
             let tag = tag.map_err(unreadable)?;
-            let peeled = tag.peel(ObjectType::Any).map(|object| from_git2(object.id()));
+            let peeled = tag
+                .peel(ObjectType::Any)
+                .map(|object| from_git2(object.id()));
             let Some(id) = tag.target().map(from_git2) else {
                 continue;
             };
@@ -247,7 +262,9 @@ impl Listing<'_> {
         let id = reference.resolve().ok()?.target()?;
         let mut line = format!("{id} ").into_bytes();
         line.extend_from_slice(reference.name_bytes());
-        if self.symrefs && let Some(target) = reference.symbolic_target_bytes() {
+        if self.symrefs
+            && let Some(target) = reference.symbolic_target_bytes()
+        {
             line.extend_from_slice(b" symref-target:");
             line.extend_from_slice(target);
         }
@@ -270,7 +287,10 @@ pub(super) fn own_shallow(repository: &Repository) -> Result<HashSet<ObjectId>> 
         Err(error) => return Err(Failure::because("the file `shallow` cannot be read", error)),
     };
     text.lines()
-        .map(|line| line.parse().map_err(|_| Failure::new("the file `shallow` cannot be read")))
+        .map(|line| {
+            line.parse()
+                .map_err(|_| Failure::new("the file `shallow` cannot be read"))
+        })
         .collect()
 }
 

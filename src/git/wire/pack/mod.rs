@@ -70,6 +70,7 @@ pub(in crate::git) fn entry_count(header: &[u8]) -> Result<u32> {
 }
 
 /// Computes a SHA-1 piece by piece.
+#[derive(Clone)]
 pub(in crate::git) struct Sha1(aws_lc_rs::digest::Context);
 
 impl Sha1 {
