@@ -18,6 +18,7 @@ pub mod ferry;
 pub mod frames;
 pub mod gitlab;
 pub mod lighttpd;
+pub mod local_server;
 pub mod mirror;
 pub mod proxy;
 pub mod raw_http;

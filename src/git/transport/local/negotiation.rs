@@ -200,15 +200,13 @@ impl<'o> Negotiation<'o> {
             .filter(|id| !clients.contains(*id))
             .copied()
             .collect();
-        let (unshallow, still): (Vec<_>, Vec<_>) =
-            clients.iter().partition(|id| whole.contains(*id));
-        for id in &unshallow {
+        self.unshallow = clients.iter().filter(|id| whole.contains(*id)).copied().collect();
+        for id in &self.unshallow {
             // The client lacks what comes before these, whatever it has.
             let parents = self.commits.get(*id)?.parents.to_vec();
             self.wanted.commits.extend(parents);
         }
-        self.unshallow = unshallow;
-        self.commits.cut_off(ends.into_iter().chain(still));
+        self.commits.cut_off(ends.into_iter().chain(clients));
         Ok(())
     }
 
