@@ -200,7 +200,11 @@ impl<'o> Negotiation<'o> {
             .filter(|id| !clients.contains(*id))
             .copied()
             .collect();
-        self.unshallow = clients.iter().filter(|id| whole.contains(*id)).copied().collect();
+        self.unshallow = clients
+            .iter()
+            .filter(|id| whole.contains(*id))
+            .copied()
+            .collect();
         for id in &self.unshallow {
             // The client lacks what comes before these, whatever it has.
             let parents = self.commits.get(*id)?.parents.to_vec();

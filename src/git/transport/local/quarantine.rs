@@ -93,7 +93,8 @@ impl Quarantine {
     ) -> Result<(), Unusable> {
         let mut pieces = Pieces::new(input, limit);
         let header = pieces.header()?;
-        let entries = entry_count(&header[..HEADER]).map_err(|error| Unusable::Because(error.to_string()))?;
+        let entries =
+            entry_count(&header[..HEADER]).map_err(|error| Unusable::Because(error.to_string()))?;
         if entries == 0 {
             while !pieces.is_at_trailer() {
                 pieces.next()?;
