@@ -108,7 +108,7 @@ fn the_change_to_summer_time_and_back_neither_skips_nor_doubles_a_day() {
 }
 
 #[test]
-fn what_cannot_be_read_or_never_comes_is_refused_with_what_was_expected() {
+fn what_is_invalid_or_matches_no_time_is_refused_with_what_was_expected() {
     for (expression, zone, named) in [
         ("* * * *", "UTC", "trigger.every"),
         ("61 * * * *", "UTC", "trigger.every"),
