@@ -3,7 +3,7 @@
 use super::{Findings, Options};
 use crate::config::Config;
 use crate::error::Result;
-use crate::mirror::relay::Surroundings;
+use crate::mirror::Context;
 use crate::notify;
 use crate::notify::smtp::{Mailer, SmtpProbe};
 
@@ -11,7 +11,7 @@ use crate::notify::smtp::{Mailer, SmtpProbe};
 pub(super) async fn probe(
     config: &Config,
     options: &Options,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     findings: &mut Findings,
 ) {
     if config.mail.route().is_none() {
@@ -65,7 +65,7 @@ fn tell_step(name: &'static str, step: Result<String>, findings: &mut Findings) 
     }
 }
 
-async fn test_mail(config: &Config, around: Surroundings<'_>, findings: &mut Findings) {
+async fn test_mail(config: &Config, around: Context<'_>, findings: &mut Findings) {
     let Some(refused) = findings.take("test mail", notify::test(config, around).await) else {
         return;
     };

@@ -5,16 +5,18 @@ use super::sections::{self, KEYS};
 
 /// Returns the table of keys as `docs/configuration.md` holds it.
 pub fn keys_as_markdown() -> String {
-    let mut table = "| key | variable | default | meaning |\n|---|---|---|---|\n".to_owned();
+    let mut table = "| key | variable, flag | default | meaning |\n|---|---|---|---|\n".to_owned();
     for key in KEYS {
         let default = match key.default {
             Some(text) => format!(" `{text}` "),
             None => " ".to_owned(),
         };
+        let flag = key.flag.map(|flag| format!(", `{flag}`"));
         table.push_str(&format!(
-            "| `{}` | `{}` |{default}| {} |\n",
+            "| `{}` | `{}`{} |{default}| {} |\n",
             key.path,
             key.variable(),
+            flag.unwrap_or_default(),
             key.about.trim()
         ));
     }
@@ -38,7 +40,7 @@ pub fn flag_help(path: &str) -> String {
 /// Where the table has no such key.
 pub fn flag_long_help(path: &str) -> String {
     let key = sections::key(path);
-    format!("{}{}", key.about.trim(), origins(key))
+    format!("{}\n\n{}", key.about.trim(), origins(key).trim_start())
 }
 
 fn origins(key: &Key) -> String {

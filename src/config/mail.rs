@@ -51,7 +51,7 @@ pub(super) fn read(settings: &Settings) -> Result<Mail> {
 }
 
 fn half(settings: &Settings, given: &Key, missing: &Key) -> Error {
-    let message = format!("it needs {}, which is not set", missing.path);
+    let message = format!("needs {}, which is not set", missing.path);
     let error = Error::new(Kind::Config, message).advise(format!(
         "Set {} by {}. To send no mails, leave out {}.",
         missing.path,

@@ -146,7 +146,7 @@ impl ServeConfig {
             (None, Some(_)) => (key, cert),
             _ => return Ok(()),
         };
-        let message = format!("it needs {missing}, which is not set");
+        let message = format!("needs {missing}, which is not set");
         Err(self
             .refused(given, message)
             .advise("Set both to PEM files, or neither and let a proxy in front speak TLS."))
@@ -178,7 +178,7 @@ impl ServeConfig {
     fn found(&self, key: &str) -> String {
         match self.origins.of(key) {
             Origin::Default => format!("{key} is not set"),
-            origin => format!("{key} is set at {origin}"),
+            origin => format!("{key} comes from {origin}"),
         }
     }
 }

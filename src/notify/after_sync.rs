@@ -9,13 +9,13 @@ use super::smtp::Mailer;
 use super::{command_line, mirror_status};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::mirror::relay::Surroundings;
+use crate::mirror::Context;
 use crate::mirror::report::{Report, Warning};
 
 /// Mails the result of a sync where it is due and mails are configured.
 ///
 /// Never fails and never changes the result: a mail that cannot be sent is an error in the log.
-pub async fn after_sync(config: &Config, result: &Result<Report>, around: Surroundings<'_>) {
+pub async fn after_sync(config: &Config, result: &Result<Report>, around: Context<'_>) {
     let Some(_) = config.mail.route() else {
         return;
     };
@@ -48,7 +48,7 @@ pub async fn after_sync(config: &Config, result: &Result<Report>, around: Surrou
 ///
 /// # Errors
 /// As [`Mailer::send`]; `config` where mails are not configured.
-pub async fn test(config: &Config, around: Surroundings<'_>) -> Result<Vec<Error>> {
+pub async fn test(config: &Config, around: Context<'_>) -> Result<Vec<Error>> {
     let notice = notice(config, Event::Test, None, around).await;
     send(config, &notice, around).await
 }
@@ -65,12 +65,7 @@ fn for_a_person(warnings: &[Warning], is_recorded: bool) -> Vec<Warning> {
     warnings.iter().filter(is_mailed).cloned().collect()
 }
 
-async fn mail_if_due(
-    config: &Config,
-    event: Event,
-    file: &mut HistoryFile,
-    around: Surroundings<'_>,
-) {
+async fn mail_if_due(config: &Config, event: Event, file: &mut HistoryFile, around: Context<'_>) {
     let now = around.now();
     let Some(event) = file.history.due(event, now, config.mail.repeat_after) else {
         return info!("no mail: the same was mailed less than mail.repeat_after ago");
@@ -92,7 +87,7 @@ async fn notice(
     config: &Config,
     event: Event,
     file: Option<&HistoryFile>,
-    around: Surroundings<'_>,
+    around: Context<'_>,
 ) -> Notice {
     let mirror_status = match &event {
         Event::Failed(_) => mirror_status::read(config).await,
@@ -116,7 +111,7 @@ async fn notice(
     }
 }
 
-async fn send(config: &Config, notice: &Notice, around: Surroundings<'_>) -> Result<Vec<Error>> {
+async fn send(config: &Config, notice: &Notice, around: Context<'_>) -> Result<Vec<Error>> {
     let email = email(notice, (around.clock)(), |text| config.scrub(text))?;
     Mailer::of(config)?.send(&email).await
 }

@@ -44,7 +44,7 @@ async fn last_moved(config: &Config) -> Result<(String, i64)> {
     let tip = refs.branches.get(&reference).copied();
     let tip =
         tip.ok_or_else(|| Error::new(Kind::EmptyMirror, format!("the mirror has no {reference}")))?;
-    let view = MirrorView::look(&mut mirror, tip, 1).await?;
+    let view = MirrorView::fetch(&mut mirror, tip, 1).await?;
     Ok((tip.short(), view.commit.seconds))
 }
 

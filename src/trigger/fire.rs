@@ -12,7 +12,7 @@ use super::gitlab::{self, ApiError, Pipeline, Project, Remedy};
 use super::poller::Poller;
 use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
-use crate::mirror::relay::Surroundings;
+use crate::mirror::Context;
 
 /// How often the status of a pipeline is read while it is followed.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(5);
@@ -62,11 +62,7 @@ impl fmt::Display for Fired {
 /// `network` or `server` for transient failures, also after `network.timeout`; `auth`, `permission` or `pipeline` where
 /// GitLab refuses; `pipeline` where a pipeline that is followed does not succeed; with `if_behind` as a sync that cannot read
 /// its remotes.
-pub async fn run(
-    config: &TriggerConfig,
-    options: Options,
-    around: Surroundings<'_>,
-) -> Result<Fired> {
+pub async fn run(config: &TriggerConfig, options: Options, around: Context<'_>) -> Result<Fired> {
     let limit = config.network.timeout;
     let end = Instant::now() + limit;
     let work = tokio::time::timeout_at(end, fire(config, options, around, end));
@@ -82,7 +78,7 @@ pub async fn run(
 async fn fire(
     config: &TriggerConfig,
     options: Options,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     end: Instant,
 ) -> Result<Fired> {
     let project = Project::of(config)?;
@@ -145,7 +141,7 @@ async fn follow(
     config: &TriggerConfig,
     project: &Project<'_>,
     fired: Pipeline,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     end: Instant,
 ) -> Result<Pipeline> {
     let page = fired.url.clone().unwrap_or_else(|| fired.id.to_string());

@@ -1,4 +1,6 @@
-//! An open git service: requests go out whole, answers come back as packets.
+//! An open git service: sends whole requests and packs, reads responses as packets.
+//!
+//! The packets that are sent are logged here, those that are received in `wire::PacketReader`.
 
 use std::io;
 use std::sync::Arc;
@@ -12,9 +14,9 @@ use super::{Reader, Service, Stderr, Writer};
 use crate::error::Result;
 use crate::git::wire::{Advertisement, PacketReader, PacketTrace, PacketWriter, Protocol};
 
-/// An open git service that has introduced itself.
+/// An open git service whose advertisement has been read.
 pub struct Connection {
-    /// What the service said of itself.
+    /// The service's protocol version, capabilities and, in v0, refs.
     pub advertisement: Advertisement,
     channel: Channel,
     trace: PacketTrace,
@@ -69,12 +71,12 @@ impl Connection {
         }
     }
 
-    /// Says whether the server forgets everything between two requests.
+    /// Says whether the transport is stateless, as HTTP is: the server remembers nothing between two requests.
     pub fn is_stateless(&self) -> bool {
         matches!(self.channel, Channel::Http { .. })
     }
 
-    /// Returns what the service wrote to its error output so far.
+    /// Returns the end of what the service has written to its error output so far.
     pub fn stderr(&self) -> String {
         match &self.channel {
             Channel::Stream { stderr, .. } => stderr.text(),
@@ -82,7 +84,7 @@ impl Connection {
         }
     }
 
-    /// Returns the answer to the last request, at the point to which it has been read.
+    /// Returns the response to the last request, read up to where the last reader stopped.
     pub fn packets(&mut self) -> &mut PacketReader<Reader> {
         match &mut self.channel {
             Channel::Stream { packets, .. } => packets,
@@ -90,11 +92,11 @@ impl Connection {
         }
     }
 
-    /// Sends one request; its answer is then read from [`Connection::packets`].
+    /// Sends one request. Read its response from [`Connection::packets`].
     ///
     /// # Errors
-    /// Only for HTTP as the transport says. On a byte stream a failure to write is left for the reader to explain: the
-    /// server has closed its end, and mostly said why.
+    /// Only over HTTP, as the transport's. On a byte stream a failed write is no error here: the server has closed its end,
+    /// and what it sent before, which the reader finds, mostly says why.
     pub async fn request(&mut self, request: Bytes) -> Result<()> {
         self.trace.sent(&request);
         match &mut self.channel {
@@ -116,10 +118,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a push: `head`, then what `pack` yields. Returns once the answer can be read.
+    /// Sends a push: `head`, then the pack. Returns once the response can be read.
     ///
-    /// An error in `pack` ends the push such that the server sees it cut off, never complete. On a byte stream the server
-    /// may answer before it has read everything; what it says is then read instead.
+    /// An error in `pack` cuts the push off, so that the server never takes a part for the whole. On a byte stream the server
+    /// may respond, and stop reading, before it has read everything.
     ///
     /// # Errors
     /// Only for HTTP as the transport says.
@@ -144,12 +146,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes leave of the service so that it does not complain about a connection that was cut.
+    /// Ends the conversation with a flush packet, without which the server logs a connection that was cut.
     pub async fn close(mut self) {
         if let Channel::Stream { writer, .. } = &mut self.channel {
-            let farewell = PacketWriter::new().flush().finish();
-            self.trace.sent(&farewell);
-            if writer.write_all(&farewell).await.is_ok() {
+            let flush = PacketWriter::new().flush().finish();
+            self.trace.sent(&flush);
+            if writer.write_all(&flush).await.is_ok() {
                 writer.shutdown().await.ok();
             }
         }

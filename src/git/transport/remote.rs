@@ -1,4 +1,4 @@
-//! A repository somewhere, and how to reach it.
+//! A repository, and the transport that reaches it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +10,12 @@ use super::git::GitRemote;
 use super::http::HttpRemote;
 use super::local::LocalRemote;
 use super::ssh::SshRemote;
-use super::stream::Counted;
-use super::{Connection, Credentials, Limits, Service, Stream, Traffic, refusal};
+use super::{Connection, Credentials, Limits, Service, Stream, Traffic, explain};
 use crate::error::{Error, Result};
 use crate::git::RemoteUrl;
 use crate::git::wire::{self, Advertisement, PacketReader, PacketTrace};
 
-/// One of the two repositories that we work with.
+/// A repository, by its role, and the transport that reaches it.
 pub struct Remote {
     role: &'static str,
     url: RemoteUrl,
@@ -33,7 +32,7 @@ enum Host {
 }
 
 impl Remote {
-    /// Prepares a repository; nothing is opened yet. `role` is what messages call it, for example `mirror`.
+    /// Prepares a repository without opening a connection. `role` is its name in messages, for example `mirror`.
     ///
     /// # Errors
     /// `config` for an unusable key, certificate or known hosts file.
@@ -67,25 +66,31 @@ impl Remote {
         })
     }
 
-    /// Returns what was received and sent so far.
+    /// Returns the bytes received and sent so far.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
-    /// Opens a service and reads its advertisement; protocol v2 is asked for where it may be had.
+    /// Opens a service and reads its advertisement. Protocol v2 is requested for `upload-pack`; `receive-pack` has none.
     ///
     /// # Errors
-    /// As the transport says: `network`, `host_key`, `auth`, `permission`, `server`, `config`.
+    /// As the transport's: `network`, `host_key`, `auth`, `permission`, `server`, `config`.
     pub async fn open(&self, service: Service) -> Result<Connection> {
         let v2 = service == Service::UploadPack;
         match &self.host {
             Host::Git(remote) => {
                 let stream = remote.open(service, v2).await?;
                 self.trace.sent(remote.request(service, v2)?.as_bytes());
-                self.greet(stream, service).await
+                self.connection(stream, service).await
             }
-            Host::Local(remote) => self.greet(remote.open(service, v2).await?, service).await,
-            Host::Ssh(remote) => self.greet(remote.open(service, v2).await?, service).await,
+            Host::Local(remote) => {
+                self.connection(remote.open(service, v2).await?, service)
+                    .await
+            }
+            Host::Ssh(remote) => {
+                self.connection(remote.open(service, v2).await?, service)
+                    .await
+            }
             Host::Http(remote) => {
                 let reader = remote.advertisement(service, v2).await?;
                 let mut packets = PacketReader::new(reader).traced(self.trace.clone());
@@ -103,10 +108,9 @@ impl Remote {
         }
     }
 
-    async fn greet(&self, stream: Stream, service: Service) -> Result<Connection> {
-        let reader = Counted::new(stream.reader, Arc::clone(&self.traffic));
-        let writer = Counted::new(stream.writer, Arc::clone(&self.traffic));
-        let reader: super::Reader = Box::new(reader);
+    async fn connection(&self, stream: Stream, service: Service) -> Result<Connection> {
+        let reader = self.traffic.count_reads(stream.reader);
+        let writer = self.traffic.count_writes(stream.writer);
         let mut packets = PacketReader::new(reader).traced(self.trace.clone());
         let advertisement = Advertisement::read(&mut packets)
             .await
@@ -114,7 +118,7 @@ impl Remote {
         self.log_opened(service, &advertisement);
         Ok(Connection::stream(
             packets,
-            Box::new(writer),
+            writer,
             stream.stderr,
             advertisement,
             self.trace.clone(),
@@ -126,9 +130,9 @@ impl Remote {
         debug!("{self}: {} speaks {protocol:?}", service.name());
     }
 
-    /// Says in one error what failed on this remote; `stderr` is what the service wrote to its error output.
+    /// Makes the error of a failure on this remote; `stderr` is what the service wrote to its error output.
     pub fn error(&self, doing: &str, error: wire::Error, stderr: &str) -> Error {
-        refusal::explain(&self.to_string(), doing, error, stderr)
+        explain::explain(&self.to_string(), doing, error, stderr)
     }
 }
 

@@ -4,6 +4,9 @@
 //! 0006a\n   payload "a\n"
 //! 0000      flush      0001  delimiter      0002  response end
 //! ```
+//!
+//! gix-packetline reads the same, but copies each packet and takes a blocking reader, or one of `futures-io`; here packets are
+//! slices of one buffer that large reads fill, and the trace sees each of them.
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -63,7 +66,7 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
     /// Reads one packet; the end of the stream is an error here.
     ///
     /// # Errors
-    /// `Cut` at the end of the stream, `Garbage` for a length that is none.
+    /// `Cut` at the end of the stream, `Garbage` for an invalid length.
     pub async fn packet(&mut self) -> Result<Packet> {
         let packet = self.read().await?;
         self.trace.received(&packet);
@@ -88,7 +91,7 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         Ok(packet)
     }
 
-    /// Reads a packet that holds a line of text: its last newline is taken off, `ERR …` becomes an error.
+    /// Reads a packet with a line of text: removes its final newline, turns `ERR …` into an error.
     ///
     /// # Errors
     /// `Remote` when the server sends an error packet, otherwise as [`PacketReader::packet`].
@@ -137,7 +140,7 @@ fn parse_length(digits: &[u8]) -> Result<usize> {
     Ok(length)
 }
 
-/// Takes a message that [`PacketWriter`] built apart again.
+/// Splits a message that [`PacketWriter`] built.
 pub(super) fn split(mut message: &[u8]) -> impl Iterator<Item = Packet> {
     std::iter::from_fn(move || {
         let (digits, rest) = message.split_at_checked(LENGTH)?;

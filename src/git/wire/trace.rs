@@ -71,7 +71,7 @@ impl PacketTrace {
     pub fn sent_pack(&self, bytes: usize) {
         if let Some(peer) = &self.0 {
             let name = peer.name;
-            trace!(target: TARGET, "{name} > pack data, {bytes} bytes");
+            trace!(target: TARGET, "{name} > {}", size(bytes));
         }
     }
 }
@@ -102,11 +102,16 @@ impl Peer {
 /// Shows a payload on one line: text as it is, packs as sizes. In a sideband the first byte says which of them it is.
 fn text(payload: &[u8]) -> String {
     match payload.split_first() {
-        Some((1, data)) => format!("pack data, {} bytes", data.len()),
+        Some((1, data)) => size(data.len()),
         Some((2, words)) => format!("remote: {}", line(words)),
         Some((3, words)) => format!("fatal: {}", line(words)),
         _ => line(payload),
     }
+}
+
+fn size(bytes: usize) -> String {
+    let plural = if bytes == 1 { "" } else { "s" };
+    format!("pack data, {bytes} byte{plural}")
 }
 
 fn line(bytes: &[u8]) -> String {
@@ -122,7 +127,7 @@ fn line(bytes: &[u8]) -> String {
     shown
 }
 
-/// Takes users and passwords out of URLs, whosever they are: hooks print addresses, too.
+/// Takes users and passwords out of URLs, known or not: hooks print URLs, too.
 fn redact_user_info(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;

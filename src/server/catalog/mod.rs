@@ -143,7 +143,7 @@ impl Catalog {
 fn unusable(path: &Path, error: rusqlite::Error) -> Error {
     Error::new(Kind::Config, format!("cannot use {}", path.display()))
         .because(error)
-        .advise("serve.data_dir must be a folder that this user may write.")
+        .advise("Set serve.data_dir to a folder that this user may write.")
 }
 
 fn failed(error: rusqlite::Error) -> Error {

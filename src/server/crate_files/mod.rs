@@ -95,7 +95,7 @@ impl CrateFiles {
         let unusable = |error: io::Error| {
             Error::new(Kind::Config, format!("cannot write {}", data_dir.display()))
                 .because(error)
-                .advise("serve.data_dir must be a folder that this user may write.")
+                .advise("Set serve.data_dir to a folder that this user may write.")
         };
         let scratch = Scratch::open(data_dir.join("tmp")).map_err(unusable)?;
         let files = Arc::new(Self::with(config, scratch, Catalog::open)?);

@@ -246,7 +246,7 @@ pub fn is_in_use(data_dir: &Path) -> bool {
 
 fn unwritable(path: &Path) -> Error {
     Error::new(Kind::Config, format!("cannot write {}", path.display()))
-        .advise("serve.data_dir must be a folder that this user may write.")
+        .advise("Set serve.data_dir to a folder that this user may write.")
 }
 
 async fn blocking<T: Send + 'static>(

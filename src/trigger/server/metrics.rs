@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use ::metrics::{counter, describe_counter, describe_gauge, gauge};
-use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::Endpoint;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
 use crate::trigger::status::Status;
 
 /// Shows the metrics.
-pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> impl IntoResponse {
+pub(super) fn show(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     let text = render(&endpoint.status.borrow());
-    (
-        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        text,
-    )
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok(Reply::now((kind, text)))
 }
 
 /// Renders a status as metrics.

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use url::Url;
 
 use super::Endpoint;
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
 use crate::trigger::status::Status;
 
 /// The label of the one row that links to a page.
@@ -35,10 +34,12 @@ struct Row {
 }
 
 /// Shows the page.
-pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, Refusal> {
+pub(super) fn show(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     let html = render(&endpoint.status.borrow());
-    let html = html
-        .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "cannot render the page"))?;
+    let html = html.map_err(|_| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        ErrorResponse::new(status, "cannot render the page")
+    })?;
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (
@@ -47,7 +48,7 @@ pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> Result<Respon
         ),
         (CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, html).into_response())
+    Ok(Reply::now((headers, html)))
 }
 
 fn render(status: &Status) -> askama::Result<String> {

@@ -30,21 +30,21 @@ const WHEN_OPENED: [Case; 6] = [
         "The repository is temporarily read-only. Please try again later.",
         "server",
         1,
-        "run it again later",
+        "Run it again later",
     ),
     (
         "Git push is not allowed because this GitLab instance is currently in (read-only) maintenance mode.",
         "server",
         1,
-        "run it again later",
+        "Run it again later",
     ),
     ("Internal API unreachable", "server", 1, "in a few minutes"),
-    ("Your account has been blocked.", "auth", 3, "let in again"),
+    ("Your account has been blocked.", "auth", 3, "unblocked"),
     (
         "You can't push code to an archived project.",
         "permission",
         3,
-        "unarchive",
+        "Unarchive",
     ),
 ];
 
@@ -77,7 +77,7 @@ const WHEN_JUDGED: [Case; 8] = [
         "Your push has been rejected, because this repository has exceeded its size limit of 10 GB by 660 MB. Please contact your GitLab administrator for more information.",
         "permission",
         3,
-        "another try does not help",
+        "Retrying does not help",
     ),
     ("Internal API error (500)", "server", 1, "in a few minutes"),
     (
@@ -235,5 +235,5 @@ async fn a_jobs_token_is_told_of_its_setting_unless_the_trouble_is_the_hosts() {
     let moved = "The repository is temporarily read-only. Please try again later.";
     let (kind, told) = forbidden(moved, "gitlab-ci-token").await;
     assert_eq!(kind, Kind::Server);
-    assert!(told.contains("run it again later"), "{told}");
+    assert!(told.contains("Run it again later"), "{told}");
 }

@@ -50,6 +50,50 @@ fn without_a_known_token_nothing_is_served() {
 }
 
 #[test]
+fn a_path_tells_which_methods_it_takes() {
+    let site = site();
+    let server = site.serve(&[]);
+    for (path, methods) in [
+        ("/index/config.json", "GET, HEAD, OPTIONS"),
+        ("/index/3/f/foo", "GET, HEAD, OPTIONS"),
+        ("/api/v1/crates/foo/1.0.0/download", "GET, HEAD, OPTIONS"),
+        ("/metrics", "GET, HEAD, OPTIONS"),
+        ("/hooks/gitlab", "POST, OPTIONS"),
+    ] {
+        for (method, status) in [("OPTIONS", 204), ("DELETE", 405)] {
+            let got = server.ask(method, path, &[], b"").unwrap();
+            let allowed = (got.status, got.header("allow"));
+            assert_eq!(allowed, (status, Some(methods)), "{method} {path}");
+        }
+    }
+    let nowhere = server.ask("OPTIONS", "/elsewhere", &[], b"").unwrap();
+    assert_eq!((nowhere.status, nowhere.header("allow")), (404, None));
+}
+
+#[test]
+fn head_answers_as_get_does_without_a_body() {
+    let site = site();
+    let server = site.serve(&[]);
+    drop(server.download("foo", "1.0.0"));
+    for path in [
+        "/index/config.json",
+        "/index/3/f/foo",
+        "/index/3/b/bar",
+        "/api/v1/crates/foo/1.0.0/download",
+        "/healthz",
+    ] {
+        let (get, head) = (
+            server.get(path),
+            server.ask("HEAD", path, &[], b"").unwrap(),
+        );
+        assert_eq!(head.status, get.status, "{path}");
+        let lengths = [&get, &head].map(|got| got.header("content-length").map(str::to_owned));
+        assert_eq!(lengths[0], lengths[1], "{path}");
+        assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
+    }
+}
+
+#[test]
 fn a_file_of_tokens_that_holds_a_token_is_refused_without_showing_it() {
     let site = site();
     let tokens = site.folder.path().join("tokens.txt");

@@ -183,11 +183,11 @@ fn an_index_that_cannot_be_read_leaves_the_old_one_and_says_so() {
         server
             .get("/readyz")
             .text()
-            .contains("no look at the index")
+            .contains("no refresh of the index")
     );
     assert_eq!(server.entry("serde").status, 200);
     assert_eq!(server.get("/healthz").status, 200);
-    assert!(server.metric("crates_ferry_index_looks_failed_total") > 0.0);
+    assert!(server.metric("crates_ferry_index_refresh_failures_total") > 0.0);
     std::fs::rename(&away, site.index.path()).unwrap();
     server.wait_until_ready();
     assert_eq!(

@@ -107,7 +107,7 @@ fn an_increment_that_finds_no_room_is_no_damage_and_is_taken_once_there_is_some(
     for number in 1..=2 {
         server.push_hook();
         server.wait_for("looked", || {
-            server.metric("crates_ferry_index_looks_failed_total") == f64::from(number)
+            server.metric("crates_ferry_index_refresh_failures_total") == f64::from(number)
         });
     }
     assert!(server.log().contains("No space left"), "{}", server.log());

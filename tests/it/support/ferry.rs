@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crates_ferry::config::{Config, Environment, Flags};
 use crates_ferry::error::Result;
-use crates_ferry::mirror::relay::Surroundings;
+use crates_ferry::mirror::Context;
 use crates_ferry::mirror::report::Report;
 use crates_ferry::mirror::{init, sync};
 use crates_ferry::progress::Progress;
@@ -54,12 +54,12 @@ impl Ferry {
 
     fn run(
         &self,
-        command: impl AsyncFnOnce(&Config, Surroundings<'_>) -> Result<Report>,
+        command: impl AsyncFnOnce(&Config, Context<'_>) -> Result<Report>,
     ) -> Result<Report> {
         let environment = Environment::from_pairs(self.0.clone());
         let config = Config::load(&Flags::default(), &environment)?;
         let progress = Progress::default();
-        let around = Surroundings {
+        let around = Context {
             clock,
             progress: &progress,
         };

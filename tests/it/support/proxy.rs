@@ -31,6 +31,8 @@ pub struct Cut {
 
 /// One packet on its way, or a piece of what is no packets (a pack that is pushed).
 pub struct Passing<'a> {
+    /// The connection, in the order in which they were opened, from 0.
+    pub connection: usize,
     /// Where it goes.
     pub way: Way,
     /// The packet with its length, which may be changed to anything.
@@ -262,10 +264,14 @@ impl Side<'_> {
     }
 
     fn look(&self, bytes: &mut Vec<u8>) -> Action {
-        let way = self.way;
+        let (connection, way) = (self.number, self.way);
         let mut watch = self.shared.watch.lock().unwrap();
-        watch
-            .as_mut()
-            .map_or(Action::Pass, |watch| watch(&mut Passing { way, bytes }))
+        watch.as_mut().map_or(Action::Pass, |watch| {
+            watch(&mut Passing {
+                connection,
+                way,
+                bytes,
+            })
+        })
     }
 }

@@ -85,7 +85,10 @@ fn what_cannot_be_answered_has_its_status() {
     let bearer = bearer();
     let token = [("Authorization", bearer.as_str())];
     let get = http("GET", &helper.url("/trigger"), &token, b"");
-    assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
+    assert_eq!(
+        (get.status, get.header("allow")),
+        (405, Some("POST, OPTIONS"))
+    );
     assert_eq!(http("GET", &helper.url("/nothing"), &[], b"").status, 404);
     let large = vec![b' '; (64 << 10) + 1];
     assert_eq!(

@@ -182,7 +182,7 @@ fn reports_of_every_kind_have_their_own_kind_of_error() {
         (
             vec!["unpack ok\n".to_owned(), format!("ok {MASTER}\n")],
             Kind::Server,
-            "does not show it",
+            "do not show it",
         ),
     ];
     for (lines, kind, says) in cases {
@@ -232,7 +232,7 @@ fn a_pack_that_cannot_be_taken_in_is_sent_once_more_with_nothing_left_out() {
     let error = scene.refused(&scene.ferry());
     assert_eq!(error.kind(), Kind::Server, "{}", told(&error));
     assert!(
-        error.to_string().contains("could not take the pack in"),
+        error.to_string().contains("could not unpack the push"),
         "{error}"
     );
     assert!(thin.lock().unwrap().ends_with(&[true, false]), "{thin:?}");

@@ -94,7 +94,7 @@ fn greetings() -> Vec<Fault> {
             Vec::new(),
             Stall,
             Kind::Network,
-            "no answer in time",
+            "idle timeout while",
         ),
         fault(
             "endless capabilities",
@@ -129,7 +129,7 @@ fn refs() -> Vec<Fault> {
             Vec::new(),
             Stall,
             Kind::Network,
-            "no answer in time",
+            "idle timeout while",
         ),
         fault(
             "a ref that is none",
@@ -164,7 +164,7 @@ fn packs() -> Vec<Fault> {
             Vec::new(),
             Stall,
             Kind::Network,
-            "no answer in time",
+            "idle timeout while",
         ),
         fault(
             "an unknown sideband",

@@ -281,7 +281,7 @@ fn a_config_json_that_upstream_changed_stays_ours_with_a_warning() {
                 .iter()
                 .map(|warning| &**warning)
                 .collect::<Vec<_>>(),
-            ["upstream changed its config.json; the mirror's stays as it is"]
+            ["upstream changed its config.json; the mirror keeps its own"]
         );
         assert_eq!(world.mirror.read("config.json").unwrap(), ours);
         world.upstream.publish("newer", "1.0.0");

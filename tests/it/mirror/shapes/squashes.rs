@@ -130,8 +130,8 @@ fn a_squash_that_finds_the_mirror_behind_and_hides_the_old_head_is_carried_whole
         assert_warns(
             &report,
             &[
-                "could not be proven: upstream no longer shows its previous head",
-                "its whole tree is carried",
+                "could not be proven: upstream no longer has its previous head",
+                "its whole tree is transferred",
             ],
         );
         assert!(report.received_bytes > SMALL, "{report}");
@@ -214,7 +214,7 @@ fn two_squashes_while_the_mirror_slept_of_which_one_is_hidden_are_carried_with_a
         assert_eq!(report.proof, None);
         assert_warns(
             &report,
-            &["could not be proven", "its whole tree is carried"],
+            &["could not be proven", "its whole tree is transferred"],
         );
     }
 }

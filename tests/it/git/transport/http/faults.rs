@@ -28,7 +28,7 @@ async fn a_captive_portal_is_no_git_server() {
     assert_eq!(error.kind(), Kind::Server);
     let message = error.to_string();
     assert!(message.contains("text/html"), "{message}");
-    assert!(message.contains("no smart-HTTP git server"), "{message}");
+    assert!(message.contains("no smart HTTP git server"), "{message}");
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_server_that_never_answers_is_given_up() {
     let error = reader.err().unwrap();
     assert_eq!(error.kind(), Kind::Network);
     assert!(
-        error.to_string().contains("no answer within 200ms"),
+        error.to_string().contains("no response within 200ms"),
         "{error}"
     );
 }

@@ -204,7 +204,7 @@ async fn a_server_that_takes_nothing_is_given_up() {
     let error = pushed.err().unwrap();
     assert_eq!(error.kind(), Kind::Network);
     assert!(
-        error.to_string().contains("no answer within 200ms"),
+        error.to_string().contains("no response within 200ms"),
         "{error}"
     );
 }

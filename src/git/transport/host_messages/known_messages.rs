@@ -1,15 +1,15 @@
-//! The answers of git hosts that are known: their words, and what they mean. Where each comes from is in the tests.
+//! The messages of known git hosts, and what each means. To add one: a pattern here, and the host's message in `samples.txt`.
 
-use super::HostAnswer;
+use super::Meaning;
 use crate::error::Kind::{self, Auth, Permission, Server};
 
-const fn answer(kind: Kind, advice: &'static str) -> HostAnswer {
-    HostAnswer { kind, advice }
+const fn answer(kind: Kind, advice: &'static str) -> Meaning {
+    Meaning { kind, advice }
 }
 
-/// Patterns in lower case, of parts that `*` divides, and what the words that one of them fits mean. The first row that fits
-/// counts: rules on content come first, for they quote what was pushed, and that may hold any words.
-pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
+/// Patterns in lower case, in which `*` stands for any text, and the meaning of a message that one of them matches. The first
+/// row that matches counts: rules on content come first, because they quote what was pushed, which may hold any text.
+pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
     (
         &[
             "commit message '*' does not follow the pattern",
@@ -18,8 +18,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "exempt this project from the rule on commit messages (GitLab: Settings, Repository, Push rules): it holds \
-             for every pushed commit, those of crates-ferry and, in `history: merge`, upstream's own",
+            "Exempt this project from the rule on commit messages (GitLab: Settings, Repository, Push rules). It \
+             applies to every pushed commit: to those of crates-ferry and, in `history: merge`, to upstream's own.",
         ),
     ),
     (
@@ -37,11 +37,11 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "set `mirror.author` (FERRY_MIRROR_AUTHOR) to a name and address that the rule accepts: one that the host \
-             knows, and where it asks for the pusher's own, a verified one of the user whose key or token this is (for a \
-             deploy key: of who created it). The rule holds for every pushed commit, in `history: merge` for upstream's \
-             own as well: then exempt this project from it (GitLab: Settings, Repository, Push rules), or go over to \
-             `history: snapshot`, which pushes no commits but those of crates-ferry",
+            "Set `mirror.author` (FERRY_MIRROR_AUTHOR) to a name and address that the rule accepts: one that the host \
+             knows, and where it requires the pusher's own, a verified one of the user who owns the key or token (for \
+             a deploy key: of who created it). The rule applies to every pushed commit, in `history: merge` to \
+             upstream's own as well: then exempt this project from it (GitLab: Settings, Repository, Push rules), or \
+             switch to `history: snapshot`, which pushes no commits but those of crates-ferry.",
         ),
     ),
     (
@@ -52,16 +52,16 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "exempt this project from the rule on signed commits (GitLab: Settings, Repository, Push rules): neither \
-             crates-ferry's commits nor upstream's carry a signature that this host could verify",
+            "Exempt this project from the rule on signed commits (GitLab: Settings, Repository, Push rules): neither \
+             crates-ferry's commits nor upstream's have a signature that this host can verify.",
         ),
     ),
     (
         &["branch name*does not follow the pattern"],
         answer(
             Permission,
-            "set `mirror.branch` to a name that the rule accepts, or exempt this project from it (GitLab: Settings, \
-             Repository, Push rules)",
+            "Set `mirror.branch` to a name that the rule accepts, or exempt this project from it (GitLab: Settings, \
+             Repository, Push rules).",
         ),
     ),
     (
@@ -73,8 +73,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "upstream's files are carried as they are: exempt this project from the rules on file names and secrets \
-             (GitLab: Settings, Repository, Push rules; Secret push protection), or take the lock off the path",
+            "Exempt this project from the rules on file names and secrets (GitLab: Settings, Repository, Push rules; \
+             Secret push protection), or remove the lock from the path: upstream's files are pushed unchanged.",
         ),
     ),
     (
@@ -92,8 +92,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "raise the host's limit on the size of pushes, files, the repository or its group, or make room there: \
-             another try does not help. `history: snapshot` needs a small part of what `history: merge` does",
+            "Raise the host's limit on the size of pushes, files, the repository or its group, or free space there. \
+             Retrying does not help. `history: snapshot` needs a small part of what `history: merge` does.",
         ),
     ),
     (
@@ -105,8 +105,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "let the deploy key or the token's user pass by the protection of this branch (GitHub: Settings, Rules, the \
-             ruleset's bypass list; or Settings, Branches)",
+            "Let the deploy key or the token's user bypass the protection of this branch (GitHub: Settings, Rules, \
+             the ruleset's bypass list; or Settings, Branches).",
         ),
     ),
     (
@@ -116,9 +116,9 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "let the key or token push to this branch (GitLab: Settings, Repository, Protected branches, \"Allowed to \
-             push\": the deploy key itself, or the role of the token; who created the deploy key must still be a member \
-             of the project)",
+            "Allow the key or token to push to this branch (GitLab: Settings, Repository, Protected branches, \
+             \"Allowed to push\": the deploy key itself, or the role of the token). Who created the deploy key must \
+             still be a member of the project.",
         ),
     ),
     (
@@ -132,8 +132,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "give the deploy key write access (GitLab: Settings, Repository, Deploy keys, \"Grant write permissions\"; \
-             GitHub: add it anew with \"Allow write access\")",
+            "Give the deploy key write access (GitLab: Settings, Repository, Deploy keys, \"Grant write \
+             permissions\"; GitHub: add it again with \"Allow write access\").",
         ),
     ),
     (
@@ -146,8 +146,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "give the user or token write access to this repository (GitLab: the role Developer or higher, and for a \
-             token the scope write_repository), or use a deploy key with \"Grant write permissions\"",
+            "Give the user or token write access to this repository (GitLab: the role Developer or higher, and for a \
+             token the scope write_repository), or use a deploy key with \"Grant write permissions\".",
         ),
     ),
     (
@@ -158,8 +158,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Auth,
-            "the host takes this key no more: make a new one of a type that it allows, add its public half there \
-             (GitLab: Settings, Repository, Deploy keys, with \"Grant write permissions\"), and set SSH_PRIVATE_KEY",
+            "Create a new key of a type that the host accepts, add its public half there (GitLab: Settings, \
+             Repository, Deploy keys, with \"Grant write permissions\"), and set SSH_PRIVATE_KEY.",
         ),
     ),
     (
@@ -173,8 +173,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Auth,
-            "the user whose key or token this is must be let in again, by logging in with a browser or by an \
-             administrator of the host; or use a deploy key of the project",
+            "Have the user who owns the key or token unblocked: log in with a browser, or ask an administrator of the \
+             host. Or use a deploy key of the project.",
         ),
     ),
     (
@@ -186,16 +186,16 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Auth,
-            "the host wants a person to log in first: use a deploy key or an access token of the project, which need no \
-             session, or authorize the key or token for single sign-on",
+            "Use a deploy key or an access token of the project, which need no session, or authorize the key or token \
+             for single sign-on: the host requires an interactive login.",
         ),
     ),
     (
         &["must accept the terms of service"],
         answer(
             Permission,
-            "log in with a browser as the user whose key or token this is, and accept the terms; or use a deploy key of \
-             the project",
+            "Log in with a browser as the user who owns the key or token, and accept the terms. Or use a deploy key \
+             of the project.",
         ),
     ),
     (
@@ -207,15 +207,15 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "the host keeps this repository as it is, archived or as a copy of another: unarchive it, make it an ordinary \
-             one, or set `mirror.url` to another",
+            "Unarchive the repository, make it an ordinary one if it is a copy of another, or set `mirror.url` to \
+             another: the host accepts no pushes to it.",
         ),
     ),
     (
         &["has an ip allow list enabled"],
         answer(
             Permission,
-            "add the address from which this runs (a runner's, not your own) to the host's list of allowed addresses",
+            "Add the address from which this runs (a runner's, not your own) to the host's list of allowed addresses.",
         ),
     ),
     (
@@ -226,8 +226,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "set `mirror.url` to a URL of the other kind, ssh or https, or have this kind allowed (GitLab: Admin, \
-             Settings, General, Visibility and access controls, Enabled Git access protocols)",
+            "Set `mirror.url` to a URL of the other kind, ssh or https, or have this kind allowed (GitLab: Admin, \
+             Settings, General, Visibility and access controls, Enabled Git access protocols).",
         ),
     ),
     (
@@ -237,8 +237,8 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "let this job's project in at the mirror (GitLab: Settings, CI/CD, Job token permissions), or set \
-             FERRY_MIRROR_TOKEN or SSH_PRIVATE_KEY",
+            "Allow this job's project at the mirror (GitLab: Settings, CI/CD, Job token permissions), or set \
+             FERRY_MIRROR_TOKEN or SSH_PRIVATE_KEY.",
         ),
     ),
     (
@@ -249,9 +249,9 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Permission,
-            "look at the URL. GitLab says the same of a project that this key or token may not see: enable the deploy key \
-             in this project (Settings, Repository, Deploy keys), or give the token access; look at IP restrictions of \
-             its group, too",
+            "Check the URL. GitLab answers the same for a project that this key or token cannot see: enable the \
+             deploy key in this project (Settings, Repository, Deploy keys), or give the token access. Check the IP \
+             restrictions of its group as well.",
         ),
     ),
     (
@@ -262,9 +262,9 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Server,
-            "the host takes no pushes for a while (maintenance, or it is moving the repository): run it again later. If \
-             it stays so, ask whoever runs that server; a GitLab that is a copy of another (Geo) wants the URL of that \
-             one in `mirror.url`",
+            "Run it again later: the host accepts no pushes for now (maintenance, or it is moving the repository). If \
+             it fails again, ask the server's administrator. For a GitLab that is a copy of another (Geo), set \
+             `mirror.url` to that one.",
         ),
     ),
     (
@@ -281,9 +281,9 @@ pub(super) const ANSWERS: [(&[&str], HostAnswer); 22] = [
         ],
         answer(
             Server,
-            "try again in a few minutes: the host fails inside. If it stays so, look at its status page \
-             (status.gitlab.com for gitlab.com), or ask whoever runs it",
+            "Try again in a few minutes: the host has an internal error. If it fails again, check its status page \
+             (status.gitlab.com for gitlab.com), or ask its administrator.",
         ),
     ),
-    (&["not our ref"], HostAnswer::MISSING),
+    (&["not our ref"], Meaning::MISSING),
 ];

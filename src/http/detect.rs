@@ -1,4 +1,8 @@
-//! Which protocol a client speaks: its first bytes tell, with TLS as without.
+//! Detects by a client's first bytes whether it speaks HTTP/1 or HTTP/2, with TLS or without.
+//!
+//! `hyper_util::server::conn::auto` does this, too, and then drives the connection itself: a client that stays silent is not cut off
+//! while it detects, and the two protocols cannot have time limits of their own (see `stall_guard`). With TLS, ALPN would tell;
+//! the first bytes tell in either case.
 
 use std::io;
 use std::pin::Pin;
@@ -7,9 +11,9 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-/// What an HTTP/2 client sends first (RFC 9113, section 3.4).
+/// The connection preface of an HTTP/2 client (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How many bytes are read at first.
+/// How many bytes are read at first: usually the whole first request.
 const FIRST: usize = 1 << 10;
 
 /// A version of HTTP.
@@ -19,16 +23,16 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// A stream of which some bytes were read, which are read again.
-pub(super) struct Rewound<S> {
+/// A stream whose first bytes are read a second time.
+pub(super) struct Rewind<S> {
     first: Bytes,
     stream: S,
 }
 
-/// Reads as much as it takes to tell.
-pub(super) async fn tell<S: AsyncRead + Unpin>(
+/// Reads as many bytes as it takes to detect the protocol.
+pub(super) async fn protocol<S: AsyncRead + Unpin>(
     mut stream: S,
-) -> io::Result<(Protocol, Rewound<S>)> {
+) -> io::Result<(Protocol, Rewind<S>)> {
     let mut first = BytesMut::with_capacity(FIRST);
     let protocol = loop {
         if stream.read_buf(&mut first).await? == 0 {
@@ -43,10 +47,10 @@ pub(super) async fn tell<S: AsyncRead + Unpin>(
         }
     };
     let first = first.freeze();
-    Ok((protocol, Rewound { first, stream }))
+    Ok((protocol, Rewind { first, stream }))
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -62,7 +66,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -76,7 +80,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // The system does less for one piece.
+        // For one piece, `write` costs the system less than `writev`.
         match pieces {
             [piece] => Pin::new(&mut self.stream).poll_write(context, piece),
             pieces => Pin::new(&mut self.stream).poll_write_vectored(context, pieces),
@@ -105,8 +109,8 @@ mod tests {
 
     use super::*;
 
-    /// Tells the protocol of bytes that come in these pieces, and returns what is read afterwards.
-    fn told(pieces: &[&[u8]]) -> io::Result<(Protocol, Vec<u8>)> {
+    /// Detects the protocol of bytes that arrive in these pieces, and returns what is read afterwards.
+    fn detect(pieces: &[&[u8]]) -> io::Result<(Protocol, Vec<u8>)> {
         let pieces: Vec<_> = pieces
             .iter()
             .map(|piece| Ok::<_, io::Error>(Bytes::copy_from_slice(piece)))
@@ -114,7 +118,7 @@ mod tests {
         let stream = StreamReader::new(futures_util::stream::iter(pieces));
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.unwrap().block_on(async {
-            let (protocol, mut stream) = tell(stream).await?;
+            let (protocol, mut stream) = protocol(stream).await?;
             let mut read = Vec::new();
             stream.read_to_end(&mut read).await?;
             Ok((protocol, read))
@@ -128,16 +132,16 @@ mod tests {
             bytes.extend(rest);
             let (one, other) = bytes.split_at(cut.min(bytes.len()));
             let pieces: Vec<_> = [one, other].into_iter().filter(|piece| !piece.is_empty()).collect();
-            let (protocol, read) = told(&pieces).unwrap();
+            let (protocol, read) = detect(&pieces).unwrap();
             prop_assert_eq!(protocol == Protocol::Http2, begins);
             prop_assert_eq!(read, bytes);
         }
     }
 
     #[test]
-    fn a_client_that_ends_before_it_can_be_told_is_gone() {
-        assert!(told(&[]).is_err());
-        assert!(told(&[b"PRI * HTTP"]).is_err());
-        assert_eq!(told(&[b"PRI * ", b"x"]).unwrap().0, Protocol::Http1);
+    fn a_client_that_ends_before_its_protocol_is_known_is_an_error() {
+        assert!(detect(&[]).is_err());
+        assert!(detect(&[b"PRI * HTTP"]).is_err());
+        assert_eq!(detect(&[b"PRI * ", b"x"]).unwrap().0, Protocol::Http1);
     }
 }

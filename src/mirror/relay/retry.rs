@@ -1,6 +1,6 @@
-//! Tries again: after passing failures with growing pauses, after races at once, within the time that a command may take.
+//! Retries a command: after transient failures with exponential backoff, after races at once, within `network.timeout`.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tracing::{info, warn};
@@ -10,59 +10,39 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::transport::Remote;
 use crate::mirror::report::Report;
-use crate::progress::Progress;
 
-/// How often a command starts over because somebody else moved something meanwhile.
+/// How often a command is tried when another push, or a change of upstream, interferes.
 const RACES: usize = 3;
 
-/// What a command works with besides its configuration.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// Tells the time.
-    pub clock: fn() -> SystemTime,
-    /// Is told how far the command is.
-    pub progress: &'a Progress,
-}
-
-impl Surroundings<'_> {
-    /// Returns the time in seconds since 1970.
-    pub fn now(&self) -> i64 {
-        let since = (self.clock)()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    }
-}
-
-/// A push whose end was not seen: if the mirror turns out to be at `tip`, it was done.
+/// A push whose report was lost: it was done if the mirror turns out to be at `tip`.
 #[derive(Debug)]
-pub struct Unseen {
+pub struct UnconfirmedPush {
     tip: ObjectId,
     report: Report,
 }
 
-impl Unseen {
-    /// Remembers a push that was made to move the mirror to `tip`.
+impl UnconfirmedPush {
+    /// Remembers a push that moves the mirror to `tip`.
     pub fn new(tip: ObjectId, report: Report) -> Self {
         Self { tip, report }
     }
 
-    /// Returns the report of a push that turns out to have arrived.
-    pub fn arrived(unseen: &mut Option<Self>, tip: Option<ObjectId>) -> Option<Report> {
-        let arrived = unseen.take_if(|pushed| Some(pushed.tip) == tip)?;
-        info!("the push had arrived");
-        Some(arrived.report)
+    /// Returns the report of a push that turns out to have been done.
+    pub fn confirmed(unconfirmed: &mut Option<Self>, tip: Option<ObjectId>) -> Option<Report> {
+        let confirmed = unconfirmed.take_if(|pushed| Some(pushed.tip) == tip)?;
+        info!("the mirror has the push whose report was lost");
+        Some(confirmed.report)
     }
 }
 
-/// Runs `attempt` until it succeeds or fails for good; adds to its report what went over the wire and how long it took.
+/// Runs `attempt` until it succeeds or fails for good, and adds traffic and duration to its report.
 ///
 /// # Errors
 /// The last attempt's; `network` when the command takes longer than `network.timeout`.
-pub async fn persist(
+pub async fn retry(
     network: &Network,
     remotes: [&Remote; 2],
-    attempt: impl AsyncFnMut(&mut Option<Unseen>) -> Result<Report>,
+    attempt: impl AsyncFnMut(&mut Option<UnconfirmedPush>) -> Result<Report>,
 ) -> Result<Report> {
     let started = Instant::now();
     let within = tokio::time::timeout(network.timeout, repeat(network.retries, attempt));
@@ -80,7 +60,7 @@ pub async fn persist(
 
 async fn repeat(
     retries: u32,
-    mut attempt: impl AsyncFnMut(&mut Option<Unseen>) -> Result<Report>,
+    mut attempt: impl AsyncFnMut(&mut Option<UnconfirmedPush>) -> Result<Report>,
 ) -> Result<Report> {
     let mut delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
@@ -89,9 +69,9 @@ async fn repeat(
         .with_max_times(retries as usize)
         .build();
     let mut races = 0;
-    let mut unseen = None;
+    let mut unconfirmed = None;
     loop {
-        let error = match attempt(&mut unseen).await {
+        let error = match attempt(&mut unconfirmed).await {
             Ok(report) => return Ok(report),
             Err(error) => error,
         };
@@ -107,7 +87,7 @@ async fn repeat(
         let Some(delay) = delay else {
             return Err(error);
         };
-        warn!("{error}; looking again");
+        warn!("{error}; retrying");
         tokio::time::sleep(delay).await;
     }
 }
@@ -118,5 +98,5 @@ fn too_long(limit: Duration) -> Error {
         Kind::Network,
         format!("the command took longer than {limit}"),
     )
-    .advise("try again; `network.timeout` says how long a command may take")
+    .advise("Try again, or raise `network.timeout`.")
 }

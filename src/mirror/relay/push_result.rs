@@ -1,39 +1,39 @@
-//! Reads a server's report of a push: done, or which kind of failure it is, and whether leaving something out would help.
+//! Reads a server's report of a push: done, or the kind of failure, and whether a retry without some object would help.
 
-use super::NewObject;
+use super::draft::NewObject;
 use crate::error::{Kind, Result};
-use crate::git::transport::{HostAnswer, HostWords, Remote};
-use crate::git::wire::receive_pack::Report;
+use crate::git::transport::{HostMessage, Meaning, Remote};
+use crate::git::wire::receive_pack::ReportStatus;
 
-/// Somebody else moved the branch, or is about to.
-const RACE: HostAnswer = HostAnswer {
+/// Another push moved the branch, or is about to.
+const RACE: Meaning = Meaning {
     kind: Kind::Race,
-    advice: "run it again: it starts from what is there then",
+    advice: "Run it again: it starts from the mirror's new tip.",
 };
 
-/// The pack was not taken in, for a reason that is not known.
-const NOT_TAKEN: HostAnswer = HostAnswer {
+/// The server could not unpack the pack, for an unknown reason.
+const NOT_TAKEN: Meaning = Meaning {
     kind: Kind::Server,
-    advice: "try again; if it stays so, ask whoever runs that server (disk, quota, size limits)",
+    advice: "Try again. If it fails again, ask the server's administrator (disk, quota, size limits).",
 };
 
-/// The server does not want the push, for a reason that is not known.
-const DECLINED: HostAnswer = HostAnswer {
+/// The server rejected the push, for an unknown reason.
+const DECLINED: Meaning = Meaning {
     kind: Kind::Permission,
-    advice: "let the key or token push to this branch (GitLab: Settings, Repository, Protected branches, and \
-             \"Grant write permissions\" on the deploy key), or look at what the server's hook demands",
+    advice: "Allow the key or token to push to this branch (GitLab: Settings, Repository, Protected branches, and \
+             \"Grant write permissions\" on the deploy key), or check what the server's hook requires.",
 };
 
-/// Makes a result of the server's report.
-pub(super) fn judge(mirror: &Remote, report: &Report) -> Result<()> {
-    let said = HostWords::new(&report.messages);
+/// Turns the server's report into a result.
+pub(super) fn check(mirror: &Remote, report: &ReportStatus) -> Result<()> {
+    let said = HostMessage::new(&report.messages);
     let (answer, why, refused) = match (&report.unpack_error, &report.reference_error) {
         (Some(why), _) => (
             unpack_answer(why, &said),
             why,
-            "it could not take the pack in",
+            "the server could not unpack the push",
         ),
-        (None, Some(why)) => (refusal(why, &said), why, "it refused the push"),
+        (None, Some(why)) => (refusal(why, &said), why, "the server rejected the push"),
         (None, None) => return Ok(()),
     };
     let message = match said.is_empty() {
@@ -43,12 +43,12 @@ pub(super) fn judge(mirror: &Remote, report: &Report) -> Result<()> {
     Err(answer.error(message))
 }
 
-fn unpack_answer(why: &str, said: &HostWords) -> HostAnswer {
+fn unpack_answer(why: &str, said: &HostMessage) -> Meaning {
     known(why, said).unwrap_or(NOT_TAKEN)
 }
 
-/// Tells a race, a trouble of the server's own and a refusal apart.
-fn refusal(why: &str, said: &HostWords) -> HostAnswer {
+/// Tells a race, an outage of the server and a rejection apart.
+fn refusal(why: &str, said: &HostMessage) -> Meaning {
     const RACES: [&str; 6] = [
         "fetch first",
         "non-fast-forward",
@@ -57,31 +57,31 @@ fn refusal(why: &str, said: &HostWords) -> HostAnswer {
         "cannot lock ref",
         "reference already exists",
     ];
-    // What keeps a server from writing a ref, which it then reports as it reports a race.
+    // What prevents a server from writing a ref, which it reports in the same way as a race.
     const OBSTACLES: [&str; 4] = ["denied", "No space", "unable to", "cannot create"];
     let has_any = |text: &str, list: &[&str]| list.iter().any(|part| text.contains(part));
     if has_any(why, &RACES) {
         return match has_any(&said.to_string(), &OBSTACLES) {
-            true => HostAnswer::TROUBLED,
+            true => Meaning::OUTAGE,
             false => RACE,
         };
     }
-    let is_trouble = why.contains("unpacker error") || HostWords::new(why).tell_trouble();
-    let guess = match is_trouble || said.tell_trouble() {
-        true => HostAnswer::TROUBLED,
+    let is_outage = why.contains("unpacker error") || HostMessage::new(why).is_outage();
+    let guess = match is_outage || said.is_outage() {
+        true => Meaning::OUTAGE,
         false => DECLINED,
     };
     known(why, said).unwrap_or(guess)
 }
 
-/// Returns what the hook's words mean, or else the reason in the report, where hosts are known to say so.
-fn known(why: &str, said: &HostWords) -> Option<HostAnswer> {
-    said.meaning().or_else(|| HostWords::new(why).meaning())
+/// Returns the meaning of the hook's message, or else of the reason in the report, if a known host sends it.
+fn known(why: &str, said: &HostMessage) -> Option<Meaning> {
+    said.meaning().or_else(|| HostMessage::new(why).meaning())
 }
 
-/// Leaves out an object that a strict server refused because upstream's pack brings it, too: a file or tree of the mirror's
-/// own that upstream once had as well. Says whether there was one.
-pub(super) fn leave_out(objects: &mut Vec<NewObject>, report: &Report) -> bool {
+/// Removes an object that a strict server rejected because upstream's pack contains it, too: a file or tree of the mirror's own
+/// that upstream once had as well. Says whether there was one.
+pub(super) fn remove_duplicate(objects: &mut Vec<NewObject>, report: &ReportStatus) -> bool {
     let why = report.unpack_error.iter().map(String::as_str);
     let twice = why
         .chain([report.messages.as_str()])
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_race_a_trouble_of_the_server_and_a_refusal_are_told_apart() {
+    fn a_race_an_outage_and_a_rejection_are_told_apart() {
         let cases = [
             ("failed to update ref", "", Kind::Race),
             (
@@ -129,18 +129,18 @@ mod tests {
             ),
         ];
         for (why, messages, kind) in cases {
-            let said = HostWords::new(messages);
+            let said = HostMessage::new(messages);
             assert_eq!(refusal(why, &said).kind, kind, "{why}: {messages}");
         }
     }
 
     #[test]
-    fn a_hosts_own_words_count_more_than_the_report_and_less_than_a_race() {
-        let sizes = HostWords::new("fatal: pack exceeds maximum allowed size");
+    fn a_hosts_own_message_counts_more_than_the_report_and_less_than_a_race() {
+        let sizes = HostMessage::new("fatal: pack exceeds maximum allowed size");
         let taken = unpack_answer("index-pack abnormal exit", &sizes);
         assert_eq!(taken.kind, Kind::Permission);
-        assert_eq!(unpack_answer("disk full", &HostWords::new("")), NOT_TAKEN);
-        let busy = HostWords::new("GitLab: Internal API unreachable");
+        assert_eq!(unpack_answer("disk full", &HostMessage::new("")), NOT_TAKEN);
+        let busy = HostMessage::new("GitLab: Internal API unreachable");
         assert_eq!(
             refusal("pre-receive hook declined", &busy).kind,
             Kind::Server
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(refusal("failed to lock", &busy), RACE);
         let ruled = refusal(
             "push declined due to repository rule violations",
-            &HostWords::new(""),
+            &HostMessage::new(""),
         );
         assert!(ruled.advice.contains("bypass list"));
     }

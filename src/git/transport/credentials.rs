@@ -1,14 +1,14 @@
-//! What a transport is told besides an address: who we are to the server, and how long it may take.
+//! What a transport needs besides an address: credentials, timeouts and certificates.
 
 use std::time::Duration;
 
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 
-/// The user that GitLab wants beside a job's token.
+/// The user that GitLab expects with a job's token.
 pub const JOB_TOKEN_USER: &str = "gitlab-ci-token";
 
-/// Who we are to a server; the transport takes what it can use.
+/// The credentials for a server; each transport uses its own.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// The user and password or token for HTTP.
@@ -17,7 +17,7 @@ pub struct Credentials {
     pub ssh: SshCredentials,
 }
 
-/// A user and a password for HTTP's basic authentication. `Debug` shows no password.
+/// User and password for HTTP's basic authentication. `Debug` shows no password.
 #[derive(Debug, Clone)]
 pub struct BasicAuth {
     /// The user.
@@ -32,7 +32,7 @@ impl BasicAuth {
     }
 }
 
-/// A private key and the hosts that it may be used with. `Debug` shows neither key nor passphrase.
+/// A private key and the known hosts. `Debug` shows neither key nor passphrase.
 #[derive(Debug, Clone, Default)]
 pub struct SshCredentials {
     /// The key's text in OpenSSH or PEM form.
@@ -52,13 +52,13 @@ pub struct KnownHostsText {
     pub origin: String,
 }
 
-/// How long a server may take, and which certificates it may show.
+/// Timeouts, and the certificates that are trusted.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// For a connection to be usable.
+    /// Until a connection is usable: connecting, TLS or ssh handshake, authentication.
     pub connect_timeout: Duration,
-    /// The longest silence of a server.
+    /// The longest that a server may neither send nor accept a byte.
     pub idle_timeout: Duration,
-    /// The PEM text of certificates that are trusted besides the system's.
+    /// Certificate authorities in PEM form, trusted besides the system's.
     pub extra_cas: Option<String>,
 }

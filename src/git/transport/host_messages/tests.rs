@@ -1,11 +1,11 @@
-//! Holds the table of known answers against the hosts' true words, which are in `known.txt`.
+//! Holds the table of known messages against the hosts' own ones, which are in `samples.txt`.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 
 #[test]
-fn every_known_answer_is_recognized_in_the_words_of_its_host() {
-    let lines = include_str!("known.txt").lines();
+fn every_known_message_is_recognized_as_its_host_sends_it() {
+    let lines = include_str!("samples.txt").lines();
     let cases: Vec<&str> = lines
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .collect();
@@ -14,7 +14,7 @@ fn every_known_answer_is_recognized_in_the_words_of_its_host() {
         let [kind, advice, words] = case.splitn(3, " | ").collect::<Vec<_>>()[..] else {
             panic!("not a case: {case}");
         };
-        let answer = HostWords::new(&words.replace("\\n", "\n")).meaning();
+        let answer = HostMessage::new(&words.replace("\\n", "\n")).meaning();
         let answer = answer.unwrap_or_else(|| panic!("not recognized: {case}"));
         assert_eq!(answer.kind.name(), kind, "{case}");
         assert!(answer.advice.contains(advice), "{case}: {}", answer.advice);
@@ -22,7 +22,7 @@ fn every_known_answer_is_recognized_in_the_words_of_its_host() {
 }
 
 #[test]
-fn remarks_and_words_of_unknown_hosts_have_no_known_meaning() {
+fn remarks_and_messages_of_unknown_hosts_have_no_known_meaning() {
     for text in [
         "",
         "INFO: Your SSH key is expiring soon. Please generate a new key.", // lib/gitlab/auth/key_status_checker.rb
@@ -31,7 +31,7 @@ fn remarks_and_words_of_unknown_hosts_have_no_known_meaning() {
         "pre-receive hook declined",
         "fatal: '/srv/missing.git' does not appear to be a git repository",
     ] {
-        assert_eq!(HostWords::new(text).meaning(), None, "{text}");
+        assert_eq!(HostMessage::new(text).meaning(), None, "{text}");
     }
 }
 
@@ -43,15 +43,15 @@ fn gitlabs_frame_is_taken_off() {
         "remote: \nremote: {ruler}\nremote: \nremote: ERROR: No.\r\n\nremote: \x1b[1mReally\x07\nremote: \nremote: {ruler}\nremote: \n"
     );
     assert_eq!(
-        HostWords::new(&framed).to_string(),
+        HostMessage::new(&framed).to_string(),
         "ERROR: No. / [1mReally"
     );
-    assert!(HostWords::new(&format!("remote: {ruler}\n--\n")).is_empty());
+    assert!(HostMessage::new(&format!("remote: {ruler}\n--\n")).is_empty());
 }
 
 #[test]
-fn every_pattern_is_in_lower_case_and_every_row_tells_what_to_do() {
-    for (patterns, answer) in &ANSWERS {
+fn every_pattern_is_in_lower_case_and_every_row_has_an_advice() {
+    for (patterns, answer) in &KNOWN_MESSAGES {
         assert!(!patterns.is_empty() && !answer.advice.is_empty());
         for pattern in *patterns {
             assert_eq!(*pattern, pattern.to_lowercase());

@@ -1,4 +1,4 @@
-//! How a request is refused: a status and one JSON object.
+//! Responses that say what went wrong: a status and a JSON object.
 
 use std::borrow::Cow;
 
@@ -8,18 +8,18 @@ use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// A request that is not granted.
+/// A response of a status from 400 on. Handlers return it as their error.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ErrorResponse {
     status: StatusCode,
     error: Cow<'static, str>,
-    /// cargo shows what stands in `errors`.
+    /// Whether the body has the form whose `errors` cargo shows.
     for_cargo: bool,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-impl Refusal {
-    /// Makes a refusal that says why.
+impl ErrorResponse {
+    /// Makes one whose body is `{"error": …}`.
     pub fn new(status: StatusCode, error: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
@@ -29,7 +29,7 @@ impl Refusal {
         }
     }
 
-    /// Makes a refusal in the form that cargo shows.
+    /// Makes one in the form that cargo shows, `{"errors": [{"detail": …}]}`.
     pub fn for_cargo(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             for_cargo: true,
@@ -47,15 +47,15 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let body = match self.for_cargo {
             true => json!({ "errors": [{ "detail": self.error }] }),
             false => json!({ "error": self.error }),
         };
-        // What is refused now may be granted a moment later.
-        let not_kept = [(CACHE_CONTROL, "no-store")];
-        let mut response = (self.status, not_kept, Json(body)).into_response();
+        // What fails now may succeed a moment later.
+        let uncached = [(CACHE_CONTROL, "no-store")];
+        let mut response = (self.status, uncached, Json(body)).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }

@@ -1,4 +1,4 @@
-//! The files of the index, prepared for their answers and kept in memory.
+//! A cache of index files in memory, prepared for their responses.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -16,26 +16,26 @@ use crate::git::ObjectId;
 use crate::index::CrateFile;
 use crate::index::entry::{self, Listed};
 
-/// What is smaller, in bytes, is not worth compressing.
+/// The smallest file that is worth compressing, in bytes.
 const LEAST_TO_COMPRESS: usize = 300;
-/// What else an entry takes, in bytes.
+/// What a cached file takes beside its bytes.
 const OVERHEAD: u64 = 400;
-/// What is larger, in bytes, is compressed and taken apart where it is read: not by a thread that others wait for.
+/// Larger files, in bytes, are compressed and parsed by the thread that reads them, instead of by a thread that serves other connections.
 const LARGE: usize = 32 << 10;
-/// How many bytes an entry usually takes.
+/// How many bytes a cached file usually takes.
 const USUAL: u64 = 8 << 10;
 
 /// The id of a file, and the generation of the view that it was prepared for.
 type Key = (ObjectId, u64);
 
-/// Prepared entries.
-pub(super) struct Entries(Cache<Key, Arc<Entry>, BySize>);
+/// The cache, bounded by bytes.
+pub(super) struct IndexCache(Cache<Key, Arc<IndexFile>, BySize>);
 
-/// One crate's file.
-pub(super) struct Entry {
+/// The index file of a crate: a line of JSON for each version.
+pub(super) struct IndexFile {
     pub(super) plain: Bytes,
     pub(super) tag: Tag,
-    /// The tag as a strong validator, and as a weak one.
+    /// The tag as a strong validator, and as a weak one, which is that of the compressed bytes.
     pub(super) etag: HeaderValue,
     pub(super) weak_etag: HeaderValue,
     gzip: OnceLock<Option<Bytes>>,
@@ -45,31 +45,31 @@ pub(super) struct Entry {
 #[derive(Clone)]
 struct BySize;
 
-impl Weighter<Key, Arc<Entry>> for BySize {
-    fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
-        // As much as half of its bytes again: compressed, and its versions taken apart.
-        entry.plain.len() as u64 * 3 / 2 + OVERHEAD
+impl Weighter<Key, Arc<IndexFile>> for BySize {
+    fn weight(&self, _: &Key, file: &Arc<IndexFile>) -> u64 {
+        // Half as much again: its compressed bytes, and its parsed versions.
+        file.plain.len() as u64 * 3 / 2 + OVERHEAD
     }
 }
 
-impl Entries {
+impl IndexCache {
     pub(super) fn new(bytes: u64) -> Self {
         Self(bounded(bytes, USUAL, BySize))
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<Arc<Entry>> {
+    pub(super) fn get(&self, key: Key) -> Option<Arc<IndexFile>> {
         self.0.get(&key)
     }
 
-    pub(super) fn put(&self, key: Key, entry: &Arc<Entry>) {
-        self.0.insert(key, Arc::clone(entry));
+    pub(super) fn put(&self, key: Key, file: &Arc<IndexFile>) {
+        self.0.insert(key, Arc::clone(file));
     }
 }
 
-impl Entry {
+impl IndexFile {
     /// Prepares a file; `tag` changes whenever its bytes do.
     pub(super) fn new(plain: Vec<u8>, tag: Tag) -> Self {
-        let entry = Self {
+        let file = Self {
             plain: plain.into(),
             tag,
             etag: tag.strong(),
@@ -77,14 +77,14 @@ impl Entry {
             gzip: OnceLock::new(),
             versions: OnceLock::new(),
         };
-        if entry.plain.len() > LARGE {
-            entry.gzip();
-            entry.versions();
+        if file.plain.len() > LARGE {
+            file.gzip();
+            file.versions();
         }
-        entry
+        file
     }
 
-    /// Returns the compressed bytes, made once, where they are worth it.
+    /// Returns the compressed bytes, or nothing where compression gains nothing. They are made once, when a client first accepts them.
     pub(super) fn gzip(&self) -> Option<&Bytes> {
         self.gzip.get_or_init(|| compress(&self.plain)).as_ref()
     }

@@ -1,4 +1,4 @@
-//! Upstream's new commits: how many, where they leave from, which crates they name.
+//! Upstream's new commits: their number, the commits that they build on, the crates that they name.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
@@ -14,31 +14,32 @@ use crate::index::commit_subject::crate_in;
 
 /// The commits between what the mirror has and a commit of upstream's.
 #[derive(Default)]
-pub struct News {
-    /// The commit that was asked for; `None` where there is nothing new.
+pub struct NewCommits {
+    /// The wanted commit; `None` if nothing is new.
     pub tip: Option<Commit>,
-    /// How many commits are new.
+    /// The number of new commits.
     pub count: usize,
     /// The parents of new commits that are not new themselves: the mirror has each of them.
     pub edges: BTreeSet<ObjectId>,
-    /// New commits without parents, with their content: where upstream's history was collapsed, or another one came in.
+    /// New commits without parents, with their content: from a collapse of upstream's history, or from another history that was
+    /// merged in.
     pub roots: Vec<(ObjectId, Vec<u8>)>,
     /// The crates that the commits' subjects name.
     pub crates: BTreeSet<CrateName>,
-    /// Those of the offered commits that upstream has, too; told only where it was asked without `done`.
+    /// The haves that upstream has, too; only sent in response to a fetch without `done`.
     pub acknowledged: Vec<ObjectId>,
-    /// Whether upstream sent commits at all: without `done` it does only when the tip leads to a commit that was offered.
-    pub is_told: bool,
-    /// The root tree of the tip, where the server sent it unasked.
+    /// Whether upstream sent a pack: without `done` it does only when the tip leads to one of the haves.
+    pub has_pack: bool,
+    /// The root tree of the tip, if a server without filters sent it.
     pub root_tree: Option<Object>,
     seen: HashSet<ObjectId>,
 }
 
-impl News {
-    /// The index has one root since its last collapse; a merge of other histories brings a few more.
+impl NewCommits {
+    /// The most roots: the index has one since its last collapse, and merges of other histories bring a few more.
     const ROOTS_LIMIT: usize = 16;
 
-    /// Fetches the commits that lead to `tip` and are not below any of `haves`.
+    /// Fetches the commits that lead to `tip` and that none of `haves` leads to.
     ///
     /// # Errors
     /// As [`UploadPack::scan`]; `TooLarge` also for more roots than the history of an index has.
@@ -55,10 +56,10 @@ impl News {
             done,
             ..Fetch::default()
         };
-        let mut news = Self::default();
+        let mut new_commits = Self::default();
         let mut unreadable = None;
         let scan = upstream
-            .scan(&fetch, |object| match news.take(object, &tip) {
+            .scan(&fetch, |object| match new_commits.take(object, &tip) {
                 Ok(flow) => flow,
                 Err(error) => {
                     unreadable = Some(error);
@@ -69,7 +70,7 @@ impl News {
         if let Some(error) = unreadable {
             return Err(error.on(upstream.remote()).into());
         }
-        if news.roots.len() > Self::ROOTS_LIMIT {
+        if new_commits.roots.len() > Self::ROOTS_LIMIT {
             let error = Error::new(
                 Kind::Server,
                 format!(
@@ -78,25 +79,28 @@ impl News {
                     Self::ROOTS_LIMIT
                 ),
             );
-            return Err(FetchError::TooLarge(
-                error.advise("Look at upstream: this is not the history of an index."),
-            ));
+            return Err(FetchError::TooLarge(error.advise(
+                "Check `upstream.url`: this is not the history of an index.",
+            )));
         }
-        news.is_told = scan.answer.pack_follows;
-        news.acknowledged = scan.answer.acknowledged;
-        news.seen = HashSet::new();
-        if news.count > 0 && news.tip.is_none() {
+        new_commits.has_pack = scan.answer.pack_follows;
+        new_commits.acknowledged = scan.answer.acknowledged;
+        new_commits.seen = HashSet::new();
+        if new_commits.count > 0 && new_commits.tip.is_none() {
             return Err(Error::new(
                 Kind::Server,
-                format!("{}: it did not send its tip {tip}", upstream.remote()),
+                format!(
+                    "{}: the server did not send its tip {tip}",
+                    upstream.remote()
+                ),
             )
-            .advise("try again")
+            .advise("Try again.")
             .into());
         }
-        Ok(news)
+        Ok(new_commits)
     }
 
-    /// Takes one object, in any order; commits come before trees, so that the tip's tree is the last thing of use.
+    /// Takes one object. Commits come before trees, so after the tip's tree nothing of use follows.
     fn take(&mut self, object: &Object, tip: &ObjectId) -> Result<ControlFlow<()>> {
         match object.kind {
             ObjectKind::Commit => {
@@ -142,13 +146,13 @@ impl News {
         Ok(())
     }
 
-    /// Returns how many of the new commits carry something: all but the roots, which only collapse others.
+    /// Returns the number of new commits without the roots, which only collapse others.
     pub fn commits(&self) -> usize {
         self.count.saturating_sub(self.roots.len())
     }
 
-    /// Adds the commits that lead up to a squash, so that the report counts what was really carried.
-    pub(super) fn add_hidden(&mut self, hidden: News) {
+    /// Adds the commits that a squash hides, so that the report counts what was mirrored.
+    pub(super) fn add_hidden(&mut self, hidden: NewCommits) {
         self.count += hidden.commits();
         self.crates.extend(hidden.crates);
     }

@@ -1,4 +1,4 @@
-//! What the head of an answer means: git's own content type, or one of the many ways to say no.
+//! Reads the head of a response: git's own content type, or one of the many ways to refuse.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use url::Url;
 use super::redirect::{is_redirect, shown};
 use crate::error::{Error, Kind};
 use crate::git::transport::JOB_TOKEN_USER;
-use crate::git::transport::{HostAnswer, HostWords, Reader, Service};
+use crate::git::transport::{HostMessage, Meaning, Reader, Service};
 
-/// How much of a refusal's own words is shown, in bytes.
+/// How much of a rejection's body is shown, in bytes.
 const WORDS: u64 = 1024;
 
-/// A request, as far as it matters to understand its answer.
-pub(super) struct Question {
+/// What must be known of a request to understand its response.
+pub(super) struct RequestSummary {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) service: Service,
-    /// The content type of an answer in git's own words.
+    /// The content type of git's own response.
     pub(super) expected: String,
     /// The user of the credentials, where there are any.
     pub(super) user: Option<String>,
@@ -28,25 +28,25 @@ pub(super) struct Question {
     pub(super) at_home: bool,
 }
 
-/// An answer that is not the one asked for.
-pub(super) struct Refusal {
+/// A response that is not git's.
+pub(super) struct Rejection {
     kind: Kind,
     message: String,
     advice: Option<&'static str>,
-    /// The body is text for people.
-    has_words: bool,
-    /// The advice is about our side, whatever the host may say.
+    /// Whether the body is text for people.
+    has_message: bool,
+    /// Whether the advice is about our side, whatever the host's message is.
     is_ours: bool,
 }
 
-impl Refusal {
-    /// Makes the error, with the server's own words where it has any.
+impl Rejection {
+    /// Makes the error, with the server's own message where the body has one.
     pub(super) async fn explain(self, body: &mut Reader, limit: Duration) -> Error {
-        if !self.has_words {
+        if !self.has_message {
             return self.error();
         }
         let mut words = Vec::new();
-        // Words that cannot be read in time are only missing from the message.
+        // A body that cannot be read in time is only missing from the message.
         let _ = tokio::time::timeout(limit, body.take(WORDS).read_to_end(&mut words)).await;
         let words = String::from_utf8_lossy(&words);
         let shown: String = words
@@ -56,19 +56,19 @@ impl Refusal {
         match shown.trim() {
             "" => self.error(),
             shown => self
-                .heeding(&HostWords::new(&words))
+                .with_message(&HostMessage::new(&words))
                 .error()
                 .because(shown.to_owned()),
         }
     }
 
-    /// Takes a denial for what the host's words say that it is: of many reasons, or a trouble that passes.
-    fn heeding(self, words: &HostWords) -> Self {
+    /// Takes the meaning of a denial from the host's message: one of many reasons, or an outage that passes.
+    fn with_message(self, words: &HostMessage) -> Self {
         let known = words.meaning().filter(|answer| {
             self.kind == Kind::Permission && (answer.kind == Kind::Server || !self.is_ours)
         });
         match known {
-            Some(HostAnswer { kind, advice }) => Self {
+            Some(Meaning { kind, advice }) => Self {
                 kind,
                 advice: Some(advice),
                 ..self
@@ -86,57 +86,61 @@ impl Refusal {
     }
 }
 
-/// Says what is wrong with an answer, if anything is.
-pub(super) fn judge(response: &Response, question: &Question) -> Option<Refusal> {
+/// Returns what is wrong with a response, if anything is.
+pub(super) fn check(response: &Response, request_summary: &RequestSummary) -> Option<Rejection> {
     let content = header(response.headers(), CONTENT_TYPE).unwrap_or_default();
     let essence = content.split(';').next().unwrap_or_default().trim();
     if !response.status().is_success() {
-        let has_words = essence.eq_ignore_ascii_case("text/plain");
-        return Some(refused(response, question, has_words));
+        let has_message = essence.eq_ignore_ascii_case("text/plain");
+        return Some(refused(response, request_summary, has_message));
     }
-    if essence.eq_ignore_ascii_case(&question.expected) {
+    if essence.eq_ignore_ascii_case(&request_summary.expected) {
         return None;
     }
     let message = format!(
-        "{} {}: the answer's content type is {}, not {}; what answered is no smart-HTTP git server",
-        question.method,
-        shown(&question.url),
+        "{} {}: the content type is {}, not {}; this is no smart HTTP git server",
+        request_summary.method,
+        shown(&request_summary.url),
         if essence.is_empty() {
             "missing"
         } else {
             essence
         },
-        question.expected,
+        request_summary.expected,
     );
-    Some(Refusal {
+    Some(Rejection {
         kind: Kind::Server,
         message,
         advice: Some(
-            "Check the URL. A login page, a captive portal, or a server of plain files answers like this.",
+            "Check the URL: a login page, a captive portal, or a server of plain files responds like this.",
         ),
-        has_words: false,
+        has_message: false,
         is_ours: true,
     })
 }
 
-fn refused(response: &Response, question: &Question, has_words: bool) -> Refusal {
+fn refused(response: &Response, request_summary: &RequestSummary, has_message: bool) -> Rejection {
     let status = response.status();
     let retry_after = header(response.headers(), RETRY_AFTER);
     let (kind, meaning) = meaning(status);
-    let mut message = format!("{} {}: {status}", question.method, shown(&question.url));
+    let mut message = format!(
+        "{} {}: {status}",
+        request_summary.method,
+        shown(&request_summary.url)
+    );
     if !meaning.is_empty() {
         message = format!("{message}: {meaning}");
     }
     if let Some(retry_after) = retry_after {
         message = format!("{message} (Retry-After: {retry_after})");
     }
-    let user = question.user.as_deref();
-    Refusal {
+    let user = request_summary.user.as_deref();
+    Rejection {
         kind,
         message,
-        advice: advice(status, question),
-        has_words,
-        is_ours: user.is_some_and(|user| !question.at_home || user == JOB_TOKEN_USER),
+        advice: advice(status, request_summary),
+        has_message,
+        is_ours: user.is_some_and(|user| !request_summary.at_home || user == JOB_TOKEN_USER),
     }
 }
 
@@ -145,39 +149,41 @@ fn meaning(status: StatusCode) -> (Kind, &'static str) {
     match status.as_u16() {
         401 => (
             Kind::Auth,
-            "the server wants to know who we are, or does not accept it",
+            "authentication required, or the credentials are not accepted",
         ),
-        403 | 451 => (Kind::Permission, "the server does not allow it"),
-        404 | 410 => (Kind::Permission, "not found, or not for these credentials"),
-        407 => (Kind::Config, "the proxy wants to know who we are"),
-        413 => (Kind::Permission, "the server takes no push of this size"),
+        403 | 451 => (Kind::Permission, "access denied"),
+        404 | 410 => (
+            Kind::Permission,
+            "not found, or not visible with these credentials",
+        ),
+        407 => (Kind::Config, "proxy authentication required"),
+        413 => (Kind::Permission, "the push is too large for the server"),
         408 | 429 | 500..=599 => (Kind::Server, ""),
         _ if is_redirect(status) => (Kind::Server, "only an advertisement may be redirected"),
-        _ => (Kind::Server, "an answer that git's protocol does not have"),
+        _ => (Kind::Server, "a status that git's protocol does not have"),
     }
 }
 
-fn advice(status: StatusCode, question: &Question) -> Option<&'static str> {
+fn advice(status: StatusCode, request_summary: &RequestSummary) -> Option<&'static str> {
     let (user, writes) = (
-        question.user.as_deref(),
-        question.service == Service::ReceivePack,
+        request_summary.user.as_deref(),
+        request_summary.service == Service::ReceivePack,
     );
     let advice = match status.as_u16() {
-        401 | 403 | 404 if user.is_some() && !question.at_home => {
-            "A redirect led to another server, and credentials go to the configured one only; configure the URL \
-             that the redirect leads to."
+        401 | 403 | 404 if user.is_some() && !request_summary.at_home => {
+            "Set the URL to the one that the redirect leads to: credentials are sent to the configured server only."
         }
         401 | 403 if user == Some(JOB_TOKEN_USER) => {
-            "A job's token may push only where the project's setting \"Allow Git push requests to the repository\" \
-             (CI/CD, job token permissions) is on; else set FERRY_MIRROR_TOKEN to a token that may write the \
-             repository."
+            "Turn on the project's setting \"Allow Git push requests to the repository\" (CI/CD, job token permissions), \
+             without which a job's token cannot push, or set FERRY_MIRROR_TOKEN to a token that may write the repository."
         }
         401 if user.is_none() => {
             "For the mirror, set FERRY_MIRROR_TOKEN to a token that may write the repository, or run as a job of \
              the mirror's own GitLab with CI_JOB_TOKEN and its setting \"Allow Git push requests to the repository\"."
         }
         401 => {
-            "Check FERRY_MIRROR_TOKEN, or the user and password in the URL: expired, revoked, or of another server."
+            "Check FERRY_MIRROR_TOKEN, or the user and password in the URL: they may be expired, revoked, or for another \
+             server."
         }
         403 if writes => {
             "Check that the user or token may write the repository and push to the branch."
@@ -227,30 +233,30 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_means_what_the_hosts_words_say_unless_our_side_explains_it() {
-        let heeded = |words: &str, is_ours: bool| {
-            let refusal = Refusal {
+    fn a_denial_has_the_meaning_of_the_hosts_message_unless_our_side_explains_it() {
+        let meaning_of = |words: &str, is_ours: bool| {
+            let rejection = Rejection {
                 kind: Kind::Permission,
                 message: String::new(),
-                advice: Some("ours"),
-                has_words: true,
+                advice: Some("Ours."),
+                has_message: true,
                 is_ours,
             };
-            let error = refusal.heeding(&HostWords::new(words)).error();
-            (error.kind(), error.advice() == Some("ours"))
+            let error = rejection.with_message(&HostMessage::new(words)).error();
+            (error.kind(), error.advice() == Some("Ours."))
         };
         let (denied, moved) = (
             "This deploy key does not have write access to this project.",
             "The repository is temporarily read-only. Please try again later.",
         );
-        assert_eq!(heeded(denied, false), (Kind::Permission, false));
-        assert_eq!(heeded(denied, true), (Kind::Permission, true));
-        assert_eq!(heeded(moved, false), (Kind::Server, false));
-        assert_eq!(heeded(moved, true), (Kind::Server, false));
+        assert_eq!(meaning_of(denied, false), (Kind::Permission, false));
+        assert_eq!(meaning_of(denied, true), (Kind::Permission, true));
+        assert_eq!(meaning_of(moved, false), (Kind::Server, false));
+        assert_eq!(meaning_of(moved, true), (Kind::Server, false));
         assert_eq!(
-            heeded("Your account has been blocked.", false),
+            meaning_of("Your account has been blocked.", false),
             (Kind::Auth, false)
         );
-        assert_eq!(heeded("Forbidden", false), (Kind::Permission, true));
+        assert_eq!(meaning_of("Forbidden", false), (Kind::Permission, true));
     }
 }

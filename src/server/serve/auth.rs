@@ -1,4 +1,4 @@
-//! Who may use the server: tokens, of which a file holds the hashes.
+//! Tokens of clients: the file of `serve.auth` holds their hashes.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,29 +10,27 @@ use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tracing::{error, info};
 
-use super::site::Site;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
-use crate::http::refusal::Refusal;
+use crate::http::access::Caller;
+use crate::http::error_response::ErrorResponse;
 use crate::index::Checksum;
 
-/// The hashes of tokens, and whose they are.
+/// The hashes of the tokens that are accepted, and their names.
 ///
 /// ```text
 /// # SHA-256 of the token, then a name, as sha256sum prints them
 /// 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  ci
 /// ```
 ///
-/// Tokens are long and random, so that a plain hash is as good as a slow one.
+/// Tokens are long and random, so that SHA-256 does: a slow hash protects what people can remember.
 pub(super) struct Tokens {
     path: PathBuf,
+    /// What the file held when it was last read, and what that means.
     current: ArcSwap<(String, Names)>,
 }
 
 type Names = HashMap<Checksum, Arc<str>>;
-
-/// Whose token a request carried, for the log.
-pub(super) struct Caller(pub(super) Arc<str>);
 
 impl Tokens {
     /// Reads the file.
@@ -42,7 +40,7 @@ impl Tokens {
     pub(super) fn read(path: PathBuf) -> Result<Self> {
         let unread = |error: Error| {
             error.on("serve.auth").advise(
-                "Set it to a file that this user may read, with a token's hash on each line.",
+                "Set it to a file that this user may read, with the hash of a token on each line.",
             )
         };
         let text = ServeConfig::read_file(&path).map_err(unread)?;
@@ -53,7 +51,7 @@ impl Tokens {
         })
     }
 
-    /// Takes the file anew where it changed; with an error the old one counts on.
+    /// Reads the file again if it changed. If that fails, the tokens that were read before stay valid.
     pub(super) fn reload(&self) {
         let read = ServeConfig::read_file(&self.path);
         if read.as_ref().ok() == Some(&self.current.load().0) {
@@ -66,10 +64,27 @@ impl Tokens {
                 self.current.store(Arc::new(new));
             }
             Err(error) => error!(
-                "{}: {error}; the tokens read before count on",
+                "{}: {error}; the tokens that were read before stay valid",
                 self.path.display()
             ),
         }
+    }
+
+    /// Checks the token of a request, and returns its name. The hash is looked up, so that the time tells nothing of the token.
+    ///
+    /// # Errors
+    /// 401.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<Caller, ErrorResponse> {
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        // cargo sends the token alone; other clients have the scheme.
+        let given = given.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim());
+        let given = given
+            .ok_or_else(|| unauthorized("authentication required: log in with `cargo login`"))?;
+        let holder = self.holder(given);
+        let holder = holder.ok_or_else(|| unauthorized("the token is not valid"))?;
+        Ok(Caller(holder))
     }
 
     fn holder(&self, token: &str) -> Option<Arc<str>> {
@@ -92,31 +107,14 @@ fn parse(text: &str) -> Result<Names> {
             let line = number + 1;
             Error::new(Kind::Config, format!("line {line} does not begin with a hash"))
                 .because(error)
-                .advise("Each line is the SHA-256 of a token, 64 hexadecimal digits, and a name. The token itself must not stand here.")
+                .advise("Each line is the SHA-256 of a token, 64 hexadecimal digits, and a name. Do not write the token itself here.")
         })?;
         names.insert(hash, name.trim().trim_start_matches(['*', '-']).into());
     }
     Ok(names)
 }
 
-/// Lets those pass who carry a token, or all where there are none.
-pub(super) fn open(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
-    let Some(tokens) = &site.tokens else {
-        return Ok(None);
-    };
-    let shown = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    // cargo sends the token alone.
-    let shown = shown.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim());
-    let shown =
-        shown.ok_or_else(|| unauthorized("this server takes a token: see `cargo login`"))?;
-    let holder = tokens.holder(shown);
-    let holder = holder.ok_or_else(|| unauthorized("the token is not known here"))?;
-    Ok(Some(Caller(holder)))
-}
-
-fn unauthorized(detail: &'static str) -> Refusal {
-    Refusal::for_cargo(StatusCode::UNAUTHORIZED, detail)
+fn unauthorized(detail: &'static str) -> ErrorResponse {
+    ErrorResponse::for_cargo(StatusCode::UNAUTHORIZED, detail)
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Cargo"))
 }

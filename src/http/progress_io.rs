@@ -1,4 +1,4 @@
-//! What a client takes of its answers, as its socket tells the pace of the connection.
+//! Reports to the stall guard what a client's socket accepts.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,37 +6,39 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pace::{Pace, Turn};
+use super::stall_guard::{Activity, StallGuard};
 
-/// What is written in fewer bytes is no step: over HTTP/2 a connection is kept alive by less.
+/// Smaller writes, in bytes, are no progress: over HTTP/2, PING and SETTINGS frames go to a client that reads nothing else.
 const LEAST: usize = 1 << 10;
 
-/// A stream that tells of its writes. What waits in it must have a limit of its own: the pace leaves it alone.
-pub(super) struct Told<S> {
+/// A stream that reports its writes. A write that waits must have a time limit of its own: the guard does not count it as a stall.
+///
+/// `tokio_util::io::InspectWriter` sees what was written, but not that a write had to wait.
+pub(super) struct ProgressIo<S> {
     stream: S,
-    /// Ours while bytes wait.
-    turn: Turn,
+    /// Under way while a write waits.
+    activity: Activity,
 }
 
-impl<S> Told<S> {
-    pub(super) fn new(stream: S, pace: &Pace) -> Self {
-        let turn = Turn::of(pace.clone());
-        Self { stream, turn }
+impl<S> ProgressIo<S> {
+    pub(super) fn new(stream: S, guard: &StallGuard) -> Self {
+        let activity = Activity::new(guard.clone());
+        Self { stream, activity }
     }
 
-    fn tell(&mut self, written: &Poll<io::Result<usize>>) {
+    fn report(&mut self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Pending => self.turn.take(),
+            Poll::Pending => self.activity.start(),
             Poll::Ready(Ok(LEAST..)) => {
-                self.turn.give();
-                self.turn.step();
+                self.activity.stop();
+                self.activity.progress();
             }
-            Poll::Ready(_) => self.turn.give(),
+            Poll::Ready(_) => self.activity.stop(),
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Told<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ProgressIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -46,14 +48,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Told<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Told<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ProgressIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.tell(&written);
+        self.report(&written);
         written
     }
 
@@ -63,7 +65,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Told<S> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.tell(&written);
+        self.report(&written);
         written
     }
 
