@@ -112,7 +112,7 @@ fn what_is_invalid_or_matches_no_time_is_refused_with_what_was_expected() {
     for (expression, zone, named) in [
         ("* * * *", "UTC", "trigger.every"),
         ("61 * * * *", "UTC", "trigger.every"),
-        ("0 0 31 2 *", "UTC", "never"),
+        ("0 0 31 2 *", "UTC", "matches no time"),
         ("* * * * *", "Mars/Base", "trigger.time_zone"),
     ] {
         let reason = Schedule::cron(expression, zone, SignedDuration::ZERO).unwrap_err();
