@@ -37,7 +37,7 @@ const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
 
 /// Each file is changed by itself.
 const AFTER_A_CACHE_COMMAND: InterruptNote = InterruptNote {
-    message: "nothing is half done: each crate file is as it was, or done with",
+    message: "nothing is half done: each crate file is as it was, or finished",
     advice: "Run the command again: it goes on with the others.",
 };
 
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     let bars = progress::bars(&cli);
     program::start_log(cli.common.verbosity(), bars.as_ref());
     match dispatch(cli, bars.as_ref()) {
-        // Nobody waits for a report of what ran until it was told to stop.
+        // A command that runs until a signal has no report.
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(output)) => program::finish(&destinations, Ok(output)),
         Err(failure) => program::finish(&destinations, Err(failure)),
