@@ -83,10 +83,7 @@ impl Remote {
                 self.trace.sent(remote.request(service, v2)?.as_bytes());
                 self.connection(stream, service).await
             }
-            Host::Local(remote) => {
-                self.connection(remote.open(service, v2).await?, service)
-                    .await
-            }
+            Host::Local(remote) => self.connection(remote.open(service).await?, service).await,
             Host::Ssh(remote) => {
                 self.connection(remote.open(service, v2).await?, service)
                     .await

@@ -111,6 +111,20 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         }
     }
 
+    /// Returns the bytes that follow the packets read so far, as many as there are; none at the stream's end.
+    ///
+    /// What a push sends after its commands is a pack, without packets around it.
+    ///
+    /// # Errors
+    /// `Io` where reading fails.
+    pub async fn bytes(&mut self) -> Result<Bytes> {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(READ_SIZE);
+            self.inner.read_buf(&mut self.buffer).await?;
+        }
+        Ok(self.buffer.split().freeze())
+    }
+
     async fn fill(&mut self, wanted: usize) -> Result<()> {
         while self.buffer.len() < wanted {
             self.buffer

@@ -10,6 +10,7 @@ pub mod ferry;
 pub mod frames;
 pub mod gitlab;
 pub mod lighttpd;
+pub mod local_server;
 pub mod mirror;
 pub mod proxy;
 pub mod raw_http;

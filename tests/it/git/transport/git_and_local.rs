@@ -18,19 +18,17 @@ fn local(path: &Path) -> LocalRemote {
 }
 
 #[tokio::test]
-async fn a_folder_speaks_the_version_that_is_asked_for() {
+async fn a_folder_speaks_version_2_and_takes_pushes() {
     let repos = repos();
     let remote = local(&repos.path().join("group/index.git"));
-    let mut fetch = remote.open(Service::UploadPack, true).await.unwrap();
+    let mut fetch = remote.open(Service::UploadPack).await.unwrap();
     assert!(advertisement(&mut fetch).await.starts_with("version 2\n"));
     let command = b"0014command=ls-refs\n0000";
     fetch.writer.write_all(command).await.unwrap();
     let refs = advertisement(&mut fetch).await;
     assert!(refs.ends_with(" refs/heads/master\n"), "{refs}");
 
-    let mut plain = remote.open(Service::UploadPack, false).await.unwrap();
-    assert!(advertisement(&mut plain).await.contains(" HEAD\0"));
-    let mut push = remote.open(Service::ReceivePack, true).await.unwrap();
+    let mut push = remote.open(Service::ReceivePack).await.unwrap();
     assert!(advertisement(&mut push).await.contains("report-status"));
 }
 
@@ -43,7 +41,7 @@ async fn a_folder_that_is_not_there_is_a_matter_of_configuration() {
         (repos.path().join("missing.git"), "does not exist"),
         (file, "is not a folder"),
     ] {
-        let Err(error) = local(&path).open(Service::UploadPack, true).await else {
+        let Err(error) = local(&path).open(Service::UploadPack).await else {
             panic!("{} was opened", path.display());
         };
         assert_eq!(error.kind(), Kind::Config);
@@ -56,15 +54,16 @@ async fn a_folder_that_is_not_there_is_a_matter_of_configuration() {
 }
 
 #[tokio::test]
-async fn what_git_says_of_a_folder_that_is_no_repository_is_kept() {
+async fn a_folder_that_is_no_repository_is_a_matter_of_configuration() {
     let repos = repos();
-    let mut stream = local(&repos.path().join("group"))
-        .open(Service::UploadPack, true)
-        .await
-        .unwrap();
-    let mut output = Vec::new();
-    stream.reader.read_to_end(&mut output).await.unwrap();
-    let said = stream.stderr.text();
+    let opened = local(&repos.path().join("group"))
+        .open(Service::UploadPack)
+        .await;
+    let Err(error) = opened else {
+        panic!("it was opened");
+    };
+    assert_eq!(error.kind(), Kind::Config);
+    let said = error.to_string();
     assert!(
         said.contains("does not appear to be a git repository"),
         "{said}"
