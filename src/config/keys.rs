@@ -16,7 +16,7 @@ pub(super) struct Key {
     pub(super) default: Option<&'static str>,
     /// The flag that sets the key in those commands that have it.
     pub(super) flag: Option<&'static str>,
-    /// What the documentation says about it.
+    /// Its description in the documentation.
     pub(super) about: &'static str,
     /// Reads a value, one element of a list, or one `name=value` of a map, and drops it.
     pub(super) check: Parse<()>,
@@ -49,7 +49,7 @@ impl Key {
         format!("FERRY_{path}")
     }
 
-    /// Says how the key is set, for the advice of an error.
+    /// Returns how the key is set, for the advice of an error.
     pub(super) fn how_to_set(&self) -> String {
         let flag = self.flag.map(|flag| format!("the flag {flag}, "));
         format!(
@@ -65,7 +65,7 @@ impl Key {
 ///
 /// A field reads `name: Type = how("key", parse);` where `how` is the method of `Settings` that reads it: `needed`,
 /// `optional`, `list`, `map`, or `or_default`, which takes the default's text as a third argument. `flag "--name"` may
-/// follow. The comment above it is what the documentation says about the key.
+/// follow. The comment above it is the key's description in the documentation.
 macro_rules! key_table {
     ($(
         $(#[$about:meta])*
@@ -115,7 +115,7 @@ macro_rules! key_table {
 }
 pub(super) use key_table;
 
-/// Returns what the table gives for a part of a key that may be left out.
+/// Returns the optional part of a key that the table gives, if it does.
 pub(super) const fn first(given: &[&'static str]) -> Option<&'static str> {
     match given {
         [value, ..] => Some(value),

@@ -1,4 +1,4 @@
-//! The table of keys: what `ferry.yml` may hold. A new key is one line here, below what the documentation says about it.
+//! The table of keys: what `ferry.yml` may hold. A new key is one line here, below its description.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     (destinations.format, destinations.report) = (cli.common.format, None);
     program::start_log(cli.common.verbosity(), None);
     match dispatch(cli) {
-        // Nobody waits for a report of what ran until it was told to stop.
+        // A command that runs until a signal has no report.
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(output)) => program::finish(&destinations, Ok(output)),
         Err(failure) => program::finish(&destinations, Err(failure)),
