@@ -79,7 +79,7 @@ pub async fn serve<A, R, B>(
         });
     }
     drop(listener);
-    shutdown.request();
+    shutdown.start();
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
     // All slots are free once the last connection has ended; the semaphore is never closed.
     let _ = slots.acquire_many(all).await;

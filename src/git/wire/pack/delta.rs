@@ -1,4 +1,6 @@
 //! Deltas: an object as copies from a base and insertions (`gitformat-pack`, "Deltified representation").
+//!
+//! gix-pack applies deltas only inside its pack files, and creates none; git2 does both only within a repository.
 
 use std::collections::HashMap;
 use std::ops::Range;
