@@ -68,7 +68,8 @@ fn dispatch(cli: Cli) -> Result<Option<Output>, Failure> {
 async fn running(config: &TriggerConfig) -> Result<Option<Output>, Failure> {
     let stop = program::stop_signal().map_err(Failure::Error)?;
     let end = run::run(config, stop).await;
-    end.map(|()| None).map_err(Failure::Error)
+    end.map(|()| None)
+        .map_err(|error| Failure::Error(config.origins.locate(error)))
 }
 
 async fn fired(config: &TriggerConfig, options: fire::Options) -> Result<Output> {

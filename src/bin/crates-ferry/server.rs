@@ -36,13 +36,25 @@ pub(crate) fn serve(flags: &Flags, environment: &Environment) -> Result<Option<O
     let config = config(flags, environment)?;
     program::block_on_all_cores(async {
         let stop = program::stop_signal().map_err(Failure::Error)?;
+        let origins = config.origins.clone();
         let end = server::run(config, stop).await;
-        end.map(|()| None).map_err(Failure::Error)
+        end.map(|()| None)
+            .map_err(|error| Failure::Error(origins.locate(error)))
     })
 }
 
 /// Runs a command and returns its report.
 pub(crate) async fn run(
+    command: ServerCommand,
+    config: ServeConfig,
+    progress: Arc<Progress>,
+) -> Result<Output> {
+    let origins = config.origins.clone();
+    let end = run_command(command, config, progress).await;
+    end.map_err(|error| origins.locate(error))
+}
+
+async fn run_command(
     command: ServerCommand,
     config: ServeConfig,
     progress: Arc<Progress>,
