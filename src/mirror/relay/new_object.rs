@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::git::ObjectId;
 use crate::git::objects::NewTree;
-use crate::git::wire::pack::{ObjectKind, between_trees, delta_entry, whole_entry};
+use crate::git::wire::pack::{ObjectKind, between, delta_entry, whole_entry};
 
 /// An object that we add to upstream's pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +42,7 @@ impl NewObject {
     /// None in practice: compressing into memory does not fail.
     pub fn entry(&self, thin: bool) -> io::Result<Bytes> {
         let base = self.alike.as_ref().filter(|_| thin);
-        let delta =
-            base.and_then(|base| Some((base.id, between_trees(&base.content, &self.content)?)));
+        let delta = base.map(|base| (base.id, between(&base.content, &self.content)));
         match delta {
             Some((base, delta)) => delta_entry(base, &delta),
             None => whole_entry(self.kind, &self.content),
