@@ -1,15 +1,15 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
 //! The rooms, imports pointing down only: `program` (what both programs share); `trigger`, `check` and `server`; `notify`;
-//! `mirror`; `http`; `config`; `index`; `git`; and the ground: `error`, `progress`, `memory`.
+//! `mirror`; `http`; `config`; `index`; `git`; and the ground: `error`, `progress`, `bounded_cache`.
 
+pub mod bounded_cache;
 pub mod check;
 pub mod config;
 pub mod error;
 pub mod git;
 pub mod http;
 pub mod index;
-pub mod memory;
 pub mod mirror;
 pub mod notify;
 pub mod program;

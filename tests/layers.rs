@@ -1,15 +1,19 @@
+//! A program of its own: it reads the sources and links no part of the library, so it takes no time after an edit.
+//!
 //! Holds the layers of the library: imports point down only, and each foreign crate has one module that knows it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The rooms, the lowest layer first: each uses those of the layers before its own. The rooms of the first layer may still
-/// use each other.
+/// The rooms, the lowest layer first: each uses those of the layers before its own.
 const LAYERS: &[&[&str]] = &[
-    &[
-        "config", "error", "git", "http", "index", "memory", "mirror", "notify", "progress",
-    ],
+    &["bounded_cache", "error", "progress"],
+    &["git"],
+    &["index"],
+    &["config"],
+    &["http", "mirror"],
+    &["notify"],
     &["check", "server", "trigger"],
     &["program"],
 ];
@@ -144,7 +148,7 @@ fn imports_point_down_only() {
         for import in source.imports() {
             let (from, to) = (layer(&source.module), layer(&import));
             assert!(
-                import == source.module || to < from || (to, from) == (0, 0),
+                import == source.module || to < from,
                 "{}: `{}` must not use `{import}`",
                 source.path.display(),
                 source.module

@@ -1,11 +1,12 @@
 //! Who we are to both sides, and what we may do there.
 
 use super::Findings;
-use crate::config::{Config, RemoteUrl};
+use crate::config::Config;
 use crate::error::{Error, Kind};
+use crate::git::RemoteUrl;
+use crate::git::branch_ref;
 use crate::git::transport::ssh::{key, known_hosts::KnownHosts};
-use crate::git::transport::{Remote, Service, UploadPack, http};
-use crate::mirror::relay::branch_ref;
+use crate::git::transport::{Remote, Service, UploadPack};
 
 pub(super) fn summary(config: &Config) -> String {
     format!(
@@ -94,9 +95,9 @@ pub(super) fn host_key_and_login(config: &Config, error: Option<&Error>, finding
                 findings.pass("login", format!("{} accepts the key", address.host));
             }
         }
-        url @ RemoteUrl::Http { .. } => match (http::credentials(url, &config.secrets), kind) {
+        RemoteUrl::Http { .. } => match (config.mirror_user(), kind) {
             (None, None) => findings.skip("login", "no token is set; reading works without"),
-            (Some(credentials), None) => findings.pass("login", format!("as {}", credentials.user)),
+            (Some(user), None) => findings.pass("login", format!("as {user}")),
             _ => {}
         },
         _ => findings.skip("login", "this transport knows no login"),

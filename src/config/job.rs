@@ -2,8 +2,30 @@
 
 use url::Url;
 
-use super::Environment;
-use crate::notify::notice::Job;
+use super::environment::Environment;
+
+/// The CI job in which it happened; every part is missing outside of one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Job {
+    /// The page of the pipeline.
+    pub pipeline: Option<Url>,
+    /// The page of the job, with its log.
+    pub log: Option<Url>,
+    /// The page of the project.
+    pub project: Option<Url>,
+    /// The project's path, for example `rust/mirror`.
+    pub project_path: Option<String>,
+    /// The job's name.
+    pub name: Option<String>,
+    /// What started the pipeline, for example `schedule`.
+    pub source: Option<String>,
+    /// The branch or tag that the pipeline runs for.
+    pub reference: Option<String>,
+    /// The runner's description.
+    pub runner: Option<String>,
+    /// Who started the pipeline.
+    pub user: Option<String>,
+}
 
 /// Reads GitLab's predefined variables. They are not ours, so what cannot be used is left out.
 pub(super) fn job(environment: &Environment) -> Job {

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result};
 
+/// The file's name, at the root of an index.
+pub const CONFIG_JSON: &str = "config.json";
+
 /// What a `config.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ConfigJson {

@@ -107,7 +107,7 @@ impl CrateFile {
 }
 
 /// Reads the crate and the version off the path of a kept file, as [`CrateFile::path`] writes it.
-pub fn kept_at(path: &str) -> Option<(CrateName, CrateVersion)> {
+pub fn stored_at(path: &str) -> Option<(CrateName, CrateVersion)> {
     let (folder, file) = path.rsplit_once('/')?;
     let stem = file.strip_suffix(".crate")?;
     let crate_folder = folder.rsplit('/').next()?;
@@ -151,7 +151,7 @@ mod tests {
             ),
         ] {
             assert_eq!(file(name, version).path(), path);
-            let (found, of) = kept_at(path).unwrap();
+            let (found, of) = stored_at(path).unwrap();
             assert_eq!((found.as_str(), of.as_str()), (name, version));
         }
     }
@@ -168,7 +168,7 @@ mod tests {
             "1/a/../a-1.0.0.crate",
             "1/a/é-1.0.0.crate",
         ] {
-            assert_eq!(kept_at(path), None, "{path}");
+            assert_eq!(stored_at(path), None, "{path}");
         }
     }
 
@@ -189,13 +189,13 @@ mod tests {
                 let made = file(&name, version.as_str());
                 let path = made.path();
                 prop_assert!(!path.contains("..") && !path.starts_with('/'));
-                prop_assert_eq!(kept_at(&path), Some((made.name, made.version)));
+                prop_assert_eq!(stored_at(&path), Some((made.name, made.version)));
             }
         }
 
         #[test]
         fn no_path_makes_the_reader_panic(path in "\\PC*") {
-            kept_at(&path);
+            stored_at(&path);
         }
     }
 }

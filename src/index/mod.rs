@@ -8,6 +8,6 @@ pub mod download;
 pub mod entry;
 mod spec;
 
-pub use crate_file::{Checksum, CrateFile, CrateVersion, ParseChecksumError, kept_at};
+pub use crate_file::{Checksum, CrateFile, CrateVersion, ParseChecksumError, stored_at};
 pub use crate_name::{CrateName, CrateNameError};
 pub use spec::CrateSpec;

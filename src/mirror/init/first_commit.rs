@@ -5,18 +5,19 @@ use super::first_tree::Tip;
 use crate::config::History;
 use crate::error::Result;
 use crate::git::ObjectId;
+use crate::git::branch_ref;
 use crate::git::objects::{NewCommit, write_tree};
+use crate::git::tree::TreeEntry;
 use crate::git::wire::pack::ObjectKind;
 use crate::git::wire::receive_pack::Update;
 use crate::git::wire::upload_pack::Fetch;
 use crate::mirror::plan::Outcome;
 use crate::mirror::plan::three_way::Merged;
-use crate::mirror::plan::tree::Entry;
 use crate::mirror::relay::draft::{Draft, commit, snapshot_not_servable, stand_in};
-use crate::mirror::relay::{NewObject, Session, branch_ref};
+use crate::mirror::relay::{NewObject, Session};
 
 impl Init<'_> {
-    /// Drafts the push that makes the mirror's branch.
+    /// Drafts the push that creates the mirror's branch.
     pub(super) fn draft(
         &self,
         session: &Session<'_>,
@@ -30,7 +31,7 @@ impl Init<'_> {
             return Err(snapshot_not_servable(&self.upstream));
         }
         let (root, mut objects) = first_objects(tip, merged, config_json)?;
-        let seconds = self.around.now().max(tip.commit.seconds);
+        let seconds = self.context.now().max(tip.commit.seconds);
         let (wanted, parent) = match history {
             History::Merge => (tip.id, tip.id),
             History::Snapshot => {
@@ -71,7 +72,7 @@ impl Init<'_> {
     }
 }
 
-/// Returns the first tree's id, and what upstream's pack lacks of it: the `config.json` and the trees that lead to it.
+/// Returns the first tree's id, and the objects that upstream's pack lacks: the `config.json` and the trees that contain it.
 fn first_objects(
     tip: &Tip,
     merged: &Merged,
@@ -84,7 +85,7 @@ fn first_objects(
         return Ok((root, objects));
     }
     let blob = NewObject::whole(ObjectKind::Blob, config_json);
-    let has_it = |entry: &Entry| entry.id == blob.id();
+    let has_it = |entry: &TreeEntry| entry.id == blob.id();
     if !tip.root.values().any(has_it) {
         objects.push(blob);
     }

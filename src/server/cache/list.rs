@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::{ServeConfig, StoreUrl};
-use crate::index::kept_at;
-use crate::server::catalog::Entry;
+use crate::index::stored_at;
+use crate::server::catalog::CatalogEntry;
 
 /// A kept file, for people and programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Kept {
+pub struct ListedFile {
     /// The crate.
     #[serde(rename = "crate")]
     pub name: String,
@@ -26,9 +26,9 @@ pub struct Kept {
     pub pinned: bool,
 }
 
-impl Kept {
-    pub(super) fn of(entry: &Entry) -> Self {
-        let names = kept_at(&entry.path);
+impl ListedFile {
+    pub(super) fn of(entry: &CatalogEntry) -> Self {
+        let names = stored_at(&entry.path);
         let (name, version) = names
             .map(|(name, version)| (name.to_string(), version.to_string()))
             .unwrap_or_else(|| (entry.path.clone(), String::new()));
@@ -43,7 +43,7 @@ impl Kept {
     }
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for ListedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (size, used) = (HumanBytes(self.size).to_string(), self.used);
         let pinned = if self.pinned { "  pinned" } else { "" };
@@ -59,19 +59,19 @@ impl fmt::Display for Kept {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listing {
     /// In the order of their paths.
-    pub files: Vec<Kept>,
+    pub files: Vec<ListedFile>,
     /// Pinned files that are not there: their pins wait for them.
     pub pinned_missing: Vec<String>,
 }
 
 impl Listing {
-    pub(super) fn new(entries: &[Entry], awaited: &[Entry]) -> Self {
-        let named = |entry: &Entry| {
-            let kept = Kept::of(entry);
+    pub(super) fn new(entries: &[CatalogEntry], awaited: &[CatalogEntry]) -> Self {
+        let named = |entry: &CatalogEntry| {
+            let kept = ListedFile::of(entry);
             format!("{} {}", kept.name, kept.version)
         };
         Self {
-            files: entries.iter().map(Kept::of).collect(),
+            files: entries.iter().map(ListedFile::of).collect(),
             pinned_missing: awaited.iter().map(named).collect(),
         }
     }
@@ -119,7 +119,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn of(entries: &[Entry], awaited: usize, config: &ServeConfig) -> Self {
+    pub(super) fn of(entries: &[CatalogEntry], awaited: usize, config: &ServeConfig) -> Self {
         Self {
             store: match config.store() {
                 StoreUrl::Folder(path) => path.display().to_string(),
@@ -129,7 +129,7 @@ impl Statistics {
             bytes: entries.iter().map(|entry| entry.size).sum(),
             pinned: entries.iter().filter(|entry| entry.is_pinned).count(),
             pinned_missing: awaited,
-            oldest_use: entries.iter().map(|entry| Kept::of(entry).used).min(),
+            oldest_use: entries.iter().map(|entry| ListedFile::of(entry).used).min(),
             max_size: config.serve.max_size,
             max_idle: config.serve.max_idle.map(|idle| idle.as_secs()),
         }

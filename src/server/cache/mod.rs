@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
-use crate::index::{CrateSpec, kept_at};
+use crate::index::{CrateSpec, stored_at};
 use crate::progress::Progress;
-use crate::server::catalog::{Entry, Limits};
+use crate::server::catalog::{CatalogEntry, Limits};
 use crate::server::crate_files::CrateFiles;
 pub use list::{Listing, Statistics};
 pub use removal::{Failed, Pinning, Removal};
@@ -115,7 +115,7 @@ pub async fn pin(
         return Err(Error::new(Kind::Usage, format!("no crate file of {spec} is kept"))
             .advise("`crates-ferry cache ls` lists what is kept; `crates-ferry prefetch --pin` fetches and pins."));
     }
-    let changed: Vec<Entry> = entries
+    let changed: Vec<CatalogEntry> = entries
         .into_iter()
         .filter(|entry| entry.is_pinned != is_pinned && is_meant(entry, crates))
         .collect();
@@ -150,13 +150,13 @@ async fn open(config: &ServeConfig, dry_run: bool) -> Result<Arc<CrateFiles>> {
 }
 
 /// Returns the pinned files that are not there.
-fn awaited(files: &CrateFiles) -> Result<Vec<Entry>> {
+fn awaited(files: &CrateFiles) -> Result<Vec<CatalogEntry>> {
     let awaited = files.catalog().map(|catalog| catalog.awaited());
     awaited.transpose().map(Option::unwrap_or_default)
 }
 
-fn is_meant(entry: &Entry, crates: &[CrateSpec]) -> bool {
-    let Some((name, version)) = kept_at(&entry.path) else {
+fn is_meant(entry: &CatalogEntry, crates: &[CrateSpec]) -> bool {
+    let Some((name, version)) = stored_at(&entry.path) else {
         return false;
     };
     crates.is_empty() || crates.iter().any(|spec| spec.means(&name, &version))

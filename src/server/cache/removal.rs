@@ -5,8 +5,8 @@ use std::fmt;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use super::list::Kept;
-use crate::server::catalog::Entry;
+use super::list::ListedFile;
+use crate::server::catalog::CatalogEntry;
 use crate::server::crate_files::Evicted;
 
 /// What was evicted, or would be.
@@ -15,7 +15,7 @@ pub struct Removal {
     /// Nothing was removed.
     pub dry_run: bool,
     /// The files, the least recently used first.
-    pub evicted: Vec<Kept>,
+    pub evicted: Vec<ListedFile>,
     /// Their bytes.
     pub bytes: u64,
     /// How many stayed because they were being read.
@@ -36,7 +36,7 @@ pub struct Failed {
 }
 
 impl Removal {
-    pub(super) fn planned(plan: Vec<Entry>) -> Self {
+    pub(super) fn planned(plan: Vec<CatalogEntry>) -> Self {
         Self {
             dry_run: true,
             ..Self::of(&plan)
@@ -52,10 +52,10 @@ impl Removal {
         }
     }
 
-    fn of(entries: &[Entry]) -> Self {
+    fn of(entries: &[CatalogEntry]) -> Self {
         Self {
             dry_run: false,
-            evicted: entries.iter().map(Kept::of).collect(),
+            evicted: entries.iter().map(ListedFile::of).collect(),
             bytes: entries.iter().map(|entry| entry.size).sum(),
             in_use: 0,
             pinned: 0,
@@ -110,14 +110,14 @@ pub struct Pinning {
     /// Whether they are pinned now.
     pub pinned: bool,
     /// The files that changed.
-    pub changed: Vec<Kept>,
+    pub changed: Vec<ListedFile>,
 }
 
 impl Pinning {
-    pub(super) fn new(changed: Vec<Entry>, pinned: bool, dry_run: bool) -> Self {
-        let kept = |entry: &Entry| Kept {
+    pub(super) fn new(changed: Vec<CatalogEntry>, pinned: bool, dry_run: bool) -> Self {
+        let kept = |entry: &CatalogEntry| ListedFile {
             pinned,
-            ..Kept::of(entry)
+            ..ListedFile::of(entry)
         };
         Self {
             dry_run,

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::removal::Failed;
 use crate::config::ServeConfig;
 use crate::error::Result;
-use crate::index::{CrateFile, entry, kept_at};
+use crate::index::{CrateFile, entry, stored_at};
 use crate::progress::Progress;
-use crate::server::catalog::Entry;
+use crate::server::catalog::CatalogEntry;
 use crate::server::crate_files::CrateFiles;
 use crate::server::index_copy::{IndexCopy, Snapshot};
 
@@ -58,8 +58,8 @@ pub(super) async fn run(
 }
 
 /// Finds the checksum that a kept file must have.
-fn vouched(snapshot: Option<&Snapshot>, kept: &Entry) -> Result<Option<CrateFile>> {
-    let Some((name, version)) = kept_at(&kept.path) else {
+fn vouched(snapshot: Option<&Snapshot>, kept: &CatalogEntry) -> Result<Option<CrateFile>> {
+    let Some((name, version)) = stored_at(&kept.path) else {
         return Ok(None);
     };
     let listed = match snapshot {
@@ -79,7 +79,7 @@ fn vouched(snapshot: Option<&Snapshot>, kept: &Entry) -> Result<Option<CrateFile
 }
 
 impl Verification {
-    async fn read(&mut self, files: &Arc<CrateFiles>, kept: &Entry, file: &CrateFile) {
+    async fn read(&mut self, files: &Arc<CrateFiles>, kept: &CatalogEntry, file: &CrateFile) {
         let right = match files.store().has(&kept.path).await {
             Ok(true) => files.is_right(file, !self.dry_run).await,
             Ok(false) => {

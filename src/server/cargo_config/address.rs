@@ -1,7 +1,7 @@
 //! The address of a git index in a form that cargo reads.
 
-use crate::config::RemoteUrl;
 use crate::error::{Error, Kind, Result};
+use crate::git::RemoteUrl;
 
 /// Writes an address as a URL: cargo knows no other form.
 pub(super) fn for_cargo(url: &RemoteUrl) -> Result<String> {

@@ -33,7 +33,7 @@ pub struct Options {
 
 /// The lines, and where they were written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct SnippetReport {
     /// The lines, in TOML.
     pub snippet: String,
     /// The file that holds them now.
@@ -55,18 +55,18 @@ struct Registry {
 /// # Errors
 /// `config` where cargo cannot read the index's address, or the project's file stands in the way; `usage` for a name that is
 /// none.
-pub fn run(config: &ServeConfig, options: &Options) -> Result<Report> {
+pub fn run(config: &ServeConfig, options: &Options) -> Result<SnippetReport> {
     let registry = Registry::of(config, options)?;
     let snippet = registry.snippet();
     let Some(folder) = &options.write else {
-        return Ok(Report {
+        return Ok(SnippetReport {
             snippet,
             written: None,
             changed: false,
         });
     };
     let (path, changed) = edit::write(folder, &registry)?;
-    Ok(Report {
+    Ok(SnippetReport {
         snippet,
         written: Some(path),
         changed,
@@ -116,7 +116,7 @@ impl Registry {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SnippetReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.written {
             None => f.write_str(self.snippet.trim_end()),

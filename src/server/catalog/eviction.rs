@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 
 use super::files::forget;
-use super::{COLUMNS, Catalog, Entry, now};
+use super::{COLUMNS, Catalog, CatalogEntry, now};
 use crate::error::Result;
 use crate::server::store::Removed;
 
@@ -28,7 +28,7 @@ pub struct Position(u64, String);
 
 impl Position {
     /// Goes on after these files.
-    pub fn pass(&mut self, entries: &[Entry]) {
+    pub fn pass(&mut self, entries: &[CatalogEntry]) {
         if let Some(last) = entries.last() {
             *self = Self(last.used, last.path.clone());
         }
@@ -40,7 +40,12 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn leaving(&self, limits: Limits, after: &Position, spared: u64) -> Result<Vec<Entry>> {
+    pub fn leaving(
+        &self,
+        limits: Limits,
+        after: &Position,
+        spared: u64,
+    ) -> Result<Vec<CatalogEntry>> {
         let query = format!(
             "SELECT {COLUMNS} FROM files
              WHERE present = 1 AND pinned = 0 AND (used, path) > (?1, ?2)
@@ -53,7 +58,7 @@ impl Catalog {
                 .prepare_cached("SELECT bytes FROM totals")?
                 .query_row([], |row| row.get(0))?;
             let mut query = moment.prepare_cached(&query)?;
-            let rows = query.query_map(params![after.0, after.1, PORTION], Entry::of)?;
+            let rows = query.query_map(params![after.0, after.1, PORTION], CatalogEntry::of)?;
             leaving(rows, kept.saturating_sub(spared), limits, now())
         })
     }
@@ -93,11 +98,11 @@ impl Catalog {
 
 /// Takes files, the least recently used first, for as long as one is idle or there is too much; reads no further.
 fn leaving<E>(
-    entries: impl Iterator<Item = Result<Entry, E>>,
+    entries: impl Iterator<Item = Result<CatalogEntry, E>>,
     mut kept: u64,
     limits: Limits,
     now: u64,
-) -> Result<Vec<Entry>, E> {
+) -> Result<Vec<CatalogEntry>, E> {
     let mut leaving = Vec::new();
     for entry in entries {
         let entry = entry?;
@@ -123,8 +128,8 @@ mod tests {
 
     use super::*;
 
-    fn entry(path: &str, size: u64, used: u64) -> Entry {
-        Entry {
+    fn entry(path: &str, size: u64, used: u64) -> CatalogEntry {
+        CatalogEntry {
             path: path.to_owned(),
             size,
             checksum: None,
@@ -133,7 +138,12 @@ mod tests {
         }
     }
 
-    fn chosen(entries: &[Entry], size: Option<u64>, idle: Option<u64>, now: u64) -> Vec<String> {
+    fn chosen(
+        entries: &[CatalogEntry],
+        size: Option<u64>,
+        idle: Option<u64>,
+        now: u64,
+    ) -> Vec<String> {
         let idle = idle.map(Duration::from_secs);
         let kept = entries.iter().map(|entry| entry.size).sum();
         let rows = entries.iter().cloned().map(Ok::<_, Infallible>);
@@ -171,7 +181,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_more_goes_than_must(sizes in prop::collection::vec(0u64..100, 0..30), limit in 0u64..2000) {
-            let entries: Vec<Entry> = sizes
+            let entries: Vec<CatalogEntry> = sizes
                 .iter()
                 .enumerate()
                 .map(|(number, size)| entry(&number.to_string(), *size, number as u64))

@@ -4,17 +4,17 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{COLUMNS, Catalog, Entry, nanoseconds, now};
+use super::{COLUMNS, Catalog, CatalogEntry, nanoseconds, now};
 use crate::error::Result;
 use crate::index::Checksum;
-use crate::server::store::KeptFile;
+use crate::server::store::StoredFile;
 
 impl Catalog {
     /// Takes in a file that is kept from now on; a pin that waited for it holds.
     ///
     /// # Errors
     /// `server` where the database cannot be read or written.
-    pub fn add(&self, file: &KeptFile, checksum: Checksum) -> Result<()> {
+    pub fn add(&self, file: &StoredFile, checksum: Checksum) -> Result<()> {
         self.run(|database| {
             let mut query = database.prepare_cached(
                 "INSERT INTO files (path, size, checksum, modified, used) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -97,7 +97,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn entries(&self) -> Result<Vec<Entry>> {
+    pub fn entries(&self) -> Result<Vec<CatalogEntry>> {
         self.flush()?;
         let query = format!("SELECT {COLUMNS} FROM files WHERE present ORDER BY path");
         self.run(|database| all(database, &query))
@@ -107,7 +107,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn awaited(&self) -> Result<Vec<Entry>> {
+    pub fn awaited(&self) -> Result<Vec<CatalogEntry>> {
         let query =
             format!("SELECT {COLUMNS} FROM files WHERE NOT present AND pinned ORDER BY path");
         self.run(|database| all(database, &query))
@@ -161,7 +161,7 @@ pub(super) fn forget(database: &Connection, path: &str) -> rusqlite::Result<()> 
     Ok(())
 }
 
-fn all(database: &Connection, query: &str) -> rusqlite::Result<Vec<Entry>> {
+fn all(database: &Connection, query: &str) -> rusqlite::Result<Vec<CatalogEntry>> {
     let mut query = database.prepare(query)?;
-    query.query_map([], Entry::of)?.collect()
+    query.query_map([], CatalogEntry::of)?.collect()
 }

@@ -4,13 +4,13 @@
 //! the truth about what is there; the catalog is made to agree with it at every start. A pin outlives its file. Every
 //! change is a small transaction, since several processes write.
 
-mod agreement;
 mod eviction;
 mod files;
+mod last_used;
+mod reconcile;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod uses;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub struct Catalog {
 
 /// What the catalog knows of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct CatalogEntry {
     /// Its path in the store.
     pub path: String,
     /// Its size, in bytes.
@@ -53,7 +53,7 @@ pub struct Entry {
 /// The columns of an entry.
 const COLUMNS: &str = "path, size, checksum, used, pinned";
 
-impl Entry {
+impl CatalogEntry {
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         let checksum = row.get::<_, Option<[u8; 32]>>(2)?;
         Ok(Self {
@@ -143,7 +143,7 @@ impl Catalog {
 fn unusable(path: &Path, error: rusqlite::Error) -> Error {
     Error::new(Kind::Config, format!("cannot use {}", path.display()))
         .because(error)
-        .advise("serve.data_dir must be a folder that this user may write.")
+        .advise("Set serve.data_dir to a folder that this user may write.")
 }
 
 fn failed(error: rusqlite::Error) -> Error {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::server::store::{KeptFile, Removed};
+use crate::server::store::{Removed, StoredFile};
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -15,8 +15,8 @@ fn folder() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-fn file(path: &str, size: u64, modified: u64) -> KeptFile {
-    KeptFile {
+fn file(path: &str, size: u64, modified: u64) -> StoredFile {
+    StoredFile {
         path: path.to_owned(),
         size,
         modified: UNIX_EPOCH + Duration::from_secs(modified),
@@ -25,7 +25,7 @@ fn file(path: &str, size: u64, modified: u64) -> KeptFile {
 
 const SUM: Checksum = Checksum::from_bytes([7; 32]);
 
-fn paths(entries: &[Entry]) -> Vec<&str> {
+fn paths(entries: &[CatalogEntry]) -> Vec<&str> {
     entries.iter().map(|entry| entry.path.as_str()).collect()
 }
 
@@ -159,7 +159,7 @@ fn what_was_used_or_pinned_since_it_was_chosen_stays() {
     assert_eq!(paths(&chosen), ["a", "b", "c", "d"]);
     catalog.pin("b").unwrap();
     catalog.uses().insert("c".to_owned(), chosen[2].used + 1);
-    let let_go = |entry: &Entry, end: io::Result<Removed>| {
+    let let_go = |entry: &CatalogEntry, end: io::Result<Removed>| {
         let end = std::cell::Cell::new(Some(end));
         let remove = || end.take().unwrap();
         catalog

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
 use tokio::sync::watch;
 
-use super::flight::Stage;
-use super::{Held, disk};
+use super::single_flight::Stage;
+use super::{VerifiedFile, disk};
 
 /// How many bytes are read at a time of what is kept: more take no less time.
 const PIECE: u64 = 64 << 10;
@@ -89,7 +89,9 @@ impl Coming {
         let stage = stage.map_err(|_| io::Error::other("the search broke off"))?;
         match &*stage {
             Stage::Coming { file, released, .. } if Arc::ptr_eq(file, &self.file) => Ok(*released),
-            Stage::Held(Held::File(file, size), _) if Arc::ptr_eq(file, &self.file) => Ok(*size),
+            Stage::Held(VerifiedFile::File(file, size), _) if Arc::ptr_eq(file, &self.file) => {
+                Ok(*size)
+            }
             Stage::Failed(why) => Err(io::Error::other(why.clone())),
             // Another file has begun: what was sent of this one does not belong to it.
             _ => Err(io::Error::other("the search began anew")),

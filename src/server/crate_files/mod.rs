@@ -10,23 +10,23 @@
 //! hashed when it is first read, and again when that is an hour ago or the file changed; in between it is believed.
 
 mod body;
+mod circuit_breaker;
 mod counts;
 mod disk;
-mod eviction;
-mod flight;
-mod held;
-mod kept;
-mod memory;
-mod mishaps;
+mod evictor;
+mod fetch_through;
+mod fingerprints;
+mod hot_cache;
+mod inventory;
+mod negative_cache;
 mod receive;
 mod resume;
-mod search;
-mod stock;
-mod trouble;
+mod single_flight;
 mod unavailable;
 mod upstream;
 mod upstream_dl;
-mod verified;
+mod verified_file;
+mod verified_store;
 
 use std::io;
 use std::path::Path;
@@ -44,17 +44,17 @@ use crate::index::{Checksum, CrateFile};
 use crate::server::catalog::{Catalog, Limits};
 use crate::server::store::{Scratch, Store};
 pub use body::Body;
+use circuit_breaker::CircuitBreaker;
 pub use counts::{Counts, Numbers};
-pub use eviction::Evicted;
-use eviction::Evictor;
-use flight::Flights;
-use held::Held;
-use memory::Memory;
-use mishaps::Mishaps;
-use trouble::Trouble;
+pub use evictor::Evicted;
+use evictor::Evictor;
+use fingerprints::Fingerprints;
+use hot_cache::HotCache;
+use negative_cache::NegativeCache;
+use single_flight::SingleFlight;
 pub use unavailable::Unavailable;
 use upstream::Upstream;
-use verified::Verified;
+use verified_file::VerifiedFile;
 
 /// Up to this size, in bytes, a file is read whole before it is served, and kept in memory.
 const SMALL: usize = 1 << 20;
@@ -70,14 +70,14 @@ pub struct CrateFiles {
     catalog: Option<Arc<Catalog>>,
     /// `None` where nothing is fetched.
     upstream: Option<Upstream>,
-    memory: Memory,
+    memory: HotCache,
     /// What was read through a short while ago.
-    verified: Verified,
-    flights: Flights,
+    verified: Fingerprints,
+    flights: SingleFlight,
     /// What could not be fetched lately.
-    mishaps: Mishaps,
+    mishaps: NegativeCache,
     /// How the store fares, where it is a bucket.
-    bucket: Trouble,
+    bucket: CircuitBreaker,
     scratch: Scratch,
     counts: Counts,
     limits: Limits,
@@ -95,7 +95,7 @@ impl CrateFiles {
         let unusable = |error: io::Error| {
             Error::new(Kind::Config, format!("cannot write {}", data_dir.display()))
                 .because(error)
-                .advise("serve.data_dir must be a folder that this user may write.")
+                .advise("Set serve.data_dir to a folder that this user may write.")
         };
         let scratch = Scratch::open(data_dir.join("tmp")).map_err(unusable)?;
         let files = Arc::new(Self::with(config, scratch, Catalog::open)?);
@@ -134,11 +134,11 @@ impl CrateFiles {
                 Downloads::Offline => None,
             },
             // The index has the other half.
-            memory: Memory::new(config.serve.memory / 2),
-            verified: Verified::default(),
-            flights: Flights::default(),
-            mishaps: Mishaps::default(),
-            bucket: Trouble::new(BUCKET_FAILURES),
+            memory: HotCache::new(config.serve.memory / 2),
+            verified: Fingerprints::default(),
+            flights: SingleFlight::default(),
+            mishaps: NegativeCache::default(),
+            bucket: CircuitBreaker::new(BUCKET_FAILURES),
             scratch,
             counts: Counts::default(),
             runtime: Handle::current(),
@@ -175,18 +175,18 @@ impl CrateFiles {
             self.remember(file, &held);
             return Ok(held.into_body());
         }
-        let mut passenger = self.flight(file);
+        let mut waiter = self.flight(file);
         let body = async {
-            match passenger.is_hit().await {
+            match waiter.is_hit().await {
                 true => self.counts.hit(),
                 false => self.counts.miss(),
             }
-            passenger.body().await
+            waiter.body().await
         };
         match timeout(PATIENCE, body).await {
             Ok(body) => body,
             // The search goes on if upstream was asked already.
-            Err(_) => passenger.begun().unwrap_or_else(|| Err(too_slow())),
+            Err(_) => waiter.begun().unwrap_or_else(|| Err(too_slow())),
         }
     }
 
@@ -244,8 +244,8 @@ impl CrateFiles {
         }
     }
 
-    fn remember(&self, file: &CrateFile, held: &Held) {
-        if let Held::Memory(bytes) = held {
+    fn remember(&self, file: &CrateFile, held: &VerifiedFile) {
+        if let VerifiedFile::Memory(bytes) = held {
             self.memory.put(file, bytes.clone());
         }
     }

@@ -13,8 +13,8 @@ use tempfile::NamedTempFile;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::flight::Stage;
-use super::{CrateFiles, Held, SMALL, Unavailable};
+use super::single_flight::Stage;
+use super::{CrateFiles, SMALL, Unavailable, VerifiedFile};
 use crate::index::{Checksum, CrateFile};
 
 /// No crate file is larger: what goes on and on is none.
@@ -32,7 +32,7 @@ pub(super) struct Incoming {
 
 /// A file that was taken in and is right.
 pub(super) struct Received {
-    pub(super) held: Held,
+    pub(super) held: VerifiedFile,
     /// Where it is on disk, if it was too large for memory.
     pub(super) scratch: Option<NamedTempFile>,
 }
@@ -87,11 +87,11 @@ impl Taken {
     fn into_received(self) -> Received {
         match self.large {
             None => Received {
-                held: Held::Memory(self.small.freeze()),
+                held: VerifiedFile::Memory(self.small.freeze()),
                 scratch: None,
             },
             Some(large) => Received {
-                held: Held::File(large.reader, large.written),
+                held: VerifiedFile::File(large.reader, large.written),
                 scratch: Some(large.scratch),
             },
         }

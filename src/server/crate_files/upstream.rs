@@ -11,9 +11,9 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::Unavailable;
+use super::circuit_breaker::CircuitBreaker;
 use super::receive::Incoming;
 use super::resume::Reading;
-use super::trouble::Trouble;
 use super::upstream_dl::UpstreamDl;
 use crate::config::ServeConfig;
 use crate::error::Result;
@@ -44,7 +44,7 @@ pub(super) struct Asking {
     via: String,
     pub(super) retries: u32,
     pub(super) idle_timeout: Duration,
-    pub(super) trouble: Trouble,
+    pub(super) trouble: CircuitBreaker,
 }
 
 impl Upstream {
@@ -55,11 +55,11 @@ impl Upstream {
             None => format!("crates-ferry/{}", env!("CARGO_PKG_VERSION")),
         };
         let asking = Asking {
-            clients: Clients::with_agent(&config.network, &agent, REDIRECTS)?,
+            clients: Clients::with_agent(&config.network.limits(), &agent, REDIRECTS)?,
             via: format!("1.1 {}", super::instance()),
             retries: config.network.retries,
             idle_timeout: config.network.idle_timeout,
-            trouble: Trouble::new(FAILURES),
+            trouble: CircuitBreaker::new(FAILURES),
         };
         Ok(Self {
             client: Arc::new(asking),

@@ -16,10 +16,10 @@ use super::Unavailable;
 use super::receive::finish;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::{Remote, UploadPack};
-use crate::index::config_json::points_to;
-use crate::mirror::relay::branch_ref;
-use crate::mirror::relay::trees::config_json_at;
+use crate::git::branch_ref;
+use crate::git::transport::UploadPack;
+use crate::git::transport::by_id::file_at_root;
+use crate::index::config_json::{CONFIG_JSON, points_to};
 use crate::server::store::Scratch;
 
 /// How long a `dl` is used until upstream is asked again.
@@ -38,7 +38,7 @@ struct Learning {
     kept: PathBuf,
     scratch: Scratch,
     known: Mutex<Known>,
-    /// Held while upstream is asked.
+    /// VerifiedFile while upstream is asked.
     asking: Arc<tokio::sync::Mutex<()>>,
     runtime: Handle,
 }
@@ -185,7 +185,7 @@ impl Learning {
     fn dl_of(&self, bytes: &[u8]) -> Result<String, Unavailable> {
         // It speaks of a mirror's; the cause is the same.
         let useless = |error: Error| {
-            let why = error.causes().join(": ");
+            let why = error.causes().pop().unwrap_or_else(|| error.to_string());
             Unavailable::Upstream(format!("upstream's config.json cannot be used: {why}"))
         };
         let dl = points_to(bytes).map_err(useless)?.dl;
@@ -231,14 +231,14 @@ impl Learning {
 
     /// Reads `config.json` by tree and blob id: the mirror's own points at us.
     async fn ask(&self) -> Result<Vec<u8>> {
-        let remote = Remote::upstream_of(&self.config)?;
+        let remote = self.config.upstream_remote()?;
         let mut server = UploadPack::open(&remote).await?;
         let reference = branch_ref(&self.config.upstream.branch);
         let refs = server.refs(&reference).await?;
         let tip = refs.branches.get(&reference).copied();
         let missing = |what: &str| Error::new(Kind::Config, format!("{remote}: it has no {what}"));
         let tip = tip.ok_or_else(|| missing(&reference))?;
-        let found = config_json_at(&mut server, tip).await?;
+        let found = file_at_root(&mut server, tip, CONFIG_JSON).await?;
         found.ok_or_else(|| missing("config.json"))
     }
 }

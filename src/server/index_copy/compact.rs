@@ -12,9 +12,9 @@ use gix_pack::data::output::{count, entry};
 use gix_parallel::InOrderIter;
 use gix_utils::progress::Discard;
 
-use super::folder::Folder;
 use super::objects::Objects;
 use super::receive;
+use super::repository::Repository;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 
@@ -37,7 +37,11 @@ pub(super) fn is_due(packs: &[PathBuf]) -> bool {
 }
 
 /// Writes the pack and returns its path; the others are still there.
-pub(super) fn into_one(folder: &Folder, objects: &Objects, tip: ObjectId) -> Result<PathBuf> {
+pub(super) fn into_one(
+    repository: &Repository,
+    objects: &Objects,
+    tip: ObjectId,
+) -> Result<PathBuf> {
     let failed = |error: gix_error::Error| {
         Error::new(Kind::Server, "writing the pack failed").because(error)
     };
@@ -67,8 +71,8 @@ pub(super) fn into_one(folder: &Folder, objects: &Objects, tip: ObjectId) -> Res
         },
     )
     .map_err(failed)?;
-    let unwritable = |error: io::Error| super::unwritable(&folder.pack_folder()).because(error);
-    let mut file = tempfile::tempfile_in(folder.pack_folder()).map_err(unwritable)?;
+    let unwritable = |error: io::Error| super::unwritable(&repository.pack_folder()).because(error);
+    let mut file = tempfile::tempfile_in(repository.pack_folder()).map_err(unwritable)?;
     let written = FromEntriesIter::new(
         InOrderIter::from(entries),
         io::BufWriter::new(&mut file),
@@ -81,7 +85,11 @@ pub(super) fn into_one(folder: &Folder, objects: &Objects, tip: ObjectId) -> Res
     }
     file.rewind().map_err(unwritable)?;
     let no_bases: Option<gix_odb::HandleArc> = None;
-    let outcome = receive::index(&mut BufReader::new(file), &folder.pack_folder(), no_bases)?;
+    let outcome = receive::index(
+        &mut BufReader::new(file),
+        &repository.pack_folder(),
+        no_bases,
+    )?;
     outcome
         .data_path
         .ok_or_else(|| Error::new(Kind::Server, "the pack has no objects"))

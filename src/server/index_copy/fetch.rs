@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use tracing::debug;
 
-use super::folder::Folder;
 use super::objects::Objects;
+use super::repository::Repository;
 use super::{IndexCopy, Snapshot, blocking, full_disk, receive};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
@@ -21,7 +21,7 @@ impl IndexCopy {
         &self,
         remote: &Remote,
         branch: &str,
-        folder: &Folder,
+        repository: &Repository,
         objects: &Objects,
         before: Option<Arc<Snapshot>>,
     ) -> Result<Option<Snapshot>> {
@@ -37,11 +37,11 @@ impl IndexCopy {
         }
         let answer = server.fetch(&asking(tip, before.as_deref())).await?;
         if answer.pack_follows {
-            let received = receive::receive(&mut server, folder, objects).await?;
+            let received = receive::receive(&mut server, repository, objects).await?;
             let received = received.inspect_err(|error| self.suspect(error))?;
             debug!("{remote}: {received} objects for {}", tip.short());
         }
-        let after = advance(folder, objects, before, tip).await;
+        let after = advance(repository, objects, before, tip).await;
         after.inspect_err(|error| self.suspect(error)).map(Some)
     }
 
@@ -69,16 +69,16 @@ fn asking(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
 
 /// Makes the tree of the new tip readable and then moves the branch.
 async fn advance(
-    folder: &Folder,
+    repository: &Repository,
     objects: &Objects,
     before: Option<Arc<Snapshot>>,
     tip: ObjectId,
 ) -> Result<Snapshot> {
-    let (folder, objects) = (folder.clone(), objects.clone());
+    let (repository, objects) = (repository.clone(), objects.clone());
     blocking(move || {
         let commit = Commit::parse(&objects.read(tip)?)?;
         let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
-        folder.move_branch(tip)?;
+        repository.move_branch(tip)?;
         Ok(after)
     })
     .await

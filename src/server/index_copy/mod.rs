@@ -11,12 +11,12 @@
 
 mod compact;
 mod fetch;
-mod folder;
 mod full_disk;
 mod objects;
+mod obsolete_packs;
 mod receive;
+mod repository;
 mod snapshot;
-mod unneeded;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -33,17 +33,17 @@ use tracing::{info, warn};
 use crate::error::{Error, Kind, Result};
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
-use folder::Folder;
 use objects::Objects;
+use obsolete_packs::ObsoletePacks;
+use repository::Repository;
 pub use snapshot::Snapshot;
-use unneeded::Unneeded;
 
 /// A damaged copy is made anew no more often than this.
 const BETWEEN_REBUILDS: Duration = Duration::from_secs(600);
 
 /// A copy of one branch of an index repository.
 pub struct IndexCopy {
-    folder: Folder,
+    repository: Repository,
     origin: String,
     /// What readers see: whole, until the next one is whole.
     current: ArcSwapOption<Snapshot>,
@@ -58,7 +58,7 @@ pub struct IndexCopy {
 /// What a refresh works with.
 struct Writing {
     objects: Objects,
-    unneeded: Unneeded,
+    obsolete: ObsoletePacks,
     last_rebuild: Option<Instant>,
 }
 
@@ -77,23 +77,23 @@ impl IndexCopy {
     fn open_blocking(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
         fs::create_dir_all(data_dir).map_err(|e| unwritable(data_dir).because(e))?;
         let lock = lock(data_dir)?;
-        let folder = Folder::new(data_dir.join("index.git"), branch);
-        folder.recover()?;
-        folder.prepare(origin)?;
-        let objects = Objects::open(&folder.objects())?;
-        let found = look(&folder, &objects);
+        let repository = Repository::new(data_dir.join("index.git"), branch);
+        repository.recover()?;
+        repository.prepare(origin)?;
+        let objects = Objects::open(&repository.objects())?;
+        let found = look(&repository, &objects);
         if let Err(error) = &found {
-            let causes = error.causes().join(": ");
-            warn!("the copy of the index cannot be read and is fetched anew: {error} {causes}");
+            let error = error.chain();
+            warn!("the copy of the index cannot be read and is fetched anew: {error}");
         }
         Ok(Self {
-            folder,
+            repository,
             origin: origin.to_owned(),
             is_damaged: AtomicBool::new(found.is_err()),
             current: ArcSwapOption::new(found.ok().flatten().map(Arc::new)),
             writing: Mutex::new(Writing {
                 objects,
-                unneeded: Unneeded::default(),
+                obsolete: ObsoletePacks::default(),
                 last_rebuild: None,
             }),
             _lock: lock,
@@ -105,17 +105,19 @@ impl IndexCopy {
     /// # Errors
     /// `config` where there is none yet.
     pub fn read_only(data_dir: &Path, branch: &str) -> Result<Arc<Snapshot>> {
-        let folder = Folder::new(data_dir.join("index.git"), branch);
+        let repository = Repository::new(data_dir.join("index.git"), branch);
         let missing = || {
-            let place = folder.path().display();
+            let place = repository.path().display();
             Error::new(Kind::Config, format!("there is no copy of the index in {place} yet"))
                 .advise("Wait for the server's first look at the index, or stop it: then this command fetches it.")
         };
-        if !folder.objects().is_dir() {
+        if !repository.objects().is_dir() {
             return Err(missing());
         }
-        let objects = Objects::open(&folder.objects())?;
-        look(&folder, &objects)?.map(Arc::new).ok_or_else(missing)
+        let objects = Objects::open(&repository.objects())?;
+        look(&repository, &objects)?
+            .map(Arc::new)
+            .ok_or_else(missing)
     }
 
     /// Returns what the copy holds; `None` before the first refresh.
@@ -136,7 +138,7 @@ impl IndexCopy {
     /// stays as it was.
     pub async fn refresh(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<()> {
         let mut writing = self.writing.lock().await;
-        writing.unneeded.remove();
+        writing.obsolete.remove();
         let rebuilt = writing.last_rebuild;
         let may_rebuild = rebuilt.is_none_or(|at| at.elapsed() > BETWEEN_REBUILDS);
         if self.is_damaged.load(Ordering::Relaxed) && may_rebuild {
@@ -147,8 +149,8 @@ impl IndexCopy {
             self.is_damaged.store(false, Ordering::Relaxed);
             return Ok(());
         }
-        let (folder, before) = (&self.folder, self.snapshot());
-        let fetching = self.fetch(remote, branch, folder, &writing.objects, before);
+        let (repository, before) = (&self.repository, self.snapshot());
+        let fetching = self.fetch(remote, branch, repository, &writing.objects, before);
         if let Some(after) = within(limit, fetching).await? {
             self.show(&mut writing, after);
         }
@@ -157,12 +159,12 @@ impl IndexCopy {
 
     fn show(&self, writing: &mut Writing, after: Snapshot) {
         let before = self.current.swap(Some(Arc::new(after)));
-        writing.unneeded.note_reader(before.as_ref());
+        writing.obsolete.note_reader(before.as_ref());
     }
 
     /// Makes a whole copy beside the damaged one, and puts it in its place.
     async fn rebuild(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<Snapshot> {
-        let beside = self.folder.beside();
+        let beside = self.repository.beside();
         let (place, origin) = (beside.clone(), self.origin.clone());
         let objects = blocking(move || {
             place.remove()?;
@@ -172,12 +174,12 @@ impl IndexCopy {
         .await?;
         let fetching = self.fetch(remote, branch, &beside, &objects, None);
         within(limit, fetching).await?;
-        let folder = self.folder.clone();
+        let repository = self.repository.clone();
         blocking(move || {
-            folder.take_place_of(&beside)?;
-            let objects = Objects::open(&folder.objects())?;
+            repository.take_place_of(&beside)?;
+            let objects = Objects::open(&repository.objects())?;
             let lost = || Error::new(Kind::Server, "the copy that was made anew is not there");
-            look(&folder, &objects)?.ok_or_else(lost)
+            look(&repository, &objects)?.ok_or_else(lost)
         })
         .await
     }
@@ -191,15 +193,15 @@ impl IndexCopy {
         let Some(tip) = self.snapshot().map(|snapshot| snapshot.commit()) else {
             return Ok(());
         };
-        let packs = self.folder.packs();
+        let packs = self.repository.packs();
         if !compact::is_due(&packs) {
             return Ok(());
         }
-        let (folder, objects) = (self.folder.clone(), writing.objects.clone());
-        let made = blocking(move || compact::into_one(&folder, &objects, tip)).await?;
+        let (repository, objects) = (self.repository.clone(), writing.objects.clone());
+        let made = blocking(move || compact::into_one(&repository, &objects, tip)).await?;
         info!("the copy's {} packs are one again", packs.len());
         let old = packs.into_iter().filter(|pack| *pack != made);
-        writing.unneeded.add(old);
+        writing.obsolete.add(old);
         Ok(())
     }
 }
@@ -214,8 +216,8 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Re
 }
 
 /// Reads where the branch is and that its tree is there.
-fn look(folder: &Folder, objects: &Objects) -> Result<Option<Snapshot>> {
-    let Some(tip) = folder.branch()? else {
+fn look(repository: &Repository, objects: &Objects) -> Result<Option<Snapshot>> {
+    let Some(tip) = repository.branch()? else {
         return Ok(None);
     };
     let commit = Commit::parse(&objects.read(tip)?)?;
@@ -244,7 +246,7 @@ pub fn is_in_use(data_dir: &Path) -> bool {
 
 fn unwritable(path: &Path) -> Error {
     Error::new(Kind::Config, format!("cannot write {}", path.display()))
-        .advise("serve.data_dir must be a folder that this user may write.")
+        .advise("Set serve.data_dir to a folder that this user may write.")
 }
 
 async fn blocking<T: Send + 'static>(

@@ -13,8 +13,8 @@ use gix_utils::progress::Discard;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::folder::Folder;
 use super::objects::Objects;
+use super::repository::Repository;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::UploadPack;
 
@@ -27,11 +27,11 @@ const PIECES: usize = 64;
 /// As the conversation goes.
 pub(super) async fn receive(
     server: &mut UploadPack<'_>,
-    folder: &Folder,
+    repository: &Repository,
     objects: &Objects,
 ) -> Result<Result<u32>> {
     let (pieces, reader) = mpsc::channel(PIECES);
-    let (place, bases) = (folder.pack_folder(), objects.handle());
+    let (place, bases) = (repository.pack_folder(), objects.handle());
     let indexing = spawn_blocking(move || index(&mut Pieces::new(reader), &place, Some(bases)));
     let read = async {
         let mut pack = server.pack();

@@ -6,28 +6,28 @@ use super::objects::Objects;
 use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, parse_tree};
+use crate::git::tree::Mode;
 use crate::index::CrateName;
-use crate::mirror::plan::tree::Mode;
 
 /// The index at one commit. Snapshots share the folders that did not change between them.
 pub struct Snapshot {
     commit: ObjectId,
     seconds: i64,
-    root: Arc<Folder>,
+    root: Arc<Directory>,
     objects: Objects,
 }
 
 /// A folder of the tree, its entries read when they are first asked for.
-struct Folder {
+struct Directory {
     id: ObjectId,
     entries: OnceLock<Entries>,
 }
 
 /// The entries of a folder, in the order of their names.
-struct Entries(Box<[(Box<[u8]>, Entry)]>);
+struct Entries(Box<[(Box<[u8]>, TreeEntry)]>);
 
-enum Entry {
-    Folder(Arc<Folder>),
+enum TreeEntry {
+    Directory(Arc<Directory>),
     File(ObjectId),
 }
 
@@ -41,7 +41,7 @@ impl Snapshot {
     ) -> Result<Self> {
         let root = match before {
             Some(before) => before.root.after(commit.tree, &objects)?,
-            None => Folder::unread(commit.tree),
+            None => Directory::unread(commit.tree),
         };
         // A root that is there is the least that readers need.
         root.entries(&objects)?;
@@ -86,14 +86,14 @@ impl Snapshot {
     fn find<'s, E>(
         &'s self,
         path: &str,
-        entries: impl Fn(&'s Folder) -> Result<&'s Entries, E>,
+        entries: impl Fn(&'s Directory) -> Result<&'s Entries, E>,
     ) -> Result<Option<ObjectId>, E> {
         let mut folder = &self.root;
         let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
         while let Some(part) = parts.next() {
             match entries(folder)?.get(part) {
-                Some(Entry::Folder(inner)) if parts.peek().is_some() => folder = inner,
-                Some(Entry::File(id)) if parts.peek().is_none() => return Ok(Some(*id)),
+                Some(TreeEntry::Directory(inner)) if parts.peek().is_some() => folder = inner,
+                Some(TreeEntry::File(id)) if parts.peek().is_none() => return Ok(Some(*id)),
                 _ => return Ok(None),
             }
         }
@@ -120,13 +120,13 @@ impl Snapshot {
 }
 
 impl Entries {
-    fn get(&self, name: &[u8]) -> Option<&Entry> {
+    fn get(&self, name: &[u8]) -> Option<&TreeEntry> {
         let found = self.0.binary_search_by(|(there, _)| (**there).cmp(name));
         found.ok().map(|place| &self.0[place].1)
     }
 }
 
-impl Folder {
+impl Directory {
     fn unread(id: ObjectId) -> Arc<Self> {
         let entries = OnceLock::new();
         Arc::new(Self { id, entries })
@@ -149,7 +149,7 @@ impl Folder {
             return Ok(Self::unread(id));
         };
         let entries = Self::read(id, objects, |name, id| match before.get(name) {
-            Some(Entry::Folder(inner)) => inner.after(id, objects),
+            Some(TreeEntry::Directory(inner)) => inner.after(id, objects),
             _ => Ok(Self::unread(id)),
         })?;
         let entries = OnceLock::from(entries);
@@ -165,8 +165,8 @@ impl Folder {
         let mut entries = Vec::with_capacity(tree.len());
         for (name, entry) in tree {
             let kept = match entry.mode {
-                mode if mode.is_tree() => Entry::Folder(folder(&name, entry.id)?),
-                mode if mode.is_same_type(Mode::FILE) => Entry::File(entry.id),
+                mode if mode.is_tree() => TreeEntry::Directory(folder(&name, entry.id)?),
+                mode if mode.is_same_type(Mode::FILE) => TreeEntry::File(entry.id),
                 // Links and submodules are no part of an index.
                 _ => continue,
             };
@@ -181,10 +181,10 @@ impl Folder {
                 continue;
             };
             match entry {
-                Entry::Folder(inner) => {
+                TreeEntry::Directory(inner) => {
                     inner.add_crates(&format!("{path}{name}/"), objects, names)?;
                 }
-                Entry::File(_) => {
+                TreeEntry::File(_) => {
                     // Everything else at the root, such as config.json, has no such path.
                     let found = CrateName::new(name).ok();
                     names.extend(found.filter(|n| n.index_path() == format!("{path}{name}")));

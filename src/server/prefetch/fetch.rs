@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::sleep;
 use tracing::info;
 
-use super::patience::{Failures, Patience};
+use super::retry_policy::{Failures, RetryPolicy};
 use crate::error::Result;
 use crate::index::CrateFile;
 use crate::server::crate_files::{CrateFiles, Unavailable};
@@ -14,7 +14,7 @@ use crate::server::crate_files::{CrateFiles, Unavailable};
 /// What is done for each file.
 pub(super) struct Fetch {
     pub(super) files: Arc<CrateFiles>,
-    pub(super) patience: Patience,
+    pub(super) retry_policy: RetryPolicy,
     pub(super) pin: bool,
     /// Reads what is kept, instead of believing the catalog.
     pub(super) verify: bool,
@@ -63,12 +63,12 @@ impl Fetch {
         loop {
             let why = match self.files.keep(file).await {
                 Ok(is_fetched) => {
-                    self.patience.renew();
+                    self.retry_policy.renew();
                     return Ok(is_fetched);
                 }
                 Err(why) => why,
             };
-            let Some(wait) = self.patience.wait(&why, &mut failures) else {
+            let Some(wait) = self.retry_policy.wait(&why, &mut failures) else {
                 return Err(why);
             };
             info!("{file}: {why}; tried again in {} s", wait.as_secs());

@@ -2,8 +2,8 @@
 
 mod fetch;
 mod lockfile;
-mod patience;
 mod report;
+mod retry_policy;
 mod wanted;
 
 use std::path::PathBuf;
@@ -14,14 +14,13 @@ use indicatif::HumanBytes;
 
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::Remote;
 use crate::index::{CrateFile, CrateSpec};
 use crate::progress::Progress;
 use crate::server::crate_files::CrateFiles;
 use crate::server::index_copy::{self, IndexCopy, Snapshot};
 use fetch::{End, Fetch};
-use patience::Patience;
-pub use report::{Missing, Report};
+pub use report::{Missing, PrefetchReport};
+use retry_policy::RetryPolicy;
 use wanted::Wanted;
 
 /// What is to be fetched.
@@ -56,7 +55,7 @@ pub async fn run(
     mut config: ServeConfig,
     options: &Options,
     progress: &Progress,
-) -> Result<Report> {
+) -> Result<PrefetchReport> {
     if options.lockfiles.is_empty() && options.crates.is_empty() && options.versions.is_none() {
         return Err(
             Error::new(Kind::Usage, "nothing says what is to be fetched").advise(
@@ -78,7 +77,7 @@ pub async fn run(
         files.folder()?;
     }
     let fetch = Fetch {
-        patience: Patience::new(config.network.timeout),
+        retry_policy: RetryPolicy::new(config.network.timeout),
         files: Arc::clone(&files),
         pin: options.pin,
         verify: options.verify,
@@ -86,7 +85,7 @@ pub async fn run(
     let connections = config.serve.upstream_connections as usize;
     let mut ends = fetch_all(&fetch, wanted.files, connections, progress).await?;
     fetch.look_again(&mut ends).await?;
-    let mut report = Report::of(ends, wanted.missing, wanted.other_sources);
+    let mut report = PrefetchReport::of(ends, wanted.missing, wanted.other_sources);
     report.bytes = files.numbers().fetched_bytes;
     report.warnings.extend(overfull(&files, max_size)?);
     Ok(report)
@@ -98,7 +97,7 @@ async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCo
     if index_copy::is_in_use(data_dir) {
         return Ok((IndexCopy::read_only(data_dir, branch)?, None));
     }
-    let remote = Remote::index(config)?;
+    let remote = config.index_remote()?;
     let copy = IndexCopy::open(data_dir, branch, &config.index.url.to_string()).await?;
     copy.refresh(&remote, branch, config.network.timeout)
         .await?;
@@ -118,7 +117,7 @@ async fn fetch_all(
     let mut fetching = stream::iter(wanted)
         .map(|file| async move {
             let end = fetch.one(&file).await?;
-            Ok((file, end))
+            Ok::<_, Error>((file, end))
         })
         .buffer_unordered(connections);
     let mut ends = Vec::new();

@@ -10,7 +10,7 @@ use crate::index::CrateFile;
 
 /// What was fetched, what was there, what is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct PrefetchReport {
     /// How many crate files were asked for.
     pub wanted: usize,
     /// How many of them were kept already.
@@ -36,7 +36,7 @@ pub struct Missing {
     pub why: String,
 }
 
-impl Report {
+impl PrefetchReport {
     /// Adds up what each file came to, and what could not be asked for.
     pub(super) fn of(
         ends: Vec<(CrateFile, End)>,
@@ -67,7 +67,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for PrefetchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = HumanBytes(self.bytes);
         write!(

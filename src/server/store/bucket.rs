@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{Content, Kept, KeptFile};
+use super::{Content, StoredBytes, StoredFile};
 use crate::config::{Network, Secrets};
 use crate::error::{Error, Kind, Result};
 
@@ -71,14 +71,14 @@ impl Bucket {
             .fold(self.prefix.clone(), |key, part| key.join(part))
     }
 
-    pub(super) async fn get(&self, path: &str) -> io::Result<Option<Kept>> {
+    pub(super) async fn get(&self, path: &str) -> io::Result<Option<StoredBytes>> {
         let found = match self.client.get(&self.key(path)).await {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             found => found?,
         };
         let size = found.meta.size;
         let stream = found.into_stream().map_err(io::Error::from);
-        Ok(Some(Kept::Stream(size, stream.boxed())))
+        Ok(Some(StoredBytes::Stream(size, stream.boxed())))
     }
 
     pub(super) async fn size(&self, path: &str) -> io::Result<Option<u64>> {
@@ -122,13 +122,13 @@ impl Bucket {
         }
     }
 
-    pub(super) async fn list(&self) -> io::Result<Vec<KeptFile>> {
+    pub(super) async fn list(&self) -> io::Result<Vec<StoredFile>> {
         let skipped = match self.prefix.as_ref() {
             "" => 0,
             prefix => prefix.len() + 1,
         };
         let listed = self.client.list(Some(&self.prefix));
-        let files = listed.map_ok(|found| KeptFile {
+        let files = listed.map_ok(|found| StoredFile {
             path: found
                 .location
                 .as_ref()

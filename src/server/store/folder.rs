@@ -11,20 +11,20 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::Content;
-use crate::index::kept_at;
+use crate::index::stored_at;
 
 /// What the names of files begin with that are being written.
 const UNFINISHED: &str = ".unfinished-";
 
 /// A folder of crate files, whose paths are below it.
 #[derive(Debug, Clone)]
-pub struct Folder {
+pub struct StoreFolder {
     path: PathBuf,
 }
 
 /// A file that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptFile {
+pub struct StoredFile {
     /// Its path in the store.
     pub path: String,
     /// Its size, in bytes.
@@ -33,7 +33,7 @@ pub struct KeptFile {
     pub modified: SystemTime,
 }
 
-impl KeptFile {
+impl StoredFile {
     fn of(path: String, about: &Metadata) -> io::Result<Self> {
         Ok(Self {
             path,
@@ -54,7 +54,7 @@ pub enum Removed {
     InUse,
 }
 
-impl Folder {
+impl StoreFolder {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path }
     }
@@ -135,15 +135,15 @@ impl Folder {
     ///
     /// # Errors
     /// As the disk says.
-    pub fn about(&self, path: &str) -> io::Result<Option<KeptFile>> {
+    pub fn about(&self, path: &str) -> io::Result<Option<StoredFile>> {
         match fs::metadata(self.place(path)) {
-            Ok(about) => KeptFile::of(path.to_owned(), &about).map(Some),
+            Ok(about) => StoredFile::of(path.to_owned(), &about).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    pub(super) async fn list(&self) -> io::Result<Vec<KeptFile>> {
+    pub(super) async fn list(&self) -> io::Result<Vec<StoredFile>> {
         let root = self.path.clone();
         blocking(move || {
             let mut found = Vec::new();
@@ -230,7 +230,7 @@ fn move_here(from: &Path, place: &Path) -> io::Result<()> {
     }
 }
 
-fn list(folder: &Path, prefix: &str, found: &mut Vec<KeptFile>) -> io::Result<()> {
+fn list(folder: &Path, prefix: &str, found: &mut Vec<StoredFile>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries?,
@@ -243,9 +243,9 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<KeptFile>) -> io::Result<()
         let path = format!("{prefix}{name}");
         if entry.file_type()?.is_dir() {
             list(&entry.path(), &format!("{path}/"), found)?;
-        } else if kept_at(&path).is_some() {
+        } else if stored_at(&path).is_some() {
             match fs::metadata(entry.path()) {
-                Ok(about) => found.push(KeptFile::of(path, &about)?),
+                Ok(about) => found.push(StoredFile::of(path, &about)?),
                 // Others may evict meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 // The others are worth knowing all the same.

@@ -16,18 +16,18 @@ use futures_util::stream::BoxStream;
 use crate::config::{Network, Secrets, StoreUrl};
 use crate::error::Result;
 pub use bucket::Bucket;
-pub use folder::{Folder, KeptFile, Removed, Scratch};
+pub use folder::{Removed, Scratch, StoreFolder, StoredFile};
 
 /// Where crate files are kept. Paths are those of [`crate::index::CrateFile::path`].
 pub enum Store {
     /// A folder.
-    Folder(Folder),
+    Folder(StoreFolder),
     /// A bucket.
     Bucket(Bucket),
 }
 
 /// A kept file, as it can be read.
-pub enum Kept {
+pub enum StoredBytes {
     /// A file on disk, locked so that nobody removes it meanwhile.
     File(File),
     /// Bytes from the network, with their number.
@@ -49,7 +49,7 @@ impl Store {
     /// `config` where the address or its credentials cannot be used.
     pub fn open(url: &StoreUrl, secrets: &Secrets, network: &Network) -> Result<Self> {
         match url {
-            StoreUrl::Folder(path) => Ok(Self::Folder(Folder::new(path.clone()))),
+            StoreUrl::Folder(path) => Ok(Self::Folder(StoreFolder::new(path.clone()))),
             StoreUrl::Bucket { bucket, prefix } => {
                 Bucket::new(bucket, prefix, secrets, network).map(Self::Bucket)
             }
@@ -60,9 +60,9 @@ impl Store {
     ///
     /// # Errors
     /// As the disk or the server says, but for a file that is not there.
-    pub async fn get(&self, path: &str) -> io::Result<Option<Kept>> {
+    pub async fn get(&self, path: &str) -> io::Result<Option<StoredBytes>> {
         match self {
-            Self::Folder(folder) => Ok(folder.get(path).await?.map(Kept::File)),
+            Self::Folder(folder) => Ok(folder.get(path).await?.map(StoredBytes::File)),
             Self::Bucket(bucket) => bucket.get(path).await,
         }
     }
@@ -116,7 +116,7 @@ impl Store {
     ///
     /// # Errors
     /// As the disk or the server says.
-    pub async fn list(&self) -> io::Result<Vec<KeptFile>> {
+    pub async fn list(&self) -> io::Result<Vec<StoredFile>> {
         match self {
             Self::Folder(folder) => folder.list().await,
             Self::Bucket(bucket) => bucket.list().await,

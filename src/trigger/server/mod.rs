@@ -1,4 +1,4 @@
-//! The endpoint: asks for a pipeline, hears of pipelines and pushes, shows how things are. TLS is left to a proxy.
+//! The endpoint: takes requests for a pipeline and webhooks, and shows the status. TLS is left to a proxy.
 
 mod hooks;
 mod metrics;
@@ -9,66 +9,84 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::response::IntoResponse as _;
 use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use hyper::body::Incoming;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tower::ServiceExt as _;
 use tracing::debug;
+use url::form_urlencoded;
 
-use super::types::{Answer, Message, Origin, Status};
-use crate::http::refusal::Refusal;
-use crate::http::{self, Bounds, access};
+use super::gitlab::Pipeline;
+use super::pipeline_gate::{Origin, TriggerResponse};
+use super::status::Status;
+use crate::http::access::{Access, Authenticate, Caller, is_secret};
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply, Route, Table};
+use crate::http::webhook::{Hosts, read_body};
+use crate::http::{self, Bounds};
 
 /// The largest body that is read, in bytes.
 const BODY: usize = 64 << 10;
 /// Fewer than the usual limit of open files; others wait until one is closed.
 const CONNECTIONS: usize = 512;
 
-/// What the endpoint needs to know.
+/// What the endpoint reports to the core.
+#[derive(Debug)]
+pub enum Message {
+    /// A request for a pipeline.
+    ///
+    /// Its response is sent at once, or as soon as GitLab has answered if it is this request that makes GitLab be asked.
+    Request {
+        /// Who makes it.
+        origin: Origin,
+        /// Where the response goes.
+        response: oneshot::Sender<TriggerResponse>,
+    },
+    /// The status of a pipeline, from a hook.
+    Pipeline(Pipeline),
+}
+
+/// The configuration, as far as the endpoint needs it.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whoever sends it may ask for a pipeline; without one, anybody who can connect.
+pub struct EndpointSettings {
+    /// The token that clients must send to request a pipeline; without one, anyone who can connect may.
     pub token: Option<SecretString>,
-    /// The secret of webhooks; without one they are refused.
+    /// The secret of webhooks; without one, webhooks are refused.
     pub hook_token: Option<SecretString>,
-    /// Whether `?token=` is taken too.
+    /// Whether `?token=` is accepted, too.
     pub query_token: bool,
-    /// How many requests to fire are answered a minute.
+    /// How many `POST` requests are accepted in a minute.
     pub rate_limit: u32,
-    /// Whether both repositories are looked at.
-    pub looks: bool,
-    /// The project whose pipelines count, by path or number.
+    /// Whether the repositories are polled.
+    pub polls: bool,
+    /// The project whose pipelines count, by path or id.
     pub project: String,
     /// The branch or tag whose pipelines count.
     pub reference: String,
     /// The branch of upstream whose pushes count.
     pub upstream_branch: String,
     /// How slow clients may be.
-    pub slowness: Slowness,
+    pub timeouts: Timeouts,
 }
 
-/// After what time a slow client is cut off, and answered without GitLab's word.
+/// The timeouts of a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Slowness {
-    /// For the head of a request.
+pub struct Timeouts {
+    /// For its head.
     pub head: Duration,
-    /// For the whole of a request, until its answer, and for taking it.
+    /// For the whole request up to the response, and for a client that does not read the response.
     pub request: Duration,
-    /// How long whoever asked for a pipeline waits for GitLab's answer.
+    /// How long a request for a pipeline waits for GitLab before the response is `firing`.
     pub answer: Duration,
 }
 
-impl Default for Slowness {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
@@ -78,180 +96,187 @@ impl Default for Slowness {
     }
 }
 
-/// What every request finds.
+/// The paths of the endpoint.
+const TABLE: Table<Arc<Endpoint>> = Table {
+    routes: &[
+        Route::get("/", Access::Public, page::show),
+        Route::get("/status", Access::Public, status),
+        Route::get("/metrics", Access::Public, metrics::show),
+        Route::get("/healthz", Access::Public, healthz),
+        Route::get("/readyz", Access::Public, readyz),
+        Route::post("/trigger", Access::Token, trigger),
+        Route::webhook("/hooks/gitlab", Hosts::GitLab, hooks::pipeline),
+        Route::webhook("/hooks/push", Hosts::Any, hooks::push),
+    ],
+    error: |status, text| ErrorResponse::new(status, text),
+    webhook_body: BODY,
+};
+
+/// What the handlers share.
 struct Endpoint {
-    settings: Settings,
+    settings: EndpointSettings,
     core: mpsc::Sender<Message>,
     status: watch::Receiver<Status>,
     limiter: DefaultDirectRateLimiter,
 }
 
-/// Serves until `shutdown`, then lets the requests in hand end; bound that from outside.
+/// Serves until `stop`, then drains the requests in flight; the caller limits how long.
 pub async fn serve(
     listener: TcpListener,
-    settings: Settings,
+    settings: EndpointSettings,
     core: mpsc::Sender<Message>,
     status: watch::Receiver<Status>,
-    shutdown: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
 ) {
     let bounds = Bounds {
         connections: CONNECTIONS,
         threads: 0,
-        head: settings.slowness.head,
-        write: settings.slowness.request,
+        head: settings.timeouts.head,
+        write: settings.timeouts.request,
     };
-    let router = router(settings, core, status);
-    let answer = move |request, _| router.clone().oneshot(request);
-    http::serve(listener, answer, bounds, None, shutdown).await;
-}
-
-fn router(
-    settings: Settings,
-    core: mpsc::Sender<Message>,
-    status: watch::Receiver<Status>,
-) -> Router {
     let rate = NonZeroU32::new(settings.rate_limit).unwrap_or(NonZeroU32::MIN);
-    let limit = settings.slowness.request;
     let endpoint = Arc::new(Endpoint {
         limiter: RateLimiter::direct(Quota::per_minute(rate)),
         settings,
         core,
         status,
     });
-    let asking = Router::new()
-        .route("/trigger", post(trigger))
-        .route("/hooks/gitlab", post(hooks::pipeline))
-        .route("/hooks/push", post(hooks::push))
-        .route_layer(middleware::from_fn_with_state(
-            Arc::clone(&endpoint),
-            limited,
-        ));
-    Router::new()
-        .route("/", get(page::show))
-        .route("/status", get(status_json))
-        .route("/metrics", get(metrics::show))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .merge(asking)
-        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
-        .method_not_allowed_fallback(async || {
-            Refusal::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this path takes another method",
-            )
-        })
-        .layer(middleware::from_fn(move |request, next| {
-            bounded(limit, request, next)
-        }))
-        .with_state(endpoint)
+    let answer = move |request, _| answer(Arc::clone(&endpoint), request);
+    http::serve(listener, answer, bounds, None, stop).await;
 }
 
-/// Cuts off requests that take too long, and logs each; an address may carry a token, so that only its path is logged.
-async fn bounded(limit: Duration, request: Request, next: Next) -> Result<Response, Infallible> {
+/// Answers a request within its deadline, and logs it: its path only, as the query may have a token.
+async fn answer(
+    endpoint: Arc<Endpoint>,
+    request: Request<Incoming>,
+) -> Result<Response<http::Body>, Infallible> {
+    let limit = endpoint.settings.timeouts.request;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match timeout(limit, next.run(request)).await {
+    let answering = TABLE.route(endpoint, request).respond(|response| response);
+    let response = match timeout(limit, answering).await {
         Ok(response) => response,
         Err(_) => {
-            let late = Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long");
-            let mut response = late.into_response();
-            let close = header::HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-            response
+            let text = "the request took too long";
+            let late = ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, text);
+            // The rest of the body may still arrive, and must not be read as the next request.
+            let late = late.with(header::CONNECTION, HeaderValue::from_static("close"));
+            late.into_response().map(http::Body::from)
         }
     };
     debug!("{method} {path}: {}", response.status().as_u16());
     Ok(response)
 }
 
-async fn limited(
-    State(endpoint): State<Arc<Endpoint>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Refusal> {
-    endpoint.limiter.check().map_err(|not_until| {
-        let text = "too many requests: trigger.rate_limit says how many are answered a minute";
-        let wait = not_until.wait_time_from(endpoint.limiter.clock().now());
-        let seconds = wait.as_secs() + 1;
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, text).with(header::RETRY_AFTER, seconds)
-    })?;
-    Ok(next.run(request).await)
-}
-
-async fn trigger(
-    State(endpoint): State<Arc<Endpoint>>,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let settings = &endpoint.settings;
-    let query = settings
-        .query_token
-        .then(|| request.uri().query())
-        .flatten();
-    access::bearer(settings.token.as_ref(), request.headers(), query)?;
-    read(request.into_body()).await?;
-    endpoint.ask(Origin::Endpoint).await
-}
-
-/// Reads a body of at most [`BODY`] bytes.
-async fn read(body: Body) -> Result<Bytes, Refusal> {
-    axum::body::to_bytes(body, BODY).await.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        match source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
-            true => Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is larger than 64 KiB",
-            ),
-            false => Refusal::new(StatusCode::BAD_REQUEST, "the body could not be read"),
+impl Authenticate for Arc<Endpoint> {
+    /// Limits the rate of requests that can lead to a pipeline.
+    fn admit(&self, method: &Method) -> Result<(), ErrorResponse> {
+        if *method != Method::POST {
+            return Ok(());
         }
-    })
+        self.limiter.check().map_err(|not_until| {
+            let text = "too many requests: trigger.rate_limit is how many are accepted a minute";
+            let wait = not_until.wait_time_from(self.limiter.clock().now());
+            let seconds = wait.as_secs() + 1;
+            ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, text)
+                .with(header::RETRY_AFTER, seconds)
+        })
+    }
+
+    /// Checks the token in `Authorization: Bearer` or, if `trigger.query_token` is set, in `?token=`.
+    fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
+        let Some(token) = &self.settings.token else {
+            return Ok(None);
+        };
+        let in_header = || {
+            let value = request.headers.get(header::AUTHORIZATION)?;
+            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+            let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+            is_bearer.then(|| token.trim().to_owned())
+        };
+        let in_query = || {
+            let query = self.settings.query_token.then(|| request.uri.query())??;
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find_map(|(name, value)| (name == "token").then(|| value.into_owned()))
+        };
+        match in_header().or_else(in_query) {
+            Some(given) if is_secret(token, given.as_bytes()) => Ok(None),
+            Some(_) => Err(unauthorized("the token is not valid")),
+            None => Err(unauthorized(
+                "authentication required: send FERRY_TRIGGER_TOKEN as `Authorization: Bearer`",
+            )),
+        }
+    }
+
+    fn hook_secret(&self) -> Option<&SecretString> {
+        self.settings.hook_token.as_ref()
+    }
+}
+
+/// `POST /trigger`: asks for a pipeline.
+fn trigger(endpoint: Arc<Endpoint>, request: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    Ok(Reply::later(async move {
+        // Its content does not matter, but must not be read as the next request.
+        read_body(request.body, BODY).await?;
+        endpoint.ask(Origin::Endpoint).await
+    }))
 }
 
 impl Endpoint {
-    /// Hands a wish to the core and answers as it does, or that GitLab takes its time.
-    async fn ask(&self, origin: Origin) -> Result<Response, Refusal> {
-        let (answer, answered) = oneshot::channel();
-        self.tell(Message::Ask { origin, answer }).await?;
-        let answer = match timeout(self.settings.slowness.answer, answered).await {
-            Ok(Ok(answer)) => answer,
+    /// Hands a request to the core; returns its response, or `firing` if GitLab takes its time.
+    async fn ask(&self, origin: Origin) -> Result<Response<http::Body>, ErrorResponse> {
+        let (response, responded) = oneshot::channel();
+        self.tell(Message::Request { origin, response }).await?;
+        let response = match timeout(self.settings.timeouts.answer, responded).await {
+            Ok(Ok(response)) => response,
             Ok(Err(_)) => return Err(stopping()),
-            Err(_) => Answer::Firing,
+            Err(_) => TriggerResponse::Firing,
         };
-        Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
+        let response = (StatusCode::ACCEPTED, axum::Json(response)).into_response();
+        Ok(response.map(http::Body::from))
     }
 
-    async fn tell(&self, message: Message) -> Result<(), Refusal> {
+    async fn tell(&self, message: Message) -> Result<(), ErrorResponse> {
         self.core.send(message).await.map_err(|_| stopping())
     }
 }
 
-fn stopping() -> Refusal {
-    Refusal::new(
+fn unauthorized(error: &'static str) -> ErrorResponse {
+    ErrorResponse::new(StatusCode::UNAUTHORIZED, error)
+        .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+fn stopping() -> ErrorResponse {
+    ErrorResponse::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "the helper is being stopped",
     )
 }
 
-async fn status_json(State(endpoint): State<Arc<Endpoint>>) -> axum::Json<Status> {
-    axum::Json(endpoint.status.borrow().clone())
+/// `GET /status`: the status for programs.
+fn status(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    Ok(Reply::now(axum::Json(&*endpoint.status.borrow())))
 }
 
-async fn healthz(State(endpoint): State<Arc<Endpoint>>) -> Result<&'static str, Refusal> {
+/// `GET /healthz`: the helper works.
+fn healthz(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     match endpoint.core.is_closed() {
         true => Err(stopping()),
-        false => Ok("ok\n"),
+        false => Ok(Reply::now("ok\n")),
     }
 }
 
-async fn readyz(State(endpoint): State<Arc<Endpoint>>) -> Result<&'static str, Refusal> {
-    let has_looked = {
+/// `GET /readyz`: both repositories were polled once, if they are polled.
+fn readyz(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    let has_polled = {
         let status = endpoint.status.borrow();
-        status.last_look.is_some() || status.look_error.is_some()
+        status.last_poll.is_some() || status.poll_error.is_some()
     };
-    match has_looked || !endpoint.settings.looks {
+    match has_polled || !endpoint.settings.polls {
         _ if endpoint.core.is_closed() => Err(stopping()),
-        true => Ok("ready\n"),
-        false => Err(Refusal::new(
+        true => Ok(Reply::now("ready\n")),
+        false => Err(ErrorResponse::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "upstream and mirror are being looked at for the first time",
+            "the first poll of upstream and mirror is under way",
         )),
     }
 }

@@ -35,8 +35,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::pipe::{Failure, Input, Output};
 use self::repository::Obstacle;
-use super::{Service, Stderr, Stream, idle};
-use crate::config::Network;
+use super::{Limits, Service, Stderr, Stream, idle};
 use crate::error::{Error, Kind, Result};
 
 /// How many bytes may be under way in each direction.
@@ -54,10 +53,10 @@ pub struct LocalRemote {
 
 impl LocalRemote {
     /// Names the repository in the folder `path`.
-    pub fn new(path: impl Into<PathBuf>, network: &Network) -> Self {
+    pub fn new(path: impl Into<PathBuf>, limits: &Limits) -> Self {
         Self {
             path: path.into(),
-            idle_timeout: network.idle_timeout,
+            idle_timeout: limits.idle_timeout,
         }
     }
 

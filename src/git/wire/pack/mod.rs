@@ -4,10 +4,12 @@
 //! "PACK" | version 2, u32 | number of entries, u32 | entries … | SHA-1 of all before it
 //! entry: type and size (varint) | [offset or id of the delta's base] | zlib data
 //! ```
+//!
+//! gix-pack is not used here: it indexes packs into files, while planning reads a few objects of a pack that is still arriving,
+//! in memory and within bounds ([`Scanner`]), and the relay passes a pack on without storing it ([`Rewriter`]).
 
 mod delta;
 mod entry;
-mod inflate;
 mod rewriter;
 mod scanner;
 
@@ -38,7 +40,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// Returns the kind's name, as it stands in an object's header.
+    /// Returns the kind's name in an object's header.
     pub fn name(self) -> &'static str {
         match self {
             Self::Commit => "commit",

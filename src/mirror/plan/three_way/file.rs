@@ -1,10 +1,10 @@
 //! Merges what is not a directory: one name's file, link or nothing on each side.
 
 use super::{ConflictKind, Sides};
-use crate::mirror::plan::tree::Entry;
+use crate::git::tree::TreeEntry;
 
 /// Merges one name's files by mode and id; absence is a value like any other.
-pub(super) fn merge(files: Sides<Option<Entry>>) -> Result<Option<Entry>, ConflictKind> {
+pub(super) fn merge(files: Sides<Option<TreeEntry>>) -> Result<Option<TreeEntry>, ConflictKind> {
     if let Some(settled) = settle(files) {
         return Ok(settled);
     }
@@ -24,10 +24,14 @@ pub(super) fn merge(files: Sides<Option<Entry>>) -> Result<Option<Entry>, Confli
     }
 }
 
-/// Merges mode and content apart, so that one side may make a file executable while the other changes its text.
+/// Merges mode and content separately: one side may make a file executable while the other changes its content.
 ///
-/// As in git, both sides must have the same type of file, and the base may have another.
-fn merge_same_type(ours: Entry, base: Option<Entry>, theirs: Entry) -> Option<Entry> {
+/// As in git, both sides must have the same type of file; the base may have another.
+fn merge_same_type(
+    ours: TreeEntry,
+    base: Option<TreeEntry>,
+    theirs: TreeEntry,
+) -> Option<TreeEntry> {
     if !ours.mode.is_same_type(theirs.mode) {
         return None;
     }
@@ -41,10 +45,10 @@ fn merge_same_type(ours: Entry, base: Option<Entry>, theirs: Entry) -> Option<En
         base: base.map(|entry| entry.id),
         theirs: Some(theirs.id),
     })??;
-    Some(Entry { mode, id })
+    Some(TreeEntry { mode, id })
 }
 
-/// Returns the value that three sides settle on, `None` where all three differ.
+/// Returns the result of a three-way merge of a value, `None` if all three sides differ.
 fn settle<T: PartialEq>(sides: Sides<T>) -> Option<T> {
     if sides.ours == sides.theirs || sides.theirs == sides.base {
         Some(sides.ours)

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::*;
-use crate::mirror::plan::tree::{Entry, MergedEntry, Mode};
+use crate::git::tree::{MergedEntry, Mode, TreeEntry};
 
 /// Paths and what they hold: the mode's last three digits where it is no plain file, then the content.
 type Files<'a> = &'a [(&'a str, &'a str)];
@@ -18,7 +18,7 @@ type Files<'a> = &'a [(&'a str, &'a str)];
 #[derive(Default)]
 struct World {
     trees: HashMap<ObjectId, Tree>,
-    contents: HashMap<Entry, String>,
+    contents: HashMap<TreeEntry, String>,
 }
 
 impl World {
@@ -47,13 +47,13 @@ impl World {
                     let text = content.rsplit(' ').next().unwrap();
                     let id = Self::id("blob", &text);
                     self.contents
-                        .insert(Entry { mode, id }, (*content).to_owned());
-                    tree.insert(path.as_bytes().to_vec(), Entry { mode, id });
+                        .insert(TreeEntry { mode, id }, (*content).to_owned());
+                    tree.insert(path.as_bytes().to_vec(), TreeEntry { mode, id });
                 }
             }
         }
         for (directory, files) in below {
-            let entry = Entry::directory(self.root(&files));
+            let entry = TreeEntry::directory(self.root(&files));
             assert_eq!(tree.insert(directory.as_bytes().to_vec(), entry), None);
         }
         let listed: Vec<_> = tree.iter().collect();
@@ -133,11 +133,11 @@ impl Seen {
         let warnings = self.merged.warnings.iter();
         warnings
             .map(|warning| match warning {
-                Warning::UpstreamConfigChanged => "config".to_owned(),
-                Warning::KeptPathChangedUpstream { path } => format!("kept {path}"),
-                Warning::DiffersFromUpstream { path } => format!("differs {path}"),
-                Warning::OverlayCut => "cut".to_owned(),
-                Warning::OursUnused { path } => format!("unused {path}"),
+                MergeWarning::UpstreamConfigChanged => "config".to_owned(),
+                MergeWarning::KeptPathChangedUpstream { path } => format!("kept {path}"),
+                MergeWarning::DiffersFromUpstream { path } => format!("differs {path}"),
+                MergeWarning::OverlayCut => "cut".to_owned(),
+                MergeWarning::OursUnused { path } => format!("unused {path}"),
             })
             .collect()
     }

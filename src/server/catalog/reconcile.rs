@@ -1,0 +1,126 @@
+//! Makes the catalog agree with the folder: in portions, and writing only what differs.
+
+use std::collections::HashMap;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params};
+
+use super::files::forget;
+use super::{Catalog, nanoseconds, now};
+use crate::error::Result;
+use crate::server::store::StoredFile;
+
+/// How many files are looked at, and perhaps changed, at a time: others may be waiting to write.
+const PORTION: usize = 1_000;
+
+/// What the catalog knows that the folder knows, too.
+struct Known {
+    size: u64,
+    modified: Option<i64>,
+    is_present: bool,
+}
+
+impl Catalog {
+    /// Makes the catalog agree with the folder, whose files were listed a moment ago: one that came by other ways counts as used
+    /// now, one that was written since is to be looked at, and one that is gone is forgotten but for its pin. Others may be
+    /// adding files at the same time.
+    ///
+    /// # Errors
+    /// As [`Catalog::add`].
+    pub fn agree_with(
+        &self,
+        mut files: Vec<StoredFile>,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        let mut after = String::new();
+        for portion in files.chunks(PORTION) {
+            let last = portion.last().map(|file| file.path.clone());
+            self.agree_between(&after, last.as_deref(), portion, &is_there)?;
+            after = last.unwrap_or(after);
+        }
+        self.agree_between(&after, None, &[], &is_there)
+    }
+
+    /// Agrees with the files after a path, and up to another one where there is one.
+    fn agree_between(
+        &self,
+        after: &str,
+        last: Option<&str>,
+        files: &[StoredFile],
+        is_there: &impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let mut known = self.run(|database| known_between(database, after, last))?;
+        let differing: Vec<&StoredFile> = files
+            .iter()
+            .filter(|file| known.remove(&file.path).is_none_or(|row| !row.is(file)))
+            .filter(|file| is_there(&file.path))
+            .collect();
+        let gone: Vec<String> = known
+            .into_iter()
+            .filter(|(path, row)| row.is_present && !is_there(path))
+            .map(|(path, _)| path)
+            .collect();
+        if !differing.is_empty() {
+            self.run(|database| take_in(database, &differing))?;
+        }
+        for portion in gone.chunks(PORTION) {
+            self.run(|database| {
+                let change = database.transaction()?;
+                portion.iter().try_for_each(|path| forget(&change, path))?;
+                change.commit()
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    /// Says whether the row is that of the file, as far as both know.
+    fn is(&self, file: &StoredFile) -> bool {
+        self.is_present
+            && self.size == file.size
+            && self.modified == Some(nanoseconds(file.modified))
+    }
+}
+
+fn known_between(
+    database: &Connection,
+    after: &str,
+    last: Option<&str>,
+) -> rusqlite::Result<HashMap<String, Known>> {
+    let mut query = database.prepare_cached(
+        "SELECT path, size, modified, present FROM files
+         WHERE path > ?1 AND path <= ?2",
+    )?;
+    // Every text comes before every blob: without a last one there is no end.
+    let last = last.map_or(Value::Blob(Vec::new()), |last| last.to_owned().into());
+    let rows = query.query_map(params![after, last], |row| {
+        let known = Known {
+            size: row.get(1)?,
+            modified: row.get(2)?,
+            is_present: row.get(3)?,
+        };
+        Ok((row.get(0)?, known))
+    })?;
+    rows.collect()
+}
+
+/// A checksum holds for the bytes that were there: not for those of another size, or written later.
+fn take_in(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
+    let change = database.transaction()?;
+    let mut query = change.prepare_cached(
+        "INSERT INTO files (path, size, modified, used) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (path) DO UPDATE SET
+             checksum = CASE
+                 WHEN present AND size = ?2 AND coalesce(modified, ?3) = ?3 THEN checksum
+             END,
+             size = ?2, modified = ?3, present = 1",
+    )?;
+    for file in files {
+        let modified = nanoseconds(file.modified);
+        query.execute(params![file.path, file.size, modified, now()])?;
+    }
+    drop(query);
+    change.commit()
+}

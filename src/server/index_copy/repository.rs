@@ -1,0 +1,188 @@
+//! The files of a bare repository of one branch.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::unwritable;
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+
+/// Where the copy is.
+#[derive(Debug, Clone)]
+pub(super) struct Repository {
+    path: PathBuf,
+    branch: String,
+}
+
+impl Repository {
+    pub(super) fn new(path: PathBuf, branch: &str) -> Self {
+        let branch = branch.to_owned();
+        Self { path, branch }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn objects(&self) -> PathBuf {
+        self.path.join("objects")
+    }
+
+    pub(super) fn pack_folder(&self) -> PathBuf {
+        self.path.join("objects/pack")
+    }
+
+    fn branch_file(&self) -> PathBuf {
+        self.path.join("refs/heads").join(&self.branch)
+    }
+
+    /// Returns the place of a copy that is to take this one's.
+    pub(super) fn beside(&self) -> Self {
+        self.with_ending("new")
+    }
+
+    /// Returns the place of a copy whose place is being taken.
+    fn before(&self) -> Self {
+        self.with_ending("old")
+    }
+
+    fn with_ending(&self, ending: &str) -> Self {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(".{ending}"));
+        let (path, branch) = (path.into(), self.branch.clone());
+        Self { path, branch }
+    }
+
+    /// Puts another copy, which is whole, in this one's place.
+    pub(super) fn take_place_of(&self, beside: &Self) -> Result<()> {
+        let before = self.before();
+        before.remove()?;
+        let moved = fs::rename(&self.path, &before.path)
+            .and_then(|()| fs::rename(&beside.path, &self.path));
+        moved.map_err(|e| unwritable(&self.path).because(e))?;
+        before.remove()
+    }
+
+    /// Finishes or undoes what a killed process had begun with the places of copies.
+    pub(super) fn recover(&self) -> Result<()> {
+        let before = self.before();
+        if !self.path.exists() && before.path.exists() {
+            fs::rename(&before.path, &self.path).map_err(|e| unwritable(&self.path).because(e))?;
+        }
+        before.remove()?;
+        self.beside().remove()
+    }
+
+    /// Makes what is missing, and removes what a killed process left behind, and everything that came from another origin.
+    pub(super) fn prepare(&self, origin: &str) -> Result<()> {
+        // git escapes no more than these within quotes.
+        let origin = origin.replace('\\', "\\\\").replace('"', "\\\"");
+        let config = format!(
+            "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[remote \"origin\"]\n\turl = \"{origin}\"\n"
+        );
+        let place = self.path.join("config");
+        if fs::read_to_string(&place).is_ok_and(|there| there != config) {
+            self.remove()?;
+        }
+        for folder in ["objects/info", "objects/pack", "refs/heads"] {
+            let folder = self.path.join(folder);
+            fs::create_dir_all(&folder).map_err(|e| unwritable(&folder).because(e))?;
+        }
+        let head = format!("ref: refs/heads/{}\n", self.branch);
+        self.write(&self.path.join("HEAD"), &head)?;
+        self.write(&place, &config)?;
+        self.clean()
+    }
+
+    /// Removes temporary files, and packs whose index never came.
+    fn clean(&self) -> Result<()> {
+        for path in entries(&self.pack_folder()) {
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            let is_whole = match ending {
+                Some("pack") => path.with_extension("idx").is_file(),
+                Some("idx") => path.with_extension("pack").is_file(),
+                _ => false,
+            };
+            if !is_whole {
+                fs::remove_file(&path).map_err(|e| unwritable(&path).because(e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes everything, if there is anything.
+    pub(super) fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|e| unwritable(&self.path).because(e)),
+        }
+    }
+
+    /// Returns the paths of all packs.
+    pub(super) fn packs(&self) -> Vec<PathBuf> {
+        let mut packs = entries(&self.pack_folder());
+        packs.retain(|path| path.extension().is_some_and(|ending| ending == "pack"));
+        packs
+    }
+
+    /// Reads where the branch is; `None` before the first fetch.
+    ///
+    /// # Errors
+    /// `config` where the file is damaged.
+    pub(super) fn branch(&self) -> Result<Option<ObjectId>> {
+        let path = self.branch_file();
+        let Ok(text) = fs::read_to_string(&path) else {
+            return Ok(None);
+        };
+        let id = text.trim_end().parse().map_err(|e| {
+            Error::new(Kind::Config, format!("{} is damaged", path.display())).because(e)
+        })?;
+        Ok(Some(id))
+    }
+
+    /// Moves the branch to a commit whose parents are not there, after all of its objects are on disk.
+    pub(super) fn move_branch(&self, tip: ObjectId) -> Result<()> {
+        let shallow = self.path.join("shallow");
+        // Both at first: git reads the file without the branch, too.
+        let before = self.branch().ok().flatten();
+        let both: String = before
+            .iter()
+            .chain([&tip])
+            .map(|id| format!("{id}\n"))
+            .collect();
+        self.write(&shallow, &both)?;
+        self.write(&self.branch_file(), &format!("{tip}\n"))?;
+        self.write(&shallow, &format!("{tip}\n"))
+    }
+
+    /// Writes a file at once or not at all.
+    fn write(&self, path: &Path, text: &str) -> Result<()> {
+        if fs::read_to_string(path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        let write = || {
+            let folder = path.parent().unwrap_or(&self.path);
+            fs::create_dir_all(folder)?;
+            // Where what a killed process leaves behind is looked for.
+            let mut file = NamedTempFile::new_in(self.pack_folder())?;
+            file.write_all(text.as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist(path).map_err(|e| e.error)?;
+            File::open(folder)?.sync_all()
+        };
+        write().map_err(|e| unwritable(path).because(e))
+    }
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(found) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    found
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_file())
+        .collect()
+}
