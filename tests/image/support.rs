@@ -17,6 +17,8 @@ pub mod frames;
 pub mod gitlab;
 #[path = "../it/support/lighttpd.rs"]
 pub mod lighttpd;
+#[path = "../it/support/local_server.rs"]
+pub mod local_server;
 #[path = "../it/support/mirror.rs"]
 pub mod mirror;
 #[path = "../it/support/proxy.rs"]
