@@ -65,14 +65,14 @@ pub struct Listing {
 }
 
 impl Listing {
-    pub(super) fn new(entries: &[CatalogEntry], awaited: &[CatalogEntry]) -> Self {
+    pub(super) fn new(entries: &[CatalogEntry], pinned_missing: &[CatalogEntry]) -> Self {
         let named = |entry: &CatalogEntry| {
             let kept = ListedFile::of(entry);
             format!("{} {}", kept.name, kept.version)
         };
         Self {
             files: entries.iter().map(ListedFile::of).collect(),
-            pinned_missing: awaited.iter().map(named).collect(),
+            pinned_missing: pinned_missing.iter().map(named).collect(),
         }
     }
 }
@@ -119,7 +119,11 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn of(entries: &[CatalogEntry], awaited: usize, config: &ServeConfig) -> Self {
+    pub(super) fn of(
+        entries: &[CatalogEntry],
+        pinned_missing: usize,
+        config: &ServeConfig,
+    ) -> Self {
         Self {
             store: match config.store() {
                 StoreUrl::Folder(path) => path.display().to_string(),
@@ -128,7 +132,7 @@ impl Statistics {
             files: entries.len(),
             bytes: entries.iter().map(|entry| entry.size).sum(),
             pinned: entries.iter().filter(|entry| entry.is_pinned).count(),
-            pinned_missing: awaited,
+            pinned_missing: pinned_missing,
             oldest_use: entries.iter().map(|entry| ListedFile::of(entry).used).min(),
             max_size: config.serve.max_size,
             max_idle: config.serve.max_idle.map(|idle| idle.as_secs()),

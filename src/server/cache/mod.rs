@@ -33,10 +33,11 @@ pub struct Eviction {
 /// As the store and its catalog can be read.
 pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
     let files = CrateFiles::read_only(config).await?;
-    let (mut entries, mut awaited) = (files.entries().await?, awaited(&files)?);
+    let (mut entries, mut pinned_missing) =
+        (files.inventory().entries().await?, pinned_missing(&files)?);
     entries.retain(|entry| is_meant(entry, crates));
-    awaited.retain(|entry| is_meant(entry, crates));
-    Ok(Listing::new(&entries, &awaited))
+    pinned_missing.retain(|entry| is_meant(entry, crates));
+    Ok(Listing::new(&entries, &pinned_missing))
 }
 
 /// Adds up the kept files.
@@ -45,8 +46,8 @@ pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
 /// As [`ls`].
 pub async fn stat(config: &ServeConfig) -> Result<Statistics> {
     let files = CrateFiles::read_only(config).await?;
-    let (entries, awaited) = (files.entries().await?, awaited(&files)?);
-    Ok(Statistics::of(&entries, awaited.len(), config))
+    let (entries, pinned_missing) = (files.inventory().entries().await?, pinned_missing(&files)?);
+    Ok(Statistics::of(&entries, pinned_missing.len(), config))
 }
 
 /// Evicts what the limits say, or what is named; what is pinned or being read stays.
@@ -55,26 +56,26 @@ pub async fn stat(config: &ServeConfig) -> Result<Statistics> {
 /// As [`ls`]; `config` for a bucket; `usage` where nothing says what is to go.
 pub async fn evict(config: &ServeConfig, eviction: &Eviction) -> Result<Removal> {
     let files = open(config, eviction.dry_run).await?;
-    files.folder()?;
+    files.inventory().folder()?;
     if !eviction.crates.is_empty() {
         return evict_named(&files, eviction).await;
     }
     let limits = limits(config, eviction)?;
     match eviction.dry_run {
-        true => Ok(Removal::planned(files.plan_eviction(limits)?)),
-        false => Ok(Removal::done(files.evict_over(limits)?)),
+        true => Ok(Removal::planned(files.evictor().plan(limits)?)),
+        false => Ok(Removal::done(files.evictor().evict_over(limits)?)),
     }
 }
 
 async fn evict_named(files: &CrateFiles, eviction: &Eviction) -> Result<Removal> {
-    let mut entries = files.entries().await?;
+    let mut entries = files.inventory().entries().await?;
     entries.retain(|entry| is_meant(entry, &eviction.crates));
     let (pinned, mut leaving): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| entry.is_pinned);
     leaving.sort_by_key(|entry| entry.used);
     let removal = match eviction.dry_run {
         true => Removal::planned(leaving),
-        false => Removal::done(files.evict(leaving)?),
+        false => Removal::done(files.evictor().evict(leaving)?),
     };
     Ok(removal.beside(pinned.len()))
 }
@@ -103,9 +104,9 @@ pub async fn pin(
     dry_run: bool,
 ) -> Result<Pinning> {
     let files = open(config, dry_run).await?;
-    let (_, catalog) = files.folder()?;
-    let mut entries = files.entries().await?;
-    entries.extend(catalog.awaited()?);
+    let (_, catalog) = files.inventory().folder()?;
+    let mut entries = files.inventory().entries().await?;
+    entries.extend(catalog.pinned_missing()?);
     let missing = |spec: &&CrateSpec| {
         !entries
             .iter()
@@ -150,9 +151,12 @@ async fn open(config: &ServeConfig, dry_run: bool) -> Result<Arc<CrateFiles>> {
 }
 
 /// Returns the pinned files that are not there.
-fn awaited(files: &CrateFiles) -> Result<Vec<CatalogEntry>> {
-    let awaited = files.catalog().map(|catalog| catalog.awaited());
-    awaited.transpose().map(Option::unwrap_or_default)
+fn pinned_missing(files: &CrateFiles) -> Result<Vec<CatalogEntry>> {
+    let pinned_missing = files
+        .inventory()
+        .catalog()
+        .map(|catalog| catalog.pinned_missing());
+    pinned_missing.transpose().map(Option::unwrap_or_default)
 }
 
 fn is_meant(entry: &CatalogEntry, crates: &[CrateSpec]) -> bool {

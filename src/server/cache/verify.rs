@@ -40,7 +40,7 @@ pub(super) async fn run(
 ) -> Result<Verification> {
     // Without a copy the catalog must do.
     let snapshot = IndexCopy::read_only(&config.serve.data_dir, &config.index.branch).ok();
-    let entries = files.entries().await?;
+    let entries = files.inventory().entries().await?;
     let mut verification = Verification {
         dry_run,
         ..Verification::default()
@@ -80,11 +80,11 @@ fn vouched(snapshot: Option<&Snapshot>, kept: &CatalogEntry) -> Result<Option<Cr
 
 impl Verification {
     async fn read(&mut self, files: &Arc<CrateFiles>, kept: &CatalogEntry, file: &CrateFile) {
-        let right = match files.store().has(&kept.path).await {
-            Ok(true) => files.is_right(file, !self.dry_run).await,
+        let right = match files.inventory().store().has(&kept.path).await {
+            Ok(true) => files.verify(file, !self.dry_run).await,
             Ok(false) => {
                 if !self.dry_run {
-                    files.forget(&kept.path).await;
+                    files.inventory().forget(&kept.path).await;
                 }
                 return;
             }

@@ -40,7 +40,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn leaving(
+    pub fn candidates(
         &self,
         limits: Limits,
         after: &Position,
@@ -59,7 +59,7 @@ impl Catalog {
                 .query_row([], |row| row.get(0))?;
             let mut query = moment.prepare_cached(&query)?;
             let rows = query.query_map(params![after.0, after.1, PORTION], CatalogEntry::of)?;
-            leaving(rows, kept.saturating_sub(spared), limits, now())
+            choose(rows, kept.saturating_sub(spared), limits, now())
         })
     }
 
@@ -68,7 +68,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn let_go(
+    pub fn evict(
         &self,
         path: &str,
         used: Option<u64>,
@@ -97,7 +97,7 @@ impl Catalog {
 }
 
 /// Takes files, the least recently used first, for as long as one is idle or there is too much; reads no further.
-fn leaving<E>(
+fn choose<E>(
     entries: impl Iterator<Item = Result<CatalogEntry, E>>,
     mut kept: u64,
     limits: Limits,
@@ -147,7 +147,7 @@ mod tests {
         let idle = idle.map(Duration::from_secs);
         let kept = entries.iter().map(|entry| entry.size).sum();
         let rows = entries.iter().cloned().map(Ok::<_, Infallible>);
-        let leaving = leaving(rows, kept, Limits { size, idle }, now).unwrap();
+        let leaving = choose(rows, kept, Limits { size, idle }, now).unwrap();
         leaving.into_iter().map(|entry| entry.path).collect()
     }
 
@@ -175,7 +175,7 @@ mod tests {
             size: Some(10),
             idle: None,
         };
-        assert_eq!(leaving(rows.into_iter(), 20, limits, 100).unwrap().len(), 1);
+        assert_eq!(choose(rows.into_iter(), 20, limits, 100).unwrap().len(), 1);
     }
 
     proptest! {

@@ -107,7 +107,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn awaited(&self) -> Result<Vec<CatalogEntry>> {
+    pub fn pinned_missing(&self) -> Result<Vec<CatalogEntry>> {
         let query =
             format!("SELECT {COLUMNS} FROM files WHERE NOT present AND pinned ORDER BY path");
         self.run(|database| all(database, &query))

@@ -107,7 +107,7 @@ impl Catalog {
     }
 
     /// Says, once, whether the catalog was begun anew: it has to be made to agree with the folder.
-    pub fn wants_stock(&self) -> bool {
+    pub fn take_is_new(&self) -> bool {
         self.is_new.swap(false, Ordering::Relaxed)
     }
 

@@ -27,7 +27,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn agree_with(
+    pub fn reconcile_with(
         &self,
         mut files: Vec<StoredFile>,
         is_there: impl Fn(&str) -> bool,
@@ -36,14 +36,14 @@ impl Catalog {
         let mut after = String::new();
         for portion in files.chunks(PORTION) {
             let last = portion.last().map(|file| file.path.clone());
-            self.agree_between(&after, last.as_deref(), portion, &is_there)?;
+            self.reconcile_range(&after, last.as_deref(), portion, &is_there)?;
             after = last.unwrap_or(after);
         }
-        self.agree_between(&after, None, &[], &is_there)
+        self.reconcile_range(&after, None, &[], &is_there)
     }
 
     /// Agrees with the files after a path, and up to another one where there is one.
-    fn agree_between(
+    fn reconcile_range(
         &self,
         after: &str,
         last: Option<&str>,
@@ -62,7 +62,7 @@ impl Catalog {
             .map(|(path, _)| path)
             .collect();
         if !differing.is_empty() {
-            self.run(|database| take_in(database, &differing))?;
+            self.run(|database| upsert(database, &differing))?;
         }
         for portion in gone.chunks(PORTION) {
             self.run(|database| {
@@ -107,7 +107,7 @@ fn known_between(
 }
 
 /// A checksum holds for the bytes that were there: not for those of another size, or written later.
-fn take_in(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
+fn upsert(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
     let change = database.transaction()?;
     let mut query = change.prepare_cached(
         "INSERT INTO files (path, size, modified, used) VALUES (?1, ?2, ?3, ?4)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
-use super::Unavailable;
+use super::unavailable::Unavailable;
 use crate::index::Checksum;
 
 /// How many files are remembered; the rarest asked for are forgotten first.

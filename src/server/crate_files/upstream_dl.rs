@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 use url::Url;
 
-use super::Unavailable;
 use super::receive::finish;
+use super::unavailable::Unavailable;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::branch_ref;

@@ -34,17 +34,17 @@ impl Fetch {
         if !self.pin {
             return Ok(self.keep(file).await);
         }
-        let was_pinned = self.files.pin(file).await?;
+        let was_pinned = self.files.inventory().pin(file).await?;
         let end = self.keep(file).await;
         if matches!(end, End::Missing(_)) && !was_pinned {
-            self.files.unpin(file).await?;
+            self.files.inventory().unpin(file).await?;
         }
         Ok(end)
     }
 
     async fn keep(&self, file: &CrateFile) -> End {
         if !self.verify {
-            match self.files.is_kept(file).await {
+            match self.files.inventory().is_stored(file).await {
                 Ok(true) => return End::Held,
                 Ok(false) => {}
                 Err(error) => return End::Missing(format!("the store cannot be read: {error}")),
@@ -61,7 +61,7 @@ impl Fetch {
     async fn patiently(&self, file: &CrateFile) -> Result<bool, Unavailable> {
         let mut failures = Failures::default();
         loop {
-            let why = match self.files.keep(file).await {
+            let why = match self.files.ensure_stored(file).await {
                 Ok(is_fetched) => {
                     self.retry_policy.renew();
                     return Ok(is_fetched);
@@ -82,7 +82,7 @@ impl Fetch {
             .iter()
             .filter(|(_, end)| !matches!(end, End::Missing(_)));
         let kept = kept.map(|(file, _)| file.clone()).collect();
-        let gone = self.files.absent(kept).await?;
+        let gone = self.files.inventory().absent(kept).await?;
         let gone: HashSet<String> = gone.iter().map(CrateFile::path).collect();
         for (file, end) in ends {
             if gone.contains(&file.path()) {

@@ -74,7 +74,7 @@ pub async fn run(
     let wanted = Wanted::collect(&snapshot, locked, options)?;
     let files = CrateFiles::open(&config).await?;
     if options.pin {
-        files.folder()?;
+        files.inventory().folder()?;
     }
     let fetch = Fetch {
         retry_policy: RetryPolicy::new(config.network.timeout),
@@ -130,7 +130,7 @@ async fn fetch_all(
 
 /// Says what becomes of a store that holds more than the server is to keep.
 fn overfull(files: &CrateFiles, max_size: Option<u64>) -> Result<Option<String>> {
-    let (Some(catalog), Some(limit)) = (files.catalog(), max_size) else {
+    let (Some(catalog), Some(limit)) = (files.inventory().catalog(), max_size) else {
         return Ok(None);
     };
     let (_, bytes) = catalog.total()?;

@@ -128,7 +128,7 @@ async fn look(
     file: CrateFile,
     etag: HeaderValue,
 ) -> Result<Response<Body>, Refusal> {
-    let size = site.crate_files.look(&file).await.map_err(refusal)?;
+    let size = site.crate_files.size(&file).await.map_err(refusal)?;
     Ok(answer(site, etag, size, Body::empty()))
 }
 

@@ -32,15 +32,15 @@ pub(super) async fn forever(site: &'static Site) {
         ticks.tick().await;
         let is_due = listed.elapsed() >= LIST || site.has_no_held();
         if is_due {
-            site.crate_files.look_around().await;
+            site.crate_files.inventory().reconcile().await;
             listed = Instant::now();
         }
-        let version = site.crate_files.version().await;
+        let version = site.crate_files.inventory().version().await;
         if !is_due && version == known {
             continue;
         }
         known = version;
-        let read = site.crate_files.paths().await;
+        let read = site.crate_files.inventory().paths().await;
         let failed = read.as_ref().err().map(describe);
         if let Some(failed) = failed.as_ref().filter(|_| failure != failed) {
             warn!("what is held cannot be listed: {failed}");

@@ -40,8 +40,8 @@ pub(super) async fn forever(
             finish(site).await;
         }
         if number % EVICT_EVERY == 0 {
-            site.crate_files.look_around().await;
-            site.crate_files.evict_by_limits().await;
+            site.crate_files.inventory().reconcile().await;
+            site.crate_files.evictor().evict_by_limits().await;
         }
     }
 }
@@ -49,7 +49,7 @@ pub(super) async fn forever(
 /// Writes down what would be lost with the process.
 pub(super) async fn finish(site: &'static Site) {
     let files = Arc::clone(&site.crate_files);
-    let flushed = tokio::task::spawn_blocking(move || match files.catalog() {
+    let flushed = tokio::task::spawn_blocking(move || match files.inventory().catalog() {
         Some(catalog) => catalog.flush(),
         None => Ok(()),
     });

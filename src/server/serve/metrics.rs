@@ -77,7 +77,7 @@ fn crate_files(site: &Site) {
         ),
         (
             "crates_ferry_unkept_files_total",
-            numbers.unkept,
+            numbers.write_failures,
             "Crate files that were served and could not be kept.",
         ),
         (
@@ -89,7 +89,12 @@ fn crate_files(site: &Site) {
     for (name, value, help) in rows {
         count(name, value, help);
     }
-    if let Some(Ok((files, bytes))) = site.crate_files.catalog().map(|catalog| catalog.total()) {
+    if let Some(Ok((files, bytes))) = site
+        .crate_files
+        .inventory()
+        .catalog()
+        .map(|catalog| catalog.total())
+    {
         show_gauge(
             "crates_ferry_store_files",
             files as f64,

@@ -89,7 +89,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let ending = async {
         // A server that broke down is past help.
         let _ = serving.await;
-        site.crate_files.finish().await;
+        site.crate_files.drain().await;
     };
     if timeout(GRACE, ending).await.is_err() {
         warn!("what was still in hand was given up");

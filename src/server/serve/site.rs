@@ -70,7 +70,7 @@ impl Site {
         // As long as the process: every request finds it without counting who else does.
         let site: &'static Self = Box::leak(Box::new(site));
         if held::is_listed(site)
-            && let Ok(held) = site.crate_files.paths().await
+            && let Ok(held) = site.crate_files.inventory().paths().await
         {
             site.hold(held);
         }
