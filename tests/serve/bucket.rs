@@ -127,7 +127,7 @@ fn an_upload_that_breaks_off_leaves_nothing_behind_and_is_made_again() {
         assert!(got.is_whole && got.body == bytes);
         let failed = number as f64 + 1.0;
         server.wait_for("told", || {
-            server.metric("crates_ferry_unkept_files_total") == failed
+            server.metric("crates_ferry_store_write_failures_total") == failed
         });
         assert!(kept(&site).is_empty());
         if number == 0 {

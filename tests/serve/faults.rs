@@ -251,7 +251,7 @@ fn a_store_that_cannot_be_written_still_serves() {
         assert!(got.is_whole && got.body == *bytes);
     }
     server.wait_for("told", || {
-        server.metric("crates_ferry_unkept_files_total") == 2.0
+        server.metric("crates_ferry_store_write_failures_total") == 2.0
     });
     assert!(server.log().contains("cannot be kept"), "{}", server.log());
 }

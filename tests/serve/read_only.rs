@@ -57,7 +57,7 @@ fn a_folder_that_is_read_only_is_read() {
     // One was not held; it was served without being kept.
     assert_eq!(site.host.requests().len(), 3);
     server.wait_for("told", || {
-        server.metric("crates_ferry_unkept_files_total") == 1.0
+        server.metric("crates_ferry_store_write_failures_total") == 1.0
     });
     assert_eq!(server.metric("crates_ferry_store_files"), 2.0);
 }

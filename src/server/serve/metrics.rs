@@ -76,7 +76,7 @@ fn crate_files(site: &Site) {
             "Kept crate files that were damaged and dropped.",
         ),
         (
-            "crates_ferry_unkept_files_total",
+            "crates_ferry_store_write_failures_total",
             numbers.write_failures,
             "Crate files that were served and could not be kept.",
         ),
