@@ -1,6 +1,5 @@
 //! `cargo-config`: the lines that make cargo use this server, printed or written into a project.
 
-mod address;
 mod edit;
 
 use std::fmt;
@@ -10,6 +9,7 @@ use serde::Serialize;
 
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
+use crate::git::RemoteUrl;
 
 /// Which index cargo is to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Registry {
             name: name.clone(),
             index: match options.index {
                 Index::Sparse => format!("sparse+{}/index/", config.public_url()),
-                Index::Git => address::for_cargo(&config.index.url)?,
+                Index::Git => url_for_cargo(&config.index.url)?,
             },
             needs_token: config.serve.auth.is_some(),
         })
@@ -126,6 +126,34 @@ impl fmt::Display for SnippetReport {
                 path.display()
             ),
             Some(path) => write!(f, "{} says so already", path.display()),
+        }
+    }
+}
+
+/// Writes an address as a URL: cargo knows no other form.
+fn url_for_cargo(url: &RemoteUrl) -> Result<String> {
+    match url {
+        RemoteUrl::Http { .. } | RemoteUrl::Git { .. } => Ok(url.to_string()),
+        RemoteUrl::Ssh(address) => {
+            let (user, host) = (&address.user, &address.host);
+            let host = match host.contains(':') {
+                true => format!("[{host}]"),
+                false => host.clone(),
+            };
+            let port = match address.port {
+                22 => String::new(),
+                port => format!(":{port}"),
+            };
+            let path = address.path.trim_start_matches('/');
+            Ok(format!("ssh://{user}@{host}{port}/{path}"))
+        }
+        RemoteUrl::Local(path) => {
+            let absolute = std::path::absolute(path).ok();
+            let url = absolute.and_then(|path| url::Url::from_file_path(path).ok());
+            url.map(String::from).ok_or_else(|| {
+                let message = format!("{} has no address that cargo reads", path.display());
+                Error::new(Kind::Config, message)
+            })
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Brings a folder to where a branch elsewhere is.
 
+use std::error::Error as StdError;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -7,7 +9,7 @@ use tracing::debug;
 
 use super::objects::Objects;
 use super::repository::Repository;
-use super::{IndexCopy, Snapshot, blocking, full_disk, receive};
+use super::{IndexCopy, Snapshot, blocking, receive};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
@@ -47,7 +49,7 @@ impl IndexCopy {
 
     /// What a damaged copy cannot take, one that is made anew can; but on a full disk that one finds still less room.
     fn suspect(&self, error: &Error) {
-        if !full_disk::is_cause(error) {
+        if !is_disk_full(error) {
             self.is_damaged.store(true, Ordering::Relaxed);
         }
     }
@@ -82,4 +84,53 @@ async fn advance(
         Ok(after)
     })
     .await
+}
+
+/// Says whether the disk, or our share of it, is full, by any of the causes of an error.
+fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if is_full(error) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn is_full(error: &(dyn StdError + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        let is_full = matches!(
+            error.kind(),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+        );
+        // What it wraps is none of its sources.
+        is_full || error.get_ref().is_some_and(|inner| is_disk_full(inner))
+    } else if let Some(error) = error.downcast_ref::<gix_error::Error>() {
+        // Its causes are a tree, whose leaves are not all sources.
+        error.iter_errors().any(is_disk_full)
+    } else {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gix_error::ErrorExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_found_among_all_causes() {
+        let full = || io::Error::from(ErrorKind::StorageFull);
+        let because = |error: io::Error| Error::new(Kind::Server, "it failed").because(error);
+        assert!(is_disk_full(&because(full())));
+        assert!(is_disk_full(&because(io::Error::other(because(full())))));
+        assert!(is_disk_full(&because(ErrorKind::QuotaExceeded.into())));
+        let raised = full().and_raise(gix_error::message("cannot write"));
+        let raised = Error::new(Kind::Server, "it failed").because(raised);
+        assert!(is_disk_full(&raised));
+        assert!(!is_disk_full(&because(ErrorKind::UnexpectedEof.into())));
+        assert!(!is_disk_full(&Error::new(Kind::Server, "it failed")));
+    }
 }

@@ -11,9 +11,7 @@
 
 mod compact;
 mod fetch;
-mod full_disk;
 mod objects;
-mod obsolete_packs;
 mod receive;
 mod repository;
 mod snapshot;
@@ -33,8 +31,8 @@ use tracing::{info, warn};
 use crate::error::{Error, Kind, Result};
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
+use compact::ObsoletePacks;
 use objects::Objects;
-use obsolete_packs::ObsoletePacks;
 use repository::Repository;
 pub use snapshot::Snapshot;
 
