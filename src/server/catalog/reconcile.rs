@@ -1,4 +1,4 @@
-//! Makes the catalog agree with the folder: in portions, and writing only what differs.
+//! Reconciles the catalog with the folder: in portions, and writing only what differs.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use super::{Catalog, nanoseconds, now};
 use crate::error::Result;
 use crate::server::store::StoredFile;
 
-/// How many files are looked at, and perhaps changed, at a time: others may be waiting to write.
+/// How many files are compared, and perhaps changed, in one transaction: other processes may be waiting to write.
 const PORTION: usize = 1_000;
 
-/// What the catalog knows that the folder knows, too.
+/// What catalog and folder both know of a file.
 struct Known {
     size: u64,
     modified: Option<i64>,
@@ -21,9 +21,9 @@ struct Known {
 }
 
 impl Catalog {
-    /// Makes the catalog agree with the folder, whose files were listed a moment ago: one that came by other ways counts as used
-    /// now, one that was written since is to be looked at, and one that is gone is forgotten but for its pin. Others may be
-    /// adding files at the same time.
+    /// Makes the catalog agree with the folder, whose files were listed a moment ago: a new file counts as used now, a changed
+    /// one loses its checksum until it is verified, and one that is gone is removed, but not its pin. Other processes may be
+    /// adding files at the same time, so `is_there` is asked again before a difference is believed.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -42,7 +42,7 @@ impl Catalog {
         self.reconcile_range(&after, None, &[], &is_there)
     }
 
-    /// Agrees with the files after a path, and up to another one where there is one.
+    /// Reconciles the files after a path, and up to another one where there is one.
     fn reconcile_range(
         &self,
         after: &str,
@@ -76,7 +76,7 @@ impl Catalog {
 }
 
 impl Known {
-    /// Says whether the row is that of the file, as far as both know.
+    /// Says whether catalog and folder know the same of the file.
     fn is(&self, file: &StoredFile) -> bool {
         self.is_present
             && self.size == file.size
@@ -93,7 +93,7 @@ fn known_between(
         "SELECT path, size, modified, present FROM files
          WHERE path > ?1 AND path <= ?2",
     )?;
-    // Every text comes before every blob: without a last one there is no end.
+    // SQLite sorts every text before every blob: an empty blob is the end of all paths.
     let last = last.map_or(Value::Blob(Vec::new()), |last| last.to_owned().into());
     let rows = query.query_map(params![after, last], |row| {
         let known = Known {
@@ -106,7 +106,7 @@ fn known_between(
     rows.collect()
 }
 
-/// A checksum holds for the bytes that were there: not for those of another size, or written later.
+/// Adds or updates files. A checksum is kept only where size and time are those of the bytes that were hashed.
 fn upsert(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
     let change = database.transaction()?;
     let mut query = change.prepare_cached(

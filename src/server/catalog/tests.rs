@@ -30,7 +30,7 @@ fn paths(entries: &[CatalogEntry]) -> Vec<&str> {
 }
 
 #[test]
-fn an_older_catalog_is_brought_up_to_date_and_looked_at_without_that() {
+fn an_older_catalog_is_migrated_and_can_be_read_without_that() {
     let (_folder, path) = folder();
     let old = Connection::open(&path).unwrap();
     old.execute_batch(
@@ -107,7 +107,7 @@ fn a_pin_outlives_its_file() {
 }
 
 #[test]
-fn what_came_by_other_ways_counts_as_used_now_and_what_changed_is_looked_at() {
+fn a_new_file_counts_as_used_now_and_a_changed_one_loses_its_checksum() {
     let (_folder, path) = folder();
     let catalog = Catalog::open(&path).unwrap();
     let before = now();
@@ -132,7 +132,7 @@ fn what_came_by_other_ways_counts_as_used_now_and_what_changed_is_looked_at() {
 }
 
 #[test]
-fn many_files_are_agreed_with() {
+fn many_files_are_reconciled() {
     let (_folder, path) = folder();
     let catalog = Catalog::open(&path).unwrap();
     let all = |step| {
@@ -182,7 +182,7 @@ fn what_was_used_or_pinned_since_it_was_chosen_stays() {
 }
 
 #[test]
-fn uses_that_cannot_be_written_are_gathered_still() {
+fn uses_that_cannot_be_written_stay_in_memory() {
     let (_folder, path) = folder();
     let catalog = Catalog::open(&path).unwrap();
     let refusing = catalog.database().pragma_update(None, "query_only", true);
@@ -193,7 +193,7 @@ fn uses_that_cannot_be_written_are_gathered_still() {
 }
 
 #[test]
-fn a_catalog_that_is_damaged_anywhere_is_begun_anew_by_all_who_have_it_open() {
+fn a_catalog_that_is_damaged_anywhere_is_recreated_by_all_who_have_it_open() {
     let (folder, path) = folder();
     let catalog = Catalog::open(&path).unwrap();
     let files = |number: u64| (0..number).map(|number| file(&format!("{number:0200}"), 1, 1));

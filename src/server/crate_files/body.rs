@@ -52,7 +52,7 @@ impl Body {
         }
     }
 
-    /// Returns the bytes piece by piece; an error cuts short a file that turned out wrong.
+    /// Returns the bytes piece by piece; an error ends a file that turned out wrong.
     pub fn into_stream(self) -> BoxStream<'static, io::Result<Bytes>> {
         match self {
             Self::Whole(bytes) => futures_util::stream::once(async { Ok(bytes) }).boxed(),
@@ -95,7 +95,7 @@ impl InFlight {
             _ => true,
         };
         let stage = self.stage.wait_for(is_more).await;
-        let stage = stage.map_err(|_| io::Error::other("the search broke off"))?;
+        let stage = stage.map_err(|_| io::Error::other("the fetch was aborted"))?;
         match &*stage {
             Stage::InFlight { file, released, .. } if Arc::ptr_eq(file, &self.file) => {
                 Ok(*released)
@@ -105,8 +105,8 @@ impl InFlight {
                 ..
             } if Arc::ptr_eq(file, &self.file) => Ok(*size),
             Stage::Failed(why) => Err(io::Error::other(why.clone())),
-            // Another file has begun: what was sent of this one does not belong to it.
-            _ => Err(io::Error::other("the search began anew")),
+            // Another fetch has begun: what was sent so far does not belong to its file.
+            _ => Err(io::Error::other("the fetch was restarted")),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::server::catalog::{CatalogEntry, Limits, Position};
 use crate::server::store::Removed;
 
-/// Once there is too much, a twentieth more is evicted, so that not every new file evicts one.
+/// An eviction frees a twentieth more than it must, so that not every new file evicts one.
 const SLACK: u64 = 20;
 
 /// What was evicted.
@@ -25,11 +25,11 @@ pub struct Evicted {
     pub failed: Vec<(String, String)>,
 }
 
-/// What evicts files from the store.
+/// Evicts files from a store; one eviction by the configured limits at a time.
 pub struct Evictor {
     inventory: Arc<Inventory>,
     limits: Limits,
-    /// Files that could not be removed, and that a person was told of. Locked by whoever evicts for the server: one at a time.
+    /// Files that could not be removed, and for which that was logged. Locked during an eviction by the configured limits.
     reported: Mutex<HashSet<String>>,
     pub(super) evicted: Counter,
 }
@@ -44,7 +44,7 @@ impl Evictor {
         }
     }
 
-    /// Evicts what exceeds the configured limits, unless somebody does so right now.
+    /// Evicts what exceeds the configured limits, unless such an eviction is under way.
     pub async fn evict_by_limits(self: &Arc<Self>) {
         self.inventory.reconcile_if_new().await;
         let is_unlimited = self.limits.size.is_none() && self.limits.idle.is_none();
@@ -67,7 +67,7 @@ impl Evictor {
         }
     }
 
-    /// Evicts by the configured limits where the store is larger than it may be.
+    /// Evicts by the configured limits where the store exceeds `serve.max_size`.
     pub(super) async fn evict_if_full(self: &Arc<Self>) {
         let (Ok((_, catalog)), Some(limit)) = (self.inventory.folder(), self.limits.size) else {
             return;
@@ -79,7 +79,7 @@ impl Evictor {
         }
     }
 
-    /// Returns the configured limits; where there is too much, a little less than that.
+    /// Returns the configured limits; where the store exceeds its size, with some slack.
     fn limits_now(&self) -> Result<Limits> {
         let (_, catalog) = self.inventory.folder()?;
         let (_, bytes) = catalog.total()?;
@@ -122,7 +122,7 @@ impl Evictor {
     /// As [`Evictor::plan`].
     pub fn evict_over(&self, limits: Limits) -> Result<Evicted> {
         let (folder, catalog) = self.inventory.folder()?;
-        // As it is planned; and nothing is to be forgotten.
+        // As `plan` does; and the catalog must not forget what is on that disk.
         if folder.is_empty() {
             return Ok(Evicted::default());
         }
@@ -174,7 +174,7 @@ impl Evictor {
     }
 }
 
-/// Logs what was evicted, and once for each file that it could not be removed.
+/// Logs what was evicted, and, once for each file, what could not be.
 fn report(evicted: &Evicted, reported: &mut HashSet<String>) {
     let bytes: u64 = evicted.files.iter().map(|file| file.size).sum();
     if !evicted.files.is_empty() {
@@ -182,7 +182,7 @@ fn report(evicted: &Evicted, reported: &mut HashSet<String>) {
     }
     for (path, why) in &evicted.failed {
         if reported.insert(path.clone()) {
-            warn!("{path} cannot be removed and stays: {why}");
+            warn!("cannot evict {path}: {why}");
         }
     }
 }

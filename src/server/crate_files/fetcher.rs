@@ -1,4 +1,4 @@
-//! Fetches crate files from upstream, verified; and remembers for a while which could not be fetched.
+//! Fetches crate files from upstream and verifies them.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::index::CrateFile;
 use crate::server::store::Scratch;
 
-/// What fetches crate files.
+/// Fetches crate files, from one upstream.
 pub(super) struct Fetcher {
     upstream: Upstream,
     negative_cache: NegativeCache,
@@ -84,7 +84,7 @@ impl Fetcher {
     /// Waits for a connection as long as somebody waits for the file.
     async fn connection(&self, flight: &Flight) -> Result<OwnedSemaphorePermit, Unavailable> {
         tokio::select! {
-            // Nobody asks upstream for what nobody wants any more.
+            // First: upstream is not asked for a file that nobody waits for.
             biased;
             () = flight.abandoned() => Err(Unavailable::Abandoned),
             connection = self.upstream.connection() => connection,
@@ -93,7 +93,7 @@ impl Fetcher {
 
     fn count(&self, why: &Unavailable) {
         match why {
-            Unavailable::NotHeld
+            Unavailable::NotStored
             | Unavailable::Busy
             | Unavailable::Abandoned
             | Unavailable::Store(_)
@@ -181,7 +181,7 @@ mod tests {
         }
         assert_eq!(fetcher.checksum_failures.get(), 2);
         let got = fetch(&fetcher, "2.0.0").await;
-        assert!(matches!(got, Err(Unavailable::Lately(..))));
+        assert!(matches!(got, Err(Unavailable::FailedRecently(..))));
         assert_eq!(fetcher.checksum_failures.get(), 2);
         assert_eq!(fetcher.upstream_errors.get(), 1);
     }

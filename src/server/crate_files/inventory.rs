@@ -58,7 +58,7 @@ impl Inventory {
             (Store::Folder(folder), Some(catalog)) => Ok((folder, catalog)),
             _ => Err(Error::new(
                 Kind::Config,
-                "serve.store is a bucket, where nothing is evicted or pinned by us",
+                "serve.store is a bucket, where crates-ferry neither evicts nor pins",
             )
             .advise("Give the bucket a lifecycle rule that expires objects.")),
         }
@@ -68,7 +68,7 @@ impl Inventory {
     pub(super) async fn recover(&self) {
         if let Store::Folder(folder) = &self.store {
             if let Err(error) = folder.clean() {
-                warn!("{} cannot be cleaned: {error}", folder.path().display());
+                warn!("cannot clean {}: {error}", folder.path().display());
             }
             self.reconcile().await;
         }
@@ -77,7 +77,7 @@ impl Inventory {
     /// Reconciles the catalog with a folder that others may fill, too.
     pub async fn reconcile(&self) {
         self.reconcile_once().await;
-        // The catalog's damage may show on the way.
+        // Reconciling may find the catalog damaged, and recreate it.
         self.reconcile_if_new().await;
     }
 
@@ -95,9 +95,7 @@ impl Inventory {
         let (folder, catalog) = (folder.clone(), Arc::clone(catalog));
         let done = match self.store.list().await {
             Ok(files) => blocking(move || reconcile(&folder, &catalog, files)).await,
-            Err(error) => {
-                Err(Error::new(Kind::Config, "the store cannot be listed").because(error))
-            }
+            Err(error) => Err(Error::new(Kind::Config, "cannot list the store").because(error)),
         };
         warn_of(done);
     }
@@ -243,14 +241,14 @@ impl Inventory {
 
 /// Makes the catalog agree with what a folder holds.
 fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) -> Result<()> {
-    // What is stored from here on is recorded anyway.
+    // Cleared first: a catalog that is recreated while it is reconciled is marked as new again.
     catalog.take_is_new();
     let (known, _) = catalog.total()?;
-    // An empty folder is believed only where nothing is known of it: its disk may not be mounted.
+    // An empty folder is trusted only where the catalog is empty, too: its disk may not be mounted.
     if files.is_empty() && known > 0 {
         let path = folder.path().display();
         warn!(
-            "{path} holds none of the {known} crate files that are known: is it mounted? None is forgotten"
+            "{path} holds none of the {known} crate files in the catalog: is it mounted? The catalog stays as it is"
         );
         return Ok(());
     }
@@ -259,7 +257,7 @@ fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) ->
 
 fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {
     let files = files
-        .map_err(|error| Error::new(Kind::Network, "the bucket cannot be listed").because(error))?;
+        .map_err(|error| Error::new(Kind::Network, "cannot list the bucket").because(error))?;
     let entry = |file: StoredFile| CatalogEntry {
         size: file.size,
         checksum: None,
@@ -280,7 +278,7 @@ fn warn_of(done: Result<()>) {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let broken = |error| Error::new(Kind::Server, "the catalog's work broke off").because(error);
+    let broken = |error| Error::new(Kind::Server, "work on the catalog was aborted").because(error);
     spawn_blocking(work).await.map_err(broken)?
 }
 

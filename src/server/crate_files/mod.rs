@@ -57,10 +57,10 @@ pub use upstream_client::instance;
 use verified_file::VerifiedFile;
 use verified_store::VerifiedStore;
 
-/// For how long a client waits for a body to begin: cargo gives up after 30 seconds of silence, and tells less of it.
+/// How long a client waits for a body to begin: cargo times out after 30 seconds, and its message names no cause.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// All crate files that can be had.
+/// The crate files of this server: cached, stored, or fetched.
 pub struct CrateFiles {
     hot_cache: HotCache,
     store: VerifiedStore,
@@ -75,7 +75,7 @@ pub struct CrateFiles {
 }
 
 impl CrateFiles {
-    /// Opens the store below the configuration's `data_dir`, and what it takes to fetch.
+    /// Opens the store, and connects nothing yet.
     ///
     /// # Errors
     /// `config` where the store, `data_dir` or the certificates cannot be used.
@@ -84,7 +84,7 @@ impl CrateFiles {
         let unusable = |error: io::Error| {
             Error::new(Kind::Config, format!("cannot write {}", data_dir.display()))
                 .because(error)
-                .advise("serve.data_dir must be a folder that this user may write.")
+                .advise("Set `serve.data_dir` to a folder that this user may write.")
         };
         let scratch = Scratch::open(data_dir.join("tmp")).map_err(unusable)?;
         let files = Arc::new(Self::with(config, &scratch, Catalog::open)?);
@@ -167,7 +167,7 @@ impl CrateFiles {
         };
         match timeout(LONGEST_WAIT, body).await {
             Ok(body) => body,
-            // The fetch goes on: the client that asks again finds the file here.
+            // The fetch goes on: a client that retries finds the file here.
             Err(_) => waiter.begun().unwrap_or_else(|| Err(too_slow())),
         }
     }
@@ -177,8 +177,8 @@ impl CrateFiles {
         let (waiter, flight) = self.flights.join(file.checksum);
         if let Some(flight) = flight {
             let (files, file) = (Arc::clone(self), file.clone());
-            // Goes on when whoever asked has gone, once upstream was asked: the next one finds the file stored. Not on the
-            // thread of the request, where all who wait for the file would be in its way.
+            // A task of its own, which goes on when the clients have disconnected, once upstream was asked: the next one finds
+            // the file stored. On the shared runtime: on the thread of the request all who wait for the file would delay it.
             self.runtime.spawn(async move {
                 if let Err(why) = files.fetch_through(&file, &flight).await {
                     why.log(&file);
@@ -206,7 +206,7 @@ impl CrateFiles {
         flight.miss();
         let Some(fetcher) = &self.fetcher else {
             // Where the store cannot be read, nobody knows that it lacks the file.
-            return Err(unreadable.unwrap_or(Unavailable::NotHeld));
+            return Err(unreadable.unwrap_or(Unavailable::NotStored));
         };
         let received = fetcher.fetch(file, flight).await?;
         self.cache(file, &received.file);
@@ -236,17 +236,17 @@ impl CrateFiles {
         match (self.store.size(file).await, &self.fetcher) {
             (Ok(Some(size)), _) => Ok(Some(size)),
             (Ok(None) | Err(_), Some(_)) => Ok(None),
-            (Ok(None), None) => Err(Unavailable::NotHeld),
+            (Ok(None), None) => Err(Unavailable::NotStored),
             (Err(why), None) => Err(why),
         }
     }
 
-    /// Returns where upstream keeps a file, for clients that are redirected there.
+    /// Returns where upstream keeps a file, for clients to be redirected there.
     ///
     /// # Errors
     /// As [`CrateFiles::get`].
     pub async fn upstream_url(&self, file: &CrateFile) -> Result<Url, Unavailable> {
-        let fetcher = self.fetcher.as_ref().ok_or(Unavailable::NotHeld)?;
+        let fetcher = self.fetcher.as_ref().ok_or(Unavailable::NotStored)?;
         let url = timeout(LONGEST_WAIT, fetcher.url(file)).await;
         url.unwrap_or_else(|_| Err(too_slow()))
     }
@@ -264,12 +264,12 @@ impl CrateFiles {
                 self.inventory.record(file).await;
                 Ok(false)
             }
-            Ok(false) => Err(Unavailable::Disk("it could not be kept".to_owned())),
+            Ok(false) => Err(Unavailable::Disk("the file was not stored".to_owned())),
             Err(error) => Err(Unavailable::Disk(error.to_string())),
         }
     }
 
-    /// Reads a stored file through and says whether it is right; a damaged one is removed where that is wanted.
+    /// Reads and hashes a stored file and says whether it is right; a damaged one is removed if `remove_damaged`.
     ///
     /// # Errors
     /// As the disk or the bucket reports.
@@ -313,5 +313,7 @@ impl CrateFiles {
 
 fn too_slow() -> Unavailable {
     let limit = humantime::format_duration(LONGEST_WAIT);
-    Unavailable::Slow(format!("no answer within {limit}; it may be there later"))
+    Unavailable::Timeout(format!(
+        "no response within {limit}; the fetch goes on, so try again later"
+    ))
 }

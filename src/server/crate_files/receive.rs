@@ -18,7 +18,7 @@ use super::verified_file::{SMALL, VerifiedFile};
 use crate::index::Checksum;
 use crate::server::store::Scratch;
 
-/// No crate file is larger, in bytes: an endless answer is none.
+/// The largest file that is accepted, in bytes: far more than crates.io takes, but a response must end somewhere.
 const LARGEST: u64 = 1 << 30;
 
 /// How many bytes are released to the waiters at a time.
@@ -100,7 +100,7 @@ impl Length {
     fn new(total: Option<u64>) -> Result<Self, Unavailable> {
         match total {
             Some(total) if total > LARGEST => Err(Unavailable::Upstream(format!(
-                "it announces {total} bytes, and no crate file has more than {LARGEST}"
+                "it announces {total} bytes; a crate file has at most {LARGEST}"
             ))),
             _ => Ok(Self { total, read: 0 }),
         }
@@ -111,7 +111,7 @@ impl Length {
         let most = self.total.unwrap_or(LARGEST);
         match self.read > most {
             true => Err(Unavailable::Upstream(format!(
-                "it sends more than {most} bytes, which is the length that it announced, or more than any crate file has"
+                "it sends more than {most} bytes, its announced length or the most that a crate file has"
             ))),
             false => Ok(()),
         }

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::receive::Incoming;
 use super::unavailable::Unavailable;
-use super::upstream_client::{UpstreamClient, unsent};
+use super::upstream_client::{UpstreamClient, failure_of};
 
 /// The body of a response that is resumed with further requests.
 pub(super) struct ResumableBody {
@@ -63,10 +63,10 @@ impl ResumableBody {
                     self.read += piece.as_ref().map_or(0, Bytes::len) as u64;
                     return Ok(piece);
                 }
-                Ok(Err(error)) => unsent(&error),
+                Ok(Err(error)) => failure_of(&error),
                 Err(_) => {
                     let limit = humantime::format_duration(self.client.idle_timeout);
-                    Unavailable::Slow(format!("it sent nothing for {limit}"))
+                    Unavailable::Timeout(format!("it sent nothing for {limit}"))
                 }
             };
             if self.retries == 0 {
@@ -81,12 +81,12 @@ impl ResumableBody {
 
     /// Requests the rest, which must be the rest of the same file.
     async fn resume(&mut self) -> Result<(), Unavailable> {
-        self.response = self.client.ask(&self.url, self.read).await?;
+        self.response = self.client.request(&self.url, self.read).await?;
         match self.response.status() {
             StatusCode::PARTIAL_CONTENT => {
-                match goes_on(self.response.headers(), self.read, self.total) {
+                match continues(self.response.headers(), self.read, self.total) {
                     true => Ok(()),
-                    false => Err(another(self.read)),
+                    false => Err(other_file(self.read)),
                 }
             }
             // Nothing follows what was read; the checksum tells whether that is true.
@@ -97,7 +97,7 @@ impl ResumableBody {
             _ => {
                 let length = self.response.content_length();
                 match (self.total, length) {
-                    (Some(total), Some(length)) if total != length => Err(another(self.read)),
+                    (Some(total), Some(length)) if total != length => Err(other_file(self.read)),
                     _ => self.skip().await,
                 }
             }
@@ -111,7 +111,9 @@ impl ResumableBody {
             let piece = timeout(self.client.idle_timeout, self.response.chunk()).await;
             let piece = piece.ok().and_then(Result::ok).flatten();
             let Some(mut piece) = piece else {
-                return Err(Unavailable::Upstream("it was cut again".to_owned()));
+                return Err(Unavailable::Upstream(
+                    "the connection was cut again".to_owned(),
+                ));
             };
             let known = left.min(piece.len() as u64);
             piece.advance(usize::try_from(known).unwrap_or(usize::MAX));
@@ -123,7 +125,7 @@ impl ResumableBody {
 }
 
 /// Says whether a partial response begins at this byte of a file of that length (RFC 9110, 14.4).
-fn goes_on(headers: &HeaderMap, from: u64, total: Option<u64>) -> bool {
+fn continues(headers: &HeaderMap, from: u64, total: Option<u64>) -> bool {
     let part = || {
         let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
         let (range, length) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -136,9 +138,9 @@ fn goes_on(headers: &HeaderMap, from: u64, total: Option<u64>) -> bool {
     })
 }
 
-fn another(read: u64) -> Unavailable {
+fn other_file(read: u64) -> Unavailable {
     Unavailable::Upstream(format!(
-        "it was cut after {read} bytes, and what came then is not the rest of it"
+        "the connection was cut after {read} bytes, and the next response is not the rest of the file"
     ))
 }
 
@@ -149,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_goes_on_where_it_begins_at_the_byte_asked_for_of_the_same_length() {
+    fn a_response_continues_a_file_where_it_begins_at_the_requested_byte_of_the_same_length() {
         for (text, total, goes) in [
             ("bytes 10-19/20", Some(20), true),
             ("bytes 10-19/20", None, true),
@@ -163,8 +165,8 @@ mod tests {
         ] {
             let headers = [(CONTENT_RANGE, text.parse().unwrap())];
             let headers = headers.into_iter().collect();
-            assert_eq!(goes_on(&headers, 10, total), goes, "{text}");
+            assert_eq!(continues(&headers, 10, total), goes, "{text}");
         }
-        assert!(!goes_on(&HeaderMap::new(), 10, None));
+        assert!(!continues(&HeaderMap::new(), 10, None));
     }
 }

@@ -12,26 +12,27 @@ use super::unavailable::Unavailable;
 use super::verified_file::VerifiedFile;
 use crate::index::Checksum;
 
-/// How many bytes there must be before a body begins: what is smaller is whole, and right, before its first byte is sent.
+/// How many bytes there must be before a body begins: a smaller file is verified before its first byte is sent.
 const HEAD_START: u64 = 256 << 10;
 
 /// The searches under way.
 ///
-/// `moka`'s `try_get_with` coalesces as well, but gives the file only when it is whole: here clients read what has arrived.
+/// `moka`'s `try_get_with` and `quick_cache`'s `get_or_insert_async` coalesce requests as well, but hand out a value when it
+/// is whole: here clients read what has arrived.
 #[derive(Clone, Default)]
 pub(super) struct SingleFlight(Arc<Mutex<HashMap<Checksum, watch::Sender<Stage>>>>);
 
-/// A search under way, in the hands of whoever carries it out. It ends when this is dropped, however that happens.
+/// A search under way, held by the task that carries it out. It ends when this is dropped, also by a panic.
 pub(super) struct Flight {
     all: SingleFlight,
     checksum: Checksum,
     stage: watch::Sender<Stage>,
 }
 
-/// Somebody who waits for a file.
+/// A request that waits for a file.
 pub(super) struct Waiter {
     stage: watch::Receiver<Stage>,
-    /// The file was here when they asked.
+    /// The file was here when the request came.
     found_it_here: bool,
 }
 
@@ -96,12 +97,12 @@ impl Flight {
 
     /// Tells the waiters why they cannot have the file.
     pub(super) fn fail(&self, why: Unavailable) {
-        // Before they hear of it: whoever hears it and asks again starts another search.
+        // Before the waiters are told: a client that is told and retries starts another search.
         self.land();
         self.stage.send_replace(Stage::Failed(why));
     }
 
-    /// Waits until nobody waits for the file any more, and ends the flight: whoever asks next starts another.
+    /// Waits until nobody waits for the file any more, and ends the flight: the next request starts another.
     pub(super) async fn abandoned(&self) {
         loop {
             self.stage.closed().await;
@@ -114,7 +115,7 @@ impl Flight {
         }
     }
 
-    /// Lets whoever asks from now on start another search.
+    /// Removes the flight from the list: the next request starts another.
     fn land(&self) {
         let mut flights = self.all.lock();
         let listed = flights.get(&self.checksum);
@@ -140,7 +141,7 @@ impl Waiter {
         }
     }
 
-    /// Says whether the file was here when it was asked for, as soon as that is known.
+    /// Says whether the request is a cache hit, as soon as that is known.
     pub(super) async fn is_hit(&mut self) -> bool {
         let is_known = |stage: &Stage| !matches!(stage, Stage::Searching);
         match self.stage.wait_for(is_known).await.as_deref() {
@@ -158,9 +159,9 @@ impl Waiter {
         };
         match self.stage.wait_for(may_begin).await {
             Ok(_) => {}
-            Err(_) => return Err(broken_off()),
+            Err(_) => return Err(aborted()),
         }
-        self.begun().unwrap_or_else(|| Err(broken_off()))
+        self.begun().unwrap_or_else(|| Err(aborted()))
     }
 
     /// Returns the body, or why there is none, where that is known by now.
@@ -183,13 +184,13 @@ impl Waiter {
         match &*self.stage.borrow() {
             Stage::Ready { fetched, .. } => Ok(*fetched),
             Stage::Failed(why) => Err(why.clone()),
-            Stage::Searching | Stage::Miss | Stage::InFlight { .. } => Err(broken_off()),
+            Stage::Searching | Stage::Miss | Stage::InFlight { .. } => Err(aborted()),
         }
     }
 }
 
-fn broken_off() -> Unavailable {
-    Unavailable::Upstream("the search broke off".to_owned())
+fn aborted() -> Unavailable {
+    Unavailable::Upstream("the fetch was aborted".to_owned())
 }
 
 #[cfg(test)]
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_who_ask_meanwhile_share_one_search() {
+    async fn requests_that_arrive_meanwhile_are_coalesced() {
         let flights = SingleFlight::default();
         let (mut first, flight) = flights.join(FILE);
         let flight = flight.unwrap();
@@ -223,7 +224,7 @@ mod tests {
         assert!(none.is_none());
         flight.miss();
         flight.ready(verified(), true);
-        // Whoever joins now finds the file here, though it had to be fetched.
+        // For whoever joins now it is a hit, though it had to be fetched.
         let (mut third, none) = flights.join(FILE);
         assert!(none.is_none());
         assert_eq!(flights.found(FILE), Some(5));
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_hears_of_a_failure_and_asks_again_starts_another_search() {
+    async fn a_client_that_is_told_of_a_failure_and_retries_starts_another_search() {
         let flights = SingleFlight::default();
         let (mut waiter, flight) = flights.join(FILE);
         let flight = flight.unwrap();
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_search_that_breaks_off_is_over_and_is_no_success() {
+    async fn an_aborted_search_is_over_and_is_no_success() {
         let flights = SingleFlight::default();
         let (mut waiter, flight) = flights.join(FILE);
         drop(flight);

@@ -1,4 +1,4 @@
-//! How far the search for a crate file is, as all see it who wait for the file.
+//! How far the search for a crate file is, as those see it who wait for the file.
 
 use std::fs::File;
 use std::sync::Arc;

@@ -59,7 +59,7 @@ impl Upstream {
 
     /// Requests a file; its bytes are resumed where the connection is cut.
     pub(super) async fn fetch(&self, url: Url) -> Result<Incoming, Unavailable> {
-        let response = self.client.ask(&url, 0).await?;
+        let response = self.client.request(&url, 0).await?;
         Ok(ResumableBody::new(Arc::clone(&self.client), url, response).into_incoming())
     }
 

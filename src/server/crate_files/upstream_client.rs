@@ -1,4 +1,4 @@
-//! Sends upstream's HTTP requests, again where a failure may pass. Uses reqwest.
+//! Sends HTTP requests to upstream, and retries them where the failure may pass. Uses reqwest.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -17,9 +17,9 @@ use crate::git::transport::Clients;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
-/// The failure in a row with which upstream begins to be paused.
+/// The failure in a row with which upstream is paused.
 const FAILURES: u32 = 5;
-/// A server that asks for a longer wait than this is not waited for.
+/// A request is not retried where the server asks to wait longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Sends requests for crate files.
@@ -48,8 +48,8 @@ impl UpstreamClient {
         })
     }
 
-    /// Asks for what comes after the first `from` bytes, again where the failure may pass.
-    pub(super) async fn ask(&self, url: &Url, from: u64) -> Result<Response, Unavailable> {
+    /// Requests the bytes after the first `from`, and retries with backoff where the failure may pass.
+    pub(super) async fn request(&self, url: &Url, from: u64) -> Result<Response, Unavailable> {
         self.check_pause()?;
         let waits = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(200))
@@ -59,27 +59,28 @@ impl UpstreamClient {
             .build();
         let mut waits = waits.into_iter();
         loop {
-            let (failure, retry_after) = match self.ask_once(url, from).await {
+            let (why, retry_after) = match self.request_once(url, from).await {
                 Ok(response) => return Ok(response),
-                Err(Refused::ForGood(failure)) => return Err(failure),
-                Err(Refused::ForNow(failure, retry_after)) => (failure, retry_after),
+                Err(Failure::Permanent(why)) => return Err(why),
+                Err(Failure::Transient(why, retry_after)) => (why, retry_after),
             };
             match (waits.next(), retry_after) {
-                // Nobody waits longer than a few seconds for one file.
+                // A client does not wait longer than a few seconds for one file.
                 (Some(wait), asked) if asked.is_none_or(|asked| asked <= LONGEST_WAIT) => {
                     sleep(asked.unwrap_or(wait)).await;
                 }
                 (_, asked) => {
                     self.breaker.failed(asked);
-                    return Err(failure);
+                    return Err(why);
                 }
             }
         }
     }
 
-    async fn ask_once(&self, url: &Url, from: u64) -> Result<Response, Refused> {
+    async fn request_once(&self, url: &Url, from: u64) -> Result<Response, Failure> {
         let client = self.clients.for_url(url);
-        let client = client.map_err(|e| Refused::ForGood(Unavailable::Upstream(e.to_string())))?;
+        let client =
+            client.map_err(|e| Failure::Permanent(Unavailable::Upstream(e.to_string())))?;
         let mut request = client.get(url.clone()).header(VIA, &self.via);
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
@@ -87,31 +88,33 @@ impl UpstreamClient {
         let limit = humantime::format_duration(self.idle_timeout);
         let response = match timeout(self.idle_timeout, request.send()).await {
             Ok(Ok(response)) => response,
-            // It would lead in the same circle again.
-            Ok(Err(error)) if error.is_redirect() => return Err(Refused::ForGood(unsent(&error))),
-            Ok(Err(error)) => return Err(Refused::ForNow(unsent(&error), None)),
+            // A retry would follow the same redirects.
+            Ok(Err(error)) if error.is_redirect() => {
+                return Err(Failure::Permanent(failure_of(&error)));
+            }
+            Ok(Err(error)) => return Err(Failure::Transient(failure_of(&error), None)),
             Err(_) => {
-                let text = format!("no answer within {limit}");
-                return Err(Refused::ForNow(Unavailable::Slow(text), None));
+                let text = format!("no response within {limit}");
+                return Err(Failure::Transient(Unavailable::Timeout(text), None));
             }
         };
         let status = response.status();
-        let place = response.url().host_str().unwrap_or_default().to_owned();
+        let host = response.url().host_str().unwrap_or_default().to_owned();
         match status {
             StatusCode::OK => Ok(response),
-            // Of a part only where one was asked for.
+            // Only where a range was requested.
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
                 Ok(response)
             }
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::GONE => {
-                Err(Refused::ForGood(Unavailable::Missing(status.as_u16())))
+                Err(Failure::Permanent(Unavailable::Missing(status.as_u16())))
             }
             _ => {
-                let failure = Unavailable::Upstream(format!("{place} answers {status}"));
+                let failure = Unavailable::Upstream(format!("{host} responds with {status}"));
                 let may_pass = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
                 Err(match may_pass {
-                    true => Refused::ForNow(failure, retry_after(response.headers())),
-                    false => Refused::ForGood(failure),
+                    true => Failure::Transient(failure, retry_after(response.headers())),
+                    false => Failure::Permanent(failure),
                 })
             }
         }
@@ -125,10 +128,11 @@ impl UpstreamClient {
     }
 }
 
-enum Refused {
-    ForGood(Unavailable),
-    /// With the time that the server asks us to wait.
-    ForNow(Unavailable, Option<Duration>),
+/// Why a request failed.
+enum Failure {
+    Permanent(Unavailable),
+    /// With the time that the server asks to wait (`Retry-After`).
+    Transient(Unavailable, Option<Duration>),
 }
 
 /// Returns the name by which this process knows its own requests, should they come back to it (`Via`).
@@ -137,21 +141,21 @@ pub fn instance() -> &'static str {
     NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
 }
 
-/// Says in one line why a request failed; nothing of the address's path.
-pub(super) fn unsent(error: &reqwest::Error) -> Unavailable {
+/// Describes in one line why a request failed, without the path of its URL.
+pub(super) fn failure_of(error: &reqwest::Error) -> Unavailable {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    let place = error.url().and_then(Url::host_str).unwrap_or("upstream");
-    let text = format!("{place}: {cause}");
+    let host = error.url().and_then(Url::host_str).unwrap_or("upstream");
+    let text = format!("{host}: {cause}");
     match error.is_timeout() {
-        true => Unavailable::Slow(text),
+        true => Unavailable::Timeout(text),
         false => Unavailable::Upstream(text),
     }
 }
 
-/// Reads for how long the server asks us to wait: seconds, or until a date.
+/// Reads `Retry-After`: seconds, or a date. The `headers` crate parses it, but does not give out what it parsed.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     match text.parse() {

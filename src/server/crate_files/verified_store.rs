@@ -30,7 +30,7 @@ use crate::server::store::{Content, Scratch, Store, StoredBytes};
 const SILENCE: Duration = Duration::from_secs(5);
 /// As long as the limits of the bucket's own client allow.
 const UNBOUNDED: Duration = Duration::MAX;
-/// The failure in a row with which a bucket begins to be paused.
+/// The failure in a row with which a bucket is paused.
 const BUCKET_FAILURES: u32 = 3;
 
 /// The store, and what is known of its files and of its state.
@@ -38,7 +38,7 @@ pub(super) struct VerifiedStore {
     inventory: Arc<Inventory>,
     /// What was verified within the last hour.
     fingerprints: Fingerprints,
-    /// How a bucket fares.
+    /// Pauses a bucket that keeps failing.
     breaker: CircuitBreaker,
     scratch: Scratch,
     pub(super) damaged: Counter,
@@ -96,7 +96,7 @@ impl VerifiedStore {
         let found = self.read_or_remove(file).await;
         self.note(&found);
         let found = found.map_err(|error| {
-            error!("{file}: the store cannot be read: {error}");
+            error!("{file}: cannot read the store: {error}");
             Unavailable::Store(error.to_string())
         })?;
         if found.is_some() {
@@ -119,7 +119,7 @@ impl VerifiedStore {
         }
     }
 
-    /// Reads a file through and says whether it is right; a damaged one is removed where that is wanted.
+    /// Reads and hashes a file and says whether it is right; a damaged one is removed if `remove_damaged`.
     ///
     /// # Errors
     /// As the disk or the bucket reports.
@@ -163,7 +163,7 @@ impl VerifiedStore {
         };
         if let Err(error) = put {
             self.write_failures.add(1);
-            error!("{file}: cannot be kept: {error}");
+            error!("{file}: cannot store the crate file: {error}");
             return;
         }
         self.inventory.record(file).await;
@@ -188,8 +188,8 @@ impl VerifiedStore {
                     total: Some(size),
                     stream: bounded(stream, silence),
                 };
-                // Nobody sees it before it is verified: where it is damaged, upstream's is served. So one that is too large
-                // for memory is downloaded whole, to a scratch file, for each search.
+                // Without a flight nobody sees it before it is verified: where it is damaged, upstream's is served. So one
+                // that is too large for memory is downloaded whole, to a scratch file, for each search.
                 match receive(incoming, file.checksum, &self.scratch, None).await {
                     Ok(received) => Ok(Reading::Right(received.file)),
                     Err(Unavailable::Mismatch { .. }) => Ok(Reading::Damaged),
@@ -203,7 +203,7 @@ impl VerifiedStore {
     async fn remove_damaged(&self, file: &CrateFile) -> io::Result<()> {
         let path = file.path();
         self.damaged.add(1);
-        error!("{file}: the kept file is damaged and is dropped");
+        error!("{file}: removing the stored crate file, which is damaged");
         let removed = timeout(SILENCE, self.inventory.store().remove(&path)).await;
         removed.unwrap_or_else(|_| Err(silent(SILENCE)))?;
         self.inventory.forget(&path).await;
@@ -214,14 +214,14 @@ impl VerifiedStore {
     fn check_pause(&self) -> Result<(), Unavailable> {
         match self.breaker.pause() {
             Some(seconds) => {
-                let text = format!("the bucket fails; it is asked again in {seconds} s");
+                let text = format!("the bucket keeps failing; retry in {seconds} s");
                 Err(Unavailable::Store(text))
             }
             None => Ok(()),
         }
     }
 
-    /// Notes how a request to a bucket ended. A folder is never paused: what is not there costs nothing.
+    /// Records how a request to a bucket ended. A folder is never paused: its errors come at once.
     fn note<T>(&self, end: &io::Result<T>) {
         match (self.inventory.store(), end) {
             (Store::Folder(_), _) => {}
@@ -231,7 +231,7 @@ impl VerifiedStore {
     }
 }
 
-/// Ends a bucket's stream that falls silent.
+/// Ends a bucket's stream that sends nothing for too long.
 fn bounded(
     stream: BoxStream<'static, io::Result<Bytes>>,
     silence: Duration,
@@ -249,11 +249,11 @@ fn silent(silence: Duration) -> io::Error {
     let limit = humantime::format_duration(silence);
     io::Error::new(
         io::ErrorKind::TimedOut,
-        format!("the bucket says nothing for {limit}"),
+        format!("the bucket sent nothing for {limit}"),
     )
 }
 
-/// Reads a file of the folder through; a small one stays in memory.
+/// Reads and hashes a file of the folder; a small one stays in memory.
 async fn verify(file: File, wanted: Checksum) -> io::Result<Reading> {
     let verifying = spawn_blocking(move || {
         let size = file.metadata()?.len();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_verified_when_it_is_first_read_and_believed_then_until_it_changes() {
+    async fn a_file_is_verified_when_it_is_first_read_and_trusted_until_it_changes() {
         let (store, _folder) = store();
         let file = file(b"right");
         put(&store.inventory, &file, b"right").await;
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_file_is_counted_and_removed_unless_it_is_only_looked_at() {
+    async fn a_damaged_file_is_counted_and_removed_unless_that_is_not_wanted() {
         let (store, _folder) = store();
         let file = file(b"right");
         put(&store.inventory, &file, b"wrong").await;

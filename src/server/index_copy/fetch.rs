@@ -1,4 +1,4 @@
-//! Brings a folder to where a branch elsewhere is.
+//! Fetches the tip of a branch into the copy.
 
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
@@ -17,8 +17,7 @@ use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::upload_pack::Fetch;
 
 impl IndexCopy {
-    /// Fetches what a folder lacks of where the branch is, and moves the folder's branch there; `None` where it is there
-    /// already.
+    /// Fetches the tip of the branch into a repository and moves its branch there; `None` where it is up to date.
     pub(super) async fn fetch(
         &self,
         remote: &Remote,
@@ -31,13 +30,14 @@ impl IndexCopy {
         let reference = format!("refs/heads/{branch}");
         let refs = server.refs(&reference).await?;
         let tip = refs.branches.get(&reference).copied().ok_or_else(|| {
-            Error::new(Kind::Config, format!("{remote}: it has no branch {branch}"))
-                .advise("Set serve.index and serve.branch to a repository that holds the index.")
+            Error::new(Kind::Config, format!("{remote} has no branch {branch}")).advise(
+                "Set `serve.index` and `serve.branch` to a repository that holds the index.",
+            )
         })?;
         if before.as_ref().is_some_and(|before| before.commit() == tip) {
             return Ok(None);
         }
-        let answer = server.fetch(&asking(tip, before.as_deref())).await?;
+        let answer = server.fetch(&request(tip, before.as_deref())).await?;
         if answer.pack_follows {
             let received = receive::receive(&mut server, repository, objects).await?;
             let received = received.inspect_err(|error| self.suspect(error))?;
@@ -47,7 +47,8 @@ impl IndexCopy {
         after.inspect_err(|error| self.suspect(error)).map(Some)
     }
 
-    /// What a damaged copy cannot take, one that is made anew can; but on a full disk that one finds still less room.
+    /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not on a full disk, where a second copy would find
+    /// still less room.
     fn suspect(&self, error: &Error) {
         if !is_disk_full(error) {
             self.is_damaged.store(true, Ordering::Relaxed);
@@ -55,21 +56,21 @@ impl IndexCopy {
     }
 }
 
-/// Asks for a commit without its parents, as increment of what is held.
-fn asking(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
-    let held: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
+/// Requests a commit without its parents, as a thin pack on top of the current snapshot.
+fn request(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
+    let haves: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
     Fetch {
         wants: vec![tip],
-        thin: !held.is_empty(),
-        shallow: held.clone(),
-        haves: held,
+        thin: !haves.is_empty(),
+        shallow: haves.clone(),
+        haves,
         deepen: Some(1),
         done: true,
         ..Fetch::default()
     }
 }
 
-/// Makes the tree of the new tip readable and then moves the branch.
+/// Reads the tree of the new tip, as far as the one before was read, and then moves the branch.
 async fn advance(
     repository: &Repository,
     objects: &Objects,
@@ -86,7 +87,7 @@ async fn advance(
     .await
 }
 
-/// Says whether the disk, or our share of it, is full, by any of the causes of an error.
+/// Says whether any cause of an error is a full disk or an exceeded quota.
 fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -104,10 +105,10 @@ fn is_full(error: &(dyn StdError + 'static)) -> bool {
             error.kind(),
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded
         );
-        // What it wraps is none of its sources.
+        // `source` skips the wrapped error itself.
         is_full || error.get_ref().is_some_and(|inner| is_disk_full(inner))
     } else if let Some(error) = error.downcast_ref::<gix_error::Error>() {
-        // Its causes are a tree, whose leaves are not all sources.
+        // Its causes are a tree, of which `source` shows one branch.
         error.iter_errors().any(is_disk_full)
     } else {
         false

@@ -195,7 +195,7 @@ fn describe(site: &Site, headers: &mut HeaderMap, etag: HeaderValue) {
 fn refusal(why: Unavailable) -> Refusal {
     let refusal = Refusal::for_cargo(status(&why), why.to_string());
     match why {
-        Unavailable::Paused(seconds) | Unavailable::Lately(_, seconds) => {
+        Unavailable::Paused(seconds) | Unavailable::FailedRecently(_, seconds) => {
             refusal.with(RETRY_AFTER, seconds)
         }
         Unavailable::Busy => refusal.with(RETRY_AFTER, BUSY),
@@ -205,15 +205,15 @@ fn refusal(why: Unavailable) -> Refusal {
 
 fn status(why: &Unavailable) -> StatusCode {
     match why {
-        Unavailable::NotHeld | Unavailable::Missing(_) => StatusCode::NOT_FOUND,
+        Unavailable::NotStored | Unavailable::Missing(_) => StatusCode::NOT_FOUND,
         Unavailable::Upstream(_) | Unavailable::Paused(_) | Unavailable::Mismatch { .. } => {
             StatusCode::BAD_GATEWAY
         }
-        Unavailable::Lately(why, _) => status(why),
+        Unavailable::FailedRecently(why, _) => status(why),
         Unavailable::Busy | Unavailable::Abandoned | Unavailable::Store(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Unavailable::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
+        Unavailable::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         Unavailable::Disk(_) => StatusCode::INSUFFICIENT_STORAGE,
     }
 }

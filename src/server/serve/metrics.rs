@@ -78,7 +78,7 @@ fn crate_files(site: &Site) {
         (
             "crates_ferry_store_write_failures_total",
             numbers.write_failures,
-            "Crate files that were served and could not be kept.",
+            "Crate files that were served, but could not be stored.",
         ),
         (
             "crates_ferry_evicted_files_total",
