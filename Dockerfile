@@ -17,9 +17,13 @@ RUN mkdir src \
     && cargo build --release --locked --lib \
     && cargo clean --release --package crates-ferry
 
-COPY askama.toml ./
+COPY askama.toml build.rs ./
 COPY src src
-RUN cargo install --path . --locked --root /out
+# There is no repository here, so `--version` learns the commit and its date from these.
+ARG REVISION
+ARG COMMIT_DATE
+ARG SOURCE_DATE_EPOCH
+RUN CRATES_FERRY_COMMIT="$REVISION" CRATES_FERRY_COMMIT_DATE="$COMMIT_DATE" cargo install --path . --locked --root /out
 
 # Debian's own certificates. /etc/ssl/certs of the machine that builds may hold a company's besides, which must not be trusted
 # wherever the image runs. awk ends the last line of each file.

@@ -9,7 +9,7 @@ pub use probe::{Findings, Probe, Status};
 
 use crate::config::Config;
 use crate::git::transport::UploadPack;
-use crate::mirror::relay::Surroundings;
+use crate::mirror::Context;
 
 /// What `check` was asked for besides the configuration.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +21,7 @@ pub struct Options {
 /// Probes configuration, both repositories, access to them, what the mirror holds, and the mail server.
 ///
 /// A probe that fails is a finding, not an error; what depends on it is skipped with the reason.
-pub async fn run(config: &Config, options: &Options, around: Surroundings<'_>) -> Findings {
+pub async fn run(config: &Config, options: &Options, around: Context<'_>) -> Findings {
     let mut findings = Findings::default();
     let limit = config.network.timeout;
     if tokio::time::timeout(limit, probe_all(config, options, around, &mut findings))
@@ -41,7 +41,7 @@ pub async fn run(config: &Config, options: &Options, around: Surroundings<'_>) -
 async fn probe_all(
     config: &Config,
     options: &Options,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     findings: &mut Findings,
 ) {
     findings.pass("configuration", access::summary(config));
@@ -50,7 +50,7 @@ async fn probe_all(
     mail::probe(config, options, around, findings).await;
 }
 
-async fn probe_remotes(config: &Config, around: Surroundings<'_>, findings: &mut Findings) {
+async fn probe_remotes(config: &Config, around: Context<'_>, findings: &mut Findings) {
     let progress = around.progress;
     progress.phase("probing upstream");
     let upstream = findings.take("upstream", config.upstream_remote());

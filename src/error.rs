@@ -1,12 +1,11 @@
-//! One error type for the whole program: a kind that decides the exit code, a message, what to do,
-//! and the causes below it.
+//! The error type of the whole program: a kind, which decides the exit code, a message, an advice, and the causes.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use serde::Serialize;
 
-/// The closed set of reasons for which a command can fail; each maps to one exit code.
+/// The reasons for which a command fails. [`Kind::exit_code`] maps each to an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -14,37 +13,37 @@ pub enum Kind {
     Network,
     /// A server answered 5xx, garbage, maintenance, or an internal error of its own.
     Server,
-    /// Somebody else moved the mirror between our look and our push.
+    /// Another push moved the mirror after it was read, or upstream changed during the sync.
     Race,
-    /// The command line cannot be understood.
+    /// The command line is invalid.
     Usage,
-    /// A configuration key, key file, known hosts file, URL or repository is unusable.
+    /// A configuration value, key, known hosts file, URL or repository cannot be used.
     Config,
-    /// The server's host key is unknown, another one, or revoked.
+    /// The server's host key is unknown, changed or revoked.
     HostKey,
-    /// The server does not accept who we say we are.
+    /// Authentication is required, or the credentials are not accepted.
     Auth,
-    /// The server knows us and refuses: a protected branch, a hook, no write access, no such project.
+    /// The server denies it: a protected branch, a hook, no write access, no such project.
     Permission,
-    /// The mirror has no branch yet; `init` makes it.
+    /// The mirror has no branch yet; `init` creates it.
     EmptyMirror,
-    /// `init` was asked for a mirror that already has the branch.
+    /// `init` was run on a mirror that already has the branch.
     MirrorExists,
     /// Mirror and upstream changed the same path.
     Conflict,
-    /// Upstream lost more of its root than `mirror.max_root_loss` admits.
+    /// Upstream lost more of its root than `mirror.max_root_loss` allows.
     Guard,
-    /// Upstream's tip is older than what the mirror holds.
+    /// Upstream's tip is older than what the mirror has.
     Rewound,
     /// Mirror and upstream have no history in common.
     Unrelated,
-    /// The mirror keeps its history in another mode than the one asked for.
+    /// The mirror was created in another history mode than the requested one.
     Mode,
     /// Upstream's `config.json` cannot be used.
     UpstreamConfig,
-    /// GitLab would not create the pipeline, or the pipeline failed.
+    /// GitLab did not create the pipeline, or the pipeline failed.
     Pipeline,
-    /// The mirror has been behind for too long, or it cannot be seen whether it is.
+    /// The mirror has been behind for too long, or its state could not be read for as long.
     Stalled,
 }
 
@@ -54,11 +53,23 @@ impl Kind {
         match self {
             Self::Network | Self::Server | Self::Race => 1,
             Self::Usage | Self::Config => 2,
-            _ => 3,
+            Self::HostKey
+            | Self::Auth
+            | Self::Permission
+            | Self::EmptyMirror
+            | Self::MirrorExists
+            | Self::Conflict
+            | Self::Guard
+            | Self::Rewound
+            | Self::Unrelated
+            | Self::Mode
+            | Self::UpstreamConfig
+            | Self::Pipeline
+            | Self::Stalled => 3,
         }
     }
 
-    /// Says whether the same command may succeed when it is run again.
+    /// Says whether a retry may succeed.
     pub fn is_transient(self) -> bool {
         self.exit_code() == 1
     }
@@ -94,7 +105,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A failure: its kind, what failed on which URL or path (redacted), and what to do next.
+/// A failure: its kind, what failed on which URL or path (without secrets), and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -105,7 +116,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Makes an error of a kind, with one sentence on what failed and where.
+    /// Makes an error with one sentence on what failed, and where.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -115,17 +126,19 @@ impl Error {
         }
     }
 
-    /// Names the place of a failure that was met by what does not know it: the message then begins with it.
+    /// Puts the place in front of the message, where the code that failed did not know it.
     #[must_use]
     pub fn on(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);
         self
     }
 
-    /// Adds one or more sentences on what to do about it.
+    /// Adds the advice: whole sentences in the imperative, on what to do about it.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.advice = Some(advice.into());
+        let advice = advice.into();
+        debug_assert!(is_sentence(&advice), "not a sentence: {advice:?}");
+        self.advice = Some(advice);
         self
     }
 
@@ -141,9 +154,19 @@ impl Error {
         self.kind
     }
 
-    /// Returns what to do about it, where there is something to say.
+    /// Returns the advice, if there is one.
     pub fn advice(&self) -> Option<&str> {
         self.advice.as_deref()
+    }
+
+    /// Returns the message and all causes on one line, as logs show a failure: `message: cause: cause`.
+    pub fn chain(&self) -> String {
+        let mut line = self.message.clone();
+        for cause in self.causes() {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+        line
     }
 
     /// Returns the causes, nearest first, each as one line; a cause that only repeats the line above it is left out.
@@ -161,5 +184,38 @@ impl Error {
     }
 }
 
+/// Says whether a text begins like a sentence and ends like one; a line to copy may follow after a line break.
+fn is_sentence(text: &str) -> bool {
+    let begins = |letter: char| !letter.is_lowercase() && !letter.is_whitespace();
+    text.starts_with(begins) && (text.ends_with(['.', '?']) || text.contains(":\n"))
+}
+
 /// The result of an operation that fails with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_one_line_of_the_message_and_every_cause_once() {
+        let plain = Error::new(Kind::Server, "it failed");
+        assert_eq!(plain.chain(), "it failed");
+        let inner = Error::new(Kind::Network, "no route").because("the cable is out");
+        let outer = Error::new(Kind::Server, "it failed").because(inner);
+        assert_eq!(outer.chain(), "it failed: no route: the cable is out");
+        let doubled = Error::new(Kind::Network, "no route").because("no route");
+        let repeated = Error::new(Kind::Server, "it failed").because(doubled);
+        assert_eq!(repeated.chain(), "it failed: no route");
+    }
+
+    #[test]
+    fn an_advice_is_one_or_more_sentences() {
+        for advice in ["Try again.", "`init` does it.", "Add this line:\nhost key"] {
+            assert!(is_sentence(advice), "{advice}");
+        }
+        for fragment in ["", "try again.", "Try again", " Try again."] {
+            assert!(!is_sentence(fragment), "{fragment}");
+        }
+    }
+}

@@ -14,8 +14,9 @@ use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::Head;
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::config_json::{CONFIG_JSON, ConfigJson, points_to};
+use crate::mirror::Context;
+use crate::mirror::relay::Lag;
 use crate::mirror::relay::draft::mode;
-use crate::mirror::relay::{Lag, Surroundings};
 
 /// From this many commits on a mirror that cargo reads by git is better off without history.
 const MUCH_HISTORY: usize = 2_000;
@@ -25,7 +26,7 @@ const COUNTED: u32 = 20_000;
 /// Probes the branch and what hangs on it.
 pub(super) async fn probe(
     config: &Config,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     mut mirror: UploadPack<'_>,
     remote: &Remote,
     upstream: Option<()>,
@@ -75,18 +76,14 @@ fn head(config: &Config, head: &Head, findings: &mut Findings) {
     }
 }
 
-async fn base(config: &Config, around: Surroundings<'_>, mirror: &Remote, findings: &mut Findings) {
+async fn base(config: &Config, around: Context<'_>, mirror: &Remote, findings: &mut Findings) {
     let looked = look_at_base(config, around, mirror).await;
     if let Some(text) = findings.take("base", looked) {
         findings.pass("base", text);
     }
 }
 
-async fn look_at_base(
-    config: &Config,
-    around: Surroundings<'_>,
-    mirror: &Remote,
-) -> Result<String> {
+async fn look_at_base(config: &Config, around: Context<'_>, mirror: &Remote) -> Result<String> {
     let upstream = config.upstream_remote()?;
     match Lag::measure(config, &upstream, mirror).await? {
         Lag::None(found) => {
@@ -158,7 +155,7 @@ async fn config_json(
 async fn read_config_json(mirror: &mut UploadPack<'_>, tip: ObjectId) -> Result<ConfigJson> {
     let missing = || {
         Error::new(Kind::Config, "the mirror has no config.json")
-            .advise("commit one: `{\"dl\": …, \"api\": …}`; cargo needs it")
+            .advise("Commit one: `{\"dl\": …, \"api\": …}`; cargo needs it.")
     };
     points_to(
         &file_at_root(mirror, tip, CONFIG_JSON)
@@ -185,7 +182,7 @@ async fn history(
         std::ops::ControlFlow::Continue(())
     };
     let scanned = mirror.scan(&fetch, look).await;
-    let Some(scan) = findings.take("history", scanned) else {
+    let Some(scan) = findings.take("history", scanned.map_err(Error::from)) else {
         return;
     };
     let at_least = if scan.answer.shallow.is_empty() {

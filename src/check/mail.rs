@@ -3,24 +3,24 @@
 use super::{Findings, Options};
 use crate::config::Config;
 use crate::error::Result;
-use crate::mirror::relay::Surroundings;
+use crate::mirror::Context;
 use crate::notify;
-use crate::notify::smtp::{Greeting, Post};
+use crate::notify::smtp::{Mailer, SmtpProbe};
 
 /// Talks to the mail server as far as it goes without a mail, and sends a test mail where one was asked for.
 pub(super) async fn probe(
     config: &Config,
     options: &Options,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     findings: &mut Findings,
 ) {
-    if matches!(config.mail.route(), Ok(None)) {
+    if config.mail.route().is_none() {
         return not_configured(options, findings);
     }
-    let Some(post) = findings.take("smtp", Post::of(config)) else {
+    let Some(mailer) = findings.take("smtp", Mailer::of(config)) else {
         return;
     };
-    let reaches = tell(post.greet().await, findings);
+    let reaches = tell(mailer.probe().await, findings);
     match (options.mail, reaches) {
         (false, _) => findings.skip("test mail", "`check --mail` sends one"),
         (true, false) => findings.skip("test mail", "the mail server does not let us in"),
@@ -41,11 +41,11 @@ fn not_configured(options: &Options, findings: &mut Findings) {
 }
 
 /// Tells of each step; says whether all went well.
-fn tell(greeting: Greeting, findings: &mut Findings) -> bool {
-    let mut well = tell_step("smtp", greeting.connected, findings);
+fn tell(probe: SmtpProbe, findings: &mut Findings) -> bool {
+    let mut well = tell_step("smtp", probe.connected, findings);
     for (name, step) in [
-        ("smtp tls", greeting.encrypted),
-        ("smtp login", greeting.authenticated),
+        ("smtp tls", probe.encrypted),
+        ("smtp login", probe.authenticated),
     ] {
         match step {
             Some(step) => well &= tell_step(name, step, findings),
@@ -65,7 +65,7 @@ fn tell_step(name: &'static str, step: Result<String>, findings: &mut Findings) 
     }
 }
 
-async fn test_mail(config: &Config, around: Surroundings<'_>, findings: &mut Findings) {
+async fn test_mail(config: &Config, around: Context<'_>, findings: &mut Findings) {
     let Some(refused) = findings.take("test mail", notify::test(config, around).await) else {
         return;
     };

@@ -75,16 +75,8 @@ impl Findings {
     }
 
     pub(super) fn fail(&mut self, name: &'static str, error: &Error) {
-        let mut detail = error.to_string();
-        for cause in error.causes() {
-            detail = format!("{detail}: {cause}");
-        }
-        self.add(
-            name,
-            Status::Failed,
-            detail,
-            error.advice().map(str::to_owned),
-        );
+        let advice = error.advice().map(str::to_owned);
+        self.add(name, Status::Failed, error.chain(), advice);
     }
 
     pub(super) fn fail_plainly(&mut self, name: &'static str, detail: String, advice: &str) {

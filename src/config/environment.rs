@@ -5,8 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{keys, unusable};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// What surrounds the process. `Debug` shows the names of variables only.
 #[derive(Clone, Default)]
@@ -92,17 +91,6 @@ impl Environment {
         names.filter(move |name| name.starts_with(start))
     }
 
-    /// Returns the variables that begin with `FERRY_`, are not empty, and mean nothing to us.
-    pub(super) fn unknown_variables(&self) -> impl Iterator<Item = &str> {
-        let known = keys::known_variables();
-        let ours = self
-            .variables
-            .keys()
-            .filter(|name| name.starts_with("FERRY_"));
-        ours.filter(move |name| self.is_set(name) && !known.contains(name))
-            .map(String::as_str)
-    }
-
     /// Returns the home folder.
     pub(super) fn home(&self) -> Option<&Path> {
         self.home.as_deref()
@@ -118,4 +106,9 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
     }
+}
+
+/// Makes the error of a variable that cannot be used.
+pub(super) fn unusable(variable: &str, reason: impl fmt::Display) -> Error {
+    Error::new(Kind::Config, format!("{variable}: {reason}"))
 }

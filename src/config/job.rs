@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::Environment;
+use super::environment::Environment;
 
 /// The CI job in which it happened; every part is missing outside of one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,22 +1,23 @@
-//! Keys, the values given for them, and the macro that makes sections of a table of keys.
+//! What a key of the configuration is, and the macro that makes sections of a table of keys.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use tracing::warn;
-
-use super::{Environment, FLAGS, file, sections, text_file, unusable, values};
-use crate::error::{Error, Kind, Result};
-
-/// Reads a value's text, or says what was expected.
-pub(super) type Parse<T> = fn(&str) -> Result<T, String>;
+use super::values::Parse;
 
 /// One key of `ferry.yml`, and of the environment.
 #[derive(Debug)]
 pub(super) struct Key {
+    /// The section, for example `serve`.
     pub(super) section: &'static str,
+    /// The name within the section, for example `tls.cert`.
     pub(super) name: &'static str,
+    /// Both, as messages write them: `serve.tls.cert`.
+    pub(super) path: &'static str,
     pub(super) shape: Shape,
+    /// The text that is read where none is given.
+    pub(super) default: Option<&'static str>,
+    /// The flag that sets the key in those commands that have it.
+    pub(super) flag: Option<&'static str>,
+    /// What the documentation says about it.
+    pub(super) about: &'static str,
     /// Reads a value, one element of a list, or one `name=value` of a map, and drops it.
     pub(super) check: Parse<()>,
 }
@@ -31,7 +32,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// Returns the shape of a key that the table reads by this function of [`Settings`].
+    /// Returns the shape of a key that the table reads by this method of [`Settings`](super::settings::Settings).
     pub(super) const fn read_by(how: &str) -> Self {
         match how.as_bytes() {
             b"list" => Self::List,
@@ -42,221 +43,36 @@ impl Shape {
 }
 
 impl Key {
-    /// Returns the key as messages write it, for example `mirror.url`.
-    pub(super) fn path(&self) -> String {
-        format!("{}.{}", self.section, self.name)
-    }
-
-    /// Returns the key's variable, for example `FERRY_MIRROR_URL`.
+    /// Returns the key's variable, for example `FERRY_SERVE_TLS_CERT`.
     pub(super) fn variable(&self) -> String {
-        variable(self.section, self.name)
-    }
-}
-
-fn variable(section: &str, name: &str) -> String {
-    format!("FERRY_{section}_{name}")
-        .replace('.', "_")
-        .to_ascii_uppercase()
-}
-
-/// Variables that begin as our keys do and are none.
-const OTHER_VARIABLES: [&str; 5] = [
-    "FERRY_CONFIG",
-    "FERRY_HOOK_TOKEN",
-    "FERRY_MIRROR_TOKEN",
-    "FERRY_SMTP_PASSWORD",
-    "FERRY_TRIGGER_TOKEN",
-];
-
-/// The values of one key, and the flag, variable or file that they come from.
-struct Given {
-    origin: String,
-    texts: Vec<String>,
-}
-
-/// The values that were given, by section and name; a later layer replaces an earlier one.
-#[derive(Default)]
-pub(super) struct Settings(BTreeMap<(&'static str, &'static str), Given>);
-
-impl Settings {
-    /// Adds what a file says. Each value is checked here, where its line is known.
-    pub(super) fn read_file(&mut self, path: &Path) -> Result<()> {
-        let shown = path.display().to_string();
-        let text = text_file::read(path).map_err(|e| {
-            Error::new(
-                Kind::Config,
-                format!("cannot read the configuration file {shown}"),
-            )
-            .because(e)
-            .advise("The file is named by --config, else by FERRY_CONFIG, else it is ./ferry.yml.")
-        })?;
-        for (key, texts) in file::read(&text, &shown)? {
-            self.set(key, format!("{shown}: {}", key.path()), texts);
-        }
-        Ok(())
+        let path = self.path.replace('.', "_").to_ascii_uppercase();
+        format!("FERRY_{path}")
     }
 
-    /// Adds what the variables of the keys say, and warns of variables that look like one and are none.
-    pub(super) fn read_variables(&mut self, environment: &Environment) -> Result<()> {
-        for key in sections::KEYS {
-            let name = key.variable();
-            let Some(text) = environment.text(&name)? else {
-                continue;
-            };
-            let texts = match key.shape {
-                Shape::List | Shape::Map => text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|t| !t.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-                Shape::One => vec![text.to_owned()],
-            };
-            self.set(key, name, texts);
-        }
-        for name in environment.unknown_variables() {
-            warn!(
-                "{name} is no variable of crates-ferry{}",
-                hint(name, &known_variables())
-            );
-        }
-        Ok(())
-    }
-
-    /// Adds what a flag says.
-    pub(super) fn read_flag(&mut self, flag: &str, path: &str, text: &str) -> Result<()> {
-        values::refuse_password(text).map_err(|reason| unusable(flag, reason))?;
-        if let Some(key) = sections::KEYS.iter().find(|key| key.path() == path) {
-            self.set(key, flag.to_owned(), vec![text.to_owned()]);
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, key: &Key, origin: String, texts: Vec<String>) {
-        self.0
-            .insert((key.section, key.name), Given { origin, texts });
-    }
-
-    fn all<T>(
-        &self,
-        section: &'static str,
-        name: &'static str,
-        parse: Parse<T>,
-    ) -> Result<Option<Vec<T>>> {
-        let Some(given) = self.0.get(&(section, name)) else {
-            return Ok(None);
-        };
-        let parsed = given
-            .texts
-            .iter()
-            .map(|text| parse(text))
-            .collect::<Result<_, _>>();
-        parsed
-            .map(Some)
-            .map_err(|reason| unusable(&given.origin, reason))
-    }
-
-    /// Returns the value of a key that may be left out.
-    pub(super) fn optional<T>(
-        &self,
-        section: &'static str,
-        name: &'static str,
-        parse: Parse<T>,
-    ) -> Result<Option<T>> {
-        Ok(self
-            .all(section, name, parse)?
-            .and_then(|mut all| all.pop()))
-    }
-
-    /// Returns the value of a key, or its default.
-    pub(super) fn or_default<T>(
-        &self,
-        section: &'static str,
-        name: &'static str,
-        parse: Parse<T>,
-        default: &str,
-    ) -> Result<T> {
-        match self.optional(section, name, parse)? {
-            Some(value) => Ok(value),
-            None => parse(default)
-                .map_err(|reason| unusable(&format!("default of {section}.{name}"), reason)),
-        }
-    }
-
-    /// Returns the elements of a list, which is empty by default.
-    pub(super) fn list<T>(
-        &self,
-        section: &'static str,
-        name: &'static str,
-        parse: Parse<T>,
-    ) -> Result<Vec<T>> {
-        Ok(self.all(section, name, parse)?.unwrap_or_default())
-    }
-
-    /// Returns the names and values of a map, which is empty by default; a name that is given twice has its last value.
-    pub(super) fn map<T>(
-        &self,
-        section: &'static str,
-        name: &'static str,
-        parse: Parse<(String, T)>,
-    ) -> Result<BTreeMap<String, T>> {
-        Ok(self.list(section, name, parse)?.into_iter().collect())
-    }
-
-    /// Says whether a key was given.
-    pub(super) fn has(&self, section: &'static str, name: &'static str) -> bool {
-        self.0.contains_key(&(section, name))
-    }
-
-    /// Returns the value of a key that must be given.
-    pub(super) fn needed<T>(
-        &self,
-        section: &'static str,
-        name: &'static str,
-        parse: Parse<T>,
-    ) -> Result<T> {
-        let path = format!("{section}.{name}");
-        self.optional(section, name, parse)?.ok_or_else(|| {
-            let flag = FLAGS.iter().find(|flag| flag.1 == path);
-            let flag = flag
-                .map(|flag| format!("the flag {}, ", flag.0))
-                .unwrap_or_default();
-            let variable = variable(section, name);
-            Error::new(Kind::Config, format!("{path} is not set")).advise(format!(
-                "Give it by {flag}the variable {variable}, or the key {path} of ferry.yml."
-            ))
-        })
-    }
-}
-
-/// Returns every variable that begins with `FERRY_` and is read.
-pub(super) fn known_variables() -> Vec<String> {
-    let keys = sections::KEYS.iter().map(Key::variable);
-    keys.chain(OTHER_VARIABLES.map(str::to_owned)).collect()
-}
-
-/// Returns `; did you mean …?` where one of the known names is near.
-pub(super) fn hint<S: AsRef<str>>(name: &str, known: &[S]) -> String {
-    let distance = |other: &&S| strsim::damerau_levenshtein(name, other.as_ref());
-    match known.iter().min_by_key(distance) {
-        Some(near) if distance(&near) <= (name.len() / 3).clamp(1, 4) => {
-            format!("; did you mean {}?", near.as_ref())
-        }
-        _ => String::new(),
+    /// Says how the key is set, for the advice of an error.
+    pub(super) fn how_to_set(&self) -> String {
+        let flag = self.flag.map(|flag| format!("the flag {flag}, "));
+        format!(
+            "{}the variable {}, or the key {} of ferry.yml",
+            flag.unwrap_or_default(),
+            self.variable(),
+            self.path
+        )
     }
 }
 
 /// Makes a documented struct of each section, and `KEYS`, the list of all keys.
 ///
-/// A field reads `name: Type = how("key", parse);` where `how` is `needed`, `optional`, `list`, `map`, or `or_default`,
-/// which takes the default's text as a third argument.
+/// A field reads `name: Type = how("key", parse);` where `how` is the method of `Settings` that reads it: `needed`,
+/// `optional`, `list`, `map`, or `or_default`, which takes the default's text as a third argument. `flag "--name"` may
+/// follow. The comment above it is what the documentation says about the key.
 macro_rules! key_table {
     ($(
         $(#[$about:meta])*
         $section:ident: $Section:ident {
             $(
-                $(#[$doc:meta])*
-                $field:ident: $type:ty = $how:ident($name:literal, $parse:path $(, $default:literal)?);
+                $(#[doc = $doc:literal])*
+                $field:ident: $type:ty = $how:ident($name:literal, $parse:path $(, $default:literal)?) $(flag $flag:literal)?;
             )*
         }
     )*) => {
@@ -264,13 +80,19 @@ macro_rules! key_table {
             $(#[$about])*
             #[derive(Debug, Clone)]
             pub struct $Section {
-                $( $(#[$doc])* pub $field: $type, )*
+                $(
+                    $(#[doc = $doc])*
+                    #[doc = concat!("\n\nThe key `", stringify!($section), ".", $name, "`.")]
+                    pub $field: $type,
+                )*
             }
 
             impl $Section {
-                pub(super) fn from_settings(settings: &super::keys::Settings) -> crate::error::Result<Self> {
+                pub(super) fn from_settings(
+                    settings: &super::settings::Settings,
+                ) -> crate::error::Result<Self> {
                     Ok(Self {
-                        $( $field: settings.$how(stringify!($section), $name, $parse $(, $default)?)?, )*
+                        $( $field: settings.$how(key(concat!(stringify!($section), ".", $name)), $parse)?, )*
                     })
                 }
             }
@@ -281,10 +103,22 @@ macro_rules! key_table {
             super::keys::Key {
                 section: stringify!($section),
                 name: $name,
+                path: concat!(stringify!($section), ".", $name),
                 shape: super::keys::Shape::read_by(stringify!($how)),
+                default: super::keys::first(&[$($default)?]),
+                flag: super::keys::first(&[$($flag)?]),
+                about: concat!($($doc),*),
                 check: |text| $parse(text).map(drop),
             },
         )*)*];
     };
 }
 pub(super) use key_table;
+
+/// Returns what the table gives for a part of a key that may be left out.
+pub(super) const fn first(given: &[&'static str]) -> Option<&'static str> {
+    match given {
+        [value, ..] => Some(value),
+        [] => None,
+    }
+}

@@ -1,18 +1,15 @@
-//! What the `mail` section holds: an SMTP server's address, mail addresses, and whether they make a way for mails.
+//! Whether the section `mail` makes a route for mails.
 
-#[cfg(test)]
-mod tests;
-
-use std::fmt;
-use std::str::FromStr as _;
-
-use email_address::EmailAddress;
-use url::{Host, Url};
-
-use super::sections::Mail;
+use super::keys::Key;
+use super::sections::{self, Mail};
+use super::settings::Settings;
+use super::values::smtp::{Mailbox, SmtpServer};
 use crate::error::{Error, Kind, Result};
 
-/// The way that mails take: over this server, from here, to them.
+/// The keys that make a route: all are given, or none.
+const ROUTE: [&str; 3] = ["mail.smtp", "mail.from", "mail.to"];
+
+/// The route that mails take: over this server, from here, to them.
 #[derive(Debug, Clone, Copy)]
 pub struct Route<'a> {
     /// The server that takes the mails.
@@ -24,199 +21,42 @@ pub struct Route<'a> {
 }
 
 impl Mail {
-    /// Returns the way that mails take, or none where no mails are wanted.
-    ///
-    /// Fails with [`Kind::Config`] where `smtp`, `from` and `to` are neither all given nor all left out: a mirror whose
-    /// owner believes that failures are mailed must not fail in silence.
-    pub fn route(&self) -> Result<Option<Route<'_>>> {
-        let to = self.to.as_slice();
-        match (&self.smtp, &self.from, to.is_empty()) {
-            (None, None, true) => Ok(None),
-            (Some(smtp), Some(from), false) => Ok(Some(Route { smtp, from, to })),
-            (None, _, _) => Err(half("smtp", "FERRY_MAIL_SMTP")),
-            (_, None, _) => Err(half("from", "FERRY_MAIL_FROM")),
-            (_, _, true) => Err(half("to", "FERRY_MAIL_TO")),
+    /// Returns the route that mails take, or none where no mails are configured.
+    pub fn route(&self) -> Option<Route<'_>> {
+        match (&self.smtp, &self.from, self.to.as_slice()) {
+            (Some(smtp), Some(from), to @ [_, ..]) => Some(Route { smtp, from, to }),
+            _ => None,
         }
     }
 }
 
-fn half(missing: &str, variable: &str) -> Error {
-    Error::new(
-        Kind::Config,
-        format!("mail.{missing} is not set, and other keys of mail are"),
-    )
-    .advise(format!(
-        "Set {variable}, or the key mail.{missing} of ferry.yml; without mails, leave mail.smtp, mail.from and mail.to away."
-    ))
-}
-
-/// How a connection to an SMTP server is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SmtpTls {
-    /// From its first byte (`smtps://`).
-    Implicit,
-    /// By STARTTLS, without which nothing is sent (`smtp://`).
-    Required,
-    /// By STARTTLS where the server offers it (`?tls=opportunistic`).
-    Opportunistic,
-    /// Not at all (`?tls=none`).
-    None,
-}
-
-/// A server that takes mails: `smtps://user@host:465` or `smtp://user@host:587?tls=required|opportunistic|none`.
-///
-/// Shown as it was given, without any password: it cannot hold one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SmtpServer {
-    /// Its name or address, an IPv6 address without brackets.
-    pub host: String,
-    /// Its port: 465 or 587 where none is given.
-    pub port: u16,
-    /// How the connection is protected.
-    pub tls: SmtpTls,
-    /// Who we say we are there; `FERRY_SMTP_PASSWORD` is the password.
-    pub user: Option<String>,
-}
-
-impl SmtpServer {
-    /// Says whether the server is this very machine, so that nothing crosses a network.
-    pub fn is_loopback(&self) -> bool {
-        let ip = self.host.parse::<std::net::IpAddr>();
-        ip.map_or(self.host == "localhost", |ip| ip.is_loopback())
-    }
-}
-
-impl fmt::Display for SmtpServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.tls {
-            SmtpTls::Implicit => "smtps",
-            _ => "smtp",
-        };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
-        }
-    }
-}
-
-/// A mail address, with or without a name: `ops@example.com` or `Ops <ops@example.com>`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mailbox {
-    /// The name; `None` where there is none.
-    pub name: Option<String>,
-    /// The part of the address before the `@`.
-    pub local: String,
-    /// The part of the address after the `@`.
-    pub domain: String,
-}
-
-impl Mailbox {
-    /// Returns the address alone, for example `ops@example.com`.
-    pub fn address(&self) -> String {
-        format!("{}@{}", self.local, self.domain)
-    }
-}
-
-impl fmt::Display for Mailbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{name} <{}>", self.address()),
-            None => f.write_str(&self.address()),
-        }
-    }
-}
-
-pub(super) fn smtp_server(text: &str) -> Result<SmtpServer, String> {
-    const EXPECTED: &str =
-        "expected smtps://user@host or smtp://user@host:587?tls=required|opportunistic|none";
-    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
-    if url.password().is_some() {
-        return Err("the address carries a password, and secrets come from the environment only: leave it out and set \
-             FERRY_SMTP_PASSWORD"
-            .to_owned());
-    }
-    let (implicit, usual_port) = match url.scheme() {
-        "smtps" => (true, 465),
-        "smtp" => (false, 587),
-        other => return Err(format!("{EXPECTED}, and {other}:// is neither")),
+/// Reads the section, and refuses half a route: a mirror whose owner believes that failures are mailed must not fail in
+/// silence.
+pub(super) fn read(settings: &Settings) -> Result<Mail> {
+    let mail = Mail::from_settings(settings)?;
+    let is_given = [
+        mail.smtp.is_some(),
+        mail.from.is_some(),
+        !mail.to.is_empty(),
+    ];
+    let with = |wanted: bool| {
+        let mut both = ROUTE.iter().zip(is_given);
+        both.find(|(_, is_given)| *is_given == wanted)
+            .map(|(path, _)| sections::key(path))
     };
-    if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-        return Err(format!(
-            "{EXPECTED}, with nothing behind the port but ?tls="
-        ));
-    }
-    let host = url.host_str().filter(|host| !host.is_empty());
-    let host = host.ok_or_else(|| format!("{EXPECTED}, and no host is named"))?;
-    Ok(SmtpServer {
-        host: unbracketed(host),
-        port: url.port().unwrap_or(usual_port),
-        tls: tls(&url, implicit)?,
-        user: user(&url)?,
-    })
-}
-
-/// The host of an address whose scheme the URL standard does not know keeps its brackets, and is not read as an IP address.
-fn unbracketed(host: &str) -> String {
-    match Host::parse(host) {
-        Ok(Host::Ipv6(ip)) => ip.to_string(),
-        _ => host.to_owned(),
+    match (with(true), with(false)) {
+        (Some(given), Some(missing)) => Err(half(settings, given, missing)),
+        _ => Ok(mail),
     }
 }
 
-fn tls(url: &Url, implicit: bool) -> Result<SmtpTls, String> {
-    let mut found = match implicit {
-        true => SmtpTls::Implicit,
-        false => SmtpTls::Required,
-    };
-    for (key, value) in url.query_pairs() {
-        found = match (key.as_ref(), value.as_ref()) {
-            ("tls", "required") => found,
-            ("tls", "opportunistic" | "none") if implicit => {
-                return Err(format!(
-                    "smtps:// is TLS from its first byte: leave `?tls={value}` away, or write smtp://"
-                ));
-            }
-            ("tls", "opportunistic") => SmtpTls::Opportunistic,
-            ("tls", "none") => SmtpTls::None,
-            ("tls", _) => {
-                return Err(format!(
-                    "expected tls=required, tls=opportunistic or tls=none, found `tls={value}`"
-                ));
-            }
-            _ => {
-                return Err(format!(
-                    "expected nothing but tls= behind the `?`, found `{key}`"
-                ));
-            }
-        };
-    }
-    Ok(found)
-}
-
-fn user(url: &Url) -> Result<Option<String>, String> {
-    let user = percent_encoding::percent_decode_str(url.username()).decode_utf8();
-    let user = user.map_err(|_| "the user's name is not UTF-8".to_owned())?;
-    match user.contains(char::is_control) {
-        true => Err("the user's name holds a control character".to_owned()),
-        false => Ok((!user.is_empty()).then(|| user.into_owned())),
-    }
-}
-
-pub(super) fn mailbox(text: &str) -> Result<Mailbox, String> {
-    let expected = |reason: String| {
-        let text = text.escape_debug();
-        format!(
-            "expected a mail address such as ops@example.com or `Ops <ops@example.com>`, found `{text}`{reason}"
-        )
-    };
-    if text.contains(char::is_control) {
-        return Err(expected(String::new()));
-    }
-    let found = EmailAddress::from_str(text).map_err(|e| expected(format!(" ({e})")))?;
-    let name = found.display_part().trim().trim_matches('"');
-    Ok(Mailbox {
-        name: (!name.is_empty()).then(|| name.to_owned()),
-        local: found.local_part().to_owned(),
-        domain: found.domain().to_owned(),
-    })
+fn half(settings: &Settings, given: &Key, missing: &Key) -> Error {
+    let message = format!("needs {}, which is not set", missing.path);
+    let error = Error::new(Kind::Config, message).advise(format!(
+        "Set {} by {}. To send no mails, leave out {}.",
+        missing.path,
+        missing.how_to_set(),
+        ROUTE.join(", "),
+    ));
+    settings.origins().blame(given.path, error)
 }

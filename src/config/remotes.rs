@@ -2,12 +2,13 @@
 
 use url::Url;
 
-use super::{Config, JobToken, Network, Secrets, ServeConfig};
+use super::mirror_config::Config;
+use super::secrets::{JobToken, Secrets};
+use super::sections::Network;
+use super::serve_config::ServeConfig;
 use crate::error::Result;
 use crate::git::RemoteUrl;
-use crate::git::transport::{
-    BasicAuth, Credentials, JOB_TOKEN_USER, Limits, Remote, SshCredentials,
-};
+use crate::git::transport::{BasicAuth, Credentials, JOB_TOKEN_USER, Remote, SshCredentials};
 
 /// The user that GitLab wants beside a token, where the URL names none; any other name does as well.
 const TOKEN_USER: &str = "oauth2";
@@ -59,17 +60,6 @@ impl ServeConfig {
     pub fn upstream_remote(&self) -> Result<Remote> {
         let url = &self.upstream.url;
         remote("upstream", url, url_auth(url), &self.secrets, &self.network)
-    }
-}
-
-impl Network {
-    /// Returns what the transports need to know of the time limits.
-    pub fn limits(&self) -> Limits {
-        Limits {
-            connect_timeout: self.connect_timeout,
-            idle_timeout: self.idle_timeout,
-            extra_cas: self.extra_cas.clone(),
-        }
     }
 }
 

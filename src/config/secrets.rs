@@ -10,9 +10,33 @@ use std::path::Path;
 use secrecy::SecretString;
 use tracing::{debug, warn};
 
-use super::{Environment, text_file, unusable};
+use super::environment::{Environment, unusable};
+use super::text_file;
 use crate::error::Result;
 use crate::git::transport::KnownHostsText;
+
+/// The variables of the secrets, but for those of AWS.
+const VARIABLES: [&str; 10] = [
+    "SSH_PRIVATE_KEY",
+    "SSH_KEY_PASSPHRASE",
+    "SSH_KNOWN_HOSTS",
+    "FERRY_MIRROR_TOKEN",
+    "FERRY_SMTP_PASSWORD",
+    "GITLAB_TRIGGER_TOKEN",
+    "GITLAB_READ_TOKEN",
+    "FERRY_TRIGGER_TOKEN",
+    "FERRY_HOOK_TOKEN",
+    "CI_JOB_TOKEN",
+];
+
+/// Returns the variable of each secret, and whether it is set.
+pub(super) fn set_or_unset(environment: &Environment) -> Vec<(String, bool)> {
+    let aws = environment.names_that_begin_with("AWS_");
+    let names = VARIABLES.into_iter().chain(aws);
+    names
+        .map(|name| (name.to_owned(), environment.is_set(name)))
+        .collect()
+}
 
 /// Keys, tokens and passwords. `Debug` shows none of them.
 #[derive(Debug, Clone, Default)]
@@ -136,7 +160,7 @@ fn known_hosts(environment: &Environment) -> Result<KnownHostsText> {
             origin: "~/.ssh/known_hosts".to_owned(),
         }),
         Err(e) => {
-            warn!("~/.ssh/known_hosts is left aside: {e}");
+            warn!("~/.ssh/known_hosts is ignored: {e}");
             Ok(KnownHostsText::default())
         }
     }
@@ -147,7 +171,7 @@ fn job_token(environment: &Environment) -> Result<Option<JobToken>> {
         return Ok(None);
     };
     let Some(host) = environment.text("CI_SERVER_HOST")? else {
-        debug!("CI_JOB_TOKEN is left aside: CI_SERVER_HOST does not say which server it is for");
+        debug!("CI_JOB_TOKEN is ignored: CI_SERVER_HOST, which names its server, is not set");
         return Ok(None);
     };
     let name = "CI_SERVER_PORT";

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::keys::Key;
+use super::sections::KEYS;
 use super::*;
+use crate::error::{Kind, Result};
 use crate::git::RemoteUrl;
 
 const MIRROR: (&str, &str) = ("FERRY_MIRROR_URL", "git@gitlab.example:rust/index.git");
@@ -78,10 +81,10 @@ fn mails_need_a_server_a_sender_and_a_recipient() {
         "ops@example.com, Night <night@example.com>",
     );
     let config = from_variables(&[smtp, from, to]).unwrap();
-    let route = config.mail.route().unwrap().unwrap();
+    let route = config.mail.route().unwrap();
     assert_eq!((route.smtp.port, route.to.len()), (465, 2));
     assert_eq!(config.mail.repeat_after, Duration::from_secs(6 * 3600));
-    assert!(from_variables(&[]).unwrap().mail.route().unwrap().is_none());
+    assert!(from_variables(&[]).unwrap().mail.route().is_none());
     for (given, missing) in [
         (vec![from, to], "FERRY_MAIL_SMTP"),
         (vec![smtp, to], "FERRY_MAIL_FROM"),
@@ -94,7 +97,7 @@ fn mails_need_a_server_a_sender_and_a_recipient() {
 
 #[test]
 fn every_key_is_also_a_variable() {
-    let names: Vec<_> = sections::KEYS.iter().map(keys::Key::variable).collect();
+    let names: Vec<_> = KEYS.iter().map(Key::variable).collect();
     assert!(
         names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 55,
         "{names:?}"
@@ -135,11 +138,9 @@ fn flag_beats_variable_beats_file_beats_default() {
         ("FERRY_UPSTREAM_BRANCH", "variable"),
         ("FERRY_MIRROR_BRANCH", ""),
     ];
-    let flags = Flags {
-        history: Some(History::Snapshot),
-        mirror: Some("/srv/m".into()),
-        ..Flags::default()
-    };
+    let flags = Flags::default()
+        .with("mirror.history", Some("snapshot"))
+        .with("mirror.url", Some("/srv/m"));
     let config = Config::load(
         &flags,
         &Environment::from_pairs(pairs).in_folder(folder.path()),
@@ -178,10 +179,7 @@ fn a_password_in_an_address_is_taken_from_the_variable_only() {
         panic!("not an http address");
     };
     assert!(password.is_some());
-    let flags = Flags {
-        mirror: Some(address.into()),
-        ..Flags::default()
-    };
+    let flags = Flags::default().with("mirror.url", Some(address));
     let shown = message(Config::load(&flags, &Environment::default()));
     assert!(
         shown.starts_with("--mirror: ")
@@ -189,25 +187,6 @@ fn a_password_in_an_address_is_taken_from_the_variable_only() {
             && !shown.contains("hunter2"),
         "{shown}"
     );
-}
-
-#[test]
-fn an_unknown_variable_is_told_apart_and_its_neighbour_found() {
-    let pairs = [
-        ("FERRY_MIROR_URL", "x"),
-        ("FERRY_MIRROR_TOKEN", "x"),
-        ("FERRY_EMPTY", ""),
-        ("FERRYMAN", "x"),
-        MIRROR,
-    ];
-    let environment = Environment::from_pairs(pairs);
-    let unknown: Vec<_> = environment.unknown_variables().collect();
-    assert_eq!(unknown, ["FERRY_MIROR_URL"]);
-    assert_eq!(
-        keys::hint("FERRY_MIROR_URL", &keys::known_variables()),
-        "; did you mean FERRY_MIRROR_URL?"
-    );
-    assert_eq!(keys::hint("zzz", &["url", "branch"]), "");
 }
 
 #[test]

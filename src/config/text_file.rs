@@ -1,4 +1,4 @@
-//! Reads small text files: configuration, keys, certificates.
+//! Reads small text files: configuration, keys, certificates, tokens.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,18 +17,6 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "the file is larger than 8 MiB",
-        ));
-    }
-    Ok(text)
-}
-
-/// Reads a file of certificates in PEM form, or says why it is none.
-pub(super) fn read_certificates(path: &Path) -> Result<String, String> {
-    let shown = path.display();
-    let text = read(path).map_err(|e| format!("cannot read the certificates in {shown}: {e}"))?;
-    if !text.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(format!(
-            "{shown} holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)"
         ));
     }
     Ok(text)

@@ -1,5 +1,11 @@
-//! Git as we speak it: object ids, single objects, the wire protocol, and the transports that carry it. Knows no
-//! configuration, no mirror and no pipeline.
+//! Git as we speak it. Knows no configuration, no mirror and no pipeline.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`objects`], [`tree`], [`ObjectId`] | single commits and trees: parsed and written, never a repository |
+//! | [`wire`] | the protocol: pkt-lines, sidebands, packs, requests and responses; reads and writes what it is given |
+//! | [`transport`] | how a service is reached: `git://`, ssh, HTTP, a repository on this machine; and what a host's messages mean |
+//! | [`RemoteUrl`] | the addresses that are accepted |
 
 mod object_id;
 pub mod objects;

@@ -1,4 +1,4 @@
-//! Names git objects.
+//! The ids of git objects.
 
 use std::fmt;
 use std::str::FromStr;

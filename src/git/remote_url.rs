@@ -1,4 +1,4 @@
-//! The address of a git repository, in every form that git accepts and we support.
+//! The URL of a git repository, in every form that is supported: https, http, ssh, scp-like, git, file and paths.
 
 mod parse;
 #[cfg(test)]
@@ -88,7 +88,7 @@ impl RemoteUrl {
         }
     }
 
-    /// Says whether both are one address, whoever asks.
+    /// Says whether both are the same address, whatever the user.
     pub fn is_address_of(&self, other: &Self) -> bool {
         self.has_host_of(other) && self.to_string() == other.to_string()
     }

@@ -1,11 +1,12 @@
-//! Describes git trees: names, modes and ids, never contents.
+//! Git trees as a planner needs them: names, modes and ids, without contents; and the result of a merge.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::git::ObjectId;
 
-/// The mode of a tree entry, as the number that git writes in octal; kept raw, since old trees hold modes such as 100664.
+/// The mode of a tree entry, as the number that git writes in octal. Not an enum: old trees have modes such as 100664, which must
+/// not change.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mode(pub u32);
 
@@ -14,7 +15,7 @@ impl Mode {
     pub const TREE: Self = Self(0o40000);
     /// A regular file.
     pub const FILE: Self = Self(0o100_644);
-    /// A regular file that may be executed.
+    /// An executable file.
     pub const EXECUTABLE: Self = Self(0o100_755);
     /// A symbolic link.
     pub const SYMLINK: Self = Self(0o120_000);
@@ -41,12 +42,12 @@ impl fmt::Debug for Mode {
     }
 }
 
-/// What a name in a tree stands for.
+/// An entry of a tree: mode and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TreeEntry {
-    /// Whether it is a file, a directory, a link.
+    /// The mode: file, directory, link.
     pub mode: Mode,
-    /// The object that holds it.
+    /// The id of its object.
     pub id: ObjectId,
 }
 
@@ -58,7 +59,7 @@ impl TreeEntry {
     }
 }
 
-/// A git tree: names, as the bytes that git keeps, and what they stand for.
+/// A git tree: names, as bytes, and entries.
 ///
 /// A map sorts plainly by name; git sorts a directory as if its name ended in `/`. See [`in_git_order`].
 pub type Tree = BTreeMap<Vec<u8>, TreeEntry>;
@@ -66,13 +67,13 @@ pub type Tree = BTreeMap<Vec<u8>, TreeEntry>;
 /// A directory of the merged tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MergedTree {
-    /// One that some side has already.
+    /// A tree that one of the sides has.
     Existing(ObjectId),
-    /// One that no side has: its object must be made, after those of the new directories in it.
+    /// A tree that no side has: its object must be created, after those of the new directories in it.
     New(BTreeMap<Vec<u8>, MergedEntry>),
 }
 
-/// What a name in a new directory stands for.
+/// An entry of a new directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MergedEntry {
     /// Anything but a directory.
@@ -82,7 +83,7 @@ pub enum MergedEntry {
 }
 
 impl MergedEntry {
-    /// Returns the entry where no object need be made for it.
+    /// Returns the entry, if no object must be created for it.
     pub fn existing(&self) -> Option<TreeEntry> {
         match self {
             Self::File(entry) => Some(*entry),

@@ -1,96 +1,51 @@
-//! Who may ask: tokens and signatures, compared in constant time.
+//! Access to paths, and the authentication that it takes.
+
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::hmac;
-use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::Method;
+use axum::http::request::Parts;
 use secrecy::{ExposeSecret, SecretString};
-use url::form_urlencoded;
 
-use super::refusal::Refusal;
+use super::error_response::ErrorResponse;
 
-/// Demands the token as `Authorization: Bearer`, or where a query is given as `token=`; without a token all may ask.
-///
-/// # Errors
-/// 401.
-pub fn bearer(
-    token: Option<&SecretString>,
-    headers: &HeaderMap,
-    query: Option<&str>,
-) -> Result<(), Refusal> {
-    let Some(token) = token else {
-        return Ok(());
-    };
-    let shown = headers.get(AUTHORIZATION).and_then(|value| {
-        let (scheme, shown) = value.to_str().ok()?.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then(|| shown.trim().to_owned())
-    });
-    let in_query = || {
-        let mut pairs = form_urlencoded::parse(query?.as_bytes());
-        pairs.find_map(|(name, value)| (name == "token").then(|| value.into_owned()))
-    };
-    match shown.or_else(in_query) {
-        Some(shown) if is_same(token, shown.as_bytes()) => Ok(()),
-        Some(_) => Err(unauthorized("the token is wrong")),
-        None => Err(unauthorized(
-            "this path takes `Authorization: Bearer` with FERRY_TRIGGER_TOKEN",
-        )),
-    }
+/// Who may use a path. Webhooks have their own rule: see [`Route::webhook`](super::routes::Route::webhook).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody who can connect.
+    Public,
+    /// Whoever has a valid token; everybody, where the server is configured without tokens.
+    Token,
 }
 
-/// Demands GitLab's `X-Gitlab-Token`.
-///
-/// # Errors
-/// 401, or 403 where there is no token to compare with.
-pub fn gitlab(token: Option<&SecretString>, headers: &HeaderMap) -> Result<(), Refusal> {
-    let token = token.ok_or_else(no_hooks)?;
-    match headers.get("x-gitlab-token") {
-        Some(shown) if is_same(token, shown.as_bytes()) => Ok(()),
-        Some(_) => Err(unauthorized("the secret token of the webhook is wrong")),
-        None => Err(unauthorized("the webhook has no secret token")),
+/// Authentication, as the state of a server implements it: `serve` has a file of hashes, the trigger helper one secret.
+pub trait Authenticate: Clone + Send + Sync + 'static {
+    /// Admits a request before its credentials are checked. A rate limit goes here: it also slows down guessing.
+    ///
+    /// # Errors
+    /// 429.
+    fn admit(&self, _method: &Method) -> Result<(), ErrorResponse> {
+        Ok(())
     }
+
+    /// Checks the token of a request, and returns its name, if tokens have names.
+    ///
+    /// # Errors
+    /// 401.
+    fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse>;
+
+    /// Returns the secret that it shares with the hosts that send webhooks.
+    fn hook_secret(&self) -> Option<&SecretString>;
 }
 
-/// Demands GitHub's `X-Hub-Signature-256` over the body.
-///
-/// # Errors
-/// As [`gitlab`].
-pub fn github(
-    token: Option<&SecretString>,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(), Refusal> {
-    let token = token.ok_or_else(no_hooks)?;
-    let signature = headers.get("x-hub-signature-256").and_then(|value| {
-        let digits = value.to_str().ok()?.strip_prefix("sha256=")?;
-        hex::decode(digits).ok()
-    });
-    let key = hmac::Key::new(hmac::HMAC_SHA256, token.expose_secret().as_bytes());
-    match signature {
-        Some(signature) if hmac::verify(&key, body, &signature).is_ok() => Ok(()),
-        Some(_) => Err(unauthorized("the signature of the webhook is wrong")),
-        None => Err(unauthorized("the webhook has no secret")),
-    }
-}
+/// The name of the token that a request carried.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Arc<str>);
 
-/// Hashes first, so that the time tells nothing of the length either.
-fn is_same(token: &SecretString, shown: &[u8]) -> bool {
+/// Compares in constant time. Both are hashed first, so that the time does not depend on their lengths either.
+pub fn is_secret(secret: &SecretString, given: &[u8]) -> bool {
     let hash = |bytes: &[u8]| digest(&SHA256, bytes);
-    let (token, shown) = (hash(token.expose_secret().as_bytes()), hash(shown));
-    verify_slices_are_equal(token.as_ref(), shown.as_ref()).is_ok()
-}
-
-fn unauthorized(error: &'static str) -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, error)
-        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-}
-
-fn no_hooks() -> Refusal {
-    Refusal::new(
-        StatusCode::FORBIDDEN,
-        "webhooks are refused as long as neither FERRY_HOOK_TOKEN nor FERRY_TRIGGER_TOKEN is set",
-    )
+    let (secret, given) = (hash(secret.expose_secret().as_bytes()), hash(given));
+    verify_slices_are_equal(secret.as_ref(), given.as_ref()).is_ok()
 }

@@ -1,4 +1,6 @@
-//! The body of an answer: bytes in memory, without a box around them, or anything else.
+//! The body of a response: bytes in memory, without a box around them, or any other body.
+//!
+//! axum's `Body` is boxed, and a response from memory is most of the work: an allocation for each would be one too many.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,22 +8,22 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Debug)]
 pub enum Body {
-    /// In memory.
+    /// All of it, in memory.
     Whole(Bytes),
-    /// Of any kind.
+    /// A body of any kind, such as a stream.
     Other(axum::body::Body),
 }
 
 impl Body {
-    /// Makes a body without a byte.
+    /// Makes an empty body.
     pub const fn empty() -> Self {
         Self::Whole(Bytes::new())
     }
 
-    /// Returns how many bytes there are, where that is known.
+    /// Returns how many bytes there are, if that is known.
     pub fn size(&self) -> Option<u64> {
         self.size_hint().exact()
     }

@@ -1,8 +1,10 @@
-//! One connection: TLS where the server has a certificate, the protocol that the client speaks, its requests.
+//! One connection: TLS if the server has a certificate, the protocol that the client speaks, its requests.
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{Request, Response};
 use bytes::Bytes;
@@ -16,27 +18,45 @@ use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tracing::debug;
 
-use super::ending::Ending;
-use super::pace::{Pace, Waits};
-use super::protocol::{self, Protocol, Rewound};
-use super::taken::Told;
-use super::{Bounds, Certificates, Peer};
+use super::detect::{self, Protocol, Rewind};
+use super::progress_io::ProgressIo;
+use super::shutdown::Shutdown;
+use super::stall_guard::{StallGuard, WaitsFor};
+use super::tls::Certificates;
 
 /// The longest head of a request, in bytes.
 const HEAD: usize = 32 << 10;
-/// How many requests of one HTTP/2 connection are answered at once.
+/// How many requests of one HTTP/2 connection may be in flight.
 const STREAMS: u32 = 128;
 
-/// How many bytes of answers the system holds that it could not send yet.
+/// How many unsent bytes the system holds for a connection.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 << 10;
+
+/// The limits of a server's connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How many connections are served at once; others wait until one is closed.
+    pub connections: usize,
+    /// How many threads serve connections; with 0, the thread that accepts them does.
+    pub threads: usize,
+    /// How long the TLS handshake and the first bytes may take. The head of a request may take twice as long, from the end of the
+    /// response before.
+    pub head: Duration,
+    /// How long a client may read nothing of a response. Over HTTP/2 twice as long, and a connection may be idle for as long.
+    pub write: Duration,
+}
+
+/// The address that a request came from; behind a proxy, the proxy's.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// What it takes to serve a connection.
 pub(super) struct Connection<A> {
     pub(super) answer: A,
     pub(super) peer: Peer,
     pub(super) bounds: Bounds,
-    pub(super) ending: Ending,
+    pub(super) shutdown: Shutdown,
 }
 
 impl<A, R, B> Connection<A>
@@ -45,12 +65,12 @@ where
     R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: HttpBody<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
 {
-    /// Serves until the client goes, is too slow, or the server ends.
+    /// Serves until the client goes away or stalls, or the server shuts down.
     pub(super) async fn serve(self, stream: TcpStream, certificates: Option<Arc<Certificates>>) {
-        // From here on this thread hears of it.
+        // Registered anew, so that this thread's runtime gets its events, not the one that accepted it.
         let stream = match stream.into_std().and_then(TcpStream::from_std) {
             Ok(stream) => stream,
-            Err(error) => return debug!("a client's connection is lost: {error}"),
+            Err(error) => return debug!("a connection was lost: {error}"),
         };
         keep_little_unsent(&stream);
         self.serve_stream(stream, certificates).await;
@@ -63,16 +83,16 @@ where
     ) {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.bounds.write));
-        let pace = Pace::default();
-        let stream = Told::new(Box::pin(stream), &pace);
+        let guard = StallGuard::default();
+        let stream = ProgressIo::new(Box::pin(stream), &guard);
         match certificates {
-            None => self.speak(stream, pace).await,
+            None => self.speak(stream, guard).await,
             Some(certificates) => {
                 let accepting = certificates.accept(stream);
                 if let Some(stream) =
-                    begin("TLS handshake", accepting, &self.ending, self.bounds).await
+                    begin("TLS handshake", accepting, &self.shutdown, self.bounds).await
                 {
-                    self.speak(Box::new(stream), pace).await;
+                    self.speak(Box::new(stream), guard).await;
                 }
             }
         }
@@ -81,42 +101,46 @@ where
     async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
         stream: S,
-        pace: Pace,
+        guard: StallGuard,
     ) {
-        let telling = protocol::tell(stream);
-        let ended = match begin("first request", telling, &self.ending, self.bounds).await {
+        let detecting = detect::protocol(stream);
+        let ended = match begin("first request", detecting, &self.shutdown, self.bounds).await {
             None => return,
-            Some((Protocol::Http1, stream)) => self.speak_http1(stream, pace).await,
-            Some((Protocol::Http2, stream)) => self.speak_http2(stream, pace).await,
+            Some((Protocol::Http1, stream)) => self.speak_http1(stream, guard).await,
+            Some((Protocol::Http2, stream)) => self.speak_http2(stream, guard).await,
         };
         if let Err(error) = ended {
-            debug!("a client's connection ended: {error}");
+            debug!("a connection ended: {error}");
         }
     }
 
     async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
-        stream: Rewound<S>,
-        pace: Pace,
+        stream: Rewind<S>,
+        guard: StallGuard,
     ) -> hyper::Result<()> {
         let Self { answer, peer, .. } = self;
-        let counted = pace.clone();
+        let guarded = guard.clone();
         let connection = http1::Builder::new().max_buf_size(HEAD).serve_connection(
             TokioIo::new(stream),
-            service_fn(move |request| counted.clone().answer(Waits::ForUs, answer(request, peer))),
+            service_fn(move |request| {
+                guarded
+                    .clone()
+                    .answer(WaitsFor::Server, answer(request, peer))
+            }),
         );
-        let watched = self.ending.watch(connection);
-        let kept = pace.keep(self.bounds.head, watched).await;
-        kept.unwrap_or(Ok(()))
+        let watched = self.shutdown.watch(connection);
+        let ended = guard.watch(self.bounds.head, watched).await;
+        ended.unwrap_or(Ok(()))
     }
 
     async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
-        stream: Rewound<S>,
-        pace: Pace,
+        stream: Rewind<S>,
+        guard: StallGuard,
     ) -> hyper::Result<()> {
         let Self { answer, peer, .. } = self;
-        let counted = pace.clone();
+        let guarded = guard.clone();
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
@@ -125,39 +149,39 @@ where
             .serve_connection(
                 TokioIo::new(stream),
                 service_fn(move |request| {
-                    counted
+                    guarded
                         .clone()
-                        .answer(Waits::ForClient, answer(request, peer))
+                        .answer(WaitsFor::Client, answer(request, peer))
                 }),
             );
-        let watched = self.ending.watch(connection);
-        let kept = pace.keep(self.bounds.write, watched).await;
-        kept.unwrap_or(Ok(()))
+        let watched = self.shutdown.watch(connection);
+        let ended = guard.watch(self.bounds.write, watched).await;
+        ended.unwrap_or(Ok(()))
     }
 }
 
-/// Lets the system hold little that it could not send yet, so that it tells soon whether a slow client takes more.
+/// Lets the system hold few unsent bytes, so that a slow client's reads show soon as writes.
 fn keep_little_unsent(stream: &TcpStream) {
-    // Without it only the slowest clients are cut off too early.
+    // Where it fails, only the slowest clients are cut off too early.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
-/// Waits for something that must come soon.
+/// Waits for what a client must do soon.
 async fn begin<T>(
     what: &str,
     work: impl Future<Output = io::Result<T>>,
-    ending: &Ending,
+    shutdown: &Shutdown,
     bounds: Bounds,
 ) -> Option<T> {
     let begun = tokio::select! {
         begun = timeout(bounds.head, work) => begun,
-        () = ending.come() => return None,
+        () = shutdown.started() => return None,
     };
     match begun {
         Ok(Ok(begun)) => return Some(begun),
         Ok(Err(error)) => debug!("a client's {what} failed: {error}"),
-        Err(_) => debug!("a client's {what} took too long"),
+        Err(_) => debug!("a client's {what} timed out"),
     }
     None
 }
@@ -180,10 +204,10 @@ mod tests {
     const ANSWER: usize = 24 * 4096 + 500;
     const HEAD_LIMIT: Duration = Duration::from_secs(15);
     const WRITE_LIMIT: Duration = Duration::from_secs(60);
-    /// Longer than a connection may stand still, and shorter than a client may take nothing.
+    /// Longer than a connection may stall, and shorter than a client may read nothing.
     const PAUSE: Duration = Duration::from_secs(50);
 
-    /// Serves a client over a pipe that holds so many bytes; each answer is in memory.
+    /// Serves a client over a pipe that holds so many bytes; each response is in memory.
     fn served(held: usize) -> DuplexStream {
         let connection = Connection {
             answer: |_, _| async {
@@ -196,7 +220,7 @@ mod tests {
                 head: HEAD_LIMIT,
                 write: WRITE_LIMIT,
             },
-            ending: Ending::default(),
+            shutdown: Shutdown::default(),
         };
         let (client, server) = duplex(held);
         tokio::spawn(connection.serve_stream(server, None));
@@ -205,7 +229,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn the_system_holds_little_that_it_could_not_send() {
+    async fn the_system_holds_few_unsent_bytes() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await;
         let client = client.unwrap();
@@ -215,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_takes_an_answer_slowly_gets_all_of_it() {
+    async fn a_client_that_reads_a_response_slowly_gets_all_of_it() {
         let mut client = served(4096);
         client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         let mut taken = Vec::with_capacity(ANSWER * 2);
@@ -229,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_takes_nothing_of_an_answer_is_cut_off() {
+    async fn a_client_that_reads_nothing_of_a_response_is_cut_off() {
         let mut client = served(4096);
         client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         sleep(WRITE_LIMIT * 2).await;
@@ -239,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_opens_its_window_slowly_gets_all_of_an_answer() {
+    async fn a_client_that_opens_its_window_slowly_gets_all_of_a_response() {
         let (mut ask, connection) = client::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(16 << 10)
             .handshake(TokioIo::new(served(1 << 20)))

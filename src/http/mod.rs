@@ -1,14 +1,20 @@
-//! What the HTTP servers share: the loop that accepts connections, its bounds, TLS, and who may ask.
+//! What both HTTP servers share.
+//!
+//! ```text
+//! accept → TLS → detect → hyper → routes (access) → handler     shutdown, stall_guard: watch over each connection
+//! ```
 
 pub mod access;
 mod body;
 mod connection;
-mod ending;
-mod pace;
-mod protocol;
-pub mod refusal;
-mod taken;
+mod detect;
+pub mod error_response;
+mod progress_io;
+pub mod routes;
+mod shutdown;
+mod stall_guard;
 mod tls;
+pub mod webhook;
 mod workers;
 
 use std::convert::Infallible;
@@ -27,90 +33,76 @@ use tracing::warn;
 
 pub use body::Body;
 use connection::Connection;
-use ending::Ending;
+pub use connection::{Bounds, Peer};
+use shutdown::Shutdown;
 pub use tls::Certificates;
 use workers::Workers;
 
-/// What a client may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// How many connections are served at once; others wait until one is closed.
-    pub connections: usize,
-    /// How many threads answer; with none the thread that accepts does.
-    pub threads: usize,
-    /// For the TLS handshake and for the first bytes; the head of a request may take twice as long, from the end of the answer
-    /// before.
-    pub head: Duration,
-    /// The longest time in which a client takes nothing of an answer; over HTTP/2 twice as long, and as long for asking nothing.
-    pub write: Duration,
-}
-
-/// Who sent a request, as far as the connection shows: behind a proxy it is the proxy.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
-
-/// Serves until `shutdown`, then lets the requests in hand end; bound that from outside.
+/// Serves until `stop`, then drains the requests in flight; the caller limits how long.
+///
+/// `axum::serve` has no limit of connections, no timeouts, and no TLS.
 pub async fn serve<A, R, B>(
     listener: TcpListener,
     answer: A,
     bounds: Bounds,
     certificates: Option<Arc<Certificates>>,
-    shutdown: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
 ) where
     A: Fn(Request<Incoming>, Peer) -> R + Clone + Send + 'static,
     R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: HttpBody<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
 {
-    let places = Arc::new(Semaphore::new(bounds.connections));
-    let ending = Ending::default();
+    let slots = Arc::new(Semaphore::new(bounds.connections));
+    let shutdown = Shutdown::default();
     let mut workers = Workers::start(bounds.threads);
-    tokio::pin!(shutdown);
+    tokio::pin!(stop);
     loop {
         let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (accept(&listener).await, place)
+            // In this order: connections beyond the limit wait in the system's backlog.
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (accept(&listener).await, slot)
         };
-        let ((stream, peer), place) = tokio::select! {
+        let ((stream, peer), slot) = tokio::select! {
             accepted = accepted => accepted,
-            () = &mut shutdown => break,
+            () = &mut stop => break,
         };
         let connection = Connection {
             answer: answer.clone(),
             peer: Peer(peer),
             bounds,
-            ending: ending.clone(),
+            shutdown: shutdown.clone(),
         };
         let certificates = certificates.clone();
         workers.spawn(async move {
             connection.serve(stream, certificates).await;
-            drop(place);
+            drop(slot);
         });
     }
     drop(listener);
-    ending.tell();
+    shutdown.start();
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
-    // The places are never closed.
-    let _ = places.acquire_many(all).await;
+    // All slots are free once the last connection has ended; the semaphore is never closed.
+    let _ = slots.acquire_many(all).await;
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Without it an answer only waits a little longer.
+                // Where it fails, responses only arrive a little later.
                 let _ = stream.set_nodelay(true);
                 return (stream, peer);
             }
             Err(error) => {
                 warn!("cannot accept a connection: {error}");
-                // Out of file descriptors, for example: those in hand end in the meantime.
+                // Out of file descriptors, for example: some connections end in the meantime.
                 sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-/// Raises the limit of open files as far as it may be, and returns it.
+/// Raises the limit of open files to the hard limit, and returns it.
 pub fn raise_open_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -118,12 +110,12 @@ pub fn raise_open_files() -> u64 {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // What cannot be raised stays.
+    // Where it fails, the limit stays as it is.
     let _ = setrlimit(Resource::Nofile, raised);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Opens the address.
+/// Listens on an address.
 ///
 /// # Errors
 /// As the operating system says.

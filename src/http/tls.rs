@@ -1,4 +1,4 @@
-//! The server's certificate, which may be renewed while it runs.
+//! The server's certificate, which is reloaded when it is renewed.
 
 use std::io;
 use std::path::Path;
@@ -21,12 +21,12 @@ use crate::error::{Error, Kind, Result};
 const CERT: &str = "serve.tls.cert";
 const KEY: &str = "serve.tls.key";
 
-const ADVICE: &str = "serve.tls.cert is the server's certificate, then those of its CAs; serve.tls.key is the key of it without a passphrase. Both are in PEM form.";
+const ADVICE: &str = "Set serve.tls.cert to a file in PEM form with the server's certificate and then those of its CAs, and serve.tls.key to one with the certificate's key, without a passphrase.";
 
-/// The certificate and key that new connections get.
+/// The certificate and key for new connections.
 pub struct Certificates {
     files: Tls,
-    /// What the files held when they were read last.
+    /// What the files held when they were last read.
     current: ArcSwap<Loaded>,
 }
 
@@ -48,7 +48,7 @@ impl Certificates {
         })
     }
 
-    /// Takes the files anew where they changed; with an error the old ones stay.
+    /// Reads the files again if they changed. If that fails, the certificate that was read before stays in use.
     pub fn reload(&self) {
         let texts = read(&self.files);
         if texts.as_ref().ok() == Some(&self.current.load().texts) {
@@ -57,11 +57,11 @@ impl Certificates {
         match load(&self.files) {
             Ok(loaded) => {
                 self.current.store(Arc::new(loaded));
-                info!("the certificate of {} is in use", self.files.cert.display());
+                info!("reloaded the certificate {}", self.files.cert.display());
             }
             Err(error) => {
-                let causes = error.causes().join(": ");
-                error!("{error}: {causes}; the old certificate stays in use");
+                let error = error.chain();
+                error!("{error}; the old certificate stays in use");
             }
         }
     }
@@ -95,13 +95,13 @@ fn load(files: &Tls) -> Result<Loaded> {
     if chain.is_empty() {
         return Err(no_chain());
     }
-    // The error may repeat nothing of the key.
+    // The parser's error is left out: it might repeat a part of the key.
     let key = PrivateKeyDer::from_pem_slice(texts.1.as_bytes())
         .map_err(|_| unusable(KEY, &files.key, "no private key in PEM form"))?;
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
     let versions = builder.with_safe_default_protocol_versions();
     let versions =
-        versions.map_err(|e| unusable(CERT, &files.cert, "TLS cannot be set up").because(e))?;
+        versions.map_err(|e| unusable(CERT, &files.cert, "cannot set up TLS").because(e))?;
     let mut config = versions
         .with_no_client_auth()
         .with_single_cert(chain, key)

@@ -1,4 +1,6 @@
-//! Threads that answer, one for each core. A connection stays with one of them, so that none waits for another's wake-up.
+//! Threads that serve connections, each with a runtime of its own, on which its connections stay.
+//!
+//! tokio's multi-thread runtime moves tasks between threads, so that a request often has to wake a sleeping one.
 
 use std::io;
 use std::thread;
@@ -7,10 +9,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tracing::error;
 
-/// How many further threads wait for the disk for each of them: each takes memory of its own.
+/// How many further threads, for each of them, may wait for the disk: each takes memory of its own.
 const BLOCKING: usize = 16;
 
-/// The threads; they end when it is dropped.
+/// The threads. They end when this is dropped.
 pub(super) struct Workers {
     handles: Vec<Handle>,
     next: usize,
@@ -18,14 +20,14 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts so many threads; with none the work is done where it is asked for.
+    /// Starts this many threads; with none, the caller's runtime does the work.
     pub(super) fn start(count: usize) -> Self {
         let (until, ended) = watch::channel(());
         let started = (0..count).map(|_| start(ended.clone()));
         let handles = started.filter_map(|started| match started {
             Ok(handle) => Some(handle),
             Err(error) => {
-                error!("a thread cannot be started: {error}");
+                error!("cannot start a thread: {error}");
                 None
             }
         });
@@ -36,7 +38,7 @@ impl Workers {
         }
     }
 
-    /// Does a connection's work on the thread whose turn it is.
+    /// Serves a connection on the next thread, in turn.
     pub(super) fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         if self.handles.is_empty() {
             tokio::spawn(work);
@@ -57,7 +59,7 @@ fn start(mut ended: watch::Receiver<()>) -> io::Result<Handle> {
         .name("answer".to_owned())
         .spawn(move || {
             runtime.block_on(async {
-                // Nothing is ever sent: the sender goes.
+                // Nothing is ever sent: it ends when the sender is dropped.
                 let _ = ended.changed().await;
             });
             runtime.shutdown_background();

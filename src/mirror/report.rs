@@ -1,4 +1,4 @@
-//! What a command did, or in a dry run would do: as text for people, as one JSON object for programs.
+//! The report of `init` and `sync`: what was done or, in a dry run, would be. Text for people, one JSON object for programs.
 
 mod warning;
 
@@ -11,16 +11,16 @@ use serde::Serialize;
 use crate::git::ObjectId;
 use crate::mirror::plan::{Outcome, Relation};
 
-/// The account of one `init` or `sync`.
+/// The report of one `init` or `sync`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// What became of the mirror's branch.
     pub outcome: Outcome,
-    /// Whether this only says what would be done.
+    /// Whether nothing was pushed.
     pub dry_run: bool,
     /// How upstream's history relates to the mirror's; `None` for a mirror that was empty.
     pub relation: Option<Relation>,
-    /// The newest upstream commit that the mirror held before.
+    /// The newest upstream commit that the mirror had before.
     pub base: Option<ObjectId>,
     /// Upstream's tip.
     pub upstream: ObjectId,
@@ -28,20 +28,20 @@ pub struct Report {
     pub before: Option<ObjectId>,
     /// The mirror's tip now; `None` in a dry run that would move it.
     pub after: Option<ObjectId>,
-    /// The number of upstream commits that were carried; `None` where it was not counted (`init`).
+    /// The number of upstream commits that were mirrored; `None` for `init`, which does not count them.
     pub commits: Option<usize>,
     /// The crates that those commits name, sorted.
     pub crates: Vec<String>,
     /// The paths on which mirror and upstream differ; a directory's ends in `/`.
     pub overlay: Vec<String>,
-    /// Whether the overlay is so long that some directories in it stand for what they hold.
+    /// Whether the overlay is too long, so that some directories stand for the paths in them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub overlay_cut: bool,
-    /// Bytes received from both sides.
+    /// The bytes received from both sides.
     pub received_bytes: u64,
-    /// Bytes sent to both sides.
+    /// The bytes sent to both sides.
     pub sent_bytes: u64,
-    /// How long it took.
+    /// The duration in seconds, retries included.
     pub seconds: f64,
     /// What a person should look at.
     pub warnings: Vec<Warning>,
@@ -51,10 +51,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many names of crates, paths or warnings the text shows.
+    /// How many crates, paths or warnings the text lists.
     const SHOWN: usize = 12;
 
-    /// Begins a report of a command that found upstream at this tip, with nothing done.
+    /// Makes an empty report for upstream's tip.
     pub fn about(upstream: ObjectId) -> Self {
         Self {
             outcome: Outcome::UpToDate,
@@ -79,7 +79,7 @@ impl Report {
     fn headline(&self) -> String {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let what = match (self.outcome, self.commits) {
-            (Outcome::UpToDate, _) => "the mirror has all that upstream has".to_owned(),
+            (Outcome::UpToDate, _) => "the mirror has all of upstream".to_owned(),
             (Outcome::Created, _) => "the mirror's first commit".to_owned(),
             (_, Some(count)) => format!("{count} commit{}", plural(count)),
             (_, None) => String::new(),

@@ -8,46 +8,47 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::transport::{Connection, Remote};
+use crate::mirror::Context;
 use crate::mirror::plan::guard::root_loss;
 use crate::mirror::plan::three_way::{self, Rules};
 use crate::mirror::plan::{Keep, Outcome, Relation};
 use crate::mirror::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
 use crate::mirror::relay::merge::{MergedTrees, merge_trees};
 use crate::mirror::relay::{
-    Behind, Observation, Proof, Session, Stand, Surroundings, Unseen, apply, find_stand, observe,
-    persist,
+    Behind, Observation, Proof, Session, SyncState, UnconfirmedPush, apply, compare_tips, observe,
+    retry,
 };
 use crate::mirror::report::{Report, Topic, Warning};
 
-/// What `sync` was asked for besides the configuration.
+/// The options of `sync` besides the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Shows the plan and stops.
+    /// Reports the plan and pushes nothing.
     pub dry_run: bool,
-    /// Paths on which a conflict is settled with the mirror's side.
+    /// Paths on which a conflict is resolved with the mirror's side.
     pub ours: Vec<String>,
-    /// Lets an upstream pass that lost much of its root.
+    /// Accepts an upstream that lost much of its root.
     pub allow_loss: bool,
 }
 
-/// Brings the mirror up to date: observes, plans, and unless it is a dry run, pushes.
+/// Brings the mirror up to date: observes, plans and, unless it is a dry run, pushes.
 ///
-/// Looks that fail for a passing reason are taken again; a push only after looking again.
+/// A transient failure is retried from the start, so that a push is never repeated without reading both sides again.
 ///
 /// # Errors
-/// Every kind but `usage` and `mirror_exists`; the mirror is as it was.
-pub async fn run(config: &Config, options: &Options, around: Surroundings<'_>) -> Result<Report> {
+/// Every kind but `usage` and `mirror_exists`; the mirror is unchanged.
+pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Result<Report> {
     let sync = Sync {
         config,
         options,
-        around,
+        context,
         upstream: config.upstream_remote()?,
         mirror: config.mirror_remote()?,
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&sync.upstream, &sync.mirror];
-    persist(&config.network, remotes, async |unseen| {
-        sync.attempt(unseen).await
+    retry(&config.network, remotes, async |unconfirmed| {
+        sync.attempt(unconfirmed).await
     })
     .await
 }
@@ -55,22 +56,22 @@ pub async fn run(config: &Config, options: &Options, around: Surroundings<'_>) -
 struct Sync<'a> {
     config: &'a Config,
     options: &'a Options,
-    around: Surroundings<'a>,
+    context: Context<'a>,
     upstream: Remote,
     mirror: Remote,
     keep: Keep,
 }
 
 impl Sync<'_> {
-    async fn attempt(&self, unseen: &mut Option<Unseen>) -> Result<Report> {
-        self.around.progress.phase("looking at both sides");
+    async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
+        self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let before = session.mirror_tip.ok_or_else(|| self.empty_mirror())?;
-        if let Some(report) = Unseen::arrived(unseen, Some(before)) {
+        if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, Some(before)) {
             return Ok(report);
         }
-        match find_stand(&mut session, before).await? {
-            Stand::Abreast(found) => {
+        match compare_tips(&mut session, before).await? {
+            SyncState::UpToDate(found) => {
                 mode(self.config.mirror.history, found.unwrap_or(History::Merge))?;
                 Ok(up_to_date(
                     session.upstream_tip,
@@ -78,7 +79,7 @@ impl Sync<'_> {
                     self.options.dry_run,
                 ))
             }
-            Stand::Behind(behind) => self.carry(&mut session, *behind, unseen).await,
+            SyncState::Behind(behind) => self.carry(&mut session, *behind, unconfirmed).await,
         }
     }
 
@@ -86,20 +87,20 @@ impl Sync<'_> {
         &self,
         session: &mut Session<'_>,
         behind: Behind,
-        unseen: &mut Option<Unseen>,
+        unconfirmed: &mut Option<UnconfirmedPush>,
     ) -> Result<Report> {
         let (seen, receiver) = try_join!(observe(session, behind), self.open_mirror())?;
         let loss = self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;
         refuse_unservable(session, history)?;
-        self.around.progress.phase("planning");
+        self.context.progress.phase("planning");
         let rules = Rules::new(self.keep.clone(), &self.options.ours);
         let trees = merge_trees(session, &seen, rules).await?;
         let terms = Terms {
             branch: &self.config.mirror.branch,
             history,
             author: &self.config.mirror.author,
-            now: self.around.now(),
+            now: self.context.now(),
         };
         let draft = draft(&seen, &trees, &terms)?;
         let mut report = self.describe(&seen, &trees, &draft);
@@ -108,15 +109,15 @@ impl Sync<'_> {
             return Ok(report);
         };
         report.after = Some(draft.update.new);
-        let applied = apply::apply(session, receiver, &draft, self.around.progress).await;
+        let applied = apply::apply(session, receiver, &draft, self.context.progress).await;
         if let Err(error) = applied {
-            *unseen = Some(Unseen::new(draft.update.new, report));
+            *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report));
             return Err(error);
         }
         Ok(report)
     }
 
-    /// Opens the mirror for the push, which takes a while over ssh, unless this is a dry run.
+    /// Opens the mirror for the push, unless this is a dry run. Done during the observation, since it takes a while over ssh.
     async fn open_mirror(&self) -> Result<Option<Connection>> {
         if self.options.dry_run {
             return Ok(None);
@@ -124,7 +125,7 @@ impl Sync<'_> {
         apply::open(&self.mirror).await.map(Some)
     }
 
-    /// Refuses a loss that looks like an accident; returns what is to be told of one that is allowed.
+    /// Refuses a loss that looks like an accident; returns the warning for one that is allowed.
     fn guard(&self, seen: &Observation) -> Result<Option<Warning>> {
         let (Some(base), Some(theirs)) = (
             seen.trees.get(&seen.base.tree),
@@ -142,13 +143,13 @@ impl Sync<'_> {
             loss.lost, loss.of
         );
         if self.options.allow_loss {
-            let text = format!("{text}; carried, as `--allow-loss` says");
+            let text = format!("{text}; accepted, because of `--allow-loss`");
             warn!("{text}");
             return Ok(Some(text.into()));
         }
         Err(Error::new(Kind::Guard, format!("{}: {text}, which looks like an accident", self.upstream)).advise(
-            "look at upstream; if the loss is meant, run `crates-ferry sync --allow-loss` once, or raise \
-             `mirror.max_root_loss`",
+            "Check upstream. If the loss is intended, run `crates-ferry sync --allow-loss` once, or raise \
+             `mirror.max_root_loss`.",
         ))
     }
 
@@ -160,12 +161,12 @@ impl Sync<'_> {
                 Proof::Proven(text) => proof = Some(text.clone()),
                 Proof::Unproven(why) => warnings.push(Warning::calling(
                     Topic::Squash,
-                    format!("upstream's history was squashed, and that nothing else was changed could not be proven: {why}"),
+                    format!("upstream's history was squashed; that nothing else changed could not be proven: {why}"),
                 )),
             }
-            if !squash.spares_the_tree() {
+            if !squash.avoids_whole_tree() {
                 warnings.push(
-                    "upstream no longer has what the mirror holds: its whole tree is carried once"
+                    "upstream no longer has what the mirror has: its whole tree is transferred once"
                         .to_owned()
                         .into(),
                 );
@@ -175,18 +176,18 @@ impl Sync<'_> {
             warnings.push(Warning::calling(
                 Topic::Rewritten,
                 format!(
-                    "upstream's branch was rewritten: its new line leaves from before {}, which the mirror holds; the \
-                     mirror now follows the new line",
+                    "upstream's branch was rewritten: its history no longer contains {}, which the mirror has; the mirror \
+                     follows the new history",
                     seen.base.upstream.short()
                 ),
             ));
         }
         let fast_forward = draft.outcome == Outcome::FastForward;
-        let told = trees.merged.warnings.iter().filter(|warning| {
-            // Of a mirror that just moves on, only what was asked for in vain is news.
-            !fast_forward || matches!(warning, three_way::Warning::OursUnused { .. })
+        let shown = trees.merged.warnings.iter().filter(|warning| {
+            // A fast-forward has no overlay to warn of, only an unused `--ours`.
+            !fast_forward || matches!(warning, three_way::MergeWarning::OursUnused { .. })
         });
-        warnings.extend(told.map(of_the_merge));
+        warnings.extend(shown.map(report_warning));
         let overlay = trees.merged.overlay.iter().filter(|_| !fast_forward);
         let overlay = overlay.map(|difference| difference.path.clone()).collect();
         Report {
@@ -195,8 +196,13 @@ impl Sync<'_> {
             relation: Some(seen.relation),
             base: Some(seen.base.upstream),
             before: Some(seen.view.tip),
-            commits: Some(seen.news.commits()),
-            crates: seen.news.crates.iter().map(ToString::to_string).collect(),
+            commits: Some(seen.new_commits.commits()),
+            crates: seen
+                .new_commits
+                .crates
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             overlay,
             overlay_cut: trees.merged.overlay_cut,
             warnings,
@@ -209,13 +215,13 @@ impl Sync<'_> {
         let reference = branch_ref(&self.config.mirror.branch);
         Error::new(
             Kind::EmptyMirror,
-            format!("{}: it has no {reference} yet", self.mirror),
+            format!("{}: there is no {reference} yet", self.mirror),
         )
-        .advise("run `crates-ferry init` once, which makes the branch, or set `mirror.branch`")
+        .advise("Run `crates-ferry init` once, which creates the branch, or set `mirror.branch`.")
     }
 }
 
-/// In `snapshot` the pack is asked for by upstream's tree, which a server must be willing to serve.
+/// In `snapshot` the pack is fetched by the id of upstream's tree, which the server must serve.
 fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
     if history == History::Merge || session.upstream.can_want_any() {
         return Ok(());
@@ -223,12 +229,12 @@ fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
     Err(snapshot_not_servable(session.upstream.remote()))
 }
 
-fn of_the_merge(warning: &three_way::Warning) -> Warning {
+fn report_warning(warning: &three_way::MergeWarning) -> Warning {
     match warning {
-        three_way::Warning::UpstreamConfigChanged => {
+        three_way::MergeWarning::UpstreamConfigChanged => {
             Warning::calling(Topic::UpstreamConfig, warning.to_string())
         }
-        three_way::Warning::DiffersFromUpstream { .. } => {
+        three_way::MergeWarning::DiffersFromUpstream { .. } => {
             Warning::calling(Topic::Difference, warning.to_string())
         }
         _ => warning.to_string().into(),

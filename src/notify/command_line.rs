@@ -1,8 +1,8 @@
-//! The command with which a person sees by hand what a job saw.
+//! The command with which a person reproduces by hand what a job did.
 
 use crate::config::Config;
 
-/// Returns a `crates-ferry sync --dry-run` with the same two ends, quoted for a shell.
+/// Returns a `crates-ferry sync --dry-run` of the same two repositories, quoted for a shell.
 pub(super) fn dry_run(config: &Config) -> String {
     let (upstream, mirror) = (&config.upstream, &config.mirror);
     let branches = [
@@ -20,7 +20,7 @@ pub(super) fn dry_run(config: &Config) -> String {
     words.join(" ")
 }
 
-/// A word that cannot be quoted holds a NUL, which no configuration can.
+/// Quotes a word for a shell; only a NUL cannot be quoted, and no configuration holds one.
 fn quoted(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| String::new(), |quoted| quoted.into_owned())
 }

@@ -1,15 +1,14 @@
 //! The log: plain lines on stderr, next to the progress bar where there is one.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
+use anstream::{AutoStream, ColorChoice};
 use indicatif::MultiProgress;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-
-use crate::config::Environment;
 
 /// How much is logged, as the command line says.
 #[derive(Debug, Clone, Copy)]
@@ -21,12 +20,12 @@ pub struct Verbosity {
 }
 
 /// Sends the log of the whole process to stderr; `bars` are the ones that its lines must not run into.
-pub fn start(verbosity: Verbosity, environment: &Environment, bars: Option<&MultiProgress>) {
-    let ansi = io::stderr().is_terminal() && !environment.is_set("NO_COLOR");
+pub fn start(verbosity: Verbosity, bars: Option<&MultiProgress>) {
+    let has_colours = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     let lines = tracing_subscriber::fmt::layer()
         .without_time()
         .with_target(verbosity.verbose > 1)
-        .with_ansi(ansi)
+        .with_ansi(has_colours)
         // A closed stderr must not end the process.
         .log_internal_errors(false)
         .with_writer(BesideBars(bars.cloned()));
@@ -50,7 +49,7 @@ fn filter(verbosity: Verbosity, has_bars: bool) -> Targets {
         .with_target("crates_ferry", ours)
 }
 
-/// Writes to stderr while the bars are put aside.
+/// Writes to stderr while the bars are hidden.
 struct BesideBars(Option<MultiProgress>);
 
 impl<'a> MakeWriter<'a> for BesideBars {

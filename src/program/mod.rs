@@ -1,8 +1,11 @@
-//! What the two programs share: the log, stdout and the exit code, signals.
+//! What the two programs share: flags and commands, the log, stdout and the exit code, signals.
 
+mod arguments;
 mod log;
+pub mod manual;
 mod output;
 mod report_file;
+mod style;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,10 +14,17 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{Error, Kind, Result};
 
+pub use arguments::{CommonArgs, CommonCommand};
 pub use log::{Verbosity, start as start_log};
-pub use output::{Answer, Failure, Format, Places, Reassurance, Signal, finish, finish_parsing};
+pub use output::{
+    Destinations, Failure, Format, InterruptNote, Output, Signal, finish, finish_parsing,
+};
+pub use style::HELP as HELP_STYLES;
 
-/// Does the work on the event loop of one thread.
+/// What `--version` prints: the version, and of a release the commit and its date.
+pub const VERSION: &str = env!("CRATES_FERRY_VERSION");
+
+/// Runs the work on an event loop of one thread.
 ///
 /// # Errors
 /// As the work; `server` where the machine has no event loop.
@@ -22,7 +32,7 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
     run_on(tokio::runtime::Builder::new_current_thread(), work)
 }
 
-/// Does the work on the event loop of as many threads as there are cores.
+/// Runs the work on an event loop of as many threads as there are cores.
 ///
 /// # Errors
 /// As [`block_on`].
@@ -37,16 +47,16 @@ fn run_on<T>(
     let runtime = threads.enable_all().build();
     let runtime = runtime.map_err(|e| Failure::Error(no_runtime(e)))?;
     let end = runtime.block_on(work);
-    // A name that is still being looked up would hold up the end for as long as the resolver tries.
+    // Dropping the runtime would wait for the resolver's thread, which cannot be cancelled while it looks up a name.
     runtime.shutdown_background();
     end
 }
 
-/// Does the work until it is done or a signal stops it; then it is dropped, which closes its connections.
+/// Runs the work until it is done or a signal stops it; a stopped one is dropped, which closes its connections.
 ///
 /// # Errors
 /// As the work, or the signal.
-pub async fn until_stopped(work: impl Future<Output = Result<Answer>>) -> Result<Answer, Failure> {
+pub async fn until_stopped(work: impl Future<Output = Result<Output>>) -> Result<Output, Failure> {
     let stop = stop_signal().map_err(Failure::Error)?;
     tokio::select! {
         end = work => end.map_err(Failure::Error),
@@ -73,8 +83,8 @@ fn no_runtime(error: std::io::Error) -> Error {
     Error::new(Kind::Server, "cannot start the event loop on this machine").because(error)
 }
 
-/// Returns where the end is to be told, as far as a command line shows it that cannot be parsed.
-pub fn places_in(arguments: &[OsString], reassurance: Reassurance) -> Places {
+/// Finds `--format` and `--report` in a command line that may be one that clap cannot parse: its error must reach them, too.
+pub fn destinations_in(arguments: &[OsString], interrupt_note: InterruptNote) -> Destinations {
     let value_of = |flag: &str| {
         let joined = format!("{flag}=");
         let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| {
@@ -87,10 +97,10 @@ pub fn places_in(arguments: &[OsString], reassurance: Reassurance) -> Places {
         values.next()
     };
     let json = value_of("--format").is_some_and(|value: OsString| value == "json");
-    Places {
+    Destinations {
         format: if json { Format::Json } else { Format::Text },
         report: value_of("--report").map(PathBuf::from),
-        reassurance,
+        interrupt_note,
     }
 }
 
@@ -103,15 +113,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_drops_the_work_and_is_told_apart() {
+    fn a_signal_drops_the_work_and_sets_the_exit_code() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let pid = std::process::id().to_string();
-        let places = places_in(
+        let destinations = destinations_in(
             &[],
-            Reassurance {
+            InterruptNote {
                 message: "nothing is half done",
                 advice: "Run it again.",
             },
@@ -127,7 +137,7 @@ mod tests {
             };
             let end = runtime.block_on(until_stopped(signalled));
             assert!(matches!(&end, Err(Failure::Stopped(_))));
-            let shown = format!("{:?}", finish(&places, end));
+            let shown = format!("{:?}", finish(&destinations, end));
             assert_eq!(shown, format!("{:?}", ExitCode::from(code)));
         }
     }

@@ -1,4 +1,4 @@
-//! What reaches stdout, and the last words on stderr.
+//! What a command writes to stdout, the error on stderr, and the report file.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::report_file;
+use super::{report_file, style};
 use crate::error::{Error, Kind};
 
 /// How the report is written.
@@ -20,8 +20,8 @@ pub enum Format {
     Json,
 }
 
-/// What a command has to say, for people and for programs, and the exit code.
-pub struct Answer {
+/// What a command writes, for people and for programs, and its exit code.
+pub struct Output {
     /// The report as text, without the last line break.
     pub text: String,
     /// The report as one JSON object.
@@ -30,8 +30,8 @@ pub struct Answer {
     pub exit_code: u8,
 }
 
-impl Answer {
-    /// Shows what a command came to.
+impl Output {
+    /// Shows the report of a command.
     ///
     /// # Errors
     /// `server` where it cannot be written as JSON.
@@ -39,14 +39,14 @@ impl Answer {
         let unwritable =
             |e| Error::new(Kind::Server, "the report cannot be written as JSON").because(e);
         Ok(Self {
-            text: shown.to_string(),
+            text: style::styled(&shown.to_string()),
             json: serde_json::to_value(shown).map_err(unwritable)?,
             exit_code,
         })
     }
 }
 
-/// Why a command ended without an answer.
+/// Why a command ended without a report.
 pub enum Failure {
     /// It failed.
     Error(Error),
@@ -63,73 +63,74 @@ pub enum Signal {
     Terminate,
 }
 
-/// Where the end of a command is told.
-pub struct Places {
-    /// How stdout gets it.
+/// Where the report of a command is written, or its error.
+pub struct Destinations {
+    /// The format of stdout.
     pub format: Format,
     /// The file that gets it too, as JSON.
     pub report: Option<PathBuf>,
-    /// What is to be known and done after a signal.
-    pub reassurance: Reassurance,
+    /// What is written after a signal.
+    pub interrupt_note: InterruptNote,
 }
 
-/// What a program says when a signal stopped it.
+/// What a command that a signal stopped leaves behind.
 #[derive(Debug, Clone, Copy)]
-pub struct Reassurance {
+pub struct InterruptNote {
     /// Why nothing is half done.
     pub message: &'static str,
     /// What to do.
     pub advice: &'static str,
 }
 
-/// Prints how the command ended and returns the exit code.
-pub fn finish(places: &Places, end: Result<Answer, Failure>) -> ExitCode {
+/// Writes the report or the error of a command, and returns the exit code.
+pub fn finish(destinations: &Destinations, end: Result<Output, Failure>) -> ExitCode {
     let (text, json, code, failed) = match end {
-        Ok(answer) => (answer.text, answer.json, answer.exit_code, false),
+        Ok(output) => (output.text, output.json, output.exit_code, false),
         Err(Failure::Error(error)) => {
             let code = error.kind().exit_code();
             (error_text(&error), error_json(&error), code, true)
         }
         Err(Failure::Stopped(signal)) => {
-            let (text, json, code) = stopped(signal, places.reassurance);
+            let (text, json, code) = stopped(signal, destinations.interrupt_note);
             (text, json, code, true)
         }
     };
-    let printed = match places.format {
-        Format::Json => print(&json.to_string()),
+    let printed = match destinations.format {
+        Format::Json => print(io::stdout(), &json.to_string()),
         Format::Text if failed => {
-            say(&text);
+            print_error(&text);
             Ok(())
         }
-        Format::Text => print(&text),
+        Format::Text => print(anstream::stdout(), &text),
     };
-    let printed = printed.map_err(|e| format!("error: cannot write the report to stdout: {e}"));
-    ExitCode::from(code.max(told(printed)).max(told(keep(places, &json))))
+    let printed = printed.map_err(|e| format!("cannot write the report to stdout: {e}"));
+    let filed = write_report_file(destinations, &json);
+    ExitCode::from(code.max(exit_code_of(printed)).max(exit_code_of(filed)))
 }
 
-/// Writes the JSON object to the file that was asked for.
-fn keep(places: &Places, json: &Value) -> Result<(), String> {
-    let Some(path) = &places.report else {
+/// Writes the JSON object to the file of `--report`.
+fn write_report_file(destinations: &Destinations, json: &Value) -> Result<(), String> {
+    let Some(path) = &destinations.report else {
         return Ok(());
     };
     report_file::write(path, &format!("{json}\n"))
-        .map_err(|e| format!("error: cannot write the report to {}: {e}", path.display()))
+        .map_err(|e| format!("cannot write the report to {}: {e}", path.display()))
 }
 
-/// Says why a report did not reach its place, and returns the least exit code: the command's own failure counts more.
-fn told(written: Result<(), String>) -> u8 {
-    written.map_or_else(
-        |line| {
-            say(&line);
+/// Prints why a report could not be written, and returns the least exit code: the command's own failure counts more.
+fn exit_code_of(written: Result<(), String>) -> u8 {
+    match written {
+        Ok(()) => 0,
+        Err(reason) => {
+            print_error(&format!("error: {reason}"));
             1
-        },
-        |()| 0,
-    )
+        }
+    }
 }
 
-/// Prints what clap says: help and version on stdout with 0, a mistake on stderr with 2.
-pub fn finish_parsing(error: &clap::Error, places: &Places) -> ExitCode {
-    // Nobody is left to tell where help or the mistake cannot be printed.
+/// Prints clap's output: help and version on stdout with exit code 0, a mistake on stderr with 2.
+pub fn finish_parsing(error: &clap::Error, destinations: &Destinations) -> ExitCode {
+    // Where stdout or stderr is closed, nobody reads this.
     let _ = error.print();
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
@@ -139,25 +140,24 @@ pub fn finish_parsing(error: &clap::Error, places: &Places) -> ExitCode {
     let message = first.trim_start_matches("error: ");
     let usage = Error::new(Kind::Usage, message).advise("`--help` lists commands and flags.");
     let json = error_json(&usage);
-    if places.format == Format::Json {
-        let _ = print(&json.to_string());
+    if destinations.format == Format::Json {
+        let _ = print(io::stdout(), &json.to_string());
     }
-    told(keep(places, &json));
+    exit_code_of(write_report_file(destinations, &json));
     ExitCode::from(Kind::Usage.exit_code())
 }
 
-/// Writes a line to stdout; a reader that went away is no failure.
-fn print(line: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+/// Writes a text and a line break; a reader that went away is no failure.
+fn print(mut stdout: impl Write, text: &str) -> io::Result<()> {
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e),
         _ => Ok(()),
     }
 }
 
-/// Writes a line to stderr, where it is there.
-fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+/// Writes an error to stderr, unless stderr is closed.
+fn print_error(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{}", style::styled(text));
 }
 
 fn error_text(error: &Error) -> String {
@@ -180,13 +180,13 @@ fn error_json(error: &Error) -> Value {
     } })
 }
 
-fn stopped(signal: Signal, reassurance: Reassurance) -> (String, Value, u8) {
+fn stopped(signal: Signal, note: InterruptNote) -> (String, Value, u8) {
     let (kind, code) = match signal {
         Signal::Interrupt => ("interrupted", 130),
         Signal::Terminate => ("terminated", 143),
     };
-    let message = format!("stopped by a signal; {}", reassurance.message);
-    let advice = reassurance.advice;
+    let message = format!("stopped by a signal; {}", note.message);
+    let advice = note.advice;
     let json =
         json!({ "error": { "kind": kind, "message": message, "causes": [], "advice": advice } });
     (

@@ -1,95 +1,93 @@
-//! What the helper knows and decides: every event goes in here, and out comes what is to be done. Pure: the time and the
-//! chance are always given, and nothing is sent.
+//! What the helper knows and decides: every event enters here, and actions come out. Pure: the current time and the random
+//! number are always given, and nothing is sent.
 
 #[cfg(test)]
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gate::{Gate, Limits};
-use super::schedule::Schedule;
-use super::span::Span;
-use super::types::{Answer, Origin, PipelineNews, Status, Verdict};
-use super::watch::{Look, Watch};
+use super::clock::{Schedule, Timer};
+use super::gitlab::Pipeline;
+use super::pipeline_gate::{FireResult, Origin, Pacing, PipelineGate, TriggerResponse};
+use super::status::Status;
+use super::watch::{Poll, Watch};
 use super::watchdog::{Alert, Watchdog};
 
-/// How often the state of a pipeline under way is read, at most.
-const READ_EVERY: SignedDuration = SignedDuration::from_secs(15);
-/// How often both sides are looked at where no watch is wanted: for the watchdog and the status alone.
-const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(5);
+/// The least time between two reads of a running pipeline.
+const READ_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
+/// How often the repositories are polled without `trigger.poll`: for the watchdog and the status alone.
+const POLL_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 
-/// What the core is told of the configuration.
+/// The configuration, as far as the core needs it.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct CoreSettings {
     /// How close pipelines may follow each other.
-    pub limits: Limits,
+    pub pacing: Pacing,
     /// The clock.
     pub schedule: Option<Schedule>,
-    /// How often the watch looks; `None` without a watch.
+    /// The interval of the watch; `None` without a watch.
     pub poll: Option<SignedDuration>,
-    /// Whether both sides can be looked at.
-    pub can_look: bool,
-    /// Whether pipelines may be read.
+    /// Whether the repositories can be polled.
+    pub can_poll: bool,
+    /// Whether the status of pipelines can be read.
     pub can_read: bool,
-    /// How long the mirror may be behind before a person is told.
+    /// How long the mirror may be behind before a person is notified.
     pub alarm_after: SignedDuration,
-    /// When the same is told again.
+    /// When a person is notified again.
     pub repeat_after: SignedDuration,
 }
 
-/// Something to be done. What is under way is not asked for again until its end was handed in.
+/// Something to do. An action is not returned again before its result was handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Ask GitLab for a pipeline.
     Fire,
-    /// Look at both sides, knowing the last look.
-    Look(Option<Look>),
-    /// Read how this pipeline goes.
-    Read(u64),
-    /// Tell a person.
-    Tell(Alert),
+    /// Poll the repositories, given the last poll.
+    Poll(Option<Poll>),
+    /// Read the status of this pipeline.
+    ReadPipeline(u64),
+    /// Mail a person.
+    Mail(Alert),
 }
 
-/// The helper's state.
+/// The state of the helper.
 #[derive(Debug)]
 pub struct Core {
-    settings: Settings,
-    gate: Gate,
+    settings: CoreSettings,
+    gate: PipelineGate,
     watch: Watch,
     watchdog: Watchdog,
-    /// The clock's next tick.
-    tick: Option<Span>,
-    /// The time until the next look, and until a pipeline is read next.
-    until_look: Option<Span>,
-    until_read: Option<Span>,
-    is_looking: bool,
+    /// The next tick of the clock.
+    tick: Option<Timer>,
+    /// The next poll, and the next read of a pipeline.
+    next_poll: Option<Timer>,
+    next_read: Option<Timer>,
+    is_polling: bool,
     is_reading: bool,
-    /// The newest pipeline that was seen to end.
-    ended: Option<u64>,
+    /// The newest pipeline that was seen to finish.
+    finished: Option<u64>,
     status: Status,
 }
 
 impl Core {
-    /// Begins: nothing is known, the first look decides.
-    pub fn new(settings: Settings, now: Timestamp, random: f64) -> Self {
-        let Settings {
-            limits,
+    /// Starts without any knowledge: the first poll decides.
+    pub fn new(settings: CoreSettings, now: Timestamp, random: f64) -> Self {
+        let CoreSettings {
+            pacing,
             alarm_after,
             repeat_after,
             ..
         } = settings;
         Self {
-            gate: Gate::new(limits),
-            watch: Watch::new(limits.min_interval),
+            gate: PipelineGate::new(pacing),
+            watch: Watch::new(pacing.min_interval),
             watchdog: Watchdog::new(alarm_after, repeat_after),
             tick: next_tick(&settings, now, random),
-            until_look: settings
-                .can_look
-                .then_some(Span::new(now, SignedDuration::ZERO)),
-            until_read: None,
-            is_looking: false,
+            next_poll: settings.can_poll.then_some(at_once(now)),
+            next_read: None,
+            is_polling: false,
             is_reading: false,
-            ended: None,
+            finished: None,
             status: Status {
                 started: now,
                 ..Status::default()
@@ -98,40 +96,43 @@ impl Core {
         }
     }
 
-    /// Returns what is to be done now.
+    /// Returns the actions that are due.
     pub fn act(&mut self, now: Timestamp, random: f64) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.tick.is_some_and(|tick| tick.end(now).is_none()) {
-            self.gate.ask(now, Origin::Clock);
+        if self.tick.is_some_and(|timer| timer.has_fired(now)) {
+            self.gate.request(now, Origin::Clock);
             self.tick = next_tick(&self.settings, now, random);
         }
-        if self.until_look.is_some_and(|span| span.end(now).is_none()) && !self.is_looking {
-            self.is_looking = true;
-            self.until_look = Some(Span::new(now, self.settings.poll.unwrap_or(LOOK_EVERY)));
-            actions.push(Action::Look(self.watch.last()));
+        if self.next_poll.is_some_and(|timer| timer.has_fired(now)) && !self.is_polling {
+            self.is_polling = true;
+            let interval = self.settings.poll.unwrap_or(POLL_INTERVAL);
+            self.next_poll = Some(Timer::start(now, interval));
+            actions.push(Action::Poll(self.watch.last()));
         }
         if let Some(id) = self.readable()
-            && self.until_read.is_none_or(|span| span.end(now).is_none())
+            && self.next_read.is_none_or(|timer| timer.has_fired(now))
         {
             self.is_reading = true;
-            self.until_read = Some(Span::new(now, self.read_every()));
-            actions.push(Action::Read(id));
+            self.next_read = Some(Timer::start(now, self.read_interval()));
+            actions.push(Action::ReadPipeline(id));
         }
-        if self.gate.is_due(now) {
+        if self.gate.take_due(now) {
             actions.push(Action::Fire);
         }
-        actions.extend(self.watchdog.due(now).into_iter().map(Action::Tell));
+        actions.extend(self.watchdog.due(now).into_iter().map(Action::Mail));
         actions
     }
 
-    /// Returns when something may be to be done without any other event.
+    /// Returns when an action may be due without any other event.
     pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        let end = |span: Option<Span>| span.map(|span| span.end(now).unwrap_or(now));
-        let look = self.until_look.filter(|_| !self.is_looking);
-        let read = self.readable().map(|_| end(self.until_read).unwrap_or(now));
+        let deadline = |timer: Option<Timer>| timer.map(|timer| timer.deadline(now).unwrap_or(now));
+        let poll = self.next_poll.filter(|_| !self.is_polling);
+        let read = self
+            .readable()
+            .map(|_| deadline(self.next_read).unwrap_or(now));
         let wakes = [
-            end(self.tick),
-            end(look),
+            deadline(self.tick),
+            deadline(poll),
             read,
             self.gate.wake(now),
             self.watchdog.wake(now),
@@ -139,141 +140,157 @@ impl Core {
         wakes.into_iter().flatten().min()
     }
 
-    fn read_every(&self) -> SignedDuration {
+    fn read_interval(&self) -> SignedDuration {
         self.settings
             .poll
-            .map_or(READ_EVERY, |poll| poll.min(READ_EVERY))
+            .map_or(READ_INTERVAL, |poll| poll.min(READ_INTERVAL))
     }
 
+    /// Returns the pipeline whose status can be read now.
     fn readable(&self) -> Option<u64> {
-        let wanted = self.settings.can_read && !self.is_reading;
-        wanted.then(|| self.gate.pipeline()).flatten()
+        let can_read = self.settings.can_read && !self.is_reading;
+        can_read.then(|| self.gate.pipeline()).flatten()
     }
 
-    /// Takes in a wish.
-    pub fn ask(&mut self, now: Timestamp, origin: Origin) -> Answer {
-        self.gate.ask(now, origin)
+    /// Handles a request for a pipeline.
+    pub fn request(&mut self, now: Timestamp, origin: Origin) -> TriggerResponse {
+        self.gate.request(now, origin)
     }
 
-    /// Takes in what GitLab answered, and returns what whoever asked is told.
-    pub fn answered(&mut self, now: Timestamp, verdict: &Verdict, random: f64) -> Answer {
-        self.gate.answered(now, verdict, random);
-        match verdict {
-            Verdict::Created(news) => {
+    /// Handles GitLab's answer; returns the response to whoever made the request.
+    pub fn answered(
+        &mut self,
+        now: Timestamp,
+        result: &FireResult,
+        random: f64,
+    ) -> TriggerResponse {
+        self.gate.answered(now, result, random);
+        match result {
+            FireResult::Created(pipeline) => {
                 self.watch.fired(now);
                 self.watchdog.fired();
-                self.until_read = Some(Span::new(now, self.read_every()));
+                self.next_read = Some(Timer::start(now, self.read_interval()));
                 self.status.fired += 1;
                 self.status.last_fired = Some(now);
                 self.status.last_answer = Some("created".to_owned());
-                self.status.pipeline_url.clone_from(&news.url);
-                self.status.pipeline_status = Some(news.status.clone());
-                Answer::Fired {
-                    pipeline_url: news.url.clone(),
+                self.status.pipeline_url.clone_from(&pipeline.url);
+                self.status.pipeline_status = Some(pipeline.status.clone());
+                TriggerResponse::Fired {
+                    pipeline_url: pipeline.url.clone(),
                 }
             }
-            Verdict::Wait { why, .. } | Verdict::Retry { why, .. } => {
+            FireResult::Wait { why, .. } | FireResult::Retry { why, .. } => {
                 self.status.refused += 1;
                 self.status.last_answer = Some(why.clone());
-                Answer::HeldBack {
+                TriggerResponse::HeldBack {
                     until: self.gate.wake(now).unwrap_or(now),
                     why: why.clone(),
                 }
             }
-            Verdict::Refused { why } => {
+            FireResult::Refused { why } => {
                 self.status.refused += 1;
                 self.status.last_answer = Some(why.clone());
                 self.watchdog.refused(why);
-                Answer::Refused { why: why.clone() }
+                TriggerResponse::Refused { why: why.clone() }
             }
         }
     }
 
-    /// Takes in how a pipeline goes, from a hook.
-    pub fn heard(&mut self, now: Timestamp, news: &PipelineNews) {
-        self.gate.heard(now, news);
-        if self.ended.is_some_and(|ended| news.id <= ended) {
+    /// Handles the status of a pipeline, from a hook.
+    pub fn pipeline_changed(&mut self, now: Timestamp, pipeline: &Pipeline) {
+        self.gate.pipeline_changed(now, pipeline);
+        // A late hook must neither show an older pipeline as the last one, nor count a failure twice.
+        if self
+            .finished
+            .is_some_and(|finished| pipeline.id <= finished)
+        {
             return;
         }
-        self.status.pipeline_url.clone_from(&news.url);
-        self.status.pipeline_status = Some(news.status.clone());
-        if !news.is_over() {
+        self.status.pipeline_url.clone_from(&pipeline.url);
+        self.status.pipeline_status = Some(pipeline.status.clone());
+        if !pipeline.is_finished() {
             return;
         }
-        self.ended = Some(news.id);
-        let has_failed = news.status == "failed";
+        self.finished = Some(pipeline.id);
+        let has_failed = pipeline.status == "failed";
         self.status.pipelines_failed += u64::from(has_failed);
-        if has_failed || news.status == "success" {
-            let shown = news.url.clone().unwrap_or_else(|| news.id.to_string());
-            self.watchdog.pipeline_ended(&shown, has_failed);
+        if has_failed || pipeline.status == "success" {
+            let page = pipeline.url.clone();
+            let page = page.unwrap_or_else(|| pipeline.id.to_string());
+            self.watchdog.pipeline_finished(&page, has_failed);
         }
-        if self.settings.can_look {
-            self.until_look = Some(Span::new(now, SignedDuration::ZERO));
+        if self.settings.can_poll {
+            self.next_poll = Some(at_once(now));
         }
     }
 
-    /// Takes in what was read of a pipeline; `None` where it could not be read.
-    pub fn read(&mut self, now: Timestamp, news: Option<&PipelineNews>) {
+    /// Handles the status of a pipeline that was read; `None` where it could not be read.
+    pub fn pipeline_read(&mut self, now: Timestamp, pipeline: Option<&Pipeline>) {
         self.is_reading = false;
-        if let Some(news) = news {
-            self.heard(now, news);
+        if let Some(pipeline) = pipeline {
+            self.pipeline_changed(now, pipeline);
         }
     }
 
-    /// Takes in a look, or why it failed.
-    pub fn looked(&mut self, now: Timestamp, look: Result<Look, String>) {
-        self.is_looking = false;
-        let look = match look {
-            Ok(look) => look,
+    /// Handles the result of a poll, or why it failed.
+    pub fn polled(&mut self, now: Timestamp, poll: Result<Poll, String>) {
+        self.is_polling = false;
+        let poll = match poll {
+            Ok(poll) => poll,
             Err(why) => {
-                self.status.looks_failed += 1;
-                self.watchdog.look_failed(now, &why);
-                self.status.look_error = Some(why);
+                self.status.polls_failed += 1;
+                self.watchdog.poll_failed(now, &why);
+                self.status.poll_error = Some(why);
                 return;
             }
         };
-        self.status.look_error = None;
+        self.status.poll_error = None;
         let is_first = self.watch.last().is_none();
-        let seen = self.watch.looked(now, look);
-        if seen.has_moved {
+        let change = self.watch.polled(now, poll);
+        if change.has_moved {
             self.gate.mirror_moved();
         }
-        self.watchdog.looked(self.watch.behind_since());
-        let is_wanted = seen.wants_pipeline && (is_first || self.settings.poll.is_some());
-        // A pipeline under way may be carrying it: the look after it decides.
+        self.watchdog.polled(self.watch.behind_since());
+        let is_wanted = change.wants_pipeline && (is_first || self.settings.poll.is_some());
+        // A running pipeline may be carrying it already: the poll after it decides.
         if is_wanted && !self.gate.is_busy(now) {
-            self.gate.ask(now, Origin::Watch);
+            self.gate.request(now, Origin::Watch);
         }
     }
 
-    /// Takes in that a mail was sent.
+    /// Handles a mail that was sent.
     pub fn mailed(&mut self) {
         self.status.mails += 1;
     }
 
-    /// Returns what is shown of all this.
+    /// Returns the state of the helper.
     pub fn status(&mut self, now: Timestamp) -> Status {
         let last = self.watch.last();
         let behind = self.watch.behind_since();
-        let waiting = self.gate.wake(now);
-        let tick = self.tick.and_then(|tick| tick.end(now));
+        let pending = self.gate.wake(now);
+        let tick = self.tick.and_then(|timer| timer.deadline(now));
         let status = &mut self.status;
-        status.next_firing = [tick, waiting].into_iter().flatten().min();
+        status.next_firing = [tick, pending].into_iter().flatten().min();
         status.running = self.gate.is_busy(now);
-        status.remembered = self.gate.is_remembered();
+        status.pending = self.gate.is_pending();
         status.needs_person = self.gate.needs_person().map(str::to_owned);
-        status.upstream = last.map(|look| look.upstream.to_string());
-        status.mirror = last.map(|look| look.mirror.to_string());
-        status.behind = last.map(|look| look.is_behind);
+        status.upstream = last.map(|poll| poll.upstream.to_string());
+        status.mirror = last.map(|poll| poll.mirror.to_string());
+        status.behind = last.map(|poll| poll.is_behind);
         status.behind_seconds = behind.map(|since| now.duration_since(since).as_secs().max(0));
         status.last_change = self.watch.last_change();
-        status.last_look = self.watch.last_look();
+        status.last_poll = self.watch.last_poll();
         status.clone()
     }
 }
 
-/// A tick of a clock is the end of a span, too: one that began in the future is over, since the machine's clock was set back.
-fn next_tick(settings: &Settings, now: Timestamp, random: f64) -> Option<Span> {
+/// Returns a timer that has fired.
+fn at_once(now: Timestamp) -> Timer {
+    Timer::start(now, SignedDuration::ZERO)
+}
+
+/// Returns a timer for the next tick of the clock: unlike a plain time, it survives a machine whose clock is set back.
+fn next_tick(settings: &CoreSettings, now: Timestamp, random: f64) -> Option<Timer> {
     let tick = settings.schedule.as_ref()?.next(now, random)?;
-    Some(Span::new(now, tick.duration_since(now)))
+    Some(Timer::start(now, tick.duration_since(now)))
 }

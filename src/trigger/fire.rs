@@ -1,4 +1,4 @@
-//! `fire`: one pipeline, now.
+//! `fire`: creates one pipeline, now.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,38 +8,38 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::look::Eyes;
+use super::gitlab::{self, ApiError, Pipeline, Project, Remedy};
+use super::poller::Poller;
 use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
-use crate::mirror::relay::Surroundings;
-use crate::trigger::gitlab::{self, Pipeline, Project, Refusal, Remedy};
+use crate::mirror::Context;
 
-/// How often a pipeline's state is read while it is followed.
-const FOLLOW: Duration = Duration::from_secs(5);
+/// How often the status of a pipeline is read while it is followed.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What `fire` was asked for besides the configuration.
+/// The flags of `fire`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Fires only if the mirror lacks what upstream has.
+    /// Creates a pipeline only if the mirror lacks what upstream has.
     pub if_behind: bool,
     /// Follows the pipeline to its end.
     pub wait: bool,
 }
 
-/// What `fire` came to.
+/// The result of `fire`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Fired {
     /// A pipeline was created.
     Fired {
-        /// Its number.
+        /// Its id.
         pipeline: u64,
-        /// Its state as far as it was followed.
+        /// Its status, as far as it was followed.
         status: String,
         /// Its page.
         pipeline_url: Option<String>,
     },
-    /// The mirror has all that upstream has, so that nothing was fired.
+    /// The mirror has everything that upstream has, so that no pipeline was created.
     UpToDate,
 }
 
@@ -51,28 +51,25 @@ impl fmt::Display for Fired {
                 ..
             } => f.write_str(url),
             Self::Fired { pipeline, .. } => write!(f, "pipeline {pipeline}"),
-            Self::UpToDate => f.write_str("up to date: nothing to fire for"),
+            Self::UpToDate => f.write_str("up to date: no pipeline needed"),
         }
     }
 }
 
-/// Fires one pipeline.
+/// Creates one pipeline.
 ///
 /// # Errors
-/// `network` or `server` when it may work later, also after `network.timeout`; `auth`, `permission` or `pipeline` as GitLab
-/// refuses; `pipeline` when a pipeline that is followed does not succeed; with `if_behind` as a sync's look fails.
-pub async fn run(
-    config: &TriggerConfig,
-    options: Options,
-    around: Surroundings<'_>,
-) -> Result<Fired> {
+/// `network` or `server` for transient failures, also after `network.timeout`; `auth`, `permission` or `pipeline` where
+/// GitLab refuses; `pipeline` where a pipeline that is followed does not succeed; with `if_behind` as a sync that cannot read
+/// its remotes.
+pub async fn run(config: &TriggerConfig, options: Options, around: Context<'_>) -> Result<Fired> {
     let limit = config.network.timeout;
     let end = Instant::now() + limit;
     let work = tokio::time::timeout_at(end, fire(config, options, around, end));
     work.await.unwrap_or_else(|_| {
         let limit = humantime::format_duration(limit);
         Err(
-            Error::new(Kind::Network, format!("it took longer than {limit}"))
+            Error::new(Kind::Network, format!("timed out after {limit}"))
                 .advise("`network.timeout` says how long a command may take."),
         )
     })
@@ -81,7 +78,7 @@ pub async fn run(
 async fn fire(
     config: &TriggerConfig,
     options: Options,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     end: Instant,
 ) -> Result<Fired> {
     let project = Project::of(config)?;
@@ -89,13 +86,14 @@ async fn fire(
         return Err(gitlab::no_read_token());
     }
     if options.if_behind {
-        let eyes = Eyes::new(config.repositories("--if-behind")?)?;
-        if !eyes.is_behind().await? {
+        let poller = Poller::new(config.repositories("--if-behind")?)?;
+        if !poller.is_behind().await? {
             return Ok(Fired::UpToDate);
         }
     }
     let firing = || project.fire((around.clock)());
-    let pipeline = persist(config, end, firing).await?;
+    let created = retry(config, end, firing).await;
+    let pipeline = created.map_err(|error| error.on("cannot create a pipeline"))?;
     let pipeline = match options.wait {
         true => follow(config, &project, pipeline, around, end).await?,
         false => pipeline,
@@ -107,43 +105,43 @@ async fn fire(
     })
 }
 
-/// Asks again after refusals that pass, as often as `network.retries` says, and no earlier than GitLab wants.
-async fn persist<F>(
+/// Retries transient failures, `network.retries` times, and no earlier than GitLab allows.
+async fn retry<F>(
     config: &TriggerConfig,
     end: Instant,
-    asking: impl FnMut() -> F,
+    request: impl FnMut() -> F,
 ) -> Result<Pipeline>
 where
-    F: Future<Output = Result<Pipeline, Refusal>>,
+    F: Future<Output = Result<Pipeline, ApiError>>,
 {
     let delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_secs(1))
         .with_max_delay(Duration::from_secs(30))
         .with_jitter()
         .with_max_times(config.network.retries as usize);
-    let asking = asking
+    let retrying = request
         .retry(delays)
-        .when(|refusal: &Refusal| refusal.remedy != Remedy::Person)
-        .notify(|refusal: &Refusal, pause| {
+        .when(|failure: &ApiError| failure.remedy != Remedy::Person)
+        .notify(|failure: &ApiError, pause| {
             let pause = humantime::format_duration(Duration::from_secs(pause.as_secs() + 1));
-            warn!("{}; asked again within {pause}", refusal.error);
+            warn!("{}; retrying within {pause}", failure.error);
         })
-        .adjust(|refusal: &Refusal, pause| {
-            let pause = match refusal.remedy {
-                Remedy::Wait(told) => pause.map(|pause| pause.max(told)),
+        .adjust(|failure: &ApiError, pause| {
+            let pause = match failure.remedy {
+                Remedy::Wait(wait) => pause.map(|pause| pause.max(wait)),
                 Remedy::Retry { .. } | Remedy::Person => pause,
             };
-            // A wait that outlasts the command is for its next run.
+            // Waiting past the deadline would end as a timeout, and hide what GitLab said.
             pause.filter(|pause| Instant::now() + *pause < end)
         });
-    asking.await.map_err(|refusal| refusal.error)
+    retrying.await.map_err(|failure| failure.error)
 }
 
 async fn follow(
     config: &TriggerConfig,
     project: &Project<'_>,
     fired: Pipeline,
-    around: Surroundings<'_>,
+    around: Context<'_>,
     end: Instant,
 ) -> Result<Pipeline> {
     let page = fired.url.clone().unwrap_or_else(|| fired.id.to_string());
@@ -153,19 +151,22 @@ async fn follow(
         match pipeline.status.as_str() {
             "success" => return Ok(pipeline),
             "failed" | "canceled" | "skipped" | "manual" => {
-                let message = format!("the pipeline {page} ended as `{}`", pipeline.status);
+                let message = format!("the pipeline {page} finished as `{}`", pipeline.status);
                 return Err(Error::new(Kind::Pipeline, message)
-                    .advise("Open the pipeline's page: the log of its job says why."));
+                    .advise("Open the pipeline: the log of its job says why it failed."));
             }
             status => info!("{page}: {status}"),
         }
-        if Instant::now() + FOLLOW >= end {
+        if Instant::now() + FOLLOW_INTERVAL >= end {
             let message = format!("the pipeline {page} is still `{}`", pipeline.status);
-            return Err(Error::new(Kind::Network, message)
-                .advise("It goes on by itself; `network.timeout` says how long it is followed."));
+            return Err(Error::new(Kind::Network, message).advise(
+                "The pipeline goes on by itself. `network.timeout` says how long it is followed.",
+            ));
         }
-        tokio::time::sleep(FOLLOW).await;
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
         let id = pipeline.id;
-        pipeline = persist(config, end, || project.pipeline(id, (around.clock)())).await?;
+        let reading = || project.pipeline(id, (around.clock)());
+        let read = retry(config, end, reading).await;
+        pipeline = read.map_err(|error| error.on("cannot read the pipeline"))?;
     }
 }

@@ -1,22 +1,19 @@
-//! The trigger helper: fires the pipeline of the mirror when there is something to carry, on a clock, or when asked, and
-//! tells a person when the mirror stops moving.
+//! The trigger helper: starts the mirror's pipeline when upstream moved, on a clock, or when asked, and mails a person when
+//! the mirror stops moving.
 //!
 //! ```text
-//! clock, looks, endpoint, hooks, GitLab's answers → core (pure) → fire, look, read, tell
+//! clock, polls, endpoint, hooks, GitLab's answers → core (pure) → fire, poll, read the pipeline, mail
 //! ```
 
-mod alerts;
+pub mod clock;
 pub mod core;
 pub mod fire;
-pub mod gate;
 pub mod gitlab;
-mod look;
+pub mod pipeline_gate;
+mod poller;
 pub mod run;
-pub mod schedule;
 pub mod server;
 mod setup;
-mod span;
-mod task;
-pub mod types;
+pub mod status;
 pub mod watch;
 pub mod watchdog;

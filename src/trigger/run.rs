@@ -1,5 +1,6 @@
-//! `run`: the long-running helper. Does what the core decides, and tells it what came of it. Nothing is kept on disk.
+//! `run`: the long-running helper. Does what the core decides, and reports the results to it. Nothing is kept on disk.
 
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -7,51 +8,51 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use super::alerts;
 use super::core::{Action, Core};
-use super::look::Eyes;
-use super::server;
-use super::setup::{core_settings, describe, listen, server_settings, span};
-use super::task::Task;
-use super::types::{Answer, Message, PipelineNews, Status, Verdict};
-use super::watch::Look;
+use super::gitlab::{ApiError, Pipeline, Project, Remedy};
+use super::pipeline_gate::{FireResult, TriggerResponse};
+use super::poller::Poller;
+use super::server::{self, Message};
+use super::setup::{core_settings, describe, endpoint_settings, listen, signed};
+use super::status::Status;
+use super::watch::Poll;
 use super::watchdog::Alert;
 use crate::config::TriggerConfig;
 use crate::error::Result;
 use crate::notify;
-use crate::trigger::gitlab::{Pipeline, Project, Refusal, Remedy};
+use crate::notify::notice::Event;
 
-/// How long what is in hand may take after a signal.
+/// How long requests may be drained after a signal: container engines kill ten seconds after theirs.
 const GRACE: Duration = Duration::from_secs(9);
-/// The machine may have slept: the clock is looked at so often.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// How many messages of the endpoint wait at most, and are taken at once.
+/// The longest sleep: timers stop while a machine is suspended, so that the clock is read again at least this often.
+const MAX_SLEEP: Duration = Duration::from_secs(60);
+/// How many messages of the endpoint are queued at most, and handled in one go.
 const MESSAGES: usize = 256;
 
-/// All that the helper does at the same time.
+/// Everything that the helper does concurrently.
 struct Helper<'a> {
     config: &'a TriggerConfig,
     project: &'a Project<'a>,
-    eyes: Option<&'a Eyes<'a>>,
+    poller: Option<&'a Poller<'a>>,
     core: Core,
-    firing: Task<'a, Result<Pipeline, Refusal>>,
-    looking: Task<'a, Result<Look>>,
-    reading: Task<'a, Result<Pipeline, Refusal>>,
-    mailing: Task<'a, Result<bool>>,
-    /// What a person is yet to be told.
+    firing: Slot<'a, Result<Pipeline, ApiError>>,
+    polling: Slot<'a, Result<Poll>>,
+    reading: Slot<'a, Result<Pipeline, ApiError>>,
+    mailing: Slot<'a, Result<bool>>,
+    /// The alerts that are not mailed yet.
     alerts: Vec<Alert>,
-    /// Who waits for GitLab's answer.
-    asking: Option<oneshot::Sender<Answer>>,
+    /// Where the response to the request goes that made GitLab be asked.
+    requester: Option<oneshot::Sender<TriggerResponse>>,
 }
 
-/// Runs until `stop`, then lets what is in hand end, for at most ten seconds.
+/// Runs until `stop`, then drains requests for at most ten seconds.
 ///
 /// # Errors
-/// `config` where the configuration cannot be used, or the address cannot be listened on.
+/// `config` where the configuration is invalid, or the address cannot be listened on.
 pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
     config.check_endpoint()?;
     let project = Project::of(config)?;
-    let eyes = config.repositories.as_ref().map(Eyes::new).transpose()?;
+    let poller = config.repositories.as_ref().map(Poller::new).transpose()?;
     let settings = core_settings(config, &project)?;
     let listener = listen(config).await?;
     describe(config, &settings);
@@ -61,40 +62,43 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server::serve(
         listener,
-        server_settings(config),
+        endpoint_settings(config),
         to_core,
         shown,
         async {
-            // A sender that is gone means the same.
+            // A sender that was dropped means the same.
             let _ = server_stopped.await;
         },
     ));
     let mut helper = Helper {
         config,
         project: &project,
-        eyes: eyes.as_ref(),
+        poller: poller.as_ref(),
         core,
-        firing: Task::none(),
-        looking: Task::none(),
-        reading: Task::none(),
-        mailing: Task::none(),
+        firing: Slot::empty(),
+        polling: Slot::empty(),
+        reading: Slot::empty(),
+        mailing: Slot::empty(),
         alerts: Vec::new(),
-        asking: None,
+        requester: None,
     };
     tokio::select! {
         () = helper.work(&mut messages, &status) => {}
         _ = stop => {}
     }
-    info!("stopping");
+    info!("stopping: draining requests");
     messages.close();
     drop(stop_server);
-    let ending = async {
-        helper.finish().await;
-        // A client that is cut off, or a server that broke down, is past help.
+    let draining = async {
+        helper.drain().await;
+        // A server that panicked has no requests left to drain.
         let _ = serving.await;
     };
-    if timeout(GRACE, ending).await.is_err() {
-        warn!("what was still in hand was given up");
+    if timeout(GRACE, draining).await.is_err() {
+        warn!(
+            "requests in flight were dropped after {} s",
+            GRACE.as_secs()
+        );
     }
     Ok(())
 }
@@ -105,33 +109,33 @@ impl Helper<'_> {
         messages: &mut mpsc::Receiver<Message>,
         status: &watch::Sender<Status>,
     ) {
-        let mut taken = Vec::with_capacity(MESSAGES);
+        let mut received = Vec::with_capacity(MESSAGES);
         loop {
             self.act();
             let now = Timestamp::now();
             status.send_replace(self.core.status(now));
-            let pause = self.core.wake(now).map_or(LONGEST_SLEEP, |wake| {
+            let pause = self.core.wake(now).map_or(MAX_SLEEP, |wake| {
                 let pause = Duration::try_from(wake.duration_since(now)).unwrap_or_default();
-                // Timers are as fine as a millisecond: one less would be spun through.
-                (pause + Duration::from_millis(1)).min(LONGEST_SLEEP)
+                // tokio's timers have a resolution of one millisecond: a shorter pause would be a busy loop.
+                (pause + Duration::from_millis(1)).min(MAX_SLEEP)
             });
             tokio::select! {
-                count = messages.recv_many(&mut taken, MESSAGES) => {
+                count = messages.recv_many(&mut received, MESSAGES) => {
                     if count == 0 {
                         return;
                     }
-                    taken.drain(..).for_each(|message| self.take(message));
+                    received.drain(..).for_each(|message| self.handle(message));
                 }
                 fired = self.firing.end() => self.fired(fired),
-                look = self.looking.end() => self.looked(look),
-                pipeline = self.reading.end() => self.read(pipeline),
+                poll = self.polling.end() => self.polled(poll),
+                pipeline = self.reading.end() => self.pipeline_read(pipeline),
                 mailed = self.mailing.end() => self.mailed(mailed),
                 () = sleep(pause) => {}
             }
         }
     }
 
-    /// Starts what is to be done now.
+    /// Starts the actions that are due.
     fn act(&mut self) {
         let (config, project) = (self.config, self.project);
         for action in self.core.act(Timestamp::now(), fastrand::f64()) {
@@ -140,136 +144,184 @@ impl Helper<'_> {
                     debug!("asking GitLab for a pipeline");
                     self.firing.start(project.fire(SystemTime::now()));
                 }
-                Action::Look(last) => match self.eyes {
-                    Some(eyes) => self.looking.start(eyes.look(last)),
-                    None => debug!("nothing to look at"),
+                Action::Poll(last) => match self.poller {
+                    Some(poller) => self.polling.start(poller.poll(last)),
+                    None => debug!("there are no repositories to poll"),
                 },
-                Action::Read(id) => self.reading.start(project.pipeline(id, SystemTime::now())),
-                Action::Tell(alert) => {
-                    let event = alerts::event(&alert);
-                    alerts::log(config, &event);
+                Action::ReadPipeline(id) => {
+                    self.reading.start(project.pipeline(id, SystemTime::now()));
+                }
+                Action::Mail(alert) => {
+                    log_event(config, &alert.event());
                     self.alerts.push(alert);
                 }
             }
         }
-        if !self.mailing.is_under_way() && !self.alerts.is_empty() {
+        if !self.mailing.is_busy() && !self.alerts.is_empty() {
             let alert = self.alerts.remove(0);
             self.mailing.start(async move {
-                let page = alerts::page(&alert);
-                notify::alarm(config, alerts::event(&alert), page, SystemTime::now()).await
+                notify::alarm(config, alert.event(), alert.pipeline(), SystemTime::now()).await
             });
         }
     }
 
-    fn take(&mut self, message: Message) {
+    fn handle(&mut self, message: Message) {
         let now = Timestamp::now();
         match message {
-            Message::Ask { origin, answer } => match self.core.ask(now, origin) {
-                Answer::Firing => {
-                    self.asking = Some(answer);
+            Message::Request { origin, response } => match self.core.request(now, origin) {
+                TriggerResponse::Firing => {
+                    self.requester = Some(response);
                     self.act();
                 }
-                // Whoever asked may have gone.
-                found => drop(answer.send(found)),
+                // The client may have disconnected.
+                found => drop(response.send(found)),
             },
-            Message::Pipeline(news) => {
-                debug!("a hook: pipeline {} is `{}`", news.id, news.status);
-                self.core.heard(now, &news);
+            Message::Pipeline(pipeline) => {
+                debug!("hook: pipeline {} is `{}`", pipeline.id, pipeline.status);
+                self.core.pipeline_changed(now, &pipeline);
             }
         }
     }
 
-    fn fired(&mut self, fired: Result<Pipeline, Refusal>) {
+    fn fired(&mut self, fired: Result<Pipeline, ApiError>) {
         let now = Timestamp::now();
-        let verdict = verdict(self.config, now, fired);
-        match &verdict {
-            Verdict::Created(news) => {
-                info!("fired {}", news.url.as_deref().unwrap_or("a pipeline"));
+        let result = fire_result(self.config, now, fired);
+        match &result {
+            FireResult::Created(pipeline) => {
+                info!("fired {}", pipeline.url.as_deref().unwrap_or("a pipeline"));
             }
-            Verdict::Wait { until, why } => warn!("{why}; asked again at {until:.0}"),
-            Verdict::Retry { why, .. } => warn!("{why}; asked again within minutes"),
-            Verdict::Refused { why } => debug!("{why}"),
+            FireResult::Wait { until, why } => {
+                warn!("cannot create a pipeline, retrying at {until:.0}: {why}");
+            }
+            FireResult::Retry { why, .. } => {
+                warn!("cannot create a pipeline, retrying within minutes: {why}");
+            }
+            // The watchdog raises an alert, which is logged as an error.
+            FireResult::Refused { why } => debug!("cannot create a pipeline: {why}"),
         }
-        let answer = self.core.answered(now, &verdict, fastrand::f64());
-        if let Some(asking) = self.asking.take() {
-            // Whoever asked may have gone.
-            drop(asking.send(answer));
+        let response = self.core.answered(now, &result, fastrand::f64());
+        if let Some(requester) = self.requester.take() {
+            // The client may have disconnected.
+            drop(requester.send(response));
         }
     }
 
-    fn looked(&mut self, look: Result<Look>) {
-        let look = look.map_err(|error| {
-            let line = self.config.scrub(&notify::line("the look failed", &error));
-            warn!("{line}");
+    fn polled(&mut self, poll: Result<Poll>) {
+        let poll = poll.map_err(|error| {
+            let line = self.config.scrub(&notify::line(&error));
+            warn!("poll failed: {line}");
             line
         });
-        if let Ok(look) = &look {
-            let state = if look.is_behind {
+        if let Ok(poll) = &poll {
+            let state = if poll.is_behind {
                 "behind"
             } else {
                 "up to date"
             };
             debug!(
                 "upstream {}, mirror {}: {state}",
-                look.upstream.short(),
-                look.mirror.short()
+                poll.upstream.short(),
+                poll.mirror.short()
             );
         }
-        self.core.looked(Timestamp::now(), look);
+        self.core.polled(Timestamp::now(), poll);
     }
 
-    fn read(&mut self, pipeline: Result<Pipeline, Refusal>) {
-        let news = pipeline.map(news).map_err(|refusal| {
-            let line = notify::line("the pipeline could not be read", &refusal.error);
-            warn!("{}", self.config.scrub(&line));
+    fn pipeline_read(&mut self, pipeline: Result<Pipeline, ApiError>) {
+        let pipeline = pipeline.map_err(|failure| {
+            let line = self.config.scrub(&notify::line(&failure.error));
+            warn!("cannot read the pipeline: {line}");
         });
-        self.core.read(Timestamp::now(), news.as_ref().ok());
+        let pipeline = pipeline.as_ref().ok();
+        self.core.pipeline_read(Timestamp::now(), pipeline);
     }
 
     fn mailed(&mut self, mailed: Result<bool>) {
         match mailed {
             Ok(true) => self.core.mailed(),
             Ok(false) => debug!("no mail is configured"),
-            Err(failure) => {
-                let line = notify::line("the mail could not be sent", &failure);
-                error!("{}", self.config.scrub(&line));
+            Err(error) => {
+                let line = self.config.scrub(&notify::line(&error));
+                error!("cannot send the mail: {line}");
             }
         }
     }
 
-    /// Lets the request in hand and the mail in hand end.
-    async fn finish(&mut self) {
-        if self.firing.is_under_way() {
+    /// Waits for GitLab's answer and for the mail that is being sent: both may have taken effect already.
+    async fn drain(&mut self) {
+        if self.firing.is_busy() {
             let fired = self.firing.end().await;
             self.fired(fired);
         }
-        if self.mailing.is_under_way() {
+        if self.mailing.is_busy() {
             let mailed = self.mailing.end().await;
             self.mailed(mailed);
         }
     }
 }
 
-fn news(pipeline: Pipeline) -> PipelineNews {
-    let Pipeline { id, status, url } = pipeline;
-    PipelineNews { id, status, url }
+/// Logs an event that is mailed: mails may not be configured.
+fn log_event(config: &TriggerConfig, event: &Event) {
+    match event {
+        Event::Alarm { failure, .. } => {
+            let lines = std::iter::once(&failure.message).chain(&failure.causes);
+            let lines: Vec<&str> = lines.map(String::as_str).collect();
+            error!("{}", config.scrub(&lines.join(": ")));
+        }
+        _ => info!("all alarms are resolved"),
+    }
 }
 
-fn verdict(config: &TriggerConfig, now: Timestamp, fired: Result<Pipeline, Refusal>) -> Verdict {
-    let Refusal { error, remedy } = match fired {
-        Ok(pipeline) => return Verdict::Created(news(pipeline)),
-        Err(refusal) => refusal,
+fn fire_result(
+    config: &TriggerConfig,
+    now: Timestamp,
+    fired: Result<Pipeline, ApiError>,
+) -> FireResult {
+    let ApiError { error, remedy } = match fired {
+        Ok(pipeline) => return FireResult::Created(pipeline),
+        Err(failure) => failure,
     };
-    let why = config.scrub(&notify::line("no pipeline", &error));
+    let why = config.scrub(&notify::line(&error));
     match remedy {
-        Remedy::Wait(wait) => Verdict::Wait {
-            until: now.saturating_add(span(wait)).unwrap_or(now),
+        Remedy::Wait(wait) => FireResult::Wait {
+            until: now.saturating_add(signed(wait)).unwrap_or(now),
             why,
         },
-        Remedy::Retry { may_be_created } => Verdict::Retry {
+        Remedy::Retry { may_be_created } => FireResult::Retry {
             why,
             may_be_created,
         },
-        Remedy::Person => Verdict::Refused { why },
+        Remedy::Person => FireResult::Refused { why },
+    }
+}
+
+/// Room for one future, so that `select!` can wait for work that may not be there.
+///
+/// A `JoinSet` or `FuturesUnordered` would hold any number, and the core starts one action of a kind at a time.
+struct Slot<'a, T>(Option<Pin<Box<dyn Future<Output = T> + 'a>>>);
+
+impl<'a, T> Slot<'a, T> {
+    fn empty() -> Self {
+        Self(None)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn start(&mut self, work: impl Future<Output = T> + 'a) {
+        self.0 = Some(Box::pin(work));
+    }
+
+    /// Waits for the end of the work, forever if there is none.
+    async fn end(&mut self) -> T {
+        match &mut self.0 {
+            Some(work) => {
+                let end = work.await;
+                self.0 = None;
+                end
+            }
+            None => std::future::pending().await,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What the configuration means to the parts of the helper.
+//! Turns the configuration into the settings of the helper's parts.
 
 use std::time::Duration;
 
@@ -6,32 +6,29 @@ use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use super::core;
-use super::gate::Limits;
-use super::schedule::Schedule;
-use super::server::{self, Slowness};
+use super::clock::Schedule;
+use super::core::CoreSettings;
+use super::gitlab::Project;
+use super::pipeline_gate::Pacing;
+use super::server::{EndpointSettings, Timeouts};
 use crate::config::{Rhythm, TriggerConfig};
 use crate::error::{Error, Kind, Result};
-use crate::trigger::gitlab::Project;
 
-/// Turns a duration into one that times can be added to.
-pub(super) fn span(duration: Duration) -> SignedDuration {
+/// Turns a duration into one that can be added to a timestamp.
+pub(super) fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
-/// Reads what the core is told.
+/// Makes the settings of the core.
 ///
 /// # Errors
-/// `config` where the clock cannot be read, or the watch has nothing to look at.
-pub(super) fn core_settings(
-    config: &TriggerConfig,
-    project: &Project<'_>,
-) -> Result<core::Settings> {
+/// `config` for an invalid schedule, or a watch without repositories.
+pub(super) fn core_settings(config: &TriggerConfig, project: &Project<'_>) -> Result<CoreSettings> {
     let trigger = &config.trigger;
-    let jitter = span(trigger.jitter);
+    let jitter = signed(trigger.jitter);
     let schedule = match &trigger.every {
         None => None,
-        Some(Rhythm::Every(interval)) => Some(Schedule::every(span(*interval), jitter)),
+        Some(Rhythm::Every(interval)) => Some(Schedule::every(signed(*interval), jitter)),
         Some(Rhythm::Cron(expression)) => {
             let read = Schedule::cron(expression, &trigger.time_zone, jitter);
             Some(read.map_err(|reason| Error::new(Kind::Config, reason))?)
@@ -40,44 +37,44 @@ pub(super) fn core_settings(
     if trigger.poll.is_some() {
         config.repositories("the watch (trigger.poll)")?;
     }
-    Ok(core::Settings {
-        limits: Limits {
-            min_interval: span(trigger.min_interval),
-            assume_running: span(trigger.assume_running),
+    Ok(CoreSettings {
+        pacing: Pacing {
+            min_interval: signed(trigger.min_interval),
+            assume_running: signed(trigger.assume_running),
         },
         schedule,
-        poll: trigger.poll.map(span),
-        can_look: config.repositories.is_some(),
+        poll: trigger.poll.map(signed),
+        can_poll: config.repositories.is_some(),
         can_read: project.can_read(),
-        alarm_after: span(trigger.alarm_after),
-        repeat_after: span(config.mail.repeat_after),
+        alarm_after: signed(trigger.alarm_after),
+        repeat_after: signed(config.mail.repeat_after),
     })
 }
 
-/// Reads what the endpoint is told.
-pub(super) fn server_settings(config: &TriggerConfig) -> server::Settings {
+/// Makes the settings of the endpoint.
+pub(super) fn endpoint_settings(config: &TriggerConfig) -> EndpointSettings {
     let (trigger, secrets) = (&config.trigger, &config.secrets);
     let branch = config
         .repositories
         .as_ref()
         .map(|both| &both.upstream.branch);
-    server::Settings {
+    EndpointSettings {
         token: secrets.trigger_token.clone(),
         hook_token: secrets.hook_token.clone(),
         query_token: trigger.query_token,
         rate_limit: trigger.rate_limit,
-        looks: config.repositories.is_some(),
+        polls: config.repositories.is_some(),
         project: trigger.project.clone(),
         reference: trigger.reference.clone(),
         upstream_branch: branch.map_or("master", String::as_str).to_owned(),
-        slowness: Slowness::default(),
+        timeouts: Timeouts::default(),
     }
 }
 
 /// Listens on the endpoint's address.
 ///
 /// # Errors
-/// `config` where that cannot be.
+/// `config` if the address cannot be used.
 pub(super) async fn listen(config: &TriggerConfig) -> Result<TcpListener> {
     let address = config.trigger.listen;
     let bound = TcpListener::bind(address).await;
@@ -85,18 +82,18 @@ pub(super) async fn listen(config: &TriggerConfig) -> Result<TcpListener> {
     let (address, listener) = bound.map_err(|cause| {
         Error::new(Kind::Config, format!("cannot listen on {address}"))
             .because(cause)
-            .advise("trigger.listen must be an address of this machine with a port that nobody else uses.")
+            .advise("Set `trigger.listen` to an address of this machine and a free port.")
     })?;
     info!("listening on http://{address}");
     Ok(listener)
 }
 
-/// Says what the helper will do.
-pub(super) fn describe(config: &TriggerConfig, settings: &core::Settings) {
+/// Logs what the helper will do.
+pub(super) fn describe(config: &TriggerConfig, settings: &CoreSettings) {
     let trigger = &config.trigger;
     info!(
-        "fires {} of {}{}",
-        trigger.reference, trigger.gitlab, trigger.project
+        "starting pipelines of {}{} for {}",
+        trigger.gitlab, trigger.project, trigger.reference
     );
     let shown = humantime::format_duration;
     match &trigger.every {
@@ -105,8 +102,10 @@ pub(super) fn describe(config: &TriggerConfig, settings: &core::Settings) {
         None => info!("clock: off (trigger.every)"),
     }
     match trigger.poll {
-        Some(poll) => info!("watch: every {}", shown(poll)),
-        None if settings.can_look => info!("watch: off (trigger.poll); the first look may fire"),
+        Some(poll) => info!("watch: polls every {}", shown(poll)),
+        None if settings.can_poll => {
+            info!("watch: off (trigger.poll); only the first poll may start a pipeline")
+        }
         None => info!("watch: off (trigger.poll, mirror.url)"),
     }
     if config.mail.smtp.is_none() {
@@ -114,7 +113,7 @@ pub(super) fn describe(config: &TriggerConfig, settings: &core::Settings) {
     }
     if config.secrets.trigger_token.is_none() {
         warn!(
-            "FERRY_TRIGGER_TOKEN is not set: whoever can connect to {} may fire",
+            "FERRY_TRIGGER_TOKEN is not set: anyone who can connect to {} can start pipelines",
             trigger.listen
         );
     }

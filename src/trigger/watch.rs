@@ -1,19 +1,19 @@
-//! The watch: what two looks in a row say. Pure: the time is always given.
+//! The watch (`trigger.poll`): what two polls in a row say. Pure: the current time is always given.
 
 #[cfg(test)]
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::span::Span;
+use super::clock::Timer;
 use crate::git::ObjectId;
 
-/// So long a mirror that does not move is left alone at most.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+/// The longest pause between two pipelines for a mirror that does not move.
+const MAX_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Where both branches are.
+/// The result of a poll: both tips, and how they relate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct Poll {
     /// Upstream's tip.
     pub upstream: ObjectId,
     /// The mirror's tip.
@@ -22,95 +22,99 @@ pub struct Look {
     pub is_behind: bool,
 }
 
-/// What follows from a look.
+/// What follows from a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
-    /// A pipeline would bring the mirror up to date.
+pub struct PollChange {
+    /// Whether a pipeline would bring the mirror up to date.
     pub wants_pipeline: bool,
-    /// The mirror's tip is another one than at the last look.
+    /// Whether the mirror's tip is another one than at the last poll.
     pub has_moved: bool,
 }
 
-/// Remembers what was seen.
+/// The results of the polls so far.
 #[derive(Debug, Clone)]
 pub struct Watch {
     min_interval: SignedDuration,
-    last: Option<Look>,
-    /// How many pipelines were fired since the mirror moved or lacked nothing, and when the last one was.
-    in_vain: u32,
-    fired: Option<Timestamp>,
+    last: Option<Poll>,
+    /// How many pipelines were fired since the mirror moved or was up to date, and when the last one was.
+    fired_in_vain: u32,
+    last_fired: Option<Timestamp>,
     behind_since: Option<Timestamp>,
-    last_look: Option<Timestamp>,
+    last_poll: Option<Timestamp>,
     last_change: Option<Timestamp>,
 }
 
 impl Watch {
-    /// Makes a watch that has seen nothing.
+    /// Makes a watch that has not polled yet.
     pub fn new(min_interval: SignedDuration) -> Self {
         Self {
             min_interval,
             last: None,
-            in_vain: 0,
-            fired: None,
+            fired_in_vain: 0,
+            last_fired: None,
             behind_since: None,
-            last_look: None,
+            last_poll: None,
             last_change: None,
         }
     }
 
-    /// Takes in a look.
-    pub fn looked(&mut self, now: Timestamp, look: Look) -> Seen {
-        let has_moved = self.last.is_some_and(|last| last.mirror != look.mirror);
+    /// Handles the result of a poll.
+    pub fn polled(&mut self, now: Timestamp, poll: Poll) -> PollChange {
+        let has_moved = self.last.is_some_and(|last| last.mirror != poll.mirror);
         if has_moved {
-            (self.in_vain, self.behind_since) = (0, None);
+            (self.fired_in_vain, self.behind_since) = (0, None);
             self.last_change = Some(now);
         }
-        if look.is_behind {
-            // A beginning in the future: the machine's clock was set back.
+        if poll.is_behind {
+            // A time in the future means that the machine's clock was set back.
             self.behind_since = Some(self.behind_since.map_or(now, |since| since.min(now)));
         } else {
             // Pipelines that had nothing to carry were not in vain.
-            (self.in_vain, self.behind_since) = (0, None);
+            (self.fired_in_vain, self.behind_since) = (0, None);
         }
-        (self.last, self.last_look) = (Some(look), Some(now));
-        Seen {
-            wants_pipeline: look.is_behind && !self.is_pausing(now),
+        (self.last, self.last_poll) = (Some(poll), Some(now));
+        PollChange {
+            wants_pipeline: poll.is_behind && !self.is_backing_off(now),
             has_moved,
         }
     }
 
-    /// Takes in that a pipeline was fired, by whomsoever.
+    /// Handles a pipeline that was fired, whoever requested it.
     pub fn fired(&mut self, now: Timestamp) {
-        self.in_vain = self.in_vain.saturating_add(1);
-        self.fired = Some(now);
+        self.fired_in_vain = self.fired_in_vain.saturating_add(1);
+        self.last_fired = Some(now);
     }
 
-    /// While the mirror does not move, each pipeline doubles the pause: failing ones must not burn CI minutes.
-    fn is_pausing(&self, now: Timestamp) -> bool {
-        let (Some(fired), 1..) = (self.fired, self.in_vain) else {
+    /// Says whether the watch waits longer than `min_interval`.
+    ///
+    /// Each pipeline that does not move the mirror doubles the pause: a job that fails every time must not burn CI minutes.
+    fn is_backing_off(&self, now: Timestamp) -> bool {
+        let (Some(fired), 1..) = (self.last_fired, self.fired_in_vain) else {
             return false;
         };
-        let doubled = self.min_interval.checked_mul(1 << self.in_vain.min(16));
-        let pause = doubled.unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
-        Span::new(fired, pause).end(now).is_some()
+        let doubled = self
+            .min_interval
+            .checked_mul(1 << self.fired_in_vain.min(16));
+        let pause = doubled.unwrap_or(MAX_PAUSE).min(MAX_PAUSE);
+        !Timer::start(fired, pause).has_fired(now)
     }
 
-    /// Returns the last look.
-    pub fn last(&self) -> Option<Look> {
+    /// Returns the result of the last poll.
+    pub fn last(&self) -> Option<Poll> {
         self.last
     }
 
-    /// Returns since when the mirror has been seen behind without moving.
+    /// Returns since when the mirror has been behind without moving.
     pub fn behind_since(&self) -> Option<Timestamp> {
         self.behind_since
     }
 
-    /// Returns when both sides were seen last.
-    pub fn last_look(&self) -> Option<Timestamp> {
-        self.last_look
+    /// Returns when both repositories were last polled with success.
+    pub fn last_poll(&self) -> Option<Timestamp> {
+        self.last_poll
     }
 
-    /// Returns when the mirror was seen to have moved last.
+    /// Returns when the mirror was last seen to move.
     pub fn last_change(&self) -> Option<Timestamp> {
         self.last_change
     }

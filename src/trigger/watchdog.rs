@@ -1,13 +1,17 @@
-//! The watchdog: which troubles a person is told of, and when. Pure: the time is always given.
+//! The watchdog: which alerts a person gets, when, and in which words. Pure: the current time is always given.
+//!
+//! The words are Alertmanager's: a condition is raised, a person is notified of it, again after a while, and it resolves.
 
 #[cfg(test)]
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::span::Span;
+use super::clock::Timer;
+use crate::error::Kind;
+use crate::notify::notice::{Event, Failure};
 
-/// What a person is told.
+/// What a person is notified of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Alert {
     /// GitLab refuses to create pipelines.
@@ -15,9 +19,9 @@ pub enum Alert {
         /// What it said, and what to do.
         why: String,
     },
-    /// A pipeline did not succeed.
+    /// A pipeline failed.
     PipelineFailed {
-        /// Its page, or its number.
+        /// Its page, or its id.
         pipeline: String,
     },
     /// The mirror has been behind for too long without moving.
@@ -25,201 +29,270 @@ pub enum Alert {
         /// Since when.
         since: Timestamp,
     },
-    /// It cannot be seen whether the mirror is behind.
-    Blind {
+    /// Polls have failed for too long, so that nobody knows whether the mirror is behind.
+    PollsFail {
         /// Since when.
         since: Timestamp,
-        /// Why not.
+        /// Why the last one failed.
         why: String,
     },
-    /// All troubles that were told are over.
-    Recovered {
-        /// When the first of them was told.
+    /// All conditions that a person was notified of are resolved.
+    Resolved {
+        /// When a person was first notified.
         since: Timestamp,
     },
 }
 
-/// A trouble, and when it was told last.
-#[derive(Debug, Clone, Default)]
-struct Trouble<T> {
-    now: Option<T>,
-    told: Option<Timestamp>,
-}
-
-impl<T: Clone> Trouble<T> {
-    fn is_over(&mut self) {
-        *self = Self {
-            now: None,
-            told: None,
+impl Alert {
+    /// Returns the event that is mailed.
+    pub(super) fn event(&self) -> Event {
+        let alarm = |summary, kind, message: String, cause: Option<&String>, advice: &str| {
+            let failure = Failure {
+                kind,
+                message,
+                causes: cause.into_iter().cloned().collect(),
+                advice: Some(advice.to_owned()),
+            };
+            Event::Alarm { summary, failure }
         };
+        match self {
+            Self::Refused { why } => alarm(
+                "pipeline refused",
+                Kind::Pipeline,
+                "GitLab refuses to create pipelines, so nothing reaches the mirror".to_owned(),
+                Some(why),
+                "Fix what GitLab reports. Then request a pipeline with POST /trigger, or wait: the helper tries again once an hour.",
+            ),
+            Self::PipelineFailed { pipeline } => alarm(
+                "pipeline failed",
+                Kind::Pipeline,
+                format!("the pipeline {pipeline} failed"),
+                None,
+                "Open the pipeline: the log of its job says why it failed.",
+            ),
+            Self::Behind { since } => alarm(
+                "behind upstream",
+                Kind::Stalled,
+                format!(
+                    "the mirror has been behind upstream since {} and has not moved",
+                    shown(*since)
+                ),
+                None,
+                "Look at the last pipeline and the log of its job. If there is no pipeline, open the helper's status page.",
+            ),
+            Self::PollsFail { since, why } => alarm(
+                "polls fail",
+                Kind::Stalled,
+                format!(
+                    "polling upstream and mirror has failed since {}",
+                    shown(*since)
+                ),
+                Some(why),
+                "Run `crates-ferry check` with the helper's configuration. Until a poll succeeds, the watch starts no \
+                 pipelines.",
+            ),
+            Self::Resolved { since } => Event::Resolved {
+                since: since.as_second(),
+            },
+        }
     }
 
-    /// Returns the trouble where it is to be told, and takes in that it was.
-    fn tell(&mut self, now: Timestamp, repeat_after: SignedDuration) -> Option<T> {
-        let trouble = self.now.clone()?;
+    /// Returns the page of the pipeline that the alert is about.
+    pub(super) fn pipeline(&self) -> Option<&str> {
+        match self {
+            Self::PipelineFailed { pipeline } => Some(pipeline),
+            _ => None,
+        }
+    }
+}
+
+fn shown(time: Timestamp) -> String {
+    format!("{time:.0}").replace('T', " ").replace('Z', " UTC")
+}
+
+/// A condition that is worth an alert, and when a person was last notified of it.
+#[derive(Debug, Clone)]
+struct Condition<T> {
+    /// What is wrong; `None` while nothing is.
+    active: Option<T>,
+    notified: Option<Timestamp>,
+}
+
+impl<T: Clone> Condition<T> {
+    fn none() -> Self {
+        Self {
+            active: None,
+            notified: None,
+        }
+    }
+
+    fn resolve(&mut self) {
+        *self = Self::none();
+    }
+
+    /// Returns what is wrong if a notification is due, and records that it was sent.
+    fn notify(&mut self, now: Timestamp, repeat_after: SignedDuration) -> Option<T> {
+        let active = self.active.clone()?;
         if self.repeat(now, repeat_after).is_some() {
             return None;
         }
-        self.told = Some(now);
-        Some(trouble)
+        self.notified = Some(now);
+        Some(active)
     }
 
     fn wake(&self, now: Timestamp, repeat_after: SignedDuration) -> Option<Timestamp> {
-        self.now.as_ref()?;
+        self.active.as_ref()?;
         Some(self.repeat(now, repeat_after).unwrap_or(now))
     }
 
-    /// Returns until when it is not told again.
+    /// Returns until when a person is not notified again.
     fn repeat(&self, now: Timestamp, repeat_after: SignedDuration) -> Option<Timestamp> {
-        Span::new(self.told?.min(now), repeat_after).end(now)
+        Timer::start(self.notified?.min(now), repeat_after).deadline(now)
     }
 }
 
-/// Remembers which troubles there are and what was told of them.
+/// The conditions, and what a person was notified of.
 #[derive(Debug, Clone)]
 pub struct Watchdog {
     alarm_after: SignedDuration,
     repeat_after: SignedDuration,
-    refused: Trouble<String>,
-    failed: Trouble<String>,
-    behind: Trouble<Timestamp>,
-    blind: Trouble<(Timestamp, String)>,
-    /// When the first of the troubles was told.
-    told: Option<Timestamp>,
+    refused: Condition<String>,
+    failed: Condition<String>,
+    behind: Condition<Timestamp>,
+    polls_fail: Condition<(Timestamp, String)>,
+    /// When a person was first notified since everything was in order.
+    notified: Option<Timestamp>,
 }
 
 impl Watchdog {
-    /// Makes a watchdog that knows of no trouble.
+    /// Makes a watchdog without conditions.
     pub fn new(alarm_after: SignedDuration, repeat_after: SignedDuration) -> Self {
-        let nothing = || Trouble {
-            now: None,
-            told: None,
-        };
         Self {
             alarm_after,
             repeat_after,
-            refused: nothing(),
-            failed: nothing(),
-            behind: Trouble::default(),
-            blind: Trouble::default(),
-            told: None,
+            refused: Condition::none(),
+            failed: Condition::none(),
+            behind: Condition::none(),
+            polls_fail: Condition::none(),
+            notified: None,
         }
     }
 
-    /// Takes in that GitLab refuses to create pipelines.
+    /// Handles a refusal of GitLab to create pipelines.
     pub fn refused(&mut self, why: &str) {
-        self.refused.now = Some(why.to_owned());
+        self.refused.active = Some(why.to_owned());
     }
 
-    /// Takes in that GitLab created a pipeline.
+    /// Handles a pipeline that GitLab created.
     pub fn fired(&mut self) {
-        self.refused.is_over();
+        self.refused.resolve();
     }
 
-    /// Takes in how a pipeline ended.
-    pub fn pipeline_ended(&mut self, pipeline: &str, has_failed: bool) {
+    /// Handles the end of a pipeline.
+    pub fn pipeline_finished(&mut self, pipeline: &str, has_failed: bool) {
         match has_failed {
-            true => self.failed.now = Some(pipeline.to_owned()),
-            false => self.failed.is_over(),
+            true => self.failed.active = Some(pipeline.to_owned()),
+            false => self.failed.resolve(),
         }
     }
 
-    /// Takes in a look: since when the mirror has been behind without moving, if it is.
-    pub fn looked(&mut self, behind_since: Option<Timestamp>) {
-        self.blind.is_over();
+    /// Handles a poll; `behind_since` is since when the mirror has been behind without moving, if it is.
+    pub fn polled(&mut self, behind_since: Option<Timestamp>) {
+        self.polls_fail.resolve();
         match behind_since {
-            Some(since) => self.behind.now = Some(since),
+            Some(since) => self.behind.active = Some(since),
             None => {
-                self.behind.is_over();
-                // What the failed pipeline should have carried is there.
-                self.failed.is_over();
+                self.behind.resolve();
+                // What the failed pipeline should have carried has arrived.
+                self.failed.resolve();
             }
         }
     }
 
-    /// Takes in that a look failed.
-    pub fn look_failed(&mut self, now: Timestamp, why: &str) {
-        let since = self.blind.now.as_ref().map_or(now, |(since, _)| *since);
-        self.blind.now = Some((since, why.to_owned()));
+    /// Handles a poll that failed.
+    pub fn poll_failed(&mut self, now: Timestamp, why: &str) {
+        let active = self.polls_fail.active.as_ref();
+        let since = active.map_or(now, |(since, _)| *since);
+        self.polls_fail.active = Some((since, why.to_owned()));
     }
 
-    /// Returns what is to be told now, and takes in that it is.
+    /// Returns the alerts that are due, and records that a person was notified of them.
     pub fn due(&mut self, now: Timestamp) -> Vec<Alert> {
         self.follow_the_clock(now);
         let repeat_after = self.repeat_after;
         let mut alerts = Vec::new();
-        let refused = self.refused.tell(now, repeat_after);
+        let refused = self.refused.notify(now, repeat_after);
         alerts.extend(refused.map(|why| Alert::Refused { why }));
-        let failed = self.failed.tell(now, repeat_after);
+        let failed = self.failed.notify(now, repeat_after);
         alerts.extend(failed.map(|pipeline| Alert::PipelineFailed { pipeline }));
-        if self.alarm(self.behind.now, now) == Some(now) {
-            let behind = self.behind.tell(now, repeat_after);
+        if self.alarm(self.behind.active, now) == Some(now) {
+            let behind = self.behind.notify(now, repeat_after);
             alerts.extend(behind.map(|since| Alert::Behind { since }));
         }
-        let blind_since = self.blind.now.as_ref().map(|(since, _)| *since);
-        if self.alarm(blind_since, now) == Some(now) {
-            let blind = self.blind.tell(now, repeat_after);
-            alerts.extend(blind.map(|(since, why)| Alert::Blind { since, why }));
+        let failing_since = self.polls_fail.active.as_ref().map(|(since, _)| *since);
+        if self.alarm(failing_since, now) == Some(now) {
+            let failing = self.polls_fail.notify(now, repeat_after);
+            alerts.extend(failing.map(|(since, why)| Alert::PollsFail { since, why }));
         }
         if !alerts.is_empty() {
-            self.told.get_or_insert(now);
-        } else if self.is_quiet()
-            && let Some(since) = self.told.take()
+            self.notified.get_or_insert(now);
+        } else if self.is_resolved()
+            && let Some(since) = self.notified.take()
         {
-            alerts.push(Alert::Recovered { since });
+            alerts.push(Alert::Resolved { since });
         }
         alerts
     }
 
     /// Returns when something may be due without any other event.
     pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        let later = |trouble: Option<Timestamp>, since: Option<Timestamp>| {
-            Some(trouble?.max(self.alarm(since, now)?))
+        let later = |repeat: Option<Timestamp>, since: Option<Timestamp>| {
+            Some(repeat?.max(self.alarm(since, now)?))
         };
-        let blind_since = self.blind.now.as_ref().map(|(since, _)| *since);
+        let failing_since = self.polls_fail.active.as_ref().map(|(since, _)| *since);
         let wakes = [
             self.refused.wake(now, self.repeat_after),
             self.failed.wake(now, self.repeat_after),
-            later(self.behind.wake(now, self.repeat_after), self.behind.now),
-            later(self.blind.wake(now, self.repeat_after), blind_since),
+            later(self.behind.wake(now, self.repeat_after), self.behind.active),
+            later(self.polls_fail.wake(now, self.repeat_after), failing_since),
         ];
         wakes.into_iter().flatten().min()
     }
 
-    /// Returns when a trouble that began then is worth an alarm: now, if it already is.
+    /// Returns when a condition that began then is worth an alarm: now, if it already is.
     fn alarm(&self, since: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-        let end = Span::new(since?.min(now), self.alarm_after).end(now);
-        Some(end.unwrap_or(now))
+        let deadline = Timer::start(since?.min(now), self.alarm_after).deadline(now);
+        Some(deadline.unwrap_or(now))
     }
 
-    /// Lets what began in the future begin now: the machine's clock was set back, which neither raises an alarm nor puts
-    /// one off by more than `alarm_after`.
+    /// Moves times in the future to now: the machine's clock was set back, which must neither raise an alarm nor delay one by
+    /// more than `alarm_after`.
     fn follow_the_clock(&mut self, now: Timestamp) {
-        let told = [
-            &mut self.refused.told,
-            &mut self.failed.told,
-            &mut self.behind.told,
-            &mut self.blind.told,
+        let notified = [
+            &mut self.refused.notified,
+            &mut self.failed.notified,
+            &mut self.behind.notified,
+            &mut self.polls_fail.notified,
         ];
-        for told in told.into_iter().flatten() {
-            *told = now.min(*told);
+        for notified in notified.into_iter().flatten() {
+            *notified = now.min(*notified);
         }
-        if let Some(since) = &mut self.behind.now {
+        if let Some(since) = &mut self.behind.active {
             *since = now.min(*since);
         }
-        if let Some((since, _)) = &mut self.blind.now {
+        if let Some((since, _)) = &mut self.polls_fail.active {
             *since = now.min(*since);
         }
     }
 
-    /// Says whether every trouble that was told is over.
-    fn is_quiet(&self) -> bool {
-        let told = [
-            self.refused.told,
-            self.failed.told,
-            self.behind.told,
-            self.blind.told,
+    /// Says whether every condition that a person was notified of is resolved.
+    fn is_resolved(&self) -> bool {
+        let notified = [
+            self.refused.notified,
+            self.failed.notified,
+            self.behind.notified,
+            self.polls_fail.notified,
         ];
-        told.iter().all(Option::is_none)
+        notified.iter().all(Option::is_none)
     }
 }

@@ -1,9 +1,15 @@
+//! A program of its own, so that `ci/check-image` builds no other tests than these and those of tests/pipeline.
+//!
 //! The container image, as little trusted as it may be, between a git daemon and an sshd on this machine.
 //!
 //! `ci/check-image` builds the image and runs these tests; elsewhere they say that they are skipped.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
-#[path = "../support/mod.rs"]
 mod support;
 
 mod container;

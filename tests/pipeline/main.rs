@@ -1,12 +1,18 @@
+//! A program of its own, so that `ci/check-image`, which runs some of these tests in the image, builds few others.
+//!
 //! The pipelines, as gitlab-ci-local runs them: an upstream on a git daemon, a mirror on a real sshd, the job in a shell.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 mod failing;
 mod in_the_image;
 mod including;
 mod mailing;
 mod project;
-#[path = "../support/mod.rs"]
 mod support;
 
 use crates_ferry::config::History;

@@ -6,64 +6,75 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::Parser as _;
-use crates_ferry::config::{Environment, TriggerConfig};
+use clap::{CommandFactory as _, Parser as _};
+use crates_ferry::config::{EffectiveConfig, Environment, TriggerConfig};
 use crates_ferry::error::Result;
-use crates_ferry::mirror::relay::Surroundings;
-use crates_ferry::program::{self, Answer, Failure, Reassurance, Verbosity};
+use crates_ferry::mirror::Context;
+use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::trigger::{fire, run};
 
 use cli::{Cli, Command};
 
-const REASSURANCE: Reassurance = Reassurance {
+const INTERRUPT_NOTE: InterruptNote = InterruptNote {
     message: "a pipeline that GitLab was asked for goes on by itself",
-    advice: "Run the command again: a pipeline more does no harm.",
+    advice: "Run the command again: one more pipeline does no harm.",
 };
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let mut places = program::places_in(&arguments, REASSURANCE);
+    let mut destinations = program::destinations_in(&arguments, INTERRUPT_NOTE);
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return program::finish_parsing(&error, &places),
+        Err(error) => return program::finish_parsing(&error, &destinations),
     };
-    (places.format, places.report) = (cli.format, None);
+    (destinations.format, destinations.report) = (cli.common.format, None);
+    program::start_log(cli.common.verbosity(), None);
+    match dispatch(cli) {
+        // Nobody waits for a report of what ran until it was told to stop.
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(output)) => program::finish(&destinations, Ok(output)),
+        Err(failure) => program::finish(&destinations, Err(failure)),
+    }
+}
+
+/// Loads the configuration where the command needs it, and runs the command.
+fn dispatch(cli: Cli) -> Result<Option<Output>, Failure> {
     let environment = Environment::of_process();
-    let verbosity = Verbosity {
-        verbose: cli.verbose,
-        quiet: cli.quiet,
-    };
-    program::start_log(verbosity, &environment, None);
-    let config = TriggerConfig::load(&cli.flags(), &environment).map_err(Failure::Error);
-    let end = config.and_then(|config| match cli.command {
+    let flags = cli.flags();
+    let config = || TriggerConfig::load(&flags, &environment).map_err(Failure::Error);
+    match cli.command {
+        Command::Common(asked) => {
+            let output = program::manual::run(&asked, Cli::command());
+            output.map(Some).map_err(Failure::Error)
+        }
+        Command::Config(_) => {
+            let config = EffectiveConfig::load(&flags, &environment);
+            let output = config.and_then(|config| Output::new(&config, 0));
+            output.map(Some).map_err(Failure::Error)
+        }
         Command::Fire(asked) => {
             let options = fire::Options {
                 if_behind: asked.if_behind,
                 wait: asked.wait,
             };
+            let config = config()?;
             program::block_on(program::until_stopped(fired(&config, options))).map(Some)
         }
-        Command::Run => program::block_on(running(&config)),
-    });
-    match end {
-        // Nobody waits for a report of what ran until it was told to stop.
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(answer)) => program::finish(&places, Ok(answer)),
-        Err(failure) => program::finish(&places, Err(failure)),
+        Command::Run(_) => program::block_on(running(&config()?)),
     }
 }
 
-async fn running(config: &TriggerConfig) -> Result<Option<Answer>, Failure> {
+async fn running(config: &TriggerConfig) -> Result<Option<Output>, Failure> {
     let stop = program::stop_signal().map_err(Failure::Error)?;
     let end = run::run(config, stop).await;
     end.map(|()| None).map_err(Failure::Error)
 }
 
-async fn fired(config: &TriggerConfig, options: fire::Options) -> Result<Answer> {
-    let around = Surroundings {
+async fn fired(config: &TriggerConfig, options: fire::Options) -> Result<Output> {
+    let around = Context {
         clock: SystemTime::now,
         progress: &Progress::default(),
     };
-    Answer::new(&fire::run(config, options, around).await?, 0)
+    Output::new(&fire::run(config, options, around).await?, 0)
 }

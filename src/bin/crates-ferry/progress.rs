@@ -15,13 +15,14 @@ use crate::cli::Cli;
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// Returns the place for the bar: a terminal that is to be read by a person.
+/// Returns where the bar is drawn: stderr, where it is a terminal and a person reads the report.
 pub(crate) fn bars(cli: &Cli) -> Option<MultiProgress> {
-    let wanted = io::stderr().is_terminal() && cli.format == Format::Text && !cli.quiet;
+    let wanted =
+        io::stderr().is_terminal() && cli.common.format == Format::Text && !cli.common.quiet;
     wanted.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
 }
 
-/// Does the work while a line or a bar shows how far it is; it is gone afterwards.
+/// Runs the work while a line or a bar shows how far it is; the line is cleared afterwards.
 pub(crate) async fn beside<T>(
     bars: Option<&MultiProgress>,
     progress: &Progress,

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use crates_ferry::config::ServeConfig;
 use crates_ferry::error::Result;
-use crates_ferry::program::Answer;
+use crates_ferry::program::Output;
 use crates_ferry::progress::Progress;
 use crates_ferry::server::cache::{self, Eviction};
 use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::Limits;
 use crates_ferry::server::prefetch::{self, Versions};
 
-use crate::cli::{Cache, ServerCommand};
+use crate::cli::server::{Cache, ServerCommand};
 
 /// Runs a command and returns its report.
 pub(crate) async fn run(
     command: ServerCommand,
     config: ServeConfig,
     progress: Arc<Progress>,
-) -> Result<Answer> {
+) -> Result<Output> {
     match command {
         ServerCommand::CargoConfig(asked) => {
             let options = cargo_config::Options {
@@ -26,7 +26,7 @@ pub(crate) async fn run(
                 name: asked.name,
                 write: asked.write,
             };
-            Answer::new(&cargo_config::run(&config, &options)?, 0)
+            Output::new(&cargo_config::run(&config, &options)?, 0)
         }
         ServerCommand::Prefetch(asked) => {
             let options = prefetch::Options {
@@ -41,16 +41,16 @@ pub(crate) async fn run(
                 verify: asked.verify,
             };
             let report = prefetch::run(config, &options, &progress).await?;
-            Answer::new(&report, u8::from(!report.is_complete()))
+            Output::new(&report, u8::from(!report.is_complete()))
         }
-        ServerCommand::Cache(command) => run_cache(command, &config, &progress).await,
+        ServerCommand::Cache(asked) => run_cache(asked.command, &config, &progress).await,
     }
 }
 
-async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) -> Result<Answer> {
+async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) -> Result<Output> {
     match command {
-        Cache::Ls { crates } => Answer::new(&cache::ls(config, &crates).await?, 0),
-        Cache::Stat => Answer::new(&cache::stat(config).await?, 0),
+        Cache::Ls { crates } => Output::new(&cache::ls(config, &crates).await?, 0),
+        Cache::Stat => Output::new(&cache::stat(config).await?, 0),
         Cache::Evict {
             crates,
             max_size,
@@ -67,16 +67,16 @@ async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) ->
                 dry_run,
             };
             let removal = cache::evict(config, &eviction).await?;
-            Answer::new(&removal, u8::from(!removal.is_whole()))
+            Output::new(&removal, u8::from(!removal.is_whole()))
         }
         Cache::Pin {
             crates,
             remove,
             dry_run,
-        } => Answer::new(&cache::pin(config, &crates, !remove, dry_run).await?, 0),
+        } => Output::new(&cache::pin(config, &crates, !remove, dry_run).await?, 0),
         Cache::Verify { dry_run } => {
             let verification = cache::verify(config, dry_run, progress).await?;
-            Answer::new(&verification, u8::from(!verification.is_clean()))
+            Output::new(&verification, u8::from(!verification.is_clean()))
         }
     }
 }

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
-use super::super::{Environment, text_file, unusable};
+use super::super::environment::{Environment, unusable};
+use super::super::text_file;
 use crate::error::{Error, Result};
 
 const NAME: &str = "SSH_PRIVATE_KEY";

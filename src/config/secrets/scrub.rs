@@ -2,7 +2,6 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::super::Config;
 use super::Secrets;
 use crate::git::RemoteUrl;
 
@@ -12,14 +11,6 @@ const MASK: &str = "[masked]";
 const SHORTEST: usize = 4;
 /// Shorter lines of a key, and shorter names of users, say nothing.
 const SHORTEST_LINE: usize = 16;
-
-impl Config {
-    /// Returns the text without any secret of this configuration: a server may have repeated one in its answer.
-    pub fn scrub(&self, text: &str) -> String {
-        self.secrets
-            .scrub(&[&self.upstream.url, &self.mirror.url], text)
-    }
-}
 
 impl Secrets {
     /// Returns the text without any of these secrets, and without those in the addresses.
@@ -88,8 +79,7 @@ fn key_lines(key: Option<&SecretString>) -> impl Iterator<Item = &str> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::*;
-    use crate::config::{Environment, Flags};
+    use crate::config::{Config, Environment, Flags};
 
     #[test]
     fn every_secret_is_taken_out_of_a_text() {

@@ -58,19 +58,13 @@ fn the_flag_names_the_file_before_the_variable_does() {
     let plain = Environment::from_pairs([MIRROR]).in_folder(three.path());
     let named = [MIRROR, ("FERRY_CONFIG", variable.to_str().unwrap())];
     let named = Environment::from_pairs(named).in_folder(three.path());
-    let flags = Flags {
-        config: Some(flag),
-        ..Flags::default()
-    };
+    let flags = Flags::new(Some(flag));
     let branch =
         |flags: &Flags, environment| Config::load(flags, environment).unwrap().mirror.branch;
     assert_eq!(branch(&flags, &named), "flag");
     assert_eq!(branch(&Flags::default(), &named), "variable");
     assert_eq!(branch(&Flags::default(), &plain), "folder");
-    let missing = Flags {
-        config: Some("no-such.yml".into()),
-        ..Flags::default()
-    };
+    let missing = Flags::new(Some("no-such.yml".into()));
     assert!(message(Config::load(&missing, &plain)).contains("no-such.yml"));
 }
 

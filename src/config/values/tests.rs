@@ -2,7 +2,12 @@
 
 use std::process::{Command, Stdio};
 
-use super::*;
+use std::time::Duration;
+
+use super::addresses::{refuse_password, web_address};
+use super::durations::duration;
+use super::git::{author, branch};
+use super::numbers::share;
 
 #[test]
 fn a_branch_is_accepted_where_git_accepts_it() {

@@ -1,4 +1,4 @@
-//! Commits: what planning reads of one, and new ones.
+//! Commits: the fields that planning reads, and new ones.
 
 use gix_object::bstr::ByteSlice;
 use gix_object::{CommitRef, WriteTo};
@@ -6,34 +6,34 @@ use gix_object::{CommitRef, WriteTo};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 
-/// The trailer that marks a commit of ours and names the upstream commit that it carried.
+/// The trailer that marks a commit of the relay and names the upstream commit that it merged.
 const UPSTREAM_COMMIT: &str = "Upstream-Commit";
 
-/// What planning reads of a commit.
+/// The fields of a commit that planning reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     /// Its root tree.
     pub tree: ObjectId,
     /// Its parents, the first first.
     pub parents: Vec<ObjectId>,
-    /// When it was committed, in seconds since 1970.
+    /// The commit date, in seconds since 1970.
     pub seconds: i64,
-    /// When it was written, in seconds since 1970.
+    /// The author date, in seconds since 1970.
     pub authored_seconds: i64,
     /// Its whole message.
     pub message: String,
 }
 
 impl Commit {
-    /// Reads a commit from an object's content.
+    /// Parses a commit object.
     ///
     /// # Errors
-    /// `server` when it is no commit.
+    /// `server` when it is not a commit.
     pub fn parse(content: &[u8]) -> Result<Self> {
         let commit = CommitRef::from_bytes(content, gix_hash::Kind::Sha1).map_err(|error| {
-            Error::new(Kind::Server, "a commit that cannot be read")
+            Error::new(Kind::Server, "a commit cannot be parsed")
                 .because(error.to_string())
-                .advise("run `git fsck` in that repository")
+                .advise("Run `git fsck` in that repository.")
         })?;
         let seconds = commit
             .committer()
@@ -53,7 +53,7 @@ impl Commit {
         self.message.lines().next().unwrap_or_default()
     }
 
-    /// Returns the upstream commit that the trailer `Upstream-Commit` names, if this is one of our commits.
+    /// Returns the upstream commit that the trailer `Upstream-Commit` names, if there is one.
     pub fn upstream_commit(&self) -> Option<ObjectId> {
         let message = gix_object::commit::MessageRef::from_bytes(self.message.as_bytes());
         let trailers = message.body()?;
@@ -73,30 +73,30 @@ pub struct Author {
     pub email: String,
 }
 
-/// A commit to be made.
+/// A commit to be created.
 #[derive(Debug, Clone)]
 pub struct NewCommit<'a> {
     /// Its root tree.
     pub tree: ObjectId,
     /// Its parents, the first first.
     pub parents: &'a [ObjectId],
-    /// Author and committer.
+    /// The author and committer.
     pub author: &'a Author,
-    /// When it is committed, in seconds since 1970.
+    /// The commit date, in seconds since 1970.
     pub seconds: i64,
-    /// When it was written, likewise: for a stand-in, when upstream's commit was made.
+    /// The author date, likewise: for a stand-in, the commit date of upstream's commit.
     pub authored_seconds: i64,
     /// The message, without the trailer.
     pub message: &'a str,
-    /// The upstream commit that it carries or stands in for.
+    /// The upstream commit that it merges or stands in for.
     pub upstream_commit: ObjectId,
 }
 
 impl NewCommit<'_> {
-    /// Returns the commit's content, whose message ends in the trailer.
+    /// Returns the commit object, with the trailer at the end of its message.
     ///
     /// # Errors
-    /// `config` when the author's name or address cannot stand in a commit.
+    /// `config` when the author's name or address is not allowed in a commit.
     pub fn content(&self) -> Result<Vec<u8>> {
         let commit = gix_object::Commit {
             tree: theirs(self.tree),
@@ -120,7 +120,7 @@ impl NewCommit<'_> {
                 format!("{name} <{email}> cannot be a commit's author"),
             )
             .because(error)
-            .advise("set `mirror.author` to a name and an address: \"Name <address>\"")
+            .advise("Set `mirror.author` to a name and an address: \"Name <address>\".")
         })?;
         Ok(content)
     }

@@ -1,4 +1,5 @@
-//! Git objects: reads the commits and trees that planning looks at, writes those that a sync makes. Uses gix-object.
+//! Commits and trees as objects: parses those that planning reads, writes those that a sync creates. Uses gix-object; what a
+//! tree is to a planner is in [`crate::git::tree`].
 
 mod commit;
 mod tree;

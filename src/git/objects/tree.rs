@@ -1,4 +1,4 @@
-//! Trees: as the planner sees them, and the objects of those that a plan makes.
+//! Tree objects: parsed for the planner, written for what it merged.
 
 use gix_object::tree::{Entry, EntryMode};
 use gix_object::{TreeRef, WriteTo};
@@ -9,15 +9,15 @@ use crate::git::ObjectId;
 use crate::git::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry, in_git_order};
 use crate::git::wire::pack::ObjectKind;
 
-/// Reads a tree from an object's content.
+/// Parses a tree object.
 ///
 /// # Errors
-/// `server` when it is no tree.
+/// `server` when it is not a tree.
 pub fn parse_tree(content: &[u8]) -> Result<Tree> {
     let tree = TreeRef::from_bytes(content, gix_hash::Kind::Sha1).map_err(|error| {
-        Error::new(Kind::Server, "a tree that cannot be read")
+        Error::new(Kind::Server, "a tree cannot be parsed")
             .because(error.to_string())
-            .advise("run `git fsck` in that repository")
+            .advise("Run `git fsck` in that repository.")
     })?;
     let entries = tree.entries.into_iter().map(|entry| {
         let mode = Mode(u32::from(entry.mode.value()));
@@ -27,7 +27,7 @@ pub fn parse_tree(content: &[u8]) -> Result<Tree> {
     Ok(entries.collect())
 }
 
-/// A tree object that nobody has yet.
+/// A new tree object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTree {
     /// Its id.
@@ -36,10 +36,10 @@ pub struct NewTree {
     pub content: Vec<u8>,
 }
 
-/// Makes the objects of a merged tree: appends each to `made`, after those that it holds, and returns the root's id.
+/// Writes the objects of a merged tree: appends each to `made`, after its subtrees, and returns the root's id.
 ///
 /// # Errors
-/// `server` when a name or mode that a server sent cannot stand in a tree.
+/// `server` when a name or mode that a server sent is not allowed in a tree.
 pub fn write_tree(tree: &MergedTree, made: &mut Vec<NewTree>) -> Result<ObjectId> {
     let entries = match tree {
         MergedTree::Existing(id) => return Ok(*id),
@@ -70,6 +70,6 @@ fn unwritable(name: &[u8]) -> Error {
     let name = String::from_utf8_lossy(name);
     Error::new(
         Kind::Server,
-        format!("a tree that git cannot hold, at {name:?}"),
+        format!("a tree has an entry that git cannot store: {name:?}"),
     )
 }

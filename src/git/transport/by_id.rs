@@ -1,4 +1,4 @@
-//! Single trees and files by their id, from servers that serve them so and from servers that do not.
+//! Single trees and files by id, also from servers that accept no `want` for them.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, parse_tree};
-use crate::git::transport::UploadPack;
+use crate::git::transport::{FetchError, UploadPack};
 use crate::git::tree::Tree;
 use crate::git::wire::pack::{Object, ObjectKind};
 use crate::git::wire::upload_pack::Fetch;
@@ -33,7 +33,7 @@ pub async fn file_at_root(
 /// Fetches one commit, and none of its history.
 ///
 /// # Errors
-/// As the conversation goes; `server` for a commit that cannot be read.
+/// As [`UploadPack::scan`]; `server` for a commit that cannot be parsed.
 async fn fetch_commit(server: &mut UploadPack<'_>, id: ObjectId) -> Result<Commit> {
     let mut root = None;
     let fetch = Fetch::commits(id, 1);
@@ -48,42 +48,45 @@ async fn fetch_commit(server: &mut UploadPack<'_>, id: ObjectId) -> Result<Commi
         .map_err(|error| error.on(server.remote()))
 }
 
-/// Fetches objects by id; every id that is asked for is in the answer.
+/// Fetches objects by id, all of them.
 ///
 /// # Errors
-/// As the conversations go; `config` when a server serves the objects in no way.
+/// As [`UploadPack::scan`]; `config` when the server serves them in no way.
 pub async fn fetch_objects(
     server: &mut UploadPack<'_>,
     ids: &[ObjectId],
-    detours: &[Fetch],
+    fallbacks: &[Fetch],
 ) -> Result<HashMap<ObjectId, Object>> {
-    let found = find_objects(server, ids, detours).await?;
+    let found = find_objects(server, ids, fallbacks).await?;
     match ids.iter().find(|id| !found.contains_key(id)) {
         None => Ok(found),
         Some(id) => Err(not_served(server, id)),
     }
 }
 
-/// Fetches objects by id, as far as they can be had.
+/// Fetches objects by id, as many as the server serves.
 ///
-/// A server without filters sends what a tree holds as well, the tree itself first: the connection is given up once it is
-/// there. A server that serves no ids is asked each of `detours` in turn, fetches of a branch whose packs hold the objects;
-/// one whose pack would hold everything is left out.
+/// A server without filters sends what is in a tree as well, the tree itself first: the connection is closed once the tree has
+/// arrived. A server that accepts no `want` by id gets each of `fallbacks` in turn: fetches of a branch whose packs contain the
+/// objects. One without `have` is skipped, since its pack would be the whole repository.
 ///
 /// # Errors
-/// As the conversations go.
+/// As [`UploadPack::scan`].
 async fn find_objects(
     server: &mut UploadPack<'_>,
     ids: &[ObjectId],
-    detours: &[Fetch],
-) -> Result<HashMap<ObjectId, Object>> {
+    fallbacks: &[Fetch],
+) -> Result<HashMap<ObjectId, Object>, FetchError> {
     let mut found = HashMap::new();
     if ids.is_empty() {
         return Ok(found);
     }
     if !server.can_want_any() {
-        for detour in detours.iter().filter(|detour| !detour.haves.is_empty()) {
-            collect(server, detour, ids, &mut found).await?;
+        for fallback in fallbacks
+            .iter()
+            .filter(|fallback| !fallback.haves.is_empty())
+        {
+            collect(server, fallback, ids, &mut found).await?;
         }
     } else if server.can_filter() {
         collect(server, &by_id(ids), ids, &mut found).await?;
@@ -102,36 +105,36 @@ async fn find_objects(
 pub async fn fetch_trees(
     server: &mut UploadPack<'_>,
     ids: &[ObjectId],
-    detours: &[Fetch],
+    fallbacks: &[Fetch],
 ) -> Result<HashMap<ObjectId, Tree>> {
-    let objects = fetch_objects(server, ids, detours).await?;
+    let objects = fetch_objects(server, ids, fallbacks).await?;
     parse_trees(server, objects)
 }
 
-/// Fetches trees by id, as far as they can be had.
+/// Fetches trees by id, as many as the server serves.
 ///
 /// # Errors
-/// As [`fetch_trees`], but for those that cannot be had.
+/// As [`fetch_trees`], but not for trees that the server does not serve; `Missing` where it accepts ids and lacks one.
 pub async fn find_trees(
     server: &mut UploadPack<'_>,
     ids: &[ObjectId],
-    detours: &[Fetch],
-) -> Result<HashMap<ObjectId, Tree>> {
-    let objects = find_objects(server, ids, detours).await?;
-    parse_trees(server, objects)
+    fallbacks: &[Fetch],
+) -> Result<HashMap<ObjectId, Tree>, FetchError> {
+    let objects = find_objects(server, ids, fallbacks).await?;
+    Ok(parse_trees(server, objects)?)
 }
 
-/// Adds to `trees` those that the side that was `asked` serves in no way, from the other one, which may have them as well: the
-/// base's trees are upstream's, and after a squash upstream's are the base's.
+/// Adds the trees that `asked` does not serve from the other side, which may have them as well: the base's trees are also
+/// upstream's, and after a squash upstream's are also the base's.
 ///
 /// # Errors
-/// As [`fetch_trees`]; `config` where the other side cannot help.
+/// As [`fetch_trees`]; `config` where the other side does not serve them either.
 pub async fn add_from_other(
     trees: &mut HashMap<ObjectId, Tree>,
     ids: &[ObjectId],
     asked: &UploadPack<'_>,
     other: &mut UploadPack<'_>,
-    detours: &[Fetch],
+    fallbacks: &[Fetch],
 ) -> Result<()> {
     let missing = ids.iter().filter(|id| !trees.contains_key(id));
     let missing: Vec<ObjectId> = missing.copied().collect();
@@ -141,11 +144,10 @@ pub async fn add_from_other(
     if asked.can_want_any() {
         return Err(not_served(asked, first));
     }
-    match find_trees(other, &missing, detours).await {
+    match find_trees(other, &missing, fallbacks).await {
         Ok(found) => trees.extend(found),
-        // It does not have them.
-        Err(error) if error.kind() == Kind::Race => {}
-        Err(error) => return Err(error),
+        Err(FetchError::Missing(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     match missing.iter().find(|id| !trees.contains_key(id)) {
         None => Ok(()),
@@ -178,7 +180,7 @@ async fn collect(
     fetch: &Fetch,
     ids: &[ObjectId],
     found: &mut HashMap<ObjectId, Object>,
-) -> Result<()> {
+) -> Result<(), FetchError> {
     let missing: Vec<ObjectId> = ids
         .iter()
         .filter(|id| !found.contains_key(id))
@@ -209,21 +211,23 @@ fn not_served(server: &UploadPack<'_>, id: &ObjectId) -> Error {
     if server.can_want_any() {
         return Error::new(
             Kind::Server,
-            format!("{remote}: it did not send the object {id} that was asked for"),
+            format!("{remote}: the server did not send the object {id}, which was wanted"),
         )
-        .advise("try again; if it stays so, the repository may be damaged: run `git fsck` there");
+        .advise(
+            "Try again. If it fails again, the repository may be damaged: run `git fsck` there.",
+        );
     }
     Error::new(
         Kind::Config,
-        format!("{remote}: the server serves no objects by their id, and {id} cannot be had in another way"),
+        format!("{remote}: the server does not serve objects by id, and no fetch of a branch brings {id}"),
     )
     .advise(
-        "let the server speak protocol v2 (sshd: `AcceptEnv GIT_PROTOCOL`), or set `uploadpack.allowAnySHA1InWant` and \
-         `uploadpack.allowFilter` in that repository",
+        "Enable protocol v2 on that server (sshd: `AcceptEnv GIT_PROTOCOL`), or set `uploadpack.allowAnySHA1InWant` and \
+         `uploadpack.allowFilter` in that repository.",
     )
 }
 
-/// A server without filters sends trees as well: the tip's root is of use, all that follows it is not.
+/// Stops a fetch after the tip's root tree: a server without filters sends all other trees and blobs after it.
 pub fn stop_at_root_tree(
     object: &Object,
     tip: ObjectId,
@@ -241,11 +245,11 @@ pub fn stop_at_root_tree(
     }
 }
 
-/// Says that a server did not send a commit.
+/// Makes the error of a server that did not send a wanted commit.
 pub fn incomplete(id: &ObjectId) -> Error {
     Error::new(
         Kind::Server,
-        format!("it did not send the commit {id} that was asked for"),
+        format!("the server did not send the commit {id}, which was wanted"),
     )
-    .advise("try again")
+    .advise("Try again.")
 }

@@ -1,4 +1,6 @@
-//! An open git service: requests go out whole, answers come back as packets.
+//! An open git service: sends whole requests and packs, reads responses as packets.
+//!
+//! The packets that are sent are logged here, those that are received in `wire::PacketReader`.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +12,14 @@ use tokio::sync::mpsc;
 use super::http::HttpRemote;
 use super::{Reader, Service, Stderr, Writer};
 use crate::error::Result;
-use crate::git::wire::{Advertisement, PacketReader, PacketWriter, Protocol};
+use crate::git::wire::{Advertisement, PacketReader, PacketTrace, PacketWriter, Protocol};
 
-/// An open git service that has introduced itself.
+/// An open git service whose advertisement has been read.
 pub struct Connection {
-    /// What the service said of itself.
+    /// The service's protocol version, capabilities and, in v0, refs.
     pub advertisement: Advertisement,
     channel: Channel,
+    trace: PacketTrace,
 }
 
 enum Channel {
@@ -38,9 +41,11 @@ impl Connection {
         writer: Writer,
         stderr: Stderr,
         advertisement: Advertisement,
+        trace: PacketTrace,
     ) -> Self {
         Self {
             advertisement,
+            trace,
             channel: Channel::Stream {
                 packets,
                 writer,
@@ -53,9 +58,11 @@ impl Connection {
         remote: Arc<HttpRemote>,
         service: Service,
         advertisement: Advertisement,
+        trace: PacketTrace,
     ) -> Self {
         Self {
             advertisement,
+            trace,
             channel: Channel::Http {
                 remote,
                 service,
@@ -64,12 +71,12 @@ impl Connection {
         }
     }
 
-    /// Says whether the server forgets everything between two requests.
+    /// Says whether the transport is stateless, as HTTP is: the server remembers nothing between two requests.
     pub fn is_stateless(&self) -> bool {
         matches!(self.channel, Channel::Http { .. })
     }
 
-    /// Returns what the service wrote to its error output so far.
+    /// Returns the end of what the service has written to its error output so far.
     pub fn stderr(&self) -> String {
         match &self.channel {
             Channel::Stream { stderr, .. } => stderr.text(),
@@ -77,7 +84,7 @@ impl Connection {
         }
     }
 
-    /// Returns the answer to the last request, at the point to which it has been read.
+    /// Returns the response to the last request, read up to where the last reader stopped.
     pub fn packets(&mut self) -> &mut PacketReader<Reader> {
         match &mut self.channel {
             Channel::Stream { packets, .. } => packets,
@@ -85,12 +92,13 @@ impl Connection {
         }
     }
 
-    /// Sends one request; its answer is then read from [`Connection::packets`].
+    /// Sends one request. Read its response from [`Connection::packets`].
     ///
     /// # Errors
-    /// Only for HTTP as the transport says. On a byte stream a failure to write is left for the reader to explain: the
-    /// server has closed its end, and mostly said why.
+    /// Only over HTTP, as the transport's. On a byte stream a failed write is no error here: the server has closed its end,
+    /// and what it sent before, which the reader finds, mostly says why.
     pub async fn request(&mut self, request: Bytes) -> Result<()> {
+        self.trace.sent(&request);
         match &mut self.channel {
             Channel::Stream { writer, .. } => {
                 if writer.write_all(&request).await.is_ok() {
@@ -103,24 +111,27 @@ impl Connection {
                 answer,
             } => {
                 let v2 = self.advertisement.protocol == Protocol::V2;
-                *answer = PacketReader::new(remote.post(*service, v2, request).await?);
+                let reader = remote.post(*service, v2, request).await?;
+                *answer = PacketReader::new(reader).traced(self.trace.clone());
             }
         }
         Ok(())
     }
 
-    /// Sends a push: `head`, then what `pack` yields. Returns once the answer can be read.
+    /// Sends a push: `head`, then the pack. Returns once the response can be read.
     ///
-    /// An error in `pack` ends the push such that the server sees it cut off, never complete. On a byte stream the server
-    /// may answer before it has read everything; what it says is then read instead.
+    /// An error in `pack` cuts the push off, so that the server never takes a part for the whole. On a byte stream the server
+    /// may respond, and stop reading, before it has read everything.
     ///
     /// # Errors
     /// Only for HTTP as the transport says.
     pub async fn push(
         &mut self,
         head: Bytes,
-        mut pack: mpsc::Receiver<io::Result<Bytes>>,
+        pack: mpsc::Receiver<io::Result<Bytes>>,
     ) -> Result<()> {
+        self.trace.sent(&head);
+        let mut pack = traced(pack, &self.trace);
         match &mut self.channel {
             Channel::Stream { writer, .. } => {
                 if write_push(writer, &head, &mut pack).await.is_err() {
@@ -128,21 +139,47 @@ impl Connection {
                 }
             }
             Channel::Http { remote, answer, .. } => {
-                *answer = PacketReader::new(remote.push(head, pack).await?);
+                let reader = remote.push(head, pack).await?;
+                *answer = PacketReader::new(reader).traced(self.trace.clone());
             }
         }
         Ok(())
     }
 
-    /// Takes leave of the service so that it does not complain about a connection that was cut.
+    /// Ends the conversation with a flush packet, without which the server logs a connection that was cut.
     pub async fn close(mut self) {
         if let Channel::Stream { writer, .. } = &mut self.channel {
-            let farewell = PacketWriter::new().flush().finish();
-            if writer.write_all(&farewell).await.is_ok() {
+            let flush = PacketWriter::new().flush().finish();
+            self.trace.sent(&flush);
+            if writer.write_all(&flush).await.is_ok() {
                 writer.shutdown().await.ok();
             }
         }
     }
+}
+
+/// Logs the pieces of a pack as they pass, where a trace is asked for; otherwise the channel stays as it is.
+fn traced(
+    mut pack: mpsc::Receiver<io::Result<Bytes>>,
+    trace: &PacketTrace,
+) -> mpsc::Receiver<io::Result<Bytes>> {
+    if !trace.is_on() {
+        return pack;
+    }
+    let (sender, passed) = mpsc::channel(1);
+    let trace = trace.clone();
+    tokio::spawn(async move {
+        while let Some(piece) = pack.recv().await {
+            if let Ok(bytes) = &piece {
+                trace.sent_pack(bytes.len());
+            }
+            // Whoever reads has given up; dropping `pack` tells the producer.
+            if sender.send(piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    passed
 }
 
 async fn write_push(

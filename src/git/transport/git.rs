@@ -7,7 +7,7 @@ use super::{Service, Stderr, Stream, idle, tcp};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Limits;
 
-/// A repository behind a git daemon. Each opened service is a connection of its own.
+/// A repository behind a git daemon. Each service is opened on its own connection.
 #[derive(Debug)]
 pub struct GitRemote {
     host: String,
@@ -32,10 +32,10 @@ impl GitRemote {
         }
     }
 
-    /// Connects and asks for a service; the next bytes read are its advertisement. `v2` asks for protocol version 2.
+    /// Connects and requests a service; the next bytes read are its advertisement. `v2` requests protocol version 2.
     ///
     /// # Errors
-    /// `network` where the daemon cannot be reached in time, `config` where the path cannot be asked for.
+    /// `network` where the daemon cannot be reached in time, `config` for a path that cannot be requested.
     pub async fn open(&self, service: Service, v2: bool) -> Result<Stream> {
         let request = self.request(service, v2)?;
         let deadline = tcp::deadline(self.limits.connect_timeout);
@@ -48,7 +48,7 @@ impl GitRemote {
                 let url = self.url();
                 Error::new(
                     Kind::Network,
-                    format!("cannot ask {url} for {}", service.name()),
+                    format!("cannot request {} from {url}", service.name()),
                 )
                 .because(error)
             })?;
@@ -62,9 +62,9 @@ impl GitRemote {
         ))
     }
 
-    /// Writes the daemon's request (`gitprotocol-pack`, "Git Transport"): one packet, `PROGRAM PATH NUL host=HOST NUL`
-    /// and, after one more NUL, the version; a push knows no version 2.
-    fn request(&self, service: Service, v2: bool) -> Result<String> {
+    /// Returns the request to the daemon (`gitprotocol-pack`, "Git Transport"): one packet, `PROGRAM PATH NUL host=HOST NUL`
+    /// and, after one more NUL, the version. `receive-pack` has no version 2.
+    pub(super) fn request(&self, service: Service, v2: bool) -> Result<String> {
         let version = match service {
             Service::UploadPack if v2 => "\0version=2\0",
             _ => "",
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_asks_for_version_2_behind_the_host() {
+    fn a_fetch_requests_version_2_after_the_host() {
         let request = remote("/index").request(Service::UploadPack, true).unwrap();
         let line = "git-upload-pack /index\0host=git.example:9418\0\0version=2\0";
         assert_eq!(request, format!("003c{line}"));

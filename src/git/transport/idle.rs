@@ -1,4 +1,4 @@
-//! Ends reads and writes that stall.
+//! The idle timeout: ends reads and writes that stall.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use tokio_io_timeout::{TimeoutReader, TimeoutWriter};
 
 use super::{Reader, Stderr, Stream, Writer};
 
-/// Makes a stream of two halves that fail with `TimedOut` after a silence of `idle_timeout`.
+/// Makes a stream whose reads and writes fail with `TimedOut` when they wait longer than `idle_timeout`.
 ///
-/// The clock runs from a read or write that has to wait until it can go on; who does not read is never too late.
+/// The clock runs only while a read or write waits: a caller that pauses between two reads never times out. Neither
+/// `tokio::time::timeout` around each read nor `TcpStream`'s socket options do that for a boxed stream.
 pub(crate) fn stream(
     reader: impl AsyncRead + Send + 'static,
     writer: impl AsyncWrite + Send + 'static,

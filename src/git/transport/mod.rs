@@ -1,28 +1,40 @@
-//! Opens git services on a remote: `git://`, ssh, smart HTTP, and a local `git` process.
+//! Opens git services on a remote.
+//!
+//! ```text
+//! UploadPack (fetches) ─┐
+//!                       ├─ Connection ── Remote ── git | ssh | http | local
+//! relay::apply (pushes) ┘
+//! ```
+//!
+//! To add a transport: write a module with an `open(service, v2)` that returns a [`Stream`], and give it a variant of
+//! `remote::Host`. To add what a host says when it refuses: a row in `host_messages/known_messages.rs`, and the host's own
+//! words in `host_messages/samples.txt`, against which the table is tested.
 
-mod access;
 pub mod by_id;
 mod connection;
+mod credentials;
+mod explain;
 pub mod git;
-mod host_words;
+mod host_messages;
 pub mod http;
 mod idle;
 pub mod local;
 mod quick_ack;
-mod refusal;
 mod remote;
 pub mod ssh;
 mod stream;
 mod tcp;
 mod upload_pack;
 
-pub use access::{BasicAuth, Credentials, JOB_TOKEN_USER, KnownHostsText, Limits, SshCredentials};
 pub use connection::Connection;
-pub use host_words::{HostAnswer, HostWords};
+pub use credentials::{
+    BasicAuth, Credentials, JOB_TOKEN_USER, KnownHostsText, Limits, SshCredentials,
+};
+pub use host_messages::{HostMessage, Meaning};
 pub(crate) use http::{Clients, sending};
 pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
-pub use upload_pack::{Scan, UploadPack};
+pub use upload_pack::{FetchError, Scan, UploadPack};
 
 /// A git service that a remote runs for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Keeps Linux from delaying the acknowledgments that a chatty server waits for.
+//! Turns off Linux's delayed acknowledgments, which make a chatty server wait.
 
 use std::io;
 use std::pin::Pin;
@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A TCP connection that acknowledges what it receives at once.
+/// A TCP connection that acknowledges received data at once.
 ///
-/// `git daemon` and many an sshd write small packets under Nagle's algorithm: each waits for the acknowledgment of the
-/// one before, which Linux delays by 40 ms. `TCP_QUICKACK` turns the delay off, but the kernel falls back to delaying
-/// on its own account, so the option is set again before every read. Elsewhere than on Linux this does nothing.
+/// `git daemon` and many sshds write small packets under Nagle's algorithm: each waits for the acknowledgment of the one before,
+/// which Linux delays by 40 ms. `TCP_QUICKACK` turns the delay off, but the kernel turns it on again by itself, so the option is
+/// set before every read. Does nothing on other systems.
 #[derive(Debug)]
 pub(crate) struct QuickAck(TcpStream);
 

@@ -1,4 +1,4 @@
-//! Opens TCP connections, to each address of a host in turn, within one time limit.
+//! Opens TCP connections: tries each address of a host in turn, within one deadline.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,17 +10,17 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::quick_ack::QuickAck;
 use crate::error::{Error, Kind, Result};
 
-/// Returns when a time limit that starts now is over; a limit beyond the clock's reach is a day.
+/// Returns the deadline of a timeout that starts now; a timeout beyond the clock's range counts as a day.
 pub(crate) fn deadline(limit: Duration) -> Instant {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let now = Instant::now();
     now.checked_add(limit).unwrap_or_else(|| now + DAY)
 }
 
-/// Connects to the first address of `host` that answers before `deadline`; `TCP_NODELAY` is set.
+/// Connects to the first address of `host` that accepts before `deadline`, and sets `TCP_NODELAY`.
 ///
-/// Each address gets an equal share of the time that is left, so that one that swallows packets (a broken IPv6 route)
-/// does not use up the time of those after it.
+/// Each address gets an equal share of the time left, so that one that drops packets (a broken IPv6 route) does not use up
+/// the time of those after it. `TcpStream::connect` on a name would wait for the first one alone.
 pub(crate) async fn connect(host: &str, port: u16, deadline: Instant) -> Result<QuickAck> {
     let addresses = resolve(host, port, deadline).await?;
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -29,13 +29,13 @@ pub(crate) async fn connect(host: &str, port: u16, deadline: Instant) -> Result<
         match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return ready(stream, host, port),
             Ok(Err(error)) => last = error,
-            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, "timed out"),
         }
-        tracing::debug!(%address, error = %last, "address does not answer");
+        tracing::debug!(%address, error = %last, "cannot connect to this address");
     }
     Err(unreachable(host, port)
         .because(last)
-        .advise("Check the host and port, the network, and network.connect_timeout."))
+        .advise("Check the host and port, the network, and `network.connect_timeout`."))
 }
 
 fn share(deadline: Instant, addresses_left: usize) -> Duration {
@@ -49,15 +49,15 @@ async fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketA
             Kind::Network,
             format!("cannot resolve the host name {host}"),
         )
-        .advise("Check the host in the URL, and the machine's name service.")
+        .advise("Check the host in the URL, and this machine's DNS resolver.")
     };
     let found = timeout_at(deadline, tokio::net::lookup_host((host, port)))
         .await
-        .map_err(|_| unresolved().because("no answer in time"))?
+        .map_err(|_| unresolved().because("timed out"))?
         .map_err(|error| unresolved().because(error))?;
     let addresses: Vec<SocketAddr> = found.collect();
     if addresses.is_empty() {
-        return Err(unresolved().because("it has no address"));
+        return Err(unresolved().because("the name has no address"));
     }
     Ok(addresses)
 }

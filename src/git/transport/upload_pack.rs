@@ -1,18 +1,18 @@
-//! A client of `upload-pack` that opens connections as the protocol's versions demand.
+//! A client of `upload-pack`, which opens new connections where the protocol's version requires it.
 //!
-//! In v2 one connection takes any number of commands, until one of them cuts off history (`deepen`): the server process
-//! remembers that, so that the next fetch which depends on history gets a connection of its own. In v0 a connection is
-//! good for one fetch. Over HTTP every request stands alone.
+//! In v2 one connection takes any number of commands, until a fetch with `deepen`: the server process then keeps the cut-off
+//! history as its own, so that the next fetch that depends on history needs a new connection. In v0 a connection takes one
+//! fetch. Over HTTP each request is independent.
 
 use std::ops::ControlFlow;
 
 use tracing::debug;
 
-use super::{Connection, Remote, Service};
-use crate::error::Result;
+use super::{Connection, HostMessage, Remote, Service};
+use crate::error::{Error, Result};
 use crate::git::ObjectId;
 use crate::git::wire::pack::{Object, Scanner};
-use crate::git::wire::upload_pack::{Answer, Fetch};
+use crate::git::wire::upload_pack::{Fetch, FetchResponse};
 use crate::git::wire::{
     self, Advertisement, Protocol, Refs, Sideband, ls_refs_request, read_ls_refs,
 };
@@ -24,22 +24,53 @@ pub struct UploadPack<'r> {
     state: State,
 }
 
-/// What the connection is still good for.
+/// What the connection can still be used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Fresh,
-    /// The server process works on a history that was cut off.
+    /// The server process works on a history that `deepen` cut off.
     Deepened,
-    /// Used up, or left in the middle of an answer.
+    /// Nothing: used up, or left in the middle of a response.
     Spent,
 }
 
-/// The objects of a fetch that is made for planning.
+/// The result of a fetch for planning.
 pub struct Scan {
-    /// What came before the pack.
-    pub answer: Answer,
-    /// The objects; none where no pack came.
+    /// The sections before the pack.
+    pub answer: FetchResponse,
+    /// The objects; none if the server sent no pack.
     pub objects: Scanner,
+}
+
+/// Why a fetch failed.
+///
+/// Tells a missing object from a server that fails: the first is a fact about the repository that callers may build on, the
+/// second says nothing about it. Each variant holds the error to report, which `?` takes out where the difference does not
+/// matter.
+#[derive(Debug)]
+pub enum FetchError {
+    /// The server does not have a wanted object, or does not serve it (git's `not our ref`).
+    Missing(Error),
+    /// The response is larger than planning ever needs; a retry gets the same.
+    TooLarge(Error),
+    /// The connection, the server or the response failed, for a while or for good.
+    Failed(Error),
+}
+
+impl From<Error> for FetchError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<FetchError> for Error {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Missing(error)
+            | FetchError::TooLarge(error)
+            | FetchError::Failed(error) => error,
+        }
+    }
 }
 
 impl<'r> UploadPack<'r> {
@@ -60,7 +91,7 @@ impl<'r> UploadPack<'r> {
         self.remote
     }
 
-    /// Says whether trees and blobs can be left out of a pack.
+    /// Says whether the server supports `filter`, which leaves trees and blobs out of a pack.
     pub fn can_filter(&self) -> bool {
         let Advertisement {
             protocol,
@@ -73,7 +104,7 @@ impl<'r> UploadPack<'r> {
         }
     }
 
-    /// Says whether objects may be wanted that no ref points at.
+    /// Says whether the server accepts `want` for objects that no ref points at.
     pub fn can_want_any(&self) -> bool {
         let Advertisement {
             protocol,
@@ -84,15 +115,15 @@ impl<'r> UploadPack<'r> {
         *protocol == Protocol::V2 || words.iter().all(|word| capabilities.has(word))
     }
 
-    /// Says whether the refs are told when they are asked for, not before.
-    pub fn tells_refs_when_asked(&self) -> bool {
+    /// Says whether the server lists refs on request (v2), instead of once in its advertisement.
+    pub fn lists_refs_on_request(&self) -> bool {
         !self.is_v0()
     }
 
     /// Lists HEAD and the branch `reference` (and what begins like it).
     ///
     /// # Errors
-    /// As the conversation goes.
+    /// As [`Remote::open`], and `server` for a response that is not the protocol's.
     pub async fn refs(&mut self, reference: &str) -> Result<Refs> {
         debug!("{}: > ls-refs {reference}", self.remote);
         if self.state == State::Spent
@@ -109,16 +140,16 @@ impl<'r> UploadPack<'r> {
         read.map_err(|error| self.error("listing its refs", error))
     }
 
-    /// Sends a fetch and reads its answer up to the pack, which can then be read from [`UploadPack::pack`].
+    /// Sends a fetch and reads the response up to the pack, which can then be read from [`UploadPack::pack`].
     ///
     /// # Errors
-    /// `race` when the server does not (or no longer) show what is wanted, otherwise as the conversation goes.
-    pub async fn fetch(&mut self, fetch: &Fetch) -> Result<Answer> {
+    /// `Missing` when the server does not, or no longer, have what is wanted; otherwise `Failed`.
+    pub async fn fetch(&mut self, fetch: &Fetch) -> Result<FetchResponse, FetchError> {
         self.ask(fetch).await.map(|(answer, _)| answer)
     }
 
-    /// Sends a fetch and reads its answer up to the pack; returns also what the connection is good for after the pack.
-    async fn ask(&mut self, fetch: &Fetch) -> Result<(Answer, State)> {
+    /// As [`UploadPack::fetch`]; also returns what the connection can be used for after the pack.
+    async fn ask(&mut self, fetch: &Fetch) -> Result<(FetchResponse, State), FetchError> {
         let depends_on_history = !fetch.haves.is_empty() || fetch.deepen.is_some();
         if self.state == State::Spent || (self.state == State::Deepened && depends_on_history) {
             self.reopen().await?;
@@ -138,52 +169,68 @@ impl<'r> UploadPack<'r> {
             Protocol::V2 if fetch.deepen.is_some() || !fetch.shallow.is_empty() => State::Deepened,
             Protocol::V2 => self.state,
         };
-        // Until the answer is read to its end, nothing else can be asked on this byte stream.
+        // Until the response has been read to its end, this byte stream takes no other request.
         if !self.connection.is_stateless() {
             self.state = State::Spent;
         }
-        let answer = Answer::read(self.connection.packets(), protocol, fetch).await;
-        let answer = answer.map_err(|error| self.error("asking it for objects", error))?;
+        let answer = FetchResponse::read(self.connection.packets(), protocol, fetch).await;
+        let answer = answer.map_err(|error| self.fetch_error("fetching from it", error))?;
         if !answer.pack_follows {
             self.state = after;
         }
         Ok((answer, after))
     }
 
-    /// Reads the pack that follows the answer to the last fetch.
+    /// Returns a reader of the pack that follows the response to the last fetch.
     pub fn pack(&mut self) -> Sideband<'_, super::Reader> {
         Sideband::new(self.connection.packets())
     }
 
-    /// Fetches objects for planning, each of which is shown to `look`; reading stops where that breaks off.
+    /// Fetches objects for planning and passes each to `visit`, which may stop the fetch.
     ///
-    /// A server that cannot filter sends trees and blobs as well: they come after the commits, so that whoever has seen
-    /// enough hangs up before most of them.
+    /// A server without filters sends trees and blobs as well, after the commits: stopping then closes the connection before
+    /// most of them arrive.
     ///
     /// # Errors
-    /// As [`UploadPack::fetch`]; `server` when the pack is damaged or larger than planning needs.
+    /// As [`UploadPack::fetch`]; `TooLarge` for a pack that is larger than planning needs.
     pub async fn scan(
         &mut self,
         fetch: &Fetch,
-        mut look: impl FnMut(&Object) -> ControlFlow<()>,
-    ) -> Result<Scan> {
+        mut visit: impl FnMut(&Object) -> ControlFlow<()>,
+    ) -> Result<Scan, FetchError> {
         let (answer, after) = self.ask(fetch).await?;
         let mut objects = Scanner::new();
         if answer.pack_follows {
-            let read = read_objects(self.pack(), &mut objects, &mut look).await;
+            let read = read_objects(self.pack(), &mut objects, &mut visit).await;
             match read {
                 Ok(ControlFlow::Continue(())) => self.state = after,
                 Ok(ControlFlow::Break(())) => {}
-                Err(error) => return Err(self.error("reading its objects", error)),
+                Err(error) => return Err(self.fetch_error("reading its pack", error)),
             }
         }
         debug!("{}: < {} objects", self.remote, objects.len());
         Ok(Scan { answer, objects })
     }
 
-    /// Says in one error what failed on this connection.
-    pub fn error(&self, doing: &str, error: wire::Error) -> crate::error::Error {
+    /// Makes the error of a failure on this connection.
+    pub fn error(&self, doing: &str, error: wire::Error) -> Error {
         self.remote.error(doing, error, &self.connection.stderr())
+    }
+
+    /// Recognizes a missing object by the server's message: in an `ERR` packet or, from an old server, on its error output.
+    fn fetch_error(&self, doing: &str, error: wire::Error) -> FetchError {
+        let is_missing = match &error {
+            wire::Error::Remote(words) => HostMessage::new(words).is_missing_object(),
+            wire::Error::Cut => HostMessage::new(&self.connection.stderr()).is_missing_object(),
+            _ => false,
+        };
+        let is_too_large = matches!(error, wire::Error::Limit { .. });
+        let error = self.error(doing, error);
+        match (is_missing, is_too_large) {
+            (true, _) => FetchError::Missing(error),
+            (_, true) => FetchError::TooLarge(error),
+            _ => FetchError::Failed(error),
+        }
     }
 
     fn is_v0(&self) -> bool {
@@ -200,12 +247,12 @@ impl<'r> UploadPack<'r> {
 async fn read_objects(
     mut pack: Sideband<'_, super::Reader>,
     objects: &mut Scanner,
-    look: &mut impl FnMut(&Object) -> ControlFlow<()>,
+    visit: &mut impl FnMut(&Object) -> ControlFlow<()>,
 ) -> wire::Result<ControlFlow<()>> {
     while let Some(chunk) = pack.data().await? {
         objects.push(&chunk)?;
         while let Some(object) = objects.next_object()? {
-            if look(&object).is_break() {
+            if visit(&object).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -1,4 +1,4 @@
-//! What a service says first: its protocol version, its capabilities, and in v0 and v1 its refs.
+//! The advertisement, which a service sends first: protocol version, capabilities and, in v0 and v1, refs.
 
 use tokio::io::AsyncRead;
 
@@ -75,26 +75,26 @@ impl Capabilities {
         match self.value("object-format") {
             None | Some("sha1") => Ok(()),
             Some(other) => Err(Error::Unsupported(format!(
-                "the repository names its objects by {other}; the index is a sha1 repository, and git cannot carry \
-                 one into the other"
+                "the repository's object format is {other}; the index is a sha1 repository, and git cannot convert one \
+                 into the other"
             ))),
         }
     }
 }
 
-/// What a service says before we ask anything.
+/// What a service sends before the first request.
 #[derive(Debug, Clone)]
 pub struct Advertisement {
-    /// The protocol that it will speak.
+    /// The version of the protocol that it speaks.
     pub protocol: Protocol,
-    /// What it can do.
+    /// Its capabilities.
     pub capabilities: Capabilities,
-    /// Its refs, which v2 tells only when asked.
+    /// Its refs; `None` in v2, which lists them on request.
     pub refs: Option<Refs>,
 }
 
 impl Advertisement {
-    /// Reads an advertisement of any version; of the refs, those that `refs/heads/` or `HEAD` begin are kept.
+    /// Reads an advertisement of any version; of its refs, HEAD and the branches.
     ///
     /// # Errors
     /// `Unsupported` for a repository that is not sha1, `Remote` when the service refuses, `Garbage` for anything else.

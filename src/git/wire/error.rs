@@ -1,20 +1,20 @@
-//! What can go wrong on the wire.
+//! Errors on the wire.
 
 use std::io;
 
-/// A failure of a conversation with a git service.
+/// A failure while talking to a git service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The other side closed the connection in the middle of something.
-    #[error("the connection was cut before the answer was complete")]
+    /// The other side closed the connection in the middle of a response.
+    #[error("the connection was cut before the response was complete")]
     Cut,
     /// Reading or writing failed.
     #[error("the connection failed: {0}")]
     Io(#[source] io::Error),
-    /// What arrived is not the git protocol.
-    #[error("the answer is not the git protocol: {0}")]
+    /// The response is not the git protocol.
+    #[error("the response is not the git protocol: {0}")]
     Garbage(String),
-    /// What arrived is larger than anything an honest server sends.
+    /// The response is larger than anything that an honest server sends.
     #[error("{what} is larger than the limit of {limit}")]
     Limit {
         /// What is too large.
@@ -22,10 +22,10 @@ pub enum Error {
         /// The limit, in the unit that `what` is counted in.
         limit: usize,
     },
-    /// The server says in its own words that it cannot or will not.
+    /// The server refused with this message.
     #[error("the server says: {0}")]
     Remote(String),
-    /// The repository or the server is of a kind that we do not support.
+    /// The repository or the server is of an unsupported kind.
     #[error("{0}")]
     Unsupported(String),
     /// The pack's checksum does not match its contents.

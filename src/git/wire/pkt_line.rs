@@ -4,11 +4,14 @@
 //! 0006a\n   payload "a\n"
 //! 0000      flush      0001  delimiter      0002  response end
 //! ```
+//!
+//! gix-packetline reads the same, but copies each packet and takes a blocking reader, or one of `futures-io`; here packets are
+//! slices of one buffer that large reads fill, and the trace sees each of them.
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Error, Result};
+use super::{Error, PacketTrace, Result};
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +38,7 @@ pub enum Packet {
 pub struct PacketReader<R> {
     inner: R,
     buffer: BytesMut,
+    trace: PacketTrace,
 }
 
 impl<R: AsyncRead + Unpin> PacketReader<R> {
@@ -43,14 +47,33 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         Self {
             inner,
             buffer: BytesMut::new(),
+            trace: PacketTrace::default(),
         }
+    }
+
+    /// Logs every packet that is read.
+    #[must_use]
+    pub fn traced(mut self, trace: PacketTrace) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// Returns where the packets are logged.
+    pub(super) fn trace(&self) -> PacketTrace {
+        self.trace.clone()
     }
 
     /// Reads one packet; the end of the stream is an error here.
     ///
     /// # Errors
-    /// `Cut` at the end of the stream, `Garbage` for a length that is none.
+    /// `Cut` at the end of the stream, `Garbage` for an invalid length.
     pub async fn packet(&mut self) -> Result<Packet> {
+        let packet = self.read().await?;
+        self.trace.received(&packet);
+        Ok(packet)
+    }
+
+    async fn read(&mut self) -> Result<Packet> {
         self.fill(LENGTH).await?;
         let length = parse_length(&self.buffer[..LENGTH])?;
         let packet = match length {
@@ -68,7 +91,7 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         Ok(packet)
     }
 
-    /// Reads a packet that holds a line of text: its last newline is taken off, `ERR …` becomes an error.
+    /// Reads a packet with a line of text: removes its final newline, turns `ERR …` into an error.
     ///
     /// # Errors
     /// `Remote` when the server sends an error packet, otherwise as [`PacketReader::packet`].
@@ -86,6 +109,20 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
             )),
             None => Ok(Packet::Data(data)),
         }
+    }
+
+    /// Returns the bytes that follow the packets read so far, as many as there are; none at the stream's end.
+    ///
+    /// What a push sends after its commands is a pack, without packets around it.
+    ///
+    /// # Errors
+    /// `Io` where reading fails.
+    pub async fn bytes(&mut self) -> Result<Bytes> {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(READ_SIZE);
+            self.inner.read_buf(&mut self.buffer).await?;
+        }
+        Ok(self.buffer.split().freeze())
     }
 
     async fn fill(&mut self, wanted: usize) -> Result<()> {
@@ -115,6 +152,22 @@ fn parse_length(digits: &[u8]) -> Result<usize> {
         return Err(Error::garbage(format!("a packet of {length} bytes")));
     }
     Ok(length)
+}
+
+/// Splits a message that [`PacketWriter`] built.
+pub(super) fn split(mut message: &[u8]) -> impl Iterator<Item = Packet> {
+    std::iter::from_fn(move || {
+        let (digits, rest) = message.split_at_checked(LENGTH)?;
+        let length = parse_length(digits).ok()?;
+        let (payload, rest) = rest.split_at_checked(length.saturating_sub(LENGTH))?;
+        message = rest;
+        Some(match length {
+            0 => Packet::Flush,
+            1 => Packet::Delimiter,
+            2 => Packet::ResponseEnd,
+            _ => Packet::Data(Bytes::copy_from_slice(payload)),
+        })
+    })
 }
 
 /// Builds a message of packets in memory.

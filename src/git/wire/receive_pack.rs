@@ -1,4 +1,4 @@
-//! `receive-pack`: asking a server to move a ref and sending it the objects for that.
+//! `receive-pack`: the request that moves a ref, and the server's report.
 
 use bytes::Bytes;
 use tokio::io::AsyncRead;
@@ -14,22 +14,22 @@ mod tests;
 pub struct Update {
     /// The full name, `refs/heads/…`.
     pub reference: String,
-    /// Where it is: the server refuses the push when it is elsewhere. [`ObjectId::ZERO`] for a ref to be made.
+    /// Its old value: the server rejects the push if the ref has another. [`ObjectId::ZERO`] to create the ref.
     pub old: ObjectId,
-    /// Where it shall be.
+    /// Its new value.
     pub new: ObjectId,
 }
 
 impl Update {
-    /// Builds the request that comes before the pack: the ref, what we can do, and the push options where offered.
+    /// Builds the request that precedes the pack: the ref, the capabilities, and the push options if the server supports them.
     pub fn request(&self, offered: &Capabilities, push_options: &[&str]) -> Bytes {
         let with_options = !push_options.is_empty() && offered.has("push-options");
-        let mut wished = vec!["report-status", "side-band-64k", "quiet", "ofs-delta"];
-        wished.retain(|name| offered.has(name));
+        let mut capabilities = vec!["report-status", "side-band-64k", "quiet", "ofs-delta"];
+        capabilities.retain(|name| offered.has(name));
         if with_options {
-            wished.push("push-options");
+            capabilities.push("push-options");
         }
-        let mut capabilities = wished.join(" ");
+        let mut capabilities = capabilities.join(" ");
         if offered.has("object-format") {
             capabilities.push_str(" object-format=sha1");
         }
@@ -54,25 +54,24 @@ impl Update {
     }
 }
 
-/// The server's account of a push.
+/// The server's report of a push (`report-status`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Why the pack was not taken; `None` after `unpack ok`.
+pub struct ReportStatus {
+    /// Why the pack was not unpacked; `None` after `unpack ok`.
     pub unpack_error: Option<String>,
     /// Why the ref was not moved; `None` after `ok <ref>`.
     pub reference_error: Option<String>,
-    /// What the server and its hooks said for people.
+    /// The messages of the server and its hooks for people.
     pub messages: String,
 }
 
-impl Report {
+impl ReportStatus {
     const LIMIT: usize = 64 * 1024;
 
     /// Reads the report of a push of one ref.
     ///
     /// # Errors
-    /// Where the report breaks off, what the server said until then comes with the error as [`Error::Remote`], if it
-    /// said anything.
+    /// [`Error::Remote`] with the server's messages, if the report is cut off after some.
     pub async fn read<R: AsyncRead + Unpin>(
         packets: &mut PacketReader<R>,
         offered: &Capabilities,
@@ -81,12 +80,13 @@ impl Report {
         if !offered.has("side-band-64k") {
             return Self::parse(packets, reference, String::new()).await;
         }
+        let trace = packets.trace();
         let mut sideband = Sideband::new(packets);
         let mut inner = Vec::new();
         loop {
             match sideband.data().await {
                 Ok(Some(data)) => inner.extend_from_slice(&data),
-                // A report has an end of its own: a server that refuses a pack half read may go without more.
+                // The report ends in a flush packet of its own: a server that rejects a pack half read may close without another.
                 Ok(None) | Err(Error::Cut) => break,
                 Err(error) => return Err(error),
             }
@@ -98,7 +98,7 @@ impl Report {
             }
         }
         let messages = sideband.messages();
-        let mut inner = PacketReader::new(inner.as_slice());
+        let mut inner = PacketReader::new(inner.as_slice()).traced(trace);
         match Self::parse(&mut inner, reference, messages.clone()).await {
             Err(Error::Cut) if !messages.is_empty() => Err(Error::Remote(messages)),
             report => report,
@@ -126,7 +126,7 @@ impl Report {
                 .strip_prefix("ng ")
                 .and_then(|rest| rest.strip_prefix(reference))
             {
-                moved = refusal(why).map(Some).or(moved);
+                moved = rejection(why).map(Some).or(moved);
             }
         }
         match (unpack, moved) {
@@ -147,8 +147,8 @@ impl Report {
     }
 }
 
-/// Reads what follows the ref in `ng REF WHY`; `None` where another ref is meant, whose name begins like ours.
-fn refusal(why: &str) -> Option<String> {
+/// Parses what follows the ref in `ng REF WHY`; `None` for another ref, whose name begins like ours.
+fn rejection(why: &str) -> Option<String> {
     match why.strip_prefix(' ') {
         Some(why) => Some(why.to_owned()),
         None if why.is_empty() => Some("without a reason".to_owned()),

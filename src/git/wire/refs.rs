@@ -1,4 +1,4 @@
-//! A repository's branches and HEAD, as `ls-refs` (v2) or the advertisement (v0, v1) tells them.
+//! A repository's branches and HEAD, from `ls-refs` (v2) or the advertisement (v0, v1).
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ mod tests;
 /// What HEAD is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
-    /// HEAD stands for this ref, which may not exist yet.
+    /// HEAD points to this ref, which may not exist yet.
     Branch(String),
-    /// HEAD is there, but the server does not say for which branch it stands.
+    /// HEAD exists, but the server does not say to which branch it points.
     Detached,
-    /// The server says nothing of HEAD.
+    /// The server does not list HEAD.
     Unknown,
 }
 
@@ -27,16 +27,16 @@ pub fn branch_ref(branch: &str) -> String {
     format!("refs/heads/{branch}")
 }
 
-/// The refs of a repository that matter to us.
+/// The branches of a repository, and HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refs {
-    /// `refs/heads/…` and what each points at.
+    /// Each `refs/heads/…`, and where it points.
     pub branches: BTreeMap<String, ObjectId>,
     /// What HEAD is.
     pub head: Head,
 }
 
-/// Builds the v2 command that lists HEAD and the branch `reference`, and what begins like it.
+/// Builds the v2 command that lists HEAD and the refs that begin with `reference`.
 pub fn ls_refs_request(capabilities: &Capabilities, reference: &str) -> Bytes {
     let mut request = PacketWriter::new();
     request
@@ -53,7 +53,7 @@ pub fn ls_refs_request(capabilities: &Capabilities, reference: &str) -> Bytes {
     request.flush().finish()
 }
 
-/// Reads the answer to [`ls_refs_request`].
+/// Reads the response to [`ls_refs_request`].
 ///
 /// # Errors
 /// `Garbage` for a line that is no ref, `Limit` for a list without end.
@@ -93,7 +93,7 @@ impl Default for RefsReader {
 impl RefsReader {
     /// A server with a million refs is real, one with more than two is not.
     const LINES_LIMIT: usize = 2_000_000;
-    /// Branches beyond this number are passed over, to bound memory.
+    /// Branches beyond this number are ignored, to bound memory.
     const BRANCHES_LIMIT: usize = 20_000;
 
     /// Takes `id SP name [SP symref-target:NAME] [SP peeled:ID]` or `unborn HEAD symref-target:NAME`.
@@ -116,7 +116,7 @@ impl RefsReader {
         self.keep(id, name)
     }
 
-    /// Takes `id SP name`; `capabilities^{}` stands for a repository without refs, `shallow` lines are passed over.
+    /// Takes `id SP name`; `capabilities^{}` is that of a repository without refs; `shallow` lines are ignored.
     pub(super) fn line_v0(&mut self, line: &[u8]) -> Result<()> {
         self.count()?;
         let text = String::from_utf8_lossy(line);

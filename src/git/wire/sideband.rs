@@ -1,4 +1,4 @@
-//! The sideband: packets whose first byte says what they carry. 1 data, 2 words for people, 3 a fatal error.
+//! The sideband: packets whose first byte says what they contain. 1 data, 2 messages for people, 3 a fatal error.
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncRead;
@@ -15,7 +15,7 @@ pub struct Sideband<'a, R> {
 }
 
 impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
-    /// The most of the server's words that are kept, in bytes: the last ones.
+    /// How much of the server's messages is stored, in bytes: the end.
     const MESSAGES_LIMIT: usize = 8 * 1024;
 
     /// Reads the multiplexed stream that begins at the next packet.
@@ -26,10 +26,10 @@ impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
         }
     }
 
-    /// Returns the next piece of data, `None` at the stream's end; keepalives are passed over.
+    /// Returns the next piece of data, `None` at the stream's end; skips keepalives.
     ///
     /// # Errors
-    /// `Remote` with the server's words for a fatal error.
+    /// `Remote` with the server's message for a fatal error.
     pub async fn data(&mut self) -> Result<Option<Bytes>> {
         loop {
             let mut payload = match self.packets.packet().await? {
@@ -43,7 +43,7 @@ impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
             match payload.get_u8() {
                 1 if payload.is_empty() => {}
                 1 => return Ok(Some(payload)),
-                2 => self.keep_message(&payload),
+                2 => self.store_message(&payload),
                 3 => {
                     return Err(Error::Remote(
                         String::from_utf8_lossy(&payload).trim().to_owned(),
@@ -59,12 +59,12 @@ impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
         }
     }
 
-    /// Returns what the server said for people so far, as text: hooks' output, remarks.
+    /// Returns the server's messages for people so far: hooks' output, remarks.
     pub fn messages(&self) -> String {
         String::from_utf8_lossy(&self.messages).trim().to_owned()
     }
 
-    fn keep_message(&mut self, text: &[u8]) {
+    fn store_message(&mut self, text: &[u8]) {
         self.messages.extend_from_slice(text);
         let excess = self.messages.len().saturating_sub(Self::MESSAGES_LIMIT);
         self.messages.drain(..excess);

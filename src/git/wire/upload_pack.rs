@@ -1,4 +1,4 @@
-//! `upload-pack`: asking a server for objects, in protocol v2 and v0.
+//! `upload-pack`: the fetch request, and the response up to the pack, in protocol v2 and v0.
 
 use bytes::Bytes;
 use tokio::io::AsyncRead;
@@ -9,28 +9,28 @@ use crate::git::ObjectId;
 #[cfg(test)]
 mod tests;
 
-/// One request for objects.
+/// One fetch.
 #[derive(Debug, Clone, Default)]
 pub struct Fetch {
-    /// The objects that are wanted.
+    /// The wanted objects.
     pub wants: Vec<ObjectId>,
-    /// Commits that the receiver of the pack has, with everything below them.
+    /// Commits that the receiver of the pack has, with all their ancestors and trees.
     pub haves: Vec<ObjectId>,
-    /// Commits whose parents the server is to disregard.
+    /// Commits whose parents the receiver lacks, so that the server ignores them.
     pub shallow: Vec<ObjectId>,
-    /// How many generations of commits to send; the rest is cut off.
+    /// How many generations of commits to send.
     pub deepen: Option<u32>,
-    /// Leaves out all trees and blobs but those that are wanted by id (`filter tree:0`), where the server can.
+    /// Leaves out all trees and blobs but those that are wanted by id (`filter tree:0`), if the server supports it.
     pub only_wanted_trees: bool,
-    /// Lets deltas refer to objects that the receiver has.
+    /// Allows a thin pack: deltas against objects that the receiver has.
     pub thin: bool,
-    /// Asks for the pack whether or not the server knows any of `haves`. Without it the server sends the pack only when
-    /// every want leads to a commit that both sides have.
+    /// Ends the negotiation: the server sends the pack whether or not it has any of `haves`. Without it, it sends the pack only
+    /// if every want leads to a commit that both sides have.
     pub done: bool,
 }
 
 impl Fetch {
-    /// Asks for the last `depth` generations of commits that lead to `tip`, and for nothing else.
+    /// Fetches the last `depth` generations of commits that lead to `tip`, without trees and blobs.
     pub fn commits(tip: ObjectId, depth: u32) -> Self {
         Self {
             wants: vec![tip],
@@ -41,7 +41,7 @@ impl Fetch {
         }
     }
 
-    /// Builds the request for a server of this protocol that offers these capabilities.
+    /// Builds the request for a server with this protocol version and these capabilities.
     pub fn request(&self, protocol: Protocol, capabilities: &Capabilities) -> Bytes {
         match protocol {
             Protocol::V2 => self.request_v2(capabilities),
@@ -67,29 +67,32 @@ impl Fetch {
         request.flush().finish()
     }
 
-    /// The capabilities ride on the first want; haves follow after a flush packet.
+    /// The capabilities are part of the first want; haves follow after a flush packet.
     fn request_v0(&self, offered: &Capabilities) -> Bytes {
-        // Without multi_ack_detailed the number of a server's ACK lines cannot be told beforehand.
-        let mut wished = vec![
+        // Without multi_ack_detailed the number of the server's ACK lines is not known in advance.
+        let mut capabilities = vec![
             "multi_ack_detailed",
             "side-band-64k",
             "ofs-delta",
             "no-progress",
         ];
         if self.thin {
-            wished.push("thin-pack");
+            capabilities.push("thin-pack");
         }
         if self.only_wanted_trees {
-            wished.push("filter");
+            capabilities.push("filter");
         }
         if self.deepen.is_some() || !self.shallow.is_empty() {
-            wished.push("shallow");
+            capabilities.push("shallow");
         }
-        wished.retain(|name| offered.has(name));
+        capabilities.retain(|name| offered.has(name));
         let mut request = PacketWriter::new();
         for (number, id) in self.wants.iter().enumerate() {
             match number {
-                0 => request.line(&format!("want {id} {} agent={AGENT}", wished.join(" "))),
+                0 => request.line(&format!(
+                    "want {id} {} agent={AGENT}",
+                    capabilities.join(" ")
+                )),
                 _ => request.line(&format!("want {id}")),
             };
         }
@@ -124,35 +127,35 @@ impl Fetch {
     }
 }
 
-/// What comes before the pack.
+/// The response to a fetch, up to the pack.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// Those of the `have`s that the server has, too.
+pub struct FetchResponse {
+    /// The `have`s that the server has, too.
     pub acknowledged: Vec<ObjectId>,
     /// Commits whose parents were cut off by `deepen`.
     pub shallow: Vec<ObjectId>,
-    /// The pack follows in the sideband; otherwise the answer is complete.
+    /// Whether a pack follows in the sideband; otherwise the response is complete.
     pub pack_follows: bool,
 }
 
-impl Answer {
+impl FetchResponse {
     const LINES_LIMIT: usize = 200_000;
 
-    /// Reads the answer to `fetch` up to the pack.
+    /// Reads the response to `fetch` up to the pack.
     ///
     /// # Errors
-    /// `Remote` with the server's words when it refuses (`not our ref …`).
+    /// `Remote` with the server's message if it refuses (`not our ref …`).
     pub async fn read<R: AsyncRead + Unpin>(
         packets: &mut PacketReader<R>,
         protocol: Protocol,
         fetch: &Fetch,
     ) -> Result<Self> {
-        let mut answer = Self::default();
+        let mut response = Self::default();
         match protocol {
-            Protocol::V2 => answer.read_v2(packets).await?,
-            Protocol::V0 => answer.read_v0(packets, fetch).await?,
+            Protocol::V2 => response.read_v2(packets).await?,
+            Protocol::V0 => response.read_v0(packets, fetch).await?,
         }
-        Ok(answer)
+        Ok(response)
     }
 
     async fn read_v2<R: AsyncRead + Unpin>(&mut self, packets: &mut PacketReader<R>) -> Result<()> {
@@ -202,7 +205,7 @@ impl Answer {
         let text = String::from_utf8_lossy(line);
         let mut words = text.split(' ');
         let list = match words.next() {
-            // The server is ready to send: it need not have that object.
+            // The server is ready to send, which does not mean that it has that object.
             Some("ACK") if text.ends_with(" ready") => None,
             Some("ACK") => Some(&mut self.acknowledged),
             Some("shallow") => Some(&mut self.shallow),

@@ -17,7 +17,7 @@ use crate::mirror::relay::draft::{Draft, commit, snapshot_not_servable, stand_in
 use crate::mirror::relay::{NewObject, Session};
 
 impl Init<'_> {
-    /// Drafts the push that makes the mirror's branch.
+    /// Drafts the push that creates the mirror's branch.
     pub(super) fn draft(
         &self,
         session: &Session<'_>,
@@ -31,7 +31,7 @@ impl Init<'_> {
             return Err(snapshot_not_servable(&self.upstream));
         }
         let (root, mut objects) = first_objects(tip, merged, config_json)?;
-        let seconds = self.around.now().max(tip.commit.seconds);
+        let seconds = self.context.now().max(tip.commit.seconds);
         let (wanted, parent) = match history {
             History::Merge => (tip.id, tip.id),
             History::Snapshot => {
@@ -72,7 +72,7 @@ impl Init<'_> {
     }
 }
 
-/// Returns the first tree's id, and what upstream's pack lacks of it: the `config.json` and the trees that lead to it.
+/// Returns the first tree's id, and the objects that upstream's pack lacks: the `config.json` and the trees that contain it.
 fn first_objects(
     tip: &Tip,
     merged: &Merged,

@@ -1,4 +1,4 @@
-//! Makes the mirror's first tree: upstream's, with a `config.json` of its own.
+//! Makes the mirror's first tree: upstream's, with the mirror's own `config.json`.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -14,14 +14,12 @@ use crate::git::transport::by_id::{fetch_objects, fetch_trees};
 use crate::git::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry};
 use crate::git::wire::pack::{Object, ObjectKind};
 use crate::git::wire::upload_pack::Fetch;
-use crate::index::config_json;
+use crate::index::config_json::{self, CONFIG_JSON};
 use crate::mirror::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
 use crate::mirror::relay::Session;
 use crate::mirror::report;
 
-const CONFIG_JSON: &[u8] = b"config.json";
-
-/// Upstream's tip, as far as the first commit depends on it.
+/// Upstream's tip and its root tree.
 pub(super) struct Tip {
     pub(super) id: ObjectId,
     pub(super) commit: Commit,
@@ -29,12 +27,12 @@ pub(super) struct Tip {
 }
 
 /// Fetches upstream's tip and its root tree.
-pub(super) async fn look_at_tip(session: &mut Session<'_>) -> Result<Tip> {
+pub(super) async fn fetch_tip(session: &mut Session<'_>) -> Result<Tip> {
     let id = session.upstream_tip;
     let fetch = Fetch::commits(id, 1);
     let mut found: Option<Commit> = None;
     let mut root = None;
-    let look = |object: &Object| match object.kind {
+    let visit = |object: &Object| match object.kind {
         ObjectKind::Commit if object.id == id => {
             found = Commit::parse(&object.content).ok();
             ControlFlow::Continue(())
@@ -49,16 +47,16 @@ pub(super) async fn look_at_tip(session: &mut Session<'_>) -> Result<Tip> {
         }
         _ => ControlFlow::Continue(()),
     };
-    session.upstream.scan(&fetch, look).await?;
+    session.upstream.scan(&fetch, visit).await?;
     let commit = found.ok_or_else(|| {
         Error::new(
             Kind::Server,
             format!(
-                "{}: it did not send its tip {id}",
+                "{}: the server did not send its tip {id}",
                 session.upstream.remote()
             ),
         )
-        .advise("try again")
+        .advise("Try again.")
     })?;
     let root = match root {
         Some(content) => parse_tree(&content)?,
@@ -84,25 +82,26 @@ impl Init<'_> {
         );
         if dl.is_none() && api.is_none() {
             info!(
-                "neither `mirror.dl` nor `mirror.api` is set: the mirror's config.json stays upstream's"
+                "neither `mirror.dl` nor `mirror.api` is set: the mirror gets upstream's config.json unchanged"
             );
         }
-        let Some(entry) = tip.root.get(CONFIG_JSON) else {
+        let Some(entry) = tip.root.get(CONFIG_JSON.as_bytes()) else {
             return Err(Error::new(
                 Kind::UpstreamConfig,
-                format!("{}: it has no config.json", self.upstream),
+                format!("{}: config.json is missing", self.upstream),
             )
-            .advise("an index has one at its root: look at `upstream.url` and `upstream.branch`"));
+            .advise("Check `upstream.url` and `upstream.branch`: an index has one at its root."));
         };
-        let fetched = fetch_objects(upstream, &[entry.id], &[]).await;
-        let theirs = match fetched {
-            Ok(mut objects) => objects.remove(&entry.id).map(|object| object.content),
-            Err(error) if error.kind() == Kind::Config && dl.is_some() => {
-                warn!("{error}");
-                warnings.push("upstream's config.json could not be read: its other keys are not in the mirror's".to_owned().into());
-                None
-            }
-            Err(error) => return Err(error),
+        let theirs = if upstream.can_want_any() || dl.is_none() {
+            let mut objects = fetch_objects(upstream, &[entry.id], &[]).await?;
+            objects.remove(&entry.id).map(|object| object.content)
+        } else {
+            // Such a server sends no single file; with `mirror.dl` the mirror's config.json does without upstream's.
+            let text =
+                "upstream's config.json could not be read: the mirror's lacks its other keys";
+            warn!("{}: {text}", self.upstream);
+            warnings.push(text.to_owned().into());
+            None
         };
         let theirs = theirs
             .as_ref()
@@ -110,7 +109,7 @@ impl Init<'_> {
         config_json::ours(theirs, dl, api)
     }
 
-    /// Plans the first tree as a merge of a tree with our `config.json` alone, so that `mirror.keep` has its say.
+    /// Plans the first tree as a merge with a tree that has only our `config.json`, so that `mirror.keep` applies.
     pub(super) async fn own_tree(
         &self,
         upstream: &mut UploadPack<'_>,
@@ -121,7 +120,7 @@ impl Init<'_> {
             mode: Mode::FILE,
             id: ObjectKind::Blob.id_of(config_json),
         };
-        let own = BTreeMap::from([(CONFIG_JSON.to_vec(), MergedEntry::File(entry))]);
+        let own = BTreeMap::from([(CONFIG_JSON.into(), MergedEntry::File(entry))]);
         let own = MergedTree::New(own);
         let own_id = write_tree(&own, &mut Vec::new())?;
         let roots = Sides {
@@ -130,12 +129,12 @@ impl Init<'_> {
             theirs: Some(tip.commit.tree),
         };
         let mut merge = Merge::new(roots, Rules::new::<&str>(self.keep.clone(), &[]));
-        merge.supply(own_id, Tree::from([(CONFIG_JSON.to_vec(), entry)]));
+        merge.supply(own_id, Tree::from([(CONFIG_JSON.into(), entry)]));
         merge.supply(tip.commit.tree, tip.root.clone());
         loop {
             let needs = match merge.step() {
                 Step::Done(mut merged) => {
-                    // Where upstream has nothing else the result is our tree, which nobody has yet.
+                    // If upstream has nothing else, the result is our tree, which neither side has yet.
                     if merged.root == MergedTree::Existing(own_id) {
                         merged.root = own;
                     }

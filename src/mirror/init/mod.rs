@@ -1,4 +1,4 @@
-//! `init`: makes the first commit of an empty mirror.
+//! `init`: creates the first commit of an empty mirror.
 
 mod first_commit;
 mod first_tree;
@@ -9,54 +9,55 @@ use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::transport::Remote;
 use crate::git::wire::Head;
-use crate::mirror::plan::three_way::{Merged, Warning};
+use crate::mirror::Context;
+use crate::mirror::plan::three_way::{MergeWarning, Merged};
 use crate::mirror::plan::{Keep, Outcome};
 use crate::mirror::relay::draft::Draft;
-use crate::mirror::relay::{Session, Surroundings, Unseen, apply, persist};
+use crate::mirror::relay::{Session, UnconfirmedPush, apply, retry};
 use crate::mirror::report::{self, Report};
-use first_tree::{Tip, look_at_tip};
+use first_tree::{Tip, fetch_tip};
 
-/// Makes the first commit of an empty mirror: upstream's tree with the mirror's own `config.json`, on upstream's history or,
-/// in `snapshot`, on a stand-in for it. Upstream's pack is streamed through.
+/// Creates the first commit of an empty mirror: upstream's tree with the mirror's own `config.json`, on upstream's history or,
+/// in `snapshot`, on a stand-in for it. Upstream's pack is streamed into the mirror.
 ///
 /// # Errors
-/// `mirror_exists` when the branch is there, `upstream_config` when upstream's `config.json` cannot be used, otherwise as the
-/// conversations go; the mirror is as it was.
-pub async fn run(config: &Config, around: Surroundings<'_>) -> Result<Report> {
+/// `mirror_exists` when the branch exists, `upstream_config` when upstream's `config.json` cannot be used, otherwise as a
+/// sync's; the mirror is unchanged.
+pub async fn run(config: &Config, context: Context<'_>) -> Result<Report> {
     let init = Init {
         config,
-        around,
+        context,
         upstream: config.upstream_remote()?,
         mirror: config.mirror_remote()?,
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&init.upstream, &init.mirror];
-    persist(&config.network, remotes, async |unseen| {
-        init.attempt(unseen).await
+    retry(&config.network, remotes, async |unconfirmed| {
+        init.attempt(unconfirmed).await
     })
     .await
 }
 
 struct Init<'a> {
     config: &'a Config,
-    around: Surroundings<'a>,
+    context: Context<'a>,
     upstream: Remote,
     mirror: Remote,
     keep: Keep,
 }
 
 impl Init<'_> {
-    async fn attempt(&self, unseen: &mut Option<Unseen>) -> Result<Report> {
-        self.around.progress.phase("looking at both sides");
+    async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
+        self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
-        if let Some(report) = Unseen::arrived(unseen, session.mirror_tip) {
+        if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, session.mirror_tip) {
             return Ok(report);
         }
         if let Some(tip) = session.mirror_tip {
             return Err(self.mirror_exists(tip));
         }
         let mut warnings = Vec::new();
-        let tip = look_at_tip(&mut session).await?;
+        let tip = fetch_tip(&mut session).await?;
         let config_json = self
             .config_json(&mut session.upstream, &tip, &mut warnings)
             .await?;
@@ -65,15 +66,16 @@ impl Init<'_> {
             .await?;
         let draft = self.draft(&session, &tip, &merged, config_json)?;
         warnings.extend(self.head_warning(&session.mirror_head).map(Into::into));
-        let is_news = |warning: &&Warning| **warning != Warning::UpstreamConfigChanged;
-        let news = merged.warnings.iter().filter(is_news);
-        warnings.extend(news.map(|warning| warning.to_string().into()));
+        let is_relevant =
+            |warning: &&MergeWarning| **warning != MergeWarning::UpstreamConfigChanged;
+        let relevant = merged.warnings.iter().filter(is_relevant);
+        warnings.extend(relevant.map(|warning| warning.to_string().into()));
         let report = self.describe(&tip, &draft, &merged, warnings);
         let receiver = apply::open(&self.mirror).await?;
-        match apply::apply(&mut session, receiver, &draft, self.around.progress).await {
+        match apply::apply(&mut session, receiver, &draft, self.context.progress).await {
             Ok(()) => Ok(report),
             Err(error) => {
-                *unseen = Some(Unseen::new(draft.update.new, report));
+                *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report));
                 Err(error)
             }
         }
@@ -101,7 +103,7 @@ impl Init<'_> {
         }
     }
 
-    /// cargo reads what HEAD stands for, whatever the branch is called.
+    /// Warns when HEAD is another branch: cargo reads HEAD, not the branch's name.
     fn head_warning(&self, head: &Head) -> Option<String> {
         let reference = branch_ref(&self.config.mirror.branch);
         match head {
@@ -117,8 +119,8 @@ impl Init<'_> {
         let reference = branch_ref(&self.config.mirror.branch);
         Error::new(
             Kind::MirrorExists,
-            format!("{}: {reference} is there already, at {}", self.mirror, tip.short()),
+            format!("{}: {reference} exists already, at {}", self.mirror, tip.short()),
         )
-        .advise("`init` makes a new mirror in an empty repository; run `crates-ferry sync` to bring this one up to date")
+        .advise("Run `crates-ferry sync` to bring this mirror up to date, or `init` on an empty repository.")
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::git::tree::Tree;
 
-/// The number of root entries from which on the guard watches: in a small index a loss of a fifth is an ordinary day.
-const WATCHED_FROM: usize = 500;
+/// The number of root entries from which the guard applies: in a small index the loss of a fifth is normal.
+const GUARDED_FROM: usize = 500;
 
 /// How many root entries of the base upstream no longer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +21,9 @@ impl Loss {
         self.lost as f64 / self.of.max(1) as f64
     }
 
-    /// Says whether more than the share `max` (0 to 1) is gone from a root that is large enough to be watched.
+    /// Says whether more than the share `max` (0 to 1) is gone from a root that is large enough for the guard.
     pub fn exceeds(self, max: f64) -> bool {
-        self.of >= WATCHED_FROM && self.share() > max
+        self.of >= GUARDED_FROM && self.share() > max
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_below_five_hundred_entries_is_not_watched() {
+    fn a_root_below_five_hundred_entries_is_not_guarded() {
         assert!(!root_loss(&root(0..499, 1), &Tree::new()).exceeds(0.2));
         assert!(root_loss(&root(0..500, 1), &Tree::new()).exceeds(0.2));
     }

@@ -23,7 +23,7 @@ struct Pattern {
 #[derive(Debug, Clone)]
 enum Step {
     Name(GlobMatcher),
-    /// From here on anything may follow: `**`, or a part that makes sense only together with the next.
+    /// Anything may follow: `**`, or a part of a pattern that spans slashes, such as `{a/b,c}`.
     Anything,
 }
 
@@ -50,7 +50,7 @@ impl Keep {
         })
     }
 
-    /// Says whether a path below the directory could be kept; errs only on the side of yes.
+    /// Says whether a path below the directory may be kept. May say yes for one that is not, never no for one that is.
     pub fn may_match_below(&self, directory: &[u8]) -> bool {
         self.patterns
             .iter()
@@ -64,14 +64,14 @@ impl Pattern {
         if trimmed.is_empty() {
             return Err(
                 Error::new(Kind::Config, format!("mirror.keep: {text:?} names no path"))
-                    .advise("Name a path or a glob such as `my/pr/*`, or leave the entry out."),
+                    .advise("Name a path or a glob such as `my/pr/*`, or remove the entry."),
             );
         }
         let whole = compile(trimmed).map_err(|error| {
             Error::new(Kind::Config, format!("mirror.keep: {text:?} is not a glob"))
                 .because(error)
                 .advise(
-                    "Globs know `*`, `?`, `**`, `[a-z]` and `{a,b}`; a `\\` takes a sign as it is.",
+                    "Use `*`, `?`, `**`, `[a-z]` and `{a,b}`, and a `\\` before a character that stands for itself.",
                 )
         })?;
         let steps = trimmed.split('/').map(|part| match compile(part) {

@@ -1,20 +1,20 @@
-//! Names how upstream's new history relates to the mirror, and what a command made of it.
+//! How upstream's history relates to the mirror's, and the outcome of a command.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How upstream's tip relates to the base, the newest upstream commit that the mirror holds.
+/// How upstream's tip relates to the base, the newest upstream commit that the mirror has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Relation {
-    /// The mirror holds upstream's tip.
+    /// The mirror has upstream's tip.
     Contained,
     /// Upstream's new commits lead to the base.
     Advanced,
     /// Upstream's new commits end in a parentless one: its history was collapsed.
     Squashed,
-    /// Upstream's new line leaves from before the base.
+    /// Upstream's new commits branch off before the base.
     Diverged,
     /// Upstream's tip is older than the base.
     Rewound,
@@ -36,7 +36,7 @@ impl fmt::Display for Relation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Nothing was to be carried.
+    /// Nothing was new.
     UpToDate,
     /// The branch moves to upstream's tip; no commit is made.
     FastForward,

@@ -1,4 +1,5 @@
-//! Makes the push: upstream's pack streams into the mirror while it is still being made, with our objects at its end.
+//! Pushes: streams upstream's pack into the mirror while upstream is still sending it, with our objects appended. The only
+//! module that changes the mirror.
 
 use std::io;
 use std::time::Duration;
@@ -10,33 +11,33 @@ use tracing::{debug, info};
 
 use super::Session;
 use super::draft::Draft;
-use super::verdict::{judge, leave_out};
+use super::push_result::{check, remove_duplicate};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Connection, Remote, Service, UploadPack};
 use crate::git::wire::pack::Rewriter;
-use crate::git::wire::receive_pack::{Report, Update};
+use crate::git::wire::receive_pack::{ReportStatus, Update};
 use crate::git::wire::{self, Refs};
 use crate::progress::Progress;
 
-/// Asks GitLab not to start a pipeline for the push; other hosts disregard it.
+/// Asks GitLab not to start a pipeline for the push; other hosts ignore it.
 const PUSH_OPTIONS: [&str; 1] = ["ci.skip"];
 
-/// How many pieces of the pack may be under way between the two servers.
+/// How many pieces of the pack are in flight between the two servers, to bound memory.
 const PIECES: usize = 8;
 
 /// Opens the mirror for a push.
 ///
 /// # Errors
-/// As the conversation goes: `permission`, `auth`, `network` …
+/// As [`Remote::open`].
 pub async fn open(mirror: &Remote) -> Result<Connection> {
     mirror.open(Service::ReceivePack).await
 }
 
-/// Pushes a draft through an opened mirror and sees that it arrived.
+/// Pushes a draft over an opened connection and confirms that the mirror has it.
 ///
 /// # Errors
-/// `race` when the mirror moved since it was observed, `permission` when it refuses, otherwise as the conversations go. The
-/// mirror is as it was, unless the connection was cut between its doing and its saying so.
+/// `race` when the mirror moved since it was observed, `permission` when it rejects the push, otherwise as [`Remote::open`] and
+/// [`UploadPack::fetch`]. The mirror is unchanged, unless the connection was cut between its moving the ref and its report.
 pub async fn apply(
     session: &mut Session<'_>,
     receiver: Connection,
@@ -54,24 +55,26 @@ pub async fn apply(
             None => open(mirror).await?,
         };
         let (report, observer) = push(session, connection, &draft, thin, progress).await?;
-        debug!("{mirror}: < {report:?}");
-        match judge(mirror, &report) {
-            Err(error) if leave_out(&mut draft.objects, &report) => {
-                info!("{error}; once more, without the object that upstream sends as well");
+        // Without the host's messages, which may repeat a secret; the packet trace shows them masked.
+        let (unpack, moved) = (&report.unpack_error, &report.reference_error);
+        debug!("{mirror}: unpack error {unpack:?}, ref error {moved:?}");
+        match check(mirror, &report) {
+            Err(error) if remove_duplicate(&mut draft.objects, &report) => {
+                info!("{error}; retrying without the object that upstream sends as well");
             }
             Err(error) if thin && report.unpack_error.is_some() => {
-                info!("{error}; once more, with a pack that refers to nothing outside itself");
+                info!("{error}; retrying without a thin pack");
                 thin = false;
             }
-            judged => {
-                judged?;
+            checked => {
+                checked?;
                 return confirm(observer, mirror, &draft.update).await;
             }
         }
     }
 }
 
-/// The ref must be where it was observed to be; the server checks it again when it moves the ref.
+/// Refuses to push when the ref is not at the observed tip. The server compares it again when it moves the ref.
 fn refuse_moved(mirror: &UploadPack<'_>, refs: Option<&Refs>, draft: &Draft) -> Result<()> {
     let update = &draft.update;
     let advertised = refs.and_then(|refs| refs.branches.get(&update.reference).copied());
@@ -84,27 +87,27 @@ fn refuse_moved(mirror: &UploadPack<'_>, refs: Option<&Refs>, draft: &Draft) -> 
 fn moved(remote: &Remote, reference: &str) -> Error {
     Error::new(
         Kind::Race,
-        format!("{remote}: somebody else moved {reference} meanwhile"),
+        format!("{remote}: another push moved {reference} meanwhile"),
     )
-    .advise("run it again: it starts from what is there then")
+    .advise("Run it again: it starts from the mirror's current tip.")
 }
 
-/// Pushes; returns the server's report, and a fresh conversation with the mirror in which to look whether it is so.
+/// Pushes; returns the server's report, and a second connection to the mirror on which to confirm it.
 async fn push<'r>(
     session: &mut Session<'r>,
     mut receiver: Connection,
     draft: &Draft,
     thin: bool,
     progress: &Progress,
-) -> Result<(Report, Option<UploadPack<'r>>)> {
+) -> Result<(ReportStatus, Option<UploadPack<'r>>)> {
     let capabilities = receiver.advertisement.capabilities.clone();
     let mirror = session.mirror.remote();
     if !capabilities.has("report-status") {
         return Err(Error::new(
             Kind::Config,
-            format!("{mirror}: the server does not report on pushes"),
+            format!("{mirror}: the server does not report the result of pushes"),
         )
-        .advise("use a git host that speaks `report-status`; all current ones do"));
+        .advise("Use a git host that supports `report-status`; all current ones do."));
     }
     let head = draft.update.request(&capabilities, &PUSH_OPTIONS);
     let (pieces, pack) = mpsc::channel(PIECES);
@@ -116,18 +119,18 @@ async fn push<'r>(
     );
     pumped?;
     pushed?;
-    progress.phase("waiting for the mirror to take it in");
+    progress.phase("waiting for the mirror to process the push");
     let reference = &draft.update.reference;
-    let report = Report::read(receiver.packets(), &capabilities, reference).await;
+    let report = ReportStatus::read(receiver.packets(), &capabilities, reference).await;
     let report =
         report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))?;
     Ok((report, observer))
 }
 
-/// Opens the mirror for a last look, which takes a while over ssh, where that can be done before the push has ended: in v2,
-/// which tells refs only when asked.
+/// Opens the connection on which the push is confirmed. This takes a while over ssh, so it is done during the push where
+/// possible: in v2, which lists refs on request. In v0 the advertisement would show the refs of before the push.
 async fn open_observer<'r>(mirror: &UploadPack<'r>) -> Option<UploadPack<'r>> {
-    if !mirror.tells_refs_when_asked() {
+    if !mirror.lists_refs_on_request() {
         return None;
     }
     UploadPack::open(mirror.remote()).await.ok()
@@ -135,7 +138,7 @@ async fn open_observer<'r>(mirror: &UploadPack<'r>) -> Option<UploadPack<'r>> {
 
 /// Passes upstream's pack on, piece by piece. An error is passed on as well, so that the push is cut off.
 ///
-/// Where the mirror stops reading, pumping ends without an error: the mirror's answer says why.
+/// If the mirror stops reading, this ends without an error: the mirror's report says why.
 async fn pump(
     upstream: &mut UploadPack<'_>,
     draft: &Draft,
@@ -186,7 +189,7 @@ async fn pump_pack(
             Err(error) => break Some(error),
         };
         if let Some(count) = rewriter.entries().filter(|_| !counted) {
-            progress.phase("carrying the pack");
+            progress.phase("transferring the pack");
             progress.pack_objects(count);
             counted = true;
         }
@@ -203,14 +206,14 @@ async fn pump_pack(
     Ok(())
 }
 
-/// Looks once more: only what the mirror shows is done. A tip that is neither the old nor the new one is somebody's who came
-/// after us, since the server has said that it moved the branch to ours.
+/// Lists the mirror's refs once more: only a ref that moved counts as done. A tip that is neither the old nor the new one is a
+/// later push, since the server reported that it moved the branch to ours.
 ///
-/// `observer` was opened while the mirror took the push in, and has not looked at the refs before: a server process that has
-/// may go on showing what it saw then. So may a host whose reads lag behind its writes, which is asked again.
+/// `observer` was opened during the push and has listed no refs before: a server process that has may show the same ones again.
+/// So may a host whose reads lag behind its writes, which is asked again, with backoff.
 async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Update) -> Result<()> {
     if let Some(mut observer) = observer
-        // A long push may outlast the patience of a server that waits for a question.
+        // A long push may outlast the idle timeout of the server, which then has closed this connection.
         && let Ok(refs) = observer.refs(&update.reference).await
         && has_moved(&refs, update)
     {
@@ -228,9 +231,11 @@ async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Upd
         let Some(pause) = pauses.next() else {
             return Err(Error::new(
                 Kind::Server,
-                format!("{mirror}: it said that the push was done, and does not show it"),
+                format!(
+                    "{mirror}: the server reported the push as done, but its refs do not show it"
+                ),
             )
-            .advise("run it again: it starts from what is there then"));
+            .advise("Run it again: it starts from the mirror's current tip."));
         };
         tokio::time::sleep(pause).await;
     }

@@ -1,65 +1,114 @@
-//! Drafts the push: the mirror's new commits, what must be asked of upstream for them, and what to tell.
+//! Decides what is sent to the mirror: which pack is fetched from upstream, which objects are appended to it (new trees, the
+//! merge commit, a stand-in, roots of squashes), and which ref moves.
 //!
-//! Pure: everything that was observed goes in, one value that can be shown comes out.
+//! Pure: the observation goes in, a [`Draft`] comes out, which a dry run shows and `apply` pushes.
 
+use std::io;
+
+use bytes::Bytes;
+
+use super::Observation;
 use super::merge::MergedTrees;
 use super::mirror_view::STAND_IN;
-use super::{NewObject, Observation};
 use crate::config::History;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::objects::Author;
-use crate::git::objects::{Commit, NewCommit, write_tree};
+use crate::git::objects::{Commit, NewCommit, NewTree, write_tree};
 use crate::git::transport::Remote;
-use crate::git::wire::pack::ObjectKind;
+use crate::git::wire::pack::{ObjectKind, between_trees, delta_entry, whole_entry};
 use crate::git::wire::receive_pack::Update;
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::CrateName;
+use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::three_way::Conflict;
 use crate::mirror::plan::{Outcome, Relation};
 
-/// A push that could be made.
+/// An object that is appended to upstream's pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewObject {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its content.
+    pub content: Vec<u8>,
+    /// A similar tree, which the mirror has or upstream's pack contains, as base for a delta.
+    pub alike: Option<NewTree>,
+}
+
+impl NewObject {
+    /// Makes an object that is sent whole.
+    pub fn whole(kind: ObjectKind, content: Vec<u8>) -> Self {
+        Self {
+            kind,
+            content,
+            alike: None,
+        }
+    }
+
+    /// Returns the id.
+    pub fn id(&self) -> ObjectId {
+        self.kind.id_of(&self.content)
+    }
+
+    /// Returns the object's entry in the pack: in a thin pack a root tree is a delta against upstream's.
+    ///
+    /// That saves sending tens of kilobytes, here and in the next sync, which gets the delta back from the mirror's host.
+    ///
+    /// # Errors
+    /// None in practice: compressing into memory does not fail.
+    pub fn entry(&self, thin: bool) -> io::Result<Bytes> {
+        let base = self.alike.as_ref().filter(|_| thin);
+        let delta =
+            base.and_then(|base| Some((base.id, between_trees(&base.content, &self.content)?)));
+        match delta {
+            Some((base, delta)) => delta_entry(base, &delta),
+            None => whole_entry(self.kind, &self.content),
+        }
+    }
+}
+
+/// A push to be made.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// What becomes of the mirror's branch.
     pub outcome: Outcome,
     /// The ref to move.
     pub update: Update,
-    /// What upstream's pack must hold.
+    /// The fetch of upstream's pack.
     pub fetch: Fetch,
-    /// What is added to it.
+    /// The objects that are appended to it.
     pub objects: Vec<NewObject>,
-    /// The new commit's message; empty where no commit is made.
+    /// The new commit's message; empty for a fast-forward.
     pub message: String,
 }
 
-/// What a draft depends on besides what was observed.
+/// What a draft depends on besides the observation.
 #[derive(Debug, Clone)]
 pub struct Terms<'a> {
     /// The mirror's branch.
     pub branch: &'a str,
-    /// How much of upstream's history the new commit carries.
+    /// How much of upstream's history the mirror gets.
     pub history: History,
-    /// Who makes the commits.
+    /// The author and committer.
     pub author: &'a Author,
     /// Now, in seconds since 1970.
     pub now: i64,
 }
 
-/// Decides on the mode: the one asked for, else the mirror's own.
+/// Returns the history mode: the requested one, else the mirror's own.
 ///
 /// # Errors
-/// `mode` when a mirror without upstream's history is asked to carry it.
+/// `mode` when `merge` is requested of a mirror without upstream's history.
 pub fn mode(asked: Option<History>, found: History) -> Result<History> {
     if asked == Some(History::Merge) && found == History::Snapshot {
         return Err(Error::new(
             Kind::Mode,
-            "the mirror keeps snapshots without upstream's history, and `merge` was asked for",
+            "the mirror has snapshots without upstream's history, and `merge` was requested",
         )
         .advise(
-            "a mirror can go from `merge` to `snapshot`, not back, since the history in between is not there: leave \
-             `mirror.history` away, or make a new mirror with `init --history merge`",
+            "Remove `mirror.history`, or create a new mirror with `init --history merge`. A mirror can switch from `merge` to \
+             `snapshot`, not back: the history in between is missing.",
         ));
     }
     Ok(asked.unwrap_or(found))
@@ -69,18 +118,18 @@ pub fn mode(asked: Option<History>, found: History) -> Result<History> {
 pub fn snapshot_not_servable(upstream: &Remote) -> Error {
     Error::new(
         Kind::Config,
-        format!("{upstream}: the server serves no trees by their id, which `history: snapshot` needs"),
+        format!("{upstream}: the server does not serve trees by id, which `history: snapshot` needs"),
     )
     .advise(
-        "use `history: merge`, or let that server speak protocol v2 (sshd: `AcceptEnv GIT_PROTOCOL`), or set \
-         `uploadpack.allowAnySHA1InWant` there",
+        "Use `history: merge`, or enable protocol v2 on that server (sshd: `AcceptEnv GIT_PROTOCOL`), or set \
+         `uploadpack.allowAnySHA1InWant` there.",
     )
 }
 
-/// Drafts the push that carries what was observed.
+/// Drafts the push of what was observed.
 ///
 /// # Errors
-/// `conflict` where only a person can settle it.
+/// `conflict` when both sides changed the same path.
 pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Result<Draft> {
     refuse_conflicts(&trees.merged.conflicts)?;
     let boundary = seen.boundary(terms.history);
@@ -110,7 +159,11 @@ pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Resu
     };
     let mut objects = held_roots(seen, terms.history);
     let root = new_trees(seen, trees, &mut objects)?;
-    let message = message(outcome, seen.news.commits(), seen.news.crates.iter());
+    let message = message(
+        outcome,
+        seen.new_commits.commits(),
+        seen.new_commits.crates.iter(),
+    );
     let tip = new_commits(seen, terms, root, &message, &mut objects)?;
     Ok(Draft {
         outcome,
@@ -121,7 +174,7 @@ pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Resu
     })
 }
 
-/// A mirror whose tip is upstream's old one, with nothing of its own to keep, just moves on.
+/// Says whether the branch can move to upstream's tip: the mirror's tip is upstream's old one, and it has no paths of its own.
 fn is_fast_forward(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> bool {
     seen.view.tip == seen.base.upstream
         && seen.relation == Relation::Advanced
@@ -130,17 +183,17 @@ fn is_fast_forward(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -
             .merged
             .overlay
             .iter()
-            .all(|difference| difference.path == "config.json")
+            .all(|difference| difference.path == CONFIG_JSON)
 }
 
-/// The mirror has these roots' trees, but not the commits, and upstream leaves out what it is told that we have.
+/// Returns the roots of squashes whose trees the mirror has: they are sent as `have`, so upstream's pack lacks the commits.
 fn held_roots(seen: &Observation, history: History) -> Vec<NewObject> {
     let squash = seen.squash.as_ref().filter(|_| history == History::Merge);
     let roots = squash.into_iter().flat_map(|squash| &squash.held_roots);
     roots.map(|(_, content)| commit(content.clone())).collect()
 }
 
-/// Adds the trees that neither the mirror has nor upstream's pack brings: a server may refuse the same object twice.
+/// Adds the trees that neither the mirror has nor upstream's pack contains: a strict server rejects the same object twice.
 fn new_trees(
     seen: &Observation,
     trees: &MergedTrees,
@@ -162,7 +215,7 @@ fn new_trees(
     Ok(root)
 }
 
-/// Adds the commit on the mirror's tip and upstream's, and in `snapshot` the stand-in for the latter.
+/// Adds the merge commit of both tips and, in `snapshot`, the stand-in for upstream's.
 fn new_commits(
     seen: &Observation,
     terms: &Terms<'_>,
@@ -170,7 +223,7 @@ fn new_commits(
     message: &str,
     objects: &mut Vec<NewObject>,
 ) -> Result<ObjectId> {
-    // A commit that is dated before its parents makes the server's connectivity check walk all history.
+    // A commit dated before its parents makes the server's connectivity check walk the whole history: 0.5 s were measured.
     let mut seconds = terms
         .now
         .max(seen.view.commit.seconds)
@@ -203,13 +256,13 @@ fn new_commits(
     Ok(id)
 }
 
-/// Makes the stand-in for an upstream commit: its tree, none of its history.
+/// Makes the stand-in for an upstream commit: a commit with its tree and none of its history.
 ///
-/// Its parent is the base's commit in the mirror, so that upstream's last tree stays reachable there and thin packs can go on
-/// building on it.
+/// Its parent is the base's commit in the mirror, so that upstream's last tree stays reachable there after the host's gc, and
+/// thin packs can build on it.
 ///
 /// # Errors
-/// `config` when the author's name cannot stand in a commit.
+/// `config` when the author's name is not allowed in a commit.
 pub fn stand_in(
     (id, commit): (ObjectId, &Commit),
     parents: &[ObjectId],
@@ -242,7 +295,7 @@ fn update(terms: &Terms<'_>, old: ObjectId, new: ObjectId) -> Update {
     }
 }
 
-/// Says in a commit's message what was carried: the number of commits, and the crates, counted where they are many.
+/// Returns the commit's message: the number of commits, and the first crates by name.
 fn message<'a>(
     outcome: Outcome,
     count: usize,
@@ -283,10 +336,10 @@ fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
     let path = &first.path;
     Err(Error::new(
         Kind::Conflict,
-        format!("mirror and upstream both changed the same: {}{more}", listed.join("; ")),
+        format!("mirror and upstream changed the same paths: {}{more}", listed.join("; ")),
     )
     .advise(format!(
-        "nothing was pushed. To keep the mirror's side once: `crates-ferry sync --ours {path}`; for good: add the path to \
-         `mirror.keep`; to take upstream's: undo the change in the mirror"
+        "Nothing was pushed. To keep the mirror's side once, run `crates-ferry sync --ours {path}`. To keep it always, add \
+         the path to `mirror.keep`. To take upstream's, revert the change in the mirror."
     )))
 }

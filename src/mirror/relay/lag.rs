@@ -1,6 +1,6 @@
-//! How far the mirror is behind upstream.
+//! Measures how far the mirror is behind upstream.
 
-use super::{Session, Stand, find_stand, observe};
+use super::{Session, SyncState, compare_tips, observe};
 use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
@@ -10,48 +10,48 @@ use crate::mirror::plan::Relation;
 /// How far the mirror is behind upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lag {
-    /// It has all that upstream has; its mode, where that had to be looked at.
+    /// It is up to date; with its history mode, if that had to be read.
     None(Option<History>),
     /// It lacks commits.
     Behind {
-        /// The newest upstream commit that it holds.
+        /// The newest upstream commit that it has.
         base: ObjectId,
-        /// That commit's date in seconds since 1970; in `snapshot` the date of the sync that carried it.
+        /// That commit's date in seconds since 1970; in `snapshot` the date of the sync that pushed it.
         seconds: i64,
         /// The number of upstream's commits that it lacks.
         commits: usize,
         /// How upstream's history relates to the mirror's.
         relation: Relation,
-        /// The mirror's mode.
+        /// The mirror's history mode.
         history: History,
     },
 }
 
 impl Lag {
-    /// Looks at both sides, as a sync does, and changes nothing.
+    /// Reads both sides, as a sync does before it plans.
     ///
     /// # Errors
-    /// As a sync's look fails.
+    /// As [`Session::open`], [`compare_tips`] and [`observe`].
     pub async fn measure(config: &Config, upstream: &Remote, mirror: &Remote) -> Result<Self> {
         Self::in_session(Session::open(config, upstream, mirror).await?).await
     }
 
-    /// As [`Lag::measure`], where both sides are open already.
+    /// As [`Lag::measure`], on connections that are open already.
     ///
     /// # Errors
-    /// As a sync's look fails.
+    /// As [`compare_tips`] and [`observe`].
     pub async fn in_session(mut session: Session<'_>) -> Result<Self> {
         let tip = session
             .mirror_tip
-            .ok_or_else(|| Error::new(Kind::EmptyMirror, "the mirror's branch is not there"))?;
-        let behind = match find_stand(&mut session, tip).await? {
-            Stand::Abreast(found) => return Ok(Self::None(found)),
-            Stand::Behind(behind) => observe(&mut session, *behind).await?,
+            .ok_or_else(|| Error::new(Kind::EmptyMirror, "the mirror has no branch yet"))?;
+        let behind = match compare_tips(&mut session, tip).await? {
+            SyncState::UpToDate(found) => return Ok(Self::None(found)),
+            SyncState::Behind(behind) => observe(&mut session, *behind).await?,
         };
         Ok(Self::Behind {
             base: behind.base.upstream,
             seconds: behind.base.seconds,
-            commits: behind.news.commits(),
+            commits: behind.new_commits.commits(),
             relation: behind.relation,
             history: behind.view.history,
         })

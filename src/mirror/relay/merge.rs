@@ -1,28 +1,28 @@
-//! Merges the root trees: the planner says which trees it needs, they are fetched, and so on down.
+//! Merges the root trees: fetches the trees that the planner needs, level by level, until it is done.
 
 use std::collections::HashSet;
 
 use tokio::try_join;
 
-use super::observe::mirror_detours;
+use super::observe::mirror_fallbacks;
 use super::{Observation, Session};
 use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::transport::by_id::{add_from_other, find_trees};
 use crate::mirror::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
 
-/// A merge that was planned to its end.
+/// A complete merge.
 pub struct MergedTrees {
     /// The result.
     pub merged: Merged,
-    /// The trees that were looked at: the mirror has them or upstream's pack brings them.
+    /// The trees that were read: the mirror has them, or upstream's pack contains them.
     pub known: HashSet<ObjectId>,
 }
 
-/// Plans the mirror's new tree, fetching what it takes.
+/// Plans the mirror's new tree and fetches the trees that this needs.
 ///
 /// # Errors
-/// As the conversations go.
+/// As [`fetch_trees`](crate::git::transport::by_id::fetch_trees).
 pub async fn merge_trees(
     session: &mut Session<'_>,
     seen: &Observation,
@@ -50,22 +50,29 @@ pub async fn merge_trees(
             needs.iter().map(|need| need.id).collect::<Vec<_>>()
         };
         let (theirs, ours) = (ids(theirs), ids(ours));
-        let mirror_detours = mirror_detours(&seen.view, &seen.base);
-        let upstream_detours = seen.upstream_detours();
+        let mirror_fallbacks = mirror_fallbacks(&seen.view, &seen.base);
+        let upstream_fallbacks = seen.upstream_fallbacks();
         let (mut from_upstream, mut from_mirror) = try_join!(
-            find_trees(&mut session.upstream, &theirs, &upstream_detours),
-            find_trees(&mut session.mirror, &ours, &mirror_detours)
+            find_trees(&mut session.upstream, &theirs, &upstream_fallbacks),
+            find_trees(&mut session.mirror, &ours, &mirror_fallbacks)
         )?;
         let Session {
             upstream, mirror, ..
         } = &mut *session;
-        add_from_other(&mut from_mirror, &ours, mirror, upstream, &upstream_detours).await?;
+        add_from_other(
+            &mut from_mirror,
+            &ours,
+            mirror,
+            upstream,
+            &upstream_fallbacks,
+        )
+        .await?;
         add_from_other(
             &mut from_upstream,
             &theirs,
             upstream,
             mirror,
-            &mirror_detours,
+            &mirror_fallbacks,
         )
         .await?;
         for (id, tree) in from_upstream.into_iter().chain(from_mirror) {

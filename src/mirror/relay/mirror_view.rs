@@ -1,6 +1,8 @@
-//! What the mirror's own history says: which commits are the relay's, what they carried last, and in which mode.
+//! Reads the mirror's last commits: which of them the relay made, the base, and the history mode.
 
-use super::{Base, News};
+use super::NewCommits;
+use std::collections::BTreeSet;
+
 use crate::config::History;
 use crate::error::Result;
 use crate::git::ObjectId;
@@ -9,28 +11,60 @@ use crate::git::transport::by_id::{incomplete, stop_at_root_tree};
 use crate::git::transport::{Scan, UploadPack};
 use crate::git::wire::pack::{Object, ObjectKind, Scanner};
 use crate::git::wire::upload_pack::Fetch;
+use crate::index::commit_message::{crate_in, is_squash};
 
 /// The subject of a stand-in: a commit of ours with an upstream commit's tree and none of its history.
 pub(super) const STAND_IN: &str = "Stand in for upstream's ";
 
-/// The mirror's last commits, and what they say.
+/// The base: the newest upstream commit that the mirror has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// Its id upstream.
+    pub upstream: ObjectId,
+    /// The commit of the mirror with its tree: itself, or its stand-in.
+    pub held: ObjectId,
+    /// Its root tree.
+    pub tree: ObjectId,
+    /// The commit date of `held`, in seconds since 1970.
+    pub seconds: i64,
+    /// The commit date of upstream's commit, likewise.
+    pub upstream_seconds: i64,
+    /// The parents of `held`.
+    pub parents: Vec<ObjectId>,
+}
+
+impl Base {
+    /// Makes a base of an upstream commit that the mirror has itself.
+    pub(super) fn itself(id: ObjectId, commit: Commit) -> Self {
+        Self {
+            upstream: id,
+            held: id,
+            tree: commit.tree,
+            seconds: commit.seconds,
+            upstream_seconds: commit.seconds,
+            parents: commit.parents,
+        }
+    }
+}
+
+/// The mirror's last commits, and what follows from them.
 pub struct MirrorView {
     /// The branch's tip.
     pub tip: ObjectId,
     /// The tip's commit.
     pub commit: Commit,
-    /// The base, where a commit of the relay names it.
+    /// The base, if a commit of the relay names it.
     pub base: Option<Base>,
-    /// How much of upstream's history the mirror carries.
+    /// How much of upstream's history the mirror has.
     pub history: History,
-    /// All upstream commits that commits of the relay in sight say they carried, newest first.
+    /// The upstream commits that the fetched commits of the relay name, newest first.
     pub carried: Vec<ObjectId>,
-    /// The first parent of the newest commit of the relay: what the mirror was before the last sync.
+    /// The first parent of the newest commit of the relay: the mirror's tip before the last sync.
     pub before_last_sync: Option<ObjectId>,
-    /// Commits in sight that the relay did not make, newest first: upstream's, and people's.
+    /// The fetched commits that the relay did not make, newest first: upstream's, and people's.
     pub others: Vec<ObjectId>,
-    /// Whether nothing of the mirror's history is out of sight.
-    pub is_whole: bool,
+    /// Whether the whole history was fetched.
+    pub is_complete: bool,
     window: Scanner,
 }
 
@@ -38,8 +72,8 @@ impl MirrorView {
     /// Fetches the mirror's last `depth` generations of commits and reads them.
     ///
     /// # Errors
-    /// As the conversation goes; `server` for a commit that cannot be read.
-    pub async fn look(mirror: &mut UploadPack<'_>, tip: ObjectId, depth: u32) -> Result<Self> {
+    /// As [`UploadPack::scan`]; `server` for a commit that cannot be parsed.
+    pub async fn fetch(mirror: &mut UploadPack<'_>, tip: ObjectId, depth: u32) -> Result<Self> {
         let fetch = Fetch::commits(tip, depth);
         let mut root = None;
         let scan = mirror
@@ -49,7 +83,7 @@ impl MirrorView {
     }
 
     fn of(scan: Scan, tip: ObjectId) -> Result<Self> {
-        let is_whole = scan.answer.shallow.is_empty();
+        let is_complete = scan.answer.shallow.is_empty();
         let mut view = Self {
             commit: read(&scan.objects, &tip)?.ok_or_else(|| incomplete(&tip))?,
             tip,
@@ -58,7 +92,7 @@ impl MirrorView {
             carried: Vec::new(),
             before_last_sync: None,
             others: Vec::new(),
-            is_whole,
+            is_complete,
             window: scan.objects,
         };
         view.follow_first_parents()?;
@@ -66,17 +100,17 @@ impl MirrorView {
         Ok(view)
     }
 
-    /// Returns a commit in sight.
+    /// Returns a fetched commit.
     pub fn get(&self, id: &ObjectId) -> Result<Option<Commit>> {
         read(&self.window, id)
     }
 
-    /// Returns the root tree of the tip, where the server sent it unasked.
+    /// Returns the root tree of the tip, if a server without filters sent it.
     pub fn root_tree(&self) -> Option<Object> {
         self.window.get(&self.commit.tree)
     }
 
-    /// Says whether `id` is an ancestor of the base, as far as can be seen.
+    /// Says whether `id` is an ancestor of the base, as far as the fetched commits show.
     pub fn is_behind_base(&self, id: &ObjectId) -> Result<bool> {
         match &self.base {
             Some(base) => Ok(base.upstream != *id && self.reaches(base.held, id)?),
@@ -84,8 +118,8 @@ impl MirrorView {
         }
     }
 
-    /// Says whether the mirror held `id` before the last sync already, as far as can be seen: on a line that upstream has since
-    /// collapsed or rewritten, where it is no ancestor of the base.
+    /// Says whether the mirror had `id` before the last sync, as far as the fetched commits show: on a line that upstream has
+    /// since collapsed or rewritten it is no ancestor of the base.
     pub fn held_before_last_sync(&self, id: &ObjectId) -> Result<bool> {
         match self.before_last_sync {
             Some(before) => self.reaches(before, id),
@@ -93,31 +127,31 @@ impl MirrorView {
         }
     }
 
-    /// Returns the commits that upstream is offered as `have`: never the relay's own.
-    pub fn offers(&self) -> Vec<ObjectId> {
+    /// Returns the commits to send upstream as `have`: never the relay's own, which upstream does not have.
+    pub fn haves(&self) -> Vec<ObjectId> {
         const LIMIT: usize = 2000;
-        let mut offers: Vec<ObjectId> = self.carried.clone();
-        offers.extend(self.others.iter().filter(|id| !self.carried.contains(id)));
-        offers.truncate(LIMIT);
-        offers
+        let mut haves: Vec<ObjectId> = self.carried.clone();
+        haves.extend(self.others.iter().filter(|id| !self.carried.contains(id)));
+        haves.truncate(LIMIT);
+        haves
     }
 
-    /// Makes an upstream commit in sight the base, for a mirror whose newest upstream commit no commit of the relay names.
+    /// Makes a fetched upstream commit the base, for a mirror in which no commit of the relay names it.
     ///
     /// # Errors
-    /// `server` when the commit is not in sight.
-    pub fn rest_on(&mut self, id: ObjectId) -> Result<()> {
+    /// `server` when the commit was not fetched.
+    pub fn set_base(&mut self, id: ObjectId) -> Result<()> {
         let commit = self.get(&id)?.ok_or_else(|| incomplete(&id))?;
         self.base = Some(Base::itself(id, commit));
         Ok(())
     }
 
-    /// Returns an upstream commit that is newer than the base and that a person has merged since.
+    /// Returns an upstream commit newer than the base that a person has merged since.
     ///
     /// # Errors
-    /// `server` for a commit that cannot be read.
-    pub fn newer_base(&self, base: &Base, news: &News) -> Result<Option<Base>> {
-        let Some(id) = self.newest_of(&news.edges)? else {
+    /// `server` for a commit that cannot be parsed.
+    pub fn newer_base(&self, base: &Base, new_commits: &NewCommits) -> Result<Option<Base>> {
+        let Some(id) = self.newest_among(&new_commits.edges)? else {
             return Ok(None);
         };
         if id == base.upstream || self.is_behind_base(&id)? {
@@ -126,13 +160,13 @@ impl MirrorView {
         let Some(commit) = self.get(&id)? else {
             return Ok(None);
         };
-        // What a person merged may lead to the base out of sight; then the base is no edge of the news, and older.
+        // What a person merged may lead to the base beyond the fetched commits; then the base is no edge, and older.
         let is_newer = self.reaches(id, &base.upstream)?
-            || !news.edges.contains(&base.upstream) && commit.seconds > base.seconds;
+            || !new_commits.edges.contains(&base.upstream) && commit.seconds > base.seconds;
         Ok(is_newer.then(|| Base::itself(id, commit)))
     }
 
-    /// Walks from the tip past people's commits to the newest of the relay, and on along those.
+    /// Walks the first parents from the tip, past people's commits, and collects what the relay's commits name.
     fn follow_first_parents(&mut self) -> Result<()> {
         let mut next = Some(self.tip);
         while let Some(id) = next {
@@ -156,10 +190,10 @@ impl MirrorView {
         Ok(())
     }
 
-    /// Reads the base off a commit of the relay; `None` for any other commit, and where the base is out of sight.
+    /// Returns the base that a commit of the relay names; `None` for any other commit, and for a base that was not fetched.
     ///
-    /// A trailer alone proves nothing, since people copy messages: the last parent must be the commit that the trailer names,
-    /// or a stand-in for it.
+    /// A trailer alone proves nothing, since people copy messages: the last parent must be the commit that the trailer names, or
+    /// a stand-in for it.
     fn base_named_by(&self, commit: &Commit) -> Result<Option<(Base, History)>> {
         let (Some(upstream), Some(held)) = (commit.upstream_commit(), commit.parents.last()) else {
             return Ok(None);
@@ -179,7 +213,7 @@ impl MirrorView {
             held: *held,
             tree: last.tree,
             seconds: last.seconds,
-            // A stand-in's author date is that of the commit which it stands in for.
+            // A stand-in's author date is the commit date of the commit that it stands in for.
             upstream_seconds: match history {
                 History::Merge => last.seconds,
                 History::Snapshot => last.authored_seconds,
@@ -202,6 +236,72 @@ impl MirrorView {
         dated.sort_unstable_by(|a, b| b.cmp(a));
         self.others = dated.into_iter().map(|(_, id)| id).collect();
         Ok(())
+    }
+}
+
+/// Which of the fetched commits descends from which. By parents, never by dates: commits of the same second have no order, and
+/// clocks differ.
+impl MirrorView {
+    /// Says whether `id` is `from` or one of its ancestors, as far as the fetched commits show.
+    pub(super) fn reaches(&self, from: ObjectId, id: &ObjectId) -> Result<bool> {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![from];
+        while let Some(commit) = next.pop() {
+            if commit == *id {
+                return Ok(true);
+            }
+            if seen.insert(commit) {
+                let parents = self.get(&commit)?.map(|commit| commit.parents);
+                next.extend(parents.unwrap_or_default());
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the newest of these commits that was fetched and is not the relay's: none of the others descends from it.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be parsed.
+    pub fn newest_among(&self, ids: &BTreeSet<ObjectId>) -> Result<Option<ObjectId>> {
+        let mut newest: Option<ObjectId> = None;
+        for id in self.others.iter().filter(|id| ids.contains(id)) {
+            match newest {
+                Some(known) if !self.reaches(*id, &known)? => {}
+                _ => newest = Some(*id),
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Returns the newest fetched commit that is not the relay's and has this tree.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be parsed.
+    pub fn newest_with_tree(&self, tree: &ObjectId) -> Result<Option<ObjectId>> {
+        let mut alike = BTreeSet::new();
+        for id in &self.others {
+            if self.get(id)?.is_some_and(|commit| commit.tree == *tree) {
+                alike.insert(*id);
+            }
+        }
+        self.newest_among(&alike)
+    }
+
+    /// Returns the first of the first parents whose subject is one of crates.io's.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be parsed.
+    pub fn newest_with_index_subject(&self) -> Result<Option<ObjectId>> {
+        let mut next = Some(self.tip);
+        while let Some(id) = next
+            && let Some(commit) = self.get(&id)?
+        {
+            if crate_in(commit.subject()).is_some() || is_squash(&commit.message) {
+                return Ok(Some(id));
+            }
+            next = commit.parents.first().copied();
+        }
+        Ok(None)
     }
 }
 

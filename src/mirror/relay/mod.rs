@@ -1,33 +1,39 @@
-//! The relay: learns what changed upstream from a few hundred bytes of commits and three root trees, plans the mirror's next
+//! The relay: learns what is new upstream from a few hundred bytes of commits and three root trees, plans the mirror's next
 //! commit from those, and streams upstream's pack into the mirror with that commit appended. No clone, no disk.
 //!
-//! ```text
-//! observe (reads only) → draft (pure) → apply (the only change)
-//! ```
+//! | step | file | reads or writes |
+//! |---|---|---|
+//! | Open both sides, list their branches | `session` | reads |
+//! | Find the base: what the mirror has of upstream | `sync_state`, from `mirror_view` | reads |
+//! | Fetch upstream's new commits, name the relation | `observe`, from `new_commits` | reads |
+//! | Prove a squash of upstream's history | `squash` | reads |
+//! | Merge the three root trees | `merge`, by `plan::three_way` | reads |
+//! | Draft the push: which objects are sent to the mirror | `draft` | pure |
+//! | Stream the pack, append our objects, confirm the push | `apply` | **writes** |
+//! | Tell what the server reports of the push | `push_result` | pure |
+//! | Try again after a passing failure or a race | `retry` | |
+//!
+//! `lag` stops after the fourth row: it tells how far the mirror is behind, and changes nothing.
 
-mod ancestry;
 pub mod apply;
-mod base;
 pub mod draft;
 mod lag;
 pub mod merge;
 mod mirror_view;
-mod new_object;
-mod news;
+mod new_commits;
 pub mod observe;
-mod persist;
+mod push_result;
+mod retry;
 mod session;
 mod squash;
-mod stand;
-mod verdict;
+mod sync_state;
 
-pub use base::Base;
+pub use draft::NewObject;
 pub use lag::Lag;
-pub use mirror_view::MirrorView;
-pub use new_object::NewObject;
-pub use news::News;
+pub use mirror_view::{Base, MirrorView};
+pub use new_commits::NewCommits;
 pub use observe::{Observation, observe};
-pub use persist::{Surroundings, Unseen, persist};
+pub use retry::{UnconfirmedPush, retry};
 pub use session::Session;
 pub use squash::Proof;
-pub use stand::{Behind, Stand, find_stand};
+pub use sync_state::{Behind, SyncState, compare_tips};

@@ -1,23 +1,25 @@
-//! Observes what is new upstream: reads only, a few requests, what does not depend on each other at the same time.
+//! Reads what is new upstream, how it relates to the base, and the three root trees. Requests to both sides run concurrently
+//! where neither depends on the other.
 
 use std::collections::HashMap;
 
 use tokio::try_join;
 
 use super::squash::{self, Proof, Squash};
-use super::stand::{Behind, rewound, unrelated};
-use super::{Base, MirrorView, News, Session};
+use super::sync_state::{Behind, rewound, unrelated};
+use super::{Base, MirrorView, NewCommits, Session};
 use crate::config::History;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, NewTree, parse_tree, write_tree};
-use crate::git::transport::UploadPack;
 use crate::git::transport::by_id::{add_from_other, fetch_trees, find_trees};
+use crate::git::transport::{FetchError, UploadPack};
 use crate::git::tree::{MergedTree, Tree};
 use crate::git::wire::upload_pack::Fetch;
+use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::Relation;
 
-/// Both sides, where there is something to carry.
+/// Both sides of a mirror that is behind.
 pub struct Observation {
     /// Upstream's tip.
     pub upstream_tip: ObjectId,
@@ -30,8 +32,8 @@ pub struct Observation {
     /// How upstream's new history relates to the base.
     pub relation: Relation,
     /// Upstream's new commits.
-    pub news: News,
-    /// How the squash looks, where there is one.
+    pub new_commits: NewCommits,
+    /// The squash, if upstream's history was squashed.
     pub squash: Option<Squash>,
     /// The root trees of the mirror's tip, the base and upstream's tip, by their ids.
     pub trees: HashMap<ObjectId, Tree>,
@@ -40,25 +42,25 @@ pub struct Observation {
 /// Reads upstream's new commits, how they relate to the base, and the three root trees.
 ///
 /// # Errors
-/// `rewound` and `unrelated` where that shows only now, otherwise as the conversations go.
+/// `rewound` and `unrelated` where that shows only now; otherwise as [`UploadPack::scan`].
 pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observation> {
     let Behind {
         view,
         mut base,
-        told,
+        new_commits: fetched,
     } = behind;
     let tip = session.upstream_tip;
     let Session {
         upstream, mirror, ..
     } = session;
-    let (mut news, mut trees) = try_join!(
-        news_since(upstream, tip, &view, told),
+    let (mut new_commits, mut trees) = try_join!(
+        new_commits_since(upstream, tip, &view, fetched),
         mirror_roots(mirror, &view, &base)
     )?;
-    let Some(upstream_commit) = news.tip.clone() else {
+    let Some(upstream_commit) = new_commits.tip.clone() else {
         return Err(rewound(session, &base));
     };
-    if let Some(newer) = view.newer_base(&base, &news)? {
+    if let Some(newer) = view.newer_base(&base, &new_commits)? {
         base = newer;
         trees.extend(mirror_roots(&mut session.mirror, &view, &base).await?);
     }
@@ -67,10 +69,10 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         upstream, mirror, ..
     } = &mut *session;
     add_from_other(&mut trees, &roots, mirror, upstream, &[]).await?;
-    let relation = relation(&base, &news);
+    let relation = relation(&base, &new_commits);
     let squash = match relation {
         Relation::Squashed => {
-            Some(squash::examine(&mut session.upstream, tip, &view, &base, &mut news).await?)
+            Some(squash::examine(&mut session.upstream, tip, &view, &base, &mut new_commits).await?)
         }
         _ => None,
     };
@@ -80,7 +82,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         view,
         base,
         relation,
-        news,
+        new_commits,
         squash,
         trees,
     };
@@ -94,23 +96,23 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
     Ok(seen)
 }
 
-async fn news_since(
+async fn new_commits_since(
     upstream: &mut UploadPack<'_>,
     tip: ObjectId,
     view: &MirrorView,
-    told: Option<News>,
-) -> Result<News> {
-    match told {
-        Some(news) => Ok(news),
-        None => News::fetch(upstream, tip, &view.offers(), true).await,
+    fetched: Option<NewCommits>,
+) -> Result<NewCommits> {
+    match fetched {
+        Some(new_commits) => Ok(new_commits),
+        None => Ok(NewCommits::fetch(upstream, tip, &view.haves(), true).await?),
     }
 }
 
-/// Reads the relation off the new commits.
-fn relation(base: &Base, news: &News) -> Relation {
-    if news.edges.contains(&base.upstream) {
+/// Returns the relation that the new commits show.
+fn relation(base: &Base, new_commits: &NewCommits) -> Relation {
+    if new_commits.edges.contains(&base.upstream) {
         Relation::Advanced
-    } else if news.roots.is_empty() {
+    } else if new_commits.roots.is_empty() {
         Relation::Diverged
     } else {
         Relation::Squashed
@@ -129,13 +131,13 @@ async fn mirror_roots(
     let mut ids = vec![view.commit.tree, base.tree];
     ids.dedup();
     ids.retain(|id| !known.contains_key(id));
-    known.extend(find_trees(mirror, &ids, &mirror_detours(view, base)).await?);
+    known.extend(find_trees(mirror, &ids, &mirror_fallbacks(view, base)).await?);
     Ok(known)
 }
 
-/// Returns the fetches of the mirror's branch whose packs hold its trees, for a server that serves no objects by id: one
-/// with what the last sync brought, one with all of the mirror's own paths.
-pub(super) fn mirror_detours(view: &MirrorView, base: &Base) -> [Fetch; 2] {
+/// Returns the fetches of the mirror's branch whose packs contain its trees, for a server that serves no objects by id: one
+/// with what the last sync pushed, one with all of the mirror's own paths.
+pub(super) fn mirror_fallbacks(view: &MirrorView, base: &Base) -> [Fetch; 2] {
     let last_sync = Fetch {
         wants: vec![view.tip],
         haves: base
@@ -149,8 +151,7 @@ pub(super) fn mirror_detours(view: &MirrorView, base: &Base) -> [Fetch; 2] {
     };
     let own_paths = Fetch {
         wants: vec![view.tip],
-        // Without `deepen`: a server that cuts history off there sends the whole tree, since the base is then no parent of
-        // what it sends.
+        // Without `deepen`: it would make the base no parent of the commits in the pack, and the server would send whole trees.
         haves: vec![base.held],
         done: true,
         ..Fetch::default()
@@ -159,7 +160,8 @@ pub(super) fn mirror_detours(view: &MirrorView, base: &Base) -> [Fetch; 2] {
 }
 
 impl Observation {
-    /// Returns the commits that bound what a mirror of this mode lacks: it has each one's tree and, in `merge`, its history.
+    /// Returns the commits at the boundary of what a mirror of this mode lacks: it has the tree of each and, in `merge`, the
+    /// history.
     pub fn boundary(&self, history: History) -> Vec<ObjectId> {
         let mut boundary = Vec::new();
         if let Some(squash) = &self.squash {
@@ -167,7 +169,7 @@ impl Observation {
             boundary.extend(&squash.held_trees);
         }
         match history {
-            History::Merge => boundary.extend(&self.news.edges),
+            History::Merge => boundary.extend(&self.new_commits.edges),
             History::Snapshot => boundary.extend(&self.view.carried),
         }
         if boundary.is_empty()
@@ -178,8 +180,8 @@ impl Observation {
         boundary
     }
 
-    /// Returns the fetch of upstream's branch whose pack holds its new trees, for a server that serves no objects by id.
-    pub(super) fn upstream_detours(&self) -> [Fetch; 1] {
+    /// Returns the fetch of upstream's branch whose pack contains its new trees, for a server that serves no objects by id.
+    pub(super) fn upstream_fallbacks(&self) -> [Fetch; 1] {
         [Fetch {
             wants: vec![self.upstream_tip],
             haves: self.boundary(self.view.history),
@@ -188,7 +190,7 @@ impl Observation {
         }]
     }
 
-    /// Returns upstream's root tree as an object, where writing it anew gives the same object.
+    /// Returns upstream's root tree as an object, if writing it gives the same id: some old trees are not in git's own order.
     pub(super) fn upstream_root(&self) -> Result<Option<NewTree>> {
         let id = self.upstream_commit.tree;
         let Some(root) = self.trees.get(&id) else {
@@ -204,17 +206,17 @@ impl Observation {
 
     async fn fetch_upstream_root(&mut self, upstream: &mut UploadPack<'_>) -> Result<()> {
         let id = self.upstream_commit.tree;
-        if let Some(object) = &self.news.root_tree {
+        if let Some(object) = &self.new_commits.root_tree {
             self.trees.insert(id, parse_tree(&object.content)?);
         }
         if !self.trees.contains_key(&id) {
-            let fetched = fetch_trees(upstream, &[id], &self.upstream_detours()).await?;
+            let fetched = fetch_trees(upstream, &[id], &self.upstream_fallbacks()).await?;
             self.trees.extend(fetched);
         }
         Ok(())
     }
 
-    /// Says whether upstream's line neither leads to the base nor is proven to follow from it.
+    /// Says whether upstream's history neither leads to the base nor is proven to follow from it.
     fn may_be_rewound(&self) -> bool {
         match &self.squash {
             Some(squash) => !matches!(squash.proof, Proof::Proven(_)),
@@ -222,11 +224,11 @@ impl Observation {
         }
     }
 
-    /// Asks the mirror whether its history holds upstream's tip: an upstream that is behind and does not know the base, as a
-    /// stale replica, shows a line that looks like another one.
+    /// Asks the mirror whether its history contains upstream's tip: an upstream that is behind and lacks the base, such as a stale
+    /// replica, looks as if it had been rewritten.
     ///
-    /// A mirror without upstream's history cannot tell; there an upstream that lacks the base and whose tip is no newer is taken
-    /// to be behind.
+    /// A mirror without upstream's history cannot tell. There, an upstream that lacks the base and whose tip is no newer counts
+    /// as behind.
     async fn is_rewound(&self, session: &mut Session<'_>) -> Result<bool> {
         let tip = self.upstream_tip;
         if self.view.history == History::Snapshot {
@@ -234,17 +236,17 @@ impl Observation {
                 return Ok(false);
             }
             let offer = [self.base.upstream];
-            let asked = News::fetch(&mut session.upstream, tip, &offer, false).await?;
+            let asked = NewCommits::fetch(&mut session.upstream, tip, &offer, false).await?;
             return Ok(!asked.acknowledged.contains(&self.base.upstream));
         }
-        match News::fetch(&mut session.mirror, tip, &[self.view.tip], true).await {
+        match NewCommits::fetch(&mut session.mirror, tip, &[self.view.tip], true).await {
             Ok(missing) => Ok(missing.count == 0),
-            Err(error) if error.kind() == Kind::Race => Ok(false),
-            Err(error) => Err(error),
+            Err(FetchError::Missing(_)) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// Says whether nothing speaks for a common past: a new root that is no collapse, and not one entry in common.
+    /// Says whether nothing suggests a common past: a new root that is no collapse, and not one root entry in common.
     fn is_unrelated(&self) -> bool {
         let Some(squash) = &self.squash else {
             return false;
@@ -259,8 +261,8 @@ impl Observation {
         let (Some(base), Some(theirs)) = (base, theirs) else {
             return false;
         };
-        !base
-            .iter()
-            .any(|(name, entry)| name != b"config.json" && theirs.get(name) == Some(entry))
+        !base.iter().any(|(name, entry)| {
+            name.as_slice() != CONFIG_JSON.as_bytes() && theirs.get(name) == Some(entry)
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Conversations with both sides, and where their branches are.
+//! Connections to both sides, and their branches' tips.
 
 use tokio::try_join;
 
@@ -9,25 +9,25 @@ use crate::git::branch_ref;
 use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::{Head, Refs};
 
-/// Conversations with both sides.
+/// Connections to both sides, and their branches' tips.
 pub struct Session<'r> {
-    /// With upstream.
+    /// The connection to upstream.
     pub upstream: UploadPack<'r>,
-    /// With the mirror.
+    /// The connection to the mirror.
     pub mirror: UploadPack<'r>,
-    /// Upstream's branch.
+    /// The tip of upstream's branch.
     pub upstream_tip: ObjectId,
-    /// The mirror's branch, if it is there.
+    /// The tip of the mirror's branch, if it exists.
     pub mirror_tip: Option<ObjectId>,
     /// The mirror's HEAD.
     pub mirror_head: Head,
 }
 
 impl<'r> Session<'r> {
-    /// Opens both sides and learns where their branches are.
+    /// Opens both sides concurrently and lists their branches.
     ///
     /// # Errors
-    /// As the conversations go; `config` when upstream has no such branch.
+    /// As [`UploadPack::open`] and [`UploadPack::refs`]; `config` when upstream has no such branch.
     pub async fn open(config: &Config, upstream: &'r Remote, mirror: &'r Remote) -> Result<Self> {
         let upstream_branch = branch_ref(&config.upstream.branch);
         let mirror_branch = branch_ref(&config.mirror.branch);
@@ -54,6 +54,9 @@ async fn open_and_list<'r>(remote: &'r Remote, reference: &str) -> Result<(Uploa
 }
 
 fn no_branch(remote: &Remote, branch: &str) -> Error {
-    Error::new(Kind::Config, format!("{remote}: it has no branch {branch}"))
-        .advise("set `upstream.branch` to the branch that holds the index")
+    Error::new(
+        Kind::Config,
+        format!("{remote}: there is no branch {branch}"),
+    )
+    .advise("Set `upstream.branch` to the branch that holds the index.")
 }

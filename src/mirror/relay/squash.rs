@@ -1,21 +1,23 @@
-//! Proves that a parentless commit upstream is the collapse of the history that the mirror follows.
+//! Handles a squash of upstream's history: proves that a commit without parents collapses the history that the mirror has.
 //!
-//! crates.io collapses its index every few weeks: a commit without parents, with the tree of the old head, whose message names
-//! that head. The old head goes to a `snapshot-…` branch, which is removed after a while.
+//! crates.io collapses its index every few weeks: the new root commit has the tree of the old head, and its message names that
+//! head. The old head moves to a `snapshot-…` branch, which is removed after a while. A squash that cannot be proven is mirrored
+//! all the same, with a warning that reaches a person; how it is pushed is decided in `draft`, by `Observation::boundary`.
 
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
-use crate::git::transport::UploadPack;
+use crate::git::transport::{FetchError, UploadPack};
+use crate::index::commit_message::{is_squash, previous_head};
 
-use super::{Base, MirrorView, News};
+use super::{Base, MirrorView, NewCommits};
 
-/// Whether a squash is what it seems to be.
+/// Whether a squash changed nothing but the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// The new root's tree is that of a commit which the mirror's history or upstream leads to the base.
+    /// The new root has the tree of a commit that the mirror has, or that leads to the base upstream.
     Proven(String),
-    /// It cannot be shown.
+    /// It could not be proven, for this reason.
     Unproven(String),
 }
 
@@ -23,44 +25,33 @@ pub enum Proof {
 pub struct Squash {
     /// Whether it is proven.
     pub proof: Proof,
-    /// The new roots whose tree the mirror has already, with their content.
+    /// The new roots whose tree the mirror has, with their content.
     pub held_roots: Vec<(ObjectId, Vec<u8>)>,
-    /// The earlier roots, of squashes in between, that upstream still shows and whose tree the mirror has already.
+    /// The roots of earlier squashes that upstream still has and whose tree the mirror has.
     pub held_trees: Vec<ObjectId>,
-    /// Whether upstream still has the base, so that its pack can build on it.
+    /// Whether upstream still has the base, so that its pack can be a thin one on top of it.
     pub upstream_has_base: bool,
-    /// Whether anything at all speaks for a common past: a message in the form of crates.io's, or the base's tree.
+    /// Whether anything suggests a common past: a message in crates.io's form, or the base's tree.
     pub is_related: bool,
 }
 
 impl Squash {
-    /// Says whether upstream's pack can build on a tree that the mirror has.
-    pub fn spares_the_tree(&self) -> bool {
+    /// Says whether upstream's pack can be a thin one on a tree that the mirror has, instead of the whole tree.
+    pub fn avoids_whole_tree(&self) -> bool {
         self.upstream_has_base || !self.held_roots.is_empty() || !self.held_trees.is_empty()
     }
 }
 
-/// Returns the old head that a collapse's message names: `Previous HEAD was <id>, now on …`.
-pub(super) fn previous_head(message: &str) -> Option<ObjectId> {
-    let (_, rest) = message.split_once("Previous HEAD was ")?;
-    rest.get(..40)?.parse().ok()
-}
-
-/// Says whether a message is in the form of crates.io's.
-pub(super) fn is_collapse(message: &str) -> bool {
-    message.starts_with("Collapse index into one commit") || previous_head(message).is_some()
-}
-
-/// Examines the roots in upstream's news; commits that a snapshot branch still shows are added to the news.
+/// Examines the new roots; adds the commits that a snapshot branch still has to `new_commits`.
 ///
 /// # Errors
-/// As the conversations go.
+/// As [`UploadPack::scan`]: a server that fails neither proves nor disproves anything.
 pub(super) async fn examine(
     upstream: &mut UploadPack<'_>,
     tip: ObjectId,
     view: &MirrorView,
     base: &Base,
-    news: &mut News,
+    new_commits: &mut NewCommits,
 ) -> Result<Squash> {
     let mut squash = Squash {
         proof: Proof::Unproven("upstream's new history has no root".to_owned()),
@@ -69,32 +60,32 @@ pub(super) async fn examine(
         upstream_has_base: false,
         is_related: false,
     };
-    for (number, (id, content)) in news.roots.clone().into_iter().enumerate() {
+    for (number, (id, content)) in new_commits.roots.clone().into_iter().enumerate() {
         let root = Commit::parse(&content)?;
-        squash.is_related |= is_collapse(&root.message) || root.tree == base.tree;
+        squash.is_related |= is_squash(&root.message) || root.tree == base.tree;
         let proof = if let Some(proof) = proof_from_mirror(view, base, &root)? {
             squash.held_roots.push((id, content));
             proof
         } else {
-            proof_from_upstream(upstream, view, base, &root, news, &mut squash).await?
+            proof_from_upstream(upstream, view, base, &root, new_commits, &mut squash).await?
         };
-        // One root that is not proven leaves the whole unproven: another history may have been merged in.
+        // One unproven root makes the squash unproven: another history may have been merged in.
         if number == 0 || matches!(proof, Proof::Unproven(_)) {
             squash.proof = proof;
         }
     }
-    if !squash.spares_the_tree() {
-        let asked = News::fetch(upstream, tip, &[base.upstream], false).await?;
+    if !squash.avoids_whole_tree() {
+        let asked = NewCommits::fetch(upstream, tip, &[base.upstream], false).await?;
         squash.upstream_has_base = asked.acknowledged.contains(&base.upstream);
     }
     Ok(squash)
 }
 
-/// Looks for the root's tree in the mirror: the base's, or that of the named head where the mirror holds it.
+/// Compares the root's tree with the base's, and with that of the head that it names, if the mirror has that.
 fn proof_from_mirror(view: &MirrorView, base: &Base, root: &Commit) -> Result<Option<Proof>> {
     if root.tree == base.tree {
         let text = format!(
-            "its root has the tree of {}, which the mirror holds",
+            "its root has the tree of {}, which the mirror has",
             base.upstream.short()
         );
         return Ok(Some(Proof::Proven(text)));
@@ -107,23 +98,23 @@ fn proof_from_mirror(view: &MirrorView, base: &Base, root: &Commit) -> Result<Op
         .is_some_and(|commit| commit.tree == root.tree);
     Ok(holds.then(|| {
         Proof::Proven(format!(
-            "its root has the tree of {}, which the mirror holds",
+            "its root has the tree of {}, which the mirror has",
             head.short()
         ))
     }))
 }
 
-/// Asks upstream for the commits from the base to the named head, if it still shows them, and across the squashes that came
-/// before, each of which must be proven as well.
+/// Fetches the commits from the base to the named head, if upstream still has them, across earlier squashes, each of which
+/// must be proven as well.
 async fn proof_from_upstream(
     upstream: &mut UploadPack<'_>,
     view: &MirrorView,
     base: &Base,
     root: &Commit,
-    news: &mut News,
+    new_commits: &mut NewCommits,
     squash: &mut Squash,
 ) -> Result<Proof> {
-    /// A mirror that slept longer is carried all the same, with a warning.
+    /// More than that count as unproven, to bound the requests.
     const SQUASHES: usize = 64;
     let mut root = root.clone();
     let mut count = 0;
@@ -138,7 +129,7 @@ async fn proof_from_upstream(
         };
         let leads_to_base = hidden.edges.contains(&base.upstream);
         count += hidden.commits();
-        news.add_hidden(hidden);
+        new_commits.add_hidden(hidden);
         if leads_to_base {
             squash.upstream_has_base = true;
             return Ok(Proof::Proven(format!(
@@ -159,31 +150,38 @@ async fn proof_from_upstream(
         root = commit;
     }
     Ok(Proof::Unproven(
-        "too many squashes have come since the mirror's base".to_owned(),
+        "there are too many squashes since the mirror's base".to_owned(),
     ))
 }
 
-/// Fetches what leads from the base, or from an earlier root, to the head that a root names; says why not where upstream
-/// does not show it or where it is not what the root has.
+/// Fetches the commits from the base, or from an earlier root, to the head that a root names; the inner error is why this
+/// proves nothing.
 async fn hidden_behind(
     upstream: &mut UploadPack<'_>,
     base: &Base,
     root: &Commit,
-) -> Result<std::result::Result<(ObjectId, News), String>> {
+) -> Result<std::result::Result<(ObjectId, NewCommits), String>> {
     let Some(head) = previous_head(&root.message) else {
         return Ok(Err(
             "the new root names no previous head, and its tree is not the mirror's base".to_owned(),
         ));
     };
-    let hidden = match News::fetch(upstream, head, &[base.upstream], true).await {
+    let hidden = match NewCommits::fetch(upstream, head, &[base.upstream], true).await {
         Ok(hidden) => hidden,
-        Err(error) if error.kind() == Kind::Race || error.kind() == Kind::Server => {
+        Err(FetchError::Missing(_)) => {
             return Ok(Err(format!(
-                "upstream no longer shows its previous head {}",
+                "upstream no longer has its previous head {}",
                 head.short()
             )));
         }
-        Err(error) => return Err(error),
+        Err(FetchError::TooLarge(error)) => {
+            return Ok(Err(format!(
+                "the history of its previous head {} cannot be read: {error}",
+                head.short()
+            )));
+        }
+        // A failing server says nothing about the squash: the whole sync is retried.
+        Err(FetchError::Failed(error)) => return Err(error),
     };
     if hidden
         .tip

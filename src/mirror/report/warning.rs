@@ -1,27 +1,27 @@
-//! Warnings: what a person should look at, and whether somebody is to be called for it.
+//! Warnings: what a person should look at, and which of them are mailed.
 
 use std::fmt;
 use std::ops::Deref;
 
 use serde::{Serialize, Serializer};
 
-/// Something that did not stop a command and that a person should look at; reads as its text.
+/// Something that a person should look at, and that did not stop the command; derefs to its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     text: String,
     calls: Option<Topic>,
 }
 
-/// What a person is called for although the command succeeded.
+/// The warnings that are mailed although the command succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
-    /// Upstream changed its `config.json`: perhaps crate files come from elsewhere now.
+    /// Upstream changed its `config.json`: crate files may come from elsewhere now.
     UpstreamConfig,
-    /// Upstream's history was squashed, and that nothing else was changed could not be proven.
+    /// Upstream's history was squashed, and it could not be proven that nothing else changed.
     Squash,
     /// Upstream's history was rewritten.
     Rewritten,
-    /// Mirror and upstream differ on a path that nobody said is the mirror's own. It stays so until a person acts.
+    /// Mirror and upstream differ on a path that `mirror.keep` does not name, until a person acts.
     Difference,
 }
 
@@ -36,14 +36,14 @@ impl Topic {
         }
     }
 
-    /// Says whether every sync that carries something warns of it again, until a person acts.
+    /// Says whether every sync that pushes something repeats the warning, until a person acts.
     pub fn is_standing(self) -> bool {
         self == Self::Difference
     }
 }
 
 impl Warning {
-    /// Makes a warning that calls a person.
+    /// Makes a warning that is mailed.
     pub fn calling(topic: Topic, text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -51,13 +51,13 @@ impl Warning {
         }
     }
 
-    /// Returns what a person is called for, if one is.
+    /// Returns the topic of a warning that is mailed.
     pub fn calls(&self) -> Option<Topic> {
         self.calls
     }
 }
 
-/// A warning that calls nobody.
+/// A warning that is not mailed.
 impl From<String> for Warning {
     fn from(text: String) -> Self {
         Self { text, calls: None }

@@ -1,4 +1,6 @@
 //! The body: sections of rows, written once as plain text and once as HTML.
+//!
+//! The reader may be on a phone at night: first what happened, then what to do, then where to look.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,16 +8,16 @@ use askama::Template;
 use indicatif::HumanDuration;
 use url::Url;
 
-use super::{Event, Failure, Job, Notice, Seen};
+use super::{Event, Failure, Job, Notice, Observed, RemoteBranch};
 use crate::error::{Error, Kind, Result};
 
-/// A heading and what stands below it.
+/// A heading and the rows below it.
 struct Section {
     title: &'static str,
     rows: Vec<Row>,
 }
 
-/// One line: a label, a text, and what the text leads to.
+/// One line: a label, a text, and the page that the text links to.
 struct Row {
     label: String,
     text: String,
@@ -54,65 +56,64 @@ impl Notice {
             sections,
             version,
         };
-        let unwritten =
-            |e: askama::Error| Error::new(Kind::Server, "the mail cannot be written").because(e);
+        let cannot_write =
+            |e: askama::Error| Error::new(Kind::Server, "cannot write the mail").because(e);
         Ok((
-            text.render().map_err(unwritten)?,
-            html.render().map_err(unwritten)?,
+            text.render().map_err(cannot_write)?,
+            html.render().map_err(cannot_write)?,
         ))
     }
 
     fn headline(&self) -> String {
         match &self.event {
-            Event::Failed(_) => "The mirror could not be brought up to date.".to_owned(),
+            Event::Failed(_) => {
+                "The sync failed. What the mirror has is not affected, but new crates do not reach it."
+                    .to_owned()
+            }
             Event::Warned(_) => {
-                "The sync succeeded, and met something that a person should look at.".to_owned()
+                "The sync succeeded, but something needs your attention.".to_owned()
             }
             Event::Recovered { since, failures } => {
-                let runs = match failures {
+                let syncs = match failures {
                     1 => "one sync".to_owned(),
                     count => format!("{count} syncs"),
                 };
-                format!(
-                    "The mirror is in order again. Since {} {runs} failed.",
-                    time(*since)
-                )
+                format!("The sync works again. Since {}, {syncs} failed.", time(*since))
             }
-            Event::Alarm(_) => "The trigger helper needs a person.".to_owned(),
-            Event::AllClear { since } => format!(
-                "The mirror is in order again. The first call for help was at {}.",
+            Event::Alarm { .. } => "The trigger helper needs your attention.".to_owned(),
+            Event::Resolved { since } => format!(
+                "The mirror works again, and all alarms are resolved. The first one was mailed at {}.",
                 time(*since)
             ),
             Event::Test => {
-                "This is a test mail: failures of this mirror will reach you as this mail did."
-                    .to_owned()
+                "This is a test mail. Failures of this mirror will be mailed like this one.".to_owned()
             }
         }
     }
 
     fn sections(&self) -> Vec<Section> {
         let mut sections = self.about_the_event();
+        sections.push(about_the_job(&self.job));
         sections.push(self.about_the_mirror());
-        if !self.by_hand.is_empty() {
+        if !self.dry_run.is_empty() {
             sections.push(Section {
                 title: "Try it by hand",
                 rows: vec![Row {
                     is_command: true,
-                    ..Row::plain(&self.by_hand)
+                    ..Row::plain(&self.dry_run)
                 }],
             });
         }
-        sections.push(about_the_job(&self.job));
         sections.retain(|section| !section.rows.is_empty());
         sections
     }
 
     fn about_the_event(&self) -> Vec<Section> {
         match &self.event {
-            Event::Failed(failure) | Event::Alarm(failure) => vec![
+            Event::Failed(failure) | Event::Alarm { failure, .. } => vec![
                 Section {
                     title: "What failed",
-                    rows: what_failed(failure),
+                    rows: self.what_failed(failure),
                 },
                 Section {
                     title: "What to do",
@@ -123,70 +124,73 @@ impl Notice {
                 title: "What to look at",
                 rows: warnings.iter().map(|warning| Row::plain(warning)).collect(),
             }],
-            Event::Recovered { .. } | Event::AllClear { .. } | Event::Test => Vec::new(),
+            Event::Recovered { .. } | Event::Resolved { .. } | Event::Test => Vec::new(),
         }
+    }
+
+    fn what_failed(&self, failure: &Failure) -> Vec<Row> {
+        let causes = failure.causes.iter();
+        let causes = causes.map(|cause| Row::labelled("caused by", cause.clone()));
+        let mut rows = vec![Row::plain(&failure.message)];
+        rows.extend(causes);
+        // No process ended with an alarm.
+        if matches!(self.event, Event::Failed(_)) {
+            let code = failure.kind.exit_code();
+            rows.push(Row::labelled(
+                "kind",
+                format!("{} (exit code {code})", failure.kind),
+            ));
+        }
+        rows
     }
 
     fn what_to_do(&self, failure: &Failure) -> Vec<Row> {
         let advice = failure.advice.iter();
-        let mut rows: Vec<Row> = advice.map(|text| Row::plain(&sentence(text))).collect();
-        if matches!(self.event, Event::Alarm(_)) {
-            rows.push(Row::plain(
-                "The helper goes on watching. When it is mended, ask it for a pipeline: POST /trigger.",
-            ));
-        } else if failure.kind.is_transient() {
-            rows.push(Row::plain(
-                "Failures of this kind may pass: the next run starts from what the mirror holds.",
-            ));
-        } else {
-            rows.push(Row::plain(
-                "It will not pass by itself: every run fails until a person has seen to it.",
-            ));
+        let mut rows: Vec<Row> = advice.map(|text| Row::plain(text)).collect();
+        let is_alarm = matches!(self.event, Event::Alarm { .. });
+        if !is_alarm {
+            rows.push(Row::plain(match failure.kind.is_transient() {
+                true => {
+                    "This may go away by itself: the next sync starts from what the mirror has."
+                }
+                false => "This does not go away by itself: every sync fails until somebody acts.",
+            }));
         }
         if let Some(pause) = self.repeat_after {
             let pause = humantime::format_duration(pause);
-            let text = match self.event {
-                Event::Alarm(_) => {
-                    format!("It is mailed again after {pause} while it lasts, and its end once.")
-                }
-                _ => format!(
-                    "The same kind of failure is mailed again after {pause}, and the first success after it once."
-                ),
+            let end = match is_alarm {
+                true => "when everything works again",
+                false => "when a sync succeeds again",
             };
-            rows.push(Row::plain(&text));
+            rows.push(Row::plain(&format!(
+                "While this lasts, it is mailed at most every {pause}, and once {end}."
+            )));
         }
         rows
     }
 
     fn about_the_mirror(&self) -> Section {
-        let place = |label, place: &super::Place| {
-            Row::labelled(label, format!("{} ({})", place.url, place.branch))
+        let remote = |label, remote: &RemoteBranch| {
+            Row::labelled(label, format!("{} ({})", remote.url, remote.branch))
         };
-        let mut rows = vec![place("mirror", &self.mirror)];
-        rows.extend(self.upstream.iter().map(|it| place("upstream", it)));
+        let mut rows = vec![remote("mirror", &self.mirror)];
+        rows.extend(self.upstream.iter().map(|it| remote("upstream", it)));
         let ago = |at: i64| {
             let age = Duration::from_secs(u64::try_from(self.now - at).unwrap_or_default());
             format!("{}, {} ago", time(at), HumanDuration(age))
         };
-        match &self.standing.moved {
-            Seen::Known((tip, at)) => {
-                rows.push(Row::labelled(
-                    "last moved",
-                    format!("{}, to {tip}", ago(*at)),
-                ));
-            }
-            Seen::Unknown(reason) => {
-                rows.push(Row::labelled("last moved", format!("unknown: {reason}")));
-            }
-            Seen::NotLooked => {}
-        }
-        match &self.standing.behind {
-            Seen::Known(text) => rows.push(Row::labelled("behind", text.clone())),
-            Seen::Unknown(reason) => {
-                rows.push(Row::labelled("behind", format!("unknown: {reason}")));
-            }
-            Seen::NotLooked => {}
-        }
+        let last_moved = match &self.mirror_status.last_moved {
+            Observed::Known((tip, at)) => Some(format!("{}, to {tip}", ago(*at))),
+            Observed::Unknown(reason) => Some(format!("unknown: {reason}")),
+            Observed::NotAsked => None,
+        };
+        let behind = match &self.mirror_status.behind {
+            Observed::Known(text) => Some(text.clone()),
+            Observed::Unknown(reason) => Some(format!("unknown: {reason}")),
+            Observed::NotAsked => None,
+        };
+        rows.extend(last_moved.map(|text| Row::labelled("last moved", text)));
+        rows.extend(behind.map(|text| Row::labelled("behind", text)));
         if let Some(at) = self.last_success {
             rows.push(Row::labelled("last success", ago(at)));
         }
@@ -195,20 +199,6 @@ impl Notice {
             rows,
         }
     }
-}
-
-fn what_failed(failure: &Failure) -> Vec<Row> {
-    let kind = Row::labelled(
-        "kind",
-        format!("{} (exit code {})", failure.kind, failure.kind.exit_code()),
-    );
-    let causes = failure.causes.iter();
-    let causes = causes.map(|cause| Row::labelled("caused by", cause.clone()));
-    [Row::plain(&failure.message)]
-        .into_iter()
-        .chain(causes)
-        .chain([kind])
-        .collect()
 }
 
 fn about_the_job(job: &Job) -> Section {
@@ -227,7 +217,7 @@ fn about_the_job(job: &Job) -> Section {
         linked("project", &job.project_path, &job.project),
         linked("branch", &job.reference, &None),
         linked("started by", &job.source, &None),
-        linked("for", &job.user, &None),
+        linked("user", &job.user, &None),
         linked("runner", &job.runner, &None),
     ];
     Section {
@@ -250,29 +240,17 @@ impl Row {
         }
     }
 
-    /// Returns the link where the text does not show it.
-    fn unseen_link(&self) -> Option<&str> {
+    /// Returns the link unless the text is that link already.
+    fn hidden_link(&self) -> Option<&str> {
         let link = self.link.as_ref()?.as_str();
         (link != self.text).then_some(link)
     }
 }
 
-/// Writes an advice as a sentence: on the command line it stands behind a colon.
-fn sentence(advice: &str) -> String {
-    let mut letters = advice.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    let end = if advice.ends_with(['.', '!', '?']) {
-        ""
-    } else {
-        "."
-    };
-    first.chain(letters).chain(end.chars()).collect()
-}
-
 /// Writes a time as `2026-11-24 03:10:07 UTC`.
 fn time(seconds: i64) -> String {
     let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    // Times beyond the year 9999 have no such form.
+    // RFC 3339 ends with the year 9999, and `humantime` panics beyond it.
     let since = since.min(Duration::from_secs(253_402_300_799));
     let text = humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string();
     text.replace('T', " ").replace('Z', " UTC")

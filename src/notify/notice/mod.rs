@@ -1,16 +1,16 @@
-//! What a person is told of a mirror, and when: pure, so that every word and every pause can be tested with literals.
+//! What a person is told about a mirror, and when: pure, so that every word and every pause can be tested with literals.
 //!
 //! ```text
-//! event → memory: is it due? → notice → subject, text, HTML
+//! event → mail_history: is it due? → notice → subject, text, HTML
 //! ```
 
 mod body;
-mod memory;
+mod mail_history;
 mod subject;
 #[cfg(test)]
 mod tests;
 
-pub use memory::{Memory, Record};
+pub use mail_history::{MailHistory, MirrorHistory};
 
 use std::time::Duration;
 
@@ -18,32 +18,37 @@ use crate::config::Job;
 use crate::error::{Error, Kind};
 use crate::mirror::report::Warning;
 
-/// What happened that a person is told of.
+/// What happened that a person is told about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A sync failed.
     Failed(Failure),
-    /// A sync succeeded, and met something that a person should look at.
+    /// A sync succeeded, but something needs a person's attention.
     Warned(Vec<Warning>),
-    /// A sync succeeded after failures that were told.
+    /// A sync succeeded after failures that were mailed.
     Recovered {
-        /// When the first of them was, in seconds since 1970.
+        /// When the first sync failed, in seconds since 1970.
         since: i64,
-        /// How many there were.
+        /// How many syncs failed.
         failures: u32,
     },
     /// The trigger helper needs a person.
-    Alarm(Failure),
-    /// What the trigger helper needed a person for is over.
-    AllClear {
-        /// When a person was first called, in seconds since 1970.
+    Alarm {
+        /// What happened, in a few words for the subject.
+        summary: &'static str,
+        /// What happened, and what to do.
+        failure: Failure,
+    },
+    /// All alarms of the trigger helper are resolved.
+    Resolved {
+        /// When the first of them was mailed, in seconds since 1970.
         since: i64,
     },
-    /// A person asks whether mails arrive.
+    /// A person tests whether mails arrive.
     Test,
 }
 
-/// An error as it is told.
+/// An error, as plain values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Its kind.
@@ -67,54 +72,54 @@ impl From<&Error> for Failure {
     }
 }
 
-/// A repository and its branch.
+/// A branch of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Its address, without a password.
+pub struct RemoteBranch {
+    /// The repository's address, without a password.
     pub url: String,
     /// The branch.
     pub branch: String,
 }
 
-/// Where the mirror stands, as far as it could be seen after the event.
+/// The state of the mirror after the event, as far as it could be read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Standing {
-    /// The mirror's tip and its date in seconds since 1970, or why it could not be seen.
-    pub moved: Seen<(String, i64)>,
-    /// How far the mirror is behind, in words, or why that could not be seen.
-    pub behind: Seen<String>,
+pub struct MirrorStatus {
+    /// The mirror's tip and its date in seconds since 1970.
+    pub last_moved: Observed<(String, i64)>,
+    /// How far the mirror is behind, in words.
+    pub behind: Observed<String>,
 }
 
-/// Something that was looked for.
+/// The result of a question that may fail.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Seen<T> {
-    /// It was not looked for.
+pub enum Observed<T> {
+    /// The question was not asked.
     #[default]
-    NotLooked,
-    /// It was seen.
+    NotAsked,
+    /// The answer.
     Known(T),
-    /// It could not be seen, for this reason.
+    /// Why there is no answer.
     Unknown(String),
 }
 
-/// All that a mail tells.
+/// Everything that a mail says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// What happened.
     pub event: Event,
     /// The repository that we push to.
-    pub mirror: Place,
+    pub mirror: RemoteBranch,
     /// The repository that the index comes from, where it is known.
-    pub upstream: Option<Place>,
-    /// Where the mirror stands.
-    pub standing: Standing,
-    /// When a sync succeeded last, in seconds since 1970, where that is remembered.
+    pub upstream: Option<RemoteBranch>,
+    /// The state of the mirror.
+    pub mirror_status: MirrorStatus,
+    /// When a sync last succeeded, in seconds since 1970, where that is recorded.
     pub last_success: Option<i64>,
     /// The CI job.
     pub job: Job,
-    /// A command that shows the same by hand; empty where there is none.
-    pub by_hand: String,
-    /// After what time the same is told again; `None` where nothing is remembered.
+    /// A command that reproduces the event by hand; empty where there is none.
+    pub dry_run: String,
+    /// The least time between two mails about the same; `None` where no history is recorded.
     pub repeat_after: Option<Duration>,
     /// When it happened, in seconds since 1970.
     pub now: i64,

@@ -1,53 +1,53 @@
-//! The subject: what, where, why, in fewer than 78 characters.
+//! The subject: what happened, where and why, in one line that a phone shows whole.
 
 use super::{Event, Notice};
 use crate::error::Kind;
 
-/// So many characters keep the whole header line, `Subject: ` included, within one line of a mail.
+/// RFC 5322 asks for header lines of at most 78 characters: a longer subject would be folded, and some clients show the fold.
 const LIMIT: usize = 77 - "Subject: ".len();
 
 impl Notice {
     /// Returns the subject: ASCII, at most 68 characters, without line breaks.
     pub fn subject(&self) -> String {
         let (before, after) = match &self.event {
-            Event::Failed(failure) => ("sync failed: ", format!(": {}", reason(failure.kind))),
+            Event::Failed(failure) => ("sync failed: ", format!(": {}", summary(failure.kind))),
             Event::Warned(_) => ("sync has a warning: ", String::new()),
             Event::Recovered { .. } => ("sync recovered: ", String::new()),
-            Event::Alarm(failure) => ("mirror stuck: ", format!(": {}", reason(failure.kind))),
-            Event::AllClear { .. } => ("mirror recovered: ", String::new()),
+            Event::Alarm { summary, .. } => ("mirror alarm: ", format!(": {summary}")),
+            Event::Resolved { .. } => ("mirror recovered: ", String::new()),
             Event::Test => ("test mail: ", String::new()),
         };
         let room = LIMIT - before.len() - after.len();
-        format!("{before}{}{after}", short_place(&self.mirror.url, room))
+        format!("{before}{}{after}", short_url(&self.mirror.url, room))
     }
 }
 
 /// Says in a few words why a sync failed.
-fn reason(kind: Kind) -> &'static str {
+fn summary(kind: Kind) -> &'static str {
     match kind {
-        Kind::Network => "network",
-        Kind::Server => "server trouble",
+        Kind::Network => "network error",
+        Kind::Server => "server error",
         Kind::Race => "somebody else pushed",
-        Kind::Usage => "usage",
-        Kind::Config => "configuration",
+        Kind::Usage => "wrong usage",
+        Kind::Config => "wrong configuration",
         Kind::HostKey => "host key not trusted",
-        Kind::Auth => "login refused",
-        Kind::Permission => "no permission",
+        Kind::Auth => "authentication failed",
+        Kind::Permission => "permission denied",
         Kind::EmptyMirror => "mirror is empty",
-        Kind::MirrorExists => "mirror exists",
-        Kind::Conflict => "conflict",
+        Kind::MirrorExists => "mirror is not empty",
+        Kind::Conflict => "merge conflict",
         Kind::Guard => "upstream lost files",
-        Kind::Rewound => "upstream went back",
+        Kind::Rewound => "upstream was rewound",
         Kind::Unrelated => "unrelated histories",
         Kind::Mode => "history mode",
-        Kind::UpstreamConfig => "bad config.json",
-        Kind::Pipeline => "pipeline",
+        Kind::UpstreamConfig => "bad upstream config.json",
+        Kind::Pipeline => "pipeline failed",
         Kind::Stalled => "behind upstream",
     }
 }
 
-/// Shortens an address to host and path; where that is too long its beginning is left out, as its end says more.
-fn short_place(url: &str, room: usize) -> String {
+/// Shortens an address to host and path; a path that is still too long loses its beginning, because its end says more.
+fn short_url(url: &str, room: usize) -> String {
     let place = url.split_once("://").map_or(url, |(_, place)| place);
     let place = place.split_once('@').map_or(place, |(_, place)| place);
     let place = place.trim_end_matches('/').trim_end_matches(".git");

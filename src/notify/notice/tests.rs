@@ -14,23 +14,23 @@ fn failure(kind: Kind) -> Failure {
             "git@gitlab.example:rust/index.git: it refused the push: pre-receive hook declined"
                 .to_owned(),
         causes: vec!["You are <not> allowed".to_owned()],
-        advice: Some("let the key push to this branch".to_owned()),
+        advice: Some("Let the key push to this branch.".to_owned()),
     }
 }
 
 fn notice(event: Event) -> Notice {
     let page = |path: &str| Some(Url::parse(&format!("https://gitlab.example/{path}")).unwrap());
-    let place = |url: &str| Place {
+    let remote = |url: &str| RemoteBranch {
         url: url.to_owned(),
         branch: "master".to_owned(),
     };
     Notice {
         event,
-        mirror: place("git@gitlab.example:rust/index.git"),
-        upstream: Some(place("https://upstream.example/index")),
-        standing: Standing {
-            moved: Seen::Known(("1234567".to_owned(), 1_780_000_000 - 7_200)),
-            behind: Seen::Unknown("upstream cannot be reached".to_owned()),
+        mirror: remote("git@gitlab.example:rust/index.git"),
+        upstream: Some(remote("https://upstream.example/index")),
+        mirror_status: MirrorStatus {
+            last_moved: Observed::Known(("1234567".to_owned(), 1_780_000_000 - 7_200)),
+            behind: Observed::Unknown("cannot reach upstream".to_owned()),
         },
         last_success: Some(1_780_000_000 - 3_600),
         job: Job {
@@ -40,7 +40,7 @@ fn notice(event: Event) -> Notice {
             source: Some("schedule".to_owned()),
             ..Job::default()
         },
-        by_hand: "crates-ferry sync --dry-run".to_owned(),
+        dry_run: "crates-ferry sync --dry-run".to_owned(),
         repeat_after: Some(Duration::from_secs(6 * 3600)),
         now: 1_780_000_000,
     }
@@ -56,7 +56,7 @@ fn the_subject_says_what_where_and_why() {
     let failed = || Event::Failed(failure(Kind::Permission));
     assert_eq!(
         with(failed(), "git@gitlab.example:rust/index.git"),
-        "sync failed: gitlab.example:rust/index: no permission"
+        "sync failed: gitlab.example:rust/index: permission denied"
     );
     assert_eq!(
         with(Event::Test, "https://gitlab.example/rust/index.git/"),
@@ -67,7 +67,7 @@ fn the_subject_says_what_where_and_why() {
             failed(),
             "ssh://git@gitlab.platform.example:2222/teams/languages/rust/mirrors/crates.io-index.git"
         ),
-        "sync failed: ...anguages/rust/mirrors/crates.io-index: no permission"
+        "sync failed: ...ages/rust/mirrors/crates.io-index: permission denied"
     );
 }
 
@@ -92,7 +92,7 @@ fn a_failure_is_told_with_its_causes_its_kind_and_what_to_do() {
         .unwrap();
     let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     insta::assert_snapshot!(text, @r"
-    The mirror could not be brought up to date.
+    The sync failed. What the mirror has is not affected, but new crates do not reach it.
 
     What failed
       git@gitlab.example:rust/index.git: it refused the push: pre-receive hook declined
@@ -101,23 +101,23 @@ fn a_failure_is_told_with_its_causes_its_kind_and_what_to_do() {
 
     What to do
       Let the key push to this branch.
-      It will not pass by itself: every run fails until a person has seen to it.
-      The same kind of failure is mailed again after 6h, and the first success after it once.
-
-    The mirror
-      mirror       git@gitlab.example:rust/index.git (master)
-      upstream     https://upstream.example/index (master)
-      last moved   2026-05-28 18:26:40 UTC, 2 hours ago, to 1234567
-      behind       unknown: upstream cannot be reached
-      last success 2026-05-28 19:26:40 UTC, 60 minutes ago
-
-    Try it by hand
-      crates-ferry sync --dry-run
+      This does not go away by itself: every sync fails until somebody acts.
+      While this lasts, it is mailed at most every 6h, and once when a sync succeeds again.
 
     The job
       job          sync https://gitlab.example/jobs/7
       pipeline     https://gitlab.example/pipelines/3?a=1&b=2
       started by   schedule
+
+    The mirror
+      mirror       git@gitlab.example:rust/index.git (master)
+      upstream     https://upstream.example/index (master)
+      last moved   2026-05-28 18:26:40 UTC, 2 hours ago, to 1234567
+      behind       unknown: cannot reach upstream
+      last success 2026-05-28 19:26:40 UTC, 60 minutes ago
+
+    Try it by hand
+      crates-ferry sync --dry-run
 
     -- 
     crates-ferry VERSION
@@ -139,9 +139,7 @@ fn a_recovery_says_since_when_and_how_often() {
     };
     let (text, _) = notice(event).bodies().unwrap();
     assert!(
-        text.starts_with(
-            "The mirror is in order again. Since 2026-05-28 17:40:00 UTC 3 syncs failed.\n"
-        ),
+        text.starts_with("The sync works again. Since 2026-05-28 17:40:00 UTC, 3 syncs failed.\n"),
         "{text}"
     );
     assert!(!text.contains("What failed"), "{text}");
@@ -160,20 +158,20 @@ fn warnings_are_listed() {
 fn what_is_not_known_is_left_out() {
     let mut notice = notice(Event::Failed(failure(Kind::Network)));
     notice.job = Job::default();
-    notice.standing = Standing::default();
+    notice.mirror_status = MirrorStatus::default();
     notice.last_success = None;
     notice.repeat_after = None;
-    notice.by_hand = String::new();
+    notice.dry_run = String::new();
     let (text, _) = notice.bodies().unwrap();
     for part in [
         "The job",
         "last moved",
         "behind",
         "last success",
-        "mailed again",
+        "is mailed",
         "by hand",
     ] {
         assert!(!text.contains(part), "{part}: {text}");
     }
-    assert!(text.contains("may pass"), "{text}");
+    assert!(text.contains("may go away by itself"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Makes our errors of what a mail server did or said.
+//! Turns failures of an SMTP session into errors with an advice.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -8,39 +8,41 @@ use lettre::transport::smtp::Error as SmtpError;
 use crate::config::Route;
 use crate::error::{Error, Kind};
 
-/// What marks an error as one of TLS, for who has to tell it from one of the network.
-const CERTIFICATE: &str = "the server's certificate is not accepted";
-const HANDSHAKE: &str = "TLS cannot be agreed upon";
+/// The ends of messages by which [`is_about_tls`] recognises an error.
+const CERTIFICATE: &str = "the server's certificate is not trusted";
+const HANDSHAKE: &str = "the TLS handshake failed";
 
-/// Explains a failure; `about` says what the server was asked.
+/// Explains a failure; `about` is what the server was asked.
 pub(super) fn explain(server: &str, about: &str, cause: SmtpError) -> Error {
     match cause.status() {
         Some(code) => {
             let code = code.to_string();
-            refused(server, about, &code, &words(&cause))
+            refused(server, about, &code, &reply_text(&cause))
         }
         None => broken(server, about, cause),
     }
 }
 
-/// The server answered, and said no.
-fn refused(server: &str, about: &str, code: &str, words: &str) -> Error {
-    let text = format!("{server}: refused {about}: {code} {words}");
+/// The server replied with a refusal.
+fn refused(server: &str, about: &str, code: &str, reply: &str) -> Error {
+    let text = format!("{server}: refused {about}: {code} {reply}");
     let text = text.trim_end().to_owned();
     match code {
         "530" | "534" | "535" | "538" => Error::new(Kind::Auth, text).advise(
-            "look at the user that mail.smtp names and at FERRY_SMTP_PASSWORD; some providers want a password made for \
-             programs",
+            "Check the user in `mail.smtp` and FERRY_SMTP_PASSWORD. Some providers want an app password.",
         ),
-        _ if code.starts_with('4') => {
-            Error::new(Kind::Server, text).advise("it may pass; if it stays so, ask whoever runs that server")
-        }
-        _ => Error::new(Kind::Permission, text)
-            .advise("look at mail.from and mail.to, and at what the server lets this user send"),
+        _ if code.starts_with('4') => Error::new(Kind::Server, text).advise(
+            "The refusal is temporary. If it persists, ask the administrator of that server.",
+        ),
+        _ => Error::new(Kind::Permission, text).advise(
+            "Check `mail.from` and `mail.to`, and which senders and recipients the server allows this user.",
+        ),
     }
 }
 
-/// The conversation broke off, or never began.
+/// The session broke off, or never began.
+///
+/// lettre keeps the kinds of TLS failures to itself, so that they are told apart by rustls's words.
 fn broken(server: &str, about: &str, cause: SmtpError) -> Error {
     let innermost = innermost(&cause);
     let lower = innermost.to_lowercase();
@@ -48,63 +50,81 @@ fn broken(server: &str, about: &str, cause: SmtpError) -> Error {
         return Error::new(Kind::Config, format!("{server}: {CERTIFICATE}"))
             .because(innermost)
             .advise(
-                "compare the host's name in mail.smtp with its certificate; name a company's own CA in network.ca_file",
+                "Compare the host in `mail.smtp` with the names in the certificate. If its CA is your organisation's own, \
+                 set `network.ca_file`.",
             );
     }
     if lower.contains("corrupt message") || lower.contains("handshake") || lower.contains("alert") {
         return Error::new(Kind::Config, format!("{server}: {HANDSHAKE}"))
             .because(innermost)
-            .advise("smtps:// is for ports that speak TLS at once (465), smtp:// for those that begin in clear (587, 25)");
+            .advise(
+                "Use smtps:// for a port that speaks TLS from the first byte (465), smtp:// for one that begins in clear \
+                 text (587, 25).",
+            );
     }
     if cause.is_response() {
-        return Error::new(Kind::Server, format!("{server}: an unusable answer to {about}"))
-            .because(innermost)
-            .advise("look whether a mail server listens there; smtps:// and smtp:// have ports of their own");
+        return Error::new(
+            Kind::Server,
+            format!("{server}: invalid reply while {}", doing(about)),
+        )
+        .because(innermost)
+        .advise(
+            "Check that a mail server listens there. smtps:// and smtp:// have different ports.",
+        );
     }
     let message = match about {
         "connecting" => format!("{server}: cannot connect"),
-        _ => format!("{server}: the connection failed while {}", doing(about)),
+        _ => format!("{server}: connection lost while {}", doing(about)),
     };
     Error::new(Kind::Network, message)
         .because(innermost)
-        .advise("look at host and port of mail.smtp, and at firewalls between here and there")
+        .advise("Check host and port in `mail.smtp`, and the firewalls on the way.")
 }
 
-/// A server that does not answer in time.
-pub(super) fn silent(server: &str, about: &str) -> Error {
-    Error::new(Kind::Network, format!("{server}: no answer in time while {}", doing(about)))
-        .advise("look at host and port of mail.smtp; network.idle_timeout says how long a server may be silent")
+/// The server did not reply in time.
+pub(super) fn timed_out(server: &str, about: &str) -> Error {
+    Error::new(Kind::Network, format!("{server}: timed out while {}", doing(about))).advise(
+        "Check host and port in `mail.smtp`. `network.idle_timeout` says how long a server may be silent.",
+    )
 }
 
 pub(super) fn too_long(route: &Route<'_>, limit: Duration) -> Error {
     let limit = humantime::format_duration(limit);
     Error::new(
         Kind::Network,
-        format!("{}: the mail took longer than {limit}", route.smtp),
+        format!("{}: the mail was not sent within {limit}", route.smtp),
     )
-    .advise("ask whoever runs that server")
+    .advise("Ask the administrator of that server.")
 }
 
 pub(super) fn no_starttls(server: &str) -> Error {
-    Error::new(Kind::Config, format!("{server}: it offers no STARTTLS, so nothing is sent")).advise(
-        "write smtps:// for a port that speaks TLS at once (465); `?tls=opportunistic` or `?tls=none` at the end of \
-         mail.smtp does without",
+    Error::new(
+        Kind::Config,
+        format!("{server}: the server offers no STARTTLS, so nothing was sent"),
+    )
+    .advise(
+        "Use smtps:// if the port speaks TLS from the first byte (465). To send without TLS, end `mail.smtp` with \
+         `?tls=opportunistic` or `?tls=none`.",
     )
 }
 
 pub(super) fn no_password(server: &str, user: &str) -> Error {
-    Error::new(Kind::Config, format!("{server}: FERRY_SMTP_PASSWORD is not set, and mail.smtp names the user {user}"))
-        .advise(
-            "set it, or leave the user away; in GitLab, a protected variable reaches protected branches and tags only",
-        )
+    Error::new(
+        Kind::Config,
+        format!("{server}: FERRY_SMTP_PASSWORD is not set, but mail.smtp names the user {user}"),
+    )
+    .advise(
+        "Set FERRY_SMTP_PASSWORD, or remove the user from `mail.smtp`. In GitLab, jobs see protected variables only on \
+         protected branches and tags.",
+    )
 }
 
 pub(super) fn no_user(server: &str) -> Error {
     Error::new(
         Kind::Config,
-        format!("{server}: FERRY_SMTP_PASSWORD is set, and mail.smtp names no user"),
+        format!("{server}: FERRY_SMTP_PASSWORD is set, but mail.smtp names no user"),
     )
-    .advise("write smtps://USER@HOST in mail.smtp")
+    .advise("Name the user in `mail.smtp`: smtps://USER@HOST.")
 }
 
 pub(super) fn password_in_clear(server: &str) -> Error {
@@ -112,21 +132,29 @@ pub(super) fn password_in_clear(server: &str) -> Error {
         Kind::Config,
         format!("{server}: the connection is not encrypted, so the password is not sent"),
     )
-    .advise("leave `?tls=` in mail.smtp away, or leave the user and FERRY_SMTP_PASSWORD away")
+    .advise("Remove `?tls=` from `mail.smtp`, or remove the user and FERRY_SMTP_PASSWORD.")
 }
 
 pub(super) fn no_mechanism(server: &str) -> Error {
-    Error::new(Kind::Config, format!("{server}: it offers no login that takes a password (AUTH PLAIN or LOGIN)"))
-        .advise("leave the user and FERRY_SMTP_PASSWORD away, or use the port that is meant for logins (465, 587)")
+    Error::new(
+        Kind::Config,
+        format!("{server}: the server offers no password authentication (AUTH PLAIN or LOGIN)"),
+    )
+    .advise(
+        "Remove the user and FERRY_SMTP_PASSWORD, or use the port for submissions (465 or 587).",
+    )
 }
 
 pub(super) fn no_tls_here(server: &str, cause: SmtpError) -> Error {
-    Error::new(Kind::Config, format!("{server}: TLS cannot be set up on this machine"))
-        .because(innermost(&cause))
-        .advise(
-            "install the system's certificates (the package ca-certificates), name them in SSL_CERT_FILE, or check the \
-             certificates of network.ca_file",
-        )
+    Error::new(
+        Kind::Config,
+        format!("{server}: cannot set up TLS on this machine"),
+    )
+    .because(innermost(&cause))
+    .advise(
+        "Install the system's CA certificates (the package ca-certificates), name them in SSL_CERT_FILE, or check the file \
+         in `network.ca_file`.",
+    )
 }
 
 /// Says whether TLS is what failed.
@@ -135,7 +163,7 @@ pub(super) fn is_about_tls(error: &Error) -> bool {
     text.ends_with(CERTIFICATE) || text.ends_with(HANDSHAKE)
 }
 
-/// Says whether the server said no, so that the conversation can go on.
+/// Says whether the server refused a command, so that the session can go on.
 pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(error.kind(), Kind::Permission | Kind::Auth | Kind::Server)
         && error.to_string().contains(": refused ")
@@ -143,21 +171,21 @@ pub(super) fn is_refusal(error: &Error) -> bool {
 
 fn doing(about: &str) -> String {
     match about {
-        "connecting" | "STARTTLS" => about.to_owned(),
-        _ if about.starts_with("logging in") => about.to_owned(),
-        _ => format!("offering {about}"),
+        "connecting" => about.to_owned(),
+        _ if about.starts_with("authenticating") => about.to_owned(),
+        _ => format!("sending {about}"),
     }
 }
 
-/// Returns a server's own words on one line.
-fn words(cause: &SmtpError) -> String {
-    let said = cause.source().map(ToString::to_string).unwrap_or_default();
-    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+/// Returns the text of a server's reply on one line.
+fn reply_text(cause: &SmtpError) -> String {
+    let reply = cause.source().map(ToString::to_string).unwrap_or_default();
+    let lines = reply.lines().map(str::trim).filter(|line| !line.is_empty());
     let one_line = lines.collect::<Vec<_>>().join(" / ");
     one_line.replace(char::is_control, " ")
 }
 
-/// Returns the last cause: those above it only repeat it.
+/// Returns the last cause: the errors above it only repeat it.
 fn innermost(error: &SmtpError) -> String {
     let mut last: &dyn StdError = error;
     while let Some(next) = last.source() {

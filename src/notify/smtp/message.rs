@@ -1,36 +1,36 @@
-//! Makes the mail of a letter: RFC 5322 headers, and the body as text and as HTML.
+//! Makes the message of an email: RFC 5322 headers, and the body as text and as HTML.
 
+use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox as Header, MultiPart, SinglePart};
-use lettre::{Address, Message};
+use lettre::message::{Mailbox as Header, MessageBuilder, MultiPart, SinglePart};
 
-use super::Letter;
+use super::Email;
 use crate::config::{Mailbox, Route};
 use crate::error::{Error, Kind, Result};
 
-/// A mail as it goes to the server.
-pub(super) struct Composed {
-    /// Who sends it, and who gets it.
+/// A message as it goes to the server.
+pub(super) struct Message {
+    /// The sender and the recipients.
     pub(super) envelope: Envelope,
     /// Headers and body.
     pub(super) bytes: Vec<u8>,
 }
 
-pub(super) fn compose(route: &Route<'_>, letter: &Letter) -> Result<Composed> {
+pub(super) fn compose(route: &Route<'_>, email: &Email) -> Result<Message> {
     let domain = &route.from.domain;
-    let thread = format!("<{}@{domain}>", letter.thread);
-    let mut builder = Message::builder()
+    let thread = format!("<{}@{domain}>", email.thread);
+    let mut builder = MessageBuilder::new()
         .from(header(route.from, Some("crates-ferry"))?)
-        .subject(&letter.subject)
-        .date(letter.date)
+        .subject(&email.subject)
+        .date(email.date)
         .message_id(Some(format!("<{}@{domain}>", unique())))
-        // The same in all mails about a mirror, so that readers show them together.
+        // The same in all mails about a mirror, so that mail clients show them as one thread.
         .references(thread.clone())
         .in_reply_to(thread)
         .user_agent(concat!("crates-ferry/", env!("CARGO_PKG_VERSION")).to_owned());
     for (name, value) in [
-        // RFC 3834: no answers from holidays.
+        // RFC 3834, and what Exchange reads in its place: no out-of-office replies.
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "All"),
     ] {
@@ -41,16 +41,16 @@ pub(super) fn compose(route: &Route<'_>, letter: &Letter) -> Result<Composed> {
         builder = builder.to(header(recipient, None)?);
     }
     let bodies = MultiPart::alternative()
-        .singlepart(part(ContentType::TEXT_PLAIN, &letter.text))
-        .singlepart(part(ContentType::TEXT_HTML, &letter.html));
-    let message = builder.multipart(bodies).map_err(unmade)?;
-    Ok(Composed {
+        .singlepart(part(ContentType::TEXT_PLAIN, &email.text))
+        .singlepart(part(ContentType::TEXT_HTML, &email.html));
+    let message = builder.multipart(bodies).map_err(invalid)?;
+    Ok(Message {
         envelope: message.envelope().clone(),
         bytes: message.formatted(),
     })
 }
 
-/// Quoted-printable keeps every line short and the raw mail readable.
+/// Quoted-printable keeps every line within what SMTP allows, and the raw mail readable.
 fn part(kind: ContentType, text: &str) -> SinglePart {
     SinglePart::builder()
         .header(kind)
@@ -59,20 +59,20 @@ fn part(kind: ContentType, text: &str) -> SinglePart {
 }
 
 fn header(mailbox: &Mailbox, usual_name: Option<&str>) -> Result<Header> {
-    let address = Address::new(&mailbox.local, &mailbox.domain).map_err(unmade)?;
+    let address = Address::new(&mailbox.local, &mailbox.domain).map_err(invalid)?;
     let name = mailbox.name.as_deref().or(usual_name).map(str::to_owned);
     Ok(Header::new(name, address))
 }
 
 fn unique() -> String {
     let mut bytes = [0; 16];
-    // Without randomness the id is not unique, and the mail goes out all the same.
+    // A Message-ID that is not unique is better than no mail.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     hex::encode(bytes)
 }
 
-fn unmade(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Kind::Config, "the mail cannot be written")
+fn invalid(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Config, "cannot write the mail")
         .because(cause)
-        .advise("look at mail.from and mail.to")
+        .advise("Check `mail.from` and `mail.to`.")
 }

@@ -1,4 +1,4 @@
-//! One conversation with an SMTP server, step by step, each step within its time.
+//! One session with an SMTP server, command by command, each with a timeout.
 
 use std::time::Duration;
 
@@ -13,66 +13,67 @@ use lettre::transport::smtp::{Error as SmtpError, response::Response};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::message::Composed;
-use super::{Greeting, Post, Undelivered, failure};
+use super::message::Message;
+use super::{Mailer, SmtpProbe, Undelivered, failure};
 use crate::config::{Network, Route, SmtpServer, SmtpTls};
 use crate::error::{Error, Result};
 
-/// The mechanisms of RFC 4954 that take a password, the better first.
+/// The SASL mechanisms that take a password, the preferred first: PLAIN is a standard (RFC 4616), LOGIN is what some servers
+/// offer instead.
 const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
-/// How long the last word, after which nothing depends on the server, may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long QUIT may take: nothing depends on its reply.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A conversation that is ready for mails.
+/// A connection to a server that has said EHLO.
 pub(super) struct Session {
     connection: AsyncSmtpConnection,
-    /// How long each answer may take.
-    patience: Duration,
-    /// The server, for messages.
+    /// How long each reply may take.
+    idle_timeout: Duration,
+    /// The server's address, for error messages.
     server: String,
 }
 
-/// Comes as far as a server lets us without a mail.
-pub(super) async fn greet(post: &Post<'_>) -> Greeting {
-    let server = post.route.smtp;
-    let mut greeting = Greeting {
+/// Goes through the steps before a mail, as far as the server lets us.
+pub(super) async fn probe(mailer: &Mailer<'_>) -> SmtpProbe {
+    let server = mailer.route.smtp;
+    let mut probe = SmtpProbe {
         connected: Ok(format!("{server} answers")),
         encrypted: None,
         authenticated: None,
     };
-    let mut session = match Session::connect(post).await {
+    let mut session = match Session::connect(mailer).await {
         Ok(session) => session,
-        // Under smtps:// there is no answer before TLS; the two are told apart by what failed.
+        // With smtps:// the TLS handshake comes before the first reply; the error tells which of the two failed.
         Err(error) if failure::is_about_tls(&error) => {
-            greeting.encrypted = Some(Err(error));
-            return greeting;
+            probe.encrypted = Some(Err(error));
+            return probe;
         }
         Err(error) => {
-            greeting.connected = Err(error);
-            return greeting;
+            probe.connected = Err(error);
+            return probe;
         }
     };
-    let protected = session.protect(post).await;
-    let went_well = protected.is_ok();
-    greeting.encrypted = Some(protected.map(str::to_owned));
-    // A connection whose upgrade failed is no connection any more, and the library panics when it is used.
-    if went_well {
-        greeting.authenticated = Some(session.log_in(post).await);
-        session.leave().await;
+    let encrypted = session.encrypt(mailer).await;
+    let is_encrypted = encrypted.is_ok();
+    probe.encrypted = Some(encrypted.map(str::to_owned));
+    // lettre panics when a connection is used after a failed STARTTLS.
+    if is_encrypted {
+        probe.authenticated = Some(session.authenticate(mailer).await);
+        session.quit().await;
     }
-    greeting
+    probe
 }
 
 impl Session {
-    /// Connects and protects the connection as the server's address demands.
-    pub(super) async fn open(post: &Post<'_>) -> Result<Self> {
-        let mut session = Self::connect(post).await?;
-        session.protect(post).await?;
+    /// Connects, and begins TLS as the server's address demands.
+    pub(super) async fn open(mailer: &Mailer<'_>) -> Result<Self> {
+        let mut session = Self::connect(mailer).await?;
+        session.encrypt(mailer).await?;
         Ok(session)
     }
 
-    async fn connect(post: &Post<'_>) -> Result<Self> {
-        let (server, network) = (post.route.smtp, post.network);
+    async fn connect(mailer: &Mailer<'_>) -> Result<Self> {
+        let (server, network) = (mailer.route.smtp, mailer.network);
         let implicit = match server.tls {
             SmtpTls::Implicit => Some(tls_parameters(server, network)?),
             _ => None,
@@ -90,52 +91,54 @@ impl Session {
         let connected = timeout(limit, connecting).await;
         let server = server.to_string();
         let connection = connected
-            .map_err(|_| failure::silent(&server, "connecting"))?
+            .map_err(|_| failure::timed_out(&server, "connecting"))?
             .map_err(|e| failure::explain(&server, "connecting", e))?;
         Ok(Self {
             connection,
-            patience: network.idle_timeout,
+            idle_timeout: network.idle_timeout,
             server,
         })
     }
 
-    /// Begins TLS where the address demands it, or allows it and the server offers it; says how it went.
-    async fn protect(&mut self, post: &Post<'_>) -> Result<&'static str> {
-        let server = post.route.smtp;
+    /// Begins TLS where the address demands it, or allows it and the server offers it; returns what was agreed, in words.
+    async fn encrypt(&mut self, mailer: &Mailer<'_>) -> Result<&'static str> {
+        let server = mailer.route.smtp;
         let offered = self.connection.can_starttls();
         match server.tls {
             SmtpTls::Implicit => return Ok("TLS from the first byte, certificate trusted"),
-            SmtpTls::None => return Ok("none, as ?tls=none says"),
+            SmtpTls::None => return Ok("off (?tls=none)"),
             SmtpTls::Opportunistic if !offered => {
                 return Ok(
-                    "none: the server offers no STARTTLS, and ?tls=opportunistic lets that pass",
+                    "off: the server offers no STARTTLS, and ?tls=opportunistic allows that",
                 );
             }
             SmtpTls::Required if !offered => return Err(failure::no_starttls(&self.server)),
             SmtpTls::Required | SmtpTls::Opportunistic => {}
         }
-        let parameters = tls_parameters(server, post.network)?;
+        let parameters = tls_parameters(server, mailer.network)?;
         let hello = ClientId::default();
         let upgrading = self.connection.starttls(parameters, &hello);
-        timeout(self.patience, upgrading)
+        timeout(self.idle_timeout, upgrading)
             .await
-            .map_err(|_| failure::silent(&self.server, "STARTTLS"))?
+            .map_err(|_| failure::timed_out(&self.server, "STARTTLS"))?
             .map_err(|e| failure::explain(&self.server, "STARTTLS", e))?;
         Ok("STARTTLS, certificate trusted")
     }
 
-    /// Logs in where the address names a user; says as whom. A password never goes over a network in clear.
-    pub(super) async fn log_in(&mut self, post: &Post<'_>) -> Result<String> {
-        let server = post.route.smtp;
-        let (user, password) = match (&server.user, post.password) {
+    /// Authenticates where the address names a user; returns the result in words.
+    ///
+    /// A password never crosses a network in clear text.
+    pub(super) async fn authenticate(&mut self, mailer: &Mailer<'_>) -> Result<String> {
+        let server = mailer.route.smtp;
+        let (user, password) = match (&server.user, mailer.password) {
             (None, None) => return Ok("not needed: mail.smtp names no user".to_owned()),
             (Some(user), Some(password)) => (user, password),
             (Some(user), None) => return Err(failure::no_password(&self.server, user)),
             (None, Some(_)) => return Err(failure::no_user(&self.server)),
         };
-        // Who strips STARTTLS of an opportunistic connection must not get the password for it.
-        let is_meant = server.tls == SmtpTls::None && server.is_loopback();
-        if !self.connection.is_encrypted() && !is_meant {
+        // Whoever strips STARTTLS from an opportunistic connection must not get the password.
+        let is_allowed = server.tls == SmtpTls::None && server.is_loopback();
+        if !self.connection.is_encrypted() && !is_allowed {
             return Err(failure::password_in_clear(&self.server));
         }
         let info = self.connection.server_info();
@@ -143,47 +146,48 @@ impl Session {
             return Err(failure::no_mechanism(&self.server));
         }
         let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
-        let logging_in = self.connection.auth(&MECHANISMS, &credentials);
-        timeout(self.patience, logging_in)
+        let authenticating = self.connection.auth(&MECHANISMS, &credentials);
+        timeout(self.idle_timeout, authenticating)
             .await
-            .map_err(|_| failure::silent(&self.server, "logging in"))?
-            .map_err(|e| failure::explain(&self.server, &format!("logging in as {user}"), e))?;
+            .map_err(|_| failure::timed_out(&self.server, "authenticating"))?
+            .map_err(|e| failure::explain(&self.server, &format!("authenticating as {user}"), e))?;
         Ok(format!("accepts {user}"))
     }
 
-    /// Hands a mail over; returns an error for each recipient that was refused while another was accepted.
+    /// Sends a message; returns an error for each recipient that was refused while another was accepted.
     pub(super) async fn deliver(
         &mut self,
         route: &Route<'_>,
-        mail: &Composed,
+        message: &Message,
     ) -> Result<Vec<Error>, Undelivered> {
         let from = format!("the sender {}", route.from.address());
-        let command = Mail::new(mail.envelope.from().cloned(), self.parameters(mail));
+        let command = Mail::new(message.envelope.from().cloned(), self.parameters(message));
         self.command(&from, command).await?;
         let mut refused = Vec::new();
-        for recipient in mail.envelope.to() {
+        for recipient in message.envelope.to() {
             let command = Rcpt::new(recipient.clone(), Vec::new());
             let about = format!("the recipient {recipient}");
             match self.command(&about, command).await {
                 Err(error) if failure::is_refusal(&error) => refused.push(error),
-                answer => drop(answer?),
+                reply => drop(reply?),
             }
         }
-        if refused.len() == mail.envelope.to().len() {
-            self.leave().await;
+        if refused.len() == message.envelope.to().len() {
+            self.quit().await;
             return Err(refused.swap_remove(0).into());
         }
         self.command("the mail", Data).await?;
-        self.hand_over(mail).await?;
-        self.leave().await;
+        self.send_data(message).await?;
+        self.quit().await;
         Ok(refused)
     }
 
-    async fn hand_over(&mut self, mail: &Composed) -> Result<(), Undelivered> {
-        let handing = self.connection.message(&mail.bytes);
-        let error = match timeout(self.patience, handing).await {
+    async fn send_data(&mut self, message: &Message) -> Result<(), Undelivered> {
+        let sending = self.connection.message(&message.bytes);
+        let error = match timeout(self.idle_timeout, sending).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(cause)) => {
+                // A reply with a status is a refusal; without one, the server may have accepted what it got.
                 let is_uncertain = cause.status().is_none();
                 let error = failure::explain(&self.server, "the mail", cause);
                 return Err(Undelivered {
@@ -191,7 +195,7 @@ impl Session {
                     is_uncertain,
                 });
             }
-            Err(_) => failure::silent(&self.server, "the mail"),
+            Err(_) => failure::timed_out(&self.server, "the mail"),
         };
         Err(Undelivered {
             error,
@@ -199,36 +203,40 @@ impl Session {
         })
     }
 
-    /// What the server has to know beforehand of addresses beyond ASCII; bodies are ASCII as they are encoded.
-    fn parameters(&self, mail: &Composed) -> Vec<MailParameter> {
+    /// Returns the extensions that MAIL must announce for addresses beyond ASCII; bodies are encoded as ASCII.
+    fn parameters(&self, message: &Message) -> Vec<MailParameter> {
         let info = self.connection.server_info();
         let mut parameters = Vec::new();
         let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
-        let addresses = mail.envelope.from().into_iter().chain(mail.envelope.to());
+        let addresses = message
+            .envelope
+            .from()
+            .into_iter()
+            .chain(message.envelope.to());
         if !addresses.into_iter().all(is_ascii) && info.supports_feature(Extension::SmtpUtfEight) {
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        if !mail.bytes.is_ascii() && info.supports_feature(Extension::EightBitMime) {
+        if !message.bytes.is_ascii() && info.supports_feature(Extension::EightBitMime) {
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         parameters
     }
 
     async fn command(&mut self, about: &str, command: impl std::fmt::Display) -> Result<Response> {
-        let answer: Result<Result<Response, SmtpError>, _> =
-            timeout(self.patience, self.connection.command(command)).await;
-        answer
-            .map_err(|_| failure::silent(&self.server, about))?
+        let reply: Result<Result<Response, SmtpError>, _> =
+            timeout(self.idle_timeout, self.connection.command(command)).await;
+        reply
+            .map_err(|_| failure::timed_out(&self.server, about))?
             .map_err(|e| failure::explain(&self.server, about, e))
     }
 
-    /// Says good-bye; what the server makes of it changes nothing.
-    async fn leave(&mut self) {
-        let _ = timeout(FAREWELL, self.connection.command(Quit)).await;
+    /// Ends the session; the reply changes nothing.
+    async fn quit(&mut self) {
+        let _ = timeout(QUIT_TIMEOUT, self.connection.command(Quit)).await;
     }
 }
 
-/// Trusts the system's certificates and those of `network.ca_file`.
+/// Returns TLS parameters that trust the system's CAs and those of `network.ca_file`.
 fn tls_parameters(server: &SmtpServer, network: &Network) -> Result<TlsParameters> {
     let unusable = |e: SmtpError| failure::no_tls_here(&server.to_string(), e);
     let mut builder = TlsParametersBuilder::new(server.host.clone());

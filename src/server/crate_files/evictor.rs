@@ -63,7 +63,7 @@ impl Evictor {
             Ok(())
         });
         if let Err(error) = evicting.await {
-            warn!("{error}: {}", error.causes().join(": "));
+            warn!("{}", error.chain());
         }
     }
 

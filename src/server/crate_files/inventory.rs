@@ -270,7 +270,7 @@ fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {
 
 fn warn_of(done: Result<()>) {
     if let Err(error) = done {
-        warn!("{error}: {}", error.causes().join(": "));
+        warn!("{}", error.chain());
     }
 }
 

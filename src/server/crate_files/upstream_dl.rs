@@ -188,7 +188,7 @@ impl Inner {
     fn dl_of(&self, bytes: &[u8]) -> Result<String, Unavailable> {
         // The message is about a mirror's config.json; its causes fit here as well.
         let unusable = |error: Error| {
-            let why = error.causes().join(": ");
+            let why = error.causes().pop().unwrap_or_else(|| error.to_string());
             Unavailable::Upstream(format!("cannot use upstream's config.json: {why}"))
         };
         let dl = points_to(bytes).map_err(unusable)?.dl;

@@ -81,8 +81,8 @@ impl IndexCopy {
         let objects = Objects::open(&repository.objects())?;
         let found = current(&repository, &objects);
         if let Err(error) = &found {
-            let causes = error.causes().join(": ");
-            warn!("cannot read the copy of the index, fetching a new one: {error} {causes}");
+            let error = error.chain();
+            warn!("cannot read the copy of the index, fetching a new one: {error}");
         }
         Ok(Self {
             repository,

@@ -115,7 +115,7 @@ async fn fetch_all(
     let mut fetching = stream::iter(wanted)
         .map(|file| async move {
             let end = fetch.one(&file).await?;
-            Ok((file, end))
+            Ok::<_, Error>((file, end))
         })
         .buffer_unordered(connections);
     let mut ends = Vec::new();

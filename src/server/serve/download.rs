@@ -9,43 +9,36 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::conditions::is_named;
-use super::entries::Entry;
 use super::index;
-use super::reply::Reply;
-use super::site::Site;
+use super::index_cache::IndexFile;
+use super::state::State;
 use crate::config::Downloads;
 use crate::http::Body;
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
 use crate::index::{CrateFile, CrateName};
 use crate::server::crate_files::{self, Unavailable, instance};
 
-/// A version's bytes never change.
+/// The bytes of a version never change.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const PRIVATE_FOREVER: HeaderValue =
     HeaderValue::from_static("private, max-age=31536000, immutable");
 
-/// After how many seconds a client may ask again that came where too many wait.
+/// After how many seconds a client may retry that came while too many were waiting.
 const BUSY: u64 = 10;
 
-/// What a path asks for.
+/// The version of a crate that a path names.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+struct Requested {
     name: CrateName,
     version: String,
 }
 
-/// Reads the crate and the version off a path; `None` for a path of another form.
-pub(super) fn named(path: &str) -> Option<Option<Asked>> {
-    let path = path
-        .strip_prefix("/api/v1/crates/")?
-        .strip_suffix("/download")?;
-    Some(parse(path))
-}
-
-fn parse(path: &str) -> Option<Asked> {
+/// Reads crate and version from what stands between `/api/v1/crates/` and `/download`.
+fn parse(path: &str) -> Option<Requested> {
     let (name, version) = path.split_once('/')?;
     let decoded = |text| percent_decode_str(text).decode_utf8().ok();
-    Some(Asked {
+    Some(Requested {
         name: CrateName::new(&decoded(name)?).ok()?,
         version: decoded(version)?.into_owned(),
     })
@@ -53,69 +46,82 @@ fn parse(path: &str) -> Option<Asked> {
 
 /// `GET /api/v1/crates/{crate}/{version}/download`; a `HEAD` fetches nothing.
 pub(super) fn download(
-    site: &'static Site,
-    asked: Option<Asked>,
-    method: &Method,
-    headers: HeaderMap,
-) -> Result<Reply, Refusal> {
+    state: &'static State,
+    request: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    let headers = request.headers;
     refuse_own(&headers)?;
-    let asked = asked.ok_or_else(unlisted)?;
-    let is_head = *method == Method::HEAD;
-    let view = site.view()?;
+    let requested = parse(request.wildcard).ok_or_else(unlisted)?;
+    let is_head = *request.method == Method::HEAD;
+    let view = state.view()?;
     let view = view.as_ref().ok_or_else(unlisted)?;
-    let path = asked.name.index_path();
-    if let Some(entry) = index::find_in_memory(site, view, &path) {
-        return send(site, listed(entry.as_deref(), &asked)?, is_head, &headers);
+    let path = requested.name.index_path();
+    if let Some(file) = index::find_in_cache(state, view, &path) {
+        return respond(
+            state,
+            listed(file.as_deref(), &requested)?,
+            is_head,
+            &headers,
+        );
     }
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
-        let entry = index::find(site, &view, path).await?;
-        let file = listed(entry.as_deref(), &asked)?;
-        send(site, file, is_head, &headers)?.wait().await
+        let file = index::find(state, &view, path).await?;
+        let file = listed(file.as_deref(), &requested)?;
+        respond(state, file, is_head, &headers)?.wait().await
     }))
 }
 
-/// Returns the file that is asked for, as the index lists it.
-fn listed<'e>(entry: Option<&'e Entry>, asked: &Asked) -> Result<&'e CrateFile, Refusal> {
-    let file = entry.and_then(|entry| entry.version(&asked.version));
-    let named = |file: &&CrateFile| {
+/// Returns the crate file of the requested version, as the index lists it.
+fn listed<'f>(
+    file: Option<&'f IndexFile>,
+    requested: &Requested,
+) -> Result<&'f CrateFile, ErrorResponse> {
+    let found = file.and_then(|file| file.version(&requested.version));
+    // The path may write the name in another case; another crate's name would be a damaged index.
+    let is_same = |file: &&CrateFile| {
         let name = file.name.as_str();
-        name.eq_ignore_ascii_case(asked.name.as_str())
+        name.eq_ignore_ascii_case(requested.name.as_str())
     };
-    file.filter(named).ok_or_else(unlisted)
+    found.filter(is_same).ok_or_else(unlisted)
 }
 
-fn send(
-    site: &'static Site,
+fn respond(
+    state: &'static State,
     file: &CrateFile,
     is_head: bool,
     headers: &HeaderMap,
-) -> Result<Reply, Refusal> {
+) -> Result<Reply, ErrorResponse> {
     let etag = etag(file);
     if is_named(headers, etag.as_bytes()) == Some(true) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        describe(site, response.headers_mut(), etag);
+        add_validators(state, response.headers_mut(), etag);
         return Ok(Reply::Now(response));
     }
-    if site.config.serve.downloads == Downloads::Redirect {
-        return Ok(Reply::later(redirect(site, file.clone())));
+    if state.config.serve.downloads == Downloads::Redirect {
+        return Ok(Reply::later(redirect(state, file.clone())));
     }
     if is_head {
-        return Ok(Reply::later(look(site, file.clone(), etag)));
+        return Ok(Reply::later(head(state, file.clone(), etag)));
     }
-    Ok(match site.crate_files.hot(file.checksum) {
-        Some(bytes) => Reply::Now(answer(site, etag, Some(bytes.len() as u64), bytes.into())),
-        None => Reply::later(get(site, file.clone(), etag)),
+    Ok(match state.crate_files.hot(file.checksum) {
+        Some(bytes) => Reply::Now(file_response(
+            state,
+            etag,
+            Some(bytes.len() as u64),
+            bytes.into(),
+        )),
+        None => Reply::later(get(state, file.clone(), etag)),
     })
 }
 
-async fn redirect(site: &'static Site, file: CrateFile) -> Result<Response<Body>, Refusal> {
-    let url = site
+async fn redirect(state: &'static State, file: CrateFile) -> Result<Response<Body>, ErrorResponse> {
+    let url = state
         .crate_files
         .upstream_url(&file)
         .await
-        .map_err(refusal)?;
+        .map_err(error_response)?;
     let url = HeaderValue::from_str(url.as_str()).map_err(|_| unlisted())?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;
@@ -123,43 +129,47 @@ async fn redirect(site: &'static Site, file: CrateFile) -> Result<Response<Body>
     Ok(response)
 }
 
-async fn look(
-    site: &'static Site,
+async fn head(
+    state: &'static State,
     file: CrateFile,
     etag: HeaderValue,
-) -> Result<Response<Body>, Refusal> {
-    let size = site.crate_files.size(&file).await.map_err(refusal)?;
-    Ok(answer(site, etag, size, Body::empty()))
+) -> Result<Response<Body>, ErrorResponse> {
+    let size = state
+        .crate_files
+        .size(&file)
+        .await
+        .map_err(error_response)?;
+    Ok(file_response(state, etag, size, Body::empty()))
 }
 
 async fn get(
-    site: &'static Site,
+    state: &'static State,
     file: CrateFile,
     etag: HeaderValue,
-) -> Result<Response<Body>, Refusal> {
-    let body = site.crate_files.get(&file).await.map_err(refusal)?;
+) -> Result<Response<Body>, ErrorResponse> {
+    let body = state.crate_files.get(&file).await.map_err(error_response)?;
     let size = body.size();
     let body = match body {
         crate_files::Body::Whole(bytes) => Body::from(bytes),
         other => axum::body::Body::from_stream(other.into_stream()).into(),
     };
-    Ok(answer(site, etag, Some(size), body))
+    Ok(file_response(state, etag, Some(size), body))
 }
 
-/// Refuses a request that we sent ourselves: upstream's `dl` leads back to us.
-fn refuse_own(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Refuses a request that this server sent itself, because upstream's `dl` leads back to it.
+fn refuse_own(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let own = |via: &HeaderValue| via.to_str().is_ok_and(|via| via.contains(instance()));
     match headers.get_all(VIA).iter().any(own) {
-        true => Err(Refusal::for_cargo(
+        true => Err(ErrorResponse::for_cargo(
             StatusCode::LOOP_DETECTED,
-            "this server asks itself for crate files: serve.dl, or the dl of upstream's config.json, leads back here",
+            "this server requests crate files from itself: serve.dl, or the dl of upstream's config.json, leads back here",
         )),
         false => Ok(()),
     }
 }
 
-fn unlisted() -> Refusal {
-    Refusal::for_cargo(
+fn unlisted() -> ErrorResponse {
+    ErrorResponse::for_cargo(
         StatusCode::NOT_FOUND,
         "the index lists no such version of a crate",
     )
@@ -170,36 +180,41 @@ fn etag(file: &CrateFile) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-fn answer(site: &Site, etag: HeaderValue, size: Option<u64>, body: Body) -> Response<Body> {
+fn file_response(
+    state: &State,
+    etag: HeaderValue,
+    size: Option<u64>,
+    body: Body,
+) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     if let Some(size) = size {
         headers.insert(CONTENT_LENGTH, size.into());
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
-    describe(site, headers, etag);
+    add_validators(state, headers, etag);
     response
 }
 
-/// Adds what a 200 and a 304 say alike.
-fn describe(site: &Site, headers: &mut HeaderMap, etag: HeaderValue) {
+/// Adds what a 200 and a 304 have in common.
+fn add_validators(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(ETAG, etag);
-    let cache = match site.tokens {
+    let cache = match state.tokens {
         Some(_) => PRIVATE_FOREVER,
         None => FOREVER,
     };
     headers.insert(CACHE_CONTROL, cache);
 }
 
-/// Says in cargo's form why a crate file cannot be had.
-fn refusal(why: Unavailable) -> Refusal {
-    let refusal = Refusal::for_cargo(status(&why), why.to_string());
+/// Explains why there is no crate file, in the form that cargo shows.
+fn error_response(why: Unavailable) -> ErrorResponse {
+    let response = ErrorResponse::for_cargo(status(&why), why.to_string());
     match why {
         Unavailable::Paused(seconds) | Unavailable::FailedRecently(_, seconds) => {
-            refusal.with(RETRY_AFTER, seconds)
+            response.with(RETRY_AFTER, seconds)
         }
-        Unavailable::Busy => refusal.with(RETRY_AFTER, BUSY),
-        _ => refusal,
+        Unavailable::Busy => response.with(RETRY_AFTER, BUSY),
+        _ => response,
     }
 }
 
@@ -229,23 +244,17 @@ mod tests {
     #[test]
     fn a_path_names_a_crate_and_a_version() {
         let of = |path: &str| {
-            let asked = named(path).flatten();
-            asked.map(|asked| format!("{} {}", asked.name, asked.version))
+            let found = parse(path);
+            found.map(|found| format!("{} {}", found.name, found.version))
         };
         for (path, found) in [
-            ("/api/v1/crates/serde/1.0.0/download", Some("serde 1.0.0")),
-            (
-                "/api/v1/crates/serde/1.0.0+b/download",
-                Some("serde 1.0.0+b"),
-            ),
-            (
-                "/api/v1/crates/serde/1.0.0%2Bb/download",
-                Some("serde 1.0.0+b"),
-            ),
-            ("/api/v1/crates/../1.0.0/download", None),
-            ("/api/v1/crates/%2e%2e/1.0.0/download", None),
-            ("/api/v1/crates/%ff/1.0.0/download", None),
-            ("/api/v1/crates/serde/download", None),
+            ("serde/1.0.0", Some("serde 1.0.0")),
+            ("serde/1.0.0+b", Some("serde 1.0.0+b")),
+            ("serde/1.0.0%2Bb", Some("serde 1.0.0+b")),
+            ("../1.0.0", None),
+            ("%2e%2e/1.0.0", None),
+            ("%ff/1.0.0", None),
+            ("serde", None),
         ] {
             assert_eq!(of(path).as_deref(), found, "{path}");
         }
@@ -253,8 +262,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_makes_the_reader_panic(path in "/api/v1/crates/\\PC*/download") {
-            named(&path);
+        fn no_path_makes_the_reader_panic(path in "\\PC*") {
+            parse(&path);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is done now and then: uses are written down, files evicted, tokens and certificates read anew.
+//! Periodic work: writes down when files were last used, evicts, and reloads tokens and certificate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,53 +7,53 @@ use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::site::Site;
+use super::state::State;
 use crate::http::Certificates;
 
-/// How often it is done.
+/// How often tokens and certificate are checked for changes.
 const EVERY: Duration = Duration::from_secs(10);
-/// Every so many times what came by other ways is taken in, and idle files are looked for.
+/// In every so many rounds the catalog is reconciled with the store, and the limits are enforced.
 const EVICT_EVERY: u64 = 60;
-/// Every so many times uses are written down.
+/// In every so many rounds the times of last use are written to the catalog.
 const FLUSH_EVERY: u64 = 3;
 
-/// Does it forever; a SIGHUP does it at once.
+/// Works forever; SIGHUP starts a round at once.
 pub(super) async fn forever(
-    site: &'static Site,
+    state: &'static State,
     certificates: Option<&Certificates>,
     mut hangup: Signal,
 ) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for number in 0u64.. {
+    for round in 0u64.. {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = hangup.recv() => info!("SIGHUP: tokens and certificate are read anew"),
+            _ = hangup.recv() => info!("SIGHUP: tokens and certificate are reloaded"),
         }
-        if let Some(tokens) = &site.tokens {
+        if let Some(tokens) = &state.tokens {
             tokens.reload();
         }
         if let Some(certificates) = certificates {
             certificates.reload();
         }
-        if number % FLUSH_EVERY == 0 {
-            finish(site).await;
+        if round % FLUSH_EVERY == 0 {
+            flush(state).await;
         }
-        if number % EVICT_EVERY == 0 {
-            site.crate_files.inventory().reconcile().await;
-            site.crate_files.evictor().evict_by_limits().await;
+        if round % EVICT_EVERY == 0 {
+            state.crate_files.inventory().reconcile().await;
+            state.crate_files.evictor().evict_by_limits().await;
         }
     }
 }
 
-/// Writes down what would be lost with the process.
-pub(super) async fn finish(site: &'static Site) {
-    let files = Arc::clone(&site.crate_files);
+/// Writes the times of last use to the catalog: until then they are only in memory.
+pub(super) async fn flush(state: &'static State) {
+    let files = Arc::clone(&state.crate_files);
     let flushed = tokio::task::spawn_blocking(move || match files.inventory().catalog() {
         Some(catalog) => catalog.flush(),
         None => Ok(()),
     });
     if let Ok(Err(error)) = flushed.await {
-        warn!("{error}: {}", error.causes().join(": "));
+        warn!("{}", error.chain());
     }
 }

@@ -1,4 +1,4 @@
-//! `/index/`: the sparse index.
+//! `/index/`: the sparse index, as cargo's registry index format has it.
 
 use std::sync::Arc;
 
@@ -7,223 +7,214 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, VARY,
 };
 use axum::http::{HeaderValue, Response, StatusCode};
-use bytes::Bytes;
-use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::conditions::{Tag, is_known, takes_gzip};
-use super::entries::Entry;
-use super::reply::Reply;
-use super::site::Site;
+use super::conditions::{Tag, accepts_gzip, is_known};
+use super::index_cache::IndexFile;
+use super::state::State;
 use super::view::View;
-use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::http::Body;
-use crate::http::refusal::Refusal;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
 use crate::index::{CrateName, entry};
 
-/// For how long a cache in between may answer by itself; cargo asks every time.
+/// How long a cache in between may answer by itself; cargo revalidates every time.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
-/// With tokens no cache in between may answer.
+/// Where tokens are needed, no shared cache may answer.
 const PRIVATE_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=60");
 
-/// The id of a file without a byte, which is no crate's.
+/// The id of the empty blob: no crate has an empty index file, and a client cannot have it.
 const EMPTY: ObjectId = ObjectId::from_bytes([
     0xe6, 0x9d, 0xe2, 0x9b, 0xb2, 0xd1, 0xd6, 0x43, 0x4b, 0x8b, 0x29, 0xae, 0x77, 0x5a, 0xd8, 0xc2,
     0xe4, 0x8c, 0x53, 0x91,
 ]);
 
-/// Makes the `config.json` of this server.
-///
-/// # Errors
-/// `server` where it cannot be written.
-pub(super) fn make_config_json(config: &ServeConfig) -> Result<Bytes> {
-    let url = config.public_url();
-    let mut says = json!({ "dl": format!("{url}/api/v1/crates"), "api": url });
-    if config.serve.auth.is_some() {
-        says["auth-required"] = json!(true);
-    }
-    serde_json::to_vec(&says)
-        .map(Bytes::from)
-        .map_err(|error| Error::new(Kind::Server, "config.json cannot be written").because(error))
-}
-
 /// `GET /index/config.json`.
-pub(super) fn config_json(site: &Site) -> Response<Body> {
-    let mut response = Response::new(Body::from(site.config_json.clone()));
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, cache_control(site));
-    response
+pub(super) fn config_json(
+    state: &'static State,
+    _: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    let mut response = Response::new(Body::from(state.config_json.clone()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, cache_control(state));
+    Ok(Reply::Now(response))
 }
 
-/// `GET /index/ab/cd/abcd`; the path begins behind `/index/`. The answer uses the map of the request's headers again, since to
-/// make another one takes as long as the rest.
-pub(super) fn entry(site: &'static Site, path: &str, asked: HeaderMap) -> Result<Reply, Refusal> {
-    let view = site.view()?;
-    let view = view.as_ref().ok_or_else(unknown)?;
+/// `GET /index/ab/cd/abcd`. The response reuses the header map of the request: see [`Authorized::headers`].
+pub(super) fn file(state: &'static State, request: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    let (path, headers) = (request.wildcard, request.headers);
+    let view = state.view()?;
+    let view = view.as_ref().ok_or_else(not_found)?;
     if !CrateName::is_index_path(path) {
-        return Err(unknown());
+        return Err(not_found());
     }
     if let Some(id) = view.snapshot.file_in_memory(path) {
-        return file(site, view, id, asked);
+        return respond_with_id(state, view, id, headers);
     }
     let (view, path) = (Arc::clone(view), path.to_owned());
     Ok(Reply::later(async move {
-        let id = locate(site, &view, path).await?;
-        file(site, &view, id, asked)?.wait().await
+        let id = locate(state, &view, path).await?;
+        respond_with_id(state, &view, id, headers)?.wait().await
     }))
 }
 
-fn file(
-    site: &'static Site,
+fn respond_with_id(
+    state: &'static State,
     view: &Arc<View>,
     id: Option<ObjectId>,
-    asked: HeaderMap,
-) -> Result<Reply, Refusal> {
-    let id = id.ok_or_else(unknown)?;
-    // The id says whether the client has the file: nobody need look at it.
-    if view.held.is_none() && id != EMPTY {
+    request: HeaderMap,
+) -> Result<Reply, ErrorResponse> {
+    let id = id.ok_or_else(not_found)?;
+    // The blob's id is the entity tag: whether the client has the file is known before anybody reads it. Not where the file is
+    // filtered by what is stored: its bytes then change without a commit.
+    if view.stored.is_none() && id != EMPTY {
         let tag = Tag::of(id.as_bytes());
-        if is_known(&asked, &tag, view.modified) {
-            return Ok(Reply::Now(unchanged(site, asked, tag.strong())));
+        if is_known(&request, &tag, view.modified) {
+            return Ok(Reply::Now(not_modified(state, request, tag.strong())));
         }
     }
-    if let Some(entry) = site.entries.get((id, view.generation)) {
-        return answer(site, view, &entry, asked).map(Reply::Now);
+    if let Some(file) = state.index_cache.get((id, view.generation)) {
+        return respond(state, view, &file, request).map(Reply::Now);
     }
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
-        let entry = content(site, &view, id).await?;
-        answer(site, &view, &entry, asked)
+        let file = load(state, &view, id).await?;
+        respond(state, &view, &file, request)
     }))
 }
 
-fn unknown() -> Refusal {
-    Refusal::for_cargo(StatusCode::NOT_FOUND, "the index has no such file")
+fn not_found() -> ErrorResponse {
+    ErrorResponse::for_cargo(StatusCode::NOT_FOUND, "the index has no such file")
 }
 
-/// Finds what was prepared of a crate's file; `None` where it is to be read.
-pub(super) fn find_in_memory(site: &Site, view: &View, path: &str) -> Option<Option<Arc<Entry>>> {
+/// Finds the index file of a crate in the cache; `None` where the disk has to be read.
+pub(super) fn find_in_cache(
+    state: &State,
+    view: &View,
+    path: &str,
+) -> Option<Option<Arc<IndexFile>>> {
     match view.snapshot.file_in_memory(path)? {
-        Some(id) => site.entries.get((id, view.generation)).map(Some),
+        Some(id) => state.index_cache.get((id, view.generation)).map(Some),
         None => Some(None),
     }
 }
 
-/// Reads a crate's file, by its path.
+/// Finds the index file of a crate, in the cache or on the disk.
 pub(super) async fn find(
-    site: &'static Site,
+    state: &'static State,
     view: &Arc<View>,
     path: String,
-) -> Result<Option<Arc<Entry>>, Refusal> {
-    match locate(site, view, path).await? {
-        Some(id) => content(site, view, id).await.map(Some),
+) -> Result<Option<Arc<IndexFile>>, ErrorResponse> {
+    match locate(state, view, path).await? {
+        Some(id) => load(state, view, id).await.map(Some),
         None => Ok(None),
     }
 }
 
 /// Finds the id of a file.
 async fn locate(
-    site: &'static Site,
+    state: &'static State,
     view: &Arc<View>,
     path: String,
-) -> Result<Option<ObjectId>, Refusal> {
+) -> Result<Option<ObjectId>, ErrorResponse> {
     let snapshot = Arc::clone(&view.snapshot);
-    reading(site, move || snapshot.file(&path)).await
+    read_copy(state, move || snapshot.file(&path)).await
 }
 
-/// Reads what a file holds, and keeps it in memory.
-async fn content(
-    site: &'static Site,
+/// Reads a file from the copy into the cache.
+async fn load(
+    state: &'static State,
     view: &Arc<View>,
     id: ObjectId,
-) -> Result<Arc<Entry>, Refusal> {
+) -> Result<Arc<IndexFile>, ErrorResponse> {
     let of = Arc::clone(view);
-    let entry = reading(site, move || prepare(&of, id)).await?;
-    site.entries.put((id, view.generation), &entry);
-    Ok(entry)
+    let file = read_copy(state, move || prepare(&of, id)).await?;
+    state.index_cache.put((id, view.generation), &file);
+    Ok(file)
 }
 
 /// Reads from the copy, on a thread that may wait for the disk.
-async fn reading<T: Send + 'static>(
-    site: &'static Site,
+async fn read_copy<T: Send + 'static>(
+    state: &'static State,
     read: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T, Refusal> {
-    let broken = |error| Error::new(Kind::Server, "reading the copy broke off").because(error);
-    let read = spawn_blocking(read).await.map_err(broken);
-    read.and_then(|read| read).map_err(|e| site.damaged(&e))
+) -> Result<T, ErrorResponse> {
+    let panicked =
+        |error| Error::new(Kind::Server, "the thread that reads the copy failed").because(error);
+    let read = spawn_blocking(read).await.map_err(panicked);
+    read.and_then(|read| read)
+        .map_err(|error| state.replace_copy(&error))
 }
 
-/// Reads a file from the copy; leaves out what is not held, where the index is to list the held versions only.
-fn prepare(view: &View, id: ObjectId) -> Result<Arc<Entry>> {
+/// Reads a file from the copy, and leaves out the versions that are not in the store, where the index is to list no others.
+fn prepare(view: &View, id: ObjectId) -> Result<Arc<IndexFile>> {
     let content = view.snapshot.content(id)?;
-    Ok(Arc::new(match &view.held {
-        None => Entry::new(content, Tag::of(id.as_bytes())),
-        Some(held) => {
-            let kept = entry::only(&content, |file| held.contains(&file.path()));
+    Ok(Arc::new(match &view.stored {
+        None => IndexFile::new(content, Tag::of(id.as_bytes())),
+        Some(stored) => {
+            let listed = entry::only(&content, |file| stored.contains(&file.path()));
             let mut hash = [0; 20];
-            hash.copy_from_slice(&digest(&SHA256, &kept).as_ref()[..20]);
-            Entry::new(kept, Tag::of(&hash))
+            hash.copy_from_slice(&digest(&SHA256, &listed).as_ref()[..20]);
+            IndexFile::new(listed, Tag::of(&hash))
         }
     }))
 }
 
-/// Answers with a file; one without a version that is listed is none.
-fn answer(
-    site: &Site,
+/// Responds with a file. One of which no version is listed does not exist.
+fn respond(
+    state: &State,
     view: &View,
-    entry: &Entry,
-    asked: HeaderMap,
-) -> Result<Response<Body>, Refusal> {
-    if entry.plain.is_empty() {
-        return Err(unknown());
+    file: &IndexFile,
+    request: HeaderMap,
+) -> Result<Response<Body>, ErrorResponse> {
+    if file.plain.is_empty() {
+        return Err(not_found());
     }
-    if is_known(&asked, &entry.tag, view.modified) {
-        return Ok(unchanged(site, asked, entry.etag.clone()));
+    if is_known(&request, &file.tag, view.modified) {
+        return Ok(not_modified(state, request, file.etag.clone()));
     }
-    let gzip = takes_gzip(&asked).then(|| entry.gzip()).flatten();
-    let mut headers = asked;
+    let gzip = accepts_gzip(&request).then(|| file.gzip()).flatten();
+    let mut headers = request;
     headers.clear();
     let tag = match gzip {
         Some(_) => {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            &entry.weak_etag
+            // A strong tag would promise the same bytes in every encoding.
+            &file.weak_etag
         }
-        None => &entry.etag,
+        None => &file.etag,
     };
-    describe(site, &mut headers, tag.clone());
+    add_validators(state, &mut headers, tag.clone());
     headers.insert(LAST_MODIFIED, view.last_modified.clone());
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     headers.insert(CONTENT_TYPE, text);
-    let mut response = Response::new(Body::from(gzip.unwrap_or(&entry.plain).clone()));
+    let mut response = Response::new(Body::from(gzip.unwrap_or(&file.plain).clone()));
     *response.headers_mut() = headers;
     Ok(response)
 }
 
-/// Says that the client has the file.
-fn unchanged(site: &Site, asked: HeaderMap, tag: HeaderValue) -> Response<Body> {
-    let mut headers = asked;
+/// Responds with 304.
+fn not_modified(state: &State, request: HeaderMap, tag: HeaderValue) -> Response<Body> {
+    let mut headers = request;
     headers.clear();
-    describe(site, &mut headers, tag);
+    add_validators(state, &mut headers, tag);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     *response.headers_mut() = headers;
     response
 }
 
-/// Adds what a 200 and a 304 say alike.
-fn describe(site: &Site, headers: &mut HeaderMap, tag: HeaderValue) {
+/// Adds what a 200 and a 304 have in common.
+fn add_validators(state: &State, headers: &mut HeaderMap, tag: HeaderValue) {
     headers.insert(ETAG, tag);
-    headers.insert(CACHE_CONTROL, cache_control(site));
+    headers.insert(CACHE_CONTROL, cache_control(state));
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
 }
 
-fn cache_control(site: &Site) -> HeaderValue {
-    match site.tokens {
+fn cache_control(state: &State) -> HeaderValue {
+    match state.tokens {
         Some(_) => PRIVATE_CACHE,
         None => CACHE,
     }

@@ -1,22 +1,20 @@
-//! `serve`: the API server. Answers cargo from the copy of the index and from the kept crate files.
+//! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
-//! `site` is what every request finds; `index`, `download` and `hooks` answer; `refresh` and `housekeeping` keep it all fresh.
+//! `routes` is the table of paths; `index`, `download` and `monitoring` have the handlers, which share a `State`; `refresh`,
+//! `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
+mod auth;
 mod conditions;
 mod download;
-mod entries;
-mod gate;
-mod health;
-mod held;
-mod hooks;
 mod housekeeping;
 mod index;
-mod metrics;
+mod index_cache;
+mod monitoring;
+mod offline_listing;
 mod refresh;
-mod reply;
 mod routes;
-mod site;
+mod state;
 mod traffic;
 mod view;
 
@@ -37,36 +35,35 @@ use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{self, Bounds, Certificates};
 use access_log::Record;
-use site::Site;
+use state::State;
 
-/// How long what is in hand may take after a signal.
+/// How long requests in flight may take after a signal: a container is killed after 30 seconds.
 const GRACE: Duration = Duration::from_secs(25);
-/// How many connections are served at once, where the limit of open files lets us.
+/// How many connections are served at once, if the limit of open files allows it.
 const CONNECTIONS: usize = 8192;
-/// Open files that are no connections.
+/// How many open files are not for connections.
 const OTHER_FILES: u64 = 256;
-/// For the head of a request.
+/// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(15);
-/// The longest time in which a client takes nothing.
+/// How long a client may read nothing of a response.
 const WRITE: Duration = Duration::from_secs(60);
 
-/// Serves until `stop`, then lets downloads finish, for at most 25 seconds.
+/// Serves until `stop`, then drains requests in flight, for at most 25 seconds.
 ///
 /// # Errors
-/// `config` where the configuration cannot be used, or the address cannot be listened on; `server` where there are no signals.
+/// `config` where the configuration cannot be used, or the address cannot be listened on; `server` where signals cannot be received.
 pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let certificates = config.tls().map(Certificates::read).transpose()?;
     let certificates = certificates.map(Arc::new);
     let listener = listen(&mut config).await?;
-    let hangup = signal(SignalKind::hangup()).map_err(|error| {
-        Error::new(Kind::Server, "this machine does not tell of signals").because(error)
-    })?;
-    let site = Site::open(config).await?;
-    describe(&site.config);
+    let hangup = signal(SignalKind::hangup())
+        .map_err(|error| Error::new(Kind::Server, "cannot receive signals").because(error))?;
+    let state = State::open(config).await?;
+    describe(&state.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let answer = move |request: Request<Incoming>, peer| {
-        let record = Record::begin(site, &request, peer);
-        routes::answer(site, request, record).map(Ok)
+        let record = Record::begin(&state.access_log, &state.traffic, &request, peer);
+        routes::answer(state, request, record).map(Ok)
     };
     let serving = tokio::spawn(http::serve(
         listener,
@@ -74,28 +71,28 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
         bounds(),
         certificates.clone(),
         async {
-            // A sender that is gone means the same.
+            // A dropped sender means the same.
             let _ = server_stopped.await;
         },
     ));
     tokio::select! {
-        () = refresh::forever(site) => {}
-        () = held::forever(site) => {}
-        () = housekeeping::forever(site, certificates.as_deref(), hangup) => {}
+        () = refresh::forever(state) => {}
+        () = offline_listing::forever(state) => {}
+        () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}
         _ = stop => {}
     }
-    info!("stopping: what is in hand is finished");
+    info!("stopping: draining requests");
     drop(stop_server);
     let ending = async {
-        // A server that broke down is past help.
+        // A task that panicked has nothing left to drain.
         let _ = serving.await;
-        site.crate_files.drain().await;
+        state.crate_files.drain().await;
     };
     if timeout(GRACE, ending).await.is_err() {
-        warn!("what was still in hand was given up");
+        warn!("stopped before all requests were drained");
     }
-    housekeeping::finish(site).await;
-    site.access_log.finish();
+    housekeeping::flush(state).await;
+    state.access_log.finish();
     Ok(())
 }
 
@@ -103,7 +100,7 @@ fn bounds() -> Bounds {
     let files = http::raise_open_files().saturating_sub(OTHER_FILES);
     let files = usize::try_from(files).unwrap_or(CONNECTIONS);
     Bounds {
-        // Each may be sent a file that is open, too.
+        // Each connection may be sent a file, which is open, too.
         connections: (files / 2).clamp(64, CONNECTIONS),
         threads: thread::available_parallelism().map_or(1, usize::from),
         head: HEAD,
@@ -111,7 +108,7 @@ fn bounds() -> Bounds {
     }
 }
 
-/// Opens the address; the configuration then says the port, where any was asked for.
+/// Listens on the address. The configuration then has the port, if it was 0.
 async fn listen(config: &mut ServeConfig) -> Result<TcpListener> {
     let address = config.serve.listen;
     let listener = http::listen(address).await;
@@ -133,22 +130,24 @@ fn describe(config: &ServeConfig) {
         config.index.url, config.index.branch
     );
     match serve.downloads {
-        Downloads::Cache => info!("crate files: fetched once, verified, kept"),
-        Downloads::Redirect => info!("crate files: clients are sent to upstream"),
-        Downloads::Offline => info!("crate files: what is held, nothing is fetched"),
+        Downloads::Cache => info!("crate files: fetched from upstream once, verified and stored"),
+        Downloads::Redirect => info!("crate files: clients are redirected to upstream"),
+        Downloads::Offline => info!("crate files: from the store only; nothing is fetched"),
     }
     if serve.listen.ip().is_unspecified() && serve.public_url.is_none() {
         let url = config.public_url();
-        warn!("clients are told that crate files are at {url}: set serve.public_url");
+        warn!(
+            "config.json sends clients to {url} for crate files. Set serve.public_url to an address that they can reach."
+        );
     }
     if serve.stale_after <= serve.refresh {
         warn!(
-            "/readyz fails between two looks at the index: serve.stale_after is no longer than serve.refresh"
+            "/readyz fails between two refreshes of the index. Set serve.stale_after to more than serve.refresh."
         );
     }
     if !serve.listen.ip().is_loopback() && serve.auth.is_none() {
         warn!(
-            "everybody who reaches {} may use this server (serve.auth)",
+            "everybody who can reach {} may use this server. Set serve.auth to require tokens.",
             serve.listen
         );
     }

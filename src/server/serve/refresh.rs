@@ -1,52 +1,72 @@
-//! Keeps the copy of the index fresh: now and then, and when somebody says that it moved.
+//! Keeps the copy of the index fresh: every `serve.refresh`, and when a webhook says that the index was pushed to.
 
+use axum::Json;
+use axum::http::StatusCode;
+use serde_json::json;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::site::Site;
+use super::state::State;
 use crate::error::{Error, Result};
+use crate::git::branch_ref;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::Reply;
+use crate::http::webhook::{Event, ignored};
 
-/// Looks at the index, waits, and looks again; a failure is told once, and tried again like anything else.
-pub(super) async fn forever(site: &'static Site) {
+/// Fetches the index, waits, and fetches again. A failure is logged once, and the next fetch is its retry.
+pub(super) async fn forever(state: &'static State) {
     loop {
-        let looked = look(site).await;
-        // Also what came to be known just before a failure.
-        site.show();
-        match looked {
+        let fetched = fetch(state).await;
+        // A fetch may show a new commit and fail afterwards.
+        state.update_view();
+        match fetched {
             Ok(()) => {
-                if site.looks().failure.is_some() {
-                    info!("the index can be read again");
+                if state.refreshes().last_error.is_some() {
+                    info!("the index can be fetched again");
                 }
-                site.looked();
+                state.refresh_succeeded();
             }
             Err(error) => {
-                let text = site.config.scrub(&describe(&error));
-                if site.looks().failure.as_ref() != Some(&text) {
-                    warn!("the index stays as it is: {text}");
+                let text = state.config.scrub(&describe(&error));
+                if state.refreshes().last_error.as_ref() != Some(&text) {
+                    warn!("cannot refresh the index; serving the last one: {text}");
                 }
-                site.look_failed(text);
+                state.refresh_failed(text);
             }
         }
-        if let Err(error) = site.copy.tidy().await {
-            warn!(
-                "the copy's packs could not be made one: {}",
-                describe(&error)
-            );
+        if let Err(error) = state.copy.tidy().await {
+            warn!("cannot repack the index copy: {}", describe(&error));
         }
         tokio::select! {
-            () = site.refresh_now.notified() => {}
-            () = sleep(site.config.serve.refresh) => {}
+            () = state.refresh_now.notified() => {}
+            () = sleep(state.config.serve.refresh) => {}
         }
     }
 }
 
-async fn look(site: &Site) -> Result<()> {
-    let remote = site.config.index_remote()?;
-    let branch = &site.config.index.branch;
-    let tip = || site.copy.snapshot().map(|snapshot| snapshot.commit());
+/// `POST /hooks/gitlab`: refreshes the index where its branch was pushed to.
+pub(super) fn pushed(state: &'static State, event: Event) -> Result<Reply, ErrorResponse> {
+    let branch = branch_ref(&state.config.index.branch);
+    match event {
+        Event::Push {
+            reference: Some(reference),
+        } if reference == branch => {
+            // Pushes that arrive during a fetch are coalesced into one more.
+            state.refresh_now.notify_one();
+            let answer = Json(json!({ "result": "refreshing" }));
+            Ok(Reply::now((StatusCode::ACCEPTED, answer)))
+        }
+        _ => Ok(Reply::Now(ignored("not a push to the branch of the index"))),
+    }
+}
+
+async fn fetch(state: &State) -> Result<()> {
+    let remote = state.config.index_remote()?;
+    let branch = &state.config.index.branch;
+    let tip = || state.copy.snapshot().map(|snapshot| snapshot.commit());
     let before = tip();
-    let limit = site.config.network.timeout;
-    site.copy.refresh(&remote, branch, limit).await?;
+    let limit = state.config.network.timeout;
+    state.copy.refresh(&remote, branch, limit).await?;
     if let Some(after) = tip()
         && before != Some(after)
     {
@@ -56,11 +76,7 @@ async fn look(site: &Site) -> Result<()> {
 }
 
 fn describe(error: &Error) -> String {
-    let mut text = format!("[{}] {error}", error.kind());
-    for cause in error.causes() {
-        text.push_str(": ");
-        text.push_str(&cause);
-    }
+    let mut text = format!("[{}] {}", error.kind(), error.chain());
     if let Some(advice) = error.advice() {
         text.push_str(&format!(" ({advice})"));
     }

@@ -1,98 +1,59 @@
-//! Which path is answered by what.
+//! Which handler answers which path, and who may use it.
 
-use std::future::ready;
-
-use axum::http::header::{ALLOW, CONTENT_LENGTH};
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
-use axum::response::IntoResponse as _;
-use futures_util::future::Either;
+use axum::http::request::Parts;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
+use secrecy::SecretString;
 
 use super::access_log::Record;
-use super::reply::Reply;
-use super::site::Site;
-use super::{download, gate, health, hooks, index, metrics};
+use super::state::State;
+use super::{download, index, monitoring, refresh};
 use crate::http::Body;
-use crate::http::refusal::Refusal;
+use crate::http::access::{Access, Authenticate, Caller};
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Route, Table};
+use crate::http::webhook::Hosts;
 
-/// Answers a request, and records it.
+/// The paths of the server. Those that cargo asks for most come first.
+const TABLE: Table<&'static State> = Table {
+    routes: &[
+        Route::get("/index/config.json", Access::Token, index::config_json),
+        Route::get("/index/*", Access::Token, index::file),
+        Route::get(
+            "/api/v1/crates/*/download",
+            Access::Token,
+            download::download,
+        ),
+        Route::get("/healthz", Access::Public, monitoring::healthz),
+        Route::get("/readyz", Access::Public, monitoring::readyz),
+        Route::get("/metrics", Access::Public, monitoring::metrics),
+        Route::webhook("/hooks/gitlab", Hosts::GitLab, refresh::pushed),
+    ],
+    error: |status, detail| ErrorResponse::for_cargo(status, detail),
+    // An event lists commits and their files.
+    webhook_body: 1 << 20,
+};
+
+impl Authenticate for &'static State {
+    fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
+        match &self.tokens {
+            Some(tokens) => tokens.check(&request.headers).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn hook_secret(&self) -> Option<&SecretString> {
+        self.config.secrets.hook_token.as_ref()
+    }
+}
+
+/// Answers a request, and records it in metrics and access log.
 pub(super) fn answer(
-    site: &'static Site,
+    state: &'static State,
     request: Request<Incoming>,
     mut record: Record,
 ) -> impl Future<Output = Response<Body>> + Send {
-    let is_head = request.method() == Method::HEAD;
-    let finish = move |answer: Result<Response<Body>, Refusal>, record: Record| {
-        let mut response = answer.unwrap_or_else(|refusal| refusal.into_response().map(Body::from));
-        if is_head {
-            without_body(&mut response);
-        }
-        record.end(response)
-    };
-    match route(site, request, &mut record) {
-        Ok(Reply::Later(work)) => {
-            Either::Right(Box::pin(async move { finish(work.await, record) }))
-        }
-        Ok(Reply::Now(response)) => Either::Left(ready(finish(Ok(response), record))),
-        Err(refusal) => Either::Left(ready(finish(Err(refusal), record))),
-    }
-}
-
-/// Takes the body away, whose length is told all the same; over HTTP/2 nobody else does.
-fn without_body(response: &mut Response<Body>) {
-    // Of nothing, as in a 304, no length is told.
-    if let Some(size @ 1..) = response.body().size() {
-        response.headers_mut().insert(CONTENT_LENGTH, size.into());
-    }
-    *response.body_mut() = Body::empty();
-}
-
-fn route(
-    site: &'static Site,
-    mut request: Request<Incoming>,
-    record: &mut Record,
-) -> Result<Reply, Refusal> {
-    if request.uri().path() == "/hooks/gitlab" {
-        allow(&request, &[Method::POST], "POST")?;
-        return Ok(Reply::later(hooks::gitlab(site, request)));
-    }
-    allow(&request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
-    let headers = std::mem::take(request.headers_mut());
-    let path = request.uri().path();
-    if let Some(path) = path.strip_prefix("/index/") {
-        record.called_by(gate::open(site, &headers)?);
-        return match path {
-            "config.json" => Ok(Reply::Now(index::config_json(site))),
-            path => index::entry(site, path, headers),
-        };
-    }
-    if let Some(file) = download::named(path) {
-        record.called_by(gate::open(site, &headers)?);
-        return download::download(site, file, request.method(), headers);
-    }
-    let response = match path {
-        "/healthz" => health::healthz().into_response(),
-        "/readyz" => health::readyz(site)?.into_response(),
-        "/metrics" => metrics::show(site).into_response(),
-        _ => {
-            let detail = "there is nothing at this path";
-            return Err(Refusal::for_cargo(StatusCode::NOT_FOUND, detail));
-        }
-    };
-    Ok(Reply::Now(response.map(Body::from)))
-}
-
-fn allow(
-    request: &Request<Incoming>,
-    methods: &[Method],
-    shown: &'static str,
-) -> Result<(), Refusal> {
-    match methods.contains(request.method()) {
-        true => Ok(()),
-        false => Err(Refusal::for_cargo(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this path takes another method",
-        )
-        .with(ALLOW, HeaderValue::from_static(shown))),
-    }
+    let mut routed = TABLE.route(state, request);
+    record.called_by(routed.caller.take());
+    routed.respond(|response| record.end(response))
 }

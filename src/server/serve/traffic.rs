@@ -1,10 +1,10 @@
-//! Counts what was answered. Each thread has counters of its own: shared ones would be in the way of all.
+//! Counts responses. Each thread has its own counters: with shared ones, threads would wait for each other's cache lines.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// How many threads have counters of their own; further ones share.
+/// How many threads have counters of their own; others share them.
 const SHARDS: usize = 16;
-/// The hundreds of a status: 1 to 5.
+/// The classes of a status, 1xx to 5xx, and 0 for requests without a response.
 const CLASSES: usize = 6;
 
 thread_local! {
@@ -14,7 +14,7 @@ thread_local! {
     };
 }
 
-/// Answers by the hundreds of their status, and their bytes.
+/// Responses by the class of their status, and their bytes.
 #[derive(Debug, Default)]
 pub(super) struct Traffic([Shard; SHARDS]);
 
@@ -22,26 +22,26 @@ pub(super) struct Traffic([Shard; SHARDS]);
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard {
-    answers: [AtomicU64; CLASSES],
+    responses: [AtomicU64; CLASSES],
     bytes: AtomicU64,
 }
 
 impl Traffic {
-    /// Counts an answer.
+    /// Counts a response.
     pub(super) fn count(&self, status: u16, bytes: u64) {
         let shard = &self.0[SHARD.with(|shard| *shard)];
         let class = usize::from(status / 100).min(CLASSES - 1);
-        shard.answers[class].fetch_add(1, Ordering::Relaxed);
+        shard.responses[class].fetch_add(1, Ordering::Relaxed);
         shard.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Returns how many answers there were of a hundred, for example 4 for client errors; of 0, those that nobody waited for.
-    pub(super) fn answers(&self, class: usize) -> u64 {
-        let counts = self.0.iter().filter_map(|shard| shard.answers.get(class));
+    /// Returns how many responses had a class of status, for example 4 for client errors; 0 are requests whose client did not wait.
+    pub(super) fn responses(&self, class: usize) -> u64 {
+        let counts = self.0.iter().filter_map(|shard| shard.responses.get(class));
         counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
-    /// Returns the bytes of all answers.
+    /// Returns the bytes of all responses.
     pub(super) fn bytes(&self) -> u64 {
         let counts = self.0.iter().map(|shard| &shard.bytes);
         counts.map(|count| count.load(Ordering::Relaxed)).sum()

@@ -1,4 +1,4 @@
-//! What requests see of the index: a commit's tree, and in a server that fetches nothing perhaps only what is held.
+//! What requests see of the index: the tree of a commit, and on a server that lists stored versions only, which those are.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use axum::http::HeaderValue;
 
 use crate::server::index_copy::Snapshot;
 
-/// Paths of crate files in the store.
-pub(super) type Held = HashSet<String>;
+/// The paths of the crate files in the store.
+pub(super) type StoredFiles = HashSet<String>;
 
-/// A snapshot, and what its answers say of it.
+/// A snapshot of the index, and what its responses say of it.
 pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
-    /// The crate files that are held, where the index lists these only.
-    pub(super) held: Option<Arc<Held>>,
-    /// Tells what was prepared for this view from what was prepared when other files were held.
+    /// What the store holds, where the index lists nothing else.
+    pub(super) stored: Option<Arc<StoredFiles>>,
+    /// Counts the changes of `stored`: index files that were prepared for another generation are stale.
     pub(super) generation: u64,
-    /// Later than that of any view before, to the second.
+    /// Later than that of every view before it, in whole seconds: HTTP dates have no fractions.
     pub(super) modified: SystemTime,
-    /// The same, as a header.
+    /// The same, as `Last-Modified`.
     pub(super) last_modified: HeaderValue,
 }
 
@@ -29,17 +29,17 @@ impl View {
     pub(super) fn after(
         before: Option<&Self>,
         snapshot: Arc<Snapshot>,
-        held: Option<Arc<Held>>,
+        stored: Option<Arc<StoredFiles>>,
         now: SystemTime,
     ) -> Option<Self> {
-        let is_same_held = before.is_none_or(|before| before.held == held);
+        let is_same_stored = before.is_none_or(|before| before.stored == stored);
         if let Some(before) = before
             && Arc::ptr_eq(&before.snapshot, &snapshot)
-            && is_same_held
+            && is_same_stored
         {
             return None;
         }
-        let changed = match &held {
+        let changed = match &stored {
             None => committed(snapshot.seconds(), now),
             // Files come and go without a commit.
             Some(_) => now,
@@ -50,8 +50,8 @@ impl View {
         let generation = before.map_or(0, |before| before.generation);
         Some(Self {
             snapshot,
-            held,
-            generation: generation + u64::from(!is_same_held),
+            stored,
+            generation: generation + u64::from(!is_same_stored),
             modified,
             last_modified: HeaderValue::from_str(&date)
                 .unwrap_or_else(|_| HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT")),

@@ -1,6 +1,6 @@
-//! Asks a GitLab server for pipelines: fires one, reads how one goes.
+//! GitLab's API, as far as it is about pipelines: creates one, reads the status of one.
 
-mod answers;
+mod api_error;
 
 use std::time::SystemTime;
 
@@ -16,15 +16,15 @@ use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Clients, sending};
 
-pub use answers::{Refusal, Remedy};
+pub use api_error::{ApiError, Remedy};
 
-/// More than any answer about one pipeline; the rest of a longer one is not read.
-const ANSWER: usize = 64 << 10;
+/// The largest response that is read; those about one pipeline are far smaller.
+const MAX_BODY: usize = 64 << 10;
 
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("crates-ferry-trigger/", env!("CARGO_PKG_VERSION")));
 
-/// What a project's path keeps when it stands in place of its number: everything else is escaped, the slash above all.
+/// What is not escaped in a project's path: GitLab takes the path in place of the id only with its slash as `%2F`.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -34,13 +34,23 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
 /// A pipeline, as GitLab describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Pipeline {
-    /// Its number within the server.
+    /// Its id within the server.
     pub id: u64,
-    /// GitLab's word for its state, for example `pending`, `running`, `success` or `failed`.
+    /// Its status as GitLab names it, for example `pending`, `running`, `success` or `failed`.
     pub status: String,
     /// Its page.
     #[serde(rename = "web_url")]
     pub url: Option<String>,
+}
+
+impl Pipeline {
+    /// Says whether the pipeline has finished, one way or the other.
+    pub fn is_finished(&self) -> bool {
+        matches!(
+            self.status.as_str(),
+            "success" | "failed" | "canceled" | "skipped"
+        )
+    }
 }
 
 /// The project whose pipelines are fired.
@@ -52,17 +62,17 @@ pub struct Project<'a> {
 }
 
 impl<'a> Project<'a> {
-    /// Prepares the requests; nothing is opened yet.
+    /// Prepares the requests; connects to nothing.
     ///
     /// # Errors
-    /// `config` without a token, or for unusable certificates.
+    /// `config` without a token, or for invalid certificates.
     pub fn of(config: &'a TriggerConfig) -> Result<Self> {
         config.gitlab_token()?;
         let project = utf8_percent_encode(&config.trigger.project, PATH);
         let address = |end: &str| {
             let address = format!("{}api/v4/projects/{project}/{end}", config.trigger.gitlab);
             Url::parse(&address)
-                .map_err(|e| Error::new(Kind::Config, "trigger.gitlab is no address").because(e))
+                .map_err(|e| Error::new(Kind::Config, "trigger.gitlab is not a URL").because(e))
         };
         Ok(Self {
             config,
@@ -72,41 +82,42 @@ impl<'a> Project<'a> {
         })
     }
 
-    /// Says whether there is a token that may read pipelines.
+    /// Says whether there is a token that can read pipelines.
     pub fn can_read(&self) -> bool {
         self.config.secrets.gitlab_read_token.is_some()
     }
 
-    /// Asks for one pipeline. The token goes in the request's body, never in its address.
+    /// Creates a pipeline.
+    ///
+    /// The token goes into the request's body, never into its URL: proxies log URLs.
     ///
     /// # Errors
-    /// What GitLab said, and what is to be done about it.
-    pub async fn fire(&self, now: SystemTime) -> Result<Pipeline, Refusal> {
+    /// What GitLab said, and what to do.
+    pub async fn fire(&self, now: SystemTime) -> Result<Pipeline, ApiError> {
         let request = self
             .request(Method::POST, &self.trigger)?
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(self.form()?);
-        self.ask("firing a pipeline", &self.trigger, request, now)
-            .await
+        self.send(&self.trigger, request, now).await
     }
 
-    /// Reads how a pipeline goes.
+    /// Reads the status of a pipeline.
     ///
     /// # Errors
-    /// As [`Project::fire`]; `config` without a token that may read.
-    pub async fn pipeline(&self, id: u64, now: SystemTime) -> Result<Pipeline, Refusal> {
+    /// As [`Project::fire`]; `config` without a token that can read.
+    pub async fn pipeline(&self, id: u64, now: SystemTime) -> Result<Pipeline, ApiError> {
         let token = self.config.secrets.gitlab_read_token.as_ref();
         let token = token.ok_or_else(no_read_token)?;
         let mut value = HeaderValue::from_str(token.expose_secret())
-            .map_err(|_| Error::new(Kind::Config, "GITLAB_READ_TOKEN: it is no token"))?;
+            .map_err(|_| Error::new(Kind::Config, "GITLAB_READ_TOKEN is not a valid token"))?;
         value.set_sensitive(true);
         let url = self.pipelines.join(&id.to_string());
         let url =
-            url.map_err(|e| Error::new(Kind::Config, "trigger.gitlab is no address").because(e))?;
+            url.map_err(|e| Error::new(Kind::Config, "trigger.gitlab is not a URL").because(e))?;
         let request = self
             .request(Method::GET, &url)?
             .header("PRIVATE-TOKEN", value);
-        self.ask("reading a pipeline", &url, request, now).await
+        self.send(&url, request, now).await
     }
 
     fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder> {
@@ -130,14 +141,12 @@ impl<'a> Project<'a> {
         Ok(form.finish())
     }
 
-    async fn ask(
+    async fn send(
         &self,
-        doing: &str,
         url: &Url,
         request: RequestBuilder,
         now: SystemTime,
-    ) -> Result<Pipeline, Refusal> {
-        let place = format!("GitLab {url}, {doing}");
+    ) -> Result<Pipeline, ApiError> {
         let mut response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Err(unsent(url, error)),
@@ -147,28 +156,28 @@ impl<'a> Project<'a> {
         let body = match (body, status) {
             (Ok(body), _) => body,
             (Err(error), StatusCode::CREATED | StatusCode::OK) => {
-                return Err(Refusal::unanswered(sending(url, error), true));
+                return Err(ApiError::unanswered(sending(url, error), true));
             }
-            // What a refusal says is worth less than that it is one.
+            // The status alone says enough about an error whose text does not arrive.
             (Err(_), _) => Vec::new(),
         };
         if status.is_success() {
             return serde_json::from_slice(&body)
-                .map_err(|error| unreadable(&place, &headers, &error));
+                .map_err(|error| not_a_pipeline(url, &headers, &error));
         }
-        let words = self.config.scrub(&answers::words(&body));
-        Err(answers::refusal(&place, status, &headers, &words, now))
+        let message = self.config.scrub(&api_error::message(&body));
+        Err(api_error::of_response(url, status, &headers, &message, now))
     }
 }
 
-/// Makes the refusal of a request that got no answer.
-fn unsent(url: &Url, error: reqwest::Error) -> Refusal {
+/// Makes the error of a request that got no response.
+fn unsent(url: &Url, error: reqwest::Error) -> ApiError {
     let may_be_created = !error.is_connect() && !error.is_builder();
-    Refusal::unanswered(sending(url, error), may_be_created)
+    ApiError::unanswered(sending(url, error), may_be_created)
 }
 
-/// An answer that says "created" and cannot be read: a portal in between, or GitLab cut short.
-fn unreadable(place: &str, headers: &HeaderMap, error: &serde_json::Error) -> Refusal {
+/// Makes the error of a successful response that is not a pipeline: a captive portal answered, or the body is incomplete.
+fn not_a_pipeline(url: &Url, headers: &HeaderMap, error: &serde_json::Error) -> ApiError {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
@@ -176,17 +185,17 @@ fn unreadable(place: &str, headers: &HeaderMap, error: &serde_json::Error) -> Re
     let found = kind.unwrap_or("no content type");
     let error = Error::new(
         Kind::Server,
-        format!("{place}: the answer is no pipeline ({found})"),
+        format!("{url}: the response is not a pipeline ({found})"),
     )
     .because(error.to_string())
-    .advise("Check trigger.gitlab: a proxy or a login page may answer in GitLab's place.");
-    Refusal::unanswered(error, is_json)
+    .advise("Check `trigger.gitlab`. A proxy or a login page may have answered in GitLab's place.");
+    ApiError::unanswered(error, is_json)
 }
 
 async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = ANSWER.saturating_sub(body.len());
+        let room = MAX_BODY.saturating_sub(body.len());
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() >= room {
             break;
@@ -195,11 +204,11 @@ async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-/// Makes the error of a look at a pipeline without a token for it.
+/// Makes the error of a command that reads pipelines without a token for it.
 pub fn no_read_token() -> Error {
     Error::new(
         Kind::Config,
-        "GITLAB_READ_TOKEN is not set, and a trigger token cannot read pipelines",
+        "GITLAB_READ_TOKEN is not set, and trigger tokens cannot read pipelines",
     )
-    .advise("Set it to a project access token with the scope read_api and the role Reporter.")
+    .advise("Set GITLAB_READ_TOKEN to a project access token with the scope read_api and the role Reporter.")
 }

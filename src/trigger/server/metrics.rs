@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use ::metrics::{counter, describe_counter, describe_gauge, gauge};
-use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::Endpoint;
-use crate::trigger::types::Status;
+use super::endpoint::Endpoint;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
+use crate::trigger::status::Status;
 
 /// Shows the metrics.
-pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> impl IntoResponse {
+pub(super) fn show(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     let text = render(&endpoint.status.borrow());
-    (
-        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        text,
-    )
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok(Reply::now((kind, text)))
 }
 
-/// Writes a status as metrics; the status is all there is, so that nothing is kept between two calls.
+/// Renders a status as metrics.
+///
+/// The recorder lives for one scrape: the status holds every count, and a global recorder would keep a second copy.
 fn render(status: &Status) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
@@ -46,12 +46,12 @@ fn counters(status: &Status) {
         (
             "crates_ferry_trigger_pipelines_failed_total",
             status.pipelines_failed,
-            "Pipelines that were seen to fail.",
+            "Pipelines that failed.",
         ),
         (
-            "crates_ferry_trigger_looks_failed_total",
-            status.looks_failed,
-            "Looks at upstream and mirror that failed.",
+            "crates_ferry_trigger_poll_failures_total",
+            status.polls_failed,
+            "Polls of upstream and mirror that failed.",
         ),
         (
             "crates_ferry_trigger_mails_total",
@@ -72,22 +72,22 @@ fn gauges(status: &Status) {
         (
             "crates_ferry_trigger_start_time_seconds",
             seconds(Some(status.started)),
-            "When the helper was started.",
+            "When the helper was started, in seconds since 1970.",
         ),
         (
-            "crates_ferry_trigger_last_fired_time_seconds",
+            "crates_ferry_trigger_last_fired_timestamp_seconds",
             seconds(status.last_fired),
-            "When a pipeline was fired last.",
+            "When a pipeline was last created, in seconds since 1970.",
         ),
         (
-            "crates_ferry_trigger_last_look_time_seconds",
-            seconds(status.last_look),
-            "When both sides were seen last.",
+            "crates_ferry_trigger_last_poll_timestamp_seconds",
+            seconds(status.last_poll),
+            "When both repositories were last polled with success, in seconds since 1970.",
         ),
         (
-            "crates_ferry_trigger_last_change_time_seconds",
+            "crates_ferry_trigger_last_change_timestamp_seconds",
             seconds(status.last_change),
-            "When the mirror was seen to have moved last.",
+            "When the mirror was last seen to move, in seconds since 1970.",
         ),
         (
             "crates_ferry_trigger_behind",
@@ -104,17 +104,17 @@ fn gauges(status: &Status) {
         (
             "crates_ferry_trigger_running",
             flag(status.running),
-            "1 while a pipeline is under way.",
+            "1 while a pipeline is running.",
         ),
         (
-            "crates_ferry_trigger_remembered",
-            flag(status.remembered),
-            "1 while another pipeline is asked for.",
+            "crates_ferry_trigger_pipeline_pending",
+            flag(status.pending),
+            "1 while a request for a pipeline is pending.",
         ),
         (
             "crates_ferry_trigger_needs_person",
             flag(status.needs_person.is_some()),
-            "1 while nothing is fired until a person has mended something.",
+            "1 while GitLab refuses, and a person must fix something.",
         ),
     ];
     for (name, value, help) in rows {

@@ -1,37 +1,44 @@
 //! `GET /`: the status for people, without scripts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use url::Url;
 
-use super::Endpoint;
-use crate::http::refusal::Refusal;
-use crate::trigger::types::Status;
+use super::endpoint::Endpoint;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
+use crate::trigger::status::Status;
+
+/// The label of the one row that links to a page.
+const PIPELINE: &str = "Last pipeline";
 
 #[derive(Template)]
 #[template(path = "trigger/server/page.html")]
-struct Page<'a> {
+struct Page {
     headline: &'static str,
     class: &'static str,
-    rows: Vec<(&'static str, String)>,
-    pipeline: Option<&'a str>,
+    rows: Vec<Row>,
     version: &'static str,
 }
 
+/// A label and its text; the text of a link is its address.
+struct Row {
+    label: &'static str,
+    text: String,
+    is_link: bool,
+}
+
 /// Shows the page.
-pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> Result<Response, Refusal> {
+pub(super) fn show(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     let html = render(&endpoint.status.borrow());
     let html = html.map_err(|_| {
-        Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the page cannot be written",
-        )
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        ErrorResponse::new(status, "cannot render the page")
     })?;
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -41,20 +48,15 @@ pub(super) async fn show(State(endpoint): State<Arc<Endpoint>>) -> Result<Respon
         ),
         (CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, html).into_response())
+    Ok(Reply::now((headers, html)))
 }
 
 fn render(status: &Status) -> askama::Result<String> {
     let (headline, class) = headline(status);
-    let pipeline = status.pipeline_url.as_deref();
     Page {
         headline,
         class,
         rows: rows(status),
-        // Nothing but a page's address becomes a link.
-        pipeline: pipeline.filter(|url| {
-            Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
-        }),
         version: env!("CARGO_PKG_VERSION"),
     }
     .render()
@@ -63,49 +65,66 @@ fn render(status: &Status) -> askama::Result<String> {
 fn headline(status: &Status) -> (&'static str, &'static str) {
     match status.behind {
         _ if status.needs_person.is_some() => ("A person is needed", "bad"),
-        _ if status.look_error.is_some() => ("Upstream or mirror cannot be seen", "bad"),
+        _ if status.poll_error.is_some() => ("Upstream or mirror cannot be polled", "bad"),
         Some(true) => ("The mirror is behind upstream", "late"),
         Some(false) => ("The mirror is up to date", "good"),
-        None => ("Waiting", "late"),
+        None => ("Not polled yet", "late"),
     }
 }
 
-fn rows(status: &Status) -> Vec<(&'static str, String)> {
-    let time = |time: Option<Timestamp>| time.map(|time| format!("{time:.0}"));
+fn rows(status: &Status) -> Vec<Row> {
+    let time = |time: Option<Timestamp>| time.map(shown);
+    let counts = [status.fired, status.refused, status.pipelines_failed];
+    let counts = counts.map(|count| count.to_string()).join(", ");
     let rows = [
-        ("A person must mend", status.needs_person.clone()),
-        ("The last look failed", status.look_error.clone()),
-        (
-            "Behind for",
-            status.behind_seconds.map(|seconds| format!("{seconds} s")),
-        ),
+        ("To fix", status.needs_person.clone()),
+        ("Last poll failed", status.poll_error.clone()),
+        ("Behind for", status.behind_seconds.map(duration)),
         ("Upstream", status.upstream.clone()),
         ("Mirror", status.mirror.clone()),
-        ("Mirror moved", time(status.last_change)),
-        ("Last look", time(status.last_look)),
-        ("Last fired", time(status.last_fired)),
-        ("Next firing", time(status.next_firing)),
+        ("Mirror last moved", time(status.last_change)),
+        ("Last poll", time(status.last_poll)),
+        (
+            PIPELINE,
+            status.pipeline_url.clone().filter(|url| is_page(url)),
+        ),
+        ("Its status", status.pipeline_status.clone()),
+        ("Created", time(status.last_fired)),
         ("GitLab's last answer", status.last_answer.clone()),
-        ("Pipeline's state", status.pipeline_status.clone()),
-        (
-            "Under way",
-            Some(if status.running { "yes" } else { "no" }.to_owned()),
-        ),
-        (
-            "Another one asked for",
-            Some(if status.remembered { "yes" } else { "no" }.to_owned()),
-        ),
-        (
-            "Fired, refused, failed",
-            Some(format!(
-                "{}, {}, {}",
-                status.fired, status.refused, status.pipelines_failed
-            )),
-        ),
-        ("Started", time(Some(status.started))),
+        ("Pipeline running", Some(yes_or_no(status.running))),
+        ("Pipeline pending", Some(yes_or_no(status.pending))),
+        ("Next pipeline due", time(status.next_firing)),
+        ("Created, refused, failed", Some(counts)),
+        ("Helper started", time(Some(status.started))),
     ];
-    let shown = rows
-        .into_iter()
-        .filter_map(|(label, text)| Some((label, text?)));
+    let shown = rows.into_iter().filter_map(|(label, text)| {
+        Some(Row {
+            label,
+            text: text?,
+            is_link: label == PIPELINE,
+        })
+    });
     shown.collect()
+}
+
+/// Says whether a text is the address of a page.
+///
+/// GitLab's answer is not trusted with other schemes, such as `javascript:`.
+fn is_page(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
+}
+
+/// Writes a time as `2026-11-24 03:10:07 UTC`.
+fn shown(time: Timestamp) -> String {
+    format!("{time:.0}").replace('T', " ").replace('Z', " UTC")
+}
+
+/// Writes seconds as `1h 2m 5s`.
+fn duration(seconds: i64) -> String {
+    let seconds = u64::try_from(seconds).unwrap_or_default();
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+fn yes_or_no(is_so: bool) -> String {
+    if is_so { "yes" } else { "no" }.to_owned()
 }

@@ -10,8 +10,8 @@ fn id(letter: char) -> ObjectId {
     letter.to_string().repeat(40).parse().unwrap()
 }
 
-fn look(upstream: char, mirror: char, is_behind: bool) -> Look {
-    Look {
+fn poll(upstream: char, mirror: char, is_behind: bool) -> Poll {
+    Poll {
         upstream: id(upstream),
         mirror: id(mirror),
         is_behind,
@@ -23,22 +23,22 @@ fn watch() -> Watch {
 }
 
 #[test]
-fn the_first_look_that_sees_the_mirror_behind_wants_a_pipeline() {
+fn the_first_poll_that_finds_the_mirror_behind_wants_a_pipeline() {
     let mut watch = watch();
-    assert!(!watch.looked(at(0), look('a', 'b', false)).wants_pipeline);
-    assert!(watch.looked(at(60), look('c', 'b', true)).wants_pipeline);
+    assert!(!watch.polled(at(0), poll('a', 'b', false)).wants_pipeline);
+    assert!(watch.polled(at(60), poll('c', 'b', true)).wants_pipeline);
     assert_eq!(watch.behind_since(), Some(at(60)));
 }
 
 #[test]
-fn pipelines_in_vain_come_ever_more_seldom() {
+fn pipelines_in_vain_are_fired_with_backoff() {
     let mut watch = watch();
     let mut fired = Vec::new();
     for second in (0..20_000).step_by(60) {
         // Upstream moves all the time, the mirror never.
         let upstream = if second % 120 == 0 { 'a' } else { 'c' };
         if watch
-            .looked(at(second), look(upstream, 'b', true))
+            .polled(at(second), poll(upstream, 'b', true))
             .wants_pipeline
         {
             watch.fired(at(second));
@@ -54,15 +54,15 @@ fn pipelines_in_vain_come_ever_more_seldom() {
 fn a_mirror_that_moves_is_carried_at_once_again() {
     let mut watch = watch();
     for second in [0, 1000, 2000] {
-        watch.looked(at(second), look('a', 'b', true));
+        watch.polled(at(second), poll('a', 'b', true));
         watch.fired(at(second));
     }
-    assert!(!watch.looked(at(2060), look('a', 'b', true)).wants_pipeline);
-    let seen = watch.looked(at(2120), look('c', 'd', true));
+    assert!(!watch.polled(at(2060), poll('a', 'b', true)).wants_pipeline);
+    let seen = watch.polled(at(2120), poll('c', 'd', true));
     assert_eq!((seen.wants_pipeline, seen.has_moved), (true, true));
     assert_eq!(watch.behind_since(), Some(at(2120)));
     assert_eq!(watch.last_change(), Some(at(2120)));
-    watch.looked(at(2180), look('c', 'c', false));
+    watch.polled(at(2180), poll('c', 'c', false));
     assert_eq!(watch.behind_since(), None);
 }
 
@@ -73,21 +73,21 @@ fn pipelines_that_had_nothing_to_carry_are_not_in_vain() {
     for second in (0..6000).step_by(600) {
         assert!(
             !watch
-                .looked(at(second), look('a', 'a', false))
+                .polled(at(second), poll('a', 'a', false))
                 .wants_pipeline
         );
         watch.fired(at(second + 1));
     }
-    watch.looked(at(6000), look('a', 'a', false));
-    assert!(watch.looked(at(6060), look('c', 'a', true)).wants_pipeline);
+    watch.polled(at(6000), poll('a', 'a', false));
+    assert!(watch.polled(at(6060), poll('c', 'a', true)).wants_pipeline);
 }
 
 #[test]
 fn a_clock_that_is_set_back_moves_the_beginning_with_it() {
     let mut watch = watch();
-    watch.looked(at(0), look('c', 'a', true));
-    watch.looked(at(-5), look('c', 'a', true));
+    watch.polled(at(0), poll('c', 'a', true));
+    watch.polled(at(-5), poll('c', 'a', true));
     assert_eq!(watch.behind_since(), Some(at(-5)));
-    watch.looked(at(60), look('c', 'a', true));
+    watch.polled(at(60), poll('c', 'a', true));
     assert_eq!(watch.behind_since(), Some(at(-5)));
 }

@@ -6,26 +6,79 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use crates_ferry::config::{Flags, flag_help, flag_long_help};
 use crates_ferry::index::CrateSpec;
 use crates_ferry::server::cargo_config::Index;
 
-/// What is done around the API server; reads the section `serve`.
+/// The commands around the API server; they read the section `serve`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerCommand {
     /// Prints the lines that make cargo use this server, or writes them into a project.
     ///
-    /// They replace crates.io by the server's sparse index, or by the git repository of the index: lockfiles stay as they
-    /// are.
+    /// The lines replace crates.io by the server's sparse index, or by the git repository of the index. Lockfiles stay as
+    /// they are.
     CargoConfig(CargoConfig),
     /// Fills the store with crate files.
     ///
-    /// Fetches what is not kept yet, verified by the index's checksums: what lockfiles name, some crates, or the whole
+    /// Fetches what is not stored yet, verified by the index's checksums: what lockfiles name, some crates, or the whole
     /// index. Evicts nothing itself. May be stopped and run again, also beside a running server. Exits with 1 if something
     /// is missing at the end.
     Prefetch(Prefetch),
-    /// Shows and changes what crate files are kept.
-    #[command(subcommand)]
-    Cache(Cache),
+    /// Lists, adds up, evicts, pins and verifies stored crate files.
+    Cache(CacheArgs),
+}
+
+/// The flags of `serve`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct Serve {
+    #[arg(long, value_name = "ADDRESS:PORT", help = flag_help("serve.listen"), long_help = flag_long_help("serve.listen"))]
+    listen: Option<String>,
+
+    #[arg(long, value_name = "URL", help = flag_help("serve.public_url"), long_help = flag_long_help("serve.public_url"))]
+    public_url: Option<String>,
+
+    /// Serves the crate files that are stored, and fetches nothing [serve.downloads: offline, FERRY_SERVE_DOWNLOADS].
+    #[arg(long)]
+    offline: bool,
+
+    #[command(flatten)]
+    index: IndexArg,
+
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// The index repository that is served.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct IndexArg {
+    #[arg(long, value_name = "URL", help = flag_help("serve.index"), long_help = flag_long_help("serve.index"))]
+    index: Option<String>,
+}
+
+/// Where the server stores what it fetches.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct StoreArgs {
+    // Global, so that `cache ls --store …` is understood as `cache --store … ls` is.
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        global = true,
+        help = flag_help("serve.data_dir"),
+        long_help = flag_long_help("serve.data_dir")
+    )]
+    data_dir: Option<String>,
+
+    #[arg(
+        long,
+        value_name = "DIRECTORY|s3://…",
+        global = true,
+        help = flag_help("serve.store"),
+        long_help = flag_long_help("serve.store")
+    )]
+    store: Option<String>,
 }
 
 /// The flags of `cargo-config`.
@@ -35,19 +88,19 @@ pub(crate) struct CargoConfig {
     #[arg(long, value_name = "sparse|git", default_value = "sparse", hide_possible_values = true, value_parser = index())]
     pub(crate) index: Index,
 
-    /// The name by which cargo gets to know the registry (`--registry mirror`).
+    /// The registry's name in cargo's configuration (`--registry mirror`).
     #[arg(long, value_name = "NAME", default_value = "mirror")]
     pub(crate) name: String,
 
-    /// Writes the lines into .cargo/config.toml of this project, by default of the current folder.
-    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = ".")]
+    /// Writes the lines into .cargo/config.toml of this project, by default of the current directory.
+    #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, default_missing_value = ".")]
     pub(crate) write: Option<PathBuf>,
 }
 
 /// The flags of `prefetch`.
 #[derive(Debug, Args)]
 pub(crate) struct Prefetch {
-    /// Lockfiles: everything that they take from crates.io is fetched.
+    /// Lockfiles: fetches every crate that they take from crates.io.
     #[arg(value_name = "Cargo.lock")]
     pub(crate) lockfiles: Vec<PathBuf>,
 
@@ -55,11 +108,11 @@ pub(crate) struct Prefetch {
     #[arg(long = "crate", value_name = "NAME[@VERSION]")]
     pub(crate) crates: Vec<CrateSpec>,
 
-    /// Never evicts what is fetched, or was kept before.
+    /// Pins the files: they are never evicted.
     #[arg(long)]
     pub(crate) pin: bool,
 
-    /// Reads every file that is kept already, and fetches those that are damaged.
+    /// Reads every file that is stored already, and fetches those that are damaged.
     #[arg(long)]
     pub(crate) verify: bool,
 
@@ -70,55 +123,71 @@ pub(crate) struct Prefetch {
     /// The latest version: of the crates that are named, else of every crate.
     #[arg(long, conflicts_with = "all")]
     pub(crate) latest: bool,
+
+    #[command(flatten)]
+    index: IndexArg,
+
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
-/// What to do with the kept crate files.
+/// The flags of `cache`, and its commands.
+#[derive(Debug, Args)]
+pub(crate) struct CacheArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: Cache,
+}
+
+/// What to do with the stored crate files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cache {
-    /// Lists the kept crate files: size, last use, crate and version.
+    /// Lists the stored crate files: size, last use, crate and version.
     Ls {
         /// Only these crates or versions.
         #[arg(value_name = "NAME[@VERSION]")]
         crates: Vec<CrateSpec>,
     },
-    /// Adds up the kept crate files.
+    /// Adds up the stored crate files.
     Stat,
-    /// Removes the least recently used crate files, or those that are named.
+    /// Evicts the least recently used crate files, or those that are named.
     ///
-    /// What is pinned stays, and what is being read. Without names the limits decide. Exits with 1 if a file cannot be
+    /// Files that are pinned or being read stay. Without names the limits decide. Exits with 1 if a file cannot be
     /// removed.
     Evict {
-        /// These crates or versions, whatever the limits are.
+        /// Evict these crates or versions, whatever the limits are.
         #[arg(value_name = "NAME[@VERSION]")]
         crates: Vec<CrateSpec>,
 
-        /// Until no more than this is kept, such as 50GiB [serve.max_size].
+        /// Evict until at most SIZE remains, such as 50GiB [serve.max_size, FERRY_SERVE_MAX_SIZE].
         #[arg(long, value_name = "SIZE", conflicts_with = "crates")]
         max_size: Option<ByteSize>,
 
-        /// What was not used for this long, such as 90d [serve.max_idle].
+        /// Evict what was not used for this long, such as 90d [serve.max_idle, FERRY_SERVE_MAX_IDLE].
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "crates")]
         max_idle: Option<Duration>,
 
-        /// Shows what would go and stops.
+        /// Prints what would be evicted and stops.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Keeps crate files from eviction; a pin outlives its file.
+    /// Protects crate files from eviction; a pin outlives its file.
     Pin {
         /// Which crates or versions.
         #[arg(value_name = "NAME[@VERSION]", required = true)]
         crates: Vec<CrateSpec>,
 
-        /// Lets them go again.
+        /// Removes the pins.
         #[arg(long)]
         remove: bool,
 
-        /// Shows what would change and stops.
+        /// Prints what would change and stops.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Reads every kept crate file and removes those that are damaged.
+    /// Reads every stored crate file and removes those that are damaged.
     ///
     /// The server verifies each file that it reads anyway. Exits with 1 if one was damaged, or cannot be read.
     Verify {
@@ -133,4 +202,40 @@ fn index() -> impl TypedValueParser<Value = Index> {
         "git" => Index::Git,
         _ => Index::Sparse,
     })
+}
+
+impl ServerCommand {
+    /// Adds what the command's flags say.
+    pub(crate) fn add_to(&self, flags: Flags) -> Flags {
+        match self {
+            Self::CargoConfig(_) => flags,
+            Self::Prefetch(prefetch) => prefetch.store.add_to(prefetch.index.add_to(flags)),
+            Self::Cache(cache) => cache.store.add_to(flags),
+        }
+    }
+}
+
+impl Serve {
+    /// Adds what these flags say.
+    pub(crate) fn add_to(&self, flags: Flags) -> Flags {
+        let flags = self.store.add_to(self.index.add_to(flags));
+        flags
+            .with("serve.listen", self.listen.clone())
+            .with("serve.public_url", self.public_url.clone())
+            .with("serve.downloads", self.offline.then_some("offline"))
+    }
+}
+
+impl IndexArg {
+    fn add_to(&self, flags: Flags) -> Flags {
+        flags.with("serve.index", self.index.clone())
+    }
+}
+
+impl StoreArgs {
+    fn add_to(&self, flags: Flags) -> Flags {
+        flags
+            .with("serve.data_dir", self.data_dir.clone())
+            .with("serve.store", self.store.clone())
+    }
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::git::transport::Reader;
 
-/// Takes the banner and the flush after it away, where they are; every other byte stays.
+/// Skips the banner and the flush after it, if they are there, and not one byte more.
 pub(super) async fn skip(mut reader: Reader) -> io::Result<Reader> {
     let mut start = Vec::new();
     take(&mut reader, &mut start, 4).await?;
@@ -32,7 +32,7 @@ async fn take(
     reader.take(count).read_to_end(start).await.map(|_| ())
 }
 
-/// Reads a data pkt-line's length; whoever reads the advertisement complains of what is none.
+/// Parses a data packet's length; `None` is left to the reader of the advertisement, which reports it.
 fn payload_length(digits: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(digits).ok().filter(|d| d.len() == 4)?;
     let length = u64::from_str_radix(digits, 16).ok()?;
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_banner_without_its_flush_is_borne() {
+    async fn a_banner_without_its_flush_is_accepted() {
         let left = left(b"001e# service=git-upload-pack\n000eversion 2\n0000").await;
         assert_eq!(left, "000eversion 2\n0000");
     }

@@ -1,4 +1,4 @@
-//! The body of a push: small ones are sent whole, big ones as they come.
+//! The body of a push: a small one is sent with its length, a large one chunked, as it arrives.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,13 +10,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use tokio::sync::mpsc::Receiver;
 
+use super::error::Broken;
 use super::idle::Activity;
 use crate::git::transport::Traffic;
 
-/// The biggest body that is sent whole; git's own `http.postBuffer`.
+/// The largest body that is sent with its length: the default of git's `http.postBuffer`.
 const WHOLE: usize = 1024 * 1024;
 
-/// What is known of a body before its request starts.
+/// How much of a body is there when its request starts.
 pub(super) enum Gathered {
     /// All of it.
     Whole(Bytes),
@@ -24,7 +25,7 @@ pub(super) enum Gathered {
     Start(VecDeque<Bytes>, Receiver<io::Result<Bytes>>),
 }
 
-/// Collects a body until it is complete or too big to be sent whole.
+/// Collects a body until it is complete or too large to be sent with its length.
 pub(super) async fn gather(
     head: Bytes,
     mut pack: Receiver<io::Result<Bytes>>,
@@ -50,12 +51,7 @@ pub(super) async fn gather(
     Ok(Gathered::Whole(whole.freeze()))
 }
 
-/// The pack broke off while it was being sent.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Broken(pub(super) io::Error);
-
-/// A body that is sent as it comes.
+/// A body that is sent chunked, as it arrives.
 pub(super) struct PackBody {
     start: VecDeque<Bytes>,
     rest: Receiver<io::Result<Bytes>>,
@@ -96,7 +92,7 @@ impl Stream for PackBody {
 }
 
 impl Drop for PackBody {
-    /// The server has the floor again, whether the body ended or its connection was lost.
+    /// From now on the server is the one to send, whether the body ended or its connection was lost.
     fn drop(&mut self) {
         self.activity.set_our_turn(false);
     }
@@ -116,7 +112,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     async fn is_silent(activity: &Activity) -> bool {
-        timeout(LIMIT * 10, activity.silence()).await.is_ok()
+        timeout(LIMIT * 10, activity.timed_out()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,15 +6,15 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, redirect, retry};
 use url::Url;
 
-use super::failure::innermost;
+use super::error::innermost;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Limits;
 
-/// GitHub and some proxies let only agents pass that begin with `git/`.
+/// GitHub and some proxies accept only agents that begin with `git/`.
 const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"));
 
-/// Two clients, since loading the system's certificates costs milliseconds, and fails where a container has none;
-/// `http://` needs neither, unless it may be redirected to `https://`.
+/// Two clients, since loading the system's certificates takes milliseconds, and fails in a container that has none. `http://`
+/// needs none, unless it may be redirected to `https://`.
 pub(crate) struct Clients {
     agent: String,
     redirects: usize,
@@ -30,7 +30,7 @@ impl Clients {
         Self::with_agent(limits, USER_AGENT, 0)
     }
 
-    /// Prepares clients that say who they are and follow so many redirects.
+    /// Prepares clients with a `User-Agent` of their own that follow up to `redirects` redirects.
     pub(crate) fn with_agent(limits: &Limits, agent: &str, redirects: usize) -> Result<Self> {
         let extra_cas = match &limits.extra_cas {
             Some(pem) => certificates(pem)?,
@@ -51,7 +51,7 @@ impl Clients {
         if url.scheme() == "https" {
             return self.client(true);
         }
-        // Where a redirect may lead to `https://` the certificates are wanted, but done without.
+        // A redirect may lead to `https://`; without certificates only that fails.
         match self.redirects {
             0 => self.client(false),
             _ => self.client(true).or_else(|_| self.client(false)),
@@ -59,12 +59,12 @@ impl Clients {
     }
 
     fn client(&self, tls: bool) -> Result<Client> {
-        let kept = if tls { &self.tls } else { &self.plain };
-        match kept.get() {
-            Some(client) => Ok(client.clone()),
+        let client = if tls { &self.tls } else { &self.plain };
+        match client.get() {
+            Some(made) => Ok(made.clone()),
             None => {
-                let client = self.build(tls)?;
-                Ok(kept.get_or_init(|| client).clone())
+                let built = self.build(tls)?;
+                Ok(client.get_or_init(|| built).clone())
             }
         }
     }
@@ -104,7 +104,7 @@ fn certificates(pem: &str) -> Result<Vec<Certificate>> {
         "the certificates of `network.ca_file` cannot be read",
     )
     .advise(
-        "It must hold one or more certificates in PEM form, each from -----BEGIN CERTIFICATE----- to \
+        "Put one or more certificates in PEM form into it, each from -----BEGIN CERTIFICATE----- to \
          -----END CERTIFICATE-----.",
     );
     match Certificate::from_pem_bundle(pem.as_bytes()) {

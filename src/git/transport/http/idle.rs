@@ -1,7 +1,7 @@
-//! How long a server may be silent, counted over both directions of one exchange.
+//! The idle timeout of one exchange, over both of its directions.
 //!
-//! reqwest's own `read_timeout` counts from the start of the request to its answer, so a long upload would hit it
-//! although it moves; and from answer's chunk to chunk even while nobody asks for the next one.
+//! Not reqwest's own `read_timeout`: that counts from the start of the request to its response, so a long upload would hit it
+//! although bytes move; and from chunk to chunk of the response even while nobody reads the next one.
 
 use std::future::Future;
 use std::io;
@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::io::StreamReader;
 
-use super::failure;
+use super::error;
 
-/// When one exchange last moved, shared by its request's body and its answer.
+/// When bytes last moved in one exchange; shared by the request's body and the response.
 #[derive(Debug)]
 pub(super) struct Activity {
     limit: Duration,
@@ -28,7 +28,7 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     last: Instant,
-    /// The request's body waits for its producer: the server's silence is not its fault.
+    /// The request's body waits for its producer: the server is not idle.
     our_turn: bool,
 }
 
@@ -41,12 +41,12 @@ impl Activity {
         Arc::new(Self { limit, state })
     }
 
-    /// Notes that bytes moved, or that somebody begins to wait for them.
+    /// Notes that bytes moved, or that a reader begins to wait for them.
     pub(super) fn moved(&self) {
         self.with(|state| state.last = Instant::now());
     }
 
-    /// Notes whether the next move of the exchange is ours.
+    /// Notes whether the server waits for us.
     pub(super) fn set_our_turn(&self, our_turn: bool) {
         self.with(|state| {
             state.last = Instant::now();
@@ -54,8 +54,8 @@ impl Activity {
         });
     }
 
-    /// Waits until nothing has moved for as long as the limit says.
-    pub(super) async fn silence(&self) {
+    /// Waits until no bytes have moved for as long as the limit.
+    pub(super) async fn timed_out(&self) {
         loop {
             match self.deadline() {
                 Some(deadline) if deadline <= Instant::now() => return,
@@ -79,9 +79,9 @@ impl Activity {
     }
 }
 
-/// Makes a reader of an answer's body; a silence fails with `TimedOut`, a cut with `UnexpectedEof`.
+/// Makes a reader of a response's body; an idle timeout fails with `TimedOut`, a cut with `UnexpectedEof`.
 pub(super) fn reader(response: Response, activity: Arc<Activity>) -> IdleReader {
-    let chunks = response.bytes_stream().map_err(failure::into_io);
+    let chunks = response.bytes_stream().map_err(error::into_io);
     IdleReader {
         inner: Box::new(StreamReader::new(Box::pin(chunks))),
         activity,
@@ -89,11 +89,11 @@ pub(super) fn reader(response: Response, activity: Arc<Activity>) -> IdleReader 
     }
 }
 
-/// Reads an answer's body and gives up when it is silent for too long.
+/// Reads a response's body, with an idle timeout.
 pub(super) struct IdleReader {
     inner: Box<dyn AsyncRead + Send + Unpin>,
     activity: Arc<Activity>,
-    /// There while a read waits.
+    /// `Some` while a read waits.
     silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -110,7 +110,7 @@ impl AsyncRead for IdleReader {
         let activity = Arc::clone(&self.activity);
         let silence = self.silence.get_or_insert_with(|| {
             activity.moved();
-            Box::pin(async move { activity.silence().await })
+            Box::pin(async move { activity.timed_out().await })
         });
         ready!(silence.as_mut().poll(cx));
         let limit = humantime::format_duration(self.activity.limit);
@@ -128,7 +128,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silence_ends_after_the_limit() {
         let start = Instant::now();
-        Activity::new(LIMIT).silence().await;
+        Activity::new(LIMIT).timed_out().await;
         assert!(start.elapsed() >= LIMIT && start.elapsed() < 2 * LIMIT);
     }
 
@@ -141,7 +141,7 @@ mod tests {
                 activity.moved();
             }
         };
-        tokio::join!(activity.silence(), moving);
+        tokio::join!(activity.timed_out(), moving);
         assert!(start.elapsed() >= 6 * LIMIT && start.elapsed() < 7 * LIMIT);
     }
 
@@ -150,11 +150,11 @@ mod tests {
         let activity = Activity::new(LIMIT);
         activity.set_our_turn(true);
         let start = Instant::now();
-        let waited = tokio::time::timeout(10 * LIMIT, activity.silence()).await;
+        let waited = tokio::time::timeout(10 * LIMIT, activity.timed_out()).await;
         assert!(waited.is_err(), "silence after {:?}", start.elapsed());
         activity.set_our_turn(false);
         assert!(
-            tokio::time::timeout(3 * LIMIT, activity.silence())
+            tokio::time::timeout(3 * LIMIT, activity.timed_out())
                 .await
                 .is_ok()
         );

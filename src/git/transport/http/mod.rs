@@ -1,12 +1,12 @@
-//! Git's smart HTTP protocol, as `gitprotocol-http` describes it: an advertisement, then one request a command.
+//! Git's smart HTTP protocol (`gitprotocol-http`): an advertisement, then one request for each command.
 
-mod answer;
 mod banner;
 mod body;
 mod clients;
-mod failure;
+mod error;
 mod idle;
 mod redirect;
+mod response;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +17,17 @@ use reqwest::{Body, Method, RequestBuilder, Response};
 use tokio::sync::mpsc::Receiver;
 use url::Url;
 
-use self::answer::Question;
 use self::body::{Gathered, PackBody};
 pub(crate) use self::clients::Clients;
-pub(crate) use self::failure::sending;
+pub(crate) use self::error::sending;
 use self::idle::Activity;
-use super::stream::Counted;
+use self::response::RequestSummary;
 use super::{Reader, Service, Traffic};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{BasicAuth, Limits};
 
-/// How many redirects of an advertisement are followed.
+/// How many redirects of an advertisement are followed. reqwest's own policy cannot restrict redirects to the advertisement,
+/// and forgets where they led, which is where the later requests must go.
 const MAX_REDIRECTS: usize = 5;
 
 /// A git repository behind a smart HTTP server.
@@ -38,7 +38,7 @@ pub struct HttpRemote {
     clients: Clients,
     /// Where the repository is now: as configured, or where a redirect led.
     base: Mutex<Url>,
-    /// The only server that gets the credentials.
+    /// The only origin that gets the credentials.
     origin: url::Origin,
     credentials: Option<BasicAuth>,
     limits: Limits,
@@ -46,7 +46,8 @@ pub struct HttpRemote {
 }
 
 impl HttpRemote {
-    /// Makes a remote without connecting to it; the credentials are sent from the first request on, as basic auth.
+    /// Makes a remote without connecting to it. The credentials are sent with the first request, as basic authentication: waiting
+    /// for a 401 would cost a round trip.
     ///
     /// # Errors
     /// `config` where the URL is neither `http` nor `https`, or the certificates of `network.ca_file` or of the
@@ -70,71 +71,78 @@ impl HttpRemote {
         })
     }
 
-    /// Asks for a service's advertisement and returns a reader over its pkt-lines, without the `# service=` banner.
+    /// Requests a service's advertisement and returns a reader over its pkt-lines, without the `# service=` banner.
     ///
-    /// Redirects are followed here and only here; where they lead is where every later request goes, of both
-    /// services. Another origin never gets the credentials.
+    /// Redirects are followed here only; later requests of both services go to where they led. Another origin never gets the
+    /// credentials.
     ///
     /// # Errors
     /// `network`, `server`, `auth`, `permission` or `config`, as the connection and the status say.
     pub async fn advertisement(&self, service: Service, v2: bool) -> Result<Reader> {
         let mut url = redirect::info_refs(&self.base(), service);
         for _ in 0..=MAX_REDIRECTS {
-            let question = self.question(Method::GET, &url, service, "advertisement");
-            let request = self.request(&question, v2)?.header(PRAGMA, "no-cache");
+            let request_summary = self.request_summary(Method::GET, &url, service, "advertisement");
+            let request = self
+                .request(&request_summary, v2)?
+                .header(PRAGMA, "no-cache");
             let activity = Activity::new(self.limits.idle_timeout);
-            let response = self.send(request, &question, &activity).await?;
+            let response = self.send(request, &request_summary, &activity).await?;
             if redirect::is_redirect(response.status()) {
                 url = redirect::target(&url, response.headers().get(LOCATION))?;
                 continue;
             }
-            let reader = self.accept(response, &question, activity).await?;
+            let reader = self.accept(response, &request_summary, activity).await?;
             let base = redirect::base_of_info_refs(&url)?;
             *self.base.lock().unwrap_or_else(PoisonError::into_inner) = base;
             return banner::skip(reader)
                 .await
-                .map_err(|error| failure::reading(&url, &error));
+                .map_err(|error| error::reading(&url, &error));
         }
         Err(redirect::too_many(&self.base(), MAX_REDIRECTS))
     }
 
-    /// Sends a whole request to a service and returns a reader over its answer.
+    /// Sends a whole request to a service and returns a reader over the response.
     ///
     /// # Errors
     /// `network`, `server`, `auth`, `permission` or `config`, as the connection and the status say.
     pub async fn post(&self, service: Service, v2: bool, body: Bytes) -> Result<Reader> {
         let url = redirect::endpoint(&self.base(), service);
-        let question = self.question(Method::POST, &url, service, "result");
-        let request = self.post_request(&question, v2)?;
+        let request_summary = self.request_summary(Method::POST, &url, service, "result");
+        let request = self.post_request(&request_summary, v2)?;
         let activity = Activity::new(self.limits.idle_timeout);
-        self.send_whole(request, &question, activity, body).await
+        self.send_whole(request, &request_summary, activity, body)
+            .await
     }
 
     /// Sends `head` and then the chunks of `pack`, until its channel closes, to `receive-pack`.
     ///
-    /// The request starts once a chunk is there, since proxies time out idle bodies: whole with its length where
-    /// all of it is at most 1 MiB, else chunked. An `Err` in the channel cuts the request, so that the server never
-    /// takes the part for the whole; so the sender must end with an `Err` rather than be dropped halfway.
+    /// The request starts with the first chunk, since proxies time out idle bodies. A body of at most 1 MiB is sent with its
+    /// length, a longer one chunked. An `Err` in the channel cuts the request off, so that the server never takes a part for
+    /// the whole: a sender that fails must send an `Err` before it is dropped.
     ///
     /// # Errors
     /// `network`, also where the channel brought an `Err` or no chunk at all; `server`, `auth`, `permission` or
     /// `config`, as the status says.
     pub async fn push(&self, head: Bytes, pack: Receiver<io::Result<Bytes>>) -> Result<Reader> {
         let url = redirect::endpoint(&self.base(), Service::ReceivePack);
-        let question = self.question(Method::POST, &url, Service::ReceivePack, "result");
+        let request_summary =
+            self.request_summary(Method::POST, &url, Service::ReceivePack, "result");
         let gathered = body::gather(head, pack)
             .await
-            .map_err(|error| failure::broken_pack(&url, &error))?;
-        let request = self.post_request(&question, false)?;
+            .map_err(|error| error::broken_pack(&url, &error))?;
+        let request = self.post_request(&request_summary, false)?;
         let activity = Activity::new(self.limits.idle_timeout);
         match gathered {
-            Gathered::Whole(body) => self.send_whole(request, &question, activity, body).await,
+            Gathered::Whole(body) => {
+                self.send_whole(request, &request_summary, activity, body)
+                    .await
+            }
             Gathered::Start(start, rest) => {
                 let traffic = Arc::clone(&self.traffic);
                 let body = PackBody::new(start, rest, Arc::clone(&activity), traffic);
                 let request = request.body(Body::wrap_stream(body));
-                let response = self.send(request, &question, &activity).await?;
-                self.accept(response, &question, activity).await
+                let response = self.send(request, &request_summary, &activity).await?;
+                self.accept(response, &request_summary, activity).await
             }
         }
     }
@@ -146,8 +154,14 @@ impl HttpRemote {
             .clone()
     }
 
-    fn question(&self, method: Method, url: &Url, service: Service, part: &str) -> Question {
-        Question {
+    fn request_summary(
+        &self,
+        method: Method,
+        url: &Url,
+        service: Service,
+        part: &str,
+    ) -> RequestSummary {
+        RequestSummary {
             method,
             url: url.clone(),
             service,
@@ -157,78 +171,87 @@ impl HttpRemote {
         }
     }
 
-    fn request(&self, question: &Question, v2: bool) -> Result<RequestBuilder> {
+    fn request(&self, request_summary: &RequestSummary, v2: bool) -> Result<RequestBuilder> {
         let mut request = self
             .clients
-            .for_url(&question.url)?
-            .request(question.method.clone(), question.url.clone());
+            .for_url(&request_summary.url)?
+            .request(request_summary.method.clone(), request_summary.url.clone());
         if v2 {
             request = request.header("Git-Protocol", "version=2");
         }
-        if let Some(credentials) = self.credentials.as_ref().filter(|_| question.at_home) {
+        if let Some(credentials) = self
+            .credentials
+            .as_ref()
+            .filter(|_| request_summary.at_home)
+        {
             request = credentials.sign(request);
         }
         Ok(request)
     }
 
-    fn post_request(&self, question: &Question, v2: bool) -> Result<RequestBuilder> {
-        let content = format!("application/x-{}-request", question.service.name());
+    fn post_request(&self, request_summary: &RequestSummary, v2: bool) -> Result<RequestBuilder> {
+        let content = format!("application/x-{}-request", request_summary.service.name());
         Ok(self
-            .request(question, v2)?
+            .request(request_summary, v2)?
             .header(CONTENT_TYPE, content)
-            .header(ACCEPT, &question.expected))
+            .header(ACCEPT, &request_summary.expected))
     }
 
     async fn send_whole(
         &self,
         request: RequestBuilder,
-        question: &Question,
+        request_summary: &RequestSummary,
         activity: Arc<Activity>,
         body: Bytes,
     ) -> Result<Reader> {
         self.traffic.add_sent(body.len());
         let request = request.header(CONTENT_LENGTH, body.len()).body(body);
-        let response = self.send(request, question, &activity).await?;
-        self.accept(response, question, activity).await
+        let response = self.send(request, request_summary, &activity).await?;
+        self.accept(response, request_summary, activity).await
     }
 
-    /// Sends a request and waits for the head of its answer, or for a silence that is too long.
+    /// Sends a request and waits for the response's head, or the idle timeout.
     async fn send(
         &self,
         request: RequestBuilder,
-        question: &Question,
+        request_summary: &RequestSummary,
         activity: &Activity,
     ) -> Result<Response> {
-        let (method, url) = (&question.method, redirect::shown(&question.url));
+        let (method, url) = (
+            &request_summary.method,
+            redirect::shown(&request_summary.url),
+        );
         let response = tokio::select! {
-            sent = request.send() => sent.map_err(|error| failure::sending(&question.url, error))?,
-            () = activity.silence() => {
+            sent = request.send() => sent.map_err(|error| error::sending(&request_summary.url, error))?,
+            () = activity.timed_out() => {
                 let limit = humantime::format_duration(self.limits.idle_timeout);
-                return Err(Error::new(Kind::Network, format!("{method} {url}: no answer within {limit}"))
-                    .advise("The server or a proxy stalls; `network.idle_timeout` is the longest silence that is borne."));
+                return Err(Error::new(Kind::Network, format!("{method} {url}: no response within {limit}"))
+                    .advise("Try again, or raise `network.idle_timeout`: the server or a proxy stalls."));
             }
         };
         tracing::debug!(
             "{method} {url} ({}): {}",
-            question.service.name(),
+            request_summary.service.name(),
             response.status()
         );
         Ok(response)
     }
 
-    /// Makes a reader of an answer that says yes in git's own words, and an error of every other.
+    /// Makes a reader of a response with git's content type, and an error of every other.
     async fn accept(
         &self,
         response: Response,
-        question: &Question,
+        request_summary: &RequestSummary,
         activity: Arc<Activity>,
     ) -> Result<Reader> {
-        let refusal = answer::judge(&response, question);
+        let rejection = response::check(&response, request_summary);
         let idle = idle::reader(response, activity);
-        let mut reader: Reader = Box::new(Counted::new(idle, Arc::clone(&self.traffic)));
-        match refusal {
+        let mut reader = self.traffic.count_reads(idle);
+        match rejection {
             None => Ok(reader),
-            Some(refusal) => Err(refusal.explain(&mut reader, self.limits.idle_timeout).await),
+            Some(rejection) => Err(rejection
+                .explain(&mut reader, self.limits.idle_timeout)
+                .await),
         }
     }
 }

@@ -1,4 +1,7 @@
-//! Where a repository is, and where a redirect may lead.
+//! The URLs of a repository, and where a redirect may lead.
+//!
+//! Redirects are followed here, not by reqwest: its policy cannot tell the advertisement, which git lets a server redirect, from
+//! a push, whose body and credentials must not go elsewhere.
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
@@ -9,7 +12,7 @@ use crate::git::transport::Service;
 
 const INFO_REFS: &str = "/info/refs";
 
-/// Returns a repository's address without user, password, query, fragment and last slash.
+/// Returns a repository's URL without user, password, query, fragment and trailing slash.
 pub(super) fn base(url: &Url) -> Result<Url> {
     if !is_http(url) {
         let message = format!("{} is not an http or https URL", shown(url));
@@ -23,14 +26,14 @@ pub(super) fn base(url: &Url) -> Result<Url> {
     Ok(base)
 }
 
-/// Returns where a service's advertisement is.
+/// Returns the URL of a service's advertisement.
 pub(super) fn info_refs(base: &Url, service: Service) -> Url {
     let mut url = below(base, INFO_REFS);
     url.set_query(Some(&format!("service={}", service.name())));
     url
 }
 
-/// Returns where a service takes its requests.
+/// Returns the URL of a service's requests.
 pub(super) fn endpoint(base: &Url, service: Service) -> Url {
     below(base, &format!("/{}", service.name()))
 }
@@ -42,7 +45,7 @@ fn below(base: &Url, part: &str) -> Url {
     url
 }
 
-/// Returns the repository of an advertisement's address, as git does: the redirect must have kept the end of it.
+/// Returns the repository's URL of an advertisement's, as git does: a redirect must keep `/info/refs` at the end.
 pub(super) fn base_of_info_refs(url: &Url) -> Result<Url> {
     match url.path().strip_suffix(INFO_REFS) {
         Some(path) => {
@@ -53,17 +56,17 @@ pub(super) fn base_of_info_refs(url: &Url) -> Result<Url> {
         None => Err(Error::new(
             Kind::Server,
             format!(
-                "redirects led to {}, which is no repository's address",
+                "redirects led to {}, which is not the URL of a repository",
                 shown(url)
             ),
         )
         .advise(
-            "A login page answers like this; check the URL and whether the repository is public.",
+            "Check the URL, and whether the repository is public: a login page responds like this.",
         )),
     }
 }
 
-/// Says whether a status sends the client elsewhere.
+/// Says whether a status is a redirect.
 pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
@@ -74,7 +77,7 @@ pub(super) fn target(from: &Url, location: Option<&HeaderValue>) -> Result<Url> 
         .and_then(|location| location.to_str().ok())
         .and_then(|location| from.join(location).ok());
     let Some(target) = target else {
-        let message = format!("{} redirects without saying where", shown(from));
+        let message = format!("{} redirects without a usable Location", shown(from));
         return Err(Error::new(Kind::Server, message));
     };
     if !is_http(&target) || (from.scheme() == "https" && target.scheme() != "https") {
@@ -84,18 +87,18 @@ pub(super) fn target(from: &Url, location: Option<&HeaderValue>) -> Result<Url> 
             shown(&target)
         );
         return Err(Error::new(Kind::Server, message)
-            .advise("From an https URL only a redirect to another https URL is followed."));
+            .advise("Configure the URL that it redirects to, if you trust it: from https, only redirects to https are followed."));
     }
     Ok(without_user(target))
 }
 
-/// Makes the error of redirects that never end.
+/// Makes the error of a redirect loop.
 pub(super) fn too_many(base: &Url, limit: usize) -> Error {
     let message = format!("{} redirects more than {limit} times", shown(base));
     Error::new(Kind::Server, message)
 }
 
-/// Returns a URL for messages: no user, no password, no query.
+/// Returns a URL for messages, without user, password and query.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = without_user(url.clone());
     url.set_query(None);
@@ -107,7 +110,7 @@ fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
 }
 
-/// Takes user and password away: of a redirect they would be sent as if they were ours.
+/// Removes user and password: those of a redirect would be sent as if they were ours.
 fn without_user(mut url: Url) -> Url {
     // Both fail only for URLs that cannot have a user anyway.
     let _ = url.set_username("");

@@ -6,8 +6,9 @@
 //!  connection ◀──10 messages, the server's window──── ChannelWriter
 //! ```
 //!
-//! Every arrow is bounded, so who does not read holds back the server. One connection carries all its channels, so a
-//! channel that is not read for long (beyond [`PIPE`]) in the end holds back the others too.
+//! Every arrow is bounded: a reader that stops reading applies backpressure to the server. All channels share one connection, so
+//! a channel that stays unread beyond [`PIPE`] blocks the others, too. russh's `Channel::into_stream` mixes no error output in
+//! and cannot tell a cut connection from the end of the output.
 
 use std::io;
 use std::pin::Pin;
@@ -24,13 +25,13 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOw
 
 use super::super::Stderr;
 
-/// How many bytes may wait for a reader before the connection is held back; fits the advertisement of 10,000 refs.
+/// How many bytes may wait for a reader before the connection blocks; enough for the advertisement of 10,000 refs.
 const PIPE: usize = 1 << 20;
 
-/// How long the end of the output waits for the channel to close: error output may still follow.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the end of the output waits for the channel to close, since error output may follow.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Makes the two halves of a stream of a channel on which a program was started with a reply wanted.
+/// Splits a channel, on which a program was started with `want reply`, into the two halves of a stream.
 ///
 /// Dropping the writer ends the program's input; dropping the reader closes the channel.
 pub(super) fn halves(
@@ -69,7 +70,7 @@ pub(super) fn halves(
     (reader, writer)
 }
 
-/// Sorts what arrives on a channel, so that error output is there even when nobody reads.
+/// Reads a channel's messages, so that error output is collected even while nobody reads the output.
 struct Pump {
     read_half: ChannelReadHalf,
     write_half: ChannelWriteHalf<Msg>,
@@ -88,51 +89,51 @@ impl Pump {
         loop {
             tokio::select! {
                 message = self.read_half.wait() => match self.take(message).await {
-                    Goes::On => {}
-                    Goes::ToItsEnd => return self.last_words().await,
-                    Goes::NoFurther => return,
+                    Next::Continue => {}
+                    Next::AwaitClose => return self.collect_stderr().await,
+                    Next::Stop => return,
                 },
                 () = self.reader_gone.cancelled() => return self.close().await,
                 () = self.writer_gone.cancelled(), if input_open => {
                     input_open = false;
-                    // Fails only where the connection is gone, which the next message will tell.
+                    // Fails only if the connection is gone, which the next message shows.
                     let _ = self.write_half.eof().await;
                 }
             }
         }
     }
 
-    async fn take(&mut self, message: Option<ChannelMsg>) -> Goes {
+    async fn take(&mut self, message: Option<ChannelMsg>) -> Next {
         match message {
             Some(ChannelMsg::Data { data }) => {
                 if self.pipe.write_all(&data).await.is_err() {
                     self.close().await;
-                    return Goes::NoFurther;
+                    return Next::Stop;
                 }
             }
             Some(ChannelMsg::ExtendedData { data, .. }) => self.stderr.push(&data),
             Some(ChannelMsg::Failure) => {
                 self.stderr.push(self.refusal.as_bytes());
                 self.close().await;
-                return Goes::NoFurther;
+                return Next::Stop;
             }
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                 let ended = format!("the program was ended by signal {signal_name:?}\n");
                 self.stderr.push(ended.as_bytes());
             }
-            Some(ChannelMsg::Eof) => return Goes::ToItsEnd,
-            Some(ChannelMsg::Close) => return Goes::NoFurther,
+            Some(ChannelMsg::Eof) => return Next::AwaitClose,
+            Some(ChannelMsg::Close) => return Next::Stop,
             None => {
                 self.cut.store(true, Ordering::Release);
-                return Goes::NoFurther;
+                return Next::Stop;
             }
             Some(_) => {}
         }
-        Goes::On
+        Next::Continue
     }
 
-    /// Collects what follows the end of the output, until the server closes the channel or takes too long to.
-    async fn last_words(mut self) {
+    /// Collects error output after the end of the output, until the server closes the channel or the timeout.
+    async fn collect_stderr(mut self) {
         let closing = async {
             while let Some(message) = self.read_half.wait().await {
                 match message {
@@ -142,24 +143,25 @@ impl Pump {
                 }
             }
         };
-        if timeout(LAST_WORDS, closing).await.is_err() {
+        if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
             self.close().await;
         }
     }
 
     async fn close(&self) {
-        // Fails only where the connection is gone, and the channel with it.
+        // Fails only if the connection is gone, and the channel with it.
         let _ = self.write_half.close().await;
     }
 }
 
-enum Goes {
-    On,
-    ToItsEnd,
-    NoFurther,
+/// What follows a message.
+enum Next {
+    Continue,
+    AwaitClose,
+    Stop,
 }
 
-/// What the service sends us.
+/// The service's output.
 pub(super) struct ChannelReader {
     pipe: DuplexStream,
     cut: Arc<AtomicBool>,
@@ -183,7 +185,7 @@ impl AsyncRead for ChannelReader {
     }
 }
 
-/// What we send to the service.
+/// The service's input.
 pub(super) struct ChannelWriter {
     inner: Pin<Box<dyn AsyncWrite + Send>>,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -191,7 +193,7 @@ pub(super) struct ChannelWriter {
 }
 
 impl ChannelWriter {
-    /// Fails once the server closed the channel: its window would never open again.
+    /// Fails once the server closed the channel: its window never opens again, and a write would wait for ever.
     fn check_open(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         match self.closed.as_mut().poll(cx) {
             Poll::Ready(()) => {
@@ -210,7 +212,7 @@ impl AsyncWrite for ChannelWriter {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if bytes.is_empty() {
-            // russh takes an empty write for an error.
+            // russh treats an empty write as an error.
             return Poll::Ready(Ok(0));
         }
         self.check_open(cx)?;
@@ -226,7 +228,7 @@ impl AsyncWrite for ChannelWriter {
             return Poll::Ready(Ok(()));
         }
         ready!(self.inner.as_mut().poll_shutdown(cx))?;
-        // The input has its end now; it needs no second one when this is dropped.
+        // EOF was sent; dropping the guard would send another one.
         self.gone.take().map(DropGuard::disarm);
         Poll::Ready(Ok(()))
     }

@@ -9,13 +9,13 @@ use russh::{AlgorithmKind, Preferred};
 use tokio::time::timeout_at;
 use tokio_io_timeout::TimeoutWriter;
 
-use super::known_hosts::{KnownHosts, Verdict};
+use super::known_hosts::{HostKeyStatus, KnownHosts};
 use super::{SshAddress, host_key};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Limits;
 use crate::git::transport::tcp;
 
-/// Connects, checks the server's key and authenticates, all within `network.connect_timeout`.
+/// Connects, verifies the host key and authenticates, all within `network.connect_timeout`.
 pub(super) async fn connect(
     address: &SshAddress,
     key: &Arc<PrivateKey>,
@@ -27,20 +27,20 @@ pub(super) async fn connect(
     let late = |what: &str| {
         let limit = humantime::format_duration(limits.connect_timeout);
         Error::new(Kind::Network, format!("{place} {what} within {limit}"))
-            .advise("Try again later, or raise network.connect_timeout.")
+            .advise("Try again later, or raise `network.connect_timeout`.")
     };
     let mut stream = TimeoutWriter::new(tcp::connect(&address.host, address.port, deadline).await?);
-    // A server that stops to read must not keep the connection, and what it holds, for ever.
+    // A server that stops reading must not keep the connection open for ever.
     stream.set_timeout(Some(limits.idle_timeout));
     let client = Client::new(address, known_hosts);
-    let heard = Arc::clone(&client.heard);
+    let received = Arc::clone(&client.received);
     let config = Arc::new(config(address, known_hosts));
     let handshake = client::connect_stream(config, Box::pin(stream), client);
     let mut handle = timeout_at(deadline, handshake)
         .await
         .map_err(|_| late("did not finish the ssh handshake"))?
-        .map_err(|error| handshake_failed(&place, error, &heard))?;
-    timeout_at(deadline, authenticate(&mut handle, address, key, &heard))
+        .map_err(|error| handshake_failed(&place, error, &received))?;
+    timeout_at(deadline, authenticate(&mut handle, address, key, &received))
         .await
         .map_err(|_| late("did not answer the authentication"))??;
     Ok(handle)
@@ -53,26 +53,26 @@ fn config(address: &SshAddress, known_hosts: &KnownHosts) -> client::Config {
             key: Cow::Owned(algorithms),
             ..Preferred::DEFAULT
         },
-        // No keepalives: a connection serves one command, whose reads and writes have a time limit of their own.
+        // No keepalives: a connection serves one command, whose reads and writes have an idle timeout.
         keepalive_interval: None,
         ..client::Config::default()
     }
 }
 
-/// Answers the server's questions while the connection lives.
+/// The client's callbacks: verifies the host key, keeps the server's last message.
 pub(super) struct Client {
     address: SshAddress,
     known_hosts: Arc<KnownHosts>,
-    heard: Arc<Heard>,
+    received: Arc<Received>,
 }
 
-/// What was heard from the server that explains a failure.
+/// What the server sent that explains a failure; russh reports it to the callbacks only.
 #[derive(Default)]
-struct Heard {
-    /// Why its key was refused.
+struct Received {
+    /// Why its host key was refused.
     refused_key: Mutex<Option<Error>>,
-    /// Its own words when it hung up.
-    farewell: Mutex<Option<String>>,
+    /// The message with which it disconnected.
+    last_message: Mutex<Option<String>>,
 }
 
 impl Client {
@@ -80,7 +80,7 @@ impl Client {
         Self {
             address: address.clone(),
             known_hosts: Arc::clone(known_hosts),
-            heard: Arc::default(),
+            received: Arc::default(),
         }
     }
 }
@@ -95,13 +95,13 @@ impl client::Handler for Client {
         let key = shown.public_key();
         let (host, port) = (&self.address.host, self.address.port);
         let verdict = self.known_hosts.verify(host, port, &key);
-        if verdict == Verdict::Trusted {
+        if verdict == HostKeyStatus::Trusted {
             let fingerprint = key.fingerprint(HashAlg::Sha256);
             tracing::debug!(%host, port, %fingerprint, "host key is trusted");
             return Ok(true);
         }
         let error = host_key::refused(&verdict, host, port, &key, self.known_hosts.origin());
-        set(&self.heard.refused_key, error);
+        set(&self.received.refused_key, error);
         Ok(false)
     }
 
@@ -111,7 +111,7 @@ impl client::Handler for Client {
     ) -> Result<(), Self::Error> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                set(&self.heard.farewell, info.message);
+                set(&self.received.last_message, info.message);
                 Ok(())
             }
             DisconnectReason::Error(error) => {
@@ -130,8 +130,8 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-fn handshake_failed(place: &str, error: russh::Error, heard: &Heard) -> Error {
-    if let Some(refused) = take(&heard.refused_key) {
+fn handshake_failed(place: &str, error: russh::Error, received: &Received) -> Error {
+    if let Some(refused) = take(&received.refused_key) {
         return refused;
     }
     match &error {
@@ -144,26 +144,25 @@ fn handshake_failed(place: &str, error: russh::Error, heard: &Heard) -> Error {
                 AlgorithmKind::Mac => "MAC",
             };
             let offered = theirs.join(", ");
-            let message =
-                format!("{place} offers no {kind} algorithm that is safe enough: {offered}");
-            Error::new(Kind::Server, message).advise("The server's sshd needs an update.")
+            let message = format!("{place} offers no secure {kind} algorithm: {offered}");
+            Error::new(Kind::Server, message).advise("Update the server's sshd.")
         }
         russh::Error::Version => {
-            let message = format!("what answers at {place} is no ssh server");
+            let message = format!("{place} is not an ssh server");
             Error::new(Kind::Server, message).advise("Check the host and the port in the URL.")
         }
-        _ => hung_up(place, "during the ssh handshake", error, heard),
+        _ => hung_up(place, "during the ssh handshake", error, received),
     }
 }
 
-fn hung_up(place: &str, when: &str, error: russh::Error, heard: &Heard) -> Error {
+fn hung_up(place: &str, when: &str, error: russh::Error, received: &Received) -> Error {
     let failed = Error::new(Kind::Network, format!("{place} hung up {when}"));
-    match take(&heard.farewell) {
+    match take(&received.last_message) {
         Some(words) => failed.because(words),
         None => failed.because(error),
     }
     .advise(
-        "Check that the port is an ssh server's. If it is, try again later: the server may be busy, or refuse \
+        "Check that the port is an ssh server's. If it is, try again later: the server may be busy, or reject \
          connections from this address.",
     )
 }
@@ -172,10 +171,10 @@ async fn authenticate(
     handle: &mut Handle<Client>,
     address: &SshAddress,
     key: &Arc<PrivateKey>,
-    heard: &Heard,
+    received: &Received,
 ) -> Result<()> {
     let place = tcp::host_and_port(&address.host, address.port);
-    let broken = |error| hung_up(&place, "during the authentication", error, heard);
+    let broken = |error| hung_up(&place, "during the authentication", error, received);
     for hash in signature_hashes(key) {
         let signer = PrivateKeyWithHashAlg::new(Arc::clone(key), *hash);
         let answer = handle.authenticate_publickey(&address.user, signer);
@@ -185,11 +184,11 @@ async fn authenticate(
                 partial_success: true,
                 ..
             } => return Err(half_accepted(&place, address)),
-            // So russh tells that the connection ended before there was an answer.
+            // russh reports a connection that ended before the response in this way.
             AuthResult::Failure {
                 remaining_methods, ..
             } if remaining_methods.is_empty() && handle.is_closed() => {
-                return Err(unanswered(&place, address, key, heard));
+                return Err(unanswered(&place, address, key, received));
             }
             AuthResult::Failure { .. } => {}
         }
@@ -197,9 +196,9 @@ async fn authenticate(
     Err(refused(&place, address, key))
 }
 
-/// Lists the hashes to sign with, best first; SHA-1 never.
+/// Lists the hashes to sign with, best first; never SHA-1.
 ///
-/// Both of RSA's are tried: the list that a server sends (`server-sig-algs`) names hashes that its configuration refuses.
+/// For RSA both are tried: a server's `server-sig-algs` also lists hashes that its configuration rejects.
 fn signature_hashes(key: &PrivateKey) -> &'static [Option<HashAlg>] {
     if key.algorithm().is_rsa() {
         &[Some(HashAlg::Sha512), Some(HashAlg::Sha256)]
@@ -221,24 +220,24 @@ fn refused(place: &str, address: &SshAddress, key: &PrivateKey) -> Error {
     ))
 }
 
-/// Tells a server that hung up after too many keys, which may be one, from a connection that was cut.
-fn unanswered(place: &str, address: &SshAddress, key: &PrivateKey, heard: &Heard) -> Error {
-    let farewell = heard.farewell.lock();
-    let farewell = farewell.unwrap_or_else(PoisonError::into_inner).clone();
-    if farewell.is_some_and(|words| words.contains("authentication failures")) {
+/// Tells a server that disconnected after too many keys, which may be one, from a connection that was cut.
+fn unanswered(place: &str, address: &SshAddress, key: &PrivateKey, received: &Received) -> Error {
+    let last_message = received.last_message.lock();
+    let last_message = last_message.unwrap_or_else(PoisonError::into_inner).clone();
+    if last_message.is_some_and(|words| words.contains("authentication failures")) {
         return refused(place, address, key);
     }
     hung_up(
         place,
         "during the authentication",
         russh::Error::Disconnect,
-        heard,
+        received,
     )
 }
 
 fn half_accepted(place: &str, address: &SshAddress) -> Error {
     let user = &address.user;
-    let message = format!("{place} accepts the key of {user}, and wants a second proof besides");
+    let message = format!("{place} accepts the key of {user}, but requires a second factor");
     Error::new(Kind::Auth, message)
-        .advise("Use an account, or a deploy key, for which the key alone is enough.")
+        .advise("Use an account, or a deploy key, that needs no second factor.")
 }

@@ -1,4 +1,4 @@
-//! Reads a private key from text, and says exactly what is wrong with one that cannot be used.
+//! Parses a private key, and says exactly what is wrong with one that cannot be used.
 
 use russh::keys::{self, Algorithm, HashAlg, PrivateKey, ssh_encoding, ssh_key};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,26 +8,25 @@ use crate::error::{Error, Kind, Result};
 #[cfg(test)]
 mod tests;
 
-const MAKE_A_KEY: &str = "Make one with `ssh-keygen -t ed25519 -N '' -f key`, and put the text of the file `key` into SSH_PRIVATE_KEY.";
-const GIVE_IT_WHOLE: &str = "Give the whole file, from its BEGIN line to its END line, with its line breaks; or its base64 on one line.";
-/// The `ssh-key` crate wants all 32 bytes of a P-256 scalar, of which OpenSSH leaves out leading zeros.
-const SHORT_SCALAR: &str = "If the file is whole and holds an ECDSA key, it is one of the few (1 in 256) whose number starts with a zero: convert \
-                            it with `ssh-keygen -p -m PKCS8 -N '' -f key`, or make another key.";
-const CONVERT_IT: &str = "Convert it with `ssh-keygen -p -N '' -f key`, or make an ed25519 key.";
+const MAKE_A_KEY: &str = "Create one with `ssh-keygen -t ed25519 -N '' -f key`, and set SSH_PRIVATE_KEY to the content of the file `key`.";
+const GIVE_IT_WHOLE: &str = "Set it to the whole file, from its BEGIN line to its END line, with its line breaks; or its base64 on one line.";
+/// The `ssh-key` crate requires all 32 bytes of a P-256 scalar; OpenSSH leaves out leading zeros.
+const SHORT_SCALAR: &str = "If the file is whole and has an ECDSA key, it is one of the few (1 in 256) whose number starts with a zero: convert \
+                            it with `ssh-keygen -p -m PKCS8 -N '' -f key`, or create another key.";
+const CONVERT_IT: &str = "Convert it with `ssh-keygen -p -N '' -f key`, or create an ed25519 key.";
 
-/// Says which key it is: its algorithm and its public half's fingerprint.
+/// Returns the key's algorithm and fingerprint, for people.
 pub fn describe(key: &PrivateKey) -> String {
     let fingerprint = key.public_key().fingerprint(HashAlg::Sha256);
     format!("{} {fingerprint}", key.algorithm())
 }
 
-/// Reads a private key in OpenSSH, PEM (PKCS#1, SEC1) or PKCS#8 form.
+/// Parses a private key in OpenSSH, PEM (PKCS#1, SEC1) or PKCS#8 form.
 ///
-/// Windows line ends, spaces around lines and a missing last line break are no fault. A passphrase for a key that has
-/// none is not used.
+/// Accepts CRLF, spaces around lines and a missing final line break. Ignores a passphrase for a key that is not encrypted.
 ///
 /// # Errors
-/// `config`, with one message for each wrong form.
+/// `config`, with a message for each kind of wrong input.
 pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<PrivateKey> {
     let lines: Vec<&str> = text.expose_secret().lines().map(str::trim).collect();
     let text = SecretString::from(lines.join("\n").trim());
@@ -48,7 +47,7 @@ pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<P
     usable(key)
 }
 
-/// Finds what the text claims to be, for example `OPENSSH PRIVATE KEY`.
+/// Returns the PEM label, for example `OPENSSH PRIVATE KEY`.
 fn label(text: &str) -> Result<&str> {
     if text.is_empty() {
         return Err(unusable("is empty").advise(MAKE_A_KEY));
@@ -61,14 +60,14 @@ fn label(text: &str) -> Result<&str> {
     }
     if is_public(text) {
         return Err(unusable("is a public key, not a private one")
-            .advise("Give the other file of the pair, the one whose name does not end in .pub."));
+            .advise("Use the other file of the pair, the one whose name does not end in .pub."));
     }
     let Some((label, rest)) = begin(text) else {
         return Err(unusable("is no private key: it has no BEGIN line").advise(GIVE_IT_WHOLE));
     };
     if label.ends_with("PUBLIC KEY") {
         return Err(unusable("is a public key, not a private one")
-            .advise("Give the file that holds the private key."));
+            .advise("Use the file that has the private key."));
     }
     if !rest.starts_with('\n') {
         return Err(unusable("has lost its line breaks").advise(GIVE_IT_WHOLE));
@@ -112,7 +111,7 @@ fn is_encrypted(text: &str, label: &str) -> Result<bool> {
         "ENCRYPTED PRIVATE KEY" => Ok(true),
         _ => match text.lines().find_map(|line| line.strip_prefix("DEK-Info:")) {
             None => Ok(false),
-            // The old PEM encryption: the one cipher and key type of it that can be read.
+            // The old PEM encryption: russh can decrypt only this cipher, and only for RSA keys.
             Some(cipher) if cipher.contains("AES-128-CBC") && label == "RSA PRIVATE KEY" => {
                 Ok(true)
             }
@@ -136,7 +135,7 @@ fn unsupported(what: &str) -> Error {
 }
 
 fn undecryptable(cause: keys::Error) -> Error {
-    // OpenSSH's form tells a wrong passphrase from other faults; the others' is padding and numbers that make no sense.
+    // OpenSSH's form tells a wrong passphrase from other errors; in the other forms it shows as bad padding or numbers.
     if let keys::Error::SshKey(fault) = &cause
         && *fault != ssh_key::Error::Crypto
     {

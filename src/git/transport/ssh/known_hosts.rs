@@ -1,5 +1,8 @@
 //! Which host keys are trusted for which hosts: OpenSSH's known hosts file (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT")
 //! and the keys that gitlab.com publishes.
+//!
+//! The lines are parsed by the crate `ssh-key`, which does not match hosts. russh's own `check_known_hosts` matches whole names
+//! only: no wildcards, negations or `@revoked`, and it skips malformed lines.
 
 use aws_lc_rs::hmac;
 use russh::keys::ssh_key::Fingerprint;
@@ -12,10 +15,10 @@ use crate::git::transport::KnownHostsText;
 #[cfg(test)]
 mod tests;
 
-/// The port that a known hosts file does not write.
+/// The port that a known hosts file leaves out.
 const DEFAULT_PORT: u16 = 22;
 
-/// Where gitlab.com's published keys answer.
+/// The addresses of gitlab.com that have its published keys.
 const GITLAB_COM: &[(&str, u16)] = &[("gitlab.com", 22), ("altssh.gitlab.com", 443)];
 
 /// The fingerprints that gitlab.com publishes in its documentation ("SSH host keys fingerprints").
@@ -49,7 +52,7 @@ struct Line {
     entry: Entry,
 }
 
-/// A host key that is trusted for a host, and who says so.
+/// A host key that is trusted for a host, and where it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trusted {
     /// The key's algorithm; an RSA key's has no hash.
@@ -60,24 +63,24 @@ pub struct Trusted {
     pub source: String,
 }
 
-/// What the known hosts say of a server's key.
+/// The result of looking a server's key up in the known hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HostKeyStatus {
     /// The key is trusted for the host.
     Trusted,
-    /// Nothing is known about the host.
+    /// The host is not listed.
     Unknown,
     /// Other keys are trusted for the host.
     Changed(Vec<Trusted>),
-    /// The key is marked `@revoked`, in the named place.
+    /// The key is marked `@revoked`, in this place.
     Revoked(String),
 }
 
 impl KnownHosts {
-    /// Reads a known hosts file; blank lines and comments are passed over.
+    /// Reads a known hosts file; skips blank lines and comments.
     ///
     /// # Errors
-    /// `config` with the line's number where a line is malformed: a typing error must not hide a `@revoked`.
+    /// `config` with the line's number if a line is malformed: a typo must not hide a `@revoked`.
     pub fn parse(known_hosts: &KnownHostsText) -> Result<Self> {
         let origin = match known_hosts.origin.as_str() {
             "" => "the known hosts",
@@ -85,7 +88,7 @@ impl KnownHosts {
         };
         let mut lines = Vec::new();
         for (number, text) in (1..).zip(known_hosts.text.lines()) {
-            // OpenSSH takes tabs and several spaces between fields; the parser wants one space.
+            // OpenSSH accepts tabs and several spaces between fields; the parser only one space.
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             if text.is_empty() || text.starts_with('#') {
                 continue;
@@ -93,7 +96,7 @@ impl KnownHosts {
             let entry = text.parse().map_err(|error: russh::keys::ssh_key::Error| {
                 let message = format!("{origin}, line {number}: not a known hosts entry");
                 Error::new(Kind::Config, message).because(error).advise(
-                    "A line is `HOST KEYTYPE BASE64`, as `ssh-keyscan HOST` prints it. Correct the line or remove it.",
+                    "Correct the line or remove it: it must be `HOST KEYTYPE BASE64`, as `ssh-keyscan HOST` prints it.",
                 )
             })?;
             lines.push(Line { number, entry });
@@ -109,26 +112,26 @@ impl KnownHosts {
         &self.origin
     }
 
-    /// Judges the key that the server at `host` and `port` has proven to hold.
-    pub fn verify(&self, host: &str, port: u16, key: &PublicKey) -> Verdict {
+    /// Looks up the key of the server at `host` and `port`, which has proven to have the private half.
+    pub fn verify(&self, host: &str, port: u16, key: &PublicKey) -> HostKeyStatus {
         let is_key = |line: &&Line| line.entry.public_key().key_data() == key.key_data();
         let names = names(host, port);
         if let Some(line) = self.marked(&names, Some(&Marker::Revoked)).find(is_key) {
-            return Verdict::Revoked(self.place(line));
+            return HostKeyStatus::Revoked(self.place(line));
         }
         let trusted = self.trusted(host, port);
         let fingerprint = key.fingerprint(HashAlg::Sha256);
         if trusted.iter().any(|one| one.fingerprint == fingerprint) {
-            Verdict::Trusted
+            HostKeyStatus::Trusted
         } else if trusted.is_empty() {
-            Verdict::Unknown
+            HostKeyStatus::Unknown
         } else {
-            Verdict::Changed(trusted)
+            HostKeyStatus::Changed(trusted)
         }
     }
 
-    /// Returns the host key algorithms to offer, those of the trusted keys first, so that a server with several keys
-    /// shows one that can be checked. RSA keys sign with SHA-2 only.
+    /// Returns the host key algorithms to offer, those of the trusted keys first, so that a server with several keys sends one
+    /// that can be verified. RSA keys sign with SHA-2 only.
     pub fn algorithms(&self, host: &str, port: u16) -> Vec<Algorithm> {
         let trusted = self.trusted(host, port);
         let known = |offered: &Algorithm| trusted.iter().any(|one| same_key_type(one, offered));
@@ -137,7 +140,7 @@ impl KnownHosts {
         first
     }
 
-    /// Lists the keys that are trusted for a host, the built-in ones included.
+    /// Lists the keys that are trusted for a host, built-in ones included.
     fn trusted(&self, host: &str, port: u16) -> Vec<Trusted> {
         let names = names(host, port);
         let mut trusted: Vec<Trusted> = self
@@ -160,8 +163,8 @@ impl KnownHosts {
         trusted
     }
 
-    /// Lists the lines for a host that carry exactly this marker. `@cert-authority` lines are about certificates, which
-    /// are never offered, so they are never asked for.
+    /// Lists the lines for a host with exactly this marker. `@cert-authority` lines are about certificates, which this client
+    /// never requests.
     fn marked<'a>(
         &'a self,
         names: &'a [String],
@@ -185,7 +188,7 @@ pub fn line(host: &str, port: u16, key: &PublicKey) -> String {
     format!("{name} {key}")
 }
 
-/// Returns the names that a known hosts file may call a host by, the usual one first.
+/// Returns the names under which a known hosts file may list a host, the usual one first.
 fn names(host: &str, port: u16) -> Vec<String> {
     let host = host.to_lowercase();
     let with_port = format!("[{host}]:{port}");
@@ -218,11 +221,12 @@ fn matches(patterns: &HostPatterns, names: &[String]) -> bool {
     }
 }
 
-/// Says whether `name` fits a pattern in which `*` stands for any characters and `?` for one.
+/// Says whether `name` matches a pattern in which `*` stands for any characters and `?` for one. Not globset's: there `[` is
+/// special, which begins `[host]:port` here.
 fn wildcard(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
-    // Where to take up again when what follows the last `*` does not fit: that `*` then swallows one byte more.
+    // Where to resume when what follows the last `*` does not match: that `*` then takes one more byte.
     let mut retry = None;
     while n < name.len() {
         match pattern.get(p) {
@@ -250,7 +254,7 @@ fn same_key_type(trusted: &Trusted, offered: &Algorithm) -> bool {
     }
 }
 
-/// Lists every host key algorithm that is good enough, best first: no DSA, no RSA with SHA-1.
+/// Lists every secure host key algorithm, best first: no DSA, no RSA with SHA-1.
 fn offered() -> Vec<Algorithm> {
     let ecdsa = |curve| Algorithm::Ecdsa { curve };
     let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };

@@ -1,4 +1,4 @@
-//! The ssh transport: one connection to the server, one channel for each opened service.
+//! The ssh transport: one connection to the server, one channel for each service.
 
 mod channel;
 mod connection;
@@ -23,8 +23,8 @@ use crate::git::SshAddress;
 
 /// A repository behind an sshd.
 ///
-/// The connection is made when the first service is opened, and shared by all. Its channels hold each other back when
-/// one of them is not read: read what each opened service sends, or drop its stream.
+/// The connection is made when the first service is opened, and shared by all. A channel that is not read blocks the others:
+/// read what each service sends, or drop its stream.
 pub struct SshRemote {
     address: SshAddress,
     key: Option<Arc<PrivateKey>>,
@@ -40,10 +40,10 @@ impl fmt::Debug for SshRemote {
 }
 
 impl SshRemote {
-    /// Reads the key and the known hosts; connects to nothing yet.
+    /// Reads the key and the known hosts, without connecting.
     ///
     /// # Errors
-    /// `config` where the key or the known hosts cannot be read. That there is no key is told when a service is opened.
+    /// `config` if the key or the known hosts cannot be parsed. A missing key is an error only when a service is opened.
     pub fn new(address: SshAddress, credentials: &SshCredentials, limits: &Limits) -> Result<Self> {
         let passphrase = credentials.passphrase.as_ref();
         let key = match &credentials.private_key {
@@ -59,12 +59,12 @@ impl SshRemote {
         })
     }
 
-    /// Opens a service on a channel of its own; the next bytes read are its advertisement. `v2` asks for protocol
-    /// version 2, which a server may overlook.
+    /// Opens a service on its own channel; the next bytes read are its advertisement. `v2` requests protocol version 2, which an
+    /// sshd without `AcceptEnv GIT_PROTOCOL` ignores.
     ///
     /// # Errors
-    /// `network` and `server` for a server that cannot be reached or talked to, `host_key` for one that cannot be
-    /// trusted, `auth` for one that does not accept the key, or where there is no key.
+    /// `network` and `server` for a server that cannot be reached or does not speak ssh, `host_key` for one that is not trusted,
+    /// `auth` for one that does not accept the key, or without a key.
     pub async fn open(&self, service: Service, v2: bool) -> Result<Stream> {
         let url = self.url();
         let channel = self.channel().await?;
@@ -90,17 +90,17 @@ impl SshRemote {
         if v2 {
             channel.set_env(false, "GIT_PROTOCOL", "version=2").await?;
         }
-        // The reply is not waited for, which saves a round trip; a refusal ends the stream and is in its `Stderr`.
+        // Not waiting for the reply saves a round trip; a refusal ends the stream and is in its `Stderr`.
         let command = format!("{} {}", service.name(), quote(&self.address.path));
         channel.exec(true, command).await
     }
 
-    /// Opens a channel on the shared connection, or on a new one where that is gone or takes no more channels.
+    /// Opens a channel on the shared connection, or on a new one if that is gone or accepts no more channels (`MaxSessions`).
     async fn channel(&self) -> Result<Channel<Msg>> {
         let (handle, is_new) = self.shared().await?;
         match self.open_channel(&handle).await {
             Err(error) if !is_new => {
-                tracing::debug!(%error, "connecting again for another channel");
+                tracing::debug!(%error, "opening a new connection for another channel");
                 let handle = self.renewed(&handle).await?;
                 self.open_channel(&handle).await
             }
@@ -110,14 +110,19 @@ impl SshRemote {
 
     async fn open_channel(&self, handle: &Handle<Client>) -> Result<Channel<Msg>> {
         let place = tcp::host_and_port(&self.address.host, self.address.port);
-        let failed = || Error::new(Kind::Network, format!("{place} opens no ssh channel"));
+        let failed = || {
+            Error::new(
+                Kind::Network,
+                format!("{place} does not open an ssh channel"),
+            )
+        };
         timeout(self.limits.connect_timeout, handle.channel_open_session())
             .await
-            .map_err(|_| failed().because("no answer in time"))?
+            .map_err(|_| failed().because("timed out"))?
             .map_err(|error| failed().because(error))
     }
 
-    /// Returns the connection that all services share, and whether it was made just now.
+    /// Returns the shared connection, and whether it is new.
     async fn shared(&self) -> Result<(Arc<Handle<Client>>, bool)> {
         let mut connection = self.connection.lock().await;
         if let Some(handle) = connection.as_ref().filter(|handle| !handle.is_closed()) {
@@ -128,7 +133,7 @@ impl SshRemote {
         Ok((handle, true))
     }
 
-    /// Replaces a connection that failed, once, however many notice. Its open channels live on.
+    /// Replaces a failed connection, once for all callers that notice. Its open channels stay.
     async fn renewed(&self, failed: &Arc<Handle<Client>>) -> Result<Arc<Handle<Client>>> {
         let mut connection = self.connection.lock().await;
         if let Some(handle) = connection.as_ref().filter(|one| !Arc::ptr_eq(one, failed)) {
@@ -164,7 +169,8 @@ impl SshRemote {
     }
 }
 
-/// Quotes a path for the server's shell, as git does: within single quotes, `'` and `!` outside of them.
+/// Quotes a path for the server's shell as git does: in single quotes, with `'` and `!` outside of them. The crate shlex quotes
+/// otherwise, and git-shell and hosts' own parsers expect git's form.
 fn quote(path: &str) -> String {
     let quoted = path.replace('\'', r"'\''").replace('!', r"'\!'");
     format!("'{quoted}'")

@@ -1,4 +1,6 @@
 //! Deltas: an object as copies from a base and insertions (`gitformat-pack`, "Deltified representation").
+//!
+//! gix-pack applies deltas only inside its pack files, and creates none; git2 does both only within a repository.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -50,37 +52,111 @@ pub(super) fn apply(base: &[u8], delta: &[u8], limit: usize) -> Result<Vec<u8>> 
 ///
 /// Returns `None` where one of them is no tree.
 pub fn between_trees(base: &[u8], target: &[u8]) -> Option<Vec<u8>> {
-    let mut known = HashMap::new();
+    let base_entries: Vec<_> = tree_entries(base).collect::<Option<_>>()?;
+    let target_entries: Vec<_> = tree_entries(target).collect::<Option<_>>()?;
+    Some(encode(base, base_entries, target, target_entries))
+}
+
+/// Makes the delta that turns one object into another, line by line.
+pub fn between_lines(base: &[u8], target: &[u8]) -> Vec<u8> {
+    let lines = |content| -> Vec<&[u8]> {
+        <[u8]>::split_inclusive(content, |byte| *byte == b'\n').collect()
+    };
+    encode(base, lines(base), target, lines(target))
+}
+
+/// Makes a delta of pieces: those that both have are copied, and so are the bytes at either end of what lies between them.
+///
+/// By hand, since no library has it: gix-pack only reads deltas, and libgit2 lets its own encoder out only by way of a binary
+/// diff, which deflates both objects whole and twice (3 ms for a root tree of 28 KB, where this takes 0.1 ms).
+fn encode(
+    base: &[u8],
+    base_pieces: Vec<&[u8]>,
+    target: &[u8],
+    target_pieces: Vec<&[u8]>,
+) -> Vec<u8> {
+    let mut known = HashMap::with_capacity(base_pieces.len());
     let mut at = 0;
-    for entry in tree_entries(base) {
-        let entry = entry?;
-        known.insert(entry, at);
-        at += entry.len();
+    for piece in base_pieces {
+        known.insert(piece, at);
+        at += piece.len();
     }
-    let mut delta = Vec::new();
-    push_size(&mut delta, base.len());
-    push_size(&mut delta, target.len());
-    let mut copied: Range<usize> = 0..0;
-    for entry in tree_entries(target) {
-        let entry = entry?;
-        match known.get(entry) {
-            Some(offset) if *offset == copied.end => copied.end += entry.len(),
-            Some(offset) => {
-                push_copy(&mut delta, &copied);
-                copied = *offset..*offset + entry.len();
-            }
-            None => {
-                push_copy(&mut delta, &copied);
-                copied = 0..0;
-                for piece in entry.chunks(0x7f) {
-                    delta.push(piece.len() as u8);
-                    delta.extend_from_slice(piece);
-                }
+    let mut runs = vec![Run::default()];
+    let mut at = 0;
+    for piece in target_pieces {
+        let end = at + piece.len();
+        if let Some(run) = runs.last_mut() {
+            let follows = run.inserted.is_empty() && base[run.copied.end..].starts_with(piece);
+            match known.get(piece) {
+                _ if follows => run.copied.end += piece.len(),
+                Some(offset) => runs.push(Run {
+                    copied: *offset..*offset + piece.len(),
+                    inserted: end..end,
+                }),
+                None if run.inserted.is_empty() => run.inserted = at..end,
+                None => run.inserted.end = end,
             }
         }
+        at = end;
     }
-    push_copy(&mut delta, &copied);
-    Some(delta)
+    runs.push(Run {
+        copied: base.len()..base.len(),
+        inserted: at..at,
+    });
+    trim(base, target, &mut runs);
+    write(base.len(), target, &runs)
+}
+
+/// A part of the target: a range of the base, then one of the target itself.
+#[derive(Debug, Default)]
+struct Run {
+    copied: Range<usize>,
+    inserted: Range<usize>,
+}
+
+/// Copies rather than inserts the bytes that go on where a copy ends, or lead to where the next one begins.
+fn trim(base: &[u8], target: &[u8], runs: &mut [Run]) {
+    for at in 0..runs.len().saturating_sub(1) {
+        let [run, next] = &mut runs[at..=at + 1] else {
+            continue;
+        };
+        let ahead = base[run.copied.end..]
+            .iter()
+            .zip(&target[run.inserted.clone()]);
+        let ahead = ahead.take_while(|(one, other)| one == other).count();
+        let ahead = worth_it(&run.copied, ahead);
+        run.copied.end += ahead;
+        run.inserted.start += ahead;
+        let behind = base[..next.copied.start].iter().rev();
+        let behind = behind.zip(target[run.inserted.clone()].iter().rev());
+        let behind = behind.take_while(|(one, other)| one == other).count();
+        let behind = worth_it(&next.copied, behind);
+        next.copied.start -= behind;
+        run.inserted.end -= behind;
+    }
+}
+
+/// A copy of its own takes up to seven bytes.
+fn worth_it(copied: &Range<usize>, more: usize) -> usize {
+    if copied.is_empty() && more < 8 {
+        0
+    } else {
+        more
+    }
+}
+
+fn write(base_size: usize, target: &[u8], runs: &[Run]) -> Vec<u8> {
+    let mut delta = Vec::new();
+    push_size(&mut delta, base_size);
+    push_size(&mut delta, target.len());
+    for run in runs {
+        push_copy(&mut delta, &run.copied);
+        for piece in target[run.inserted.clone()].chunks(0x7f) {
+            delta.push(piece.len() as u8);
+            delta.extend_from_slice(piece);
+        }
+    }
+    delta
 }
 
 /// Cuts a tree into its entries: mode, a space, the name, a zero byte, 20 bytes of id.

@@ -1,10 +1,10 @@
-//! One entry of a pack: its header, and entries that hold a whole object.
+//! One entry of a pack: its header and its data, read and written.
 
 use std::io::Write;
 
 use bytes::Bytes;
-use flate2::Compression;
 use flate2::write::ZlibEncoder;
+use flate2::{Compression, Decompress, FlushDecompress, Status};
 
 use super::ObjectKind;
 use crate::git::ObjectId;
@@ -117,6 +117,35 @@ impl Bits<'_> {
         let bytes = self.bytes.get(self.at..self.at + 20)?;
         self.at += 20;
         bytes.try_into().ok().map(ObjectId::from_bytes)
+    }
+}
+
+/// Inflates `size` bytes; returns them and how many deflated bytes they took, `None` where more of those are needed.
+pub(super) fn inflate(deflated: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>> {
+    // A stream of `size` bytes cannot be much shorter than size / 1032: do not reserve memory on a liar's word.
+    let mut data = Vec::with_capacity(size.min(deflated.len().saturating_mul(1100)) + 1);
+    let mut stream = Decompress::new(true);
+    loop {
+        let consumed = stream.total_in() as usize;
+        let status = stream
+            .decompress_vec(&deflated[consumed..], &mut data, FlushDecompress::None)
+            .map_err(|_| Error::garbage("a pack entry that does not inflate"))?;
+        if data.len() > size {
+            return Err(Error::garbage("a pack entry that is longer than it says"));
+        }
+        match status {
+            Status::StreamEnd if data.len() == size => {
+                return Ok(Some((data, stream.total_in() as usize)));
+            }
+            Status::StreamEnd => {
+                return Err(Error::garbage("a pack entry that is shorter than it says"));
+            }
+            _ if stream.total_in() as usize == deflated.len() && data.len() < data.capacity() => {
+                return Ok(None);
+            }
+            Status::BufError if data.len() < data.capacity() => return Ok(None),
+            _ => data.reserve(1),
+        }
     }
 }
 

@@ -4,14 +4,16 @@
 //! "PACK" | version 2, u32 | number of entries, u32 | entries … | SHA-1 of all before it
 //! entry: type and size (varint) | [offset or id of the delta's base] | zlib data
 //! ```
+//!
+//! gix-pack is not used here: it indexes packs into files, while planning reads a few objects of a pack that is still arriving,
+//! in memory and within bounds ([`Scanner`]), and the relay passes a pack on without storing it ([`Rewriter`]).
 
 mod delta;
 mod entry;
-mod inflate;
 mod rewriter;
 mod scanner;
 
-pub use delta::between_trees;
+pub use delta::{between_lines, between_trees};
 pub use entry::{delta_entry, whole_entry};
 pub use rewriter::Rewriter;
 pub use scanner::{Object, Scanner};
@@ -20,9 +22,9 @@ use super::{Error, Result};
 use crate::git::ObjectId;
 
 /// The length of a pack's header, in bytes.
-const HEADER: usize = 12;
+pub(in crate::git) const HEADER: usize = 12;
 /// The length of a pack's trailer, in bytes.
-const TRAILER: usize = 20;
+pub(in crate::git) const TRAILER: usize = 20;
 
 /// The kinds of git objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +40,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// Returns the kind's name, as it stands in an object's header.
+    /// Returns the kind's name in an object's header.
     pub fn name(self) -> &'static str {
         match self {
             Self::Commit => "commit",
@@ -58,7 +60,7 @@ impl ObjectKind {
 }
 
 /// Reads a pack's header; returns its number of entries.
-fn entry_count(header: &[u8]) -> Result<u32> {
+pub(in crate::git) fn entry_count(header: &[u8]) -> Result<u32> {
     match header {
         [b'P', b'A', b'C', b'K', 0, 0, 0, 2 | 3, a, b, c, d] => {
             Ok(u32::from_be_bytes([*a, *b, *c, *d]))
@@ -70,20 +72,21 @@ fn entry_count(header: &[u8]) -> Result<u32> {
 }
 
 /// Computes a SHA-1 piece by piece.
-struct Sha1(aws_lc_rs::digest::Context);
+#[derive(Clone)]
+pub(in crate::git) struct Sha1(aws_lc_rs::digest::Context);
 
 impl Sha1 {
-    fn new() -> Self {
+    pub(in crate::git) fn new() -> Self {
         Self(aws_lc_rs::digest::Context::new(
             &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
         ))
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    pub(in crate::git) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    fn finish(self) -> [u8; TRAILER] {
+    pub(in crate::git) fn finish(self) -> [u8; TRAILER] {
         let mut sum = [0; TRAILER];
         sum.copy_from_slice(self.0.finish().as_ref());
         sum

@@ -1,7 +1,7 @@
 //! Passes a pack through and appends objects to it: only the count and the trailer change.
 //!
-//! Distances between entries stay as they are, so no entry is touched. Constant memory: what goes in comes out at once,
-//! less the last 20 bytes, which may be the trailer.
+//! Objects are appended, so offsets between entries do not change and no entry is rewritten. Constant memory: what goes in comes
+//! out at once, except for the last 20 bytes, which may be the trailer.
 
 use bytes::{Bytes, BytesMut};
 
@@ -11,7 +11,7 @@ use crate::git::wire::{Error, Result};
 /// A pack on its way from one server to another.
 pub struct Rewriter {
     appended: Vec<Bytes>,
-    /// What was received and not yet passed on.
+    /// Received and not yet passed on.
     held: BytesMut,
     received: Sha1,
     sent: Sha1,

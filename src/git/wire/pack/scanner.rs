@@ -1,19 +1,18 @@
 //! Reads the objects of a small pack as it arrives: commits and single trees, for planning.
 //!
-//! The pack is kept as it came, compressed; an object is inflated when it is asked for. Bounded: a pack or an object beyond
-//! the limit is an error, never memory.
+//! The pack is stored compressed, and an object is inflated on demand. Bounded: a pack or an object beyond the limit is an
+//! error, so that no server can exhaust the memory.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::entry::{EntryHeader, EntryKind};
-use super::inflate::inflate;
+use super::entry::{EntryHeader, EntryKind, inflate};
 use super::{HEADER, ObjectKind, delta, entry_count};
 use crate::git::ObjectId;
 use crate::git::wire::{Error, Result};
 
-/// An object as it stands in a repository.
+/// An object of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Its kind.
@@ -24,7 +23,7 @@ pub struct Object {
     pub content: Arc<Vec<u8>>,
 }
 
-/// A pack of which a part has arrived.
+/// A pack of which some bytes have arrived.
 #[derive(Default)]
 pub struct Scanner {
     pack: Vec<u8>,
@@ -36,11 +35,11 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// The most that is kept of a pack, in bytes: some hundred thousand commits.
+    /// The largest pack, in bytes: some hundred thousand commits.
     const PACK_LIMIT: usize = 18 * 1024 * 1024;
     /// The largest object, in bytes. Root trees have some 40 KB, the largest files of the index some MB.
     const OBJECT_LIMIT: usize = 8 * 1024 * 1024;
-    /// The largest commit or tag, in bytes: planning keeps many of them at once.
+    /// The largest commit or tag, in bytes: planning has many of them in memory at once.
     const COMMIT_LIMIT: usize = 1024 * 1024;
     /// Hosts make chains of at most 50 to 250 deltas.
     const CHAIN_LIMIT: usize = 1000;
@@ -84,7 +83,7 @@ impl Scanner {
         self.offsets.insert(id, offset);
         self.recent
             .borrow_mut()
-            .keep(self.at, (kind, Arc::clone(&content)));
+            .insert(self.at, (kind, Arc::clone(&content)));
         self.at += length;
         self.entries_left = Some(left - 1);
         Ok(Some(Object { kind, id, content }))
@@ -146,9 +145,9 @@ impl Scanner {
         Ok(Some((length, content)))
     }
 
-    /// Returns the object at `offset`, which others build on.
+    /// Returns the object at `offset`, as the base of a delta.
     ///
-    /// The chain is followed by its headers alone and inflated from its end, so that one delta at a time is held.
+    /// Follows the chain by its headers and inflates it from its end, so that only one delta at a time is in memory.
     fn base(&self, offset: usize) -> Result<Content> {
         let mut chain = Vec::new();
         let mut next = Some(offset);
@@ -174,7 +173,7 @@ impl Scanner {
                 (Base::At(_), Some(base)) => apply(base, &part.data)?,
                 (Base::At(_), None) => return Err(breaks_off()),
             };
-            self.recent.borrow_mut().keep(at, object.clone());
+            self.recent.borrow_mut().insert(at, object.clone());
             content = Some(object);
         }
         content.ok_or_else(breaks_off)
@@ -260,7 +259,7 @@ fn breaks_off() -> Error {
 
 type Content = (ObjectKind, Arc<Vec<u8>>);
 
-/// The objects read last, since deltas mostly refer to those.
+/// The objects that were read last, to which most deltas refer.
 #[derive(Default)]
 struct Recent {
     order: VecDeque<usize>,
@@ -275,7 +274,7 @@ impl Recent {
         self.objects.get(&offset).cloned()
     }
 
-    fn keep(&mut self, offset: usize, content: Content) {
+    fn insert(&mut self, offset: usize, content: Content) {
         self.bytes += content.1.len();
         if let Some(before) = self.objects.insert(offset, content) {
             self.bytes -= before.1.len();

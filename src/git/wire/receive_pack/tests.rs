@@ -51,9 +51,9 @@ fn push_options_are_not_sent_to_a_server_that_does_not_take_them() {
 }
 
 /// Reads a report in both forms in which it comes.
-fn read(text: &[&str]) -> Result<Report> {
+fn read(text: &[&str]) -> Result<ReportStatus> {
     let plain = lines(text);
-    let read = now(Report::read(
+    let read = now(ReportStatus::read(
         &mut dribbled(&plain),
         &offered("report-status"),
         BRANCH,
@@ -68,7 +68,7 @@ fn read(text: &[&str]) -> Result<Report> {
         &pieces[2..].concat(),
     ]);
     bytes.extend_from_slice(b"0000");
-    let multiplexed = now(Report::read(
+    let multiplexed = now(ReportStatus::read(
         &mut dribbled(&bytes),
         &offered("side-band-64k"),
         BRANCH,
@@ -86,7 +86,7 @@ fn read(text: &[&str]) -> Result<Report> {
 fn unpack_ok_and_ok_of_the_ref_are_both_needed() {
     assert_eq!(
         read(&["unpack ok\n", "ok refs/heads/master\n"]).unwrap(),
-        Report::default()
+        ReportStatus::default()
     );
     for text in [
         &["unpack ok\n"][..],
@@ -138,19 +138,19 @@ fn lines_of_newer_reports_are_passed_over() {
         "ok refs/heads/master\n",
         "option old-oid 1234\n",
     ];
-    assert_eq!(read(&options).unwrap(), Report::default());
+    assert_eq!(read(&options).unwrap(), ReportStatus::default());
 }
 
 #[test]
 fn what_a_server_said_before_it_went_comes_with_the_error() {
     let bytes = data(&[b"\x02disk full\n"]);
-    let cut = now(Report::read(
+    let cut = now(ReportStatus::read(
         &mut packets(&bytes),
         &offered("side-band-64k"),
         BRANCH,
     ));
     assert!(matches!(cut, Err(Error::Remote(text)) if text == "disk full"));
-    let silent = now(Report::read(
+    let silent = now(ReportStatus::read(
         &mut packets(b""),
         &offered("side-band-64k"),
         BRANCH,
@@ -166,7 +166,7 @@ fn a_whole_report_counts_where_the_end_of_the_sideband_is_lost() {
     ]);
     let read = |report: &[u8]| {
         let bytes = data(&[&[&[1], report].concat()]);
-        now(Report::read(
+        now(ReportStatus::read(
             &mut packets(&bytes),
             &offered("side-band-64k"),
             BRANCH,
@@ -183,7 +183,7 @@ fn a_whole_report_counts_where_the_end_of_the_sideband_is_lost() {
 fn a_report_without_end_is_refused() {
     let piece = [&[1][..], &[b'x'; 60_000]].concat();
     let bytes = data(&[&piece, &piece]);
-    let read = now(Report::read(
+    let read = now(ReportStatus::read(
         &mut packets(&bytes),
         &offered("side-band-64k"),
         BRANCH,
@@ -195,7 +195,7 @@ proptest! {
     #[test]
     fn any_bytes_are_no_report(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for words in ["report-status", "side-band-64k"] {
-            prop_assert!(now(Report::read(&mut packets(&bytes), &offered(words), BRANCH)).is_err());
+            prop_assert!(now(ReportStatus::read(&mut packets(&bytes), &offered(words), BRANCH)).is_err());
         }
     }
 
@@ -203,6 +203,6 @@ proptest! {
     fn a_report_that_is_cut_anywhere_is_none(at in 0_usize..38) {
         let whole = lines(&["unpack ok\n", "ok refs/heads/master\n"]);
         prop_assert!(at < whole.len());
-        prop_assert!(now(Report::read(&mut packets(&whole[..at]), &offered(""), BRANCH)).is_err());
+        prop_assert!(now(ReportStatus::read(&mut packets(&whole[..at]), &offered(""), BRANCH)).is_err());
     }
 }

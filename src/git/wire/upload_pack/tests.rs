@@ -96,10 +96,10 @@ fn what_a_server_does_not_offer_is_not_asked_for() {
     assert!(shown(&asking, Protocol::V0, "").ends_with("Flush | have 3 | Flush"));
 }
 
-fn answer(fetch: &Fetch, protocol: Protocol, bytes: &[u8]) -> Result<Answer> {
+fn answer(fetch: &Fetch, protocol: Protocol, bytes: &[u8]) -> Result<FetchResponse> {
     let (mut whole, mut slow) = (packets(bytes), dribbled(bytes));
-    let read = now(Answer::read(&mut whole, protocol, fetch));
-    let again = now(Answer::read(&mut slow, protocol, fetch));
+    let read = now(FetchResponse::read(&mut whole, protocol, fetch));
+    let again = now(FetchResponse::read(&mut slow, protocol, fetch));
     assert_eq!(read.as_ref().ok(), again.as_ref().ok());
     if read.as_ref().is_ok_and(|answer| answer.pack_follows) {
         // Nothing of the pack was taken for the answer.
@@ -148,7 +148,7 @@ fn an_answer_of_version_2_has_sections() {
     let read = answer(&done(), Protocol::V2, &[&joined, PACK].concat()).unwrap();
     assert_eq!(
         read,
-        Answer {
+        FetchResponse {
             acknowledged: vec![one, two],
             shallow: vec![two],
             pack_follows: true
@@ -160,7 +160,7 @@ fn an_answer_of_version_2_has_sections() {
 fn an_answer_of_version_2_may_hold_no_pack() {
     let text = lines(&["acknowledgments\n", "NAK\n"]);
     let read = answer(&Fetch::default(), Protocol::V2, &text).unwrap();
-    assert_eq!(read, Answer::default());
+    assert_eq!(read, FetchResponse::default());
 }
 
 #[test]
@@ -210,10 +210,10 @@ fn an_answer_of_version_0_tells_first_what_was_cut_off() {
     let read = answer(&cut_off(), Protocol::V0, &text).unwrap();
     assert_eq!(
         read,
-        Answer {
+        FetchResponse {
             shallow: vec![two],
             pack_follows: true,
-            ..Answer::default()
+            ..FetchResponse::default()
         }
     );
 }
@@ -246,7 +246,7 @@ fn an_answer_without_end_is_refused() {
     let line = format!("ACK {} common\n", id('1'));
     let text = lines(&vec![&line[..]; 200_001]);
     for protocol in [Protocol::V0, Protocol::V2] {
-        let error = now(Answer::read(&mut packets(&text), protocol, &done())).unwrap_err();
+        let error = now(FetchResponse::read(&mut packets(&text), protocol, &done())).unwrap_err();
         assert!(matches!(error, Error::Limit { .. }));
     }
 }
@@ -262,7 +262,7 @@ proptest! {
         let bytes = crate::git::wire::testing::data(&text);
         let fetch = Fetch { deepen, done, ..Fetch::default() };
         for protocol in [Protocol::V0, Protocol::V2] {
-            prop_assert!(now(Answer::read(&mut packets(&bytes), protocol, &fetch)).is_err());
+            prop_assert!(now(FetchResponse::read(&mut packets(&bytes), protocol, &fetch)).is_err());
         }
     }
 }

@@ -24,9 +24,9 @@ pub(super) fn merge(files: Sides<Option<TreeEntry>>) -> Result<Option<TreeEntry>
     }
 }
 
-/// Merges mode and content apart, so that one side may make a file executable while the other changes its text.
+/// Merges mode and content separately: one side may make a file executable while the other changes its content.
 ///
-/// As in git, both sides must have the same type of file, and the base may have another.
+/// As in git, both sides must have the same type of file; the base may have another.
 fn merge_same_type(
     ours: TreeEntry,
     base: Option<TreeEntry>,
@@ -48,7 +48,7 @@ fn merge_same_type(
     Some(TreeEntry { mode, id })
 }
 
-/// Returns the value that three sides settle on, `None` where all three differ.
+/// Returns the result of a three-way merge of a value, `None` if all three sides differ.
 fn settle<T: PartialEq>(sides: Sides<T>) -> Option<T> {
     if sides.ours == sides.theirs || sides.theirs == sides.base {
         Some(sides.ours)

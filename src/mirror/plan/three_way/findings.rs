@@ -1,13 +1,13 @@
-//! What a merge has to tell besides its tree.
+//! What a merge finds besides its tree: conflicts, differences from upstream, warnings.
 
 use std::fmt;
 
 use crate::git::tree::TreeEntry;
 
-/// A path that mirror and upstream both changed, in ways that only a person can join.
+/// A path that mirror and upstream both changed, and not in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict {
-    /// The path from the root; bytes that are no UTF-8 are shown as replacement signs.
+    /// The path from the root; bytes that are not UTF-8 are shown as replacement characters.
     pub path: String,
     /// What both sides did to it.
     pub kind: ConflictKind,
@@ -16,9 +16,9 @@ pub struct Conflict {
 /// What both sides did to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConflictKind {
-    /// Each side has another content, mode or type than before, and than the other.
+    /// Both sides changed its content, mode or type.
     BothChanged,
-    /// Each side added it, and not the same.
+    /// Both sides added it, with different contents.
     BothAdded,
     /// The mirror deleted what upstream changed.
     DeletedHere,
@@ -58,53 +58,53 @@ pub struct Difference {
     pub ours: Option<TreeEntry>,
     /// What upstream has there.
     pub theirs: Option<TreeEntry>,
-    /// Whether it stands for what it holds: a directory that both have, not entered since the list was long enough.
+    /// Whether this is a directory that was not entered, since the list was too long, and stands for the paths in it.
     pub cut: bool,
 }
 
-/// Something that does not stop a merge and that a person should look at.
+/// Something that a person should look at, and that does not stop a merge.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Warning {
-    /// Upstream changed its `config.json` since the base; the mirror's stays.
+pub enum MergeWarning {
+    /// Upstream changed its `config.json` since the base; the mirror keeps its own.
     UpstreamConfigChanged,
-    /// Upstream changed, added or deleted a kept path since the base; the mirror's stays.
+    /// Upstream changed, added or deleted a kept path since the base; the mirror keeps its own.
     KeptPathChangedUpstream {
         /// The path; a directory's ends in `/`.
         path: String,
     },
-    /// The mirror differs from upstream on a path that upstream has and that the mirror was not told to keep.
+    /// The mirror differs from upstream on a path that upstream has and `mirror.keep` does not name.
     DiffersFromUpstream {
         /// The path; a directory's ends in `/`.
         path: String,
     },
-    /// The list of differences was cut, and in what it leaves out there may be such a path.
+    /// The list of differences was cut, and what it leaves out may contain such a path.
     OverlayCut,
-    /// A path given as `--ours` settled no conflict.
+    /// A path given as `--ours` resolved no conflict.
     OursUnused {
         /// The path as it was given, without slashes at its ends.
         path: String,
     },
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for MergeWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UpstreamConfigChanged => {
-                f.write_str("upstream changed its config.json; the mirror's stays as it is")
+                f.write_str("upstream changed its config.json; the mirror keeps its own")
             }
             Self::KeptPathChangedUpstream { path } => write!(
                 f,
-                "upstream changed {path}, which mirror.keep names; the mirror's stays as it is"
+                "upstream changed {path}, which mirror.keep names; the mirror keeps its own"
             ),
             Self::DiffersFromUpstream { path } => write!(
                 f,
                 "{path} differs from upstream's and is not named by mirror.keep"
             ),
             Self::OverlayCut => f.write_str(
-                "the list of paths that differ from upstream's was cut: some directories in it were not looked into, and \
-                 may hold changed files of upstream's that mirror.keep does not name",
+                "the list of paths that differ from upstream's was cut: some directories in it were not entered, and may \
+                 contain changed files of upstream's that mirror.keep does not name",
             ),
-            Self::OursUnused { path } => write!(f, "--ours {path} settled no conflict"),
+            Self::OursUnused { path } => write!(f, "--ours {path} resolved no conflict"),
         }
     }
 }

@@ -1,8 +1,11 @@
-//! Merges three root trees by object id, from the root down, asking for trees as it goes.
+//! Merges three root trees by object id, from the root down; says which trees it needs as it goes.
 //!
-//! A directory is entered only where all three sides differ, where `mirror.keep` may name something in it, or where the
-//! merged tree differs from upstream's, to list by how much. Contents are never looked at. As in git's own merge, the file
-//! and the directory that a name may stand for are merged apart, absence being a value.
+//! A directory is entered only where all three sides differ, where `mirror.keep` may match something in it, or where the merged
+//! tree differs from upstream's, to list the differences. File contents are never read. As in git's own merge, the file and the
+//! directory of one name are merged separately, and absence is a value.
+//!
+//! `walk` decides name by name, `file` what becomes of a file, `overlay` lists the differences from upstream, `findings` are
+//! conflicts and warnings.
 
 mod file;
 mod findings;
@@ -14,7 +17,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 
-pub use findings::{Conflict, ConflictKind, Difference, Warning};
+pub use findings::{Conflict, ConflictKind, Difference, MergeWarning};
 
 use super::Keep;
 use super::keep::prefixes;
@@ -24,7 +27,7 @@ use crate::git::tree::{MergedTree, Tree};
 /// The directories that a merge enters below one another; an index has three levels.
 const MAX_DEPTH: usize = 64;
 
-/// Where a tree is to be had from.
+/// The side that has a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The mirror's tip.
@@ -56,7 +59,7 @@ impl<T> Sides<T> {
     }
 }
 
-/// What a merge does where the ids alone do not say it.
+/// What decides where the ids alone do not.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     /// The paths that are the mirror's own.
@@ -65,8 +68,8 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Makes rules from the kept paths and the paths, files or directories, at or below which a conflict is settled with
-    /// the mirror's side (`--ours`).
+    /// Makes rules from the kept paths, and from the files or directories in which the mirror's side resolves a conflict
+    /// (`--ours`).
     pub fn new<S: AsRef<str>>(keep: Keep, ours: &[S]) -> Self {
         let trimmed = ours.iter().map(|path| path.as_ref().trim_matches('/'));
         Self {
@@ -75,7 +78,7 @@ impl Rules {
         }
     }
 
-    /// Returns the paths given as `--ours` at or below which the path lies.
+    /// Returns the paths given as `--ours` that contain the path.
     fn settling(&self, path: &[u8]) -> Vec<&str> {
         prefixes(path)
             .filter_map(|prefix| std::str::from_utf8(prefix).ok())
@@ -83,47 +86,50 @@ impl Rules {
             .collect()
     }
 
-    fn unused_ours<'a>(&'a self, used: &'a BTreeSet<&str>) -> impl Iterator<Item = Warning> + 'a {
+    fn unused_ours<'a>(
+        &'a self,
+        used: &'a BTreeSet<&str>,
+    ) -> impl Iterator<Item = MergeWarning> + 'a {
         let unused = self
             .ours
             .iter()
             .filter(|path| !used.contains(path.as_str()));
-        unused.map(|path| Warning::OursUnused { path: path.clone() })
+        unused.map(|path| MergeWarning::OursUnused { path: path.clone() })
     }
 }
 
-/// A tree that must be known before planning can go on.
+/// A tree that planning needs to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
-    /// A side that has it; others may have it too.
+    /// A side that has it; others may as well.
     pub side: Side,
     /// Its id.
     pub id: ObjectId,
 }
 
-/// How far a merge has come.
+/// The state of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// These trees are needed, each named once: all that can be told of one directory level.
+    /// These trees are needed, each named once: all of one directory level.
     Needs(Vec<Need>),
-    /// Everything is known.
+    /// The merge is complete.
     Done(Merged),
 }
 
 /// The result of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merged {
-    /// The new root; below a conflict it holds the mirror's side.
+    /// The new root; at a conflict it has the mirror's side.
     pub root: MergedTree,
-    /// The paths that only a person can settle; where there is one, the tree must not be used.
+    /// The conflicts; if there is one, the tree must not be used.
     pub conflicts: Vec<Conflict>,
-    /// Every path where the merged tree differs from upstream's, conflicts left out, sorted; a directory is listed as one
-    /// path where the other side has none.
+    /// Every path where the merged tree differs from upstream's, without conflicts, sorted; a directory that the other side does
+    /// not have is listed as one path.
     pub overlay: Vec<Difference>,
-    /// Whether the overlay is so long that some directories in it stand for what they hold.
+    /// Whether the overlay is too long, so that some directories stand for the paths in them.
     pub overlay_cut: bool,
     /// What a person should look at.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<MergeWarning>,
 }
 
 /// A merge under way: three roots, the rules, and the trees known so far.
@@ -144,14 +150,15 @@ impl Merge {
         }
     }
 
-    /// Adds a tree; whichever side it came from, it is known for all.
+    /// Adds a tree, for all sides.
     pub fn supply(&mut self, id: ObjectId, tree: Tree) {
         self.trees.insert(id, tree);
     }
 
     /// Plans as far as the known trees allow.
     ///
-    /// Call it, supply *every* tree that it needs, and call it again, until it is done: one round for each directory level.
+    /// Call it, supply *every* tree that it needs, and call it again until it is done: one round for each directory level. Each
+    /// round starts over, which costs little, since few directories are entered, and needs no state in between.
     pub fn step(&self) -> Step {
         let mut walk = walk::Walk::new(&self.trees, &self.rules);
         let root = walk.root(self.roots);
@@ -218,7 +225,7 @@ fn depth(path: &[u8]) -> usize {
     path.split(|byte| *byte == b'/').count() - 1
 }
 
-/// Shows a path to people; a directory's ends in `/`.
+/// Returns a path for people; a directory's ends in `/`.
 fn shown(path: &[u8], is_directory: bool) -> String {
     let mut text = String::from_utf8_lossy(path).into_owned();
     if is_directory {

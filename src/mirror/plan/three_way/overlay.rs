@@ -1,17 +1,20 @@
-//! Lists where the merged tree differs from upstream's, as exactly as a bounded number of trees tells.
+//! Lists where the merged tree differs from upstream's, as exactly as a bounded number of trees allows.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::walk::EMPTY;
-use super::{Difference, MAX_DEPTH, Needs, Side, Warning, depth, join, shown};
+use super::{Difference, MAX_DEPTH, MergeWarning, Needs, Side, depth, join, shown};
 use crate::git::ObjectId;
 use crate::git::tree::{Tree, TreeEntry};
+use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::Keep;
 
 /// The length of the list from which on directories are no longer entered.
 const ENOUGH: usize = 1000;
 
-/// A path where the merged tree and upstream's have not the same; both files, or both directories, or one absent.
+/// The tree of a side that has none.
+pub(super) static EMPTY: Tree = Tree::new();
+
+/// A path on which the merged tree and upstream's differ: two files, two directories, or one of either.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) path: Vec<u8>,
@@ -20,7 +23,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Compares what a name stands for on both sides, its file and its directory apart.
+    /// Compares a name on both sides, its file and its directory separately.
     pub(super) fn compare(
         path: &[u8],
         ours: Option<TreeEntry>,
@@ -39,7 +42,7 @@ impl Pair {
 
     /// Returns the ids of two directories that can be compared entry by entry.
     ///
-    /// One that only upstream has is compared with nothing where some of it, and not all, may be kept away on purpose.
+    /// One that only upstream has is compared with an empty one if `mirror.keep` may name some of its paths, but not all.
     fn directories(&self, keep: &Keep) -> Option<(Option<ObjectId>, ObjectId)> {
         let theirs = self.theirs.filter(|entry| entry.mode.is_tree())?;
         match self.ours {
@@ -50,9 +53,7 @@ impl Pair {
             }
         }
     }
-}
 
-impl Pair {
     /// Lists the pair as it is; `cut` where it is a directory that could have been entered.
     fn into_difference(self, cut: bool) -> Difference {
         let entry = self.ours.or(self.theirs);
@@ -65,7 +66,7 @@ impl Pair {
     }
 }
 
-/// Enters differing directories level by level, noting the trees that are missing; returns the differences by path.
+/// Enters differing directories level by level and notes the missing trees; returns the differences by path.
 pub(super) fn list(
     found: Vec<Pair>,
     trees: &HashMap<ObjectId, Tree>,
@@ -75,7 +76,7 @@ pub(super) fn list(
     let mut differences: Vec<Difference> = Vec::new();
     let mut level = found;
     while !level.is_empty() {
-        // A directory that waits to be entered holds at least one difference, so it counts as one.
+        // A directory still to be entered has at least one difference, so it counts as one.
         let enough = differences.len() + level.len() > ENOUGH;
         let mut below = Vec::new();
         for pair in level {
@@ -120,17 +121,17 @@ fn enter(
     }
 }
 
-/// Warns of differences on paths that upstream has and that nobody asked to keep: a reverted sync leaves such behind.
+/// Warns of differences on paths that upstream has and `mirror.keep` does not name: a reverted sync leaves such paths behind.
 ///
-/// A directory that was not entered may hold nothing but the mirror's own files: all of those are one warning.
-pub(super) fn unexpected(differences: &[Difference], keep: &Keep) -> BTreeSet<Warning> {
+/// A directory that was not entered may contain only the mirror's own files, so all of these are one warning.
+pub(super) fn unexpected(differences: &[Difference], keep: &Keep) -> BTreeSet<MergeWarning> {
     differences
         .iter()
-        .filter(|difference| difference.theirs.is_some() && difference.path != super::walk::CONFIG)
+        .filter(|difference| difference.theirs.is_some() && difference.path != CONFIG_JSON)
         .filter(|difference| !keep.covers(difference.path.trim_end_matches('/').as_bytes()))
         .map(|difference| match difference.cut {
-            true => Warning::OverlayCut,
-            false => Warning::DiffersFromUpstream {
+            true => MergeWarning::OverlayCut,
+            false => MergeWarning::DiffersFromUpstream {
                 path: difference.path.clone(),
             },
         })

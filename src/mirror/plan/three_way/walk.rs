@@ -2,23 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::overlay::Pair;
+use super::overlay::{EMPTY, Pair};
 use super::{
-    Conflict, ConflictKind, MAX_DEPTH, Needs, Rules, Side, Sides, Warning, depth, file, join, shown,
+    Conflict, ConflictKind, MAX_DEPTH, MergeWarning, Needs, Rules, Side, Sides, depth, file, join,
+    shown,
 };
 use crate::git::ObjectId;
 use crate::git::tree::{MergedEntry, MergedTree, Tree, TreeEntry};
-
-/// The file at the root that is always the mirror's own.
-pub(super) const CONFIG: &str = "config.json";
-
-/// What a side holds that has nothing.
-pub(super) static EMPTY: Tree = Tree::new();
+use crate::index::config_json::CONFIG_JSON;
 
 /// One pass over everything that the known trees show.
 ///
-/// Where a tree is missing the pass notes it, takes the directory for an empty one and goes on, so that one round of asking
-/// covers a whole level; what such a pass finds besides is not used.
+/// A missing tree is noted and counts as empty in this pass, so that one round of fetching covers a whole level. The other
+/// findings of such a pass are discarded.
 pub(super) struct Walk<'a> {
     trees: &'a HashMap<ObjectId, Tree>,
     rules: &'a Rules,
@@ -30,10 +26,10 @@ pub(super) struct Walk<'a> {
 pub(super) struct Found<'a> {
     pub(super) needs: Needs,
     pub(super) conflicts: Vec<Conflict>,
-    pub(super) warnings: Vec<Warning>,
-    /// Where the merged tree differs from upstream's; directories not entered yet.
+    pub(super) warnings: Vec<MergeWarning>,
+    /// Where the merged tree differs from upstream's; directories are not entered yet.
     pub(super) differing: Vec<Pair>,
-    /// The paths given as `--ours` that settled a conflict.
+    /// The paths given as `--ours` that resolved a conflict.
     pub(super) settled: BTreeSet<&'a str>,
 }
 
@@ -50,7 +46,7 @@ impl<'a> Walk<'a> {
         self.found
     }
 
-    /// Merges the roots. They are entered even where only upstream changed: `config.json` lies there.
+    /// Merges the roots. They are entered even if only upstream changed, since `config.json` is there.
     pub(super) fn root(&mut self, ids: Sides<Option<ObjectId>>) -> MergedTree {
         match ids.ours {
             Some(id) if ids.ours == ids.theirs && ids.ours == ids.base => MergedTree::Existing(id),
@@ -60,7 +56,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Merges three directories entry by entry; returns `None` where nothing is left in them.
+    /// Merges three directories entry by entry; returns `None` if the result is empty, which git does not store.
     fn enter(&mut self, path: &[u8], ids: Sides<Option<ObjectId>>) -> Option<MergedTree> {
         let ours = self.tree(Side::Ours, ids.ours);
         let base = self.tree(Side::Base, ids.base);
@@ -81,7 +77,7 @@ impl<'a> Walk<'a> {
                 merged.insert(name.clone(), entry);
             }
         }
-        // A tree that a side has already must be named, not made: strict servers refuse an object that comes twice.
+        // A tree that a side has must not be made anew: strict servers reject an object that is sent twice.
         let known = [
             (ids.theirs, trees.theirs),
             (ids.ours, trees.ours),
@@ -106,9 +102,11 @@ impl<'a> Walk<'a> {
 
     fn name(&mut self, path: &[u8], values: Sides<Option<TreeEntry>>) -> Option<MergedEntry> {
         let Sides { ours, base, theirs } = values;
-        if path == CONFIG.as_bytes() {
+        if path == CONFIG_JSON.as_bytes() {
             if theirs != base {
-                self.found.warnings.push(Warning::UpstreamConfigChanged);
+                self.found
+                    .warnings
+                    .push(MergeWarning::UpstreamConfigChanged);
             }
             return self.take(path, ours.or(theirs), theirs);
         }
@@ -121,14 +119,14 @@ impl<'a> Walk<'a> {
                 let path = shown(path, is_directory);
                 self.found
                     .warnings
-                    .push(Warning::KeptPathChangedUpstream { path });
+                    .push(MergeWarning::KeptPathChangedUpstream { path });
             }
             return self.take(path, ours, theirs);
         }
         self.parts(path, values)
     }
 
-    /// Takes a value as it is, noting where it differs from upstream's.
+    /// Takes a value unchanged, and notes whether it differs from upstream's.
     fn take(
         &mut self,
         path: &[u8],
@@ -141,7 +139,7 @@ impl<'a> Walk<'a> {
         value.map(MergedEntry::from)
     }
 
-    /// Merges the file and the directory of one name apart and sees that only one of them is left.
+    /// Merges the file and the directory of one name separately; only one of them may remain.
     fn parts(&mut self, path: &[u8], values: Sides<Option<TreeEntry>>) -> Option<MergedEntry> {
         let files = values.map(|entry| entry.filter(|entry| !entry.mode.is_tree()));
         let directories = values.map(|entry| entry.filter(|entry| entry.mode.is_tree()));

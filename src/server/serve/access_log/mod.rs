@@ -14,18 +14,18 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::gate::Caller;
-use super::site::Site;
+use super::traffic::Traffic;
 use crate::config;
 use crate::error::{Error, Kind, Result};
+use crate::http::access::Caller;
 use crate::http::{Body, Peer};
-use writer::{Place, Writer};
+use writer::{Destination, Writer};
 
-/// The longest text of a client that is logged, in bytes.
+/// How much of a text that a client sent is logged, in bytes.
 const LONGEST: usize = 200;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Takes lines, where there is a log.
+/// The log, or nothing where it is off.
 pub(super) struct AccessLog(Option<Writer>);
 
 /// What is logged of a request.
@@ -43,7 +43,7 @@ struct Line<'a> {
     status: u16,
     bytes: u64,
     milliseconds: f64,
-    /// Said where an answer ended before its time.
+    /// Left out unless the response ended early: the client went away, or the rest could not be read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cut: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,14 +51,14 @@ struct Line<'a> {
 }
 
 impl AccessLog {
-    /// Opens the place of the log.
+    /// Opens the file of the log.
     ///
     /// # Errors
     /// `config` where the file cannot be written.
     pub(super) fn open(place: &config::AccessLog) -> Result<Self> {
         let place = match place {
             config::AccessLog::Off => None,
-            config::AccessLog::Stderr => Some(Place::Stderr),
+            config::AccessLog::Stderr => Some(Destination::Stderr),
             config::AccessLog::File(path) => {
                 let unusable = |error| {
                     let message = format!("serve.access_log: cannot write {}", path.display());
@@ -66,7 +66,7 @@ impl AccessLog {
                         .because(error)
                         .advise("Set it to a file that this user may write, to stderr, or to off.")
                 };
-                let place = Place::file(path.clone());
+                let place = Destination::file(path.clone());
                 Some(place.map_err(unusable)?)
             }
         };
@@ -78,7 +78,7 @@ impl AccessLog {
         self.0.as_ref().map_or(0, Writer::lost)
     }
 
-    /// Writes what is left; what comes later is lost.
+    /// Writes the lines that are left; later ones are lost.
     pub(super) fn finish(&self) {
         if let Some(writer) = &self.0 {
             writer.finish();
@@ -92,20 +92,21 @@ impl AccessLog {
     }
 }
 
-/// A request and its answer under way: counted and logged when it ends, however it ends.
+/// A request in flight: counted and logged when it is dropped, however it ends.
 pub(super) struct Record {
-    site: &'static Site,
-    /// Not in this place: without a log it would be moved about for nothing.
-    request: Option<Box<Described>>,
+    log: &'static AccessLog,
+    traffic: &'static Traffic,
+    /// Boxed: without a log, a record that is moved along with its request stays small.
+    request: Option<Box<Details>>,
     status: u16,
     bytes: u64,
-    /// How many bytes there are to be, where that is known.
+    /// The `Content-Length`, if there is one.
     expected: Option<u64>,
     is_whole: bool,
 }
 
-/// What is remembered of a request.
-struct Described {
+/// What the log line says of a request.
+struct Details {
     time: Timestamp,
     start: Instant,
     client: IpAddr,
@@ -118,9 +119,14 @@ struct Described {
 }
 
 impl Record {
-    /// Begins with a request.
-    pub(super) fn begin(site: &'static Site, request: &Request<Incoming>, peer: Peer) -> Self {
-        let describe = || Described {
+    /// Begins when a request arrives.
+    pub(super) fn begin(
+        log: &'static AccessLog,
+        traffic: &'static Traffic,
+        request: &Request<Incoming>,
+        peer: Peer,
+    ) -> Self {
+        let describe = || Details {
             time: Timestamp::now(),
             start: Instant::now(),
             client: peer.0.ip(),
@@ -132,8 +138,9 @@ impl Record {
             agent: request.headers().get(USER_AGENT).cloned(),
         };
         Self {
-            site,
-            request: site.access_log.0.is_some().then(describe).map(Box::new),
+            log,
+            traffic,
+            request: log.0.is_some().then(describe).map(Box::new),
             status: 0,
             bytes: 0,
             expected: None,
@@ -141,17 +148,17 @@ impl Record {
         }
     }
 
-    /// Takes in whose token opened the server.
+    /// Notes whose token the request carried.
     pub(super) fn called_by(&mut self, caller: Option<Caller>) {
         if let Some(request) = &mut self.request {
             request.caller = caller;
         }
     }
 
-    /// Takes in the answer: a whole one ends the record, one that streams takes it along.
+    /// Notes the response. The record ends here, or with the body if that is streamed.
     pub(super) fn end(mut self, response: Response<Body>) -> Response<Body> {
         self.status = response.status().as_u16();
-        // A body that is in memory says its size.
+        // A body in memory knows its size.
         match response.body().size() {
             Some(size) => {
                 self.bytes = size;
@@ -168,7 +175,7 @@ impl Record {
     fn follow(mut self, body: Body) -> Body {
         let mut stream = axum::body::Body::new(body).into_data_stream();
         let followed = axum::body::Body::from_stream(poll_fn(move |context| {
-            // All of it moves here, so that its end is the answer's.
+            // The closure owns the whole record, which then is dropped with the body.
             let record = &mut self;
             let piece = stream.poll_next_unpin(context);
             match &piece {
@@ -184,16 +191,16 @@ impl Record {
         followed.into()
     }
 
-    fn write(&self, request: &Described) {
+    fn write(&self, request: &Details) {
         let milliseconds = request.start.elapsed().as_secs_f64() * 1000.0;
-        self.site.access_log.write(&Line {
+        self.log.write(&Line {
             time: request.time,
             client: request.client,
             forwarded_for: shown(request.forwarded_for.as_ref()),
             caller: request.caller.as_ref().map(|caller| &*caller.0),
             method: request.method.as_str(),
             protocol: protocol(request.version),
-            // Without the query: nothing that we serve has one, and people put secrets there.
+            // Without the query: no path here takes one, and people put secrets there.
             path: shorten(request.uri.path()),
             status: self.status,
             bytes: self.bytes,
@@ -206,7 +213,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.site.traffic.count(self.status, self.bytes);
+        self.traffic.count(self.status, self.bytes);
         if let Some(request) = self.request.take() {
             self.write(&request);
         }

@@ -1,4 +1,7 @@
-//! Writes lines that gathered in memory a few times a second, in a thread of its own, so that no request waits for the disk.
+//! Buffers lines, and writes them a few times a second in a thread of its own: no request waits for the disk.
+//!
+//! `tracing-appender` does so, too, but sends each line through a channel, which costs an allocation and often a wake-up for each;
+//! its files rotate by time only, while ours follow logrotate.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,29 +12,29 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many bytes wait for the disk at most; further lines are counted as lost.
+/// How many bytes may wait for the disk; further lines are counted as lost.
 const WAITING: usize = 8 << 20;
-/// For how long lines gather.
+/// How long lines are buffered.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Takes lines.
+/// The front of the thread that writes.
 pub(super) struct Writer {
-    gathered: Arc<Gathered>,
+    buffer: Arc<Buffer>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Where lines are written.
-pub(super) enum Place {
+pub(super) enum Destination {
     Stderr,
-    /// A file, with its path: where another one is there, or none, the lines go into a new one.
+    /// A file and its path. If the path no longer leads to the file, as after logrotate, it is opened again.
     File(PathBuf, File),
 }
 
-/// The lines that wait for the disk.
+/// The lines that wait for the disk, and who waits for lines.
 #[derive(Default)]
-struct Gathered {
+struct Buffer {
     lines: Mutex<Lines>,
-    has_news: Condvar,
+    is_filled: Condvar,
     lost: AtomicU64,
 }
 
@@ -44,52 +47,52 @@ struct Lines {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(mut place: Place) -> Self {
-        let gathered = Arc::<Gathered>::default();
-        let taking = Arc::clone(&gathered);
+    pub(super) fn start(mut destination: Destination) -> Self {
+        let buffer = Arc::<Buffer>::default();
+        let taking = Arc::clone(&buffer);
         let thread = thread::spawn(move || {
             let mut is_last = false;
             while !is_last {
                 let lines = taking.take();
                 is_last = lines.is_last;
                 // A full disk must not end the server.
-                if place.write(&lines.bytes).is_err() {
+                if destination.write(&lines.bytes).is_err() {
                     taking.lost.fetch_add(lines.number, Ordering::Relaxed);
                 }
             }
         });
         Self {
-            gathered,
+            buffer,
             thread: Mutex::new(Some(thread)),
         }
     }
 
-    /// Takes a line, which `write` writes.
+    /// Adds a line, which `write` writes into the buffer.
     pub(super) fn add(&self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
-        let mut lines = self.gathered.lock();
+        let mut lines = self.buffer.lock();
         let before = lines.bytes.len();
         if before > WAITING || !write(&mut lines.bytes) {
             lines.bytes.truncate(before);
-            self.gathered.lost.fetch_add(1, Ordering::Relaxed);
+            self.buffer.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
         lines.bytes.push(b'\n');
         lines.number += 1;
         drop(lines);
         if before == 0 {
-            self.gathered.has_news.notify_one();
+            self.buffer.is_filled.notify_one();
         }
     }
 
     /// Returns how many lines were lost.
     pub(super) fn lost(&self) -> u64 {
-        self.gathered.lost.load(Ordering::Relaxed)
+        self.buffer.lost.load(Ordering::Relaxed)
     }
 
-    /// Writes what is left, and ends the thread.
+    /// Writes the lines that are left, and ends the thread.
     pub(super) fn finish(&self) {
-        self.gathered.lock().is_last = true;
-        self.gathered.has_news.notify_one();
+        self.buffer.lock().is_last = true;
+        self.buffer.is_filled.notify_one();
         let thread = self
             .thread
             .lock()
@@ -100,26 +103,26 @@ impl Writer {
     }
 }
 
-impl Gathered {
+impl Buffer {
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a line, and for those that come soon after, and takes all.
+    /// Waits for a line and for those that follow soon, and takes them all.
     fn take(&self) -> Lines {
         let is_idle = |lines: &mut Lines| lines.bytes.is_empty() && !lines.is_last;
-        let lines = self.has_news.wait_while(self.lock(), is_idle);
+        let lines = self.is_filled.wait_while(self.lock(), is_idle);
         let lines = lines.unwrap_or_else(PoisonError::into_inner);
         let gathering = self
-            .has_news
+            .is_filled
             .wait_timeout_while(lines, GATHER, |lines| !lines.is_last);
         let (mut lines, _) = gathering.unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut lines)
     }
 }
 
-impl Place {
-    /// Opens a file, whose end the lines are added to.
+impl Destination {
+    /// Opens a file to append to it.
     pub(super) fn file(path: PathBuf) -> io::Result<Self> {
         let file = open(&path)?;
         Ok(Self::File(path, file))

@@ -21,12 +21,12 @@ fn parse(text: &str) -> Result<KnownHosts> {
     })
 }
 
-fn verdict(text: &str, host: &str, port: u16, shown: &str) -> Verdict {
+fn verdict(text: &str, host: &str, port: u16, shown: &str) -> HostKeyStatus {
     parse(text).unwrap().verify(host, port, &key(shown))
 }
 
 fn trusts(text: &str, host: &str, port: u16) -> bool {
-    verdict(text, host, port, ONE) == Verdict::Trusted
+    verdict(text, host, port, ONE) == HostKeyStatus::Trusted
 }
 
 #[test]
@@ -91,14 +91,17 @@ fn a_hashed_name_is_recognised() {
 fn any_of_several_keys_of_a_host_is_trusted() {
     let file = format!("git.example {OTHER}\ngit.example {ECDSA}\ngit.example {ONE}\n");
     for shown in [ONE, OTHER, ECDSA] {
-        assert_eq!(verdict(&file, "git.example", 22, shown), Verdict::Trusted);
+        assert_eq!(
+            verdict(&file, "git.example", 22, shown),
+            HostKeyStatus::Trusted
+        );
     }
 }
 
 #[test]
 fn a_host_with_other_keys_only_has_changed() {
     let file = format!("# scanned\ngit.example {OTHER}\n");
-    let Verdict::Changed(trusted) = verdict(&file, "git.example", 22, ONE) else {
+    let HostKeyStatus::Changed(trusted) = verdict(&file, "git.example", 22, ONE) else {
         panic!("the key is another one");
     };
     assert_eq!(trusted.len(), 1);
@@ -115,19 +118,22 @@ fn a_revoked_key_is_refused_whatever_else_trusts_it() {
     let place = "SSH_KNOWN_HOSTS, line 2".to_owned();
     assert_eq!(
         verdict(&file, "git.example", 22, ONE),
-        Verdict::Revoked(place)
+        HostKeyStatus::Revoked(place)
     );
     let other_host = format!("git.other {ONE}\n@revoked *.example {ONE}\n");
     assert!(trusts(&other_host, "git.other", 22));
     let gitlab = format!("@revoked * {GITLAB_ED25519}");
     let found = verdict(&gitlab, "gitlab.com", 22, GITLAB_ED25519);
-    assert!(matches!(found, Verdict::Revoked(_)), "{found:?}");
+    assert!(matches!(found, HostKeyStatus::Revoked(_)), "{found:?}");
 }
 
 #[test]
 fn an_authority_is_no_host_key() {
     let file = format!("@cert-authority git.example {ONE}");
-    assert_eq!(verdict(&file, "git.example", 22, ONE), Verdict::Unknown);
+    assert_eq!(
+        verdict(&file, "git.example", 22, ONE),
+        HostKeyStatus::Unknown
+    );
 }
 
 #[test]
@@ -137,22 +143,28 @@ fn the_keys_of_gitlab_com_are_built_in_and_a_file_adds_to_them() {
         ("GitLab.com", 22),
         ("altssh.gitlab.com", 443),
     ] {
-        assert_eq!(verdict("", host, port, GITLAB_ED25519), Verdict::Trusted);
+        assert_eq!(
+            verdict("", host, port, GITLAB_ED25519),
+            HostKeyStatus::Trusted
+        );
         let found = verdict("", host, port, ONE);
-        assert!(matches!(found, Verdict::Changed(trusted) if trusted.len() == 3));
+        assert!(matches!(found, HostKeyStatus::Changed(trusted) if trusted.len() == 3));
     }
     for (host, port) in [
         ("gitlab.com", 443),
         ("altssh.gitlab.com", 22),
         ("gitlab.example", 22),
     ] {
-        assert_eq!(verdict("", host, port, GITLAB_ED25519), Verdict::Unknown);
+        assert_eq!(
+            verdict("", host, port, GITLAB_ED25519),
+            HostKeyStatus::Unknown
+        );
     }
     let file = format!("gitlab.com {ONE}");
     assert!(trusts(&file, "gitlab.com", 22));
     assert_eq!(
         verdict(&file, "gitlab.com", 22, GITLAB_ED25519),
-        Verdict::Trusted
+        HostKeyStatus::Trusted
     );
 }
 

@@ -133,11 +133,11 @@ impl Seen {
         let warnings = self.merged.warnings.iter();
         warnings
             .map(|warning| match warning {
-                Warning::UpstreamConfigChanged => "config".to_owned(),
-                Warning::KeptPathChangedUpstream { path } => format!("kept {path}"),
-                Warning::DiffersFromUpstream { path } => format!("differs {path}"),
-                Warning::OverlayCut => "cut".to_owned(),
-                Warning::OursUnused { path } => format!("unused {path}"),
+                MergeWarning::UpstreamConfigChanged => "config".to_owned(),
+                MergeWarning::KeptPathChangedUpstream { path } => format!("kept {path}"),
+                MergeWarning::DiffersFromUpstream { path } => format!("differs {path}"),
+                MergeWarning::OverlayCut => "cut".to_owned(),
+                MergeWarning::OursUnused { path } => format!("unused {path}"),
             })
             .collect()
     }

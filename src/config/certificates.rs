@@ -1,0 +1,41 @@
+//! The certificates that are trusted besides the system's.
+
+use std::path::Path;
+
+use tracing::warn;
+
+use super::environment::Environment;
+use super::text_file;
+use crate::error::Result;
+
+/// The variables by which other tools are told of further certificates.
+pub(super) const CONVENTIONAL: [&str; 3] =
+    ["GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "CI_SERVER_TLS_CA_FILE"];
+
+/// Reads a file of certificates in PEM form, or says why it is none.
+pub(super) fn read(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let text = text_file::read(path);
+    let text = text.map_err(|e| format!("cannot read the certificates in {shown}: {e}"))?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(format!(
+            "{shown} holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)"
+        ));
+    }
+    Ok(text)
+}
+
+/// Reads the certificates that other tools' variables name. Those variables are not ours, so a bad one only warns.
+pub(super) fn conventional(environment: &Environment) -> Result<Option<String>> {
+    let mut texts = Vec::new();
+    for name in CONVENTIONAL {
+        let Some(path) = environment.text(name)? else {
+            continue;
+        };
+        match read(Path::new(path)) {
+            Ok(text) => texts.push(text),
+            Err(reason) => warn!("{name} is ignored: {reason}"),
+        }
+    }
+    Ok((!texts.is_empty()).then(|| texts.join("\n")))
+}

@@ -1,0 +1,54 @@
+//! What the documentation and the help say about keys, made from their table.
+
+use super::keys::Key;
+use super::sections::{self, KEYS};
+
+/// Returns the table of keys as `docs/configuration.md` holds it.
+pub fn keys_as_markdown() -> String {
+    let mut table = "| key | variable, flag | default | meaning |\n|---|---|---|---|\n".to_owned();
+    for key in KEYS {
+        let default = match key.default {
+            Some(text) => format!(" `{text}` "),
+            None => " ".to_owned(),
+        };
+        let flag = key.flag.map(|flag| format!(", `{flag}`"));
+        table.push_str(&format!(
+            "| `{}` | `{}`{} |{default}| {} |\n",
+            key.path,
+            key.variable(),
+            flag.unwrap_or_default(),
+            key.about.trim()
+        ));
+    }
+    table
+}
+
+/// Returns the help of a flag that sets this key: one sentence, the key, its variable and its default.
+///
+/// # Panics
+/// Where the table has no such key.
+pub fn flag_help(path: &str) -> String {
+    let key = sections::key(path);
+    let about = key.about.trim();
+    let sentence = about.split_once(". ").map_or(about, |(first, _)| first);
+    format!("{}{}", sentence.trim_end_matches('.'), origins(key))
+}
+
+/// Returns the long help of a flag that sets this key: all that the documentation says about it.
+///
+/// # Panics
+/// Where the table has no such key.
+pub fn flag_long_help(path: &str) -> String {
+    let key = sections::key(path);
+    format!("{}\n\n{}", key.about.trim(), origins(key).trim_start())
+}
+
+fn origins(key: &Key) -> String {
+    let default = key.default.map(|text| format!(" [default: {text}]"));
+    format!(
+        " [{}, {}]{}",
+        key.path,
+        key.variable(),
+        default.unwrap_or_default()
+    )
+}

@@ -1,0 +1,215 @@
+//! Reads `ferry.yml` by the table of keys; every complaint carries its line and column.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::super::keys::Key;
+use super::super::sections::KEYS;
+use super::super::settings::{Origin, Settings};
+use super::hint::hint;
+use super::yaml_value::Value;
+use crate::error::{Error, Kind, Result};
+
+/// A key and the text of its value, or of each element of its list.
+type KeyAndTexts = (&'static Key, Vec<String>);
+
+/// Adds what the text of a configuration file says; `shown` is the file's name in messages.
+pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<()> {
+    let mut found = Vec::new();
+    read(text, None, &mut found).map_err(|error| complaint(&error, shown))?;
+    for (at, (key, texts)) in found.into_iter().enumerate() {
+        let position = position(text, at);
+        let origin = Origin::File {
+            file: shown.to_owned(),
+            line: position.0,
+            column: position.1,
+        };
+        settings.set(key, origin, texts);
+    }
+    Ok(())
+}
+
+/// Reads the document; the value at the place `refused` among those that are found is an error.
+fn read(
+    text: &str,
+    refused: Option<usize>,
+    found: &mut Vec<KeyAndTexts>,
+) -> Result<(), serde_yaml::Error> {
+    let document = Map {
+        section: None,
+        group: "",
+        refused,
+        found,
+    };
+    document.deserialize(serde_yaml::Deserializer::from_str(text))
+}
+
+/// Returns line and column of a value.
+///
+/// serde passes no positions on, and only an error of the parser carries one. So the document is read once more up to that
+/// value, which is then refused. (saphyr's marked tree has positions, and leaves out which key is given twice.)
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let error = read(text, Some(at), &mut Vec::new()).err();
+    let location = error.and_then(|error| error.location());
+    location.map_or((1, 1), |at| (at.line(), at.column()))
+}
+
+/// Puts the position in front, as compilers do: `ferry.yml:3:5: …`.
+fn complaint(error: &serde_yaml::Error, shown: &str) -> Error {
+    let text = error.to_string();
+    let message = match error.location() {
+        Some(at) => {
+            let position = format!(" at line {} column {}", at.line(), at.column());
+            let text = text.strip_suffix(&position).unwrap_or(&text);
+            format!("{shown}:{}:{}: {text}", at.line(), at.column())
+        }
+        None => format!("{shown}: {text}"),
+    };
+    Error::new(Kind::Config, message)
+}
+
+/// The document (no section), one section of it, or a group of keys in a section.
+struct Map<'a> {
+    section: Option<&'static str>,
+    /// What the names of the group's keys begin with, for example `tls.`; empty for a section's own keys.
+    group: &'static str,
+    /// The place among the found values of the one that is refused.
+    refused: Option<usize>,
+    found: &'a mut Vec<KeyAndTexts>,
+}
+
+impl Map<'_> {
+    fn known(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = match self.section {
+            None => KEYS.iter().map(|key| key.section).collect(),
+            Some(section) => keys_of(section)
+                .filter_map(|key| key.name.strip_prefix(self.group)?.split('.').next())
+                .collect(),
+        };
+        names.dedup();
+        names
+    }
+
+    /// Returns what the names of the keys in a group of this section begin with, where that name is a group's.
+    fn group_within(&self, section: &str, name: &str) -> Option<&'static str> {
+        let end = self.group.len() + name.len() + 1;
+        let beginning = format!("{}{name}.", self.group);
+        let key = keys_of(section).find(|key| key.name.starts_with(&beginning))?;
+        Some(&key.name[..end])
+    }
+}
+
+fn keys_of(section: &str) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| key.section == section)
+}
+
+impl<'de> DeserializeSeed<'de> for Map<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Map<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a mapping with the keys {}", self.known().join(", "))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let known = self.known();
+        let mut seen = Vec::new();
+        while let Some(name) = map.next_key_seed(Name {
+            known: &known,
+            seen: &seen,
+        })? {
+            seen.push(name);
+            let Some(section) = self.section else {
+                let section = Map {
+                    section: Some(name),
+                    group: "",
+                    refused: self.refused,
+                    found: self.found,
+                };
+                map.next_value_seed(section)?;
+                continue;
+            };
+            if let Some(group) = self.group_within(section, name) {
+                let group = Map {
+                    section: Some(section),
+                    group,
+                    refused: self.refused,
+                    found: self.found,
+                };
+                map.next_value_seed(group)?;
+                continue;
+            }
+            let path = format!("{}{name}", self.group);
+            match keys_of(section).find(|key| key.name == path) {
+                Some(key) => {
+                    let is_refused = self.refused == Some(self.found.len());
+                    let texts = map.next_value_seed(Value { key, is_refused })?;
+                    self.found.extend(texts.map(|texts| (key, texts)));
+                }
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+
+    /// An empty document or section says nothing.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    /// serde's own complaint would repeat the text, which may be an address with a password.
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+        Err(E::custom(format!(
+            "expected a mapping with the keys {}, found text",
+            self.known().join(", ")
+        )))
+    }
+}
+
+/// The name of a section or key.
+struct Name<'a> {
+    known: &'a [&'static str],
+    seen: &'a [&'static str],
+}
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = &'static str;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = &'static str;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one of the keys {}", self.known.join(", "))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        match self.known.iter().find(|known| **known == name) {
+            Some(known) if self.seen.contains(known) => {
+                Err(E::custom(format!("the key `{name}` is given twice")))
+            }
+            Some(known) => Ok(known),
+            None => Err(E::custom(format!(
+                "unknown key `{name}`{}; known here: {}",
+                hint(name, self.known),
+                self.known.join(", "),
+            ))),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the command line says about the configuration.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::super::sections;
+use super::super::settings::{Origin, Settings, refused};
+use super::super::values::addresses;
+use crate::error::Result;
+
+/// What the command line says about the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`: the file to read instead of `FERRY_CONFIG` or `./ferry.yml`.
+    pub(super) file: Option<PathBuf>,
+    /// The values of keys, by their paths.
+    values: BTreeMap<&'static str, String>,
+}
+
+impl Flags {
+    /// Takes the value of `--config`.
+    pub fn new(file: Option<PathBuf>) -> Self {
+        Self {
+            file,
+            ..Self::default()
+        }
+    }
+
+    /// Sets a key such as `mirror.url`, where its flag was given.
+    #[must_use]
+    pub fn with<T: Into<String>>(mut self, key: &'static str, value: Option<T>) -> Self {
+        self.values.extend(value.map(|text| (key, text.into())));
+        self
+    }
+}
+
+/// Adds what the flags say.
+pub(super) fn load(flags: &Flags, settings: &mut Settings) -> Result<()> {
+    for (path, text) in &flags.values {
+        let key = sections::key(path);
+        let origin = Origin::Flag(key.flag.unwrap_or(path));
+        addresses::refuse_password(text).map_err(|reason| refused(key, &origin, reason))?;
+        settings.set(key, origin, vec![text.clone()]);
+    }
+    Ok(())
+}

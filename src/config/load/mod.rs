@@ -1,0 +1,61 @@
+//! Loads what is given for keys: flags over variables over the file.
+
+mod file;
+mod flags;
+mod hint;
+mod variables;
+mod yaml_value;
+
+use std::path::PathBuf;
+
+use super::environment::Environment;
+use super::settings::Settings;
+use super::text_file;
+use crate::error::{Error, Kind, Result};
+
+pub use flags::Flags;
+
+/// What was loaded.
+pub(super) struct Loaded {
+    /// The configuration file, where there is one.
+    pub(super) file: Option<PathBuf>,
+    pub(super) settings: Settings,
+}
+
+/// Loads the file, then the variables, then the flags; each replaces what came before.
+///
+/// # Errors
+/// `config`, naming the flag, the variable, or the file with line and column.
+pub(super) fn load(flags: &Flags, environment: &Environment) -> Result<Loaded> {
+    let mut settings = Settings::default();
+    let file = locate(flags, environment)?;
+    if let Some(path) = &file {
+        let shown = path.display().to_string();
+        let text = text_file::read(path).map_err(|e| unreadable(&shown).because(e))?;
+        file::load(&text, &shown, &mut settings)?;
+    }
+    variables::load(environment, &mut settings)?;
+    flags::load(flags, &mut settings)?;
+    Ok(Loaded { file, settings })
+}
+
+fn unreadable(shown: &str) -> Error {
+    let message = format!("cannot read the configuration file {shown}");
+    Error::new(Kind::Config, message)
+        .advise("The file is named by --config, else by FERRY_CONFIG, else it is ./ferry.yml.")
+}
+
+/// Finds the file: the named one, which must then be there, or `ferry.yml` of the current folder.
+fn locate(flags: &Flags, environment: &Environment) -> Result<Option<PathBuf>> {
+    let Some(folder) = environment.folder() else {
+        return Ok(flags.file.clone());
+    };
+    if let Some(path) = &flags.file {
+        return Ok(Some(folder.join(path)));
+    }
+    if let Some(path) = environment.text("FERRY_CONFIG")? {
+        return Ok(Some(folder.join(path)));
+    }
+    let usual = folder.join("ferry.yml");
+    Ok(usual.exists().then_some(usual))
+}

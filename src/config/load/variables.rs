@@ -1,0 +1,83 @@
+//! The variables of the keys.
+
+use tracing::warn;
+
+use super::super::environment::Environment;
+use super::super::keys::{Key, Shape};
+use super::super::sections::KEYS;
+use super::super::settings::{Origin, Settings};
+use super::hint::hint;
+use crate::error::Result;
+
+/// Variables that begin as our keys do and are none.
+const OTHER_VARIABLES: [&str; 5] = [
+    "FERRY_CONFIG",
+    "FERRY_HOOK_TOKEN",
+    "FERRY_MIRROR_TOKEN",
+    "FERRY_SMTP_PASSWORD",
+    "FERRY_TRIGGER_TOKEN",
+];
+
+/// Adds what the variables of the keys say, and warns of variables that look like one and are none.
+pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result<()> {
+    for key in KEYS {
+        let name = key.variable();
+        if let Some(text) = environment.text(&name)? {
+            let texts = texts_of(key, text);
+            settings.set(key, Origin::Variable(name), texts);
+        }
+    }
+    let known = known_variables();
+    for name in unknown(environment, &known) {
+        warn!(
+            "{name} is no variable of crates-ferry{}",
+            hint(name, &known)
+        );
+    }
+    Ok(())
+}
+
+/// Takes the text of a list or map apart.
+fn texts_of(key: &Key, text: &str) -> Vec<String> {
+    match key.shape {
+        Shape::List | Shape::Map => text
+            .split(',')
+            .map(str::trim)
+            .filter(|element| !element.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        Shape::One => vec![text.to_owned()],
+    }
+}
+
+/// Returns every variable that begins with `FERRY_` and is read.
+fn known_variables() -> Vec<String> {
+    let keys = KEYS.iter().map(Key::variable);
+    keys.chain(OTHER_VARIABLES.map(str::to_owned)).collect()
+}
+
+/// Returns the variables that begin with `FERRY_`, are not empty, and mean nothing to us.
+fn unknown<'a>(environment: &'a Environment, known: &'a [String]) -> impl Iterator<Item = &'a str> {
+    let ours = environment.names_that_begin_with("FERRY_");
+    ours.filter(|name| environment.is_set(name) && !known.iter().any(|known| known == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_variable_is_found_and_an_empty_one_is_not() {
+        let environment = Environment::from_pairs([
+            ("FERRY_MIROR_URL", "x"),
+            ("FERRY_MIRROR_TOKEN", "x"),
+            ("FERRY_EMPTY", ""),
+            ("FERRYMAN", "x"),
+            ("FERRY_MIRROR_URL", "x"),
+        ]);
+        let known = known_variables();
+        let found: Vec<_> = unknown(&environment, &known).collect();
+        assert_eq!(found, ["FERRY_MIROR_URL"]);
+        assert_eq!(hint(found[0], &known), "; did you mean FERRY_MIRROR_URL?");
+    }
+}

@@ -1,0 +1,28 @@
+//! The section `network`, which also knows of certificates that other tools are told of.
+
+use super::certificates;
+use super::environment::Environment;
+use super::sections::Network;
+use super::settings::Settings;
+use crate::error::Result;
+use crate::git::transport::Limits;
+
+/// Reads the section; without `network.ca_file` the variables of other tools count.
+pub(super) fn read(settings: &Settings, environment: &Environment) -> Result<Network> {
+    let mut network = Network::from_settings(settings)?;
+    if network.extra_cas.is_none() {
+        network.extra_cas = certificates::conventional(environment)?;
+    }
+    Ok(network)
+}
+
+impl Network {
+    /// Returns what the transports need to know of the time limits.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connect_timeout: self.connect_timeout,
+            idle_timeout: self.idle_timeout,
+            extra_cas: self.extra_cas.clone(),
+        }
+    }
+}

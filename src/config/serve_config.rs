@@ -1,0 +1,202 @@
+//! The configuration of the API server, which may do without a mirror's address.
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use super::environment::Environment;
+use super::load::{self, Flags};
+use super::network;
+use super::secrets::Secrets;
+use super::sections::{Mirror, Network, Serve, Upstream};
+use super::settings::{Origin, Origins, Settings};
+use super::text_file;
+use super::values::serve::{Downloads, OfflineIndex, StoreUrl};
+use crate::error::{Error, Kind, Result};
+use crate::git::RemoteUrl;
+
+/// Everything that the API server, its store and its clients' snippet need to know.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// The server (`serve:`).
+    pub serve: Serve,
+    /// Where the index comes from at last (`upstream:`); its `config.json` says where crate files are.
+    pub upstream: Upstream,
+    /// The repository that is served.
+    pub index: IndexSource,
+    /// Time limits and retries (`network:`).
+    pub network: Network,
+    /// What comes from the environment only.
+    pub secrets: Secrets,
+    /// Where the values come from.
+    pub origins: Origins,
+}
+
+/// The repository that the server copies, and whose it is.
+#[derive(Debug, Clone)]
+pub struct IndexSource {
+    /// Its address.
+    pub url: RemoteUrl,
+    /// Its branch.
+    pub branch: String,
+    /// It is the mirror's host, which may get our credentials; upstream never does.
+    pub is_ours: bool,
+}
+
+/// The certificate and key of the server, as files that may change.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The PEM file of the certificate and those above it.
+    pub cert: PathBuf,
+    /// The PEM file of the private key.
+    pub key: PathBuf,
+}
+
+impl ServeConfig {
+    /// Reads the configuration as [`Config::load`](super::Config::load) does; no key is needed.
+    ///
+    /// # Errors
+    /// `config`, naming the key, and the flag, the variable, or the file with line and column.
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self> {
+        Self::from_settings(&load::load(flags, environment)?.settings, environment)
+    }
+
+    pub(super) fn from_settings(settings: &Settings, environment: &Environment) -> Result<Self> {
+        let serve = Serve::from_settings(settings)?;
+        let upstream = Upstream::from_settings(settings)?;
+        let mirror = match settings.given("mirror.url") {
+            Some(_) => Some(Mirror::from_settings(settings)?),
+            None => None,
+        };
+        let config = Self {
+            index: index_source(&serve, &upstream, mirror.as_ref()),
+            serve,
+            upstream,
+            network: network::read(settings, environment)?,
+            secrets: Secrets::from_environment(environment)?,
+            origins: settings.origins(),
+        };
+        config.check_combinations()?;
+        Ok(config)
+    }
+
+    /// Returns how clients reach the server; without a slash at its end.
+    pub fn public_url(&self) -> String {
+        let given = self.serve.public_url.as_ref().map(Url::to_string);
+        let url = given.unwrap_or_else(|| {
+            let scheme = if self.serve.tls_cert.is_some() {
+                "https"
+            } else {
+                "http"
+            };
+            format!("{scheme}://{}", self.serve.listen)
+        });
+        url.trim_end_matches('/').to_owned()
+    }
+
+    /// Returns where crate files are kept.
+    pub fn store(&self) -> StoreUrl {
+        let folder = || StoreUrl::Folder(self.serve.data_dir.join("crates"));
+        self.serve.store.clone().unwrap_or_else(folder)
+    }
+
+    /// Returns the files of the certificate, where the server speaks TLS itself.
+    pub fn tls(&self) -> Option<Tls> {
+        let (cert, key) = (self.serve.tls_cert.clone()?, self.serve.tls_key.clone()?);
+        Some(Tls { cert, key })
+    }
+
+    /// Reads a file of the configuration that may change while the server runs.
+    ///
+    /// # Errors
+    /// `config`, with the path.
+    pub fn read_file(path: &Path) -> Result<String> {
+        text_file::read(path).map_err(|error| {
+            Error::new(Kind::Config, format!("cannot read {}", path.display())).because(error)
+        })
+    }
+
+    /// Returns the text without any secret of this configuration.
+    pub fn scrub(&self, text: &str) -> String {
+        self.secrets
+            .scrub(&[&self.upstream.url, &self.index.url], text)
+    }
+
+    /// Refuses keys that do not go together.
+    fn check_combinations(&self) -> Result<()> {
+        self.check_tls()?;
+        self.check_eviction()?;
+        let serve = &self.serve;
+        if serve.offline_index == OfflineIndex::Held && serve.downloads != Downloads::Offline {
+            let message = format!(
+                "held works with serve.downloads: offline only ({})",
+                self.found("serve.downloads")
+            );
+            return Err(self.refused("serve.offline_index", message).advise(
+                "Set serve.downloads to offline, or leave out serve.offline_index: crate files that are not stored can be fetched.",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_tls(&self) -> Result<()> {
+        let (cert, key) = ("serve.tls.cert", "serve.tls.key");
+        let (given, missing) = match (&self.serve.tls_cert, &self.serve.tls_key) {
+            (Some(_), None) => (cert, key),
+            (None, Some(_)) => (key, cert),
+            _ => return Ok(()),
+        };
+        let message = format!("needs {missing}, which is not set");
+        Err(self
+            .refused(given, message)
+            .advise("Set both to PEM files, or neither and let a proxy in front speak TLS."))
+    }
+
+    fn check_eviction(&self) -> Result<()> {
+        let limit = match (self.serve.max_size, self.serve.max_idle) {
+            (Some(_), _) => "serve.max_size",
+            (None, Some(_)) => "serve.max_idle",
+            (None, None) => return Ok(()),
+        };
+        if !matches!(self.store(), StoreUrl::Bucket { .. }) {
+            return Ok(());
+        }
+        let message = format!(
+            "only a folder has limits, and serve.store is a bucket ({})",
+            self.found("serve.store")
+        );
+        Err(self.refused(limit, message).advise(
+            "Leave out serve.max_size and serve.max_idle, and give the bucket a lifecycle rule that expires objects.",
+        ))
+    }
+
+    fn refused(&self, key: &str, message: String) -> Error {
+        self.origins.blame(key, Error::new(Kind::Config, message))
+    }
+
+    /// Says where the other key of a combination comes from.
+    fn found(&self, key: &str) -> String {
+        match self.origins.of(key) {
+            Origin::Default => format!("{key} is not set"),
+            origin => format!("{key} comes from {origin}"),
+        }
+    }
+}
+
+/// Chooses the repository: the one that is named, else the mirror, else upstream.
+fn index_source(serve: &Serve, upstream: &Upstream, mirror: Option<&Mirror>) -> IndexSource {
+    let url = serve.index.as_ref().or(mirror.map(|mirror| &mirror.url));
+    let url = url.unwrap_or(&upstream.url).clone();
+    let is_upstream = url.is_address_of(&upstream.url);
+    let known = match (is_upstream, mirror) {
+        (true, _) => &upstream.branch,
+        (false, Some(mirror)) => &mirror.branch,
+        (false, None) => &upstream.branch,
+    };
+    IndexSource {
+        branch: serve.branch.clone().unwrap_or_else(|| known.clone()),
+        // Where a mirror is named too, its token is for its host alone.
+        is_ours: !is_upstream && mirror.is_none_or(|mirror| mirror.url.has_host_of(&url)),
+        url,
+    }
+}

@@ -1,0 +1,146 @@
+//! The values that were given for keys, each with where it comes from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::keys::Key;
+use super::values::Parse;
+use crate::error::{Error, Kind, Result};
+
+/// Where the value of a key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The key was not given.
+    Default,
+    /// A place in the configuration file.
+    File {
+        /// The file, as it was named.
+        file: String,
+        /// The line, from 1 on.
+        line: usize,
+        /// The column, from 1 on.
+        column: usize,
+    },
+    /// A variable, for example `FERRY_MIRROR_URL`.
+    Variable(String),
+    /// A flag, for example `--mirror`.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// Where the values of all keys come from, for errors that are found when the values are used.
+#[derive(Debug, Clone, Default)]
+pub struct Origins(BTreeMap<&'static str, Origin>);
+
+impl Origins {
+    /// Returns where the value of a key such as `serve.listen` comes from.
+    pub fn of(&self, key: &str) -> &Origin {
+        self.0.get(key).unwrap_or(&Origin::Default)
+    }
+
+    /// Puts the key of an error, and where its value comes from, in front of the message.
+    #[must_use]
+    pub fn blame(&self, key: &str, error: Error) -> Error {
+        match self.of(key) {
+            Origin::Default => error.on(key),
+            origin => error.on(format_args!("{origin}: {key}")),
+        }
+    }
+}
+
+/// The text of a value, or of each of its elements, and where it comes from.
+#[derive(Clone)]
+struct Given {
+    origin: Origin,
+    texts: Vec<String>,
+}
+
+/// The values that were given, by the path of the key. A text may hold a password, so there is no `Debug`.
+#[derive(Clone, Default)]
+pub(super) struct Settings(BTreeMap<&'static str, Given>);
+
+impl Settings {
+    /// Sets a key; a later value replaces an earlier one.
+    pub(super) fn set(&mut self, key: &Key, origin: Origin, texts: Vec<String>) {
+        self.0.insert(key.path, Given { origin, texts });
+    }
+
+    /// Returns the texts that were given for a key, and where they come from.
+    pub(super) fn given(&self, path: &str) -> Option<(&[String], &Origin)> {
+        let given = self.0.get(path)?;
+        Some((&given.texts, &given.origin))
+    }
+
+    /// Returns where all values come from.
+    pub(super) fn origins(&self) -> Origins {
+        let given = self.0.iter();
+        Origins(
+            given
+                .map(|(path, given)| (*path, given.origin.clone()))
+                .collect(),
+        )
+    }
+
+    /// Returns the value of a key that may be left out.
+    pub(super) fn optional<T>(&self, key: &Key, parse: Parse<T>) -> Result<Option<T>> {
+        Ok(self.all(key, parse)?.and_then(|mut all| all.pop()))
+    }
+
+    /// Returns the value of a key, or its default.
+    pub(super) fn or_default<T>(&self, key: &Key, parse: Parse<T>) -> Result<T> {
+        match self.optional(key, parse)? {
+            Some(value) => Ok(value),
+            None => parse(key.default.unwrap_or_default())
+                .map_err(|reason| refused(key, &Origin::Default, reason)),
+        }
+    }
+
+    /// Returns the elements of a list, which is empty by default.
+    pub(super) fn list<T>(&self, key: &Key, parse: Parse<T>) -> Result<Vec<T>> {
+        Ok(self.all(key, parse)?.unwrap_or_default())
+    }
+
+    /// Returns the names and values of a map, which is empty by default; a name that is given twice has its last value.
+    pub(super) fn map<T>(
+        &self,
+        key: &Key,
+        parse: Parse<(String, T)>,
+    ) -> Result<BTreeMap<String, T>> {
+        Ok(self.list(key, parse)?.into_iter().collect())
+    }
+
+    /// Returns the value of a key that must be given.
+    pub(super) fn needed<T>(&self, key: &Key, parse: Parse<T>) -> Result<T> {
+        self.optional(key, parse)?.ok_or_else(|| {
+            Error::new(Kind::Config, format!("{} is not set", key.path))
+                .advise(format!("Set it by {}.", key.how_to_set()))
+        })
+    }
+
+    fn all<T>(&self, key: &Key, parse: Parse<T>) -> Result<Option<Vec<T>>> {
+        let Some(given) = self.0.get(key.path) else {
+            return Ok(None);
+        };
+        let parsed = given.texts.iter().map(|text| parse(text));
+        let parsed = parsed.collect::<Result<_, _>>();
+        parsed
+            .map(Some)
+            .map_err(|reason| refused(key, &given.origin, reason))
+    }
+}
+
+/// Makes the error of a value that cannot be used: where it comes from, its key, and what was expected.
+pub(super) fn refused(key: &Key, origin: &Origin, reason: impl fmt::Display) -> Error {
+    let message = format!("{origin}: {}: {reason}", key.path);
+    Error::new(Kind::Config, message)
+}

@@ -1,0 +1,102 @@
+//! Addresses: of repositories, of web pages, and what to listen on.
+
+use std::net::SocketAddr;
+
+use url::Url;
+
+use crate::git::RemoteUrl;
+
+/// The markers that cargo fills in, in a `dl`.
+const DL_MARKERS: [&str; 5] = [
+    "{crate}",
+    "{version}",
+    "{prefix}",
+    "{lowerprefix}",
+    "{sha256-checksum}",
+];
+
+/// Reads the address of a git repository.
+pub(in super::super) fn remote_url(text: &str) -> Result<RemoteUrl, String> {
+    text.parse()
+        .map_err(|e| format!("expected the address of a repository: {e}"))
+}
+
+/// Refuses addresses with a password where a file or a process list would show it.
+pub(in super::super) fn refuse_password(text: &str) -> Result<(), String> {
+    match Url::parse(text) {
+        Ok(url) if url.password().is_some() => Err("the address carries a password, and secrets come from the environment \
+             only: leave it out and set FERRY_MIRROR_TOKEN (or give the whole address by its variable)"
+            .to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Reads an address for cargo, which is passed on as it is; `dl` may carry cargo's markers.
+pub(in super::super) fn web_address(text: &str) -> Result<String, String> {
+    let expected = || "expected an address that begins with https:// or http://".to_owned();
+    let filled = DL_MARKERS.iter().fold(text.to_owned(), |filled, marker| {
+        filled.replace(marker, "x")
+    });
+    if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        return Err(format!("{} without white space", expected()));
+    }
+    let url = Url::parse(&filled).map_err(|e| format!("{}: {e}", expected()))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(expected());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the address is published in the mirror's config.json and must not carry a user or a password".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads the address by which clients reach the API server.
+pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
+    const EXPECTED: &str =
+        "expected the address that clients use, such as https://crates.example.com";
+    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    match matches!(url.scheme(), "https" | "http") && is_plain {
+        true => Ok(url),
+        false => Err(EXPECTED.to_owned()),
+    }
+}
+
+/// Reads the address of a GitLab server, which may lie below a path.
+pub(in super::super) fn gitlab_server(text: &str) -> Result<Url, String> {
+    const EXPECTED: &str =
+        "expected the address of a GitLab server, such as https://gitlab.example.com";
+    let mut url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(EXPECTED.to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!(
+            "{EXPECTED}, without user and password: the token comes from GITLAB_TRIGGER_TOKEN"
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("{EXPECTED}, without a query or a fragment"));
+    }
+    if url.path().contains("/api/v") {
+        return Err(format!("{EXPECTED}, without the path of its API"));
+    }
+    // `Url::join` replaces what comes after the last slash: without one at the end it would replace the path itself.
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// Reads the address and port of a listener.
+pub(in super::super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "expected an IP address and a port, such as 127.0.0.1:8095 or [::1]:8095, found `{}`",
+            text.escape_debug()
+        )
+    })
+}

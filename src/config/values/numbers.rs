@@ -1,0 +1,59 @@
+//! Numbers, shares, sizes, and yes or no.
+
+/// Reads per cent as a share of 0 to 1.
+pub(in super::super) fn share(text: &str) -> Result<f64, String> {
+    let percent = text
+        .strip_suffix('%')
+        .and_then(|number| number.trim().parse::<f64>().ok());
+    match percent {
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err(format!("expected 0% to 100%, found `{text}`")),
+    }
+}
+
+/// Reads a whole number from 0 to 100.
+pub(in super::super) fn count(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(count) if count <= 100 => Ok(count),
+        _ => Err(format!(
+            "expected a whole number from 0 to 100, found `{text}`"
+        )),
+    }
+}
+
+/// Reads a whole number from 1 up.
+pub(in super::super) fn rate(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0 => Ok(rate),
+        _ => Err(format!("expected a whole number from 1 up, found `{text}`")),
+    }
+}
+
+/// Reads a whole number from 1 to 1024.
+pub(in super::super) fn connections(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(count) if (1..=1024).contains(&count) => Ok(count),
+        _ => Err(format!(
+            "expected a whole number from 1 to 1024, found `{}`",
+            text.escape_debug()
+        )),
+    }
+}
+
+/// Reads a number of bytes, with a unit of 1,000 or 1,024 or none.
+pub(in super::super) fn size(text: &str) -> Result<u64, String> {
+    let error = || {
+        format!(
+            "expected a size such as 256MiB or 50GB, found `{}`",
+            text.escape_debug()
+        )
+    };
+    let size: bytesize::ByteSize = text.parse().map_err(|_| error())?;
+    Ok(size.as_u64())
+}
+
+/// Reads `true` or `false`.
+pub(in super::super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse()
+        .map_err(|_| format!("expected true or false, found `{text}`"))
+}

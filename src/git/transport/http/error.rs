@@ -1,0 +1,84 @@
+//! Errors below HTTP: connections, names, certificates, responses that were cut.
+
+use std::error::Error as StdError;
+use std::io;
+
+use url::Url;
+
+use super::redirect::shown;
+use crate::error::{Error, Kind};
+
+const CERTIFICATE_ADVICE: &str = "Set `network.ca_file` or SSL_CERT_FILE to the certificate (PEM) of the server's \
+    certificate authority, which is not trusted here.";
+const PROXY_ADVICE: &str =
+    "Put the proxy's user and password into the proxy's URL (HTTPS_PROXY, HTTP_PROXY).";
+
+/// The pack broke off while it was being sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Broken(pub(super) io::Error);
+
+/// Returns the innermost cause, which says what happened; those above it only say where.
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    causes(error).last().unwrap_or(error).to_string()
+}
+
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Makes the error of a request that got no response.
+pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
+    if let Some(Broken(cause)) = causes(&error).find_map(|e| e.downcast_ref::<Broken>()) {
+        return broken_pack(url, cause);
+    }
+    let (error, shown) = (error.without_url(), shown(url));
+    let cause = innermost(&error);
+    if cause.contains("proxy authorization required") {
+        let message = format!("the proxy for {shown} requires authentication");
+        return Error::new(Kind::Config, message)
+            .because(cause)
+            .advise(PROXY_ADVICE);
+    }
+    let what = match &error {
+        e if e.is_dns() => "its name cannot be resolved",
+        e if e.is_connect() && e.is_timeout() => "no connection within `network.connect_timeout`",
+        e if e.is_connect() => "cannot connect",
+        e if e.is_timeout() => "it timed out",
+        _ => "the connection was lost before a response came",
+    };
+    let failed = Error::new(Kind::Network, format!("{shown}: {what}"));
+    if error.is_connect() && cause.contains("certificate") {
+        return failed.because(cause).advise(CERTIFICATE_ADVICE);
+    }
+    failed.because(cause)
+}
+
+/// Makes the error of a response that could not be read to its end.
+pub(super) fn reading(url: &Url, error: &io::Error) -> Error {
+    let message = format!("{}: the response could not be read", shown(url));
+    Error::new(Kind::Network, message).because(error.to_string())
+}
+
+/// Makes the error of a pack that its producer did not finish.
+pub(super) fn broken_pack(url: &Url, error: &io::Error) -> Error {
+    let message = format!("the push to {} was aborted: its pack broke off", shown(url));
+    Error::new(Kind::Network, message).because(error.to_string())
+}
+
+/// Turns what cut a response's body short into an I/O error of the right kind.
+pub(super) fn into_io(error: reqwest::Error) -> io::Error {
+    let kind = if error.is_timeout() {
+        io::ErrorKind::TimedOut
+    } else {
+        causes(&error)
+            .filter_map(|e| e.downcast_ref::<io::Error>())
+            .map(io::Error::kind)
+            .last()
+            .unwrap_or(io::ErrorKind::UnexpectedEof)
+    };
+    let cause = innermost(&error.without_url());
+    io::Error::new(kind, format!("the response was cut short: {cause}"))
+}

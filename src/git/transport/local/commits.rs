@@ -1,0 +1,187 @@
+//! History: which commits lead from what is wanted to what is had.
+
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::rc::Rc;
+
+use gix_object::CommitRefIter;
+
+use super::objects::{Objects, missing, ours};
+use super::pipe::{Failure, Result};
+use crate::git::ObjectId;
+use crate::git::wire::pack::ObjectKind;
+
+/// What a walk needs of a commit.
+#[derive(Debug)]
+pub(super) struct Commit {
+    /// Its root tree.
+    pub(super) tree: ObjectId,
+    /// Its parents; none where history is cut off.
+    pub(super) parents: Box<[ObjectId]>,
+    /// When it was committed, in seconds since 1970.
+    pub(super) seconds: i64,
+}
+
+/// The commits of a repository, each read once.
+pub(super) struct Commits<'o> {
+    objects: &'o Objects,
+    /// Commits whose parents are disregarded.
+    cut_off: HashSet<ObjectId>,
+    known: HashMap<ObjectId, Rc<Commit>>,
+    buffer: Vec<u8>,
+}
+
+impl<'o> Commits<'o> {
+    /// Reads commits from `objects`; those in `cut_off` appear to have no parents.
+    pub(super) fn new(objects: &'o Objects, cut_off: HashSet<ObjectId>) -> Self {
+        Self {
+            objects,
+            cut_off,
+            known: HashMap::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Reads a commit.
+    pub(super) fn get(&mut self, id: ObjectId) -> Result<Rc<Commit>> {
+        if let Some(commit) = self.known.get(&id) {
+            return Ok(Rc::clone(commit));
+        }
+        let kind = self.objects.try_read(id, &mut self.buffer)?;
+        match kind {
+            Some(ObjectKind::Commit) => {}
+            Some(_) => return Err(Failure::new(format!("{id} is no commit"))),
+            None => return Err(missing(id)),
+        }
+        let mut commit = parse(&self.buffer)
+            .ok_or_else(|| Failure::new(format!("the commit {id} cannot be read")))?;
+        if self.cut_off.contains(&id) {
+            commit.parents = Box::default();
+        }
+        let commit = Rc::new(commit);
+        self.known.insert(id, Rc::clone(&commit));
+        Ok(commit)
+    }
+
+    /// Disregards the parents of these commits from now on.
+    pub(super) fn cut_off(&mut self, ids: impl IntoIterator<Item = ObjectId>) {
+        for id in ids {
+            self.known.remove(&id);
+            self.cut_off.insert(id);
+        }
+    }
+}
+
+fn parse(content: &[u8]) -> Option<Commit> {
+    let commit = CommitRefIter::from_bytes(content, gix_hash::Kind::Sha1);
+    Some(Commit {
+        tree: ours(&commit.clone().tree_id().ok()?),
+        parents: commit.clone().parent_ids().map(|id| ours(&id)).collect(),
+        // A date that cannot be read is git's 0.
+        seconds: commit
+            .committer()
+            .map_or(0, |committer| committer.seconds()),
+    })
+}
+
+/// What lies between what is wanted and what is had.
+#[derive(Debug, Default)]
+pub(super) struct Span {
+    /// The commits that are wanted and not had, mostly the newest first.
+    pub(super) commits: Vec<ObjectId>,
+    /// The commits that are had from which those descend directly.
+    pub(super) boundary: Vec<ObjectId>,
+}
+
+impl Span {
+    /// Walks from both sides, the newest commit first, until all that is left to look at is had.
+    ///
+    /// As in git, a commit that is dated before its ancestors may lead the walk to take for wanted what is had.
+    pub(super) fn between(
+        commits: &mut Commits<'_>,
+        wants: impl IntoIterator<Item = ObjectId>,
+        haves: impl IntoIterator<Item = ObjectId>,
+        mut alive: impl FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        let mut walk = Walk::default();
+        for id in haves {
+            walk.meet(commits, id, true)?;
+        }
+        for id in wants {
+            walk.meet(commits, id, false)?;
+        }
+        let mut order = Vec::new();
+        while let Some((_, _, id)) = walk.queue.pop() {
+            alive()?;
+            let is_had = walk.is_had(id);
+            if !is_had {
+                walk.undecided -= 1;
+                order.push(id);
+            } else if walk.undecided == 0 {
+                break;
+            }
+            for parent in &commits.get(id)?.parents {
+                walk.meet(commits, *parent, is_had)?;
+            }
+        }
+        order.retain(|id| !walk.is_had(*id));
+        let mut boundary = Vec::new();
+        let mut seen = HashSet::new();
+        for id in &order {
+            let commit = commits.get(*id)?;
+            let had = commit.parents.iter().filter(|parent| walk.is_had(**parent));
+            boundary.extend(had.filter(|parent| seen.insert(**parent)));
+        }
+        Ok(Self {
+            commits: order,
+            boundary,
+        })
+    }
+}
+
+/// A walk: what was met, and what is still to be looked at.
+#[derive(Default)]
+struct Walk {
+    /// By the time of their commit, then by when they were met.
+    queue: BinaryHeap<(i64, u64, ObjectId)>,
+    /// Whether each commit that was met is had, and whether it has been in the queue's count of those that are not.
+    had: HashMap<ObjectId, bool>,
+    /// How many in the queue are not had.
+    undecided: usize,
+    met: u64,
+}
+
+impl Walk {
+    fn is_had(&self, id: ObjectId) -> bool {
+        self.had.get(&id).copied().unwrap_or(false)
+    }
+
+    fn meet(&mut self, commits: &mut Commits<'_>, id: ObjectId, is_had: bool) -> Result<()> {
+        match self.had.get(&id) {
+            None => {
+                let seconds = commits.get(id)?.seconds;
+                self.queue.push((seconds, u64::MAX - self.met, id));
+                self.met += 1;
+                self.had.insert(id, is_had);
+                self.undecided += usize::from(!is_had);
+                Ok(())
+            }
+            Some(false) if is_had => self.turn_out_had(commits, id),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Marks what was taken for wanted as had, with all its ancestors that were met.
+    fn turn_out_had(&mut self, commits: &mut Commits<'_>, id: ObjectId) -> Result<()> {
+        let mut pending = vec![id];
+        while let Some(id) = pending.pop() {
+            match self.had.get_mut(&id) {
+                Some(is_had) if !*is_had => *is_had = true,
+                _ => continue,
+            }
+            let is_queued = self.queue.iter().any(|(_, _, queued)| *queued == id);
+            self.undecided -= usize::from(is_queued);
+            pending.extend(commits.get(id)?.parents.iter().copied());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Checks that all that a push leads to is there: libgit2 takes a commit whose tree is missing.
+
+use git2::Repository;
+
+use super::commits::{Commits, Span};
+use super::negotiation::target;
+use super::objects::{Objects, from_git2, missing};
+use super::pack_output::Inventory;
+use super::pipe::{Failure, Output, Result};
+use super::reachable::{self, Filter, Found, Roots};
+use super::upload_pack::own_shallow;
+use crate::git::ObjectId;
+use crate::git::wire::pack::ObjectKind;
+
+/// How many of the repository's trees are compared with a history that has nothing to do with it.
+const KNOWN_TREES: usize = 32;
+
+/// Walks from the new tips to what the repository's refs lead to, as git does (`rev-list --objects --not --all`).
+///
+/// It is not enough that an object is in the repository: only of what a ref leads to is it known that the rest is there.
+pub(super) fn check(
+    repository: &Repository,
+    objects: &Objects,
+    tips: &[ObjectId],
+    output: &Output,
+) -> Result<()> {
+    let mut commits = Commits::new(objects, own_shallow(repository)?);
+    let mut seen = Inventory::default();
+    let (mut wants, mut trees) = (Vec::new(), Vec::new());
+    let mut content = Vec::new();
+    for tip in tips {
+        let mut id = *tip;
+        while objects.read(id, &mut content)? == ObjectKind::Tag {
+            let unreadable = || Failure::new(format!("the tag {id} cannot be read"));
+            id = target(&content).ok_or_else(unreadable)?;
+        }
+        match objects.kind(id)? {
+            Some(ObjectKind::Commit) => wants.push(id),
+            Some(ObjectKind::Tree) => trees.push(id),
+            _ => {}
+        }
+    }
+    let known = tips_of(repository, objects)?;
+    let span = Span::between(&mut commits, wants, known.iter().copied(), || {
+        output.keep_alive()
+    })?;
+    let mut had = Vec::new();
+    for id in span.boundary.iter().chain(&known).take(KNOWN_TREES) {
+        had.push(commits.get(*id)?.tree);
+    }
+    let roots = Roots { span, trees, had };
+    let mut visit = |found: Found| {
+        let is_new = seen.add(Found {
+            before: None,
+            ..found
+        });
+        if is_new && found.kind == ObjectKind::Blob && !objects.has(found.id) {
+            return Err(missing(found.id));
+        }
+        if found.kind == ObjectKind::Commit {
+            output.keep_alive()?;
+        }
+        Ok(is_new)
+    };
+    reachable::walk(objects, &mut commits, &roots, Filter::None, &mut visit)
+}
+
+/// Returns the commits that the repository's refs stand for, without those of broken refs.
+fn tips_of(repository: &Repository, objects: &Objects) -> Result<Vec<ObjectId>> {
+    let unreadable = |error| Failure::because("the refs cannot be read", error);
+    let mut tips = Vec::new();
+    for reference in repository.references().map_err(unreadable)? {
+        let reference = reference.map_err(unreadable)?;
+        let Ok(commit) = reference.peel(git2::ObjectType::Commit) else {
+            continue;
+        };
+        let id = from_git2(commit.id());
+        if objects.has(id) {
+            tips.push(id);
+        }
+    }
+    tips.sort_unstable();
+    tips.dedup();
+    Ok(tips)
+}
+
+/// Says whether a commit leads to another one.
+pub(super) fn leads_to(
+    repository: &Repository,
+    objects: &Objects,
+    from: ObjectId,
+    to: ObjectId,
+    output: &Output,
+) -> Result<bool> {
+    let mut commits = Commits::new(objects, own_shallow(repository)?);
+    let span = Span::between(&mut commits, [to], [from], || output.keep_alive())?;
+    Ok(span.commits.is_empty())
+}

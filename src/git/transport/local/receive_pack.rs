@@ -1,0 +1,528 @@
+//! `receive-pack`, in version 0 of the protocol: takes objects and moves refs (`gitprotocol-pack`, `githooks`).
+//!
+//! Stricter than git in one point: whether a ref may move, its hook `update` included, is decided before any object becomes
+//! the repository's, so that what is refused leaves nothing behind.
+
+use git2::{Config, Oid, Reference, Repository};
+
+use super::connectivity;
+use super::fsck::{self, Strictness};
+use super::hidden_refs::HiddenRefs;
+use super::hooks::{Hooks, Incoming};
+use super::objects::{Objects, from_git2};
+use super::pipe::{Failure, Input, Output, Result};
+use super::quarantine::{Quarantine, Unusable};
+use super::upload_pack::own_shallow;
+use crate::git::ObjectId;
+use crate::git::wire::{AGENT, PacketWriter};
+
+/// The most refs of one push.
+const COMMANDS: usize = 10_000;
+/// The most push options.
+const OPTIONS: usize = 1_000;
+
+/// Serves one push.
+pub(super) fn serve(repository: &Repository, mut input: Input, output: &Output) -> Result<()> {
+    let service = ReceivePack::new(repository, output)?;
+    service.advertise()?;
+    let lines = match input.lines(COMMANDS) {
+        Ok((lines, _)) => lines,
+        // Who only looked at the refs hangs up.
+        Err(Failure::Gone) => return Ok(()),
+        Err(refused) => return Err(refused),
+    };
+    let refused = |failure| match failure {
+        Failure::Refused(why) => {
+            output.packets(PacketWriter::new().line(&format!("ERR {why}")))?;
+            Err(Failure::Refused(why))
+        }
+        gone => Err(gone),
+    };
+    let mut push = match Push::parse(&lines) {
+        Ok(push) if push.commands.is_empty() => return Ok(()),
+        Ok(push) => push,
+        Err(failure) => return refused(failure),
+    };
+    if push.has("push-options") {
+        (push.options, _) = input.lines(OPTIONS)?;
+    }
+    service.take(&mut push, &mut input)
+}
+
+/// A ref to be moved, and what became of it.
+struct Command {
+    old: ObjectId,
+    new: ObjectId,
+    reference: String,
+    refusal: Option<String>,
+}
+
+impl Command {
+    fn parse(line: &str) -> Option<Self> {
+        let (old, rest) = line.split_once(' ')?;
+        let (new, reference) = rest.split_once(' ')?;
+        Some(Self {
+            old: old.parse().ok()?,
+            new: new.parse().ok()?,
+            reference: reference.to_owned(),
+            refusal: None,
+        })
+    }
+
+    fn is_deletion(&self) -> bool {
+        self.new == ObjectId::ZERO
+    }
+
+    fn refuse(&mut self, why: impl Into<String>) {
+        self.refusal.get_or_insert(why.into());
+    }
+}
+
+/// What the client sends before the pack.
+struct Push {
+    commands: Vec<Command>,
+    capabilities: Vec<String>,
+    options: Vec<String>,
+}
+
+impl Push {
+    fn parse(lines: &[String]) -> Result<Self> {
+        let mut push = Self {
+            commands: Vec::new(),
+            capabilities: Vec::new(),
+            options: Vec::new(),
+        };
+        for line in lines {
+            let (command, capabilities) = line.split_once('\0').unwrap_or((line, ""));
+            if push.commands.is_empty() {
+                push.capabilities = capabilities
+                    .split_ascii_whitespace()
+                    .map(str::to_owned)
+                    .collect();
+            }
+            if command.starts_with("shallow ") || command.starts_with("push-cert") {
+                return Err(Failure::new(format!(
+                    "not supported in a push: {command:?}"
+                )));
+            }
+            let parsed = Command::parse(command);
+            push.commands.push(parsed.ok_or_else(|| {
+                Failure::new(format!(
+                    "protocol error: expected old/new/ref, got {command:?}"
+                ))
+            })?);
+        }
+        let format = push
+            .capabilities
+            .iter()
+            .find_map(|one| one.strip_prefix("object-format="));
+        if let Some(other) = format.filter(|format| *format != "sha1") {
+            return Err(Failure::new(format!("mismatched object format '{other}'")));
+        }
+        Ok(push)
+    }
+
+    fn has(&self, capability: &str) -> bool {
+        self.capabilities.iter().any(|one| one == capability)
+    }
+
+    fn has_sideband(&self) -> bool {
+        self.has("side-band-64k")
+    }
+
+    /// Returns the commands that nothing speaks against so far.
+    fn accepted(&mut self) -> impl Iterator<Item = &mut Command> {
+        self.commands
+            .iter_mut()
+            .filter(|command| command.refusal.is_none())
+    }
+
+    fn refuse_all(&mut self, why: &str) {
+        self.accepted().for_each(|command| command.refuse(why));
+    }
+
+    /// Returns what hooks read: a line for each accepted command.
+    fn lines(&mut self) -> String {
+        let line = |command: &mut Command| {
+            let Command {
+                old,
+                new,
+                reference,
+                ..
+            } = command;
+            format!("{old} {new} {reference}\n")
+        };
+        self.accepted().map(line).collect()
+    }
+}
+
+struct ReceivePack<'a> {
+    repository: &'a Repository,
+    config: Config,
+    hidden: HiddenRefs,
+    output: &'a Output,
+}
+
+impl<'a> ReceivePack<'a> {
+    fn new(repository: &'a Repository, output: &'a Output) -> Result<Self> {
+        let config = repository.config().and_then(|mut config| config.snapshot());
+        let config = config.map_err(|error| unreadable(&error))?;
+        Ok(Self {
+            repository,
+            hidden: HiddenRefs::read(&config, "receive")?,
+            config,
+            output,
+        })
+    }
+
+    fn is_on(&self, name: &str, default: bool) -> bool {
+        self.config.get_bool(name).unwrap_or(default)
+    }
+
+    fn advertise(&self) -> Result<()> {
+        let mut capabilities = "report-status side-band-64k quiet ofs-delta".to_owned();
+        if self.is_on("receive.advertisepushoptions", false) {
+            capabilities.push_str(" push-options");
+        }
+        capabilities.push_str(&format!(" object-format=sha1 agent={AGENT}"));
+        let mut lines = Vec::new();
+        let references = self
+            .repository
+            .references()
+            .map_err(|error| unreadable(&error))?;
+        for reference in references {
+            let reference = reference.map_err(|error| unreadable(&error))?;
+            let resolved = reference
+                .resolve()
+                .ok()
+                .and_then(|reference| reference.target());
+            let Some(id) = resolved else {
+                continue;
+            };
+            let name = reference.name_bytes();
+            if !self.hidden.hides(&String::from_utf8_lossy(name)) {
+                lines.push((name.to_vec(), id));
+            }
+        }
+        lines.sort_unstable();
+        if lines.is_empty() {
+            lines.push((b"capabilities^{}".to_vec(), Oid::ZERO_SHA1));
+        }
+        let mut message = PacketWriter::new();
+        let mut capabilities = Some(capabilities);
+        for (name, id) in &lines {
+            let mut line = format!("{id} ").into_bytes();
+            line.extend_from_slice(name);
+            if let Some(capabilities) = capabilities.take() {
+                line.extend_from_slice(format!("\0{capabilities}").as_bytes());
+            }
+            line.push(b'\n');
+            message.data(&line);
+        }
+        for id in own_shallow(self.repository)? {
+            message.line(&format!("shallow {id}"));
+        }
+        self.output.packets(message.flush())
+    }
+
+    fn take(&self, push: &mut Push, input: &mut Input) -> Result<()> {
+        let options = push.options.clone();
+        let hooks = Hooks::new(self.repository, &options, self.output, push.has_sideband());
+        let unpacked = self.unpack(push, input, &hooks)?;
+        if let Err(why) = &unpacked {
+            self.tell(push, &format!("fatal: {why}\n"))?;
+            push.refuse_all("unpacker error");
+        }
+        self.report(push, unpacked.err().as_deref())?;
+        self.ran(hooks.run("post-receive", &[], push.lines(), None))?;
+        let moved: Vec<_> = push
+            .accepted()
+            .map(|command| command.reference.clone())
+            .collect();
+        if !moved.is_empty() {
+            let moved: Vec<_> = moved.iter().map(String::as_str).collect();
+            self.ran(hooks.run("post-update", &moved, String::new(), None))?;
+        }
+        match push.has_sideband() {
+            true => self.output.send(b"0000"),
+            false => Ok(()),
+        }
+    }
+
+    /// The refs have moved: a hook that cannot be run changes nothing about that.
+    fn ran(&self, hook: Result<bool>) -> Result<()> {
+        match hook {
+            Err(Failure::Refused(why)) => tracing::warn!("{why}"),
+            Err(Failure::Gone) => return Err(Failure::Gone),
+            Ok(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes the pack and moves the refs. The inner error says why the pack is not taken.
+    fn unpack(
+        &self,
+        push: &mut Push,
+        input: &mut Input,
+        hooks: &Hooks<'_>,
+    ) -> Result<Result<(), String>> {
+        let objects = self.repository.commondir().join("objects");
+        let mut quarantine = Quarantine::create(&objects)?;
+        if !push.commands.iter().all(Command::is_deletion) {
+            let limit = self.config.get_i64("receive.maxinputsize").ok();
+            let limit = limit
+                .and_then(|limit| u64::try_from(limit).ok())
+                .filter(|limit| *limit > 0);
+            match quarantine.receive(input, self.output, limit) {
+                Ok(()) => {}
+                Err(Unusable::Gone) => return Err(Failure::Gone),
+                Err(Unusable::Because(why)) => return Ok(Err(why)),
+            }
+        }
+        let incoming = Objects::open(&[quarantine.path(), &objects])?;
+        if let Some(strictness) = Strictness::read(&self.config)?
+            && let Some(index) = quarantine.index()
+        {
+            match fsck::check(index, &incoming, &strictness, self.output) {
+                Ok(()) => {}
+                Err(Failure::Gone) => return Err(Failure::Gone),
+                Err(Failure::Refused(why)) => return Ok(Err(why)),
+            }
+        }
+        self.judge(push, &incoming, &quarantine, hooks)?;
+        drop(incoming);
+        if push.accepted().next().is_some() {
+            self.apply(push, quarantine, hooks)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Decides which refs may move.
+    fn judge(
+        &self,
+        push: &mut Push,
+        incoming: &Objects,
+        quarantine: &Quarantine,
+        hooks: &Hooks<'_>,
+    ) -> Result<()> {
+        self.check_connectivity(push, incoming)?;
+        let has_sideband = push.has_sideband();
+        for command in push.accepted() {
+            if let Some(why) = self.forbids(command, incoming, has_sideband)? {
+                command.refuse(why);
+            }
+        }
+        let place = Incoming {
+            folder: quarantine.path(),
+            objects: quarantine.objects(),
+        };
+        if push.accepted().next().is_none() {
+            return Ok(());
+        }
+        if !hooks.run("pre-receive", &[], push.lines(), Some(place))? {
+            push.refuse_all("pre-receive hook declined");
+        }
+        for command in push.accepted() {
+            let (old, new) = (command.old.to_string(), command.new.to_string());
+            let arguments = [command.reference.as_str(), &old, &new];
+            if !hooks.run("update", &arguments, String::new(), Some(place))? {
+                command.refuse("hook declined");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_connectivity(&self, push: &mut Push, incoming: &Objects) -> Result<()> {
+        let tips: Vec<_> = push
+            .accepted()
+            .filter(|command| !command.is_deletion())
+            .map(|command| command.new)
+            .collect();
+        match connectivity::check(self.repository, incoming, &tips, self.output) {
+            Ok(()) => {}
+            Err(Failure::Gone) => return Err(Failure::Gone),
+            Err(Failure::Refused(why)) => {
+                self.tell(push, &format!("error: {why}\n"))?;
+                for command in push.accepted().filter(|command| !command.is_deletion()) {
+                    command.refuse("missing necessary objects");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says why a ref may not move as asked, by its name, the repository's settings, or what it is now.
+    fn forbids(
+        &self,
+        command: &Command,
+        incoming: &Objects,
+        has_sideband: bool,
+    ) -> Result<Option<String>> {
+        let Command {
+            old,
+            new,
+            reference,
+            ..
+        } = command;
+        let because = |why: &str| Ok(Some(why.to_owned()));
+        if !reference.starts_with("refs/") || !Reference::is_valid_name(reference) {
+            return because("funny refname");
+        }
+        if self.hidden.hides(reference) {
+            return because("deny updating a hidden ref");
+        }
+        if command.is_deletion() {
+            return because(match self.is_on("receive.denydeletes", false) {
+                true => "deletion prohibited",
+                false => "deletion is not supported here",
+            });
+        }
+        if let Ok(known) = self.repository.find_reference(reference)
+            && known.symbolic_target_bytes().is_some()
+        {
+            return because("it is a symbolic ref");
+        }
+        if self.is_checked_out(reference) {
+            match self
+                .config
+                .get_str("receive.denycurrentbranch")
+                .unwrap_or("refuse")
+            {
+                "ignore" | "false" | "no" | "off" | "0" => {}
+                "warn" if has_sideband => self
+                    .output
+                    .band(2, b"warning: updating the current branch\n")?,
+                "warn" => {}
+                _ => return because("branch is currently checked out"),
+            }
+        }
+        if *old != ObjectId::ZERO
+            && self.is_on("receive.denynonfastforwards", false)
+            && reference.starts_with("refs/heads/")
+            && !connectivity::leads_to(self.repository, incoming, *new, *old, self.output)?
+        {
+            return because("non-fast-forward");
+        }
+        Ok(None)
+    }
+
+    /// Says whether a ref is what a work tree shows.
+    fn is_checked_out(&self, reference: &str) -> bool {
+        let is_head = |repository: &Repository| {
+            let head = repository.find_reference("HEAD");
+            head.is_ok_and(|head| head.symbolic_target_bytes() == Some(reference.as_bytes()))
+        };
+        if !self.repository.is_bare() && is_head(self.repository) {
+            return true;
+        }
+        let names = self.repository.worktrees();
+        let Ok(names) = names else {
+            return false;
+        };
+        names.iter().flatten().flatten().any(|name| {
+            let worktree = self.repository.find_worktree(name);
+            let opened = worktree.and_then(|worktree| Repository::open_from_worktree(&worktree));
+            opened.is_ok_and(|opened| is_head(&opened))
+        })
+    }
+
+    /// Makes the objects the repository's, then moves the refs.
+    fn apply(&self, push: &mut Push, quarantine: Quarantine, hooks: &Hooks<'_>) -> Result<()> {
+        self.output.check()?;
+        match quarantine.migrate() {
+            Ok(()) => {}
+            Err(Failure::Gone) => return Err(Failure::Gone),
+            Err(Failure::Refused(why)) => {
+                self.tell(push, &format!("error: {why}\n"))?;
+                push.refuse_all("unable to migrate objects to permanent storage");
+                return Ok(());
+            }
+        }
+        for command in push.accepted() {
+            let Command {
+                old,
+                new,
+                reference,
+                ..
+            } = &command;
+            let line = || format!("{old} {new} {reference}\n");
+            let hook = |phase| hooks.run("reference-transaction", &[phase], line(), None);
+            if !hook("prepared")? {
+                command.refuse("failed to update ref");
+                continue;
+            }
+            let moved = self.move_ref(command);
+            let phase = if moved.is_ok() {
+                "committed"
+            } else {
+                "aborted"
+            };
+            self.ran(hook(phase))?;
+            if let Err(error) = moved {
+                tracing::debug!("{reference}: {error}");
+                command.refuse("failed to update ref");
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a ref, under its lock, if it still is where the client saw it.
+    fn move_ref(&self, command: &Command) -> Result<(), git2::Error> {
+        let Command {
+            old,
+            new,
+            reference,
+            ..
+        } = command;
+        let new = Oid::from_bytes(new.as_bytes())?;
+        if *old == ObjectId::ZERO {
+            return self
+                .repository
+                .reference(reference, new, false, "push")
+                .map(drop);
+        }
+        let known = self
+            .repository
+            .find_reference(reference)?
+            .target()
+            .map(from_git2);
+        if known == Some(*old) && from_git2(new) == *old {
+            return Ok(());
+        }
+        let old = Oid::from_bytes(old.as_bytes())?;
+        self.repository
+            .reference_matching(reference, new, true, old, "push")
+            .map(drop)
+    }
+
+    /// Tells people something, where there is a sideband.
+    fn tell(&self, push: &Push, words: &str) -> Result<()> {
+        match push.has_sideband() {
+            true => self.output.band(2, words.as_bytes()),
+            false => Ok(()),
+        }
+    }
+
+    fn report(&self, push: &Push, unpack_error: Option<&str>) -> Result<()> {
+        if !push.has("report-status") {
+            return Ok(());
+        }
+        let mut report = PacketWriter::new();
+        report.line(&format!("unpack {}", unpack_error.unwrap_or("ok")));
+        for command in &push.commands {
+            match &command.refusal {
+                None => report.line(&format!("ok {}", command.reference)),
+                Some(why) => report.line(&format!("ng {} {why}", command.reference)),
+            };
+        }
+        let report = report.flush().finish();
+        match push.has_sideband() {
+            true => self.output.band(1, &report),
+            false => self.output.send(&report),
+        }
+    }
+}
+
+fn unreadable(error: &git2::Error) -> Failure {
+    Failure::because("the repository cannot be read", error.message())
+}

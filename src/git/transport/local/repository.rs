@@ -1,0 +1,127 @@
+//! Opens a repository with libgit2, or says why it cannot be: whose it is, or what it is made of.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use git2::{Config, ConfigEntry, ErrorClass, ErrorCode, Repository, RepositoryOpenFlags};
+
+use crate::error::{Error, Kind};
+use crate::git::transport::Service;
+
+/// Why a repository is not served by this process.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// It is not served at all.
+    Refused(Error),
+    /// Only the git program can serve it: it does what is said here.
+    NeedsGit(String),
+}
+
+/// Opens the repository in a folder, which may also be the work tree that its `.git` lies in.
+pub(super) fn open(path: &Path, service: Service) -> Result<Repository, Obstacle> {
+    let no_ceiling: [&OsStr; 0] = [];
+    let opened = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, no_ceiling);
+    let repository = opened.map_err(|error| obstacle(path, error))?;
+    let config = repository
+        .config()
+        .and_then(|mut config| config.snapshot())
+        .map_err(|error| obstacle(path, error))?;
+    // What a partial clone lacks, git fetches from elsewhere when it is asked for; libgit2 opens some and then stumbles.
+    if is_partial(&config) {
+        return Err(Obstacle::NeedsGit(
+            "is a partial clone, which libgit2 cannot read".to_owned(),
+        ));
+    }
+    if service == Service::ReceivePack
+        && let Some(why) = unusual_push(&repository, &config)
+    {
+        return Err(Obstacle::NeedsGit(why));
+    }
+    Ok(repository)
+}
+
+fn is_partial(config: &Config) -> bool {
+    any(config, r"^remote\..*\.promisor$", |value| value != "false")
+}
+
+/// Names a setting under which a push does what only git can do.
+fn unusual_push(repository: &Repository, config: &Config) -> Option<String> {
+    let updates = config.get_str("receive.denycurrentbranch");
+    if !repository.is_bare()
+        && updates.is_ok_and(|value| value.eq_ignore_ascii_case("updateInstead"))
+    {
+        return Some(
+            "updates its work tree on a push (receive.denyCurrentBranch = updateInstead)"
+                .to_owned(),
+        );
+    }
+    if config.get_bool("receive.updateserverinfo").unwrap_or(false) {
+        return Some(
+            "lists its packs for dumb HTTP on a push (receive.updateServerInfo)".to_owned(),
+        );
+    }
+    any(config, r"^receive\.procreceiverefs$", |_| true)
+        .then(|| "hands pushes to a hook proc-receive (receive.procReceiveRefs)".to_owned())
+}
+
+fn any(config: &Config, pattern: &str, accept: impl Fn(&str) -> bool) -> bool {
+    let mut found = false;
+    // A configuration that cannot be read has failed before.
+    if let Ok(mut entries) = config.entries(Some(pattern)) {
+        while let Some(Ok(entry)) = entries.next() {
+            found |= accept(value(entry));
+        }
+    }
+    found
+}
+
+/// Returns an entry's value; a key without `=` has none.
+pub(super) fn value<'entry>(entry: &'entry ConfigEntry<'_>) -> &'entry str {
+    match entry.has_value() {
+        true => entry.value().unwrap_or_default(),
+        false => "",
+    }
+}
+
+fn obstacle(path: &Path, error: git2::Error) -> Obstacle {
+    let place = path.display();
+    if let Some(why) = unreadable_format(path) {
+        return Obstacle::NeedsGit(why);
+    }
+    let told = |message: String| Error::new(Kind::Config, message);
+    Obstacle::Refused(match (error.code(), error.class()) {
+        (ErrorCode::Owner, _) => told(format!("the repository {place} belongs to another user")).advise(format!(
+            "If it is meant, name it as safe for the user that runs this: `git config --global --add safe.directory \
+             {place}`, or without git the lines `[safe]` and `directory = {place}` in ~/.gitconfig."
+        )),
+        (ErrorCode::NotFound, ErrorClass::Repository) => {
+            told(format!("{place} does not appear to be a git repository"))
+                .advise("Check the path; `git init --bare` makes an empty repository.")
+        }
+        _ => told(format!("the repository {place} cannot be opened"))
+            .because(error)
+            .advise("Run `git fsck` in that repository."),
+    })
+}
+
+/// Reads what a repository says of its own format that libgit2 does not know.
+fn unreadable_format(path: &Path) -> Option<String> {
+    let files = [path.join("config"), path.join(".git/config")];
+    let file = files.iter().find(|file| file.is_file())?;
+    let config = Config::open(file).ok()?;
+    let has = |name: &str, accept: fn(&str) -> bool| {
+        config
+            .get_entry(&format!("extensions.{name}"))
+            .is_ok_and(|entry| accept(value(&entry)))
+    };
+    let what = if has("refstorage", |value| value != "files") {
+        "keeps its refs in a reftable"
+    } else if has("partialclone", |_| true) {
+        "is a partial clone"
+    } else if has("objectformat", |value| value != "sha1") {
+        "names its objects by another hash than sha1"
+    } else {
+        return None;
+    };
+    Some(format!("{what}, which libgit2 cannot read"))
+}

@@ -1,0 +1,182 @@
+//! The packet trace: every packet of a conversation as a log line, in the manner of git's `GIT_TRACE_PACKET`.
+//!
+//! ```text
+//! upstream > 0014 command=ls-refs
+//! upstream < 003d 1c2…e90 refs/heads/master
+//! upstream < 2004 pack data, 8191 bytes
+//! ```
+//!
+//! The digits are the packet's length as it stands on the wire. All transports pass through here, since all of them read with
+//! [`PacketReader`](super::PacketReader) and send through `transport::Connection`.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use tracing::{Level, enabled, trace};
+
+use super::Packet;
+use super::pkt_line::split;
+
+/// The target of the trace's lines, which `-vv` shows.
+const TARGET: &str = "crates_ferry::git::packet";
+
+/// The most that is shown of one packet, in characters.
+const SHOWN: usize = 1000;
+
+/// What stands in place of a secret, as in mails.
+const MASK: &str = "[masked]";
+/// Shorter words are no secrets, and would be found in any text.
+const SHORTEST: usize = 4;
+
+/// Where the packets of one remote are logged; nowhere unless the log shows traces, so that an untraced packet costs one
+/// comparison.
+#[derive(Clone, Default)]
+pub struct PacketTrace(Option<Arc<Peer>>);
+
+struct Peer {
+    name: &'static str,
+    secrets: Vec<SecretString>,
+}
+
+impl PacketTrace {
+    /// Begins the trace of a remote that the log calls `name`; `secrets` are redacted, should a server repeat them.
+    pub fn new(name: &'static str, secrets: Vec<SecretString>) -> Self {
+        let is_on = enabled!(target: TARGET, Level::TRACE);
+        let is_word = |secret: &SecretString| secret.expose_secret().len() >= SHORTEST;
+        let secrets = secrets.into_iter().filter(is_word).collect();
+        Self(is_on.then(|| Arc::new(Peer { name, secrets })))
+    }
+
+    /// Logs the packets of a message that is sent.
+    pub fn sent(&self, message: &[u8]) {
+        let Some(peer) = &self.0 else { return };
+        for packet in split(message) {
+            peer.log('>', &packet);
+        }
+    }
+
+    /// Logs a packet that was received.
+    pub(super) fn received(&self, packet: &Packet) {
+        if let Some(peer) = &self.0 {
+            peer.log('<', packet);
+        }
+    }
+
+    /// Says whether anything is logged.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Logs the size of a piece of a pack, which is sent without packets around it.
+    pub fn sent_pack(&self, bytes: usize) {
+        if let Some(peer) = &self.0 {
+            let name = peer.name;
+            trace!(target: TARGET, "{name} > {}", size(bytes));
+        }
+    }
+}
+
+impl Peer {
+    fn log(&self, direction: char, packet: &Packet) {
+        let name = self.name;
+        match packet {
+            Packet::Flush => trace!(target: TARGET, "{name} {direction} 0000"),
+            Packet::Delimiter => trace!(target: TARGET, "{name} {direction} 0001"),
+            Packet::ResponseEnd => trace!(target: TARGET, "{name} {direction} 0002"),
+            Packet::Data(payload) => {
+                let (length, text) = (payload.len() + 4, self.redact(&text(payload)));
+                trace!(target: TARGET, "{name} {direction} {length:04x} {text}");
+            }
+        }
+    }
+
+    fn redact(&self, text: &str) -> String {
+        let mut text = redact_user_info(text);
+        for secret in &self.secrets {
+            text = text.replace(secret.expose_secret(), MASK);
+        }
+        text
+    }
+}
+
+/// Shows a payload on one line: text as it is, packs as sizes. In a sideband the first byte says which of them it is.
+fn text(payload: &[u8]) -> String {
+    match payload.split_first() {
+        Some((1, data)) => size(data.len()),
+        Some((2, words)) => format!("remote: {}", line(words)),
+        Some((3, words)) => format!("fatal: {}", line(words)),
+        _ => line(payload),
+    }
+}
+
+fn size(bytes: usize) -> String {
+    let plural = if bytes == 1 { "" } else { "s" };
+    format!("pack data, {bytes} byte{plural}")
+}
+
+fn line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown = String::new();
+    for letter in text.trim_end().chars().take(SHOWN) {
+        match letter {
+            '\0' => shown.push_str("\\0"),
+            letter if letter.is_control() => shown.extend(letter.escape_default()),
+            letter => shown.push(letter),
+        }
+    }
+    shown
+}
+
+/// Takes users and passwords out of URLs, known or not: hooks print URLs, too.
+fn redact_user_info(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        let authority = after
+            .split(['/', ' ', '\'', '"'])
+            .next()
+            .unwrap_or_default();
+        shown.push_str(before);
+        shown.push_str("://");
+        rest = after;
+        if let Some((user_info, _)) = authority.rsplit_once('@') {
+            shown.push_str(MASK);
+            rest = &after[user_info.len()..];
+        }
+    }
+    shown.push_str(rest);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Peer {
+        Peer {
+            name: "mirror",
+            secrets: vec![SecretString::from("hunter2")],
+        }
+    }
+
+    #[test]
+    fn a_packet_is_one_line_of_text_or_a_size() {
+        assert_eq!(text(b"want 12\n"), "want 12");
+        assert_eq!(text(b"a ref\0report-status\n"), "a ref\\0report-status");
+        assert_eq!(text(b"\x01PACK\0\0"), "pack data, 6 bytes");
+        assert_eq!(text(b"\x02one\ntwo\n"), "remote: one\\ntwo");
+        assert_eq!(text(b"\x03no space"), "fatal: no space");
+        assert_eq!(text(&[b'x'; 5000]).len(), SHOWN);
+    }
+
+    #[test]
+    fn secrets_and_the_users_of_urls_are_redacted() {
+        let shown = |text: &str| peer().redact(text);
+        assert_eq!(shown("ERR hunter2 is unknown"), "ERR [masked] is unknown");
+        assert_eq!(
+            shown("see https://me:pass@a.example/x and ssh://git@b.example/y@z"),
+            "see https://[masked]@a.example/x and ssh://[masked]@b.example/y@z"
+        );
+        assert_eq!(shown("http://a.example"), "http://a.example");
+    }
+}

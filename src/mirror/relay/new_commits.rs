@@ -1,0 +1,159 @@
+//! Upstream's new commits: their number, the commits that they build on, the crates that they name.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::ControlFlow;
+
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::git::objects::Commit;
+use crate::git::transport::{FetchError, UploadPack};
+use crate::git::wire::pack::{Object, ObjectKind};
+use crate::git::wire::upload_pack::Fetch;
+use crate::index::CrateName;
+use crate::index::commit_message::crate_in;
+
+/// The commits between what the mirror has and a commit of upstream's.
+#[derive(Default)]
+pub struct NewCommits {
+    /// The wanted commit; `None` if nothing is new.
+    pub tip: Option<Commit>,
+    /// The number of new commits.
+    pub count: usize,
+    /// The parents of new commits that are not new themselves: the mirror has each of them.
+    pub edges: BTreeSet<ObjectId>,
+    /// New commits without parents, with their content: from a collapse of upstream's history, or from another history that was
+    /// merged in.
+    pub roots: Vec<(ObjectId, Vec<u8>)>,
+    /// The crates that the commits' subjects name.
+    pub crates: BTreeSet<CrateName>,
+    /// The haves that upstream has, too; only sent in response to a fetch without `done`.
+    pub acknowledged: Vec<ObjectId>,
+    /// Whether upstream sent a pack: without `done` it does only when the tip leads to one of the haves.
+    pub has_pack: bool,
+    /// The root tree of the tip, if a server without filters sent it.
+    pub root_tree: Option<Object>,
+    seen: HashSet<ObjectId>,
+}
+
+impl NewCommits {
+    /// The most roots: the index has one since its last collapse, and merges of other histories bring a few more.
+    const ROOTS_LIMIT: usize = 16;
+
+    /// Fetches the commits that lead to `tip` and that none of `haves` leads to.
+    ///
+    /// # Errors
+    /// As [`UploadPack::scan`]; `TooLarge` also for more roots than the history of an index has.
+    pub async fn fetch(
+        upstream: &mut UploadPack<'_>,
+        tip: ObjectId,
+        haves: &[ObjectId],
+        done: bool,
+    ) -> Result<Self, FetchError> {
+        let fetch = Fetch {
+            wants: vec![tip],
+            haves: haves.to_vec(),
+            only_wanted_trees: true,
+            done,
+            ..Fetch::default()
+        };
+        let mut new_commits = Self::default();
+        let mut unreadable = None;
+        let scan = upstream
+            .scan(&fetch, |object| match new_commits.take(object, &tip) {
+                Ok(flow) => flow,
+                Err(error) => {
+                    unreadable = Some(error);
+                    ControlFlow::Break(())
+                }
+            })
+            .await?;
+        if let Some(error) = unreadable {
+            return Err(error.on(upstream.remote()).into());
+        }
+        if new_commits.roots.len() > Self::ROOTS_LIMIT {
+            let error = Error::new(
+                Kind::Server,
+                format!(
+                    "{}: more than {} commits without parents are new",
+                    upstream.remote(),
+                    Self::ROOTS_LIMIT
+                ),
+            );
+            return Err(FetchError::TooLarge(error.advise(
+                "Check `upstream.url`: this is not the history of an index.",
+            )));
+        }
+        new_commits.has_pack = scan.answer.pack_follows;
+        new_commits.acknowledged = scan.answer.acknowledged;
+        new_commits.seen = HashSet::new();
+        if new_commits.count > 0 && new_commits.tip.is_none() {
+            return Err(Error::new(
+                Kind::Server,
+                format!(
+                    "{}: the server did not send its tip {tip}",
+                    upstream.remote()
+                ),
+            )
+            .advise("Try again.")
+            .into());
+        }
+        Ok(new_commits)
+    }
+
+    /// Takes one object. Commits come before trees, so after the tip's tree nothing of use follows.
+    fn take(&mut self, object: &Object, tip: &ObjectId) -> Result<ControlFlow<()>> {
+        match object.kind {
+            ObjectKind::Commit => {
+                self.take_commit(object, tip)?;
+                if self.roots.len() > Self::ROOTS_LIMIT {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            ObjectKind::Tree
+                if self
+                    .tip
+                    .as_ref()
+                    .is_some_and(|commit| commit.tree == object.id) =>
+            {
+                self.root_tree = Some(object.clone());
+                return Ok(ControlFlow::Break(()));
+            }
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn take_commit(&mut self, object: &Object, tip: &ObjectId) -> Result<()> {
+        if !self.seen.insert(object.id) {
+            return Ok(());
+        }
+        let commit = Commit::parse(&object.content)?;
+        self.count += 1;
+        self.edges.remove(&object.id);
+        for parent in &commit.parents {
+            if !self.seen.contains(parent) {
+                self.edges.insert(*parent);
+            }
+        }
+        if commit.parents.is_empty() {
+            self.roots.push((object.id, object.content.to_vec()));
+        } else if let Some(name) = crate_in(commit.subject()) {
+            self.crates.insert(name);
+        }
+        if object.id == *tip {
+            self.tip = Some(commit);
+        }
+        Ok(())
+    }
+
+    /// Returns the number of new commits without the roots, which only collapse others.
+    pub fn commits(&self) -> usize {
+        self.count.saturating_sub(self.roots.len())
+    }
+
+    /// Adds the commits that a squash hides, so that the report counts what was mirrored.
+    pub(super) fn add_hidden(&mut self, hidden: NewCommits) {
+        self.count += hidden.commits();
+        self.crates.extend(hidden.crates);
+    }
+}

@@ -1,0 +1,102 @@
+//! Retries a command: after transient failures with exponential backoff, after races at once, within `network.timeout`.
+
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tracing::{info, warn};
+
+use crate::config::Network;
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::git::transport::Remote;
+use crate::mirror::report::Report;
+
+/// How often a command is tried when another push, or a change of upstream, interferes.
+const RACES: usize = 3;
+
+/// A push whose report was lost: it was done if the mirror turns out to be at `tip`.
+#[derive(Debug)]
+pub struct UnconfirmedPush {
+    tip: ObjectId,
+    report: Report,
+}
+
+impl UnconfirmedPush {
+    /// Remembers a push that moves the mirror to `tip`.
+    pub fn new(tip: ObjectId, report: Report) -> Self {
+        Self { tip, report }
+    }
+
+    /// Returns the report of a push that turns out to have been done.
+    pub fn confirmed(unconfirmed: &mut Option<Self>, tip: Option<ObjectId>) -> Option<Report> {
+        let confirmed = unconfirmed.take_if(|pushed| Some(pushed.tip) == tip)?;
+        info!("the mirror has the push whose report was lost");
+        Some(confirmed.report)
+    }
+}
+
+/// Runs `attempt` until it succeeds or fails for good, and adds traffic and duration to its report.
+///
+/// # Errors
+/// The last attempt's; `network` when the command takes longer than `network.timeout`.
+pub async fn retry(
+    network: &Network,
+    remotes: [&Remote; 2],
+    attempt: impl AsyncFnMut(&mut Option<UnconfirmedPush>) -> Result<Report>,
+) -> Result<Report> {
+    let started = Instant::now();
+    let within = tokio::time::timeout(network.timeout, repeat(network.retries, attempt));
+    let mut report = within
+        .await
+        .unwrap_or_else(|_| Err(too_long(network.timeout)))?;
+    report.received_bytes = remotes
+        .iter()
+        .map(|remote| remote.traffic().received())
+        .sum();
+    report.sent_bytes = remotes.iter().map(|remote| remote.traffic().sent()).sum();
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+async fn repeat(
+    retries: u32,
+    mut attempt: impl AsyncFnMut(&mut Option<UnconfirmedPush>) -> Result<Report>,
+) -> Result<Report> {
+    let mut delays = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(20))
+        .with_jitter()
+        .with_max_times(retries as usize)
+        .build();
+    let mut races = 0;
+    let mut unconfirmed = None;
+    loop {
+        let error = match attempt(&mut unconfirmed).await {
+            Ok(report) => return Ok(report),
+            Err(error) => error,
+        };
+        let delay = match error.kind() {
+            Kind::Race if races + 1 < RACES => {
+                races += 1;
+                Some(Duration::ZERO)
+            }
+            Kind::Race => None,
+            kind if kind.is_transient() => delays.next(),
+            _ => None,
+        };
+        let Some(delay) = delay else {
+            return Err(error);
+        };
+        warn!("{error}; retrying");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+fn too_long(limit: Duration) -> Error {
+    let limit = humantime::format_duration(limit);
+    Error::new(
+        Kind::Network,
+        format!("the command took longer than {limit}"),
+    )
+    .advise("Try again, or raise `network.timeout`.")
+}

@@ -1,0 +1,63 @@
+//! Reads the state of the mirror after a failure, as far as it can be reached.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::notice::{MirrorStatus, Observed};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::git::branch_ref;
+use crate::git::transport::UploadPack;
+use crate::mirror::relay::{Lag, MirrorView};
+
+/// How long each of the two questions may take: a mail that arrives is worth more than one that knows everything.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Asks the mirror alone when it last moved, and both repositories how far the mirror is behind.
+///
+/// Two questions on connections of their own, so that an unreachable upstream does not hide what the mirror can tell.
+pub(super) async fn read(config: &Config) -> MirrorStatus {
+    let last_moved = async { observed(timeout(LIMIT, last_moved(config)).await) };
+    let behind = async { observed(timeout(LIMIT, behind(config)).await) };
+    let (last_moved, behind) = tokio::join!(last_moved, behind);
+    MirrorStatus { last_moved, behind }
+}
+
+fn observed<T>(answer: Result<Result<T>, tokio::time::error::Elapsed>) -> Observed<T> {
+    match answer {
+        Ok(Ok(found)) => Observed::Known(found),
+        Ok(Err(error)) => Observed::Unknown(error.to_string()),
+        Err(_) => {
+            let limit = humantime::format_duration(LIMIT);
+            Observed::Unknown(format!("timed out after {limit}"))
+        }
+    }
+}
+
+/// Returns the mirror's tip and its date.
+async fn last_moved(config: &Config) -> Result<(String, i64)> {
+    let mirror = config.mirror_remote()?;
+    let mut mirror = UploadPack::open(&mirror).await?;
+    let reference = branch_ref(&config.mirror.branch);
+    let refs = mirror.refs(&reference).await?;
+    let tip = refs.branches.get(&reference).copied();
+    let tip =
+        tip.ok_or_else(|| Error::new(Kind::EmptyMirror, format!("the mirror has no {reference}")))?;
+    let view = MirrorView::fetch(&mut mirror, tip, 1).await?;
+    Ok((tip.short(), view.commit.seconds))
+}
+
+/// Returns how far the mirror is behind upstream, in words.
+async fn behind(config: &Config) -> Result<String> {
+    let (upstream, mirror) = (config.upstream_remote()?, config.mirror_remote()?);
+    Ok(match Lag::measure(config, &upstream, &mirror).await? {
+        Lag::None(_) => "up to date".to_owned(),
+        Lag::Behind {
+            commits, relation, ..
+        } => {
+            let plural = if commits == 1 { "" } else { "s" };
+            format!("{commits} commit{plural} ({relation})")
+        }
+    })
+}

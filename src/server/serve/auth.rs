@@ -1,0 +1,120 @@
+//! Tokens of clients: the file of `serve.auth` holds their hashes.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use tracing::{error, info};
+
+use crate::config::ServeConfig;
+use crate::error::{Error, Kind, Result};
+use crate::http::access::Caller;
+use crate::http::error_response::ErrorResponse;
+use crate::index::Checksum;
+
+/// The hashes of the tokens that are accepted, and their names.
+///
+/// ```text
+/// # SHA-256 of the token, then a name, as sha256sum prints them
+/// 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  ci
+/// ```
+///
+/// Tokens are long and random, so that SHA-256 does: a slow hash protects what people can remember.
+pub(super) struct Tokens {
+    path: PathBuf,
+    /// What the file held when it was last read, and what that means.
+    current: ArcSwap<(String, Names)>,
+}
+
+type Names = HashMap<Checksum, Arc<str>>;
+
+impl Tokens {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// `config`, with the line.
+    pub(super) fn read(path: PathBuf) -> Result<Self> {
+        let unread = |error: Error| {
+            error.on("serve.auth").advise(
+                "Set it to a file that this user may read, with the hash of a token on each line.",
+            )
+        };
+        let text = ServeConfig::read_file(&path).map_err(unread)?;
+        let names = parse(&text).map_err(|error| error.on(path.display()))?;
+        Ok(Self {
+            current: ArcSwap::from_pointee((text, names)),
+            path,
+        })
+    }
+
+    /// Reads the file again if it changed. If that fails, the tokens that were read before stay valid.
+    pub(super) fn reload(&self) {
+        let read = ServeConfig::read_file(&self.path);
+        if read.as_ref().ok() == Some(&self.current.load().0) {
+            return;
+        }
+        let parsed = read.and_then(|text| parse(&text).map(|names| (text, names)));
+        match parsed {
+            Ok(new) => {
+                info!("{}: {} tokens", self.path.display(), new.1.len());
+                self.current.store(Arc::new(new));
+            }
+            Err(error) => error!(
+                "{}: {error}; the tokens that were read before stay valid",
+                self.path.display()
+            ),
+        }
+    }
+
+    /// Checks the token of a request, and returns its name. The hash is looked up, so that the time tells nothing of the token.
+    ///
+    /// # Errors
+    /// 401.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<Caller, ErrorResponse> {
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        // cargo sends the token alone; other clients have the scheme.
+        let given = given.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim());
+        let given = given
+            .ok_or_else(|| unauthorized("authentication required: log in with `cargo login`"))?;
+        let holder = self.holder(given);
+        let holder = holder.ok_or_else(|| unauthorized("the token is not valid"))?;
+        Ok(Caller(holder))
+    }
+
+    fn holder(&self, token: &str) -> Option<Arc<str>> {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        let current = self.current.load();
+        current.1.get(&Checksum::from_bytes(hash)).cloned()
+    }
+}
+
+fn parse(text: &str) -> Result<Names> {
+    let mut names = Names::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (hash, name) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let hash: Checksum = hash.parse().map_err(|error| {
+            let line = number + 1;
+            Error::new(Kind::Config, format!("line {line} does not begin with a hash"))
+                .because(error)
+                .advise("Each line is the SHA-256 of a token, 64 hexadecimal digits, and a name. Do not write the token itself here.")
+        })?;
+        names.insert(hash, name.trim().trim_start_matches(['*', '-']).into());
+    }
+    Ok(names)
+}
+
+fn unauthorized(detail: &'static str) -> ErrorResponse {
+    ErrorResponse::for_cargo(StatusCode::UNAUTHORIZED, detail)
+        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Cargo"))
+}

@@ -1,0 +1,110 @@
+//! A cache of index files in memory, prepared for their responses.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+
+use axum::http::HeaderValue;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use quick_cache::sync::Cache;
+
+use super::conditions::Tag;
+use crate::bounded_cache::{Weighter, bounded};
+use crate::git::ObjectId;
+use crate::index::CrateFile;
+use crate::index::entry::{self, Listed};
+
+/// The smallest file that is worth compressing, in bytes.
+const LEAST_TO_COMPRESS: usize = 300;
+/// What a cached file takes beside its bytes.
+const OVERHEAD: u64 = 400;
+/// Larger files, in bytes, are compressed and parsed by the thread that reads them, instead of by a thread that serves other connections.
+const LARGE: usize = 32 << 10;
+/// How many bytes a cached file usually takes.
+const USUAL: u64 = 8 << 10;
+
+/// The id of a file, and the generation of the view that it was prepared for.
+type Key = (ObjectId, u64);
+
+/// The cache, bounded by bytes.
+pub(super) struct IndexCache(Cache<Key, Arc<IndexFile>, BySize>);
+
+/// The index file of a crate: a line of JSON for each version.
+pub(super) struct IndexFile {
+    pub(super) plain: Bytes,
+    pub(super) tag: Tag,
+    /// The tag as a strong validator, and as a weak one, which is that of the compressed bytes.
+    pub(super) etag: HeaderValue,
+    pub(super) weak_etag: HeaderValue,
+    gzip: OnceLock<Option<Bytes>>,
+    versions: OnceLock<HashMap<String, Listed>>,
+}
+
+#[derive(Clone)]
+struct BySize;
+
+impl Weighter<Key, Arc<IndexFile>> for BySize {
+    fn weight(&self, _: &Key, file: &Arc<IndexFile>) -> u64 {
+        // Half as much again: its compressed bytes, and its parsed versions.
+        file.plain.len() as u64 * 3 / 2 + OVERHEAD
+    }
+}
+
+impl IndexCache {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self(bounded(bytes, USUAL, BySize))
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<Arc<IndexFile>> {
+        self.0.get(&key)
+    }
+
+    pub(super) fn put(&self, key: Key, file: &Arc<IndexFile>) {
+        self.0.insert(key, Arc::clone(file));
+    }
+}
+
+impl IndexFile {
+    /// Prepares a file; `tag` changes whenever its bytes do.
+    pub(super) fn new(plain: Vec<u8>, tag: Tag) -> Self {
+        let file = Self {
+            plain: plain.into(),
+            tag,
+            etag: tag.strong(),
+            weak_etag: tag.weak(),
+            gzip: OnceLock::new(),
+            versions: OnceLock::new(),
+        };
+        if file.plain.len() > LARGE {
+            file.gzip();
+            file.versions();
+        }
+        file
+    }
+
+    /// Returns the compressed bytes, or nothing where compression gains nothing. They are made once, when a client first accepts them.
+    pub(super) fn gzip(&self) -> Option<&Bytes> {
+        self.gzip.get_or_init(|| compress(&self.plain)).as_ref()
+    }
+
+    /// Returns the crate file of a version.
+    pub(super) fn version(&self, version: &str) -> Option<&CrateFile> {
+        self.versions().get(version).map(|listed| &listed.file)
+    }
+
+    fn versions(&self) -> &HashMap<String, Listed> {
+        self.versions.get_or_init(|| entry::by_version(&self.plain))
+    }
+}
+
+fn compress(plain: &[u8]) -> Option<Bytes> {
+    if plain.len() < LEAST_TO_COMPRESS {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).ok()?;
+    let compressed = encoder.finish().ok()?;
+    (compressed.len() < plain.len()).then(|| compressed.into())
+}

@@ -1,0 +1,173 @@
+//! What monitoring asks: `/healthz`, `/readyz` and, in Prometheus's text format, `/metrics`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ::metrics::{counter, describe_counter, describe_gauge, gauge};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::state::State;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
+
+/// `GET /healthz`: the process answers.
+pub(super) fn healthz(_: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    Ok(Reply::now("ok\n"))
+}
+
+/// `GET /readyz`: there is an index, and it was refreshed within `serve.stale_after`.
+pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    state.view()?;
+    let refreshes = state.refreshes();
+    let limit = state.config.serve.stale_after;
+    match refreshes.last_success {
+        Some((at, _)) if at.elapsed() <= limit => Ok(Reply::now("ready\n")),
+        _ => {
+            let limit = humantime::format_duration(limit);
+            let error = refreshes.last_error;
+            let error = error.unwrap_or_else(|| "the first one has not ended yet".to_owned());
+            let text = format!("no refresh of the index succeeded within {limit}: {error}");
+            Err(ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, text))
+        }
+    }
+}
+
+/// `GET /metrics`.
+pub(super) fn metrics(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    // A recorder for each scrape: the numbers have their own places, where counting them costs less than a registry's look-up.
+    let recorder = PrometheusBuilder::new().build_recorder();
+    ::metrics::with_local_recorder(&recorder, || {
+        traffic(state);
+        crate_files(state);
+        index(state);
+    });
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok(Reply::now((kind, recorder.handle().render())))
+}
+
+fn traffic(state: &State) {
+    let name = "crates_ferry_requests_total";
+    let help = "Requests, by the class of their status; `none` where the client went away before the response.";
+    describe_counter!(name, help);
+    let classes = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+    for (class, status) in classes.into_iter().enumerate() {
+        counter!(name, "status" => status).absolute(state.traffic.responses(class));
+    }
+    count(
+        "crates_ferry_sent_bytes_total",
+        state.traffic.bytes(),
+        "Bytes of response bodies.",
+    );
+    count(
+        "crates_ferry_access_log_lost_lines_total",
+        state.access_log.lost(),
+        "Lines of the access log that were lost because they could not be written, or not fast enough.",
+    );
+}
+
+fn crate_files(state: &State) {
+    let numbers = state.crate_files.numbers();
+    let rows = [
+        (
+            "crates_ferry_crate_hits_total",
+            numbers.hits,
+            "Requests for crate files that were in memory or in the store.",
+        ),
+        (
+            "crates_ferry_crate_misses_total",
+            numbers.misses,
+            "Requests for crate files that had to be fetched; each that waited for the same fetch counts.",
+        ),
+        (
+            "crates_ferry_upstream_bytes_total",
+            numbers.fetched_bytes,
+            "Bytes of crate files that were received from upstream.",
+        ),
+        (
+            "crates_ferry_upstream_errors_total",
+            numbers.upstream_errors,
+            "Fetches of crate files that upstream failed.",
+        ),
+        (
+            "crates_ferry_checksum_failures_total",
+            numbers.checksum_failures,
+            "Crate files from upstream whose checksum is not the one in the index.",
+        ),
+        (
+            "crates_ferry_damaged_files_total",
+            numbers.damaged,
+            "Stored crate files that were found damaged and removed.",
+        ),
+        (
+            "crates_ferry_store_write_failures_total",
+            numbers.write_failures,
+            "Crate files that were served and could not be stored.",
+        ),
+        (
+            "crates_ferry_evicted_files_total",
+            numbers.evicted,
+            "Crate files that were evicted.",
+        ),
+    ];
+    for (name, value, help) in rows {
+        count(name, value, help);
+    }
+    if let Some(Ok((files, bytes))) = state
+        .crate_files
+        .inventory()
+        .catalog()
+        .map(|catalog| catalog.total())
+    {
+        show(
+            "crates_ferry_store_files",
+            files as f64,
+            "Crate files in the store.",
+        );
+        show(
+            "crates_ferry_store_bytes",
+            bytes as f64,
+            "Bytes of the crate files in the store.",
+        );
+    }
+}
+
+fn index(state: &State) {
+    let refreshes = state.refreshes();
+    count(
+        "crates_ferry_index_refresh_failures_total",
+        refreshes.failures,
+        "Refreshes of the index that failed.",
+    );
+    if let Some((_, at)) = refreshes.last_success {
+        show(
+            "crates_ferry_index_last_refresh_timestamp_seconds",
+            unix_time(at),
+            "When the index was last refreshed with success, as Unix time.",
+        );
+    }
+    if let Ok(view) = state.view()
+        && let Some(view) = view.as_ref()
+    {
+        show(
+            "crates_ferry_index_commit_timestamp_seconds",
+            view.snapshot.seconds() as f64,
+            "The date of the commit that is served, as Unix time.",
+        );
+    }
+}
+
+fn unix_time(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn count(name: &'static str, value: u64, help: &'static str) {
+    describe_counter!(name, help);
+    counter!(name).absolute(value);
+}
+
+fn show(name: &'static str, value: f64, help: &'static str) {
+    describe_gauge!(name, help);
+    gauge!(name).set(value);
+}

@@ -1,0 +1,184 @@
+//! What the handlers share: configuration, index, crate files, tokens, and what is counted.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::{ArcSwapOption, Guard};
+use axum::http::{StatusCode, header};
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use super::access_log::AccessLog;
+use super::auth::Tokens;
+use super::index_cache::IndexCache;
+use super::traffic::Traffic;
+use super::view::{StoredFiles, View};
+use crate::config::{OfflineIndex, ServeConfig};
+use crate::error::{Error, Kind, Result};
+use crate::http::error_response::ErrorResponse;
+use crate::server::crate_files::CrateFiles;
+use crate::server::index_copy::IndexCopy;
+
+/// What the handlers and background tasks of the server share.
+pub(super) struct State {
+    pub(super) config: ServeConfig,
+    pub(super) config_json: Bytes,
+    pub(super) copy: IndexCopy,
+    pub(super) crate_files: Arc<CrateFiles>,
+    pub(super) index_cache: IndexCache,
+    pub(super) tokens: Option<Tokens>,
+    pub(super) access_log: AccessLog,
+    pub(super) traffic: Traffic,
+    /// Wakes the task that refreshes the index.
+    pub(super) refresh_now: Notify,
+    /// What the store held when it was listed last, where the index lists nothing else.
+    stored: ArcSwapOption<StoredFiles>,
+    view: ArcSwapOption<View>,
+    refreshes: Mutex<Refreshes>,
+}
+
+/// How the refreshes of the index went.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Refreshes {
+    /// When the last one succeeded: by the monotonic clock, for `/readyz`, and by the wall clock, for Prometheus.
+    pub(super) last_success: Option<(Instant, SystemTime)>,
+    /// How many failed.
+    pub(super) failures: u64,
+    /// Why the last one failed, until one succeeds.
+    pub(super) last_error: Option<String>,
+}
+
+impl State {
+    /// Opens the copy of the index, the store, and the rest.
+    ///
+    /// # Errors
+    /// `config` where a file or folder of the configuration cannot be used.
+    pub(super) async fn open(config: ServeConfig) -> Result<&'static Self> {
+        let serve = &config.serve;
+        let origin = config.index.url.to_string();
+        let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
+        let state = Self {
+            config_json: make_config_json(&config)?,
+            crate_files: CrateFiles::open(&config).await?,
+            // One half of the memory; the other is for crate files.
+            index_cache: IndexCache::new(serve.memory / 2),
+            tokens: serve.auth.clone().map(Tokens::read).transpose()?,
+            access_log: AccessLog::open(&serve.access_log)?,
+            traffic: Traffic::default(),
+            refresh_now: Notify::new(),
+            stored: ArcSwapOption::empty(),
+            view: ArcSwapOption::empty(),
+            refreshes: Mutex::default(),
+            copy,
+            config,
+        };
+        // It lives as long as the process. An `Arc` would be cloned for each request, by threads that then share its count.
+        let state: &'static Self = Box::leak(Box::new(state));
+        if state.lists_stored_only()
+            && let Ok(stored) = state.crate_files.inventory().paths().await
+        {
+            state.set_stored(stored);
+        }
+        state.update_view();
+        Ok(state)
+    }
+
+    /// Shows requests what the copy and the store hold now.
+    pub(super) fn update_view(&self) {
+        let Some(snapshot) = self.copy.snapshot() else {
+            return;
+        };
+        let stored = self.stored.load_full();
+        if self.lists_stored_only() && stored.is_none() {
+            return;
+        }
+        let before = self.view.load_full();
+        let after = View::after(before.as_deref(), snapshot, stored, SystemTime::now());
+        if let Some(after) = after {
+            self.view.store(Some(Arc::new(after)));
+        }
+    }
+
+    /// Returns what requests see.
+    ///
+    /// # Errors
+    /// 503 until there is an index.
+    pub(super) fn view(&self) -> Result<Guard<Option<Arc<View>>>, ErrorResponse> {
+        let view = self.view.load();
+        if view.is_some() {
+            return Ok(view);
+        }
+        let detail = match self.copy.snapshot() {
+            None => "the index is being fetched for the first time",
+            Some(_) => "the crate files in the store cannot be listed yet",
+        };
+        Err(unready(detail))
+    }
+
+    /// Says whether the index lists only the versions whose crate files are in the store.
+    pub(super) fn lists_stored_only(&self) -> bool {
+        self.config.serve.offline_index == OfflineIndex::Held
+    }
+
+    /// Says whether the store has been listed.
+    pub(super) fn has_listed_store(&self) -> bool {
+        self.stored.load().is_some()
+    }
+
+    /// Takes a listing of the store; [`State::update_view`] shows it.
+    pub(super) fn set_stored(&self, stored: StoredFiles) {
+        if self.stored.load().as_deref() != Some(&stored) {
+            self.stored.store(Some(Arc::new(stored)));
+        }
+    }
+
+    /// Starts to replace the copy of the index, of which an object could not be read, and returns the answer for whoever needed it.
+    pub(super) fn replace_copy(&self, error: &Error) -> ErrorResponse {
+        // Many requests find the same damage: the first one logs it.
+        if self.copy.report_damage() {
+            let error = error.chain();
+            tracing::error!("the copy of the index is damaged; fetching another: {error}");
+            self.refresh_now.notify_one();
+        }
+        unready("the server's copy of the index is damaged; it is fetching another")
+    }
+
+    pub(super) fn refreshes(&self) -> Refreshes {
+        self.lock_refreshes().clone()
+    }
+
+    pub(super) fn refresh_succeeded(&self) {
+        let mut refreshes = self.lock_refreshes();
+        refreshes.last_success = Some((Instant::now(), SystemTime::now()));
+        refreshes.last_error = None;
+    }
+
+    pub(super) fn refresh_failed(&self, error: String) {
+        let mut refreshes = self.lock_refreshes();
+        refreshes.failures += 1;
+        refreshes.last_error = Some(error);
+    }
+
+    fn lock_refreshes(&self) -> MutexGuard<'_, Refreshes> {
+        self.refreshes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the `config.json` of this server, as cargo's registry index format has it.
+fn make_config_json(config: &ServeConfig) -> Result<Bytes> {
+    let url = config.public_url();
+    let mut json = json!({ "dl": format!("{url}/api/v1/crates"), "api": url });
+    if config.serve.auth.is_some() {
+        json["auth-required"] = json!(true);
+    }
+    serde_json::to_vec(&json)
+        .map(Bytes::from)
+        .map_err(|error| Error::new(Kind::Server, "config.json cannot be written").because(error))
+}
+
+fn unready(detail: &'static str) -> ErrorResponse {
+    ErrorResponse::for_cargo(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, 5)
+}

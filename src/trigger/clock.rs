@@ -1,0 +1,114 @@
+//! Time: the clock that asks for pipelines (`trigger.every`), and timers. Pure: the current time and the random number are
+//! always given.
+
+#[cfg(test)]
+mod tests;
+
+use croner::Cron;
+use croner::parser::{CronParser, Year};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// The times at which the clock ticks.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    rhythm: Rhythm,
+    jitter: SignedDuration,
+}
+
+#[derive(Debug, Clone)]
+enum Rhythm {
+    Every(SignedDuration),
+    Cron(Box<Cron>, TimeZone),
+}
+
+impl Schedule {
+    /// Makes a schedule that ticks once every `interval`, late by up to `jitter`.
+    pub fn every(interval: SignedDuration, jitter: SignedDuration) -> Self {
+        Self {
+            rhythm: Rhythm::Every(interval),
+            jitter,
+        }
+    }
+
+    /// Makes a schedule of a cron expression, read in a time zone of the IANA database such as `Europe/Berlin`.
+    ///
+    /// # Errors
+    /// What was expected, where the expression or the time zone is invalid, or the expression matches no time.
+    pub fn cron(expression: &str, time_zone: &str, jitter: SignedDuration) -> Result<Self, String> {
+        let zone = TimeZone::get(time_zone).map_err(|_| {
+            format!("trigger.time_zone: expected a name such as Europe/Berlin or UTC, found `{time_zone}`")
+        })?;
+        let unusable = |reason: String| {
+            format!(
+                "trigger.every: expected a duration such as 10m or a cron expression such as `*/10 * * * *`, found `{expression}` ({reason})"
+            )
+        };
+        // With a year in the expression, the clock would stop for good one day, and nobody would notice.
+        let parser = CronParser::builder().year(Year::Disallowed).build();
+        let cron = parser
+            .parse(expression)
+            .map_err(|e| unusable(e.to_string()))?;
+        let start = Timestamp::UNIX_EPOCH.to_zoned(zone.clone());
+        cron.find_next_occurrence(&start, false)
+            .map_err(|_| unusable("it matches no time".to_owned()))?;
+        Ok(Self {
+            rhythm: Rhythm::Cron(Box::new(cron), zone),
+            jitter,
+        })
+    }
+
+    /// Returns the tick after `last`, late by `random`, from 0 to 1, of the jitter; `None` where the calendar ends.
+    ///
+    /// The jitter is at most half of the way to the tick that follows, so that ticks keep their order and none is skipped.
+    pub fn next(&self, last: Timestamp, random: f64) -> Option<Timestamp> {
+        let tick = self.tick(last)?;
+        let room = self.tick(tick).map_or(SignedDuration::ZERO, |following| {
+            following.duration_since(tick) / 2
+        });
+        let late = self.jitter.min(room).mul_f64(random.clamp(0.0, 1.0));
+        tick.checked_add(late).ok()
+    }
+
+    fn tick(&self, after: Timestamp) -> Option<Timestamp> {
+        match &self.rhythm {
+            Rhythm::Every(interval) => after.checked_add(*interval).ok(),
+            Rhythm::Cron(cron, zone) => {
+                let after = after.to_zoned(zone.clone());
+                let next = cron.find_next_occurrence(&after, false).ok()?;
+                Some(next.timestamp())
+            }
+        }
+    }
+}
+
+/// A timer that was started and fires after a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timer {
+    started: Timestamp,
+    duration: SignedDuration,
+}
+
+impl Timer {
+    /// Starts a timer.
+    pub(super) fn start(now: Timestamp, duration: SignedDuration) -> Self {
+        Self {
+            started: now,
+            duration,
+        }
+    }
+
+    /// Returns when the timer fires, or `None` if it has fired.
+    ///
+    /// A timer that was started in the future has fired, too: the machine's clock was set back, and a plain deadline would
+    /// make the helper wait for as long as the clock was wrong.
+    pub(super) fn deadline(self, now: Timestamp) -> Option<Timestamp> {
+        let deadline = self.started.saturating_add(self.duration).ok()?;
+        (self.started <= now && now < deadline).then_some(deadline)
+    }
+
+    /// Says whether the timer has fired.
+    pub(super) fn has_fired(self, now: Timestamp) -> bool {
+        self.deadline(now).is_none()
+    }
+}

@@ -1,0 +1,275 @@
+//! `crates-ferry check` against real servers: what it finds, what it says to do, and that it changes nothing.
+
+use std::path::PathBuf;
+
+use crate::support::daemon::GitDaemon;
+use crate::support::ferry::{Ferry, empty_mirror};
+use crate::support::repo::git;
+use crate::support::sshd::{Options, Sshd};
+use crate::support::upstream::{Commit, Upstream, bare, commit_to};
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// An upstream and an empty mirror behind a git daemon.
+struct Scene {
+    folder: TempDir,
+    daemon: GitDaemon,
+    upstream: Upstream,
+    mirror: PathBuf,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let repos = folder.path().join("repos");
+        std::fs::create_dir(&repos).unwrap();
+        let mut upstream = Upstream::create(&repos, "upstream.git");
+        upstream.publish_many("early-", 5);
+        Self {
+            mirror: empty_mirror(&repos, "mirror.git"),
+            daemon: GitDaemon::start(&repos),
+            upstream,
+            folder,
+        }
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("git://127.0.0.1:{}/{name}", self.daemon.port())
+    }
+
+    fn ferry(&self) -> Ferry {
+        Ferry::new(self.url("upstream.git"), self.url("mirror.git"))
+    }
+
+    /// Runs the program; returns the exit code and the JSON object.
+    fn check(&self, ferry: &Ferry) -> (i32, Value) {
+        let mut command = Command::cargo_bin("crates-ferry").unwrap();
+        command.current_dir(self.folder.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.envs(ferry.variables().iter().cloned());
+        let output = command
+            .args(["--format", "json", "check"])
+            .output()
+            .unwrap();
+        let json = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), json)
+    }
+
+    fn mirror_refs(&self) -> String {
+        git(&self.mirror, &["for-each-ref"])
+    }
+}
+
+fn probe<'a>(json: &'a Value, name: &str) -> (&'a str, &'a str) {
+    let probes = json["probes"].as_array().unwrap();
+    let probe = probes.iter().find(|probe| probe["name"] == name);
+    let probe = probe.unwrap_or_else(|| panic!("no probe {name} in {json:#}"));
+    (
+        probe["status"].as_str().unwrap(),
+        probe["detail"].as_str().unwrap(),
+    )
+}
+
+fn failed(json: &Value) -> Vec<&str> {
+    let probes = json["probes"].as_array().unwrap().iter();
+    let failed = probes.filter(|probe| probe["status"] == "failed");
+    failed
+        .map(|probe| probe["name"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_mirror_abreast_passes_every_probe_and_is_not_changed() {
+    let scene = Scene::new();
+    scene.ferry().init().unwrap();
+    let before = scene.mirror_refs();
+    let (code, json) = scene.check(&scene.ferry());
+    assert_eq!((code, failed(&json)), (0, vec![]), "{json:#}");
+    assert_eq!(json["ok"], true);
+    for name in [
+        "configuration",
+        "upstream",
+        "mirror",
+        "push",
+        "branch",
+        "head",
+        "base",
+        "config.json",
+        "history",
+    ] {
+        assert_eq!(probe(&json, name).0, "passed", "{name}: {json:#}");
+    }
+    assert!(probe(&json, "push").1.contains("protected"));
+    assert!(probe(&json, "history").1.contains("carries 7 commits"));
+    assert_eq!(scene.mirror_refs(), before);
+}
+
+#[test]
+fn a_mirror_behind_says_by_how_many_commits() {
+    let mut scene = Scene::new();
+    scene.ferry().init().unwrap();
+    scene.upstream.publish_many("late-", 3);
+    let (code, json) = scene.check(&scene.ferry());
+    let (status, detail) = probe(&json, "base");
+    assert_eq!((code, status), (0, "passed"));
+    assert!(
+        detail.contains("3 commits behind") && detail.contains("old"),
+        "{detail}"
+    );
+}
+
+#[test]
+fn a_snapshot_mirror_behind_says_when_it_carried_last() {
+    let mut scene = Scene::new();
+    let ferry = scene.ferry().with("FERRY_MIRROR_HISTORY", "snapshot");
+    ferry.init().unwrap();
+    scene.upstream.publish("late", "1.0.0");
+    let (code, json) = scene.check(&ferry);
+    let (status, detail) = probe(&json, "base");
+    assert_eq!((code, status), (0, "passed"));
+    assert!(
+        detail.contains("1 commit behind") && detail.contains("carried"),
+        "{detail}"
+    );
+    assert!(
+        detail.ends_with(" ago") && !detail.contains("old"),
+        "{detail}"
+    );
+}
+
+#[test]
+fn an_empty_mirror_fails_at_its_branch_and_names_init() {
+    let scene = Scene::new();
+    let (code, json) = scene.check(&scene.ferry());
+    assert_eq!((code, failed(&json)), (1, vec!["branch"]));
+    let text = json.to_string();
+    assert!(text.contains("crates-ferry init"), "{text}");
+    assert_eq!(probe(&json, "base").0, "skipped");
+}
+
+#[test]
+fn a_config_json_that_points_elsewhere_than_configured_fails() {
+    let scene = Scene::new();
+    scene.ferry().init().unwrap();
+    let other = scene
+        .ferry()
+        .with("FERRY_MIRROR_DL", "https://other.example/dl");
+    let (code, json) = scene.check(&other);
+    assert_eq!((code, failed(&json)), (1, vec!["config.json"]));
+    commit_to(
+        &scene.mirror,
+        [Commit::new("Break it").file("config.json", "{")],
+    );
+    let (code, json) = scene.check(&scene.ferry());
+    assert_eq!((code, failed(&json)), (1, vec!["config.json"]));
+}
+
+#[test]
+fn a_head_that_is_another_branch_fails_because_cargo_reads_head() {
+    let scene = Scene::new();
+    scene.ferry().init().unwrap();
+    git(&scene.mirror, &["symbolic-ref", "HEAD", "refs/heads/main"]);
+    let (code, json) = scene.check(&scene.ferry());
+    assert_eq!((code, failed(&json)), (1, vec!["head"]));
+    assert!(probe(&json, "head").1.contains("refs/heads/main"));
+}
+
+#[test]
+fn an_upstream_that_cannot_be_reached_leaves_the_mirror_s_probes_to_be_made() {
+    let scene = Scene::new();
+    scene.ferry().init().unwrap();
+    let ferry = scene
+        .ferry()
+        .with("FERRY_UPSTREAM_URL", scene.url("nowhere.git"));
+    let (code, json) = scene.check(&ferry);
+    assert_eq!((code, failed(&json)), (1, vec!["upstream"]));
+    assert_eq!(probe(&json, "base").0, "skipped");
+    assert_eq!(probe(&json, "history").0, "passed");
+}
+
+#[test]
+fn a_mirror_that_takes_no_pushes_fails_at_push_alone() {
+    let scene = Scene::new();
+    scene.ferry().init().unwrap();
+    git(&scene.mirror, &["config", "daemon.receivepack", "false"]);
+    let (code, json) = scene.check(&scene.ferry());
+    assert_eq!((code, failed(&json)), (1, vec!["push"]), "{json:#}");
+}
+
+#[test]
+fn unrelated_histories_fail_at_the_base() {
+    let scene = Scene::new();
+    scene.ferry().init().unwrap();
+    let repos = scene.folder.path().join("repos");
+    let other = bare(&repos, "other.git");
+    let tree = git(&other, &["mktree"]);
+    let commit = git(
+        &other,
+        &["commit-tree", "-m", "another first commit", &tree],
+    );
+    git(&other, &["update-ref", "refs/heads/master", &commit]);
+    let ferry = scene
+        .ferry()
+        .with("FERRY_UPSTREAM_URL", scene.url("other.git"));
+    let (code, json) = scene.check(&ferry);
+    assert_eq!((code, failed(&json)), (1, vec!["base"]), "{json:#}");
+}
+
+#[test]
+fn a_snapshot_mirror_that_is_configured_to_merge_fails_at_the_base() {
+    let scene = Scene::new();
+    scene
+        .ferry()
+        .with("FERRY_MIRROR_HISTORY", "snapshot")
+        .init()
+        .unwrap();
+    let (code, json) = scene.check(&scene.ferry().with("FERRY_MIRROR_HISTORY", "merge"));
+    assert_eq!((code, failed(&json)), (1, vec!["base"]), "{json:#}");
+    assert!(probe(&json, "history").1.contains("carries 2 commits"));
+}
+
+#[test]
+fn over_ssh_key_known_hosts_host_key_and_login_are_probed() {
+    let scene = Scene::new();
+    scene.ferry().init().unwrap();
+    let Some(sshd) = Sshd::start(&Options::new(scene.folder.path().join("repos"))) else {
+        return;
+    };
+    let ferry = Ferry::new(scene.url("upstream.git"), sshd.url("mirror.git"))
+        .with("SSH_PRIVATE_KEY", sshd.private_key_text());
+    let (code, json) = scene.check(
+        &ferry
+            .clone()
+            .with("SSH_KNOWN_HOSTS", sshd.known_hosts_line()),
+    );
+    assert_eq!((code, failed(&json)), (0, vec![]), "{json:#}");
+    for name in ["ssh key", "known hosts", "host key", "login", "push"] {
+        assert_eq!(probe(&json, name).0, "passed", "{name}: {json:#}");
+    }
+
+    let (code, json) = scene.check(&ferry);
+    assert_eq!((code, failed(&json)), (1, vec!["mirror"]), "{json:#}");
+    assert!(probe(&json, "mirror").1.contains("host key"), "{json:#}");
+
+    let another = Sshd::start(&Options::new(scene.folder.path())).unwrap();
+    let stranger = ferry
+        .with("SSH_PRIVATE_KEY", another.private_key_text())
+        .with("SSH_KNOWN_HOSTS", sshd.known_hosts_line());
+    let (code, json) = scene.check(&stranger);
+    assert_eq!(code, 1);
+    assert_eq!(probe(&json, "host key").0, "passed");
+    assert_eq!(failed(&json), ["mirror"], "{json:#}");
+}
+
+#[test]
+fn over_ssh_without_a_key_the_check_says_which_variable_is_missing() {
+    let scene = Scene::new();
+    let ferry = Ferry::new(
+        scene.url("upstream.git"),
+        "ssh://git@127.0.0.1:1/mirror.git",
+    );
+    let (code, json) = scene.check(&ferry);
+    assert_eq!((code, failed(&json)), (1, vec!["ssh key"]));
+    assert!(probe(&json, "ssh key").1.contains("SSH_PRIVATE_KEY"));
+}

@@ -1,0 +1,186 @@
+//! The documentation says what the programs do: its table of keys is the code's, and its configurations and command lines are
+//! understood.
+
+// The programs' own parsers, whose fields the programs alone read.
+#[allow(dead_code)]
+#[path = "../../../src/bin/crates-ferry/cli/mod.rs"]
+mod ferry_cli;
+#[allow(dead_code)]
+#[path = "../../../src/bin/crates-ferry-trigger/cli.rs"]
+mod trigger_cli;
+
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory as _, Parser as _};
+use crates_ferry::config::{EffectiveConfig, Environment, Flags, keys_as_markdown};
+use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
+use tempfile::TempDir;
+
+/// A code block of a page.
+struct Block {
+    page: PathBuf,
+    language: String,
+    text: String,
+    /// Whether `<!-- not ferry.yml -->` stands before it.
+    is_other_yaml: bool,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns the pages for users: the README and `docs/`.
+fn pages() -> Vec<PathBuf> {
+    let docs = std::fs::read_dir(root().join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let mut pages: Vec<_> = docs
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.sort();
+    pages.push(root().join("README.md"));
+    pages
+}
+
+fn blocks() -> Vec<Block> {
+    let mut found = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let mut comment = String::new();
+        let mut block: Option<Block> = None;
+        for event in Parser::new(&text) {
+            match event {
+                Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) => {
+                    block = Some(Block {
+                        page: page.clone(),
+                        language: language.to_string(),
+                        text: String::new(),
+                        is_other_yaml: comment.contains("not ferry.yml"),
+                    });
+                }
+                Event::Text(text) if block.is_some() => {
+                    block
+                        .iter_mut()
+                        .for_each(|block| block.text.push_str(&text));
+                }
+                Event::End(TagEnd::CodeBlock) => {
+                    found.extend(block.take());
+                    comment.clear();
+                }
+                Event::Html(html) => comment = html.to_string(),
+                Event::Start(Tag::HtmlBlock) | Event::End(TagEnd::HtmlBlock) => {}
+                _ => comment.clear(),
+            }
+        }
+    }
+    found
+}
+
+/// Returns the arguments of the command lines of this program that the pages show.
+fn command_lines(program: &str) -> Vec<(PathBuf, Vec<String>)> {
+    let mut found = Vec::new();
+    for block in blocks() {
+        if !["sh", "console"].contains(&block.language.as_str()) {
+            continue;
+        }
+        for line in block.text.replace("\\\n", " ").lines() {
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            let words = shlex::split(line).unwrap_or_default();
+            // What follows belongs to the shell.
+            let end = |word: &String| ["|", "&&", ">", "&"].contains(&word.as_str());
+            let words: Vec<_> = words.into_iter().take_while(|word| !end(word)).collect();
+            if words.first().is_some_and(|first| first == program) {
+                found.push((block.page.clone(), words));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_table_of_keys_is_the_codes() {
+    const BEGIN: &str = "<!-- keys: begin -->\n";
+    const END: &str = "<!-- keys: end -->";
+    let path = root().join("docs/configuration.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (table, after) = rest.split_once(END).unwrap();
+    if table == keys_as_markdown() {
+        return;
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let text = format!("{before}{BEGIN}{}{END}{after}", keys_as_markdown());
+        return std::fs::write(&path, text).unwrap();
+    }
+    let wanted = keys_as_markdown();
+    let stale = table.lines().filter(|line| !wanted.contains(line));
+    let missing = wanted.lines().filter(|line| !table.contains(line));
+    panic!(
+        "docs/configuration.md is stale: UPDATE_DOCS=1 cargo test --test it the_table_of_keys rewrites it\n- {}\n+ {}",
+        stale.collect::<Vec<_>>().join("\n- "),
+        missing.collect::<Vec<_>>().join("\n+ "),
+    );
+}
+
+#[test]
+fn every_configuration_in_the_docs_is_understood() {
+    let mut count = 0;
+    for block in blocks() {
+        if block.language != "yaml" || block.is_other_yaml {
+            continue;
+        }
+        count += 1;
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("ferry.yml");
+        std::fs::write(&path, &block.text).unwrap();
+        let loaded = EffectiveConfig::load(&Flags::new(Some(path)), &Environment::default());
+        if let Err(error) = loaded {
+            panic!("{}: {error}\n{}", block.page.display(), block.text);
+        }
+    }
+    assert!(count >= 3, "only {count} configurations were found");
+}
+
+#[test]
+fn every_command_line_in_the_docs_is_understood() {
+    let mut count = 0;
+    let mut check = |page: PathBuf, words: &[String], error: Option<clap::Error>| {
+        count += 1;
+        let error = error.filter(clap::Error::use_stderr);
+        if let Some(error) = error {
+            panic!("{}: {words:?}\n{error}", page.display());
+        }
+    };
+    for (page, words) in command_lines("crates-ferry") {
+        check(page, &words, ferry_cli::Cli::try_parse_from(&words).err());
+    }
+    for (page, words) in command_lines("crates-ferry-trigger") {
+        check(page, &words, trigger_cli::Cli::try_parse_from(&words).err());
+    }
+    assert!(count >= 20, "only {count} command lines were found");
+}
+
+#[test]
+fn every_command_line_of_the_help_is_understood() {
+    for (mut program, is_understood) in [
+        (
+            ferry_cli::Cli::command(),
+            (|words| ferry_cli::Cli::try_parse_from(words).is_ok()) as fn(Vec<String>) -> bool,
+        ),
+        (trigger_cli::Cli::command(), |words| {
+            trigger_cli::Cli::try_parse_from(words).is_ok()
+        }),
+    ] {
+        let name = format!("{} ", program.get_name());
+        let help = program.render_long_help().to_string().replace("\\\n", " ");
+        let examples = help.split_once("Examples:\n").unwrap().1;
+        let examples = examples.split("\n\n").next().unwrap().lines();
+        let lines: Vec<_> = examples
+            .map(str::trim)
+            .filter(|line| line.starts_with(&name))
+            .collect();
+        assert!(lines.len() >= 3, "{lines:?}");
+        for line in lines {
+            assert!(is_understood(shlex::split(line).unwrap()), "{line}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Reading packs that git made.
+
+use bytes::Bytes;
+use crates_ferry::git::wire::Error;
+use crates_ferry::git::wire::pack::{Object, ObjectKind, Scanner, delta_entry, whole_entry};
+
+use super::{contents, feed, packed, repository};
+
+pub(crate) fn scanned(
+    pack: &[u8],
+    mut chunk: impl FnMut() -> usize,
+) -> Result<(Scanner, Vec<Object>), Error> {
+    let mut scanner = Scanner::new();
+    let mut objects = Vec::new();
+    let mut left = pack;
+    while !left.is_empty() {
+        let (piece, rest) = left.split_at(chunk().clamp(1, left.len()));
+        left = rest;
+        scanner.push(piece)?;
+        while let Some(object) = scanner.next_object()? {
+            objects.push(object);
+        }
+    }
+    Ok((scanner, objects))
+}
+
+#[test]
+fn every_object_that_git_packs_is_read_as_git_reads_it() {
+    let folder = repository();
+    let repo = folder.path().join("some.git");
+    let expected = contents(&repo);
+    let forms = [
+        &["--delta-base-offset", "--depth=50", "--window=20"][..],
+        &["--depth=50", "--window=20"],
+        &["--delta-base-offset", "--depth=4000", "--window=100"],
+        &["--window=0"],
+    ];
+    for form in forms {
+        let (scanner, objects) = scanned(&packed(&repo, form), || 4096).unwrap();
+        assert!(scanner.is_complete() && scanner.len() == expected.len());
+        for object in objects {
+            let (kind, content) = &expected[&object.id.to_string()];
+            assert_eq!((object.kind.name(), &*object.content), (&kind[..], content));
+            assert_eq!(scanner.get(&object.id).unwrap(), object, "read once more");
+        }
+    }
+}
+
+#[test]
+fn a_delta_against_what_is_not_in_the_pack_is_refused() {
+    let folder = repository();
+    let repo = folder.path().join("some.git");
+    let arguments = [
+        "pack-objects",
+        "--revs",
+        "--thin",
+        "--stdout",
+        "-q",
+        "--delta-base-offset",
+    ];
+    let thin = feed(&repo, &arguments, b"master~1\n^master~3\n").stdout;
+    let Err(error) = scanned(&thin, || 4096) else {
+        panic!("a thin pack was read");
+    };
+    assert!(
+        matches!(&error, Error::Garbage(why) if why.contains("base")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn an_object_that_claims_a_gigantic_size_is_refused_before_it_is_inflated() {
+    let header = [0xbf, 0xff, 0xff, 0xff, 0x7f];
+    let pack = [&b"PACK\0\0\0\x02\0\0\0\x01"[..], &header, &[0x78, 0x9c]].concat();
+    assert!(matches!(scanned(&pack, || 99), Err(Error::Limit { .. })));
+}
+
+/// Makes a pack of entries; its trailer is never read here.
+fn pack_of(entries: &[Bytes]) -> Vec<u8> {
+    let count = u32::try_from(entries.len()).unwrap().to_be_bytes();
+    [&b"PACK\0\0\0\x02"[..], &count, &entries.concat()].concat()
+}
+
+#[test]
+fn commits_and_tags_of_more_than_a_megabyte_are_refused() {
+    const LIMIT: usize = 1024 * 1024;
+    for kind in [ObjectKind::Commit, ObjectKind::Tag, ObjectKind::Blob] {
+        for size in [LIMIT, LIMIT + 1] {
+            let pack = pack_of(&[whole_entry(kind, &vec![b'x'; size]).unwrap()]);
+            let end = scanned(&pack, || 4096).map(drop);
+            let refused = matches!(&end, Err(Error::Limit { limit: LIMIT, .. }));
+            let expected = size > LIMIT && kind != ObjectKind::Blob;
+            assert_eq!(refused, expected, "{kind:?} of {size}: {end:?}");
+        }
+    }
+}
+
+#[test]
+fn a_commit_that_a_delta_makes_too_large_is_refused() {
+    let base = vec![b'x'; 0xff_ff];
+    // Seventeen copies of the base: somewhat more than the limit.
+    let size = base.len() * 17;
+    let varint = |size: usize| {
+        [
+            size as u8 | 0x80,
+            (size >> 7) as u8 | 0x80,
+            (size >> 14) as u8,
+        ]
+    };
+    let copy = [0xb0, 0xff, 0xff];
+    let delta = [&varint(base.len())[..], &varint(size), &copy.repeat(17)].concat();
+    for (kind, taken) in [(ObjectKind::Commit, false), (ObjectKind::Blob, true)] {
+        let entries = [
+            whole_entry(kind, &base).unwrap(),
+            delta_entry(kind.id_of(&base), &delta).unwrap(),
+        ];
+        let end = scanned(&pack_of(&entries), || 4096).map(drop);
+        assert_eq!(end.is_ok(), taken, "{kind:?}: {end:?}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Servers that break off, lie, stall or never end: each is an error of the right kind, and the mirror is as it was.
+
+mod packs;
+mod pushes;
+mod servers;
+use crate::support::frames::packet;
+use crate::support::proxy::{Action, Passing, Way};
+use crate::support::scene::{MASTER, Scene, told};
+use crates_ferry::error::Kind;
+use servers::EMPTY_TREE;
+
+/// Says whether a packet carries a piece of a pack, or of a push's report.
+fn is_data(passing: &Passing<'_>) -> bool {
+    passing.way == Way::Down && passing.bytes.get(4) == Some(&1)
+}
+
+/// Says whether this is the first packet of a service that speaks version 2.
+fn is_first(passing: &Passing<'_>) -> bool {
+    passing.way == Way::Down && contains(passing.bytes, "version 2")
+}
+
+fn is_ref(passing: &Passing<'_>) -> bool {
+    passing.way == Way::Down && contains(passing.bytes, MASTER)
+}
+
+/// Says whether this is the line of the branch itself, not that of HEAD, which names it.
+fn is_branch(passing: &Passing<'_>) -> bool {
+    is_ref(passing) && passing.bytes.ends_with(format!(" {MASTER}\n").as_bytes())
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
+}
+
+#[test]
+fn every_fault_of_a_server_has_its_kind_and_leaves_the_mirror_alone() {
+    let scene = Scene::new("merge");
+    let patient = scene.ferry();
+    let impatient = scene.ferry().with("FERRY_NETWORK_IDLE_TIMEOUT", "500ms");
+    for (side, proxy) in [("upstream", &scene.upstream), ("mirror", &scene.mirror)] {
+        for fault in servers::faults() {
+            let (at, becomes, after) = (fault.at, fault.becomes, fault.after);
+            let stalls = after == Action::Stall;
+            let ferry = if stalls { &impatient } else { &patient };
+            let mut is_done = false;
+            proxy.watch(move |passing| {
+                if is_done || !at(passing) {
+                    return Action::Pass;
+                }
+                is_done = true;
+                passing.bytes.clone_from(&becomes);
+                after.clone()
+            });
+            let error = scene.refused(ferry);
+            let said = told(&error);
+            let name = format!("{side}, {}: {said}", fault.name);
+            assert_eq!(error.kind(), fault.kind, "{name}");
+            assert!(said.contains(fault.says), "{name}");
+            assert!(said.contains(side) && error.advice().is_some(), "{name}");
+        }
+        proxy.watch(|_| Action::Pass);
+    }
+}
+
+#[test]
+fn a_server_that_never_ends_is_given_up_after_the_time_that_a_command_may_take() {
+    let scene = Scene::new("merge");
+    let ferry = scene.ferry().with("FERRY_NETWORK_TIMEOUT", "1s");
+    let refs = packet(format!("{EMPTY_TREE} refs/heads/master-and-more\n"));
+    let words = packet("\x02counting objects\r");
+    type Watch = fn(&Passing<'_>) -> bool;
+    let endless: [(Watch, _); 2] = [(is_ref, refs), (is_data, words)];
+    for (at, what) in endless {
+        scene.upstream.watch(move |passing| match at(passing) {
+            true => Action::Endless(what.clone()),
+            false => Action::Pass,
+        });
+        let error = scene.refused(&ferry);
+        assert_eq!(error.kind(), Kind::Network);
+        assert!(error.to_string().contains("longer than 1s"), "{error}");
+    }
+}
+
+#[test]
+fn a_tip_that_is_gone_when_it_is_asked_for_is_looked_up_again() {
+    let scene = Scene::new("merge");
+    let tip = scene.source.tip().unwrap();
+    let mut is_done = false;
+    scene.upstream.watch(move |passing| {
+        if is_branch(passing) && !is_done {
+            let gone = String::from_utf8_lossy(passing.bytes).replace(&tip, &"5".repeat(40));
+            *passing.bytes = gone.into_bytes();
+            is_done = true;
+        }
+        Action::Pass
+    });
+    scene.sync().unwrap();
+    scene.assert_carried();
+}

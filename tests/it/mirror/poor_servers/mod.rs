@@ -1,0 +1,177 @@
+//! Servers with git's default configuration, in both protocols, on either side and on both: everything works within a few
+//! times the bytes, and a whole tree is never fetched.
+
+mod servers;
+use crate::support::proxy::{Action, Way};
+use crate::support::repo::git;
+use crate::support::scene::told;
+use crate::support::upstream::{Commit, commit_to, index_path};
+use crates_ferry::error::Kind;
+use crates_ferry::mirror::plan::Outcome;
+use servers::{Poor, SERVERS, Server, hide_thin_pack, young};
+
+/// Carries some commits, a squash with the mirror abreast, more commits, and a squash with the mirror behind.
+fn live(upstream: Server, mirror: Server, history: &str) {
+    let mut poor = Poor::new(upstream, mirror, history);
+    let what = |step: &str| format!("{upstream:?} to {mirror:?}, {history}, {step}");
+    poor.source.publish_many("first", 3);
+    assert_eq!(poor.sync(&what("commits")).outcome, Outcome::Merge);
+    assert_eq!(poor.sync(&what("nothing")).outcome, Outcome::UpToDate);
+    poor.source.squash();
+    assert_eq!(poor.sync(&what("a bare squash")).outcome, Outcome::Squash);
+    poor.source.publish_many("second", 2);
+    assert_eq!(
+        poor.sync(&what("commits on a squash")).outcome,
+        Outcome::Merge
+    );
+    poor.source.publish_many("third", 2);
+    poor.source.squash();
+    poor.source.publish_many("fourth", 2);
+    assert_eq!(
+        poor.sync(&what("a squash with commits around it")).outcome,
+        Outcome::Squash
+    );
+    poor.source.publish_many("fifth", 1);
+    assert_eq!(
+        poor.sync(&what("commits at the end")).outcome,
+        Outcome::Merge
+    );
+}
+
+#[test]
+fn a_base_without_parents_is_learnt_from_upstream() {
+    for mirror in SERVERS {
+        young(Server::V2, mirror).sync("a young index");
+    }
+}
+
+#[test]
+fn a_base_without_parents_that_nobody_serves_is_told_with_advice() {
+    let poor = young(Server::V0, Server::V0);
+    let error = poor.ferry.sync().expect_err("nobody can tell the base");
+    assert_eq!(error.kind(), Kind::Config, "{}", told(&error));
+    assert!(error.advice().unwrap().contains("allowAnySHA1InWant"));
+}
+
+#[test]
+fn an_upstream_without_thin_packs_sends_whole_objects() {
+    let mut poor = Poor::new(Server::V0, Server::V2, "merge");
+    poor.servers.1.watch(|passing| {
+        let is_wanted = passing.way == Way::Up && passing.bytes[4..].starts_with(b"want ");
+        let wish = String::from_utf8_lossy(passing.bytes).into_owned();
+        assert!(!is_wanted || !wish.contains("thin-pack"), "{wish}");
+        hide_thin_pack(passing);
+        Action::Pass
+    });
+    poor.source.publish_many("first", 3);
+    poor.sync("commits");
+}
+
+#[test]
+fn a_sha256_repository_on_either_side_is_refused_by_name() {
+    for (name, side) in [("upstream.git", "upstream"), ("mirror.git", "mirror")] {
+        for server in [Server::V2, Server::V0] {
+            let poor = young(server, server);
+            let repo = poor.folder.path().join(name);
+            std::fs::remove_dir_all(&repo).unwrap();
+            std::fs::create_dir_all(&repo).unwrap();
+            let format = "--object-format=sha256";
+            git(&repo, &["init", "-q", "--bare", "-b", "master", format]);
+            let tree = git(&repo, &["mktree"]);
+            let commit = git(&repo, &["commit-tree", "-m", "first", &tree]);
+            git(&repo, &["update-ref", "refs/heads/master", &commit]);
+            let error = poor.ferry.sync().expect_err("sha256 is carried");
+            let said = told(&error);
+            assert_eq!(error.kind(), Kind::Config, "{said}");
+            assert!(said.contains("sha256") && said.contains(side), "{said}");
+        }
+    }
+}
+
+/// Puts private crates into the mirror, one in a folder that upstream changes and one elsewhere, and goes on from there.
+fn live_with_private_crates(upstream: Server, mirror: Server, history: &str) {
+    let mut poor = Poor::new(upstream, mirror, history);
+    let what = |step: &str| format!("{upstream:?} to {mirror:?}, {history}, {step}");
+    let beside = index_path("first-private");
+    let private = Commit::new("Add private crates").file("my/pr/private", "{}\n");
+    commit_to(&poor.mirror(), [private.file(&beside, "{}\n")]);
+    for step in ["first", "second", "third"] {
+        // All of them lie in the folder of the private one.
+        poor.source.publish_many(&format!("first-{step}"), 2);
+        assert_eq!(poor.sync(&what(step)).outcome, Outcome::Merge);
+    }
+    poor.source.squash();
+    assert_eq!(poor.sync(&what("squash")).outcome, Outcome::Squash);
+    poor.source.publish_many("first-fourth", 2);
+    assert_eq!(
+        poor.sync(&what("commits on a squash")).outcome,
+        Outcome::Merge
+    );
+    for path in [beside.as_str(), "my/pr/private"] {
+        git(
+            &poor.mirror(),
+            &["cat-file", "-e", &format!("master:{path}")],
+        );
+    }
+}
+
+#[test]
+fn private_crates_deep_in_the_tree_stay_where_a_mirror_serves_no_ids() {
+    for upstream in SERVERS {
+        live_with_private_crates(upstream, Server::V0, "merge");
+    }
+    live_with_private_crates(Server::V2, Server::V0, "snapshot");
+}
+
+#[test]
+fn private_crates_deep_in_the_tree_stay_where_no_side_filters() {
+    live_with_private_crates(Server::V0, Server::V2, "merge");
+    live_with_private_crates(Server::V2, Server::V2, "snapshot");
+}
+
+fn live_with_every_mirror(upstream: Server, history: &str) {
+    for mirror in SERVERS {
+        live(upstream, mirror, history);
+    }
+}
+
+#[test]
+fn upstream_in_version_2_without_filters() {
+    live_with_every_mirror(Server::V2, "merge");
+}
+
+#[test]
+fn upstream_in_version_0_by_default() {
+    live_with_every_mirror(Server::V0, "merge");
+}
+
+#[test]
+fn upstream_in_version_0_with_filters() {
+    live_with_every_mirror(Server::V0Filters, "merge");
+}
+
+#[test]
+fn upstream_in_version_0_with_filters_and_ids() {
+    live_with_every_mirror(Server::V0Both, "merge");
+}
+
+#[test]
+fn snapshots_from_an_upstream_that_serves_ids() {
+    for upstream in SERVERS.into_iter().filter(|server| server.serves_ids()) {
+        live_with_every_mirror(upstream, "snapshot");
+    }
+}
+
+#[test]
+fn snapshots_from_an_upstream_that_serves_no_ids_are_refused() {
+    for upstream in SERVERS.into_iter().filter(|server| !server.serves_ids()) {
+        let mut poor = Poor::new(upstream, Server::V2, "snapshot");
+        poor.source.publish_many("first", 3);
+        let error = poor.ferry.sync().expect_err("a snapshot without trees");
+        assert_eq!(error.kind(), Kind::Config, "{}", told(&error));
+        assert!(
+            error.advice().unwrap().contains("history: merge"),
+            "{error}"
+        );
+    }
+}

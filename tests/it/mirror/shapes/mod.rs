@@ -1,0 +1,11 @@
+//! The shapes that an upstream and a mirror may take, each in a small pair of repositories behind a git daemon.
+
+mod initialising;
+mod lagging;
+mod losses;
+mod misleading;
+mod modes;
+mod moving;
+mod people;
+mod rewriting;
+mod squashes;

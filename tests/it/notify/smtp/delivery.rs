@@ -1,0 +1,166 @@
+//! A real mail server: protected or not, and with everything that it refuses.
+
+use std::net::TcpListener;
+
+use crates_ferry::error::Kind;
+use mail_parser::MessageParser;
+
+use super::{TEXT, fails, send, with};
+use crate::support::exim::{Exim, Options};
+
+const NO_TLS: Options = Options {
+    starttls: false,
+    implicit: false,
+    wants_login: false,
+    certified: "IP:127.0.0.1",
+};
+
+#[test]
+fn a_mail_arrives_over_starttls_over_tls_and_over_neither() {
+    let implicit = Options {
+        implicit: true,
+        ..Options::default()
+    };
+    for options in [Options::default(), implicit, NO_TLS] {
+        let Some(exim) = Exim::start(&options) else {
+            return;
+        };
+        let refused = send(&exim.variables()).unwrap();
+        assert!(refused.is_empty(), "{refused:?}");
+        let raw = &exim.messages(1)[0];
+        let mail = MessageParser::default().parse(raw.as_str()).unwrap();
+        let text = mail.body_text(0).unwrap().replace("\r\n", "\n");
+        assert!(text.starts_with(TEXT) && text.len() > 2_000, "{text}");
+        assert!(raw.lines().all(|line| line.len() < 998), "{raw}");
+        let protected = exim.log().contains(" X=TLS");
+        assert_eq!(protected, options.starttls, "{}", exim.log());
+        assert_eq!(exim.log().contains(" A=plain:ferry"), options.wants_login);
+    }
+}
+
+#[test]
+fn an_opportunistic_mail_takes_starttls_where_it_is_offered() {
+    for options in [
+        NO_TLS,
+        Options {
+            starttls: true,
+            ..NO_TLS
+        },
+    ] {
+        let Some(exim) = Exim::start(&options) else {
+            return;
+        };
+        let url = format!("smtp://127.0.0.1:{}?tls=opportunistic", exim.port());
+        send(&with(exim.variables(), &[("FERRY_MAIL_SMTP", &url)])).unwrap();
+        exim.messages(1);
+        assert_eq!(exim.log().contains(" X=TLS"), options.starttls);
+    }
+}
+
+#[test]
+fn without_starttls_nothing_is_sent_unless_it_is_said_to_be_right() {
+    let Some(exim) = Exim::start(&NO_TLS) else {
+        return;
+    };
+    let url = format!("smtp://127.0.0.1:{}", exim.port());
+    let variables = with(exim.variables(), &[("FERRY_MAIL_SMTP", &url)]);
+    fails(&variables, Kind::Config, "offers no STARTTLS");
+    let url = format!("smtp://ferry@127.0.0.1:{}?tls=opportunistic", exim.port());
+    let login = [
+        ("FERRY_MAIL_SMTP", url.as_str()),
+        ("FERRY_SMTP_PASSWORD", "hunter2"),
+    ];
+    fails(
+        &with(exim.variables(), &login),
+        Kind::Config,
+        "the password is not sent",
+    );
+    assert!(exim.messages(0).is_empty());
+}
+
+#[test]
+fn what_the_server_refuses_is_told_in_its_words() {
+    let Some(exim) = Exim::start(&Options::default()) else {
+        return;
+    };
+    let mine = |changed: &[(&str, &str)]| with(exim.variables(), changed);
+    let wrong = fails(
+        &mine(&[("FERRY_SMTP_PASSWORD", "wrong-one")]),
+        Kind::Auth,
+        "535",
+    );
+    assert!(!format!("{wrong:?}").contains("wrong-one"), "{wrong:?}");
+    fails(
+        &mine(&[("FERRY_SMTP_PASSWORD", "")]),
+        Kind::Config,
+        "FERRY_SMTP_PASSWORD is not set",
+    );
+    fails(
+        &mine(&[(
+            "FERRY_MAIL_TO",
+            "nobody@mirror.example,nobody2@mirror.example",
+        )]),
+        Kind::Permission,
+        "there is nobody of that name",
+    );
+    fails(
+        &mine(&[("FERRY_MAIL_FROM", "stranger@mirror.example")]),
+        Kind::Permission,
+        "we do not know you",
+    );
+    assert!(exim.messages(0).is_empty());
+}
+
+#[test]
+fn a_refused_recipient_keeps_the_mail_from_nobody_else() {
+    let Some(exim) = Exim::start(&Options::default()) else {
+        return;
+    };
+    let to = "nobody@mirror.example, Ops <ops@mirror.example>";
+    let refused = send(&with(exim.variables(), &[("FERRY_MAIL_TO", to)])).unwrap();
+    let [error] = &refused[..] else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        error.to_string().contains("nobody@mirror.example"),
+        "{error}"
+    );
+    assert_eq!(exim.messages(1).len(), 1);
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_or_not_the_servers_ends_it() {
+    let Some(exim) = Exim::start(&Options {
+        certified: "DNS:other.example",
+        ..Options::default()
+    }) else {
+        return;
+    };
+    fails(&exim.variables(), Kind::Config, "network.ca_file");
+    let Some(exim) = Exim::start(&Options {
+        implicit: true,
+        ..Options::default()
+    }) else {
+        return;
+    };
+    let untrusted = with(exim.variables(), &[("FERRY_NETWORK_CA_FILE", "")]);
+    fails(&untrusted, Kind::Config, "network.ca_file");
+}
+
+#[test]
+fn a_server_that_is_down_is_a_network_error() {
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let variables = with(
+        Vec::new(),
+        &[
+            ("FERRY_MAIL_SMTP", &format!("smtp://{nobody}")),
+            ("FERRY_MAIL_FROM", "ferry@mirror.example"),
+            ("FERRY_MAIL_TO", "ops@mirror.example"),
+            ("FERRY_NETWORK_RETRIES", "0"),
+        ],
+    );
+    fails(&variables, Kind::Network, &nobody.to_string());
+}
