@@ -15,8 +15,6 @@ pub mod exim;
 pub mod ferry;
 #[path = "../it/support/lighttpd.rs"]
 pub mod lighttpd;
-#[path = "../it/support/local_server.rs"]
-pub mod local_server;
 #[path = "../it/support/mirror.rs"]
 pub mod mirror;
 #[path = "../it/support/repo.rs"]

@@ -1,13 +1,9 @@
-<<<<<<<< HEAD:tests/it/git/transport/local_services.rs
-//! The services of a local repository, held against the real git: a stock git speaks with them through a port.
-========
 //! The local transport: its services, held against the real git, which speaks with them through a port.
 
 mod packs;
 mod pushes;
 mod repositories;
 mod services;
->>>>>>>> git2:tests/it/git/transport/local/mod.rs
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
