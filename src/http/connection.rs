@@ -176,7 +176,7 @@ async fn begin<T>(
 ) -> Option<T> {
     let begun = tokio::select! {
         begun = timeout(bounds.head, work) => begun,
-        () = shutdown.requested() => return None,
+        () = shutdown.started() => return None,
     };
     match begun {
         Ok(Ok(begun)) => return Some(begun),

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use axum::http::{Request, Response};
 use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Incoming};
+use hyper::body::Body as HttpBody;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -34,6 +34,8 @@ use tracing::warn;
 pub use body::Body;
 use connection::Connection;
 pub use connection::{Bounds, Peer};
+/// The body of a request.
+pub use hyper::body::Incoming;
 use shutdown::Shutdown;
 pub use tls::Certificates;
 use workers::Workers;
@@ -79,7 +81,7 @@ pub async fn serve<A, R, B>(
         });
     }
     drop(listener);
-    shutdown.request();
+    shutdown.start();
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
     // All slots are free once the last connection has ended; the semaphore is never closed.
     let _ = slots.acquire_many(all).await;

@@ -17,22 +17,22 @@ pub(super) struct Shutdown(Arc<Flag>);
 
 #[derive(Default)]
 struct Flag {
-    is_requested: AtomicBool,
+    is_started: AtomicBool,
     waiting: Mutex<Slab<Waker>>,
 }
 
 impl Shutdown {
-    /// Requests the shutdown of all connections.
-    pub(super) fn request(&self) {
-        self.0.is_requested.store(true, Ordering::SeqCst);
+    /// Starts the shutdown of all connections.
+    pub(super) fn start(&self) {
+        self.0.is_started.store(true, Ordering::SeqCst);
         for (_, waker) in self.waiting().iter() {
             waker.wake_by_ref();
         }
     }
 
-    /// Waits for the request. Only within one task: the first waker that it gets is the one that is woken.
-    pub(super) fn requested(&self) -> Requested {
-        Requested {
+    /// Waits for the start. Only within one task: the first waker that it gets is the one that is woken.
+    pub(super) fn started(&self) -> Started {
+        Started {
             shutdown: self.clone(),
             slot: None,
         }
@@ -42,7 +42,7 @@ impl Shutdown {
     pub(super) fn watch<C: GracefulConnection + Unpin>(&self, connection: C) -> Watched<C> {
         Watched {
             connection,
-            requested: Some(self.requested()),
+            started: Some(self.started()),
         }
     }
 
@@ -52,14 +52,14 @@ impl Shutdown {
     }
 }
 
-/// Is ready once the shutdown is requested.
-pub(super) struct Requested {
+/// Is ready once the shutdown has started.
+pub(super) struct Started {
     shutdown: Shutdown,
     /// Where its waker is.
     slot: Option<usize>,
 }
 
-impl Future for Requested {
+impl Future for Started {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -67,15 +67,15 @@ impl Future for Requested {
             let slot = self.shutdown.waiting().insert(context.waker().clone());
             self.slot = Some(slot);
         }
-        // In this order: a request that comes after the waker was stored wakes it.
-        match self.shutdown.0.is_requested.load(Ordering::SeqCst) {
+        // In this order: a start after the waker was stored wakes it.
+        match self.shutdown.0.is_started.load(Ordering::SeqCst) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
     }
 }
 
-impl Drop for Requested {
+impl Drop for Started {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
             self.shutdown.waiting().remove(slot);
@@ -83,20 +83,20 @@ impl Drop for Requested {
     }
 }
 
-/// A connection that is shut down gracefully on request.
+/// A connection that is shut down gracefully.
 pub(super) struct Watched<C> {
     connection: C,
     /// `None` once the connection was told.
-    requested: Option<Requested>,
+    started: Option<Started>,
 }
 
 impl<C: GracefulConnection + Unpin> Future for Watched<C> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let requested = self.requested.as_mut();
-        if requested.is_some_and(|requested| Pin::new(requested).poll(context).is_ready()) {
-            self.requested = None;
+        let started = self.started.as_mut();
+        if started.is_some_and(|started| Pin::new(started).poll(context).is_ready()) {
+            self.started = None;
             Pin::new(&mut self.connection).graceful_shutdown();
         }
         Pin::new(&mut self.connection).poll(context)

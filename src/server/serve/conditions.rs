@@ -1,10 +1,14 @@
 //! Conditional requests and content negotiation: entity tags, `If-None-Match`, `If-Modified-Since`, `Accept-Encoding`.
+//!
+//! The crate `headers` has types for the first three. Its `If-None-Match` takes 72 ns where a comparison of the bytes takes 4, with five
+//! more crates, and a debug build of 0.4.2 panics if a client sends a tag with a space in it.
 
 use std::time::SystemTime;
 
 use axum::http::HeaderValue;
-use axum::http::header::{ACCEPT_ENCODING, HeaderMap, IF_NONE_MATCH};
-use headers::{ETag, HeaderMapExt as _, IfModifiedSince, IfNoneMatch};
+use axum::http::header::{
+    ACCEPT_ENCODING, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+};
 
 /// An entity tag: 20 bytes as hexadecimal digits, in quotes. It has no allocation: most requests make one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,33 +46,27 @@ pub(super) fn is_known(request: &HeaderMap, tag: &Tag, modified: SystemTime) -> 
     if let Some(is_named) = is_named(request, &tag.0) {
         return is_named;
     }
-    let date = request.typed_get::<IfModifiedSince>();
-    date.is_some_and(|date| SystemTime::from(date) == modified)
+    let date = request.get(IF_MODIFIED_SINCE);
+    let date = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    date == Some(modified)
 }
 
 /// Says whether `If-None-Match` names this strong validator; `None` where there is no such header.
 pub(super) fn is_named(request: &HeaderMap, tag: &[u8]) -> Option<bool> {
     let first = request.get(IF_NONE_MATCH)?;
-    // cargo sends back what it got. To compare it takes 4 ns, to parse both with `headers` 72 ns; lists, weak tags and `*` are rare.
-    if first == tag {
-        return Some(true);
-    }
-    let tag: Option<ETag> = std::str::from_utf8(tag).ok()?.parse().ok();
-    let condition = request.typed_get::<IfNoneMatch>();
-    Some(
-        condition
-            .zip(tag)
-            .is_some_and(|(condition, tag)| !condition.precondition_passes(&tag)),
-    )
+    // cargo sends back what it got; lists, weak tags and `*` are rare.
+    let is_named = first == tag
+        || elements(request, IF_NONE_MATCH).any(|element| {
+            // The weak comparison of RFC 9110, section 8.8.3.2.
+            let element = element.strip_prefix("W/").unwrap_or(element);
+            element.as_bytes() == tag || element == "*"
+        });
+    Some(is_named)
 }
 
-/// Says whether `Accept-Encoding` allows gzip. `headers` has no type for this one.
+/// Says whether `Accept-Encoding` allows gzip.
 pub(super) fn accepts_gzip(request: &HeaderMap) -> bool {
-    let lines = request.get_all(ACCEPT_ENCODING).into_iter();
-    let mut codings = lines
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','));
-    codings.any(|coding| {
+    elements(request, ACCEPT_ENCODING).any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let is_gzip = parts
             .next()
@@ -85,11 +83,16 @@ fn is_exclusion(parameter: &str) -> bool {
     quality.is_some_and(|(_, value)| value.parse() == Ok(0.0_f32))
 }
 
+/// Returns the elements of a header that is a list, on one line or several. A comma within a quoted tag splits it, too; ours have none.
+fn elements(request: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = request.get_all(name).into_iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',').map(str::trim))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
-
-    use axum::http::header::{HeaderName, IF_MODIFIED_SINCE};
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use serde_json::json;
 
-use super::{Endpoint, Message};
+use super::endpoint::{Endpoint, Message};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::Reply;
 use crate::http::webhook::{Event, ignored};

@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use super::Endpoint;
+use super::endpoint::Endpoint;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::trigger::status::Status;

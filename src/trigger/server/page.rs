@@ -9,7 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use jiff::Timestamp;
 use url::Url;
 
-use super::Endpoint;
+use super::endpoint::Endpoint;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::trigger::status::Status;

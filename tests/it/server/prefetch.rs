@@ -239,7 +239,7 @@ fn a_prefetch_that_is_stopped_says_what_holds_and_goes_on() {
     assert_eq!(output.status.code(), Some(130));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("every crate file that is kept is whole"),
+        said.contains("every stored crate file is complete"),
         "{said}"
     );
     assert!(!said.contains("push") && !said.contains("mirror"), "{said}");
