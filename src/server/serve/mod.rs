@@ -86,7 +86,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let ending = async {
         // A task that panicked has nothing left to drain.
         let _ = serving.await;
-        state.crate_files.finish().await;
+        state.crate_files.drain().await;
     };
     if timeout(GRACE, ending).await.is_err() {
         warn!("stopped before all requests were drained");
