@@ -1,4 +1,4 @@
-//! What is kept in memory within a bound: the least used leaves first. Uses quick_cache.
+//! A cache in memory within a bound in bytes: the least recently used values are evicted first. Uses quick_cache.
 
 use std::hash::Hash;
 
@@ -6,10 +6,10 @@ pub use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder};
 
-/// The least room of a part, in bytes: what does not fit into one is not kept at all.
-const PART: u64 = 32 << 20;
+/// The least capacity of a shard, in bytes: quick_cache does not cache a value that is larger than its shard.
+const SHARD: u64 = 32 << 20;
 
-/// Makes room for so many bytes, of values that usually take `usual`.
+/// Makes a cache of this many bytes, for values that usually take `usual` bytes.
 pub fn bounded<K, V, W>(bytes: u64, usual: u64, weight: W) -> Cache<K, V, W>
 where
     K: Eq + Hash,
@@ -22,9 +22,9 @@ where
     options
         .estimated_items_capacity(estimated)
         .weight_capacity(bytes);
-    let parts = number(bytes / PART, 1);
-    // A number that is no power of two is rounded up.
-    options.shards(1 << parts.min(64).ilog2());
+    let shards = number(bytes / SHARD, 1);
+    // Rounded down: quick_cache would round a number that is no power of two up, and its shards would be too small.
+    options.shards(1 << shards.min(64).ilog2());
     match options.build() {
         Ok(options) => Cache::with_options(
             options,
@@ -32,7 +32,7 @@ where
             DefaultHashBuilder::default(),
             DefaultLifecycle::default(),
         ),
-        // Only where something was not said.
+        // Fails only where an option is missing.
         Err(_) => Cache::with_weighter(estimated, bytes, weight),
     }
 }
@@ -51,19 +51,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_large_is_kept_on_machines_of_any_size() {
-        let kept = bounded(64 << 20, 8 << 10, ByLength);
-        kept.insert(1, vec![0; 10 << 20]);
-        assert!(kept.get(&1).is_some());
-        assert!(kept.shard_capacity() >= PART);
+    fn a_large_value_is_cached_on_machines_of_any_size() {
+        let cache = bounded(64 << 20, 8 << 10, ByLength);
+        cache.insert(1, vec![0; 10 << 20]);
+        assert!(cache.get(&1).is_some());
+        assert!(cache.shard_capacity() >= SHARD);
     }
 
     #[test]
-    fn a_little_room_is_one_part() {
-        let kept = bounded(1 << 20, 8 << 10, ByLength);
-        kept.insert(1, vec![0; 500 << 10]);
-        assert!(kept.get(&1).is_some());
-        kept.insert(2, vec![0; 2 << 20]);
-        assert!(kept.get(&2).is_none());
+    fn a_small_cache_is_one_shard() {
+        let cache = bounded(1 << 20, 8 << 10, ByLength);
+        cache.insert(1, vec![0; 500 << 10]);
+        assert!(cache.get(&1).is_some());
+        cache.insert(2, vec![0; 2 << 20]);
+        assert!(cache.get(&2).is_none());
     }
 }

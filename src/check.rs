@@ -32,7 +32,7 @@ pub async fn run(config: &Config, options: &Options, around: Context<'_>) -> Fin
         findings.fail_plainly(
             "time",
             format!("the probes took longer than {limit}"),
-            "look at the last probe above; `network.timeout` says how long a command may take",
+            "Look at the last probe above. `network.timeout` limits how long a command may take.",
         );
     }
     findings

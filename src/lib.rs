@@ -3,6 +3,7 @@
 //! The rooms, imports pointing down only: `program` (what both programs share); `trigger`, `check` and `server`; `notify`;
 //! `mirror`; `http`; `config`; `index`; `git`; and the ground: `error`, `progress`, `bounded_cache`.
 
+#[cfg(feature = "server")]
 pub mod bounded_cache;
 pub mod check;
 pub mod config;
@@ -14,5 +15,6 @@ pub mod mirror;
 pub mod notify;
 pub mod program;
 pub mod progress;
+#[cfg(feature = "server")]
 pub mod server;
 pub mod trigger;

@@ -1,9 +1,9 @@
-//! How far a command is: written by the use cases, read by whoever shows it.
+//! The progress of a command: written by the use cases, read by the progress bar.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The phase of a command, what has passed through of the pack, and which of its files are done. Shared by `Arc`; every method takes `&self`.
+/// The phase of a command, the objects and bytes of its pack, and the files that are done. Shared by `Arc`, so every method takes `&self`.
 #[derive(Debug, Default)]
 pub struct Progress {
     phase: Mutex<String>,
@@ -15,30 +15,30 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Names what is being done now, for example `reading upstream`.
+    /// Sets the current phase, for example `reading upstream`.
     pub fn phase(&self, phase: &str) {
         let mut current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         phase.clone_into(&mut current);
     }
 
-    /// Begins a pack of so many objects, as its header says; the bytes count from nothing again.
+    /// Begins a pack with this many objects, as its header says, and resets its bytes.
     pub fn pack_objects(&self, objects: u32) {
         self.objects.store(objects, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
     }
 
-    /// Adds to the bytes of the pack that were received.
+    /// Adds to the bytes received of the pack.
     pub fn pack_bytes(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Begins with so many files.
+    /// Sets the number of files to do.
     pub fn files_to_do(&self, files: usize) {
         self.files_done.store(0, Ordering::Relaxed);
         self.files.store(files as u64, Ordering::Relaxed);
     }
 
-    /// Counts a file as done; `bytes` is the sum so far of what was fetched, or read.
+    /// Counts a file as done; `bytes` is the total fetched or read so far.
     pub fn file_done(&self, bytes: u64) {
         self.files_done.fetch_add(1, Ordering::Relaxed);
         self.file_bytes.store(bytes, Ordering::Relaxed);
@@ -50,7 +50,7 @@ impl Progress {
         current.clone()
     }
 
-    /// Returns how many objects the pack holds; 0 before its header is known.
+    /// Returns the number of objects in the pack; 0 before its header is read.
     pub fn objects(&self) -> u32 {
         self.objects.load(Ordering::Relaxed)
     }
@@ -60,12 +60,12 @@ impl Progress {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Returns how many files there are to do; 0 for a command that does none.
+    /// Returns the number of files to do; 0 for a command without files.
     pub fn files(&self) -> u64 {
         self.files.load(Ordering::Relaxed)
     }
 
-    /// Returns how many of them are done, and the bytes of it.
+    /// Returns the number of files that are done, and their bytes.
     pub fn files_done(&self) -> (u64, u64) {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         (read(&self.files_done), read(&self.file_bytes))

@@ -1,4 +1,4 @@
-//! Who we are to both sides, and what we may do there.
+//! Our credentials on both sides, and what they permit.
 
 use super::Findings;
 use crate::config::Config;
@@ -15,18 +15,18 @@ pub(super) fn summary(config: &Config) -> String {
     )
 }
 
-/// Looks at upstream's tip; returns whether there is one.
+/// Reads upstream's tip; returns `None` where there is none.
 pub(super) async fn upstream(
     config: &Config,
     remote: &Remote,
     findings: &mut Findings,
 ) -> Option<()> {
     let reference = branch_ref(&config.upstream.branch);
-    let looked = async {
+    let refs = async {
         let mut server = UploadPack::open(remote).await?;
         server.refs(&reference).await
     };
-    let refs = findings.take("upstream", looked.await)?;
+    let refs = findings.take("upstream", refs.await)?;
     match refs.branches.get(&reference) {
         Some(tip) => {
             findings.pass("upstream", format!("its tip is {}", tip.short()));
@@ -35,15 +35,15 @@ pub(super) async fn upstream(
         None => {
             findings.fail_plainly(
                 "upstream",
-                format!("{remote}: it has no {reference}"),
-                "set `upstream.branch` to the branch that holds the index",
+                format!("{remote} has no {reference}"),
+                "Set `upstream.branch` to the branch that holds the index.",
             );
             None
         }
     }
 }
 
-/// Reads the ssh key and the known hosts, if the mirror is reached over ssh; says whether they can be used.
+/// Parses the ssh key and the known hosts, where the mirror is reached over ssh; returns whether they can be used.
 pub(super) fn key_and_known_hosts(config: &Config, findings: &mut Findings) -> bool {
     let secrets = &config.secrets;
     if !matches!(config.mirror.url, RemoteUrl::Ssh(_)) {
@@ -55,7 +55,7 @@ pub(super) fn key_and_known_hosts(config: &Config, findings: &mut Findings) -> b
         findings.pass(
             "known hosts",
             match secrets.ssh_known_hosts.origin.as_str() {
-                "" => "none but the built-in ones of gitlab.com".to_owned(),
+                "" => "only the built-in ones of gitlab.com".to_owned(),
                 origin => format!("{origin} can be read"),
             },
         );
@@ -64,7 +64,7 @@ pub(super) fn key_and_known_hosts(config: &Config, findings: &mut Findings) -> b
         findings.fail_plainly(
             "ssh key",
             "SSH_PRIVATE_KEY is not set".to_owned(),
-            "set it to the private key's text, to the path of its file, or to base64 of the text",
+            "Set it to the private key's text, to the path of its file, or to base64 of the text.",
         );
         return false;
     };
@@ -77,7 +77,7 @@ pub(super) fn key_and_known_hosts(config: &Config, findings: &mut Findings) -> b
     hosts_usable
 }
 
-/// Reads off the mirror's first answer whether its host key is known and whether it takes us for somebody.
+/// Tells from the error of the first connection, if any, whether the host key is trusted and the login accepted.
 pub(super) fn host_key_and_login(config: &Config, error: Option<&Error>, findings: &mut Findings) {
     let kind = error.map(Error::kind);
     match &config.mirror.url {
@@ -89,18 +89,21 @@ pub(super) fn host_key_and_login(config: &Config, error: Option<&Error>, finding
                 Some(Kind::Network) => {
                     return findings.skip("host key", "the mirror cannot be reached");
                 }
-                _ => findings.pass("host key", format!("{} is who it says", address.host)),
+                _ => findings.pass(
+                    "host key",
+                    format!("the host key of {} is trusted", address.host),
+                ),
             }
             if kind != Some(Kind::Auth) {
                 findings.pass("login", format!("{} accepts the key", address.host));
             }
         }
         RemoteUrl::Http { .. } => match (config.mirror_user(), kind) {
-            (None, None) => findings.skip("login", "no token is set; reading works without"),
+            (None, None) => findings.skip("login", "no token is set; reading needs none"),
             (Some(user), None) => findings.pass("login", format!("as {user}")),
             _ => {}
         },
-        _ => findings.skip("login", "this transport knows no login"),
+        _ => findings.skip("login", "this transport has no login"),
     }
 }
 
@@ -110,7 +113,7 @@ pub(super) async fn push(mirror: &Remote, findings: &mut Findings) {
         connection.close().await;
         findings.pass(
             "push",
-            "the mirror opens for pushes; whether the branch is protected shows only in a real one",
+            "the mirror accepts a push session; only a real push shows whether the branch is protected",
         );
     }
 }

@@ -18,12 +18,12 @@ use crate::mirror::Context;
 use crate::mirror::relay::Lag;
 use crate::mirror::relay::draft::mode;
 
-/// From this many commits on a mirror that cargo reads by git is better off without history.
+/// cargo clones all of a git index: from this many commits on, a mirror without history is faster for it.
 const MUCH_HISTORY: usize = 2_000;
-/// The most commits that are counted.
+/// Bounds the commits that are counted, and so the bytes that a mirror with a long history sends.
 const COUNTED: u32 = 20_000;
 
-/// Probes the branch and what hangs on it.
+/// Probes the branch and everything that is read through it.
 pub(super) async fn probe(
     config: &Config,
     around: Context<'_>,
@@ -42,10 +42,10 @@ pub(super) async fn probe(
         findings.fail_plainly(
             "branch",
             format!("the mirror has no {reference} yet"),
-            "run `crates-ferry init` once, or set `mirror.branch`",
+            "Run `crates-ferry init` once, or set `mirror.branch`.",
         );
         for name in ["base", "config.json", "history"] {
-            findings.skip(name, "the branch is not there yet");
+            findings.skip(name, "the branch does not exist yet");
         }
         return;
     };
@@ -58,7 +58,7 @@ pub(super) async fn probe(
     history(config, &mut mirror, tip, findings).await;
 }
 
-/// cargo reads what HEAD stands for.
+/// Probes HEAD, because cargo reads HEAD and not a branch by its name.
 fn head(config: &Config, head: &Head, findings: &mut Findings) {
     let reference = branch_ref(&config.mirror.branch);
     match head {
@@ -68,22 +68,22 @@ fn head(config: &Config, head: &Head, findings: &mut Findings) {
         Head::Branch(branch) => findings.fail_plainly(
             "head",
             format!("HEAD is {branch}, and cargo reads HEAD, not {reference}"),
-            "make the mirror's branch the default branch of its repository",
+            "Make the mirror's branch the default branch of its repository.",
         ),
         Head::Detached | Head::Unknown => {
-            findings.skip("head", "the server does not say what HEAD stands for")
+            findings.skip("head", "the server does not tell where HEAD points")
         }
     }
 }
 
 async fn base(config: &Config, around: Context<'_>, mirror: &Remote, findings: &mut Findings) {
-    let looked = look_at_base(config, around, mirror).await;
-    if let Some(text) = findings.take("base", looked) {
+    let measured = measure_lag(config, around, mirror).await;
+    if let Some(text) = findings.take("base", measured) {
         findings.pass("base", text);
     }
 }
 
-async fn look_at_base(config: &Config, around: Context<'_>, mirror: &Remote) -> Result<String> {
+async fn measure_lag(config: &Config, around: Context<'_>, mirror: &Remote) -> Result<String> {
     let upstream = config.upstream_remote()?;
     match Lag::measure(config, &upstream, mirror).await? {
         Lag::None(found) => {
@@ -136,7 +136,7 @@ async fn config_json(
         wanted.is_some() && wanted.as_deref() != found
     };
     let wanted = &config.mirror;
-    let says = format!(
+    let found_text = format!(
         "dl is {}, api is {}",
         found.dl,
         found.api.as_deref().unwrap_or("not set")
@@ -144,18 +144,18 @@ async fn config_json(
     if differs(&wanted.dl, Some(&found.dl)) || differs(&wanted.api, found.api.as_deref()) {
         findings.fail_plainly(
             "config.json",
-            format!("the mirror's {says}; the configuration says otherwise"),
-            "commit the right config.json to the mirror (a sync never changes it), or mend `mirror.dl` and `mirror.api`",
+            format!("the mirror's {found_text}; `mirror.dl` and `mirror.api` differ"),
+            "Commit the right config.json to the mirror, which a sync never changes, or correct `mirror.dl` and `mirror.api`.",
         );
     } else {
-        findings.pass("config.json", says);
+        findings.pass("config.json", found_text);
     }
 }
 
 async fn read_config_json(mirror: &mut UploadPack<'_>, tip: ObjectId) -> Result<ConfigJson> {
     let missing = || {
         Error::new(Kind::Config, "the mirror has no config.json")
-            .advise("Commit one: `{\"dl\": …, \"api\": …}`; cargo needs it.")
+            .advise("Commit one, which cargo needs: `{\"dl\": …, \"api\": …}`.")
     };
     points_to(
         &file_at_root(mirror, tip, CONFIG_JSON)
@@ -177,11 +177,11 @@ async fn history(
     }
     let fetch = Fetch::commits(tip, COUNTED);
     let mut count = 0;
-    let look = |_: &_| {
+    let count_one = |_: &_| {
         count += 1;
         std::ops::ControlFlow::Continue(())
     };
-    let scanned = mirror.scan(&fetch, look).await;
+    let scanned = mirror.scan(&fetch, count_one).await;
     let Some(scan) = findings.take("history", scanned.map_err(Error::from)) else {
         return;
     };

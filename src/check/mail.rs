@@ -7,7 +7,7 @@ use crate::mirror::Context;
 use crate::notify;
 use crate::notify::smtp::{Mailer, SmtpProbe};
 
-/// Talks to the mail server as far as it goes without a mail, and sends a test mail where one was asked for.
+/// Connects to the mail server and logs in, and sends a test mail where `--mail` asks for one.
 pub(super) async fn probe(
     config: &Config,
     options: &Options,
@@ -20,10 +20,10 @@ pub(super) async fn probe(
     let Some(mailer) = findings.take("smtp", Mailer::of(config)) else {
         return;
     };
-    let reaches = tell(mailer.probe().await, findings);
+    let reaches = add_steps(mailer.probe().await, findings);
     match (options.mail, reaches) {
         (false, _) => findings.skip("test mail", "`check --mail` sends one"),
-        (true, false) => findings.skip("test mail", "the mail server does not let us in"),
+        (true, false) => findings.skip("test mail", "the mail server cannot be used"),
         (true, true) => test_mail(config, around, findings).await,
     }
 }
@@ -35,27 +35,27 @@ fn not_configured(options: &Options, findings: &mut Findings) {
         true => findings.fail_plainly(
             "test mail",
             reason.to_owned(),
-            "set mail.smtp, mail.from and mail.to (FERRY_MAIL_SMTP, FERRY_MAIL_FROM, FERRY_MAIL_TO)",
+            "Set mail.smtp, mail.from and mail.to (FERRY_MAIL_SMTP, FERRY_MAIL_FROM, FERRY_MAIL_TO).",
         ),
     }
 }
 
-/// Tells of each step; says whether all went well.
-fn tell(probe: SmtpProbe, findings: &mut Findings) -> bool {
-    let mut well = tell_step("smtp", probe.connected, findings);
+/// Adds a probe for each step; returns whether all passed.
+fn add_steps(probe: SmtpProbe, findings: &mut Findings) -> bool {
+    let mut all_passed = add_step("smtp", probe.connected, findings);
     for (name, step) in [
         ("smtp tls", probe.encrypted),
         ("smtp login", probe.authenticated),
     ] {
         match step {
-            Some(step) => well &= tell_step(name, step, findings),
+            Some(step) => all_passed &= add_step(name, step, findings),
             None => findings.skip(name, "the step before it failed"),
         }
     }
-    well
+    all_passed
 }
 
-fn tell_step(name: &'static str, step: Result<String>, findings: &mut Findings) -> bool {
+fn add_step(name: &'static str, step: Result<String>, findings: &mut Findings) -> bool {
     match findings.take(name, step) {
         Some(text) => {
             findings.pass(name, text);

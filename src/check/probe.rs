@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// As it should be.
+    /// What was probed is as it should be.
     Passed,
-    /// Not as it should be.
+    /// What was probed is not as it should be.
     Failed,
-    /// Not looked at.
+    /// It was not probed.
     Skipped,
 }
 
@@ -28,14 +28,14 @@ impl fmt::Display for Status {
     }
 }
 
-/// One thing that was looked at.
+/// One thing that was probed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Probe {
-    /// What was looked at, in a word or two.
+    /// What was probed, in a word or two.
     pub name: &'static str,
     /// How it ended.
     pub status: Status,
-    /// What was found, or why it was not looked at.
+    /// What was found, or why it was skipped.
     pub detail: String,
     /// What to do, where there is something.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ impl Findings {
         self.add(name, Status::Passed, detail.into(), None);
     }
 
-    /// Adds a probe that passed, and that has an advice all the same.
+    /// Adds a probe that passed and still has an advice.
     pub(super) fn pass_with_advice(&mut self, name: &'static str, detail: String, advice: &str) {
         self.add(name, Status::Passed, detail, Some(advice.to_owned()));
     }

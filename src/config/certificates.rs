@@ -8,11 +8,11 @@ use super::environment::Environment;
 use super::text_file;
 use crate::error::Result;
 
-/// The variables by which other tools are told of further certificates.
+/// The variables by which git, curl and GitLab's runner name further certificates.
 pub(super) const CONVENTIONAL: [&str; 3] =
     ["GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "CI_SERVER_TLS_CA_FILE"];
 
-/// Reads a file of certificates in PEM form, or says why it is none.
+/// Reads a file of certificates in PEM form, or returns why it is none.
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let text = text_file::read(path);

@@ -1,4 +1,4 @@
-//! What the documentation and the help say about keys, made from their table.
+//! The description of keys in the documentation and the help, made from their table.
 
 use super::keys::Key;
 use super::sections::{self, KEYS};
@@ -34,7 +34,7 @@ pub fn flag_help(path: &str) -> String {
     format!("{}{}", sentence.trim_end_matches('.'), origins(key))
 }
 
-/// Returns the long help of a flag that sets this key: all that the documentation says about it.
+/// Returns the long help of a flag that sets this key: its whole description.
 ///
 /// # Panics
 /// Where the table has no such key.

@@ -105,7 +105,7 @@ fn given(key: &Key, texts: &[String], origin: &Origin, secrets: &Secrets) -> Eff
     }
 }
 
-/// A key that nobody gave has its default, or follows from another key.
+/// A key that was not given has its default, or follows from another key.
 fn not_given(
     key: &Key,
     settings: &Settings,

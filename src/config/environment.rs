@@ -27,7 +27,7 @@ impl Environment {
         }
     }
 
-    /// Makes an environment of these variables alone: without home folder, and without a folder to look for `ferry.yml`.
+    /// Makes an environment of these variables alone: without a home folder, and without a folder that may hold `ferry.yml`.
     pub fn from_pairs<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Self
     where
         N: Into<String>,
@@ -49,14 +49,14 @@ impl Environment {
         self
     }
 
-    /// Sets the current folder, where `ferry.yml` is looked for.
+    /// Sets the current folder, which may hold `ferry.yml`.
     #[must_use]
     pub fn in_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// Says whether a variable is set and not empty.
+    /// Returns whether a variable is set and not empty.
     pub fn is_set(&self, name: &str) -> bool {
         self.variables
             .get(name)

@@ -1,4 +1,4 @@
-//! What a key of the configuration is, and the macro that makes sections of a table of keys.
+//! What a key of the configuration is.
 
 use super::values::Parse;
 
@@ -16,7 +16,7 @@ pub(super) struct Key {
     pub(super) default: Option<&'static str>,
     /// The flag that sets the key in those commands that have it.
     pub(super) flag: Option<&'static str>,
-    /// What the documentation says about it.
+    /// Its description in the documentation.
     pub(super) about: &'static str,
     /// Reads a value, one element of a list, or one `name=value` of a map, and drops it.
     pub(super) check: Parse<()>,
@@ -32,7 +32,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// Returns the shape of a key that the table reads by this method of [`Settings`](super::settings::Settings).
+    /// Returns the shape of a key that the table reads by this method of `Settings`.
     pub(super) const fn read_by(how: &str) -> Self {
         match how.as_bytes() {
             b"list" => Self::List,
@@ -49,7 +49,7 @@ impl Key {
         format!("FERRY_{path}")
     }
 
-    /// Says how the key is set, for the advice of an error.
+    /// Returns how the key is set, for the advice of an error.
     pub(super) fn how_to_set(&self) -> String {
         let flag = self.flag.map(|flag| format!("the flag {flag}, "));
         format!(
@@ -58,67 +58,5 @@ impl Key {
             self.variable(),
             self.path
         )
-    }
-}
-
-/// Makes a documented struct of each section, and `KEYS`, the list of all keys.
-///
-/// A field reads `name: Type = how("key", parse);` where `how` is the method of `Settings` that reads it: `needed`,
-/// `optional`, `list`, `map`, or `or_default`, which takes the default's text as a third argument. `flag "--name"` may
-/// follow. The comment above it is what the documentation says about the key.
-macro_rules! key_table {
-    ($(
-        $(#[$about:meta])*
-        $section:ident: $Section:ident {
-            $(
-                $(#[doc = $doc:literal])*
-                $field:ident: $type:ty = $how:ident($name:literal, $parse:path $(, $default:literal)?) $(flag $flag:literal)?;
-            )*
-        }
-    )*) => {
-        $(
-            $(#[$about])*
-            #[derive(Debug, Clone)]
-            pub struct $Section {
-                $(
-                    $(#[doc = $doc])*
-                    #[doc = concat!("\n\nThe key `", stringify!($section), ".", $name, "`.")]
-                    pub $field: $type,
-                )*
-            }
-
-            impl $Section {
-                pub(super) fn from_settings(
-                    settings: &super::settings::Settings,
-                ) -> crate::error::Result<Self> {
-                    Ok(Self {
-                        $( $field: settings.$how(key(concat!(stringify!($section), ".", $name)), $parse)?, )*
-                    })
-                }
-            }
-        )*
-
-        /// Every key, in the order of the table.
-        pub(super) const KEYS: &[super::keys::Key] = &[$($(
-            super::keys::Key {
-                section: stringify!($section),
-                name: $name,
-                path: concat!(stringify!($section), ".", $name),
-                shape: super::keys::Shape::read_by(stringify!($how)),
-                default: super::keys::first(&[$($default)?]),
-                flag: super::keys::first(&[$($flag)?]),
-                about: concat!($($doc),*),
-                check: |text| $parse(text).map(drop),
-            },
-        )*)*];
-    };
-}
-pub(super) use key_table;
-
-/// Returns what the table gives for a part of a key that may be left out.
-pub(super) const fn first(given: &[&'static str]) -> Option<&'static str> {
-    match given {
-        [value, ..] => Some(value),
-        [] => None,
     }
 }

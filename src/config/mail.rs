@@ -1,4 +1,4 @@
-//! Whether the section `mail` makes a route for mails.
+//! The section `mail`: a complete route for mails, or none.
 
 use super::keys::Key;
 use super::sections::{self, Mail};

@@ -8,6 +8,7 @@ mod documentation;
 mod effective;
 mod environment;
 mod job;
+mod key_table;
 mod keys;
 mod load;
 mod mail;

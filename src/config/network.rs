@@ -1,4 +1,4 @@
-//! The section `network`, which also knows of certificates that other tools are told of.
+//! The section `network`, completed by the certificates that other tools' variables name.
 
 use super::certificates;
 use super::environment::Environment;

@@ -1,4 +1,4 @@
-//! The repositories that the configuration names, and who we are to each of them.
+//! The repositories that the configuration names, and the credentials for each of them.
 
 use url::Url;
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::git::RemoteUrl;
 use crate::git::transport::{BasicAuth, Credentials, JOB_TOKEN_USER, Remote, SshCredentials};
 
-/// The user that GitLab wants beside a token, where the URL names none; any other name does as well.
+/// The user that goes with a token where the URL names none. GitLab demands one, and accepts any.
 const TOKEN_USER: &str = "oauth2";
 
 impl Config {
@@ -33,7 +33,7 @@ impl Config {
         remote("mirror", url, auth, &self.secrets, &self.network)
     }
 
-    /// Returns the user that we are to the mirror's HTTP server, where we have a password or token for it.
+    /// Returns the user name for the mirror's HTTP server, where there is a password or token for it.
     pub fn mirror_user(&self) -> Option<String> {
         mirror_auth(&self.mirror.url, &self.secrets).map(|auth| auth.user)
     }
@@ -53,7 +53,7 @@ impl ServeConfig {
         remote("index", url, auth, &self.secrets, &self.network)
     }
 
-    /// Prepares the upstream repository of a server, whose `config.json` says where crate files are.
+    /// Prepares the upstream repository of a server, whose `config.json` names the host of crate files.
     ///
     /// # Errors
     /// As [`Config::upstream_remote`].

@@ -1,4 +1,4 @@
-//! The table of keys: what `ferry.yml` may hold. A new key is one line here, below what the documentation says about it.
+//! The table of keys: what `ferry.yml` may hold. A new key is one line here, below its description.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::keys::{Key, key_table};
+use super::key_table::key_table;
+use super::keys::Key;
 use super::values::durations::{self, Rhythm};
 use super::values::git::{self, History};
 use super::values::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};

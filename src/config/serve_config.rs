@@ -20,7 +20,7 @@ use crate::git::RemoteUrl;
 pub struct ServeConfig {
     /// The server (`serve:`).
     pub serve: Serve,
-    /// Where the index comes from at last (`upstream:`); its `config.json` says where crate files are.
+    /// Where the index originates (`upstream:`); its `config.json` names the host of crate files.
     pub upstream: Upstream,
     /// The repository that is served.
     pub index: IndexSource,
@@ -94,7 +94,7 @@ impl ServeConfig {
         url.trim_end_matches('/').to_owned()
     }
 
-    /// Returns where crate files are kept.
+    /// Returns where crate files are stored.
     pub fn store(&self) -> StoreUrl {
         let folder = || StoreUrl::Folder(self.serve.data_dir.join("crates"));
         self.serve.store.clone().unwrap_or_else(folder)

@@ -51,9 +51,19 @@ impl Origins {
     /// Puts the key of an error, and where its value comes from, in front of the message.
     #[must_use]
     pub fn blame(&self, key: &str, error: Error) -> Error {
+        self.locate(error.on(key))
+    }
+
+    /// Puts where the value comes from in front of a message that begins with a key and a colon.
+    ///
+    /// So what is only found when a value is used (a file that cannot be read, an address that is taken) is located, too.
+    #[must_use]
+    pub fn locate(&self, error: Error) -> Error {
+        let message = error.to_string();
+        let key = message.split(": ").next().unwrap_or_default();
         match self.of(key) {
-            Origin::Default => error.on(key),
-            origin => error.on(format_args!("{origin}: {key}")),
+            Origin::Default => error,
+            origin => error.on(origin),
         }
     }
 }

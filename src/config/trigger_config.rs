@@ -68,7 +68,7 @@ impl TriggerConfig {
     /// Returns both repositories.
     ///
     /// # Errors
-    /// `config` where `mirror.url` is not set; `what` says what needs it.
+    /// `config` where `mirror.url` is not set; `what` names what needs it.
     pub fn repositories(&self, what: &str) -> Result<&Config> {
         self.repositories.as_ref().ok_or_else(|| {
             Error::new(

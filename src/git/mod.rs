@@ -16,4 +16,4 @@ pub mod wire;
 
 pub use object_id::ObjectId;
 pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress};
-pub use wire::branch_ref;
+pub use wire::{branch_ref, is_branch_name};

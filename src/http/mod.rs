@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use axum::http::{Request, Response};
 use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Incoming};
+use hyper::body::Body as HttpBody;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -34,6 +34,8 @@ use tracing::warn;
 pub use body::Body;
 use connection::Connection;
 pub use connection::{Bounds, Peer};
+/// The body of a request.
+pub use hyper::body::Incoming;
 use shutdown::Shutdown;
 pub use tls::Certificates;
 use workers::Workers;

@@ -99,14 +99,14 @@ pub struct CrateFile {
 }
 
 impl CrateFile {
-    /// Returns where the file is kept, for example `se/rd/serde/serde-1.0.0.crate`.
+    /// Returns the path of the file in the store, for example `se/rd/serde/serde-1.0.0.crate`.
     pub fn path(&self) -> String {
         let Self { name, version, .. } = self;
         format!("{}/{name}-{version}.crate", name.index_path())
     }
 }
 
-/// Reads the crate and the version off the path of a kept file, as [`CrateFile::path`] writes it.
+/// Parses the crate and the version of a path in the store, as [`CrateFile::path`] makes it.
 pub fn stored_at(path: &str) -> Option<(CrateName, CrateVersion)> {
     let (folder, file) = path.rsplit_once('/')?;
     let stem = file.strip_suffix(".crate")?;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_kept_beside_where_the_index_lists_it() {
+    fn a_file_is_stored_at_the_path_under_which_the_index_lists_it() {
         for (name, version, path) in [
             ("a", "1.0.0", "1/a/a-1.0.0.crate"),
             ("Con", "0.1.0-rc.1+b", "3/c/con/Con-0.1.0-rc.1+b.crate"),

@@ -1,6 +1,6 @@
 //! What an index is made of: names of crates, their files and versions, the subjects of its commits, and `config.json`.
 
-pub mod commit_subject;
+pub mod commit_message;
 pub mod config_json;
 mod crate_file;
 mod crate_name;

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How much is logged, as the command line says.
+/// How much is logged: `-v` and `-q`.
 #[derive(Debug, Clone, Copy)]
 pub struct Verbosity {
     /// How often `-v` was given.

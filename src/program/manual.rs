@@ -30,7 +30,7 @@ pub fn run(asked: &CommonCommand, mut program: Command) -> Result<Output> {
     }
 }
 
-/// `help COMMAND` prints what the command's own page says.
+/// Removes the `help` commands: their pages would repeat those of the commands.
 fn without_help(command: Command) -> Command {
     command
         .disable_help_subcommand(true)

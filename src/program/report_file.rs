@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Writes a file whole or not at all: whoever reads it finds the last report or this one, never half of one.
+/// Replaces a file in one step: a reader finds the last report or this one, never half of one.
 ///
 /// What is there and no file, such as a pipe or `/dev/stderr`, is written to and not replaced.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {

@@ -80,9 +80,12 @@ pub(super) async fn listen(config: &TriggerConfig) -> Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     let bound = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (address, listener) = bound.map_err(|cause| {
-        Error::new(Kind::Config, format!("cannot listen on {address}"))
-            .because(cause)
-            .advise("Set `trigger.listen` to an address of this machine and a free port.")
+        Error::new(
+            Kind::Config,
+            format!("trigger.listen: cannot listen on {address}"),
+        )
+        .because(cause)
+        .advise("Set `trigger.listen` to an address of this machine and a free port.")
     })?;
     info!("listening on http://{address}");
     Ok(listener)

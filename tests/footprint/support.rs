@@ -1,4 +1,4 @@
-//! What this program takes of the servers of `tests/it`.
+//! What this program takes of the servers of `tests/it`: nothing that uses the library, so that there is little to link.
 #![allow(
     dead_code,
     unreachable_pub,

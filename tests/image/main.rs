@@ -24,8 +24,8 @@ use serde_json::Value;
 
 use container::{Image, RESTRICTED, text};
 use support::ferry::Ferry;
+use support::sides::World;
 use support::sshd::{Options, Sshd};
-use support::world::World;
 
 /// A world whose mirror is behind sshd, with upstream being some crates ahead of it.
 struct Stage {

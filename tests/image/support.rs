@@ -1,4 +1,4 @@
-//! What this program takes of the servers of `tests/it`.
+//! What this program takes of the servers of `tests/it`: nothing that uses the library, so that there is little to link.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -11,25 +11,17 @@ pub mod certificate;
 pub mod daemon;
 #[path = "../it/support/ferry.rs"]
 pub mod ferry;
-#[path = "../it/support/frames.rs"]
-pub mod frames;
 #[path = "../it/support/gitlab/mod.rs"]
 pub mod gitlab;
-#[path = "../it/support/lighttpd.rs"]
-pub mod lighttpd;
 #[path = "../it/support/mirror.rs"]
 pub mod mirror;
-#[path = "../it/support/proxy.rs"]
-pub mod proxy;
 #[path = "../it/support/repo.rs"]
 pub mod repo;
-#[path = "../it/support/scene.rs"]
-pub mod scene;
+#[path = "../it/support/sides.rs"]
+pub mod sides;
 #[path = "../it/support/sshd.rs"]
 pub mod sshd;
 #[path = "../it/support/trigger.rs"]
 pub mod trigger;
 #[path = "../it/support/upstream/mod.rs"]
 pub mod upstream;
-#[path = "../it/support/world.rs"]
-pub mod world;

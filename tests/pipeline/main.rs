@@ -15,12 +15,11 @@ mod mailing;
 mod project;
 mod support;
 
-use crates_ferry::config::History;
 use project::{OWN_FILES, Project};
 use support::ferry::empty_mirror;
 use support::repo::git;
+use support::sides::World;
 use support::sshd::{Options, Sshd};
-use support::world::World;
 
 /// A project that syncs a mirror over ssh.
 struct Scene {
@@ -42,7 +41,15 @@ impl Scene {
 
     /// A project without files that has the keys.
     fn of(mut project: Project) -> Option<Self> {
-        let mut world = World::initialised(History::Merge);
+        let mut world = World::empty();
+        world.upstream.publish_many("crate", 40);
+        let program = assert_cmd::cargo::cargo_bin!("crates-ferry");
+        assert_cmd::Command::new(program)
+            .env_clear()
+            .envs(world.ferry.variables().iter().cloned())
+            .arg("init")
+            .assert()
+            .success();
         let sshd = Sshd::start(&Options::new(world.folder()))?;
         project.set_file("SSH_PRIVATE_KEY", sshd.private_key_text());
         project.set_file("SSH_KNOWN_HOSTS", sshd.known_hosts_line());

@@ -107,7 +107,7 @@ pub(crate) struct Run {
 }
 
 impl Cli {
-    /// Returns what the command line says about the configuration.
+    /// Returns the values of keys that the command line gives.
     pub(crate) fn flags(&self) -> Flags {
         let flags = Flags::new(self.common.config.clone());
         match &self.command {

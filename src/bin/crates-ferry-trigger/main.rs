@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     (destinations.format, destinations.report) = (cli.common.format, None);
     program::start_log(cli.common.verbosity(), None);
     match dispatch(cli) {
-        // Nobody waits for a report of what ran until it was told to stop.
+        // A command that runs until a signal has no report.
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(output)) => program::finish(&destinations, Ok(output)),
         Err(failure) => program::finish(&destinations, Err(failure)),
@@ -68,7 +68,8 @@ fn dispatch(cli: Cli) -> Result<Option<Output>, Failure> {
 async fn running(config: &TriggerConfig) -> Result<Option<Output>, Failure> {
     let stop = program::stop_signal().map_err(Failure::Error)?;
     let end = run::run(config, stop).await;
-    end.map(|()| None).map_err(Failure::Error)
+    end.map(|()| None)
+        .map_err(|error| Failure::Error(config.origins.locate(error)))
 }
 
 async fn fired(config: &TriggerConfig, options: fire::Options) -> Result<Output> {

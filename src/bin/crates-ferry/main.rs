@@ -2,6 +2,7 @@
 
 mod cli;
 mod progress;
+#[cfg(feature = "server")]
 mod server;
 
 use std::ffi::OsString;
@@ -10,16 +11,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{CommandFactory as _, Parser as _};
-use crates_ferry::config::{Config, EffectiveConfig, Environment, Flags, ServeConfig};
+use crates_ferry::config::{Config, EffectiveConfig, Environment};
 use crates_ferry::error::Result;
 use crates_ferry::mirror::{Context, init, sync};
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
-use crates_ferry::server::serve;
 use crates_ferry::{check, notify};
 
 use indicatif::MultiProgress;
 
+#[cfg(feature = "server")]
 use cli::server::ServerCommand;
 use cli::{Cli, Command, MirrorCommand};
 
@@ -27,18 +28,6 @@ use cli::{Cli, Command, MirrorCommand};
 const AFTER_A_PUSH: InterruptNote = InterruptNote {
     message: "nothing is half done: a push is applied whole or not at all",
     advice: "Run the command again: it starts from what the mirror holds.",
-};
-
-/// Crate files are renamed into the store when they are complete and verified.
-const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
-    message: "nothing is half done: every stored crate file is complete and verified",
-    advice: "Run the command again: it goes on with what is missing.",
-};
-
-/// Each file is changed by itself.
-const AFTER_A_CACHE_COMMAND: InterruptNote = InterruptNote {
-    message: "nothing is half done: each crate file is as it was, or done with",
-    advice: "Run the command again: it goes on with the others.",
 };
 
 fn main() -> ExitCode {
@@ -53,7 +42,7 @@ fn main() -> ExitCode {
     let bars = progress::bars(&cli);
     program::start_log(cli.common.verbosity(), bars.as_ref());
     match dispatch(cli, bars.as_ref()) {
-        // Nobody waits for a report of what ran until it was told to stop.
+        // A command that runs until a signal has no report.
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(output)) => program::finish(&destinations, Ok(output)),
         Err(failure) => program::finish(&destinations, Err(failure)),
@@ -75,9 +64,11 @@ fn dispatch(cli: Cli, bars: Option<&MultiProgress>) -> Result<Option<Output>, Fa
             let output = config.and_then(|config| Output::new(&config, 0));
             output.map(Some).map_err(Failure::Error)
         }
-        Command::Serve(_) => serve(&flags, &environment),
+        #[cfg(feature = "server")]
+        Command::Serve(_) => server::serve(&flags, &environment),
+        #[cfg(feature = "server")]
         Command::Server(command) => {
-            let config = ServeConfig::load(&flags, &environment).map_err(Failure::Error)?;
+            let config = server::config(&flags, &environment)?;
             let work = server::run(command, config, Arc::clone(&progress));
             run_to_its_end(work, bars, &progress)
         }
@@ -92,8 +83,10 @@ fn dispatch(cli: Cli, bars: Option<&MultiProgress>) -> Result<Option<Output>, Fa
 /// Returns what is true of a command that a signal stopped.
 fn interrupt_note(command: &Command) -> InterruptNote {
     match command {
-        Command::Server(ServerCommand::Prefetch(_)) => AFTER_A_PREFETCH,
-        Command::Server(ServerCommand::Cache(_)) => AFTER_A_CACHE_COMMAND,
+        #[cfg(feature = "server")]
+        Command::Server(ServerCommand::Prefetch(_)) => server::AFTER_A_PREFETCH,
+        #[cfg(feature = "server")]
+        Command::Server(ServerCommand::Cache(_)) => server::AFTER_A_CACHE_COMMAND,
         // `serve` handles signals itself, and the others that push nothing end at once.
         _ => AFTER_A_PUSH,
     }
@@ -107,16 +100,6 @@ fn run_to_its_end(
 ) -> Result<Option<Output>, Failure> {
     let work = program::until_stopped(work);
     program::block_on(progress::beside(bars, progress, work)).map(Some)
-}
-
-/// Runs the server until a signal.
-fn serve(flags: &Flags, environment: &Environment) -> Result<Option<Output>, Failure> {
-    let config = ServeConfig::load(flags, environment).map_err(Failure::Error)?;
-    program::block_on_all_cores(async {
-        let stop = program::stop_signal().map_err(Failure::Error)?;
-        let end = serve::run(config, stop).await;
-        end.map(|()| None).map_err(Failure::Error)
-    })
 }
 
 /// Runs a command on a mirror.

@@ -49,7 +49,7 @@ pub(crate) async fn beside<T>(
     }
 }
 
-/// A bar that leaves the terminal clean however the work ends.
+/// A bar that is cleared from the terminal however the work ends.
 struct Line {
     bar: ProgressBar,
     /// Whether it shows files out of how many.
@@ -62,7 +62,7 @@ impl Line {
             bar: bars.add(ProgressBar::new_spinner()),
             has_length: false,
         };
-        line.look_like("{spinner} {wide_msg}");
+        line.set_template("{spinner} {wide_msg}");
         line
     }
 
@@ -82,14 +82,14 @@ impl Line {
             .set_message(format!(", {}{left}", HumanBytes(bytes)));
         if !self.has_length {
             self.has_length = true;
-            self.look_like("{spinner} {prefix} [{bar:30}] {human_pos}/{human_len}{msg}");
+            self.set_template("{spinner} {prefix} [{bar:30}] {human_pos}/{human_len}{msg}");
         }
         self.bar.set_length(progress.files());
         self.bar.set_position(done);
         self.bar.tick();
     }
 
-    fn look_like(&self, template: &str) {
+    fn set_template(&self, template: &str) {
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));
         }

@@ -1,20 +1,60 @@
-//! Runs the commands around the API server, but for the server itself.
+//! Runs the API server, and the commands around it.
 
 use std::sync::Arc;
 
-use crates_ferry::config::ServeConfig;
+use crates_ferry::config::{Environment, Flags, ServeConfig};
 use crates_ferry::error::Result;
-use crates_ferry::program::Output;
+use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::server::cache::{self, Eviction};
 use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::Limits;
 use crates_ferry::server::prefetch::{self, Versions};
+use crates_ferry::server::serve as server;
 
 use crate::cli::server::{Cache, ServerCommand};
 
+/// Crate files are renamed into the store when they are complete and verified.
+pub(crate) const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
+    message: "nothing is half done: every stored crate file is complete and verified",
+    advice: "Run the command again: it goes on with what is missing.",
+};
+
+/// Each file is changed by itself.
+pub(crate) const AFTER_A_CACHE_COMMAND: InterruptNote = InterruptNote {
+    message: "nothing is half done: each crate file is as it was, or finished",
+    advice: "Run the command again: it goes on with the others.",
+};
+
+/// Loads the configuration.
+pub(crate) fn config(flags: &Flags, environment: &Environment) -> Result<ServeConfig, Failure> {
+    ServeConfig::load(flags, environment).map_err(Failure::Error)
+}
+
+/// Runs the server until a signal.
+pub(crate) fn serve(flags: &Flags, environment: &Environment) -> Result<Option<Output>, Failure> {
+    let config = config(flags, environment)?;
+    program::block_on_all_cores(async {
+        let stop = program::stop_signal().map_err(Failure::Error)?;
+        let origins = config.origins.clone();
+        let end = server::run(config, stop).await;
+        end.map(|()| None)
+            .map_err(|error| Failure::Error(origins.locate(error)))
+    })
+}
+
 /// Runs a command and returns its report.
 pub(crate) async fn run(
+    command: ServerCommand,
+    config: ServeConfig,
+    progress: Arc<Progress>,
+) -> Result<Output> {
+    let origins = config.origins.clone();
+    let end = run_command(command, config, progress).await;
+    end.map_err(|error| origins.locate(error))
+}
+
+async fn run_command(
     command: ServerCommand,
     config: ServeConfig,
     progress: Arc<Progress>,

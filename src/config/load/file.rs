@@ -1,4 +1,4 @@
-//! Reads `ferry.yml` by the table of keys; every complaint carries its line and column.
+//! Reads `ferry.yml` by the table of keys; every error carries its line and column.
 
 use std::fmt;
 
@@ -14,10 +14,10 @@ use crate::error::{Error, Kind, Result};
 /// A key and the text of its value, or of each element of its list.
 type KeyAndTexts = (&'static Key, Vec<String>);
 
-/// Adds what the text of a configuration file says; `shown` is the file's name in messages.
+/// Adds the values in the text of a configuration file; `shown` is the file's name in messages.
 pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<()> {
     let mut found = Vec::new();
-    read(text, None, &mut found).map_err(|error| complaint(&error, shown))?;
+    read(text, None, &mut found).map_err(|error| located(&error, shown))?;
     for (at, (key, texts)) in found.into_iter().enumerate() {
         let position = position(text, at);
         let origin = Origin::File {
@@ -56,7 +56,7 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 }
 
 /// Puts the position in front, as compilers do: `ferry.yml:3:5: …`.
-fn complaint(error: &serde_yaml::Error, shown: &str) -> Error {
+fn located(error: &serde_yaml::Error, shown: &str) -> Error {
     let text = error.to_string();
     let message = match error.location() {
         Some(at) => {
@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for Map<'_> {
         Ok(())
     }
 
-    /// An empty document or section says nothing.
+    /// An empty document or section sets no key.
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }
@@ -169,7 +169,7 @@ impl<'de> Visitor<'de> for Map<'_> {
         Ok(())
     }
 
-    /// serde's own complaint would repeat the text, which may be an address with a password.
+    /// serde's own error would repeat the text, which may be an address with a password.
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
         Err(E::custom(format!(
             "expected a mapping with the keys {}, found text",

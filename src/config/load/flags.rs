@@ -1,4 +1,4 @@
-//! What the command line says about the configuration.
+//! The values of keys that the command line gives.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::super::settings::{Origin, Settings, refused};
 use super::super::values::addresses;
 use crate::error::Result;
 
-/// What the command line says about the configuration.
+/// The values of keys that the command line gives, and its `--config`.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--config`: the file to read instead of `FERRY_CONFIG` or `./ferry.yml`.
@@ -34,7 +34,7 @@ impl Flags {
     }
 }
 
-/// Adds what the flags say.
+/// Adds the values of the flags.
 pub(super) fn load(flags: &Flags, settings: &mut Settings) -> Result<()> {
     for (path, text) in &flags.values {
         let key = sections::key(path);

@@ -1,4 +1,4 @@
-//! Loads what is given for keys: flags over variables over the file.
+//! Loads the values of keys: flags over variables over the file.
 
 mod file;
 mod flags;

@@ -9,7 +9,7 @@ use super::super::settings::{Origin, Settings};
 use super::hint::hint;
 use crate::error::Result;
 
-/// Variables that begin as our keys do and are none.
+/// Variables that begin with `FERRY_` and set no key.
 const OTHER_VARIABLES: [&str; 5] = [
     "FERRY_CONFIG",
     "FERRY_HOOK_TOKEN",
@@ -18,7 +18,7 @@ const OTHER_VARIABLES: [&str; 5] = [
     "FERRY_TRIGGER_TOKEN",
 ];
 
-/// Adds what the variables of the keys say, and warns of variables that look like one and are none.
+/// Adds the values of the keys' variables, and warns of unknown variables that begin with `FERRY_`.
 pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result<()> {
     for key in KEYS {
         let name = key.variable();
@@ -30,7 +30,7 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
     let known = known_variables();
     for name in unknown(environment, &known) {
         warn!(
-            "{name} is no variable of crates-ferry{}",
+            "{name} is not a variable of crates-ferry{}",
             hint(name, &known)
         );
     }
@@ -56,7 +56,7 @@ fn known_variables() -> Vec<String> {
     keys.chain(OTHER_VARIABLES.map(str::to_owned)).collect()
 }
 
-/// Returns the variables that begin with `FERRY_`, are not empty, and mean nothing to us.
+/// Returns the variables that begin with `FERRY_`, are not empty, and are unknown.
 fn unknown<'a>(environment: &'a Environment, known: &'a [String]) -> impl Iterator<Item = &'a str> {
     let ours = environment.names_that_begin_with("FERRY_");
     ours.filter(|name| environment.is_set(name) && !known.iter().any(|known| known == name))

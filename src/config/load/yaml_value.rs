@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::super::keys::{Key, Shape};
 use super::super::values::addresses;
 
-/// The value of a key: `None` for a YAML null, which says nothing.
+/// The value of a key: `None` for a YAML null, which counts as unset.
 #[derive(Clone, Copy)]
 pub(super) struct Value {
     pub(super) key: &'static Key,

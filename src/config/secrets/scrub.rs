@@ -1,4 +1,4 @@
-//! Takes secrets out of a text before it leaves the process.
+//! Masks secrets in a text before it leaves the process.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -9,7 +9,7 @@ use crate::git::RemoteUrl;
 const MASK: &str = "[masked]";
 /// Shorter words are no secrets, and would be found in any text.
 const SHORTEST: usize = 4;
-/// Shorter lines of a key, and shorter names of users, say nothing.
+/// Shorter lines of a key, and shorter names of users, are no secrets.
 const SHORTEST_LINE: usize = 16;
 
 impl Secrets {

@@ -1,5 +1,6 @@
 //! What git has names for: branches, authors, globs of paths, and how much history is carried.
 
+use crate::git::is_branch_name;
 use crate::git::objects::Author;
 
 /// How much of upstream's history the mirror carries.
@@ -31,31 +32,20 @@ pub(in super::super) fn history(text: &str) -> Result<History, String> {
         .ok_or_else(|| format!("expected merge or snapshot, found `{text}`"))
 }
 
-/// Follows `git check-ref-format --branch`, but for a whole reference, which git would take for the name of a branch too.
-///
-/// By hand, because libgit2 and gix-validate check whole references, which may hold more than a branch's name.
+/// Reads the name of a branch. A whole reference is refused, which git would take for the name of a branch, too.
 pub(in super::super) fn branch(text: &str) -> Result<String, String> {
     if let Some(name) = text.strip_prefix("refs/heads/") {
         let name = name.escape_debug();
         return Err(format!(
-            "expected the name of a branch, such as `{name}`: leave `refs/heads/` away"
+            "expected the name of a branch, such as `{name}`: leave out `refs/heads/`"
         ));
     }
-    let strange = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
-    let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
-    let bad = text.starts_with('-')
-        || text == "HEAD"
-        || text.ends_with('.')
-        || text.contains("..")
-        || text.contains("@{")
-        || text.contains(strange)
-        || text.split('/').any(bad_part);
-    match bad {
-        true => Err(format!(
+    match is_branch_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
             "expected the name of a branch, found `{}`",
             text.escape_debug()
         )),
-        false => Ok(text.to_owned()),
     }
 }
 

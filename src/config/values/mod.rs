@@ -1,4 +1,4 @@
-//! Reads the text of one value, wherever it was given; a complaint says what was expected.
+//! Parses the text of one value, wherever it was given; an error states what was expected.
 
 pub(super) mod addresses;
 pub(super) mod durations;
@@ -11,5 +11,5 @@ pub(super) mod smtp;
 mod tests;
 pub(super) mod trigger;
 
-/// Reads a value's text, or says what was expected.
+/// Parses a value's text, or returns what was expected.
 pub(super) type Parse<T> = fn(&str) -> Result<T, String>;

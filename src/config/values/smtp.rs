@@ -22,7 +22,7 @@ pub enum SmtpTls {
     None,
 }
 
-/// A server that takes mails: `smtps://user@host:465` or `smtp://user@host:587?tls=required|opportunistic|none`.
+/// A server that accepts mails: `smtps://user@host:465` or `smtp://user@host:587?tls=required|opportunistic|none`.
 ///
 /// Shown as it was given, without any password: it cannot hold one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +33,12 @@ pub struct SmtpServer {
     pub port: u16,
     /// How the connection is protected.
     pub tls: SmtpTls,
-    /// Who we say we are there; `FERRY_SMTP_PASSWORD` is the password.
+    /// The user name of the login; `FERRY_SMTP_PASSWORD` is the password.
     pub user: Option<String>,
 }
 
 impl SmtpServer {
-    /// Says whether the server is this very machine, so that nothing crosses a network.
+    /// Returns whether the server is this very machine, so that nothing crosses a network.
     pub fn is_loopback(&self) -> bool {
         let ip = self.host.parse::<std::net::IpAddr>();
         ip.map_or(self.host == "localhost", |ip| ip.is_loopback())

@@ -30,7 +30,7 @@ fn a_branch_is_accepted_where_git_accepts_it() {
 fn a_branch_is_given_without_the_folder_of_branches() {
     let reason = branch("refs/heads/master").unwrap_err();
     assert!(
-        reason.contains("`master`") && reason.contains("leave `refs/heads/` away"),
+        reason.contains("`master`") && reason.contains("leave out `refs/heads/`"),
         "{reason}"
     );
     assert!(branch("heads/master").is_ok());

@@ -1,4 +1,4 @@
-//! What the trigger helper tells GitLab: a project, and names with values.
+//! What the trigger helper sends to GitLab: a project, and names with values.
 
 /// Reads a project's path or number.
 pub(in super::super) fn project(text: &str) -> Result<String, String> {

@@ -21,7 +21,7 @@ pub mod upload_pack;
 pub use advertisement::{Advertisement, Capabilities, Protocol};
 pub use error::Error;
 pub use pkt_line::{Packet, PacketReader, PacketWriter};
-pub use refs::{Head, Refs, branch_ref, ls_refs_request, read_ls_refs};
+pub use refs::{Head, Refs, branch_ref, is_branch_name, ls_refs_request, read_ls_refs};
 pub use sideband::Sideband;
 pub use trace::PacketTrace;
 

@@ -27,6 +27,11 @@ pub fn branch_ref(branch: &str) -> String {
     format!("refs/heads/{branch}")
 }
 
+/// Returns whether git accepts this name for a branch, as `git check-ref-format --branch` does.
+pub fn is_branch_name(name: &str) -> bool {
+    git2::Branch::name_is_valid(name).unwrap_or(false)
+}
+
 /// The branches of a repository, and HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refs {

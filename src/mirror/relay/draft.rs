@@ -17,7 +17,7 @@ use crate::git::branch_ref;
 use crate::git::objects::Author;
 use crate::git::objects::{Commit, NewCommit, NewTree, write_tree};
 use crate::git::transport::Remote;
-use crate::git::wire::pack::{ObjectKind, between_trees, delta_entry, whole_entry};
+use crate::git::wire::pack::{ObjectKind, between, delta_entry, whole_entry};
 use crate::git::wire::receive_pack::Update;
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::CrateName;
@@ -59,8 +59,7 @@ impl NewObject {
     /// None in practice: compressing into memory does not fail.
     pub fn entry(&self, thin: bool) -> io::Result<Bytes> {
         let base = self.alike.as_ref().filter(|_| thin);
-        let delta =
-            base.and_then(|base| Some((base.id, between_trees(&base.content, &self.content)?)));
+        let delta = base.map(|base| (base.id, between(&base.content, &self.content)));
         match delta {
             Some((base, delta)) => delta_entry(base, &delta),
             None => whole_entry(self.kind, &self.content),

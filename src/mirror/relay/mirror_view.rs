@@ -1,7 +1,6 @@
 //! Reads the mirror's last commits: which of them the relay made, the base, and the history mode.
 
 use super::NewCommits;
-use super::squash::is_collapse;
 use std::collections::BTreeSet;
 
 use crate::config::History;
@@ -12,7 +11,7 @@ use crate::git::transport::by_id::{incomplete, stop_at_root_tree};
 use crate::git::transport::{Scan, UploadPack};
 use crate::git::wire::pack::{Object, ObjectKind, Scanner};
 use crate::git::wire::upload_pack::Fetch;
-use crate::index::commit_subject::crate_in;
+use crate::index::commit_message::{crate_in, is_squash};
 
 /// The subject of a stand-in: a commit of ours with an upstream commit's tree and none of its history.
 pub(super) const STAND_IN: &str = "Stand in for upstream's ";
@@ -297,7 +296,7 @@ impl MirrorView {
         while let Some(id) = next
             && let Some(commit) = self.get(&id)?
         {
-            if crate_in(commit.subject()).is_some() || is_collapse(&commit.message) {
+            if crate_in(commit.subject()).is_some() || is_squash(&commit.message) {
                 return Ok(Some(id));
             }
             next = commit.parents.first().copied();

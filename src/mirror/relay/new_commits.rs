@@ -10,7 +10,7 @@ use crate::git::transport::{FetchError, UploadPack};
 use crate::git::wire::pack::{Object, ObjectKind};
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::CrateName;
-use crate::index::commit_subject::crate_in;
+use crate::index::commit_message::crate_in;
 
 /// The commits between what the mirror has and a commit of upstream's.
 #[derive(Default)]

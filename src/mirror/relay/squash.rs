@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::{FetchError, UploadPack};
+use crate::index::commit_message::{is_squash, previous_head};
 
 use super::{Base, MirrorView, NewCommits};
 
@@ -41,17 +42,6 @@ impl Squash {
     }
 }
 
-/// Returns the old head that a collapse's message names: `Previous HEAD was <id>, now on …`.
-pub(super) fn previous_head(message: &str) -> Option<ObjectId> {
-    let (_, rest) = message.split_once("Previous HEAD was ")?;
-    rest.get(..40)?.parse().ok()
-}
-
-/// Says whether a message has the form of crates.io's squashes.
-pub(super) fn is_collapse(message: &str) -> bool {
-    message.starts_with("Collapse index into one commit") || previous_head(message).is_some()
-}
-
 /// Examines the new roots; adds the commits that a snapshot branch still has to `new_commits`.
 ///
 /// # Errors
@@ -72,7 +62,7 @@ pub(super) async fn examine(
     };
     for (number, (id, content)) in new_commits.roots.clone().into_iter().enumerate() {
         let root = Commit::parse(&content)?;
-        squash.is_related |= is_collapse(&root.message) || root.tree == base.tree;
+        squash.is_related |= is_squash(&root.message) || root.tree == base.tree;
         let proof = if let Some(proof) = proof_from_mirror(view, base, &root)? {
             squash.held_roots.push((id, content));
             proof

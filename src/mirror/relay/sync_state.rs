@@ -2,13 +2,13 @@
 
 use tracing::info;
 
-use super::squash::{is_collapse, previous_head};
 use super::{Base, MirrorView, NewCommits, Session};
 use crate::config::History;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::FetchError;
+use crate::index::commit_message::{is_squash, previous_head};
 
 /// The depths to which the mirror's commits are fetched, one after the other, until the base is among them.
 const DEPTHS: [u32; 4] = [8, 64, 512, 4096];
@@ -110,10 +110,10 @@ async fn newest_before_root(
     if let Some(fork) = view.newest_among(&new_commits.edges)? {
         return Ok(Some(fork));
     }
-    let mut is_collapsed = false;
+    let mut is_squashed = false;
     for (_, content) in &new_commits.roots {
         let root = Commit::parse(content)?;
-        is_collapsed |= is_collapse(&root.message);
+        is_squashed |= is_squash(&root.message);
         if let Some(head) = previous_head(&root.message) {
             if view.others.contains(&head) {
                 return Ok(Some(head));
@@ -132,7 +132,7 @@ async fn newest_before_root(
             return Ok(Some(id));
         }
     }
-    match is_last && is_collapsed {
+    match is_last && is_squashed {
         true => view.newest_with_index_subject(),
         false => Ok(None),
     }

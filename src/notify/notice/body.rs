@@ -146,7 +146,7 @@ impl Notice {
 
     fn what_to_do(&self, failure: &Failure) -> Vec<Row> {
         let advice = failure.advice.iter();
-        let mut rows: Vec<Row> = advice.map(|text| Row::plain(&sentence(text))).collect();
+        let mut rows: Vec<Row> = advice.map(|text| Row::plain(text)).collect();
         let is_alarm = matches!(self.event, Event::Alarm { .. });
         if !is_alarm {
             rows.push(Row::plain(match failure.kind.is_transient() {
@@ -245,18 +245,6 @@ impl Row {
         let link = self.link.as_ref()?.as_str();
         (link != self.text).then_some(link)
     }
-}
-
-/// Returns an advice as a sentence.
-fn sentence(advice: &str) -> String {
-    let mut letters = advice.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    let end = if advice.ends_with(['.', '!', '?']) {
-        ""
-    } else {
-        "."
-    };
-    first.chain(letters).chain(end.chars()).collect()
 }
 
 /// Writes a time as `2026-11-24 03:10:07 UTC`.

@@ -1,4 +1,4 @@
-//! What `ls` and `stat` show.
+//! The reports of `ls` and `stat`.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::config::{ServeConfig, StoreUrl};
 use crate::index::stored_at;
 use crate::server::catalog::CatalogEntry;
 
-/// A kept file, for people and programs.
+/// A stored file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListedFile {
     /// The crate.
@@ -18,11 +18,11 @@ pub struct ListedFile {
     pub name: String,
     /// The version.
     pub version: String,
-    /// In bytes.
+    /// Its size, in bytes.
     pub size: u64,
-    /// When it was used last.
+    /// When it was last used.
     pub used: Timestamp,
-    /// Whether it is never evicted.
+    /// Whether it is pinned: never evicted.
     pub pinned: bool,
 }
 
@@ -55,24 +55,24 @@ impl fmt::Display for ListedFile {
     }
 }
 
-/// The kept files.
+/// The stored files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listing {
     /// In the order of their paths.
     pub files: Vec<ListedFile>,
-    /// Pinned files that are not there: their pins wait for them.
+    /// Pinned files that are not stored.
     pub pinned_missing: Vec<String>,
 }
 
 impl Listing {
-    pub(super) fn new(entries: &[CatalogEntry], awaited: &[CatalogEntry]) -> Self {
+    pub(super) fn new(entries: &[CatalogEntry], pinned_missing: &[CatalogEntry]) -> Self {
         let named = |entry: &CatalogEntry| {
-            let kept = ListedFile::of(entry);
-            format!("{} {}", kept.name, kept.version)
+            let file = ListedFile::of(entry);
+            format!("{} {}", file.name, file.version)
         };
         Self {
             files: entries.iter().map(ListedFile::of).collect(),
-            pinned_missing: awaited.iter().map(named).collect(),
+            pinned_missing: pinned_missing.iter().map(named).collect(),
         }
     }
 }
@@ -88,29 +88,29 @@ impl fmt::Display for Listing {
             write!(f, "{file}{end}")?;
         }
         if self.files.is_empty() {
-            write!(f, "no crate file is kept")?;
+            write!(f, "no crate files are stored")?;
         }
         for file in &self.pinned_missing {
-            write!(f, "\n{file}: pinned, and not there")?;
+            write!(f, "\n{file}: pinned, but not stored")?;
         }
         Ok(())
     }
 }
 
-/// The sums of the kept files.
+/// The totals of the stored files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Statistics {
-    /// Where they are.
+    /// The store.
     pub store: String,
-    /// How many.
+    /// How many there are.
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
     /// How many of them are pinned.
     pub pinned: usize,
-    /// How many more are pinned and not there.
+    /// How many more are pinned, but not stored.
     pub pinned_missing: usize,
-    /// When the least recently used one was used.
+    /// When the least recently used one was last used.
     pub oldest_use: Option<Timestamp>,
     /// `serve.max_size`.
     pub max_size: Option<u64>,
@@ -119,7 +119,11 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn of(entries: &[CatalogEntry], awaited: usize, config: &ServeConfig) -> Self {
+    pub(super) fn of(
+        entries: &[CatalogEntry],
+        pinned_missing: usize,
+        config: &ServeConfig,
+    ) -> Self {
         Self {
             store: match config.store() {
                 StoreUrl::Folder(path) => path.display().to_string(),
@@ -128,7 +132,7 @@ impl Statistics {
             files: entries.len(),
             bytes: entries.iter().map(|entry| entry.size).sum(),
             pinned: entries.iter().filter(|entry| entry.is_pinned).count(),
-            pinned_missing: awaited,
+            pinned_missing: pinned_missing,
             oldest_use: entries.iter().map(|entry| ListedFile::of(entry).used).min(),
             max_size: config.serve.max_size,
             max_idle: config.serve.max_idle.map(|idle| idle.as_secs()),
@@ -156,7 +160,7 @@ impl fmt::Display for Statistics {
             let number = self.pinned_missing;
             write!(
                 f,
-                "\nmissing:     {number} pinned crate files are not there; `cache ls` names them"
+                "\nmissing:     {number} pinned crate files are not stored; `cache ls` lists them"
             )?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! `cache`: shows and changes by hand what crate files are kept.
+//! `cache`: lists, evicts, pins and verifies stored crate files.
 
 mod list;
 mod removal;
@@ -19,64 +19,65 @@ pub use verify::Verification;
 /// What to evict.
 #[derive(Debug, Clone, Default)]
 pub struct Eviction {
-    /// These crates or versions; without any, what the limits say.
+    /// These crates or versions; without any, what exceeds the limits.
     pub crates: Vec<CrateSpec>,
     /// Limits in place of the configured ones.
     pub limits: Limits,
-    /// Only shows what would go.
+    /// Only shows what would be evicted.
     pub dry_run: bool,
 }
 
-/// Lists the kept files.
+/// Lists the stored files.
 ///
 /// # Errors
 /// As the store and its catalog can be read.
 pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
     let files = CrateFiles::read_only(config).await?;
-    let (mut entries, mut awaited) = (files.entries().await?, awaited(&files)?);
-    entries.retain(|entry| is_meant(entry, crates));
-    awaited.retain(|entry| is_meant(entry, crates));
-    Ok(Listing::new(&entries, &awaited))
+    let (mut entries, mut pinned_missing) =
+        (files.inventory().entries().await?, pinned_missing(&files)?);
+    entries.retain(|entry| is_named(entry, crates));
+    pinned_missing.retain(|entry| is_named(entry, crates));
+    Ok(Listing::new(&entries, &pinned_missing))
 }
 
-/// Adds up the kept files.
+/// Adds up the stored files.
 ///
 /// # Errors
 /// As [`ls`].
 pub async fn stat(config: &ServeConfig) -> Result<Statistics> {
     let files = CrateFiles::read_only(config).await?;
-    let (entries, awaited) = (files.entries().await?, awaited(&files)?);
-    Ok(Statistics::of(&entries, awaited.len(), config))
+    let (entries, pinned_missing) = (files.inventory().entries().await?, pinned_missing(&files)?);
+    Ok(Statistics::of(&entries, pinned_missing.len(), config))
 }
 
-/// Evicts what the limits say, or what is named; what is pinned or being read stays.
+/// Evicts the named files, or those that exceed the limits; what is pinned or being read stays.
 ///
 /// # Errors
-/// As [`ls`]; `config` for a bucket; `usage` where nothing says what is to go.
+/// As [`ls`]; `config` for a bucket; `usage` without files and limits.
 pub async fn evict(config: &ServeConfig, eviction: &Eviction) -> Result<Removal> {
     let files = open(config, eviction.dry_run).await?;
-    files.folder()?;
+    files.inventory().folder()?;
     if !eviction.crates.is_empty() {
         return evict_named(&files, eviction).await;
     }
     let limits = limits(config, eviction)?;
     match eviction.dry_run {
-        true => Ok(Removal::planned(files.plan_eviction(limits)?)),
-        false => Ok(Removal::done(files.evict_over(limits)?)),
+        true => Ok(Removal::planned(files.evictor().plan(limits)?)),
+        false => Ok(Removal::done(files.evictor().evict_over(limits)?)),
     }
 }
 
 async fn evict_named(files: &CrateFiles, eviction: &Eviction) -> Result<Removal> {
-    let mut entries = files.entries().await?;
-    entries.retain(|entry| is_meant(entry, &eviction.crates));
-    let (pinned, mut leaving): (Vec<_>, Vec<_>) =
+    let mut entries = files.inventory().entries().await?;
+    entries.retain(|entry| is_named(entry, &eviction.crates));
+    let (pinned, mut chosen): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| entry.is_pinned);
-    leaving.sort_by_key(|entry| entry.used);
+    chosen.sort_by_key(|entry| entry.used);
     let removal = match eviction.dry_run {
-        true => Removal::planned(leaving),
-        false => Removal::done(files.evict(leaving)?),
+        true => Removal::planned(chosen),
+        false => Removal::done(files.evictor().evict(chosen)?),
     };
-    Ok(removal.beside(pinned.len()))
+    Ok(removal.with_pinned(pinned.len()))
 }
 
 fn limits(config: &ServeConfig, eviction: &Eviction) -> Result<Limits> {
@@ -85,17 +86,17 @@ fn limits(config: &ServeConfig, eviction: &Eviction) -> Result<Limits> {
         idle: eviction.limits.idle.or(config.serve.max_idle),
     };
     if limits.size.is_none() && limits.idle.is_none() {
-        return Err(Error::new(Kind::Usage, "nothing says what is to go").advise(
-            "Give --max-size or --max-idle, set serve.max_size or serve.max_idle, or name crates.",
+        return Err(Error::new(Kind::Usage, "no crate files and no limits were named").advise(
+            "Give `--max-size` or `--max-idle`, set `serve.max_size` or `serve.max_idle`, or name crates.",
         ));
     }
     Ok(limits)
 }
 
-/// Pins kept files, or lets them go, also those that are not there.
+/// Pins or unpins stored files, and unpins those that are not stored.
 ///
 /// # Errors
-/// As [`evict`]; `usage` where none of the files is kept.
+/// As [`evict`]; `usage` where a crate has no stored file.
 pub async fn pin(
     config: &ServeConfig,
     crates: &[CrateSpec],
@@ -103,21 +104,21 @@ pub async fn pin(
     dry_run: bool,
 ) -> Result<Pinning> {
     let files = open(config, dry_run).await?;
-    let (_, catalog) = files.folder()?;
-    let mut entries = files.entries().await?;
-    entries.extend(catalog.awaited()?);
+    let (_, catalog) = files.inventory().folder()?;
+    let mut entries = files.inventory().entries().await?;
+    entries.extend(catalog.pinned_missing()?);
     let missing = |spec: &&CrateSpec| {
         !entries
             .iter()
-            .any(|entry| is_meant(entry, std::slice::from_ref(spec)))
+            .any(|entry| is_named(entry, std::slice::from_ref(spec)))
     };
     if let Some(spec) = crates.iter().find(missing) {
-        return Err(Error::new(Kind::Usage, format!("no crate file of {spec} is kept"))
-            .advise("`crates-ferry cache ls` lists what is kept; `crates-ferry prefetch --pin` fetches and pins."));
+        return Err(Error::new(Kind::Usage, format!("no crate file of {spec} is stored"))
+            .advise("Run `crates-ferry cache ls` to list stored files, or `crates-ferry prefetch --pin` to fetch and pin."));
     }
     let changed: Vec<CatalogEntry> = entries
         .into_iter()
-        .filter(|entry| entry.is_pinned != is_pinned && is_meant(entry, crates))
+        .filter(|entry| entry.is_pinned != is_pinned && is_named(entry, crates))
         .collect();
     for entry in changed.iter().filter(|_| !dry_run) {
         match is_pinned {
@@ -128,7 +129,7 @@ pub async fn pin(
     Ok(Pinning::new(changed, is_pinned, dry_run))
 }
 
-/// Reads every kept file and drops those that are damaged.
+/// Reads and hashes every stored file, and removes those that are damaged.
 ///
 /// # Errors
 /// As [`ls`].
@@ -141,7 +142,7 @@ pub async fn verify(
     verify::run(config, &files, dry_run, progress).await
 }
 
-/// Opens the store; for a dry run only to look at it.
+/// Opens the store; for a dry run only for reading.
 async fn open(config: &ServeConfig, dry_run: bool) -> Result<Arc<CrateFiles>> {
     match dry_run {
         true => CrateFiles::read_only(config).await,
@@ -149,13 +150,16 @@ async fn open(config: &ServeConfig, dry_run: bool) -> Result<Arc<CrateFiles>> {
     }
 }
 
-/// Returns the pinned files that are not there.
-fn awaited(files: &CrateFiles) -> Result<Vec<CatalogEntry>> {
-    let awaited = files.catalog().map(|catalog| catalog.awaited());
-    awaited.transpose().map(Option::unwrap_or_default)
+/// Returns the pinned files that are not stored.
+fn pinned_missing(files: &CrateFiles) -> Result<Vec<CatalogEntry>> {
+    let pinned_missing = files
+        .inventory()
+        .catalog()
+        .map(|catalog| catalog.pinned_missing());
+    pinned_missing.transpose().map(Option::unwrap_or_default)
 }
 
-fn is_meant(entry: &CatalogEntry, crates: &[CrateSpec]) -> bool {
+fn is_named(entry: &CatalogEntry, crates: &[CrateSpec]) -> bool {
     let Some((name, version)) = stored_at(&entry.path) else {
         return false;
     };

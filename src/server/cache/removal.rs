@@ -1,4 +1,4 @@
-//! What `evict` and `pin` did, or would do.
+//! The reports of `evict` and `pin`.
 
 use std::fmt;
 
@@ -20,9 +20,9 @@ pub struct Removal {
     pub bytes: u64,
     /// How many stayed because they were being read.
     pub in_use: usize,
-    /// How many of those that were named stayed because they are pinned.
+    /// How many of the named files stayed because they are pinned.
     pub pinned: usize,
-    /// What could not be removed, and why.
+    /// Files that could not be removed.
     pub failed: Vec<Failed>,
 }
 
@@ -63,12 +63,12 @@ impl Removal {
         }
     }
 
-    /// Tells of named files that stayed because they are pinned.
-    pub(super) fn beside(self, pinned: usize) -> Self {
+    /// Adds how many of the named files stayed because they are pinned.
+    pub(super) fn with_pinned(self, pinned: usize) -> Self {
         Self { pinned, ..self }
     }
 
-    /// Says whether everything went that could go.
+    /// Says whether no removal failed.
     pub fn is_whole(&self) -> bool {
         self.failed.is_empty()
     }
@@ -80,7 +80,7 @@ impl fmt::Display for Removal {
             writeln!(f, "{file}")?;
         }
         for Failed { path, why } in &self.failed {
-            writeln!(f, "{path}: cannot be removed: {why}")?;
+            writeln!(f, "cannot remove {path}: {why}")?;
         }
         let (would, stay) = match self.dry_run {
             true => ("would be ", "would stay"),
@@ -94,7 +94,7 @@ impl fmt::Display for Removal {
         if self.pinned > 0 {
             write!(
                 f,
-                "; {} {stay}, pinned (`cache pin --remove` lets them go)",
+                "; {} {stay}, pinned (`cache pin --remove` unpins them)",
                 self.pinned
             )?;
         }
@@ -102,7 +102,7 @@ impl fmt::Display for Removal {
     }
 }
 
-/// What was pinned or let go, or would be.
+/// What was pinned or unpinned, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pinning {
     /// Nothing was changed.
@@ -115,14 +115,14 @@ pub struct Pinning {
 
 impl Pinning {
     pub(super) fn new(changed: Vec<CatalogEntry>, pinned: bool, dry_run: bool) -> Self {
-        let kept = |entry: &CatalogEntry| ListedFile {
+        let listed = |entry: &CatalogEntry| ListedFile {
             pinned,
             ..ListedFile::of(entry)
         };
         Self {
             dry_run,
             pinned,
-            changed: changed.iter().map(kept).collect(),
+            changed: changed.iter().map(listed).collect(),
         }
     }
 }
@@ -133,7 +133,7 @@ impl fmt::Display for Pinning {
             writeln!(f, "{file}")?;
         }
         let would = if self.dry_run { "would be " } else { "" };
-        let what = if self.pinned { "pinned" } else { "let go" };
+        let what = if self.pinned { "pinned" } else { "unpinned" };
         write!(f, "{} crate files {would}{what}", self.changed.len())
     }
 }

@@ -1,4 +1,4 @@
-//! Reads every kept file and compares its checksum with the index's.
+//! `verify`: reads every stored file and compares its checksum with the index's.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use crate::server::catalog::CatalogEntry;
 use crate::server::crate_files::CrateFiles;
 use crate::server::index_copy::{IndexCopy, Snapshot};
 
-/// What the check of all files came to.
+/// The result of verifying all files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Nothing was removed.
     pub dry_run: bool,
     /// How many files are right.
     pub right: usize,
-    /// The bytes that were read.
+    /// How many bytes were read.
     pub bytes: u64,
-    /// Damaged files; they are gone, and will be fetched again.
+    /// Damaged files; they were removed, unless it is a dry run, and will be fetched again.
     pub damaged: Vec<String>,
-    /// Files that nobody vouches for: neither the index nor the catalog knows their checksum. They stay, and are never served.
+    /// Files whose checksum neither the index nor the catalog knows. They stay, but are never served.
     pub unknown: Vec<String>,
     /// Files that could not be read, and why.
     pub unreadable: Vec<Failed>,
@@ -38,28 +38,28 @@ pub(super) async fn run(
     dry_run: bool,
     progress: &Progress,
 ) -> Result<Verification> {
-    // Without a copy the catalog must do.
+    // Without a copy of the index the catalog alone knows checksums.
     let snapshot = IndexCopy::read_only(&config.serve.data_dir, &config.index.branch).ok();
-    let entries = files.entries().await?;
+    let entries = files.inventory().entries().await?;
     let mut verification = Verification {
         dry_run,
         ..Verification::default()
     };
     progress.phase("crate files");
     progress.files_to_do(entries.len());
-    for kept in &entries {
-        match vouched(snapshot.as_deref(), kept)? {
-            Some(file) => verification.read(files, kept, &file).await,
-            None => verification.unknown.push(kept.path.clone()),
+    for stored in &entries {
+        match expected(snapshot.as_deref(), stored)? {
+            Some(file) => verification.read(files, stored, &file).await,
+            None => verification.unknown.push(stored.path.clone()),
         }
         progress.file_done(verification.bytes);
     }
     Ok(verification)
 }
 
-/// Finds the checksum that a kept file must have.
-fn vouched(snapshot: Option<&Snapshot>, kept: &CatalogEntry) -> Result<Option<CrateFile>> {
-    let Some((name, version)) = stored_at(&kept.path) else {
+/// Returns a stored file with the checksum that it must have, where that is known.
+fn expected(snapshot: Option<&Snapshot>, stored: &CatalogEntry) -> Result<Option<CrateFile>> {
+    let Some((name, version)) = stored_at(&stored.path) else {
         return Ok(None);
     };
     let listed = match snapshot {
@@ -70,7 +70,7 @@ fn vouched(snapshot: Option<&Snapshot>, kept: &CatalogEntry) -> Result<Option<Cr
         None => None,
     };
     let listed = listed.map(|file| file.checksum);
-    let checksum = listed.or(kept.checksum);
+    let checksum = listed.or(stored.checksum);
     Ok(checksum.map(|checksum| CrateFile {
         name,
         version,
@@ -79,12 +79,12 @@ fn vouched(snapshot: Option<&Snapshot>, kept: &CatalogEntry) -> Result<Option<Cr
 }
 
 impl Verification {
-    async fn read(&mut self, files: &Arc<CrateFiles>, kept: &CatalogEntry, file: &CrateFile) {
-        let right = match files.store().has(&kept.path).await {
-            Ok(true) => files.is_right(file, !self.dry_run).await,
+    async fn read(&mut self, files: &Arc<CrateFiles>, stored: &CatalogEntry, file: &CrateFile) {
+        let right = match files.inventory().store().has(&stored.path).await {
+            Ok(true) => files.verify(file, !self.dry_run).await,
             Ok(false) => {
                 if !self.dry_run {
-                    files.forget(&kept.path).await;
+                    files.inventory().forget(&stored.path).await;
                 }
                 return;
             }
@@ -94,15 +94,15 @@ impl Verification {
             Ok(true) => self.right += 1,
             Ok(false) => self.damaged.push(file.to_string()),
             Err(error) => {
-                let (path, why) = (kept.path.clone(), error.to_string());
+                let (path, why) = (stored.path.clone(), error.to_string());
                 self.unreadable.push(Failed { path, why });
                 return;
             }
         }
-        self.bytes += kept.size;
+        self.bytes += stored.size;
     }
 
-    /// Says whether all files could be read and none was damaged.
+    /// Says whether all files could be read and none is damaged.
     pub fn is_clean(&self) -> bool {
         self.damaged.is_empty() && self.unreadable.is_empty()
     }
@@ -119,10 +119,13 @@ impl fmt::Display for Verification {
             writeln!(f, "{file}: {end}")?;
         }
         for path in &self.unknown {
-            writeln!(f, "{path}: nobody vouches for it; it is never served")?;
+            writeln!(
+                f,
+                "{path}: neither the index nor the catalog knows its checksum; it is never served"
+            )?;
         }
         for Failed { path, why } in &self.unreadable {
-            writeln!(f, "{path}: cannot be read: {why}")?;
+            writeln!(f, "cannot read {path}: {why}")?;
         }
         let bytes = HumanBytes(self.bytes);
         let (right, damaged) = (self.right, self.damaged.len());

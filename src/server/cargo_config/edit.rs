@@ -1,4 +1,4 @@
-//! Puts the lines into a `.cargo/config.toml`, of which everything else stays as it is. Uses toml_edit.
+//! Edits a `.cargo/config.toml`, and keeps everything else in it as it is. Uses toml_edit.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
@@ -14,15 +14,16 @@ pub(super) fn empty() -> DocumentMut {
     DocumentMut::new()
 }
 
-/// Writes the project's file, or leaves it where it says the same already; returns its path and whether it changed.
+/// Writes the file of a project, unless it is up to date; returns its path and whether it changed.
 ///
 /// # Errors
-/// `config` where the project is not there, or the file is no TOML, replaces crates.io by another source, or cannot be written.
+/// `config` where the project does not exist, or the file is not TOML, replaces crates.io with another source, or cannot be
+/// written.
 pub(super) fn write(project: &Path, registry: &Registry) -> Result<(PathBuf, bool)> {
     if !project.is_dir() {
-        let message = format!("{} is no folder", project.display());
+        let message = format!("{} is not a folder", project.display());
         return Err(Error::new(Kind::Config, message)
-            .advise("Give --write the folder of a project that is there; nothing was changed."));
+            .advise("Give `--write` the folder of a project. Nothing was changed."));
     }
     let path = place(project);
     let failed = |error: io::Error| {
@@ -33,9 +34,12 @@ pub(super) fn write(project: &Path, registry: &Registry) -> Result<(PathBuf, boo
         read => read.map_err(failed)?,
     };
     let mut document: DocumentMut = before.parse().map_err(|error: toml_edit::TomlError| {
-        Error::new(Kind::Config, format!("{} is no TOML", path.display()))
-            .because(error)
-            .advise("Mend the file; nothing was changed.")
+        Error::new(
+            Kind::Config,
+            format!("{} is not valid TOML", path.display()),
+        )
+        .because(error)
+        .advise("Fix the file, then try again. Nothing was changed.")
     })?;
     put(&mut document, registry).map_err(|error| error.on(path.display()))?;
     let after = document.to_string();
@@ -46,7 +50,7 @@ pub(super) fn write(project: &Path, registry: &Registry) -> Result<(PathBuf, boo
     Ok((path, true))
 }
 
-/// Finds the file: `config.toml`, or the older `config` where only that is there; a link leads on.
+/// Finds the file: `config.toml`, or the older `config` where only that exists; symbolic links are followed.
 fn place(project: &Path) -> PathBuf {
     let folder = project.join(".cargo");
     let (new, old) = (folder.join("config.toml"), folder.join("config"));
@@ -58,7 +62,7 @@ fn place(project: &Path) -> PathBuf {
     fs::canonicalize(&path).unwrap_or(path)
 }
 
-/// Writes the file at once or not at all, with the permissions that it had.
+/// Writes the file whole or not at all, with the permissions that it had.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder)?;
@@ -74,10 +78,10 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts the lines into a document.
+/// Adds the registry to a document.
 ///
 /// # Errors
-/// `config` where something else stands in their place.
+/// `config` where the document contradicts it.
 pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()> {
     let name = registry.name.as_str();
     let source = table(document.as_table_mut(), &["source", "crates-io"])?;
@@ -87,12 +91,12 @@ pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()>
         }
         Some(Some(there)) if there == name => {}
         Some(there) => {
-            let there = there.unwrap_or("something that is no name");
+            let there = there.unwrap_or("a value that is not a string");
             return Err(Error::new(
                 Kind::Config,
-                format!("crates.io is replaced by `{there}` there, not by `{name}`"),
+                format!("it replaces crates.io with `{there}`, not with `{name}`"),
             )
-            .advise(format!("Take `replace-with` out of [source.crates-io], or use --name {there}; nothing was changed.")));
+            .advise(format!("Remove `replace-with` from [source.crates-io], or use `--name {there}`. Nothing was changed.")));
         }
     }
     check_source(document, registry)?;
@@ -107,10 +111,10 @@ pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()>
     Ok(())
 }
 
-/// Looks for a source of the registry's name: cargo takes that one, and not the registry, in crates.io's place.
+/// Checks that no source has the name of the registry: cargo would replace crates.io with that source.
 ///
 /// # Errors
-/// `config` where it leads elsewhere.
+/// `config` where there is one that leads elsewhere.
 fn check_source(document: &DocumentMut, registry: &Registry) -> Result<()> {
     let name = registry.name.as_str();
     let source = document.get("source").and_then(|sources| sources.get(name));
@@ -123,14 +127,14 @@ fn check_source(document: &DocumentMut, registry: &Registry) -> Result<()> {
     }
     Err(Error::new(
         Kind::Config,
-        format!("[source.{name}] is another source there, which cargo takes before the registry `{name}`"),
+        format!("it has a [source.{name}], which cargo prefers to the registry `{name}`"),
     )
     .advise(format!(
-        "Take [source.{name}] out, or use --name with another name; nothing was changed."
+        "Remove [source.{name}], or use `--name` with another name. Nothing was changed."
     )))
 }
 
-/// Sets a key; one that says the same keeps its form and its comments.
+/// Sets a key; where it has the value already, its form and its comments stay.
 fn set(table: &mut dyn toml_edit::TableLike, key: &str, text: &str) {
     if table.get(key).and_then(Item::as_str) == Some(text) {
         return;
@@ -147,21 +151,21 @@ fn set(table: &mut dyn toml_edit::TableLike, key: &str, text: &str) {
     }
 }
 
-/// Returns a table within tables, made where it is missing.
+/// Returns a nested table, created where it is missing.
 fn table<'d>(root: &'d mut Table, path: &[&str]) -> Result<&'d mut dyn toml_edit::TableLike> {
     let mut table: &mut dyn toml_edit::TableLike = root;
     for (depth, name) in path.iter().enumerate() {
         let is_last = depth + 1 == path.len();
         let item = table.entry(name).or_insert_with(|| {
             let mut made = Table::new();
-            // Only the innermost has a head of its own.
+            // Only the innermost table gets a header.
             made.set_implicit(!is_last);
             Item::Table(made)
         });
         table = item.as_table_like_mut().ok_or_else(|| {
             let path = path.join(".");
-            Error::new(Kind::Config, format!("`{path}` is no table there"))
-                .advise("Mend the file; nothing was changed.")
+            Error::new(Kind::Config, format!("`{path}` is not a table"))
+                .advise("Fix the file, then try again. Nothing was changed.")
         })?;
     }
     Ok(table)

@@ -1,6 +1,5 @@
-//! `cargo-config`: the lines that make cargo use this server, printed or written into a project.
+//! `cargo-config`: the configuration that makes cargo use this server, printed or written into a project.
 
-mod address;
 mod edit;
 
 use std::fmt;
@@ -10,8 +9,9 @@ use serde::Serialize;
 
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
+use crate::git::RemoteUrl;
 
-/// Which index cargo is to read.
+/// Which index cargo reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Index {
     /// The server's sparse index.
@@ -20,29 +20,29 @@ pub enum Index {
     Git,
 }
 
-/// What is asked for.
+/// What to print or write.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Which index.
     pub index: Index,
-    /// The name that cargo gets to know the registry by.
+    /// The name of the registry in the configuration.
     pub name: String,
-    /// The project's folder, whose `.cargo/config.toml` gets the lines; `None` only prints them.
+    /// The folder of a project, to whose `.cargo/config.toml` the lines are written; `None` only prints them.
     pub write: Option<PathBuf>,
 }
 
-/// The lines, and where they were written.
+/// The lines of configuration, and where they were written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SnippetReport {
     /// The lines, in TOML.
     pub snippet: String,
-    /// The file that holds them now.
+    /// The file that contains them now.
     pub written: Option<PathBuf>,
     /// Whether the file was changed.
     pub changed: bool,
 }
 
-/// What cargo must know.
+/// The registry, as cargo is to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Registry {
     name: String,
@@ -50,11 +50,11 @@ struct Registry {
     needs_token: bool,
 }
 
-/// Makes the lines, and writes them where that is asked for.
+/// Makes the lines, and writes them if `write` names a project.
 ///
 /// # Errors
-/// `config` where cargo cannot read the index's address, or the project's file stands in the way; `usage` for a name that is
-/// none.
+/// `config` where cargo cannot read the URL of the index, or the file of the project contradicts it; `usage` for an invalid
+/// name.
 pub fn run(config: &ServeConfig, options: &Options) -> Result<SnippetReport> {
     let registry = Registry::of(config, options)?;
     let snippet = registry.snippet();
@@ -78,21 +78,24 @@ impl Registry {
         let name = &options.name;
         let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if name.is_empty() || !name.chars().all(is_letter) || name == "crates-io" {
-            let message = format!("`{}` is no name for a registry", name.escape_debug());
+            let message = format!(
+                "`{}` is not a valid name of a registry",
+                name.escape_debug()
+            );
             return Err(Error::new(Kind::Usage, message)
-                .advise("Use letters, digits, `-` and `_`; crates-io is cargo's own."));
+                .advise("Use letters, digits, `-` and `_`; `crates-io` is reserved by cargo."));
         }
         Ok(Self {
             name: name.clone(),
             index: match options.index {
                 Index::Sparse => format!("sparse+{}/index/", config.public_url()),
-                Index::Git => address::for_cargo(&config.index.url)?,
+                Index::Git => url_for_cargo(&config.index.url)?,
             },
             needs_token: config.serve.auth.is_some(),
         })
     }
 
-    /// Returns the variable from which cargo takes the token.
+    /// Returns the environment variable from which cargo reads the token.
     fn token_variable(&self) -> String {
         let name = self.name.to_ascii_uppercase().replace('-', "_");
         format!("CARGO_REGISTRIES_{name}_TOKEN")
@@ -100,14 +103,14 @@ impl Registry {
 
     fn snippet(&self) -> String {
         let mut document = edit::empty();
-        // Nothing stands in the way in an empty document.
+        // An empty document contradicts nothing.
         let _ = edit::put(&mut document, self);
         let text = document.to_string();
         match self.needs_token {
             true => {
                 let variable = self.token_variable();
                 format!(
-                    "# The token comes from `cargo login --registry {}`, or from {variable}.\n{text}",
+                    "# Store the token with `cargo login --registry {}`, or set {variable}.\n{text}",
                     self.name
                 )
             }
@@ -122,10 +125,38 @@ impl fmt::Display for SnippetReport {
             None => f.write_str(self.snippet.trim_end()),
             Some(path) if self.changed => write!(
                 f,
-                "{} is written; cargo reads it when it is started in that project",
+                "wrote {}; cargo reads it when it runs in that project",
                 path.display()
             ),
-            Some(path) => write!(f, "{} says so already", path.display()),
+            Some(path) => write!(f, "{} is up to date", path.display()),
+        }
+    }
+}
+
+/// Writes an address as a URL: cargo accepts no other form.
+fn url_for_cargo(url: &RemoteUrl) -> Result<String> {
+    match url {
+        RemoteUrl::Http { .. } | RemoteUrl::Git { .. } => Ok(url.to_string()),
+        RemoteUrl::Ssh(address) => {
+            let (user, host) = (&address.user, &address.host);
+            let host = match host.contains(':') {
+                true => format!("[{host}]"),
+                false => host.clone(),
+            };
+            let port = match address.port {
+                22 => String::new(),
+                port => format!(":{port}"),
+            };
+            let path = address.path.trim_start_matches('/');
+            Ok(format!("ssh://{user}@{host}{port}/{path}"))
+        }
+        RemoteUrl::Local(path) => {
+            let absolute = std::path::absolute(path).ok();
+            let url = absolute.and_then(|path| url::Url::from_file_path(path).ok());
+            url.map(String::from).ok_or_else(|| {
+                let message = format!("cannot make a URL of {}", path.display());
+                Error::new(Kind::Config, message)
+            })
         }
     }
 }

@@ -128,8 +128,8 @@ fn another_replacement_or_a_damaged_file_is_left_alone() {
             "[source.mirror]",
         ),
         ("source.mirror = 7\n", "[source.mirror]"),
-        ("[source]\ncrates-io = 7\n", "no table"),
-        ("[source", "no TOML"),
+        ("[source]\ncrates-io = 7\n", "not a table"),
+        ("[source", "not valid TOML"),
     ] {
         std::fs::write(&path, text).unwrap();
         let error = run(&config(&[]), &options(Index::Sparse, Some(&project))).unwrap_err();

@@ -1,4 +1,4 @@
-//! Which files are to go: those that nobody used for too long, and the least recently used until the rest is small enough.
+//! Which files to evict: those that were not used for too long, and the least recently used until the rest is small enough.
 
 use std::io;
 use std::time::Duration;
@@ -13,21 +13,21 @@ use crate::server::store::Removed;
 /// How many files are chosen at a time.
 const PORTION: usize = 1_000;
 
-/// How much is kept.
+/// How much may be stored.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
-    /// How many bytes at most.
+    /// The most bytes.
     pub size: Option<u64>,
-    /// For how long a file that nobody uses.
+    /// How long a file may go unused.
     pub idle: Option<Duration>,
 }
 
-/// How far an eviction is, in the order of uses; whatever stays is not chosen again.
+/// How far an eviction is, in the order of uses; a file that stays is not chosen again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Position(u64, String);
 
 impl Position {
-    /// Goes on after these files.
+    /// Continues after these files.
     pub fn pass(&mut self, entries: &[CatalogEntry]) {
         if let Some(last) = entries.last() {
             *self = Self(last.used, last.path.clone());
@@ -36,11 +36,11 @@ impl Position {
 }
 
 impl Catalog {
-    /// Returns the next files to evict, the least recently used first; a pinned one never. `spared` bytes count as gone.
+    /// Returns the next files to evict, the least recently used first and never a pinned one. `spared` bytes count as removed.
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn leaving(
+    pub fn candidates(
         &self,
         limits: Limits,
         after: &Position,
@@ -52,23 +52,23 @@ impl Catalog {
              ORDER BY used, path LIMIT ?3"
         );
         self.run(|database| {
-            // The sum and the files of one moment: with what another one evicts in between, too many would go.
+            // One transaction, so that sum and files are of one moment: if another process evicted in between, too many would go.
             let moment = database.transaction()?;
-            let kept: u64 = moment
+            let stored: u64 = moment
                 .prepare_cached("SELECT bytes FROM totals")?
                 .query_row([], |row| row.get(0))?;
             let mut query = moment.prepare_cached(&query)?;
             let rows = query.query_map(params![after.0, after.1, PORTION], CatalogEntry::of)?;
-            leaving(rows, kept.saturating_sub(spared), limits, now())
+            choose(rows, stored.saturating_sub(spared), limits, now())
         })
     }
 
-    /// Removes a file and forgets it, unless it was pinned, or used after `used`, since it was chosen: `None` then. Nobody can
-    /// pin it in between.
+    /// Removes a file with `remove` and from the catalog, unless it was pinned, or used after `used`, since it was chosen:
+    /// `None` then. The transaction keeps others from pinning it in between.
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn let_go(
+    pub fn evict(
         &self,
         path: &str,
         used: Option<u64>,
@@ -79,9 +79,9 @@ impl Catalog {
         };
         self.run(|database| {
             let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let loose = "SELECT used FROM files WHERE path = ?1 AND present AND NOT pinned";
+            let unpinned = "SELECT used FROM files WHERE path = ?1 AND present AND NOT pinned";
             let found = change
-                .prepare_cached(loose)?
+                .prepare_cached(unpinned)?
                 .query_row([path], |row| row.get(0));
             if found.optional()?.is_none_or(is_wanted) {
                 return Ok(None);
@@ -96,26 +96,26 @@ impl Catalog {
     }
 }
 
-/// Takes files, the least recently used first, for as long as one is idle or there is too much; reads no further.
-fn leaving<E>(
+/// Chooses files, the least recently used first, as long as one is idle or there is too much; reads no further.
+fn choose<E>(
     entries: impl Iterator<Item = Result<CatalogEntry, E>>,
-    mut kept: u64,
+    mut stored: u64,
     limits: Limits,
     now: u64,
 ) -> Result<Vec<CatalogEntry>, E> {
-    let mut leaving = Vec::new();
+    let mut chosen = Vec::new();
     for entry in entries {
         let entry = entry?;
         let idle = Duration::from_secs(now.saturating_sub(entry.used));
         let is_idle = limits.idle.is_some_and(|limit| idle > limit);
-        let is_too_much = limits.size.is_some_and(|limit| kept > limit);
+        let is_too_much = limits.size.is_some_and(|limit| stored > limit);
         if !is_idle && !is_too_much {
             break;
         }
-        kept = kept.saturating_sub(entry.size);
-        leaving.push(entry);
+        stored = stored.saturating_sub(entry.size);
+        chosen.push(entry);
     }
-    Ok(leaving)
+    Ok(chosen)
 }
 
 #[cfg(test)]
@@ -145,14 +145,14 @@ mod tests {
         now: u64,
     ) -> Vec<String> {
         let idle = idle.map(Duration::from_secs);
-        let kept = entries.iter().map(|entry| entry.size).sum();
+        let stored = entries.iter().map(|entry| entry.size).sum();
         let rows = entries.iter().cloned().map(Ok::<_, Infallible>);
-        let leaving = leaving(rows, kept, Limits { size, idle }, now).unwrap();
+        let leaving = choose(rows, stored, Limits { size, idle }, now).unwrap();
         leaving.into_iter().map(|entry| entry.path).collect()
     }
 
     #[test]
-    fn the_least_recently_used_go_until_the_rest_is_small_enough() {
+    fn the_least_recently_used_are_evicted_until_the_rest_is_small_enough() {
         let entries = [entry("b", 10, 10), entry("c", 10, 20), entry("a", 10, 30)];
         assert_eq!(chosen(&entries, Some(30), None, 100), [""; 0]);
         assert_eq!(chosen(&entries, Some(29), None, 100), ["b"]);
@@ -162,25 +162,25 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_used_for_too_long_goes() {
+    fn what_was_not_used_for_too_long_is_evicted() {
         let entries = [entry("b", 1, 49), entry("a", 1, 50)];
         assert_eq!(chosen(&entries, None, Some(50), 100), ["b"]);
         assert_eq!(chosen(&entries, None, Some(50), 10), [""; 0]);
     }
 
     #[test]
-    fn no_more_is_read_than_goes() {
+    fn no_more_rows_are_read_than_needed() {
         let rows = [Ok(entry("a", 10, 1)), Ok(entry("b", 10, 2)), Err("read on")];
         let limits = Limits {
             size: Some(10),
             idle: None,
         };
-        assert_eq!(leaving(rows.into_iter(), 20, limits, 100).unwrap().len(), 1);
+        assert_eq!(choose(rows.into_iter(), 20, limits, 100).unwrap().len(), 1);
     }
 
     proptest! {
         #[test]
-        fn no_more_goes_than_must(sizes in prop::collection::vec(0u64..100, 0..30), limit in 0u64..2000) {
+        fn no_more_is_evicted_than_must_be(sizes in prop::collection::vec(0u64..100, 0..30), limit in 0u64..2000) {
             let entries: Vec<CatalogEntry> = sizes
                 .iter()
                 .enumerate()

@@ -1,4 +1,4 @@
-//! What is asked and told about single files, and about all of them.
+//! Queries and changes of single files, and totals.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::index::Checksum;
 use crate::server::store::StoredFile;
 
 impl Catalog {
-    /// Takes in a file that is kept from now on; a pin that waited for it holds.
+    /// Adds a file that is stored now, or updates it; it keeps its pin.
     ///
     /// # Errors
     /// `server` where the database cannot be read or written.
@@ -27,14 +27,14 @@ impl Catalog {
         })
     }
 
-    /// Forgets a file that is gone, but for its pin.
+    /// Removes a file that is gone, but not its pin.
     ///
     /// # Errors
     /// As [`Catalog::add`].
     pub fn remove(&self, path: &str) -> Result<()> {
         self.run(|database| {
             let known = "SELECT 1 FROM files WHERE path = ?1 AND present";
-            // Nobody is kept waiting for nothing.
+            // A write would wait for other processes, for nothing.
             match database.prepare_cached(known)?.exists([path])? {
                 true => forget(database, path),
                 false => Ok(()),
@@ -42,7 +42,7 @@ impl Catalog {
         })
     }
 
-    /// Pins a file, whether it is there or is to come; says whether it was pinned before.
+    /// Pins a file, whether it is stored or is to come; says whether it was pinned before.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -61,7 +61,7 @@ impl Catalog {
         })
     }
 
-    /// Lets a pinned file go; one that is not there is forgotten.
+    /// Unpins a file; one that is not stored is removed.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -78,7 +78,7 @@ impl Catalog {
         })
     }
 
-    /// Returns what a file that is there hashes to, where that is known.
+    /// Returns the checksum of a stored file, where it is known.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -93,7 +93,7 @@ impl Catalog {
         })
     }
 
-    /// Returns all files that are there, in the order of their paths.
+    /// Returns all stored files, in the order of their paths.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -103,17 +103,17 @@ impl Catalog {
         self.run(|database| all(database, &query))
     }
 
-    /// Returns the pinned files that are not there, in the order of their paths.
+    /// Returns the pinned files that are not stored, in the order of their paths.
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn awaited(&self) -> Result<Vec<CatalogEntry>> {
+    pub fn pinned_missing(&self) -> Result<Vec<CatalogEntry>> {
         let query =
             format!("SELECT {COLUMNS} FROM files WHERE NOT present AND pinned ORDER BY path");
         self.run(|database| all(database, &query))
     }
 
-    /// Returns the paths of all files that are there.
+    /// Returns the paths of all stored files.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -124,7 +124,7 @@ impl Catalog {
         })
     }
 
-    /// Returns the number of files and of their bytes, without counting them.
+    /// Returns the number of stored files and of their bytes; triggers keep the totals, so nothing is counted.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -136,7 +136,7 @@ impl Catalog {
         })
     }
 
-    /// Returns a number that is another one whenever files came or went, in whatever process; it costs next to nothing.
+    /// Returns a number that changes whenever files come or go, in whatever process. Reading it takes microseconds.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -149,7 +149,7 @@ impl Catalog {
     }
 }
 
-/// Forgets a file but for its pin, as part of a change or by itself.
+/// Removes a file but not its pin, within a transaction or without one.
 pub(super) fn forget(database: &Connection, path: &str) -> rusqlite::Result<()> {
     let gone = "UPDATE files SET present = 0, size = 0, checksum = NULL, modified = NULL
                 WHERE path = ?1 AND pinned";

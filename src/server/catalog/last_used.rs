@@ -1,29 +1,29 @@
-//! When files were used: gathered in memory, written now and then.
+//! When files were last used: collected in memory, written now and then.
 
 use rusqlite::params;
 
 use super::{Catalog, now};
 use crate::error::Result;
 
-/// How many are written at a time, so that nobody waits long.
+/// How many are written in one transaction, so that other writers do not wait long.
 const PORTION: usize = 1_000;
 
 impl Catalog {
-    /// Takes in that a file was used, in memory.
+    /// Records in memory that a file is used now.
     pub fn touch(&self, path: String) {
         self.uses().insert(path, now());
     }
 
-    /// Writes the uses that were gathered; what cannot be written is gathered still.
+    /// Writes the uses that were collected; those that cannot be written stay in memory.
     ///
     /// # Errors
     /// As [`Catalog::add`].
     pub fn flush(&self) -> Result<()> {
-        let gathered = std::mem::take(&mut *self.uses());
-        let mut gathered: Vec<(String, u64)> = gathered.into_iter().collect();
-        // Neighbors are on the same page.
-        gathered.sort_unstable();
-        let mut portions = gathered.chunks(PORTION);
+        let collected = std::mem::take(&mut *self.uses());
+        let mut collected: Vec<(String, u64)> = collected.into_iter().collect();
+        // Sorted, neighbours are on the same page of the database.
+        collected.sort_unstable();
+        let mut portions = collected.chunks(PORTION);
         while let Some(portion) = portions.next() {
             if let Err(error) = self.write_uses(portion) {
                 self.put_back(portion);
@@ -48,14 +48,14 @@ impl Catalog {
     }
 
     fn put_back(&self, uses: &[(String, u64)]) {
-        let mut gathered = self.uses();
+        let mut collected = self.uses();
         for (path, used) in uses {
-            let later = gathered.entry(path.clone()).or_default();
+            let later = collected.entry(path.clone()).or_default();
             *later = (*later).max(*used);
         }
     }
 
-    /// Returns when a file was used, if that is not written yet.
+    /// Returns when a file was last used, if that is not written yet.
     pub(super) fn unwritten_use(&self, path: &str) -> Option<u64> {
         self.uses().get(path).copied()
     }

@@ -1,8 +1,8 @@
-//! What is known about kept crate files: size, checksum, when each was used last, what is pinned. Uses rusqlite.
+//! The catalog of stored crate files: size, checksum, time of the last use, pins. Uses rusqlite.
 //!
-//! Uses are gathered in memory and written now and then: a use that is lost to a power cut only ages a file. The folder is
-//! the truth about what is there; the catalog is made to agree with it at every start. A pin outlives its file. Every
-//! change is a small transaction, since several processes write.
+//! The folder is the truth about which files there are; the catalog is reconciled with it at every start. Uses are collected
+//! in memory and written now and then: one that is lost to a power cut only makes a file seem older. A pin outlives its
+//! file. Every change is a small transaction, since several processes write.
 
 mod eviction;
 mod files;
@@ -28,21 +28,22 @@ pub use eviction::{Limits, Position};
 pub struct Catalog {
     path: PathBuf,
     database: Mutex<Connection>,
+    /// Uses that are not written yet.
     uses: Mutex<HashMap<String, u64>>,
-    /// It is only looked at: nothing is written to the disk.
+    /// Nothing is written to the disk.
     is_read_only: bool,
-    /// It was begun anew and knows nothing of what is there.
+    /// It was recreated, and does not know the files of the folder yet.
     is_new: AtomicBool,
 }
 
-/// What the catalog knows of a file.
+/// A file, as the catalog knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogEntry {
     /// Its path in the store.
     pub path: String,
     /// Its size, in bytes.
     pub size: u64,
-    /// What its bytes hash to, where that is known.
+    /// Its SHA-256 checksum, where that is known.
     pub checksum: Option<Checksum>,
     /// When it was used last, in seconds since 1970.
     pub used: u64,
@@ -67,7 +68,7 @@ impl CatalogEntry {
 }
 
 impl Catalog {
-    /// Opens the catalog of a file; one that is damaged is put aside and begun anew, then or later.
+    /// Opens a catalog; one that is found damaged, now or later, is put aside and recreated.
     ///
     /// # Errors
     /// `config` where the file cannot be written.
@@ -75,7 +76,7 @@ impl Catalog {
         let unusable = |error: rusqlite::Error| unusable(path, error);
         let (database, is_new) = match schema::connect(path) {
             Err(error) if schema::is_damaged(&error) => {
-                let database = schema::begin_anew(path, &error).map_err(unusable)?;
+                let database = schema::recreate(path, &error).map_err(unusable)?;
                 (database, true)
             }
             opened => (opened.map_err(unusable)?, false),
@@ -83,8 +84,8 @@ impl Catalog {
         Ok(Self::new(path, database, false, is_new))
     }
 
-    /// Copies the catalog of a file into memory, where it may change: nothing changes on disk. One that cannot be read is
-    /// begun anew there.
+    /// Copies a catalog into memory, where it may change: nothing changes on disk. One that cannot be read is recreated
+    /// there.
     ///
     /// # Errors
     /// As [`Catalog::open`].
@@ -106,21 +107,21 @@ impl Catalog {
         }
     }
 
-    /// Says, once, whether the catalog was begun anew: it has to be made to agree with the folder.
-    pub fn wants_stock(&self) -> bool {
+    /// Says, once, whether the catalog was recreated, and has to be reconciled with the folder.
+    pub fn take_is_new(&self) -> bool {
         self.is_new.swap(false, Ordering::Relaxed)
     }
 
-    /// Works with the database; one that turns out to be damaged is begun anew, and the work done again.
+    /// Works with the database; one that turns out to be damaged is recreated, and the work repeated.
     fn run<T>(&self, mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut database = self.database();
         let done = match work(&mut database) {
             Err(error) if schema::is_damaged(&error) => {
-                // Closed before another is opened.
+                // The damaged database must be closed before another is opened.
                 *database = Connection::open_in_memory().map_err(failed)?;
                 *database = match self.is_read_only {
                     true => schema::in_memory(),
-                    false => schema::begin_anew(&self.path, &error),
+                    false => schema::recreate(&self.path, &error),
                 }
                 .map_err(failed)?;
                 self.is_new.store(true, Ordering::Relaxed);
@@ -141,15 +142,18 @@ impl Catalog {
 }
 
 fn unusable(path: &Path, error: rusqlite::Error) -> Error {
-    Error::new(Kind::Config, format!("cannot use {}", path.display()))
-        .because(error)
-        .advise("Set serve.data_dir to a folder that this user may write.")
+    Error::new(
+        Kind::Config,
+        format!("cannot open the catalog {}", path.display()),
+    )
+    .because(error)
+    .advise("Set `serve.data_dir` to a folder that this user may write.")
 }
 
 fn failed(error: rusqlite::Error) -> Error {
-    Error::new(Kind::Server, "the catalog of crate files cannot be used")
+    Error::new(Kind::Server, "cannot use the catalog of crate files")
         .because(error)
-        .advise("The disk may be full, or serve.data_dir read-only.")
+        .advise("Check that the disk of `serve.data_dir` is writable and not full.")
 }
 
 /// Returns the seconds since 1970.
@@ -163,7 +167,7 @@ pub fn seconds(time: SystemTime) -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// Returns a time in nanoseconds since 1970, as the database keeps it.
+/// Returns a time in nanoseconds since 1970, as the database stores it.
 fn nanoseconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

@@ -1,4 +1,4 @@
-//! Makes the catalog agree with the folder: in portions, and writing only what differs.
+//! Reconciles the catalog with the folder: in portions, and writing only what differs.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use super::{Catalog, nanoseconds, now};
 use crate::error::Result;
 use crate::server::store::StoredFile;
 
-/// How many files are looked at, and perhaps changed, at a time: others may be waiting to write.
+/// How many files are compared, and perhaps changed, in one transaction: other processes may be waiting to write.
 const PORTION: usize = 1_000;
 
-/// What the catalog knows that the folder knows, too.
+/// What catalog and folder both know of a file.
 struct Known {
     size: u64,
     modified: Option<i64>,
@@ -21,13 +21,13 @@ struct Known {
 }
 
 impl Catalog {
-    /// Makes the catalog agree with the folder, whose files were listed a moment ago: one that came by other ways counts as used
-    /// now, one that was written since is to be looked at, and one that is gone is forgotten but for its pin. Others may be
-    /// adding files at the same time.
+    /// Makes the catalog agree with the folder, whose files were listed a moment ago: a new file counts as used now, a changed
+    /// one loses its checksum until it is verified, and one that is gone is removed, but not its pin. Other processes may be
+    /// adding files at the same time, so `is_there` is asked again before a difference is believed.
     ///
     /// # Errors
     /// As [`Catalog::add`].
-    pub fn agree_with(
+    pub fn reconcile_with(
         &self,
         mut files: Vec<StoredFile>,
         is_there: impl Fn(&str) -> bool,
@@ -36,14 +36,14 @@ impl Catalog {
         let mut after = String::new();
         for portion in files.chunks(PORTION) {
             let last = portion.last().map(|file| file.path.clone());
-            self.agree_between(&after, last.as_deref(), portion, &is_there)?;
+            self.reconcile_range(&after, last.as_deref(), portion, &is_there)?;
             after = last.unwrap_or(after);
         }
-        self.agree_between(&after, None, &[], &is_there)
+        self.reconcile_range(&after, None, &[], &is_there)
     }
 
-    /// Agrees with the files after a path, and up to another one where there is one.
-    fn agree_between(
+    /// Reconciles the files after a path, and up to another one where there is one.
+    fn reconcile_range(
         &self,
         after: &str,
         last: Option<&str>,
@@ -62,7 +62,7 @@ impl Catalog {
             .map(|(path, _)| path)
             .collect();
         if !differing.is_empty() {
-            self.run(|database| take_in(database, &differing))?;
+            self.run(|database| upsert(database, &differing))?;
         }
         for portion in gone.chunks(PORTION) {
             self.run(|database| {
@@ -76,7 +76,7 @@ impl Catalog {
 }
 
 impl Known {
-    /// Says whether the row is that of the file, as far as both know.
+    /// Says whether catalog and folder know the same of the file.
     fn is(&self, file: &StoredFile) -> bool {
         self.is_present
             && self.size == file.size
@@ -93,7 +93,7 @@ fn known_between(
         "SELECT path, size, modified, present FROM files
          WHERE path > ?1 AND path <= ?2",
     )?;
-    // Every text comes before every blob: without a last one there is no end.
+    // SQLite sorts every text before every blob: an empty blob is the end of all paths.
     let last = last.map_or(Value::Blob(Vec::new()), |last| last.to_owned().into());
     let rows = query.query_map(params![after, last], |row| {
         let known = Known {
@@ -106,8 +106,8 @@ fn known_between(
     rows.collect()
 }
 
-/// A checksum holds for the bytes that were there: not for those of another size, or written later.
-fn take_in(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
+/// Adds or updates files. A checksum is kept only where size and time are those of the bytes that were hashed.
+fn upsert(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
     let change = database.transaction()?;
     let mut query = change.prepare_cached(
         "INSERT INTO files (path, size, modified, used) VALUES (?1, ?2, ?3, ?4)

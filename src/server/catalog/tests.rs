@@ -30,7 +30,7 @@ fn paths(entries: &[CatalogEntry]) -> Vec<&str> {
 }
 
 #[test]
-fn an_older_catalog_is_brought_up_to_date_and_looked_at_without_that() {
+fn an_older_catalog_is_migrated_and_can_be_read_without_that() {
     let (_folder, path) = folder();
     let old = Connection::open(&path).unwrap();
     old.execute_batch(
@@ -69,7 +69,7 @@ fn the_totals_and_the_version_follow_what_any_process_does() {
     one.add(&file("a", 15, 2), SUM).unwrap();
     is_new(false);
     assert_eq!(other.total().unwrap(), (1, 15));
-    one.agree_with(vec![file("a", 15, 2), file("b", 1, 1)], |_| true)
+    one.reconcile_with(vec![file("a", 15, 2), file("b", 1, 1)], |_| true)
         .unwrap();
     is_new(true);
     one.touch("b".to_owned());
@@ -93,21 +93,21 @@ fn a_pin_outlives_its_file() {
     assert_eq!(catalog.entries().unwrap(), []);
     catalog.add(&file("a", 10, 1), SUM).unwrap();
     assert!(catalog.entries().unwrap()[0].is_pinned);
-    catalog.agree_with(vec![], |_| false).unwrap();
+    catalog.reconcile_with(vec![], |_| false).unwrap();
     assert_eq!(catalog.total().unwrap(), (0, 0));
     assert_eq!(catalog.checksum("a").unwrap(), None);
-    assert_eq!(paths(&catalog.awaited().unwrap()), ["a"]);
+    assert_eq!(paths(&catalog.pinned_missing().unwrap()), ["a"]);
     catalog
-        .agree_with(vec![file("a", 10, 1)], |_| true)
+        .reconcile_with(vec![file("a", 10, 1)], |_| true)
         .unwrap();
     assert!(catalog.entries().unwrap()[0].is_pinned);
     catalog.remove("a").unwrap();
     catalog.unpin("a").unwrap();
-    assert_eq!(catalog.awaited().unwrap(), []);
+    assert_eq!(catalog.pinned_missing().unwrap(), []);
 }
 
 #[test]
-fn what_came_by_other_ways_counts_as_used_now_and_what_changed_is_looked_at() {
+fn a_new_file_counts_as_used_now_and_a_changed_one_loses_its_checksum() {
     let (_folder, path) = folder();
     let catalog = Catalog::open(&path).unwrap();
     let before = now();
@@ -121,7 +121,9 @@ fn what_came_by_other_ways_counts_as_used_now_and_what_changed_is_looked_at() {
         file("shorter", 9, 1),
         file("went", 1, 1),
     ];
-    catalog.agree_with(files, |path| path != "went").unwrap();
+    catalog
+        .reconcile_with(files, |path| path != "went")
+        .unwrap();
     let entries = catalog.entries().unwrap();
     assert_eq!(paths(&entries), ["came", "later", "same", "shorter"]);
     assert!(entries.iter().all(|entry| entry.used >= before));
@@ -130,7 +132,7 @@ fn what_came_by_other_ways_counts_as_used_now_and_what_changed_is_looked_at() {
 }
 
 #[test]
-fn many_files_are_agreed_with() {
+fn many_files_are_reconciled() {
     let (_folder, path) = folder();
     let catalog = Catalog::open(&path).unwrap();
     let all = |step| {
@@ -138,9 +140,9 @@ fn many_files_are_agreed_with() {
             .step_by(step)
             .map(|number| file(&number.to_string(), 1, 1))
     };
-    catalog.agree_with(all(1).collect(), |_| true).unwrap();
+    catalog.reconcile_with(all(1).collect(), |_| true).unwrap();
     assert_eq!(catalog.total().unwrap(), (5_000, 5_000));
-    catalog.agree_with(all(3).collect(), |_| false).unwrap();
+    catalog.reconcile_with(all(3).collect(), |_| false).unwrap();
     assert_eq!(catalog.total().unwrap(), (1_667, 1_667));
 }
 
@@ -155,32 +157,32 @@ fn what_was_used_or_pinned_since_it_was_chosen_stays() {
         size: Some(0),
         idle: None,
     };
-    let chosen = catalog.leaving(limits, &Position::default(), 0).unwrap();
+    let chosen = catalog.candidates(limits, &Position::default(), 0).unwrap();
     assert_eq!(paths(&chosen), ["a", "b", "c", "d"]);
     catalog.pin("b").unwrap();
     catalog.uses().insert("c".to_owned(), chosen[2].used + 1);
-    let let_go = |entry: &CatalogEntry, end: io::Result<Removed>| {
+    let evict = |entry: &CatalogEntry, end: io::Result<Removed>| {
         let end = std::cell::Cell::new(Some(end));
         let remove = || end.take().unwrap();
         catalog
-            .let_go(&entry.path, Some(entry.used), remove)
+            .evict(&entry.path, Some(entry.used), remove)
             .unwrap()
     };
     assert!(matches!(
-        let_go(&chosen[0], Ok(Removed::Gone)),
+        evict(&chosen[0], Ok(Removed::Gone)),
         Some(Ok(Removed::Gone))
     ));
-    assert!(let_go(&chosen[1], Ok(Removed::Gone)).is_none());
-    assert!(let_go(&chosen[2], Ok(Removed::Gone)).is_none());
-    assert!(let_go(&chosen[3], Err(io::Error::other("no"))).is_some_and(|end| end.is_err()));
+    assert!(evict(&chosen[1], Ok(Removed::Gone)).is_none());
+    assert!(evict(&chosen[2], Ok(Removed::Gone)).is_none());
+    assert!(evict(&chosen[3], Err(io::Error::other("no"))).is_some_and(|end| end.is_err()));
     let mut at = Position::default();
     at.pass(&chosen);
-    assert_eq!(catalog.leaving(limits, &at, 0).unwrap(), []);
+    assert_eq!(catalog.candidates(limits, &at, 0).unwrap(), []);
     assert_eq!(paths(&catalog.entries().unwrap()), ["b", "c", "d"]);
 }
 
 #[test]
-fn uses_that_cannot_be_written_are_gathered_still() {
+fn uses_that_cannot_be_written_stay_in_memory() {
     let (_folder, path) = folder();
     let catalog = Catalog::open(&path).unwrap();
     let refusing = catalog.database().pragma_update(None, "query_only", true);
@@ -191,12 +193,12 @@ fn uses_that_cannot_be_written_are_gathered_still() {
 }
 
 #[test]
-fn a_catalog_that_is_damaged_anywhere_is_begun_anew_by_all_who_have_it_open() {
+fn a_catalog_that_is_damaged_anywhere_is_recreated_by_all_who_have_it_open() {
     let (folder, path) = folder();
     let catalog = Catalog::open(&path).unwrap();
     let files = |number: u64| (0..number).map(|number| file(&format!("{number:0200}"), 1, 1));
     catalog
-        .agree_with(files(2_000).collect(), |_| true)
+        .reconcile_with(files(2_000).collect(), |_| true)
         .unwrap();
     drop(catalog);
     let whole = fs::read(&path).unwrap();
@@ -206,11 +208,11 @@ fn a_catalog_that_is_damaged_anywhere_is_begun_anew_by_all_who_have_it_open() {
         fs::write(&path, bytes).unwrap();
         let look = Catalog::read_only(&path).unwrap();
         let _ = look.entries().unwrap();
-        assert!(look.wants_stock(), "{from}");
+        assert!(look.take_is_new(), "{from}");
         drop(look);
         let (one, other) = (Catalog::open(&path).unwrap(), Catalog::open(&path).unwrap());
-        one.agree_with(files(10).collect(), |_| true).unwrap();
-        assert!(one.wants_stock() && !one.wants_stock(), "{from}");
+        one.reconcile_with(files(10).collect(), |_| true).unwrap();
+        assert!(one.take_is_new() && !one.take_is_new(), "{from}");
         assert_eq!(other.entries().unwrap().len(), 10, "{from}");
         other.add(&file("a", 1, 1), SUM).unwrap();
         assert_eq!(one.total().unwrap(), (11, 11), "{from}");

@@ -8,29 +8,38 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
 use tokio::sync::watch;
 
-use super::single_flight::Stage;
-use super::{VerifiedFile, disk};
+use super::stage::Stage;
+use super::verified_file::{VerifiedFile, read_at};
 
-/// How many bytes are read at a time of what is kept: more take no less time.
+/// How many bytes of a file on disk are read at a time: larger pieces are not faster.
 const PIECE: u64 = 64 << 10;
-/// How many of what is being fetched, which crowds wait for: a thousand clients take 16 MiB.
+/// How many bytes of a file in flight are read at a time: crowds wait for those, and a thousand clients take 16 MiB.
 const SMALL_PIECE: u64 = 16 << 10;
 
 /// The bytes of a crate file.
 pub enum Body {
     /// In memory.
     Whole(Bytes),
-    /// In a file of that size, verified.
+    /// In a verified file of this size, in bytes.
     File(Arc<File>, u64),
-    /// Being fetched.
-    Coming(Coming),
+    /// Still being fetched.
+    InFlight(InFlight),
 }
 
-/// A file that is being fetched: its last bytes come only when its checksum is right.
-pub struct Coming {
+/// A file that is being fetched: its last bytes are sent only once its checksum is right.
+pub struct InFlight {
     file: Arc<File>,
     total: u64,
     stage: watch::Receiver<Stage>,
+}
+
+impl From<VerifiedFile> for Body {
+    fn from(file: VerifiedFile) -> Self {
+        match file {
+            VerifiedFile::Memory(bytes) => Self::Whole(bytes),
+            VerifiedFile::Disk(file, size) => Self::File(file, size),
+        }
+    }
 }
 
 impl Body {
@@ -39,11 +48,11 @@ impl Body {
         match self {
             Self::Whole(bytes) => bytes.len() as u64,
             Self::File(_, size) => *size,
-            Self::Coming(coming) => coming.total,
+            Self::InFlight(body) => body.total,
         }
     }
 
-    /// Returns the bytes piece by piece; an error is the end of a file that turned out wrong.
+    /// Returns the bytes piece by piece; an error ends a file that turned out wrong.
     pub fn into_stream(self) -> BoxStream<'static, io::Result<Bytes>> {
         match self {
             Self::Whole(bytes) => futures_util::stream::once(async { Ok(bytes) }).boxed(),
@@ -53,28 +62,28 @@ impl Body {
                     if at == size {
                         return Ok(None);
                     }
-                    let piece = disk::read(&file, at, (size - at).min(PIECE) as usize).await?;
+                    let piece = read_at(&file, at, (size - at).min(PIECE) as usize).await?;
                     let next = at + piece.len() as u64;
                     Ok(Some((piece, next)))
                 }
             })
             .boxed(),
-            Self::Coming(coming) => try_unfold((coming, 0), |(mut coming, at)| async move {
-                let released = coming.released_beyond(at).await?;
+            Self::InFlight(body) => try_unfold((body, 0), |(mut body, at)| async move {
+                let released = body.released_beyond(at).await?;
                 if released == at {
                     return Ok(None);
                 }
-                let piece =
-                    disk::read(&coming.file, at, (released - at).min(SMALL_PIECE) as usize).await?;
+                let length = (released - at).min(SMALL_PIECE) as usize;
+                let piece = read_at(&body.file, at, length).await?;
                 let next = at + piece.len() as u64;
-                Ok(Some((piece, (coming, next))))
+                Ok(Some((piece, (body, next))))
             })
             .boxed(),
         }
     }
 }
 
-impl Coming {
+impl InFlight {
     pub(super) fn new(file: Arc<File>, total: u64, stage: watch::Receiver<Stage>) -> Self {
         Self { file, total, stage }
     }
@@ -82,19 +91,92 @@ impl Coming {
     /// Waits until more than `at` bytes may be sent, and returns how many; `at` itself where that is all.
     async fn released_beyond(&mut self, at: u64) -> io::Result<u64> {
         let is_more = |stage: &Stage| match stage {
-            Stage::Coming { released, .. } => *released > at,
+            Stage::InFlight { released, .. } => *released > at,
             _ => true,
         };
         let stage = self.stage.wait_for(is_more).await;
-        let stage = stage.map_err(|_| io::Error::other("the search broke off"))?;
+        let stage = stage.map_err(|_| io::Error::other("the fetch was aborted"))?;
         match &*stage {
-            Stage::Coming { file, released, .. } if Arc::ptr_eq(file, &self.file) => Ok(*released),
-            Stage::Held(VerifiedFile::File(file, size), _) if Arc::ptr_eq(file, &self.file) => {
-                Ok(*size)
+            Stage::InFlight { file, released, .. } if Arc::ptr_eq(file, &self.file) => {
+                Ok(*released)
             }
+            Stage::Ready {
+                file: VerifiedFile::Disk(file, size),
+                ..
+            } if Arc::ptr_eq(file, &self.file) => Ok(*size),
             Stage::Failed(why) => Err(io::Error::other(why.clone())),
-            // Another file has begun: what was sent of this one does not belong to it.
-            _ => Err(io::Error::other("the search began anew")),
+            // Another fetch has begun: what was sent so far does not belong to its file.
+            _ => Err(io::Error::other("the fetch was restarted")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use futures_util::TryStreamExt as _;
+
+    use super::super::unavailable::Unavailable;
+    use super::*;
+
+    fn file(content: &[u8]) -> Arc<File> {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), content).unwrap();
+        Arc::new(path.reopen().unwrap())
+    }
+
+    async fn all(body: Body) -> io::Result<Vec<u8>> {
+        let pieces: Vec<Bytes> = body.into_stream().try_collect().await?;
+        Ok(pieces.concat())
+    }
+
+    fn in_flight(file: &Arc<File>, total: u64, released: u64) -> Stage {
+        let file = Arc::clone(file);
+        Stage::InFlight {
+            file,
+            total,
+            released,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_on_disk_is_sent_whole_whatever_its_size() {
+        for size in [0, 1, PIECE, PIECE + 1] {
+            let content = vec![7; size as usize];
+            let body = Body::from(VerifiedFile::Disk(file(&content), size));
+            assert_eq!(body.size(), size);
+            assert_eq!(all(body).await.unwrap(), content);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_in_flight_is_sent_to_its_end_only_once_it_is_verified() {
+        let content = vec![7; 100_000];
+        let file = file(&content);
+        let (stage, waiting) = watch::channel(in_flight(&file, 100_000, 50_000));
+        let body = Body::InFlight(InFlight::new(Arc::clone(&file), 100_000, waiting));
+        let mut stream = body.into_stream();
+        let mut sent = 0;
+        while sent < 50_000 {
+            sent += stream.next().await.unwrap().unwrap().len();
+        }
+        assert_eq!(sent, 50_000);
+        let fetched = true;
+        let file = VerifiedFile::Disk(file, 100_000);
+        stage.send_replace(Stage::Ready { file, fetched });
+        let rest: Vec<Bytes> = stream.try_collect().await.unwrap();
+        assert_eq!(rest.concat().len(), 50_000);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_turns_out_wrong_or_is_another_one_is_cut_short() {
+        let (one, other) = (file(&[7; 10]), file(&[8; 10]));
+        let wrong = Stage::Failed(Unavailable::Upstream("cut".to_owned()));
+        for end in [wrong, in_flight(&other, 10, 9)] {
+            let (_stage, waiting) = watch::channel(end);
+            let body = Body::InFlight(InFlight::new(Arc::clone(&one), 10, waiting));
+            assert!(all(body).await.is_err());
         }
     }
 }

@@ -1,14 +1,17 @@
-//! A far side that fails: for how long it is left alone.
+//! A circuit breaker: a server that keeps failing is paused, so that requests fail at once instead of waiting for it.
+//!
+//! Crates such as `failsafe` wrap a call and decide by its result; here the server may also ask for a pause itself
+//! (`Retry-After`), and a response that begins well counts only once its last byte is verified.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For how long at most.
+/// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How often upstream or the bucket failed in a row, and until when it is left alone.
+/// How often upstream or the bucket failed in a row, and until when it is paused.
 pub(super) struct CircuitBreaker {
-    /// The failure in a row with which pauses begin.
+    /// The failure in a row that begins the first pause.
     first: u32,
     state: Mutex<State>,
 }
@@ -20,7 +23,7 @@ struct State {
 }
 
 impl CircuitBreaker {
-    /// Begins without trouble; `first` is the failure in a row with which pauses begin.
+    /// Begins without a pause; `first` is the failure in a row that begins the first one.
     pub(super) fn new(first: u32) -> Self {
         Self {
             first,
@@ -28,18 +31,18 @@ impl CircuitBreaker {
         }
     }
 
-    /// Returns for how many more seconds, begun ones counted, the other side is to be left alone.
+    /// Returns for how many more seconds, rounded up, the server is paused.
     pub(super) fn pause(&self) -> Option<u64> {
         let left = self.state().left(Instant::now())?;
         Some(left.as_secs() + 1)
     }
 
-    /// Notes a failure, with the pause that the other side asked for.
+    /// Records a failure, with the pause that the server asked for.
     pub(super) fn failed(&self, asked: Option<Duration>) {
         self.state().failed(self.first, asked, Instant::now());
     }
 
-    /// Notes that all went well. A pause that the other side asked for meanwhile is kept all the same.
+    /// Records a success. It ends no pause: the server may have asked for it meanwhile.
     pub(super) fn succeeded(&self) {
         self.state().failures = 0;
     }
@@ -55,7 +58,7 @@ impl State {
     }
 
     fn failed(&mut self, first: u32, asked: Option<Duration>, now: Instant) {
-        // Many that were under way together and fail together are one failure once a pause has begun.
+        // Requests that were in flight together fail together: once a pause has begun they count as one failure.
         let own = match self.left(now) {
             Some(_) => None,
             None => {
@@ -66,7 +69,7 @@ impl State {
         };
         let pause = asked.into_iter().chain(own).max();
         let until = pause.map(|pause| now + pause.min(LONGEST_PAUSE));
-        // It only grows.
+        // A failure never shortens a pause.
         self.until = self.until.max(until);
     }
 }

@@ -1,23 +1,23 @@
-//! Carries out what the catalog chooses.
+//! Evicts the files that the catalog chooses.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use tracing::{info, warn};
 
-use super::CrateFiles;
-use super::inventory::blocking;
-use crate::error::{Error, Kind, Result};
-use crate::server::catalog::{Catalog, CatalogEntry, Limits, Position};
-use crate::server::store::{Removed, Store, StoreFolder};
+use super::counts::Counter;
+use super::inventory::{Inventory, blocking};
+use crate::error::Result;
+use crate::server::catalog::{CatalogEntry, Limits, Position};
+use crate::server::store::Removed;
 
-/// Once there is too much, a twentieth more goes, so that not every new file evicts one.
+/// An eviction frees a twentieth more than it must, so that not every new file evicts one.
 const SLACK: u64 = 20;
 
 /// What was evicted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Evicted {
-    /// Files that went.
+    /// Files that were removed.
     pub files: Vec<CatalogEntry>,
     /// Files that were being read and stayed.
     pub in_use: usize,
@@ -25,28 +25,41 @@ pub struct Evicted {
     pub failed: Vec<(String, String)>,
 }
 
-/// Whoever evicts for the server; there is one at a time. Knows the files that a person was told of.
-#[derive(Debug, Default)]
-pub(super) struct Evictor {
-    told: HashSet<String>,
+/// Evicts files from a store; one eviction by the configured limits at a time.
+pub struct Evictor {
+    inventory: Arc<Inventory>,
+    limits: Limits,
+    /// Files that could not be removed, and for which that was logged. Locked during an eviction by the configured limits.
+    reported: Mutex<HashSet<String>>,
+    pub(super) evicted: Counter,
 }
 
-impl CrateFiles {
-    /// Evicts what is over the configured limits, unless that is being done.
+impl Evictor {
+    pub(super) fn new(inventory: Arc<Inventory>, limits: Limits) -> Self {
+        Self {
+            inventory,
+            limits,
+            reported: Mutex::default(),
+            evicted: Counter::default(),
+        }
+    }
+
+    /// Evicts what exceeds the configured limits, unless such an eviction is under way.
     pub async fn evict_by_limits(self: &Arc<Self>) {
-        self.take_new_stock().await;
-        if self.catalog.is_none() || (self.limits.size.is_none() && self.limits.idle.is_none()) {
+        self.inventory.reconcile_if_new().await;
+        let is_unlimited = self.limits.size.is_none() && self.limits.idle.is_none();
+        if self.inventory.catalog().is_none() || is_unlimited {
             return;
         }
-        let files = Arc::clone(self);
+        let evictor = Arc::clone(self);
         let evicting = blocking(move || {
-            let mut evictor = match files.evictor.try_lock() {
-                Ok(evictor) => evictor,
+            let mut reported = match evictor.reported.try_lock() {
+                Ok(reported) => reported,
                 Err(TryLockError::Poisoned(broken)) => PoisonError::into_inner(broken),
                 Err(TryLockError::WouldBlock) => return Ok(()),
             };
-            let evicted = files.evict_over(files.limits_now()?)?;
-            evictor.tell(&evicted);
+            let evicted = evictor.evict_over(evictor.limits_now()?)?;
+            report(&evicted, &mut reported);
             Ok(())
         });
         if let Err(error) = evicting.await {
@@ -54,8 +67,9 @@ impl CrateFiles {
         }
     }
 
+    /// Evicts by the configured limits where the store exceeds `serve.max_size`.
     pub(super) async fn evict_if_full(self: &Arc<Self>) {
-        let (Some(catalog), Some(limit)) = (&self.catalog, self.limits.size) else {
+        let (Ok((_, catalog)), Some(limit)) = (self.inventory.folder(), self.limits.size) else {
             return;
         };
         let catalog = Arc::clone(catalog);
@@ -65,9 +79,9 @@ impl CrateFiles {
         }
     }
 
-    /// Returns the configured limits; where there is too much, a little less than that.
+    /// Returns the configured limits; where the store exceeds its size, with some slack.
     fn limits_now(&self) -> Result<Limits> {
-        let (_, catalog) = self.folder()?;
+        let (_, catalog) = self.inventory.folder()?;
         let (_, bytes) = catalog.total()?;
         let size = self.limits.size.map(|limit| match bytes > limit {
             true => limit - limit / SLACK,
@@ -79,70 +93,76 @@ impl CrateFiles {
         })
     }
 
-    /// Returns what these limits let go, the least recently used first.
+    /// Returns the files that exceed these limits, the least recently used first.
     ///
     /// # Errors
-    /// `config` for a bucket, `server` where the database refuses.
-    pub fn plan_eviction(&self, limits: Limits) -> Result<Vec<CatalogEntry>> {
-        let (folder, catalog) = self.folder()?;
-        // Nothing can go from a disk that is not mounted.
+    /// `config` for a bucket, `server` where the database cannot be read.
+    pub fn plan(&self, limits: Limits) -> Result<Vec<CatalogEntry>> {
+        let (folder, catalog) = self.inventory.folder()?;
+        // Nothing can be removed from a disk that is not mounted.
         if folder.is_empty() {
             return Ok(Vec::new());
         }
-        let (mut leaving, mut at, mut spared) = (Vec::new(), Position::default(), 0);
+        let (mut chosen, mut at, mut spared) = (Vec::new(), Position::default(), 0);
         loop {
-            let portion = catalog.leaving(limits, &at, spared)?;
+            let portion = catalog.candidates(limits, &at, spared)?;
             if portion.is_empty() {
-                return Ok(leaving);
+                return Ok(chosen);
             }
             at.pass(&portion);
             spared += portion.iter().map(|entry| entry.size).sum::<u64>();
-            leaving.extend(portion);
+            chosen.extend(portion);
         }
     }
 
-    /// Evicts what is over these limits. For a file that stays, because it is being read or cannot be removed, the next one goes.
+    /// Evicts what exceeds these limits. For a file that stays, because it is being read or cannot be removed, the next one
+    /// is evicted.
     ///
     /// # Errors
-    /// As [`CrateFiles::plan_eviction`].
+    /// As [`Evictor::plan`].
     pub fn evict_over(&self, limits: Limits) -> Result<Evicted> {
-        let (folder, catalog) = self.folder()?;
-        // As it is planned; and nothing is to be forgotten.
+        let (folder, catalog) = self.inventory.folder()?;
+        // As `plan` does; and the catalog must not forget what is on that disk.
         if folder.is_empty() {
             return Ok(Evicted::default());
         }
         catalog.flush()?;
         let (mut evicted, mut at) = (Evicted::default(), Position::default());
         loop {
-            let portion = catalog.leaving(limits, &at, 0)?;
+            let portion = catalog.candidates(limits, &at, 0)?;
             if portion.is_empty() {
                 return Ok(evicted);
             }
             at.pass(&portion);
             for entry in portion {
                 let used = Some(entry.used);
-                self.let_go(entry, used, &mut evicted)?;
+                self.evict_one(entry, used, &mut evicted)?;
             }
         }
     }
 
-    /// Evicts these files, whenever they were used; what was pinned meanwhile or is being read stays.
+    /// Evicts these files, whenever they were used; one that was pinned meanwhile or is being read stays.
     ///
     /// # Errors
-    /// As [`CrateFiles::plan_eviction`].
-    pub fn evict(&self, leaving: Vec<CatalogEntry>) -> Result<Evicted> {
+    /// As [`Evictor::plan`].
+    pub fn evict(&self, files: Vec<CatalogEntry>) -> Result<Evicted> {
         let mut evicted = Evicted::default();
-        for entry in leaving {
-            self.let_go(entry, None, &mut evicted)?;
+        for entry in files {
+            self.evict_one(entry, None, &mut evicted)?;
         }
         Ok(evicted)
     }
 
-    fn let_go(&self, entry: CatalogEntry, used: Option<u64>, evicted: &mut Evicted) -> Result<()> {
-        let (folder, catalog) = self.folder()?;
-        match catalog.let_go(&entry.path, used, || folder.remove(&entry.path))? {
+    fn evict_one(
+        &self,
+        entry: CatalogEntry,
+        used: Option<u64>,
+        evicted: &mut Evicted,
+    ) -> Result<()> {
+        let (folder, catalog) = self.inventory.folder()?;
+        match catalog.evict(&entry.path, used, || folder.remove(&entry.path))? {
             Some(Ok(Removed::Gone)) => {
-                self.counts.evicted(1);
+                self.evicted.add(1);
                 evicted.files.push(entry);
             }
             Some(Ok(Removed::InUse)) => evicted.in_use += 1,
@@ -152,33 +172,82 @@ impl CrateFiles {
         }
         Ok(())
     }
+}
 
-    /// Returns the folder and its catalog.
-    ///
-    /// # Errors
-    /// `config` for a bucket.
-    pub fn folder(&self) -> Result<(&StoreFolder, &Catalog)> {
-        match (&self.store, &self.catalog) {
-            (Store::Folder(folder), Some(catalog)) => Ok((folder, catalog)),
-            _ => Err(Error::new(
-                Kind::Config,
-                "serve.store is a bucket, where nothing is evicted or pinned by us",
-            )
-            .advise("Give the bucket a lifecycle rule that expires objects.")),
+/// Logs what was evicted, and, once for each file, what could not be.
+fn report(evicted: &Evicted, reported: &mut HashSet<String>) {
+    let bytes: u64 = evicted.files.iter().map(|file| file.size).sum();
+    if !evicted.files.is_empty() {
+        info!("evicted {} crate files, {bytes} bytes", evicted.files.len());
+    }
+    for (path, why) in &evicted.failed {
+        if reported.insert(path.clone()) {
+            warn!("cannot evict {path}: {why}");
         }
     }
 }
 
-impl Evictor {
-    fn tell(&mut self, evicted: &Evicted) {
-        let bytes: u64 = evicted.files.iter().map(|file| file.size).sum();
-        if !evicted.files.is_empty() {
-            info!("evicted {} crate files, {bytes} bytes", evicted.files.len());
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use super::super::inventory::tests::{foo, inventory, put};
+    use super::*;
+
+    /// Makes a store of three files of five bytes each, and what evicts from it.
+    async fn evictor(limits: Limits) -> (Arc<Evictor>, TempDir) {
+        let (inventory, folder) = inventory();
+        for version in ["1.0.0", "2.0.0", "3.0.0"] {
+            put(&inventory, &foo(version), b"12345").await;
+            inventory.record(&foo(version)).await;
         }
-        for (path, why) in &evicted.failed {
-            if self.told.insert(path.clone()) {
-                warn!("{path} cannot be removed and stays: {why}");
-            }
+        (Arc::new(Evictor::new(inventory, limits)), folder)
+    }
+
+    fn at_most(size: u64) -> Limits {
+        Limits {
+            size: Some(size),
+            idle: None,
         }
+    }
+
+    #[tokio::test]
+    async fn a_plan_names_what_is_evicted_then() {
+        let (evictor, _folder) = evictor(Limits::default()).await;
+        let planned = evictor.plan(at_most(10)).unwrap();
+        assert_eq!(planned.len(), 1);
+        assert_eq!(evictor.inventory.entries().await.unwrap().len(), 3);
+        assert_eq!(evictor.evict_over(at_most(10)).unwrap().files, planned);
+        assert_eq!(evictor.plan(at_most(10)).unwrap(), []);
+        assert_eq!(evictor.evicted.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_store_is_emptied_a_little_further_than_it_must_be() {
+        let (full, _folder) = evictor(at_most(14)).await;
+        full.evict_if_full().await;
+        assert_eq!(full.evicted.get(), 1);
+        let (roomy, _folder) = evictor(at_most(15)).await;
+        roomy.evict_if_full().await;
+        assert_eq!(roomy.evicted.get(), 0);
+        let idle = Some(Duration::from_secs(60));
+        let (idle, _folder) = evictor(Limits { size: None, idle }).await;
+        idle.evict_by_limits().await;
+        assert_eq!(idle.evicted.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_being_read_stays_and_another_one_is_evicted() {
+        let (evictor, _folder) = evictor(Limits::default()).await;
+        let (folder, _) = evictor.inventory.folder().unwrap();
+        let first = evictor.plan(at_most(10)).unwrap();
+        let _reader = folder.open(&first[0].path).unwrap();
+        let evicted = evictor.evict_over(at_most(10)).unwrap();
+        assert_eq!((evicted.in_use, evicted.files.len()), (1, 1));
+        assert_ne!(evicted.files, first);
     }
 }

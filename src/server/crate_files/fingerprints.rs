@@ -1,30 +1,27 @@
-//! Which kept files were read through within the last hour, and did not change: these are not hashed at each request again.
+//! Which stored files were verified within the last hour and did not change: these are not hashed for each request again.
 //!
-//! A file counts as changed when its inode, size, or either of its times is another one; a write by whatever means sets the
-//! change time. What a disk loses without a write is found within the hour, and until then by cargo, which hashes too.
+//! A file counts as changed when its inode, its size or either of its times differs; a write by whatever means sets the
+//! change time. What a disk loses without a write is found within the hour, and until then by cargo, which hashes as well.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
-use super::{CrateFiles, SMALL, VerifiedFile, disk};
-use crate::index::{Checksum, CrateFile};
-use crate::server::store::Store;
+use crate::index::Checksum;
 
 /// How many files are remembered.
 const FILES: usize = 100_000;
-/// For how long a file that was read through is believed.
+/// For how long a verified file is trusted.
 const TRUST: Duration = Duration::from_secs(3600);
 
-/// Files that are right, and when they were read through.
+/// The fingerprints of files that were verified, and when that was.
 pub(super) struct Fingerprints(Cache<Checksum, (Fingerprint, Instant)>);
 
 /// What tells a file on disk from any other, and from itself at another time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fingerprint {
+pub(super) struct Fingerprint {
     device: u64,
     inode: u64,
     size: u64,
@@ -39,17 +36,19 @@ impl Default for Fingerprints {
 }
 
 impl Fingerprints {
-    /// Remembers that a file's bytes have this checksum.
+    /// Remembers that the bytes of a file have this checksum.
     pub(super) fn remember(&self, checksum: Checksum, about: &Metadata, now: Instant) {
         self.0.insert(checksum, (Fingerprint::of(about), now));
     }
 
-    fn is(&self, checksum: Checksum, about: &Metadata, now: Instant) -> bool {
+    /// Says whether a file is still the one that was verified.
+    pub(super) fn matches(&self, checksum: Checksum, about: &Metadata, now: Instant) -> bool {
         let known = self.fresh(checksum, now);
         known.is_some_and(|known| known == Fingerprint::of(about))
     }
 
-    fn fresh(&self, checksum: Checksum, now: Instant) -> Option<Fingerprint> {
+    /// Returns the fingerprint of a file that was verified within the hour.
+    pub(super) fn fresh(&self, checksum: Checksum, now: Instant) -> Option<Fingerprint> {
         let (known, at) = self.0.get(&checksum)?;
         (now < at + TRUST).then_some(known)
     }
@@ -67,30 +66,6 @@ impl Fingerprint {
     }
 }
 
-impl CrateFiles {
-    /// Reads a kept file that was verified before and did not change since; `None` where it has to be looked at.
-    pub(super) async fn read_again(&self, file: &CrateFile) -> Option<VerifiedFile> {
-        let Store::Folder(folder) = &self.store else {
-            return None;
-        };
-        let now = Instant::now();
-        self.verified.fresh(file.checksum, now)?;
-        let path = file.path();
-        let kept = folder.open(&path).ok()??;
-        let about = kept.metadata().ok()?;
-        if !self.verified.is(file.checksum, &about, now) {
-            return None;
-        }
-        self.touch(path);
-        let kept = Arc::new(kept);
-        if about.len() > SMALL as u64 {
-            return Some(VerifiedFile::File(kept, about.len()));
-        }
-        let read = disk::read(&kept, 0, about.len() as usize).await;
-        read.ok().map(VerifiedFile::Memory)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -98,20 +73,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_believed_for_an_hour_and_as_long_as_nobody_writes_it() {
+    fn a_file_is_trusted_for_an_hour_and_as_long_as_nobody_writes_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let about = || file.as_file().metadata().unwrap();
         let (checksum, now) = (Checksum::from_bytes([1; 32]), Instant::now());
-        let verified = Fingerprints::default();
-        assert!(!verified.is(checksum, &about(), now));
-        verified.remember(checksum, &about(), now);
-        assert!(verified.is(checksum, &about(), now + TRUST - Duration::from_secs(1)));
-        assert!(!verified.is(checksum, &about(), now + TRUST));
+        let fingerprints = Fingerprints::default();
+        assert!(!fingerprints.matches(checksum, &about(), now));
+        fingerprints.remember(checksum, &about(), now);
+        assert!(fingerprints.matches(checksum, &about(), now + TRUST - Duration::from_secs(1)));
+        assert!(!fingerprints.matches(checksum, &about(), now + TRUST));
         std::fs::write(file.path(), b"written").unwrap();
-        assert!(!verified.is(checksum, &about(), now));
+        assert!(!fingerprints.matches(checksum, &about(), now));
         // Who writes as much and sets the time back cannot set back when that was done, once the clock has gone on.
         let before = about();
-        verified.remember(checksum, &before, now);
+        fingerprints.remember(checksum, &before, now);
         while (about().ctime(), about().ctime_nsec()) == (before.ctime(), before.ctime_nsec()) {
             std::fs::write(file.path(), b"another").unwrap();
             file.as_file()
@@ -119,6 +94,6 @@ mod tests {
                 .unwrap();
         }
         assert_eq!(about().modified().unwrap(), before.modified().unwrap());
-        assert!(!verified.is(checksum, &about(), now));
+        assert!(!fingerprints.matches(checksum, &about(), now));
     }
 }

@@ -1,4 +1,4 @@
-//! HotFile crate files in memory, within a bound.
+//! Small crate files in memory, within a bound.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +12,12 @@ use crate::server::catalog::now;
 
 /// How many bytes a file takes besides its own.
 const OVERHEAD: u64 = 200;
-/// For about how many files of a usual size there is to be room.
+/// The usual size of a file, in bytes: the cache makes room for as many of these as fit.
 const USUAL: u64 = 64 << 10;
-/// How many seconds pass until a use of a file counts anew.
-const FINENESS: u64 = 60;
+/// How many seconds pass until a use of the same file is recorded again.
+const BETWEEN_USES: u64 = 60;
 
-/// The least used files leave first.
+/// Crate files in memory; the least recently used are evicted first.
 pub(super) struct HotCache(Cache<Checksum, Arc<HotFile>, BySize>);
 
 /// A file in memory.
@@ -37,7 +37,7 @@ impl Weighter<Checksum, Arc<HotFile>> for BySize {
 }
 
 impl HotCache {
-    /// Makes room for so many bytes.
+    /// Makes room for this many bytes.
     pub(super) fn new(bytes: u64) -> Self {
         Self(bounded(bytes, USUAL, BySize))
     }
@@ -57,13 +57,42 @@ impl HotCache {
 }
 
 impl HotFile {
-    /// Returns the file's path where its last use is long enough ago to be worth writing down.
-    pub(super) fn is_used_anew(&self) -> Option<&str> {
+    /// Returns the path of the file where its last recorded use is long enough ago to record another one.
+    pub(super) fn path_to_touch(&self) -> Option<&str> {
         let (now, used) = (now(), self.used.load(Ordering::Relaxed));
-        if now < used + FINENESS {
+        if now < used + BETWEEN_USES {
             return None;
         }
         self.used.store(now, Ordering::Relaxed);
         Some(&self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::inventory::tests::foo;
+    use super::*;
+
+    #[test]
+    fn a_file_is_found_again_and_one_that_is_larger_than_the_cache_is_not_cached() {
+        let cache = HotCache::new(1000);
+        cache.put(&foo("1.0.0"), Bytes::from_static(b"crate"));
+        assert_eq!(cache.get(foo("1.0.0").checksum).unwrap().bytes, "crate");
+        let cache = HotCache::new(1000);
+        cache.put(&foo("1.0.0"), vec![0; 1000].into());
+        assert!(cache.get(foo("1.0.0").checksum).is_none());
+    }
+
+    #[test]
+    fn a_use_is_recorded_once_a_minute() {
+        let cache = HotCache::new(1000);
+        cache.put(&foo("1.0.0"), Bytes::from_static(b"crate"));
+        let hot = cache.get(foo("1.0.0").checksum).unwrap();
+        assert_eq!(hot.path_to_touch(), None);
+        hot.used.fetch_sub(BETWEEN_USES, Ordering::Relaxed);
+        assert_eq!(hot.path_to_touch(), Some(foo("1.0.0").path().as_str()));
+        assert_eq!(hot.path_to_touch(), None);
     }
 }

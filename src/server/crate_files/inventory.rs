@@ -1,68 +1,113 @@
-//! What is kept, and what the catalog is told of it. The database may wait for other processes: it is asked off the threads
-//! that answer.
+//! Which crate files the store has, and what the catalog knows of them.
+//!
+//! The store is the truth; the catalog is reconciled with it. The database may wait for other processes, and the disk for
+//! itself: both are asked on threads that may block, never on those that answer requests.
 
 use std::collections::HashSet;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use super::{CrateFiles, Unavailable};
+use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::index::CrateFile;
 use crate::server::catalog::{Catalog, CatalogEntry};
 use crate::server::store::{Store, StoreFolder, StoredFile};
 
-impl CrateFiles {
-    /// Removes what a killed process left in the store, and makes the catalog agree with it.
-    pub(super) async fn take_stock(&self) {
+/// The store, with its catalog.
+pub struct Inventory {
+    store: Store,
+    /// What a folder holds; a bucket has no catalog.
+    catalog: Option<Arc<Catalog>>,
+}
+
+impl Inventory {
+    /// Opens the store, and a folder's catalog with `catalog`.
+    pub(super) fn open(
+        config: &ServeConfig,
+        catalog: impl FnOnce(&Path) -> Result<Catalog>,
+    ) -> Result<Self> {
+        let store = Store::open(&config.store(), &config.secrets, &config.network)?;
+        let path = config.serve.data_dir.join("catalog.sqlite");
+        let catalog = match &store {
+            Store::Folder(_) => Some(Arc::new(catalog(&path)?)),
+            Store::Bucket(_) => None,
+        };
+        Ok(Self { store, catalog })
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns the catalog of a folder.
+    pub fn catalog(&self) -> Option<&Catalog> {
+        self.catalog.as_deref()
+    }
+
+    /// Returns the folder and its catalog.
+    ///
+    /// # Errors
+    /// `config` for a bucket.
+    pub fn folder(&self) -> Result<(&StoreFolder, &Arc<Catalog>)> {
+        match (&self.store, &self.catalog) {
+            (Store::Folder(folder), Some(catalog)) => Ok((folder, catalog)),
+            _ => Err(Error::new(
+                Kind::Config,
+                "serve.store is a bucket, where crates-ferry neither evicts nor pins",
+            )
+            .advise("Give the bucket a lifecycle rule that expires objects.")),
+        }
+    }
+
+    /// Removes what a killed process left in the store, and reconciles the catalog with it.
+    pub(super) async fn recover(&self) {
         if let Store::Folder(folder) = &self.store {
             if let Err(error) = folder.clean() {
-                warn!("{} cannot be cleaned: {error}", folder.path().display());
+                warn!("cannot clean {}: {error}", folder.path().display());
             }
-            self.look_around().await;
+            self.reconcile().await;
         }
     }
 
-    /// Takes stock where the catalog was begun anew.
-    pub(super) async fn take_new_stock(&self) {
-        if self.catalog().is_some_and(|catalog| catalog.wants_stock()) {
-            self.agree().await;
+    /// Reconciles the catalog with a folder that others may fill, too.
+    pub async fn reconcile(&self) {
+        self.reconcile_once().await;
+        // Reconciling may find the catalog damaged, and recreate it.
+        self.reconcile_if_new().await;
+    }
+
+    /// Reconciles a catalog that was recreated.
+    pub(super) async fn reconcile_if_new(&self) {
+        if self.catalog().is_some_and(|catalog| catalog.take_is_new()) {
+            self.reconcile_once().await;
         }
     }
 
-    /// Makes the catalog agree with a folder that others may fill.
-    pub async fn look_around(&self) {
-        self.agree().await;
-        // The catalog's damage may show on the way.
-        self.take_new_stock().await;
+    async fn reconcile_once(&self) {
+        let (Store::Folder(folder), Some(catalog)) = (&self.store, &self.catalog) else {
+            return;
+        };
+        let (folder, catalog) = (folder.clone(), Arc::clone(catalog));
+        let done = match self.store.list().await {
+            Ok(files) => blocking(move || reconcile(&folder, &catalog, files)).await,
+            Err(error) => Err(Error::new(Kind::Config, "cannot list the store").because(error)),
+        };
+        warn_of(done);
     }
 
     /// Returns a number that changes whenever files come or go, in whatever process; `None` for a bucket, or where the
-    /// database refuses.
+    /// database cannot be read.
     pub async fn version(&self) -> Option<u64> {
         let catalog = Arc::clone(self.catalog.as_ref()?);
         blocking(move || catalog.version()).await.ok()
     }
 
-    async fn agree(&self) {
-        let (Store::Folder(folder), Some(catalog)) = (&self.store, &self.catalog) else {
-            return;
-        };
-        let (folder, catalog) = (folder.clone(), Arc::clone(catalog));
-        let agreed = match self.store.list().await {
-            Ok(files) => blocking(move || agree(&folder, &catalog, files)).await,
-            Err(error) => {
-                Err(Error::new(Kind::Config, "the store cannot be listed").because(error))
-            }
-        };
-        if let Err(error) = agreed {
-            warn!("{}", error.chain());
-        }
-    }
-
-    /// Lists what is kept, as the catalog knows it or as the bucket says; files of a catalog that is begun anew are found.
+    /// Lists the stored files, as the catalog knows them or as the bucket lists them.
     ///
     /// # Errors
     /// As the store and its catalog can be read.
@@ -75,16 +120,16 @@ impl CrateFiles {
             blocking(move || catalog.entries())
         };
         let entries = read().await?;
-        match catalog.wants_stock() {
+        match catalog.take_is_new() {
             true => {
-                self.agree().await;
+                self.reconcile_once().await;
                 read().await
             }
             false => Ok(entries),
         }
     }
 
-    /// Returns the paths of what is kept, as the catalog knows them or as the bucket says.
+    /// Returns the paths of the stored files, as the catalog knows them or as the bucket lists them.
     ///
     /// # Errors
     /// As the store and its catalog can be read.
@@ -101,15 +146,15 @@ impl CrateFiles {
         }
     }
 
-    /// Says whether a file is kept, as far as that can be known without reading it.
+    /// Says whether a file is stored, as far as that can be known without reading it.
     ///
     /// # Errors
-    /// As the store says.
-    pub async fn is_kept(&self, file: &CrateFile) -> io::Result<bool> {
+    /// As the store reports.
+    pub async fn is_stored(&self, file: &CrateFile) -> io::Result<bool> {
         if let Some(catalog) = &self.catalog {
             let (catalog, path) = (Arc::clone(catalog), file.path());
             let known = blocking(move || catalog.checksum(&path)).await;
-            // Whatever is there, it has to be looked at.
+            // A file whose checksum is unknown or another one has to be read.
             if known.is_ok_and(|known| known != Some(file.checksum)) {
                 return Ok(false);
             }
@@ -117,48 +162,10 @@ impl CrateFiles {
         self.store.has(&file.path()).await
     }
 
-    /// Sees to it that a file is kept; says whether it had to be fetched.
+    /// Returns those of the files that the folder does not have; a bucket is trusted.
     ///
     /// # Errors
-    /// Why it cannot be had, or not be kept.
-    pub async fn keep(self: &Arc<Self>, file: &CrateFile) -> Result<bool, Unavailable> {
-        let is_fetched = self.flight(file).end().await?;
-        match self.store.has(&file.path()).await {
-            Ok(true) if is_fetched => Ok(true),
-            Ok(true) => {
-                // It was read through: that is worth knowing.
-                self.take_in(file).await;
-                Ok(false)
-            }
-            Ok(false) => Err(Unavailable::Disk("it could not be kept".to_owned())),
-            Err(error) => Err(Unavailable::Disk(error.to_string())),
-        }
-    }
-
-    /// Pins a file, whether it is there or is to come; says whether it was pinned before.
-    ///
-    /// # Errors
-    /// `config` for a bucket, `server` where the database refuses.
-    pub async fn pin(&self, file: &CrateFile) -> Result<bool> {
-        let (_, catalog) = self.shared_folder()?;
-        let path = file.path();
-        blocking(move || catalog.pin(&path)).await
-    }
-
-    /// Lets a pinned file go.
-    ///
-    /// # Errors
-    /// As [`CrateFiles::pin`].
-    pub async fn unpin(&self, file: &CrateFile) -> Result<()> {
-        let (_, catalog) = self.shared_folder()?;
-        let path = file.path();
-        blocking(move || catalog.unpin(&path)).await
-    }
-
-    /// Returns those of the files that the folder does not hold; a bucket is believed.
-    ///
-    /// # Errors
-    /// `server` where the system refuses.
+    /// `server` where the system has no thread to spare.
     pub async fn absent(&self, mut files: Vec<CrateFile>) -> Result<Vec<CrateFile>> {
         let Store::Folder(folder) = &self.store else {
             return Ok(Vec::new());
@@ -171,9 +178,51 @@ impl CrateFiles {
         .await
     }
 
+    /// Pins a file, whether it is stored or is to come; says whether it was pinned before.
+    ///
+    /// # Errors
+    /// `config` for a bucket, `server` where the database cannot be written.
+    pub async fn pin(&self, file: &CrateFile) -> Result<bool> {
+        let (_, catalog) = self.owned_folder()?;
+        let path = file.path();
+        blocking(move || catalog.pin(&path)).await
+    }
+
+    /// Unpins a file.
+    ///
+    /// # Errors
+    /// As [`Inventory::pin`].
+    pub async fn unpin(&self, file: &CrateFile) -> Result<()> {
+        let (_, catalog) = self.owned_folder()?;
+        let path = file.path();
+        blocking(move || catalog.unpin(&path)).await
+    }
+
+    /// Records, in memory, that a file was used now.
+    pub(super) fn touch(&self, path: String) {
+        if let Some(catalog) = &self.catalog {
+            catalog.touch(path);
+        }
+    }
+
+    /// Records a file that is in the store and verified.
+    pub(super) async fn record(&self, file: &CrateFile) {
+        let Ok((folder, catalog)) = self.owned_folder() else {
+            return;
+        };
+        let (path, checksum) = (file.path(), file.checksum);
+        let recorded = blocking(move || match folder.about(&path) {
+            Ok(Some(stored)) => catalog.add(&stored, checksum),
+            Ok(None) => Ok(()),
+            Err(error) => Err(Error::new(Kind::Server, path).because(error)),
+        });
+        // What cannot be recorded now is found when the catalog is reconciled next.
+        warn_of(recorded.await);
+    }
+
     /// Forgets a file that is gone, but for its pin; nothing of a disk that is not mounted.
     pub async fn forget(&self, path: &str) {
-        let Ok((folder, catalog)) = self.shared_folder() else {
+        let Ok((folder, catalog)) = self.owned_folder() else {
             return;
         };
         let path = path.to_owned();
@@ -184,48 +233,31 @@ impl CrateFiles {
         warn_of(forgotten.await);
     }
 
-    /// Takes in a file that is in the store and right.
-    pub(super) async fn take_in(&self, file: &CrateFile) {
-        let Ok((folder, catalog)) = self.shared_folder() else {
-            return;
-        };
-        let (path, checksum) = (file.path(), file.checksum);
-        let taken = blocking(move || match folder.about(&path) {
-            Ok(Some(kept)) => catalog.add(&kept, checksum),
-            Ok(None) => Ok(()),
-            Err(error) => Err(Error::new(Kind::Server, path).because(error)),
-        });
-        // The next start finds it.
-        warn_of(taken.await);
-    }
-
-    fn shared_folder(&self) -> Result<(StoreFolder, Arc<Catalog>)> {
-        let (folder, _) = self.folder()?;
-        match &self.catalog {
-            Some(catalog) => Ok((folder.clone(), Arc::clone(catalog))),
-            None => Err(Error::new(Kind::Config, "a bucket has no catalog")),
-        }
+    fn owned_folder(&self) -> Result<(StoreFolder, Arc<Catalog>)> {
+        let (folder, catalog) = self.folder()?;
+        Ok((folder.clone(), Arc::clone(catalog)))
     }
 }
 
-/// An empty folder is believed only where nothing is known of it: its disk may not be mounted.
-fn agree(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) -> Result<()> {
-    // What is kept from here on is known anyway.
-    catalog.wants_stock();
+/// Makes the catalog agree with what a folder holds.
+fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) -> Result<()> {
+    // Cleared first: a catalog that is recreated while it is reconciled is marked as new again.
+    catalog.take_is_new();
     let (known, _) = catalog.total()?;
+    // An empty folder is trusted only where the catalog is empty, too: its disk may not be mounted.
     if files.is_empty() && known > 0 {
         let path = folder.path().display();
         warn!(
-            "{path} holds none of the {known} crate files that are known: is it mounted? None is forgotten"
+            "{path} holds none of the {known} crate files in the catalog: is it mounted? The catalog stays as it is"
         );
         return Ok(());
     }
-    catalog.agree_with(files, |path| folder.place(path).is_file())
+    catalog.reconcile_with(files, |path| folder.place(path).is_file())
 }
 
 fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {
     let files = files
-        .map_err(|error| Error::new(Kind::Network, "the bucket cannot be listed").because(error))?;
+        .map_err(|error| Error::new(Kind::Network, "cannot list the bucket").because(error))?;
     let entry = |file: StoredFile| CatalogEntry {
         size: file.size,
         checksum: None,
@@ -242,10 +274,87 @@ fn warn_of(done: Result<()>) {
     }
 }
 
-/// Does work that may wait for the disk, on a thread of its own.
+/// Does work that may wait for the disk, on a thread that may block.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let broken = |error| Error::new(Kind::Server, "the catalog's work broke off").because(error);
+    let broken = |error| Error::new(Kind::Server, "work on the catalog was aborted").because(error);
     spawn_blocking(work).await.map_err(broken)?
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::{Environment, Flags};
+    use crate::index::{Checksum, CrateName, CrateVersion};
+    use crate::server::store::Content;
+
+    pub(crate) fn foo(version: &str) -> CrateFile {
+        CrateFile {
+            name: CrateName::new("foo").unwrap(),
+            version: CrateVersion::new(version).unwrap(),
+            checksum: Checksum::from_bytes([7; 32]),
+        }
+    }
+
+    /// Opens the inventory of a folder below a new one.
+    pub(crate) fn inventory() -> (Arc<Inventory>, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = [("FERRY_SERVE_DATA_DIR", folder.path().to_str().unwrap())];
+        let environment = Environment::from_pairs(data_dir);
+        let config = ServeConfig::load(&Flags::default(), &environment).unwrap();
+        let inventory = Inventory::open(&config, Catalog::open).unwrap();
+        (Arc::new(inventory), folder)
+    }
+
+    pub(crate) async fn put(inventory: &Inventory, file: &CrateFile, bytes: &'static [u8]) {
+        let content = Content::Bytes(bytes.into());
+        inventory.store().put(&file.path(), content).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_came_by_other_ways_is_listed_once_the_catalog_is_reconciled() {
+        let (inventory, _folder) = inventory();
+        put(&inventory, &foo("1.0.0"), b"12345").await;
+        assert_eq!(inventory.entries().await.unwrap(), []);
+        let before = inventory.version().await;
+        inventory.reconcile().await;
+        assert_ne!(inventory.version().await, before);
+        assert_eq!(inventory.entries().await.unwrap()[0].size, 5);
+        let paths = inventory.paths().await.unwrap();
+        assert_eq!(paths, [foo("1.0.0").path()].into());
+        // Its bytes were never read: it does not count as stored.
+        assert!(!inventory.is_stored(&foo("1.0.0")).await.unwrap());
+        inventory.record(&foo("1.0.0")).await;
+        assert!(inventory.is_stored(&foo("1.0.0")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_forgotten_of_a_disk_that_is_not_mounted() {
+        let (inventory, _folder) = inventory();
+        put(&inventory, &foo("1.0.0"), b"12345").await;
+        inventory.record(&foo("1.0.0")).await;
+        let (store, _) = inventory.folder().unwrap();
+        std::fs::remove_dir_all(store.path()).unwrap();
+        inventory.reconcile().await;
+        inventory.forget(&foo("1.0.0").path()).await;
+        assert_eq!(inventory.entries().await.unwrap().len(), 1);
+        let absent = inventory.absent(vec![foo("1.0.0")]).await.unwrap();
+        assert_eq!(absent, [foo("1.0.0")]);
+    }
+
+    #[tokio::test]
+    async fn a_pin_may_come_before_its_file() {
+        let (inventory, _folder) = inventory();
+        assert!(!inventory.pin(&foo("1.0.0")).await.unwrap());
+        put(&inventory, &foo("1.0.0"), b"12345").await;
+        inventory.record(&foo("1.0.0")).await;
+        assert!(inventory.pin(&foo("1.0.0")).await.unwrap());
+        inventory.unpin(&foo("1.0.0")).await.unwrap();
+        assert!(!inventory.entries().await.unwrap()[0].is_pinned);
+    }
 }

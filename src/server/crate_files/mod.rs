@@ -1,20 +1,19 @@
-//! Crate files, verified: from memory, from the store, or fetched once from upstream for everybody who asks meanwhile.
+//! Crate files, verified: from memory, from the store, or fetched once from upstream for all who ask meanwhile.
 //!
 //! ```text
-//! get ── memory ── flight ── store ── upstream
-//!                    │         └ verified when it is read, dropped where damaged
-//!                    └ one for each checksum: all who ask share it
+//! get ── hot cache ── verified store ── single flight ── verified store ── fetcher ── verified store
+//!        in memory    verified within   all who ask      read through      upstream,   written
+//!                     the hour          share it         and verified      verified
 //! ```
 //!
-//! Nothing that comes from far away is served to its end, or kept, whose checksum is not the index's. A file of the folder is
-//! hashed when it is first read, and again when that is an hour ago or the file changed; in between it is believed.
+//! [`CrateFiles::get`] and `fetch_through` below it are the whole way. Nothing that comes from far away is served to its end,
+//! or stored, whose checksum is not the index's.
 
 mod body;
 mod circuit_breaker;
 mod counts;
-mod disk;
 mod evictor;
-mod fetch_through;
+mod fetcher;
 mod fingerprints;
 mod hot_cache;
 mod inventory;
@@ -22,15 +21,17 @@ mod negative_cache;
 mod receive;
 mod resume;
 mod single_flight;
+mod stage;
 mod unavailable;
 mod upstream;
+mod upstream_client;
 mod upstream_dl;
 mod verified_file;
 mod verified_store;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,51 +43,39 @@ use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Checksum, CrateFile};
 use crate::server::catalog::{Catalog, Limits};
-use crate::server::store::{Scratch, Store};
-pub use body::Body;
-use circuit_breaker::CircuitBreaker;
-pub use counts::{Counts, Numbers};
-pub use evictor::Evicted;
-use evictor::Evictor;
-use fingerprints::Fingerprints;
+use crate::server::store::Scratch;
+pub use body::{Body, InFlight};
+use counts::Counter;
+pub use counts::Numbers;
+pub use evictor::{Evicted, Evictor};
+use fetcher::Fetcher;
 use hot_cache::HotCache;
-use negative_cache::NegativeCache;
-use single_flight::SingleFlight;
+pub use inventory::Inventory;
+use single_flight::{Flight, SingleFlight, Waiter};
 pub use unavailable::Unavailable;
-use upstream::Upstream;
+pub use upstream_client::instance;
 use verified_file::VerifiedFile;
+use verified_store::VerifiedStore;
 
-/// Up to this size, in bytes, a file is read whole before it is served, and kept in memory.
-const SMALL: usize = 1 << 20;
-/// For how long a client waits for a body to begin: cargo gives up after 30 seconds of silence, and says less of it.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// With so many failures in a row a bucket begins to be left alone for a while.
-const BUCKET_FAILURES: u32 = 3;
+/// How long a client waits for a body to begin: cargo times out after 30 seconds, and its message names no cause.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// All crate files that can be had.
+/// The crate files of this server: cached, stored, or fetched.
 pub struct CrateFiles {
-    store: Store,
-    /// What a folder holds; a bucket keeps no catalog.
-    catalog: Option<Arc<Catalog>>,
+    hot_cache: HotCache,
+    store: VerifiedStore,
     /// `None` where nothing is fetched.
-    upstream: Option<Upstream>,
-    memory: HotCache,
-    /// What was read through a short while ago.
-    verified: Fingerprints,
+    fetcher: Option<Fetcher>,
     flights: SingleFlight,
-    /// What could not be fetched lately.
-    mishaps: NegativeCache,
-    /// How the store fares, where it is a bucket.
-    bucket: CircuitBreaker,
-    scratch: Scratch,
-    counts: Counts,
-    limits: Limits,
-    evictor: Mutex<Evictor>,
+    inventory: Arc<Inventory>,
+    evictor: Arc<Evictor>,
     runtime: Handle,
+    hits: Counter,
+    misses: Counter,
 }
 
 impl CrateFiles {
-    /// Opens the store below the configuration's `data_dir`, and what it takes to fetch.
+    /// Opens the store, and connects nothing yet.
     ///
     /// # Errors
     /// `config` where the store, `data_dir` or the certificates cannot be used.
@@ -95,15 +84,15 @@ impl CrateFiles {
         let unusable = |error: io::Error| {
             Error::new(Kind::Config, format!("cannot write {}", data_dir.display()))
                 .because(error)
-                .advise("Set serve.data_dir to a folder that this user may write.")
+                .advise("Set `serve.data_dir` to a folder that this user may write.")
         };
         let scratch = Scratch::open(data_dir.join("tmp")).map_err(unusable)?;
-        let files = Arc::new(Self::with(config, scratch, Catalog::open)?);
-        files.take_stock().await;
+        let files = Arc::new(Self::with(config, &scratch, Catalog::open)?);
+        files.inventory.recover().await;
         Ok(files)
     }
 
-    /// Opens the store to look at it, with a catalog in memory that agrees with it: nothing is fetched, and nothing changes on
+    /// Opens the store for reading, with a catalog in memory that agrees with it: nothing is fetched, and nothing changes on
     /// disk.
     ///
     /// # Errors
@@ -112,56 +101,49 @@ impl CrateFiles {
         let mut config = config.clone();
         config.serve.downloads = Downloads::Offline;
         let scratch = Scratch::at(config.serve.data_dir.join("tmp"));
-        let files = Arc::new(Self::with(&config, scratch, Catalog::read_only)?);
-        files.look_around().await;
+        let files = Arc::new(Self::with(&config, &scratch, Catalog::read_only)?);
+        files.inventory.reconcile().await;
         Ok(files)
     }
 
     fn with(
         config: &ServeConfig,
-        scratch: Scratch,
+        scratch: &Scratch,
         catalog: impl FnOnce(&Path) -> Result<Catalog>,
     ) -> Result<Self> {
-        let data_dir = &config.serve.data_dir;
-        let store = Store::open(&config.store(), &config.secrets, &config.network)?;
+        let inventory = Arc::new(Inventory::open(config, catalog)?);
+        let limits = Limits {
+            size: config.serve.max_size,
+            idle: config.serve.max_idle,
+        };
         Ok(Self {
-            catalog: match &store {
-                Store::Folder(_) => Some(Arc::new(catalog(&data_dir.join("catalog.sqlite"))?)),
-                Store::Bucket(_) => None,
-            },
-            upstream: match config.serve.downloads {
-                Downloads::Cache | Downloads::Redirect => Some(Upstream::new(config, &scratch)?),
+            // The index has the other half.
+            hot_cache: HotCache::new(config.serve.memory / 2),
+            store: VerifiedStore::new(Arc::clone(&inventory), scratch.clone()),
+            fetcher: match config.serve.downloads {
+                Downloads::Cache | Downloads::Redirect => Some(Fetcher::new(config, scratch)?),
                 Downloads::Offline => None,
             },
-            // The index has the other half.
-            memory: HotCache::new(config.serve.memory / 2),
-            verified: Fingerprints::default(),
             flights: SingleFlight::default(),
-            mishaps: NegativeCache::default(),
-            bucket: CircuitBreaker::new(BUCKET_FAILURES),
-            scratch,
-            counts: Counts::default(),
+            evictor: Arc::new(Evictor::new(Arc::clone(&inventory), limits)),
+            inventory,
             runtime: Handle::current(),
-            limits: Limits {
-                size: config.serve.max_size,
-                idle: config.serve.max_idle,
-            },
-            evictor: Mutex::default(),
-            store,
+            hits: Counter::default(),
+            misses: Counter::default(),
         })
     }
 
     /// Returns a file that is in memory.
     pub fn hot(&self, checksum: Checksum) -> Option<Bytes> {
-        let hot = self.memory.get(checksum)?;
-        if let (Some(catalog), Some(path)) = (&self.catalog, hot.is_used_anew()) {
+        let hot = self.hot_cache.get(checksum)?;
+        if let (Some(catalog), Some(path)) = (self.inventory.catalog(), hot.path_to_touch()) {
             catalog.touch(path.to_owned());
         }
-        self.counts.hit();
+        self.hits.add(1);
         Some(hot.bytes.clone())
     }
 
-    /// Finds or fetches a file. The body of one that is being fetched ends early where it turns out wrong.
+    /// Finds or fetches a file. The body of one that is in flight ends early where it turns out wrong.
     ///
     /// # Errors
     /// Why it cannot be had.
@@ -169,95 +151,169 @@ impl CrateFiles {
         if let Some(bytes) = self.hot(file.checksum) {
             return Ok(Body::Whole(bytes));
         }
-        // What was verified before needs no flight: reading it twice costs less.
-        if let Some(held) = self.read_again(file).await {
-            self.counts.hit();
-            self.remember(file, &held);
-            return Ok(held.into_body());
+        // What was verified lately needs no flight: reading it twice costs less.
+        if let Some(found) = self.store.read_again(file).await {
+            self.hits.add(1);
+            self.cache(file, &found);
+            return Ok(found.into());
         }
-        let mut waiter = self.flight(file);
+        let mut waiter = self.join_flight(file);
         let body = async {
             match waiter.is_hit().await {
-                true => self.counts.hit(),
-                false => self.counts.miss(),
+                true => self.hits.add(1),
+                false => self.misses.add(1),
             }
             waiter.body().await
         };
-        match timeout(PATIENCE, body).await {
+        match timeout(LONGEST_WAIT, body).await {
             Ok(body) => body,
-            // The search goes on if upstream was asked already.
+            // The fetch goes on: a client that retries finds the file here.
             Err(_) => waiter.begun().unwrap_or_else(|| Err(too_slow())),
         }
     }
 
-    /// Finds or fetches nothing: returns a file's size, in bytes, where it is held, and `None` where it can be asked for.
+    /// Joins the search for a file, or starts it.
+    fn join_flight(self: &Arc<Self>, file: &CrateFile) -> Waiter {
+        let (waiter, flight) = self.flights.join(file.checksum);
+        if let Some(flight) = flight {
+            let (files, file) = (Arc::clone(self), file.clone());
+            // A task of its own, which goes on when the clients have disconnected, once upstream was asked: the next one finds
+            // the file stored. On the shared runtime: on the thread of the request all who wait for the file would delay it.
+            self.runtime.spawn(async move {
+                if let Err(why) = files.fetch_through(&file, &flight).await {
+                    why.log(&file);
+                    flight.fail(why);
+                }
+                drop(flight);
+                files.evictor.evict_if_full().await;
+            });
+        }
+        waiter
+    }
+
+    /// Reads a file from the store, or fetches, serves and stores it: once for all who wait for the flight.
+    async fn fetch_through(&self, file: &CrateFile, flight: &Flight) -> Result<(), Unavailable> {
+        let unreadable = match self.store.read(file).await {
+            Ok(Some(found)) => {
+                self.cache(file, &found);
+                flight.ready(found, false);
+                return Ok(());
+            }
+            Ok(None) => None,
+            // Upstream may still have it.
+            Err(unreadable) => Some(unreadable),
+        };
+        flight.miss();
+        let Some(fetcher) = &self.fetcher else {
+            // Where the store cannot be read, nobody knows that it lacks the file.
+            return Err(unreadable.unwrap_or(Unavailable::NotStored));
+        };
+        let received = fetcher.fetch(file, flight).await?;
+        self.cache(file, &received.file);
+        // Clients do not wait for the disk.
+        flight.ready(received.file.clone(), true);
+        self.store.write(file, received).await;
+        Ok(())
+    }
+
+    /// Caches a small file in memory.
+    fn cache(&self, file: &CrateFile, found: &VerifiedFile) {
+        if let VerifiedFile::Memory(bytes) = found {
+            self.hot_cache.put(file, bytes.clone());
+        }
+    }
+
+    /// Returns the size of a file, in bytes, without reading or fetching it; `None` where upstream may have it.
     ///
     /// # Errors
     /// Why it cannot be had.
-    pub async fn look(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
-        let hot = self.memory.get(file.checksum);
+    pub async fn size(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
+        let hot = self.hot_cache.get(file.checksum);
         let hot = hot.map(|hot| hot.bytes.len() as u64);
         if let Some(size) = hot.or_else(|| self.flights.found(file.checksum)) {
             return Ok(Some(size));
         }
-        match (self.kept_size(file).await, &self.upstream) {
+        match (self.store.size(file).await, &self.fetcher) {
             (Ok(Some(size)), _) => Ok(Some(size)),
             (Ok(None) | Err(_), Some(_)) => Ok(None),
-            (Ok(None), None) => Err(Unavailable::NotHeld),
+            (Ok(None), None) => Err(Unavailable::NotStored),
             (Err(why), None) => Err(why),
         }
     }
 
-    /// Waits until every search under way has ended, and what it found is kept.
-    pub async fn finish(&self) {
-        self.flights.finish().await;
-    }
-
-    /// Returns where upstream keeps a file, for clients that are sent there.
+    /// Returns where upstream keeps a file, for clients to be redirected there.
     ///
     /// # Errors
     /// As [`CrateFiles::get`].
     pub async fn upstream_url(&self, file: &CrateFile) -> Result<Url, Unavailable> {
-        let upstream = self.upstream.as_ref().ok_or(Unavailable::NotHeld)?;
-        let url = timeout(PATIENCE, upstream.url(file)).await;
+        let fetcher = self.fetcher.as_ref().ok_or(Unavailable::NotStored)?;
+        let url = timeout(LONGEST_WAIT, fetcher.url(file)).await;
         url.unwrap_or_else(|_| Err(too_slow()))
     }
 
-    /// Returns the store.
-    pub fn store(&self) -> &Store {
-        &self.store
+    /// Sees to it that a file is stored; says whether it had to be fetched.
+    ///
+    /// # Errors
+    /// Why it cannot be had, or not be stored.
+    pub async fn ensure_stored(self: &Arc<Self>, file: &CrateFile) -> Result<bool, Unavailable> {
+        let is_fetched = self.join_flight(file).end().await?;
+        match self.inventory.store().has(&file.path()).await {
+            Ok(true) if is_fetched => Ok(true),
+            Ok(true) => {
+                // It was read through: the catalog may not know its checksum yet.
+                self.inventory.record(file).await;
+                Ok(false)
+            }
+            Ok(false) => Err(Unavailable::Disk("the file was not stored".to_owned())),
+            Err(error) => Err(Unavailable::Disk(error.to_string())),
+        }
     }
 
-    /// Returns the catalog of a folder.
-    pub fn catalog(&self) -> Option<&Catalog> {
-        self.catalog.as_deref()
+    /// Reads and hashes a stored file and says whether it is right; a damaged one is removed if `remove_damaged`.
+    ///
+    /// # Errors
+    /// As the disk or the bucket reports.
+    pub async fn verify(&self, file: &CrateFile, remove_damaged: bool) -> io::Result<bool> {
+        self.store.verify(file, remove_damaged).await
     }
 
-    /// Returns what happened so far.
+    /// Waits until every search under way has ended, and what it found is stored.
+    pub async fn drain(&self) {
+        self.flights.drain().await;
+    }
+
+    /// Returns what the store holds.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// Returns what evicts from the store.
+    pub fn evictor(&self) -> &Arc<Evictor> {
+        &self.evictor
+    }
+
+    /// Returns what was counted so far.
     pub fn numbers(&self) -> Numbers {
-        self.counts.numbers()
-    }
-
-    fn touch(&self, path: String) {
-        if let Some(catalog) = &self.catalog {
-            catalog.touch(path);
+        let fetched = |counter: fn(&Fetcher) -> &Counter| {
+            let fetcher = self.fetcher.as_ref();
+            fetcher.map_or(0, |fetcher| counter(fetcher).get())
+        };
+        Numbers {
+            hits: self.hits.get(),
+            misses: self.misses.get(),
+            fetched_bytes: fetched(|fetcher| &fetcher.fetched_bytes),
+            upstream_errors: fetched(|fetcher| &fetcher.upstream_errors),
+            checksum_failures: fetched(|fetcher| &fetcher.checksum_failures),
+            damaged: self.store.damaged.get(),
+            write_failures: self.store.write_failures.get(),
+            evicted: self.evictor.evicted.get(),
         }
     }
-
-    fn remember(&self, file: &CrateFile, held: &VerifiedFile) {
-        if let VerifiedFile::Memory(bytes) = held {
-            self.memory.put(file, bytes.clone());
-        }
-    }
-}
-
-/// Returns the name by which this process knows its own requests, should they come back to it (`Via`).
-pub fn instance() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
 }
 
 fn too_slow() -> Unavailable {
-    let limit = humantime::format_duration(PATIENCE);
-    Unavailable::Slow(format!("no answer within {limit}; it may be there later"))
+    let limit = humantime::format_duration(LONGEST_WAIT);
+    Unavailable::Timeout(format!(
+        "no response within {limit}; the fetch goes on, so try again later"
+    ))
 }

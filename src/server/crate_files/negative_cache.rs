@@ -1,28 +1,30 @@
-//! Which files could not be had lately: they are not asked for at once again.
+//! A negative cache: files whose fetch keeps failing are not fetched again for a while.
 //!
-//! The first failure of a file costs nothing: what was an accident is over with the next request. From the second in a row
-//! on, whoever asks is told for a while what came of it last, and upstream is left alone: a portal that answers with its own
-//! page would else be read once for each request.
+//! The first failure of a file has no consequence: an accident is over with the next request. From the second in a row on,
+//! clients get the last failure for a while, without a request to upstream: otherwise a captive portal that answers
+//! everything with its own page would be downloaded once for each request.
+//!
+//! `moka` expires entries by itself, but here an entry must outlive its pause: it counts the failures in a row.
 
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
-use super::Unavailable;
+use super::unavailable::Unavailable;
 use crate::index::Checksum;
 
-/// How many files are remembered; the rarest asked for are forgotten first.
+/// How many files are remembered; the least recently used are evicted first.
 const FILES: usize = 10_000;
-/// How long a failure counts as one in a row with the next.
-const MEMORY: Duration = Duration::from_secs(600);
-/// For how long a file is not asked for after bytes that were not its own; doubled with each further time.
+/// How long after a failure the next one counts as in a row with it.
+const IN_A_ROW: Duration = Duration::from_secs(600);
+/// The first pause after a checksum mismatch; it doubles with each further one.
 const AFTER_MISMATCH: Duration = Duration::from_secs(10);
-/// For how long at most.
+/// The longest pause.
 const LONGEST: Duration = Duration::from_secs(300);
-/// For how long a file is not asked for that upstream did not have, or did not send to its end.
+/// The pause after a file that upstream did not have, or did not send to its end.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// What went wrong with single files.
+/// The last failures of single files.
 pub(super) struct NegativeCache(Cache<Checksum, Failure>);
 
 #[derive(Clone)]
@@ -39,46 +41,46 @@ impl Default for NegativeCache {
 }
 
 impl NegativeCache {
-    /// Says that a file may be asked for.
+    /// Checks that a file is not paused.
     ///
     /// # Errors
-    /// What came of it last, where that was a moment ago.
+    /// `FailedRecently`, with its last failure.
     pub(super) fn check(&self, checksum: Checksum, now: Instant) -> Result<(), Unavailable> {
-        let Some(mishap) = self.0.get(&checksum) else {
+        let Some(failure) = self.0.get(&checksum) else {
             return Ok(());
         };
-        match (mishap.at + mishap.pause()).checked_duration_since(now) {
+        match (failure.at + failure.pause()).checked_duration_since(now) {
             Some(left) if !left.is_zero() => {
                 let seconds = left.as_secs() + 1;
-                Err(Unavailable::Lately(Box::new(mishap.why), seconds))
+                Err(Unavailable::FailedRecently(Box::new(failure.why), seconds))
             }
             _ => Ok(()),
         }
     }
 
-    /// Notes that a file could not be had.
+    /// Records that fetching a file failed.
     pub(super) fn failed(&self, checksum: Checksum, why: &Unavailable, now: Instant) {
-        // What is no fault of this one file has a pause of its own, or none.
+        // Failures that are no property of this one file have a pause of their own, or none.
         if !matches!(
             why,
             Unavailable::Missing(_)
                 | Unavailable::Upstream(_)
-                | Unavailable::Slow(_)
+                | Unavailable::Timeout(_)
                 | Unavailable::Mismatch { .. }
         ) {
             return;
         }
         let before = self.0.get(&checksum);
-        let before = before.filter(|mishap| now < mishap.at + MEMORY);
-        let mishap = Failure {
+        let before = before.filter(|failure| now < failure.at + IN_A_ROW);
+        let failure = Failure {
             why: why.clone(),
-            in_a_row: before.map_or(0, |mishap| mishap.in_a_row) + 1,
+            in_a_row: before.map_or(0, |failure| failure.in_a_row) + 1,
             at: now,
         };
-        self.0.insert(checksum, mishap);
+        self.0.insert(checksum, failure);
     }
 
-    /// Notes that a file was had.
+    /// Records that a file was fetched.
     pub(super) fn succeeded(&self, checksum: Checksum) {
         self.0.remove(&checksum);
     }
@@ -102,29 +104,32 @@ mod tests {
 
     const FILE: Checksum = Checksum::from_bytes([1; 32]);
 
-    /// Returns for how long, in seconds, a file is not asked for once this failure has come so often.
+    /// Returns the pause, in seconds, after this many failures in a row.
     fn pause_after(why: &Unavailable, times: u32) -> u64 {
-        let (mishaps, mut now) = (NegativeCache::default(), Instant::now());
+        let (cache, mut now) = (NegativeCache::default(), Instant::now());
         for _ in 1..times {
-            mishaps.failed(FILE, why, now);
+            cache.failed(FILE, why, now);
             now += LONGEST;
         }
-        mishaps.failed(FILE, why, now);
-        match mishaps.check(FILE, now) {
-            Err(Unavailable::Lately(told, seconds)) if *told == *why => seconds - 1,
+        cache.failed(FILE, why, now);
+        match cache.check(FILE, now) {
+            Err(Unavailable::FailedRecently(told, seconds)) if *told == *why => seconds - 1,
             _ => 0,
         }
     }
 
     #[test]
-    fn the_first_failure_is_free_and_bytes_that_are_wrong_again_and_again_are_left_alone_longest() {
+    fn the_first_failure_is_free_and_repeated_mismatches_are_paused_longest() {
         let mismatch = Unavailable::Mismatch {
             wanted: FILE,
             found: Checksum::from_bytes([2; 32]),
         };
         let pauses = (1..=8).map(|times| pause_after(&mismatch, times));
         assert!(pauses.eq([0, 10, 20, 40, 80, 160, 300, 300]));
-        for why in [Unavailable::Missing(404), Unavailable::Slow(String::new())] {
+        for why in [
+            Unavailable::Missing(404),
+            Unavailable::Timeout(String::new()),
+        ] {
             assert!(
                 (1..=4)
                     .map(|times| pause_after(&why, times))
@@ -138,14 +143,14 @@ mod tests {
 
     #[test]
     fn a_success_and_ten_minutes_each_make_the_next_failure_the_first() {
-        let (mishaps, now) = (NegativeCache::default(), Instant::now());
+        let (cache, now) = (NegativeCache::default(), Instant::now());
         let why = Unavailable::Missing(404);
-        for at in [now, now + MEMORY] {
-            mishaps.failed(FILE, &why, at);
-            assert_eq!(mishaps.check(FILE, at), Ok(()));
+        for at in [now, now + IN_A_ROW] {
+            cache.failed(FILE, &why, at);
+            assert_eq!(cache.check(FILE, at), Ok(()));
         }
-        mishaps.succeeded(FILE);
-        mishaps.failed(FILE, &why, now + MEMORY);
-        assert_eq!(mishaps.check(FILE, now + MEMORY), Ok(()));
+        cache.succeeded(FILE);
+        cache.failed(FILE, &why, now + IN_A_ROW);
+        assert_eq!(cache.check(FILE, now + IN_A_ROW), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! Takes a file in from far away, from the store's bucket or from upstream, and verifies it.
+//! Receives a file from far away, from the store's bucket or from upstream, and verifies it.
 
 use std::fs::File;
 use std::io;
@@ -10,95 +10,85 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tempfile::NamedTempFile;
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::single_flight::Stage;
-use super::{CrateFiles, SMALL, Unavailable, VerifiedFile};
-use crate::index::{Checksum, CrateFile};
+use super::single_flight::Flight;
+use super::unavailable::Unavailable;
+use super::verified_file::{SMALL, VerifiedFile};
+use crate::index::Checksum;
+use crate::server::store::Scratch;
 
-/// No crate file is larger: what goes on and on is none.
+/// The largest file that is accepted, in bytes: far more than crates.io takes, but a response must end somewhere.
 const LARGEST: u64 = 1 << 30;
 
-/// How many bytes those who wait are told of at a time.
+/// How many bytes are released to the waiters at a time.
 const STEP: u64 = 64 << 10;
 
 /// Bytes from far away.
 pub(super) struct Incoming {
-    /// How many there are, where the other side said it.
+    /// How many there are, where the other side announced it.
     pub(super) total: Option<u64>,
     pub(super) stream: BoxStream<'static, Result<Bytes, Unavailable>>,
 }
 
-/// A file that was taken in and is right.
+/// A file that was received and verified.
+#[derive(Debug)]
 pub(super) struct Received {
-    pub(super) held: VerifiedFile,
+    pub(super) file: VerifiedFile,
     /// Where it is on disk, if it was too large for memory.
     pub(super) scratch: Option<NamedTempFile>,
 }
 
-impl CrateFiles {
-    /// Reads to the end and compares the length and the checksum. What is large goes to a scratch file, from which it can be
-    /// read while it comes, but for the last piece; where its length is not known, nobody reads it before it is verified,
-    /// since not every client could tell its end from a failure.
-    pub(super) async fn receive(
-        &self,
-        file: &CrateFile,
-        mut incoming: Incoming,
-        stage: &watch::Sender<Stage>,
-    ) -> Result<Received, Unavailable> {
-        let mut hash = Context::new(&SHA256);
-        let mut length = Length::new(incoming.total)?;
-        let mut taken = Taken::default();
-        while let Some(piece) = incoming.stream.next().await {
-            let piece = piece?;
-            length.add(piece.len())?;
-            hash.update(&piece);
-            match &mut taken.large {
-                Some(large) => large.add(piece, stage).await?,
-                None if taken.small.len() + piece.len() <= SMALL => {
-                    taken.small.extend_from_slice(&piece);
-                }
-                None => {
-                    let scratch = self.scratch.file().map_err(disk)?;
-                    let large = taken.large.insert(Large::new(scratch, incoming.total)?);
-                    large.add(taken.small.split().freeze(), stage).await?;
-                    large.add(piece, stage).await?;
-                }
+/// Reads to the end and compares the length and the checksum.
+///
+/// A large file goes to a scratch file, from which those who wait for the flight read it while it arrives, all but the last
+/// piece. Where its length is unknown, or without a flight, nobody reads it before it is verified: without a length not every
+/// client could tell its end from a failure.
+///
+/// # Errors
+/// As the other side fails; `Mismatch` where the bytes are not those of this checksum.
+pub(super) async fn receive(
+    mut incoming: Incoming,
+    wanted: Checksum,
+    scratch: &Scratch,
+    flight: Option<&Flight>,
+) -> Result<Received, Unavailable> {
+    let mut hash = Context::new(&SHA256);
+    let mut length = Length::new(incoming.total)?;
+    let (mut small, mut large) = (BytesMut::new(), None::<Large>);
+    while let Some(piece) = incoming.stream.next().await {
+        let piece = piece?;
+        length.add(piece.len())?;
+        hash.update(&piece);
+        match &mut large {
+            Some(large) => large.add(piece, flight).await?,
+            None if small.len() + piece.len() <= SMALL => small.extend_from_slice(&piece),
+            None => {
+                let scratch = scratch.file().map_err(disk)?;
+                let large = large.insert(Large::new(scratch, incoming.total)?);
+                large.add(small.split().freeze(), flight).await?;
+                large.add(piece, flight).await?;
             }
         }
-        length.check_end()?;
-        let (found, wanted) = (finish(hash), file.checksum);
-        match found == wanted {
-            true => Ok(taken.into_received()),
-            false => Err(Unavailable::Mismatch { wanted, found }),
-        }
     }
-}
-
-/// What came so far: in memory, until it is too large for that.
-#[derive(Default)]
-struct Taken {
-    small: BytesMut,
-    large: Option<Large>,
-}
-
-impl Taken {
-    fn into_received(self) -> Received {
-        match self.large {
-            None => Received {
-                held: VerifiedFile::Memory(self.small.freeze()),
-                scratch: None,
-            },
-            Some(large) => Received {
-                held: VerifiedFile::File(large.reader, large.written),
-                scratch: Some(large.scratch),
-            },
-        }
+    length.check_end()?;
+    let found = finish(hash);
+    if found != wanted {
+        return Err(Unavailable::Mismatch { wanted, found });
     }
+    Ok(match large {
+        None => Received {
+            file: VerifiedFile::Memory(small.freeze()),
+            scratch: None,
+        },
+        Some(large) => Received {
+            file: VerifiedFile::Disk(large.reader, large.written),
+            scratch: Some(large.scratch),
+        },
+    })
 }
 
-/// How many bytes came, of how many.
+/// How many bytes arrived, of how many.
 struct Length {
     total: Option<u64>,
     read: u64,
@@ -110,7 +100,7 @@ impl Length {
     fn new(total: Option<u64>) -> Result<Self, Unavailable> {
         match total {
             Some(total) if total > LARGEST => Err(Unavailable::Upstream(format!(
-                "it announces {total} bytes, and no crate file has more than {LARGEST}"
+                "it announces {total} bytes; a crate file has at most {LARGEST}"
             ))),
             _ => Ok(Self { total, read: 0 }),
         }
@@ -121,14 +111,14 @@ impl Length {
         let most = self.total.unwrap_or(LARGEST);
         match self.read > most {
             true => Err(Unavailable::Upstream(format!(
-                "more than {most} bytes come, which is the length that was announced, or more than any crate file has"
+                "it sends more than {most} bytes, its announced length or the most that a crate file has"
             ))),
             false => Ok(()),
         }
     }
 
     /// # Errors
-    /// Fewer bytes came than were announced.
+    /// Fewer bytes arrived than were announced.
     fn check_end(&self) -> Result<(), Unavailable> {
         match self.total {
             Some(total) if total != self.read => Err(Unavailable::Upstream(format!(
@@ -146,45 +136,41 @@ struct Large {
     reader: Arc<File>,
     total: Option<u64>,
     written: u64,
-    /// How much of it those who wait were told of last.
-    told: u64,
+    /// How many bytes were released to the waiters.
+    released: u64,
 }
 
 impl Large {
     fn new(scratch: NamedTempFile, total: Option<u64>) -> Result<Self, Unavailable> {
         let reader = scratch.reopen().map_err(disk)?;
-        // As a kept file is that is being read: it may be evicted when it is kept and its last client has read it.
+        // As every reader of a stored file does: once it is stored it is not evicted while a client still reads it.
         let _ = reader.try_lock_shared();
         Ok(Self {
             reader: Arc::new(reader),
             scratch,
             total,
             written: 0,
-            told: 0,
+            released: 0,
         })
     }
 
     /// Writes a piece, and releases those before it: the last byte stays here until all are known to be right.
-    async fn add(&mut self, piece: Bytes, stage: &watch::Sender<Stage>) -> Result<(), Unavailable> {
+    async fn add(&mut self, piece: Bytes, flight: Option<&Flight>) -> Result<(), Unavailable> {
         let at = self.written;
         self.written += piece.len() as u64;
         let file = self.scratch.as_file().try_clone().map_err(disk)?;
         let writing = spawn_blocking(move || file.write_all_at(&piece, at));
         let written = writing.await.map_err(io::Error::other);
         written.and_then(|written| written).map_err(disk)?;
-        let Some(total) = self.total else {
+        let (Some(total), Some(flight)) = (self.total, flight) else {
             return Ok(());
         };
         let released = at.min(total.saturating_sub(1));
-        if released < self.told + STEP {
-            return Ok(());
+        // Each release wakes all waiters: not more often than they have something to send.
+        if released >= self.released + STEP {
+            self.released = released;
+            flight.release(&self.reader, total, released);
         }
-        self.told = released;
-        stage.send_replace(Stage::Coming {
-            file: Arc::clone(&self.reader),
-            total,
-            released,
-        });
         Ok(())
     }
 }
@@ -198,4 +184,79 @@ pub(super) fn finish(hash: Context) -> Checksum {
 
 fn disk(error: io::Error) -> Unavailable {
     Unavailable::Disk(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use aws_lc_rs::digest::digest;
+    use futures_util::stream;
+
+    use super::super::single_flight::SingleFlight;
+    use super::*;
+
+    fn checksum(bytes: &[u8]) -> Checksum {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+        Checksum::from_bytes(hash)
+    }
+
+    /// Receives these bytes in pieces of 100 KB, for the file that has these bytes.
+    async fn received(
+        sent: &[u8],
+        total: Option<u64>,
+        wanted: &[u8],
+        flight: Option<&Flight>,
+    ) -> Result<Received, Unavailable> {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = Scratch::open(folder.path().to_owned()).unwrap();
+        let pieces: Vec<_> = sent.chunks(100_000).map(Bytes::copy_from_slice).collect();
+        let stream = stream::iter(pieces.into_iter().map(Ok)).boxed();
+        receive(
+            Incoming { total, stream },
+            checksum(wanted),
+            &scratch,
+            flight,
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn small_files_stay_in_memory_and_large_ones_go_to_disk() {
+        let small = vec![1; SMALL];
+        let got = received(&small, Some(SMALL as u64), &small, None)
+            .await
+            .unwrap();
+        assert!(matches!(got.file, VerifiedFile::Memory(bytes) if bytes == small));
+        let large = vec![1; SMALL + 1];
+        let got = received(&large, None, &large, None).await.unwrap();
+        assert_eq!(got.file.size(), SMALL as u64 + 1);
+        assert!(matches!(got.file, VerifiedFile::Disk(..)) && got.scratch.is_some());
+    }
+
+    #[tokio::test]
+    async fn other_bytes_and_other_lengths_are_refused() {
+        let right = b"a crate".as_slice();
+        let got = received(b"a krate", Some(7), right, None).await;
+        assert!(matches!(got, Err(Unavailable::Mismatch { .. })));
+        for total in [3, 20, LARGEST + 1] {
+            let got = received(right, Some(total), right, None).await;
+            assert!(matches!(got, Err(Unavailable::Upstream(_))), "{total}");
+        }
+    }
+
+    #[tokio::test]
+    async fn waiters_read_all_but_the_end_before_it_is_verified() {
+        let large = vec![1; 3 * SMALL];
+        let mut wrong = large.clone();
+        *wrong.last_mut().unwrap() = 2;
+        for (total, begins) in [(Some(large.len() as u64), true), (None, false)] {
+            let flights = SingleFlight::default();
+            let (waiter, flight) = flights.join(checksum(&large));
+            let got = received(&wrong, total, &large, flight.as_ref()).await;
+            assert!(matches!(got, Err(Unavailable::Mismatch { .. })));
+            assert_eq!(waiter.begun().is_some(), begins);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Reads upstream's answer to its end; where the connection is cut, the rest is asked for.
+//! Reads a response of upstream to its end; where the connection is cut, the rest is requested (`Range`).
 
 use std::sync::Arc;
 
@@ -9,31 +9,31 @@ use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
-use super::Unavailable;
 use super::receive::Incoming;
-use super::upstream::{Asking, unsent};
+use super::unavailable::Unavailable;
+use super::upstream_client::{UpstreamClient, failure_of};
 
-/// Where a fetch stands: the response, and how much of the file was read.
-pub(super) struct Reading {
-    asking: Arc<Asking>,
+/// The body of a response that is resumed with further requests.
+pub(super) struct ResumableBody {
+    client: Arc<UpstreamClient>,
     url: Url,
     response: Response,
-    /// The file's length, where the first answer said it.
+    /// The length of the file, where the first response announced it.
     total: Option<u64>,
     read: u64,
-    /// The end of a piece that was read over.
+    /// What is new of a piece that was partly skipped.
     rest: Option<Bytes>,
-    /// The server says that there is no more.
+    /// The server reports that there is no more.
     is_at_end: bool,
     retries: u32,
 }
 
-impl Reading {
-    pub(super) fn new(asking: Arc<Asking>, url: Url, response: Response) -> Self {
+impl ResumableBody {
+    pub(super) fn new(client: Arc<UpstreamClient>, url: Url, response: Response) -> Self {
         Self {
             total: response.content_length(),
-            retries: asking.retries,
-            asking,
+            retries: client.retries,
+            client,
             url,
             response,
             read: 0,
@@ -44,9 +44,9 @@ impl Reading {
 
     pub(super) fn into_incoming(self) -> Incoming {
         let total = self.total;
-        let stream = try_unfold(self, |mut reading| async {
-            let piece = reading.next().await?;
-            Ok(piece.map(|piece| (piece, reading)))
+        let stream = try_unfold(self, |mut body| async {
+            let piece = body.next().await?;
+            Ok(piece.map(|piece| (piece, body)))
         });
         let stream = stream.boxed();
         Incoming { total, stream }
@@ -58,19 +58,19 @@ impl Reading {
                 self.read += rest.len() as u64;
                 return Ok(Some(rest));
             }
-            let failure = match timeout(self.asking.idle_timeout, self.response.chunk()).await {
+            let failure = match timeout(self.client.idle_timeout, self.response.chunk()).await {
                 Ok(Ok(piece)) => {
                     self.read += piece.as_ref().map_or(0, Bytes::len) as u64;
                     return Ok(piece);
                 }
-                Ok(Err(error)) => unsent(&error),
+                Ok(Err(error)) => failure_of(&error),
                 Err(_) => {
-                    let limit = humantime::format_duration(self.asking.idle_timeout);
-                    Unavailable::Slow(format!("it falls silent for {limit}"))
+                    let limit = humantime::format_duration(self.client.idle_timeout);
+                    Unavailable::Timeout(format!("it sent nothing for {limit}"))
                 }
             };
             if self.retries == 0 {
-                self.asking.trouble.failed(None);
+                self.client.breaker.failed(None);
                 return Err(failure);
             }
             self.retries -= 1;
@@ -79,17 +79,17 @@ impl Reading {
         Ok(None)
     }
 
-    /// Asks for the rest, which must be the rest of the same file.
+    /// Requests the rest, which must be the rest of the same file.
     async fn resume(&mut self) -> Result<(), Unavailable> {
-        self.response = self.asking.ask(&self.url, self.read).await?;
+        self.response = self.client.request(&self.url, self.read).await?;
         match self.response.status() {
             StatusCode::PARTIAL_CONTENT => {
-                match goes_on(self.response.headers(), self.read, self.total) {
+                match continues(self.response.headers(), self.read, self.total) {
                     true => Ok(()),
-                    false => Err(another(self.read)),
+                    false => Err(other_file(self.read)),
                 }
             }
-            // Nothing comes after what was read; the checksum says whether that is true.
+            // Nothing follows what was read; the checksum tells whether that is true.
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 self.is_at_end = true;
                 Ok(())
@@ -97,21 +97,23 @@ impl Reading {
             _ => {
                 let length = self.response.content_length();
                 match (self.total, length) {
-                    (Some(total), Some(length)) if total != length => Err(another(self.read)),
+                    (Some(total), Some(length)) if total != length => Err(other_file(self.read)),
                     _ => self.skip().await,
                 }
             }
         }
     }
 
-    /// Reads over what is known, from a server that begins anew.
+    /// Skips what was read before, of a server that ignores `Range` and sends the file from its start.
     async fn skip(&mut self) -> Result<(), Unavailable> {
         let mut left = self.read;
         while left > 0 {
-            let piece = timeout(self.asking.idle_timeout, self.response.chunk()).await;
+            let piece = timeout(self.client.idle_timeout, self.response.chunk()).await;
             let piece = piece.ok().and_then(Result::ok).flatten();
             let Some(mut piece) = piece else {
-                return Err(Unavailable::Upstream("it was cut again".to_owned()));
+                return Err(Unavailable::Upstream(
+                    "the connection was cut again".to_owned(),
+                ));
             };
             let known = left.min(piece.len() as u64);
             piece.advance(usize::try_from(known).unwrap_or(usize::MAX));
@@ -122,8 +124,8 @@ impl Reading {
     }
 }
 
-/// Says whether a part begins at that byte of a file of that length (RFC 9110, 14.4).
-fn goes_on(headers: &HeaderMap, from: u64, total: Option<u64>) -> bool {
+/// Says whether a partial response begins at this byte of a file of that length (RFC 9110, 14.4).
+fn continues(headers: &HeaderMap, from: u64, total: Option<u64>) -> bool {
     let part = || {
         let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
         let (range, length) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -136,9 +138,9 @@ fn goes_on(headers: &HeaderMap, from: u64, total: Option<u64>) -> bool {
     })
 }
 
-fn another(read: u64) -> Unavailable {
+fn other_file(read: u64) -> Unavailable {
     Unavailable::Upstream(format!(
-        "it was cut after {read} bytes, and what came then is not the rest of it"
+        "the connection was cut after {read} bytes, and the next response is not the rest of the file"
     ))
 }
 
@@ -149,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_goes_on_where_it_begins_at_the_byte_asked_for_of_the_same_length() {
+    fn a_response_continues_a_file_where_it_begins_at_the_requested_byte_of_the_same_length() {
         for (text, total, goes) in [
             ("bytes 10-19/20", Some(20), true),
             ("bytes 10-19/20", None, true),
@@ -163,8 +165,8 @@ mod tests {
         ] {
             let headers = [(CONTENT_RANGE, text.parse().unwrap())];
             let headers = headers.into_iter().collect();
-            assert_eq!(goes_on(&headers, 10, total), goes, "{text}");
+            assert_eq!(continues(&headers, 10, total), goes, "{text}");
         }
-        assert!(!goes_on(&HeaderMap::new(), 10, None));
+        assert!(!continues(&HeaderMap::new(), 10, None));
     }
 }

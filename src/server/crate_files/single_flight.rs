@@ -1,4 +1,4 @@
-//! One search for a file, which all share that ask for it at the same time.
+//! Coalesces requests: one search at most is under way for each checksum, and all who ask for the file share it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -6,88 +6,64 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::body::Coming;
-use super::{Body, Unavailable, VerifiedFile};
+use super::body::{Body, InFlight};
+use super::stage::Stage;
+use super::unavailable::Unavailable;
+use super::verified_file::VerifiedFile;
 use crate::index::Checksum;
 
-/// How many bytes there must be before a body begins: what is smaller is whole, and right, before its first byte leaves.
+/// How many bytes there must be before a body begins: a smaller file is verified before its first byte is sent.
 const HEAD_START: u64 = 256 << 10;
 
-/// How far a search is.
-#[derive(Debug, Clone)]
-pub(super) enum Stage {
-    /// Nothing is known.
-    Looking,
-    /// It is not kept; upstream is asked, or will be.
-    Asking,
-    /// It comes from far away; what was released of it can be read.
-    Coming {
-        file: Arc<File>,
-        /// Its size, as the other side said it.
-        total: u64,
-        released: u64,
-    },
-    /// It is here and verified; whether it had to be fetched.
-    Held(VerifiedFile, bool),
-    /// It cannot be had.
-    Failed(Unavailable),
+/// The searches under way.
+///
+/// `moka`'s `try_get_with` and `quick_cache`'s `get_or_insert_async` coalesce requests as well, but hand out a value when it
+/// is whole: here clients read what has arrived.
+#[derive(Clone, Default)]
+pub(super) struct SingleFlight(Arc<Mutex<HashMap<Checksum, watch::Sender<Stage>>>>);
+
+/// A search under way, held by the task that carries it out. It ends when this is dropped, also by a panic.
+pub(super) struct Flight {
+    all: SingleFlight,
+    checksum: Checksum,
+    stage: watch::Sender<Stage>,
 }
 
-/// The searches under way, one at most for each checksum.
-#[derive(Default)]
-pub(super) struct SingleFlight(Mutex<HashMap<Checksum, watch::Sender<Stage>>>);
-
-/// Somebody who waits for a file.
+/// A request that waits for a file.
 pub(super) struct Waiter {
     stage: watch::Receiver<Stage>,
-    /// The file was here when they came.
+    /// The file was here when the request came.
     found_it_here: bool,
 }
 
 impl SingleFlight {
-    /// Joins the flight of a file; returns also its stage where it has yet to be flown.
-    pub(super) fn join(&self, checksum: Checksum) -> (Waiter, Option<watch::Sender<Stage>>) {
+    /// Joins the search for a file; returns also the flight where it has yet to be carried out.
+    pub(super) fn join(&self, checksum: Checksum) -> (Waiter, Option<Flight>) {
         let mut flights = self.lock();
         if let Some(stage) = flights.get(&checksum) {
             return (Waiter::new(stage), None);
         }
-        let (stage, _) = watch::channel(Stage::Looking);
+        let (stage, _) = watch::channel(Stage::Searching);
         flights.insert(checksum, stage.clone());
-        (Waiter::new(&stage), Some(stage))
+        let waiter = Waiter::new(&stage);
+        let flight = Flight {
+            all: self.clone(),
+            checksum,
+            stage,
+        };
+        (waiter, Some(flight))
     }
 
-    /// Returns the size of a file that a flight has found, and may yet be keeping.
+    /// Returns the size of a file that a search has found, and may yet be storing.
     pub(super) fn found(&self, checksum: Checksum) -> Option<u64> {
         match &*self.lock().get(&checksum)?.borrow() {
-            Stage::Held(held, _) => Some(held.size()),
+            Stage::Ready { file, .. } => Some(file.size()),
             _ => None,
         }
     }
 
-    /// Ends a flight: who asks from now on starts another.
-    pub(super) fn land(&self, checksum: Checksum, stage: &watch::Sender<Stage>) {
-        let mut flights = self.lock();
-        if flights
-            .get(&checksum)
-            .is_some_and(|listed| listed.same_channel(stage))
-        {
-            flights.remove(&checksum);
-        }
-    }
-
-    /// Ends a flight that nobody waits for; says no where somebody does.
-    pub(super) fn abandon(&self, checksum: Checksum, stage: &watch::Sender<Stage>) -> bool {
-        // Nobody joins while we look.
-        let mut flights = self.lock();
-        let is_empty = stage.receiver_count() == 0;
-        if is_empty {
-            flights.remove(&checksum);
-        }
-        is_empty
-    }
-
-    /// Waits until every flight under way has ended.
-    pub(super) async fn finish(&self) {
+    /// Waits until every search under way has ended.
+    pub(super) async fn drain(&self) {
         let stages: Vec<_> = self.lock().values().map(watch::Sender::subscribe).collect();
         for mut stage in stages {
             while stage.changed().await.is_ok() {}
@@ -99,21 +75,77 @@ impl SingleFlight {
     }
 }
 
+impl Flight {
+    /// Tells the waiters that the store does not have the file.
+    pub(super) fn miss(&self) {
+        self.stage.send_replace(Stage::Miss);
+    }
+
+    /// Tells the waiters how many bytes of the file they may read.
+    pub(super) fn release(&self, file: &Arc<File>, total: u64, released: u64) {
+        self.stage.send_replace(Stage::InFlight {
+            file: Arc::clone(file),
+            total,
+            released,
+        });
+    }
+
+    /// Gives the waiters the verified file.
+    pub(super) fn ready(&self, file: VerifiedFile, fetched: bool) {
+        self.stage.send_replace(Stage::Ready { file, fetched });
+    }
+
+    /// Tells the waiters why they cannot have the file.
+    pub(super) fn fail(&self, why: Unavailable) {
+        // Before the waiters are told: a client that is told and retries starts another search.
+        self.land();
+        self.stage.send_replace(Stage::Failed(why));
+    }
+
+    /// Waits until nobody waits for the file any more, and ends the flight: the next request starts another.
+    pub(super) async fn abandoned(&self) {
+        loop {
+            self.stage.closed().await;
+            // Nobody can join while the lock is held.
+            let mut flights = self.all.lock();
+            if self.stage.receiver_count() == 0 {
+                flights.remove(&self.checksum);
+                return;
+            }
+        }
+    }
+
+    /// Removes the flight from the list: the next request starts another.
+    fn land(&self) {
+        let mut flights = self.all.lock();
+        let listed = flights.get(&self.checksum);
+        if listed.is_some_and(|listed| listed.same_channel(&self.stage)) {
+            flights.remove(&self.checksum);
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.land();
+    }
+}
+
 impl Waiter {
     fn new(stage: &watch::Sender<Stage>) -> Self {
         let stage = stage.subscribe();
-        let found_it_here = matches!(*stage.borrow(), Stage::Held(..));
+        let found_it_here = matches!(*stage.borrow(), Stage::Ready { .. });
         Self {
             stage,
             found_it_here,
         }
     }
 
-    /// Says whether the file was held when it was asked for, as soon as that is known.
+    /// Says whether the request is a cache hit, as soon as that is known.
     pub(super) async fn is_hit(&mut self) -> bool {
-        let is_known = |stage: &Stage| !matches!(stage, Stage::Looking);
+        let is_known = |stage: &Stage| !matches!(stage, Stage::Searching);
         match self.stage.wait_for(is_known).await.as_deref() {
-            Ok(Stage::Held(_, fetched)) => self.found_it_here || !fetched,
+            Ok(Stage::Ready { fetched, .. }) => self.found_it_here || !fetched,
             _ => false,
         }
     }
@@ -121,42 +153,142 @@ impl Waiter {
     /// Returns the body as soon as it can begin.
     pub(super) async fn body(&mut self) -> Result<Body, Unavailable> {
         let may_begin = |stage: &Stage| match stage {
-            Stage::Looking | Stage::Asking => false,
-            Stage::Coming { released, .. } => *released >= HEAD_START,
-            Stage::Held(..) | Stage::Failed(_) => true,
+            Stage::Searching | Stage::Miss => false,
+            Stage::InFlight { released, .. } => *released >= HEAD_START,
+            Stage::Ready { .. } | Stage::Failed(_) => true,
         };
         match self.stage.wait_for(may_begin).await {
             Ok(_) => {}
-            Err(_) => return Err(broken_off()),
+            Err(_) => return Err(aborted()),
         }
-        self.begun().unwrap_or_else(|| Err(broken_off()))
+        self.begun().unwrap_or_else(|| Err(aborted()))
     }
 
-    /// Returns the body, or why there is none, where that can be said now.
+    /// Returns the body, or why there is none, where that is known by now.
     pub(super) fn begun(&self) -> Option<Result<Body, Unavailable>> {
         let stage = self.stage.borrow().clone();
         match stage {
-            Stage::Looking | Stage::Asking => None,
-            Stage::Held(held, _) => Some(Ok(held.into_body())),
-            Stage::Coming { file, total, .. } => {
-                let coming = Coming::new(file, total, self.stage.clone());
-                Some(Ok(Body::Coming(coming)))
+            Stage::Searching | Stage::Miss => None,
+            Stage::Ready { file, .. } => Some(Ok(file.into())),
+            Stage::InFlight { file, total, .. } => {
+                let body = InFlight::new(file, total, self.stage.clone());
+                Some(Ok(Body::InFlight(body)))
             }
             Stage::Failed(why) => Some(Err(why)),
         }
     }
 
-    /// Waits until all is done, also the keeping; says whether the file had to be fetched.
+    /// Waits until all is done and the file is stored; says whether it had to be fetched.
     pub(super) async fn end(mut self) -> Result<bool, Unavailable> {
         while self.stage.changed().await.is_ok() {}
         match &*self.stage.borrow() {
-            Stage::Held(_, fetched) => Ok(*fetched),
+            Stage::Ready { fetched, .. } => Ok(*fetched),
             Stage::Failed(why) => Err(why.clone()),
-            Stage::Looking | Stage::Asking | Stage::Coming { .. } => Err(broken_off()),
+            Stage::Searching | Stage::Miss | Stage::InFlight { .. } => Err(aborted()),
         }
     }
 }
 
-fn broken_off() -> Unavailable {
-    Unavailable::Upstream("the search broke off".to_owned())
+fn aborted() -> Unavailable {
+    Unavailable::Upstream("the fetch was aborted".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use bytes::Bytes;
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const FILE: Checksum = Checksum::from_bytes([1; 32]);
+
+    fn verified() -> VerifiedFile {
+        VerifiedFile::Memory(Bytes::from_static(b"crate"))
+    }
+
+    async fn text(waiter: &mut Waiter) -> Bytes {
+        match waiter.body().await {
+            Ok(Body::Whole(bytes)) => bytes,
+            _ => panic!("the file is in memory"),
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_that_arrive_meanwhile_are_coalesced() {
+        let flights = SingleFlight::default();
+        let (mut first, flight) = flights.join(FILE);
+        let flight = flight.unwrap();
+        let (mut second, none) = flights.join(FILE);
+        assert!(none.is_none());
+        flight.miss();
+        flight.ready(verified(), true);
+        // For whoever joins now it is a hit, though it had to be fetched.
+        let (mut third, none) = flights.join(FILE);
+        assert!(none.is_none());
+        assert_eq!(flights.found(FILE), Some(5));
+        drop(flight);
+        let hits =
+            [&mut first, &mut second, &mut third].map(|waiter| waiter.is_hit().now_or_never());
+        assert_eq!(hits, [Some(false), Some(false), Some(true)]);
+        for waiter in [&mut first, &mut second, &mut third] {
+            assert_eq!(text(waiter).await, "crate");
+        }
+        assert_eq!(first.end().await, Ok(true));
+        assert!(flights.join(FILE).1.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_told_of_a_failure_and_retries_starts_another_search() {
+        let flights = SingleFlight::default();
+        let (mut waiter, flight) = flights.join(FILE);
+        let flight = flight.unwrap();
+        flight.fail(Unavailable::Missing(404));
+        assert!(matches!(
+            waiter.body().await,
+            Err(Unavailable::Missing(404))
+        ));
+        let (_, again) = flights.join(FILE);
+        let again = again.unwrap();
+        // The end of the first is not that of the second.
+        drop(flight);
+        assert!(flights.join(FILE).1.is_none());
+        drop(again);
+        assert!(flights.join(FILE).1.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_aborted_search_is_over_and_is_no_success() {
+        let flights = SingleFlight::default();
+        let (mut waiter, flight) = flights.join(FILE);
+        drop(flight);
+        assert!(!waiter.is_hit().await);
+        assert!(waiter.body().await.is_err());
+        flights.drain().await;
+    }
+
+    #[tokio::test]
+    async fn a_search_is_abandoned_once_nobody_waits() {
+        let flights = SingleFlight::default();
+        let (waiter, flight) = flights.join(FILE);
+        let flight = flight.unwrap();
+        assert!(flight.abandoned().now_or_never().is_none());
+        drop(waiter);
+        assert!(flight.abandoned().now_or_never().is_some());
+        assert!(flights.join(FILE).1.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_body_begins_with_a_head_start_or_with_the_whole_file() {
+        let flights = SingleFlight::default();
+        let (mut waiter, flight) = flights.join(FILE);
+        let flight = flight.unwrap();
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        flight.release(&file, HEAD_START * 2, HEAD_START - 1);
+        assert!(waiter.body().now_or_never().is_none());
+        flight.release(&file, HEAD_START * 2, HEAD_START);
+        let body = waiter.body().now_or_never().unwrap().unwrap();
+        assert_eq!(body.size(), HEAD_START * 2);
+    }
 }

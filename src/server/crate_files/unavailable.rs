@@ -7,56 +7,54 @@ use crate::index::{Checksum, CrateFile};
 /// Why a crate file cannot be had now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// It is not kept, and nothing is fetched.
-    #[error(
-        "the crate file is not held here, and this server fetches nothing (downloads: offline)"
-    )]
-    NotHeld,
-    /// Upstream says that it has no such file.
-    #[error("upstream has no such crate file: it answers {0}")]
+    /// It is not stored, and nothing is fetched.
+    #[error("the crate file is not stored on this server, which is offline (serve.downloads)")]
+    NotStored,
+    /// Upstream does not have it; with the status of its response.
+    #[error("upstream does not have this crate file: it responds with status {0}")]
     Missing(u16),
-    /// Upstream cannot be reached, or answers what it should not.
-    #[error("the crate file cannot be fetched from upstream: {0}")]
+    /// Upstream cannot be reached, or its response is wrong.
+    #[error("cannot fetch the crate file from upstream: {0}")]
     Upstream(String),
-    /// Upstream was asked in vain a moment ago; after so many seconds it is asked again.
-    #[error("upstream cannot be reached; it is asked again in {0} s")]
+    /// Upstream failed too often in a row; it is paused for this many seconds.
+    #[error("upstream keeps failing; retry in {0} s")]
     Paused(u64),
-    /// This file was asked for in vain a moment ago; after so many seconds it is asked for again.
-    #[error("{0}; it is asked for again in {1} s")]
-    Lately(Box<Unavailable>, u64),
-    /// Too many files are waited for already.
-    #[error("upstream is asked for too many other crate files at the moment")]
+    /// Fetching this file failed a moment ago, and is not tried again for this many seconds.
+    #[error("{0}; retry in {1} s")]
+    FailedRecently(Box<Unavailable>, u64),
+    /// Too many fetches wait for a connection already.
+    #[error("too many other crate files are being fetched from upstream")]
     Busy,
-    /// Everybody who asked for it went away before upstream was asked.
-    #[error("nobody waits for the crate file any more")]
+    /// All clients that asked for it disconnected before upstream was asked.
+    #[error("all clients that asked for the crate file have disconnected")]
     Abandoned,
-    /// Upstream does not answer in time.
-    #[error("upstream takes too long: {0}")]
-    Slow(String),
-    /// The bytes are not those that the index vouches for.
+    /// Upstream does not respond in time.
+    #[error("timeout while fetching the crate file from upstream: {0}")]
+    Timeout(String),
+    /// The bytes do not have the checksum that the index lists.
     #[error(
-        "what upstream sent is not the crate file: its SHA-256 checksum is {found}, and the index says {wanted}"
+        "checksum mismatch: upstream sent a file whose SHA-256 is {found}; the index lists {wanted}"
     )]
     Mismatch {
-        /// What the index says.
+        /// The checksum that the index lists.
         wanted: Checksum,
-        /// What the bytes hash to.
+        /// The checksum of the bytes.
         found: Checksum,
     },
     /// The store cannot be read, and upstream is not asked.
-    #[error("the store of this server cannot be read: {0}")]
+    #[error("cannot read the store of this server: {0}")]
     Store(String),
-    /// The disk of this server refuses.
-    #[error("the disk of this server refuses: {0}")]
+    /// It cannot be written to the disk of this server.
+    #[error("cannot write to the disk of this server: {0}")]
     Disk(String),
 }
 
 impl Unavailable {
-    /// Logs what a person may have to look at.
+    /// Logs it where a person may have to act.
     pub(super) fn log(&self, file: &CrateFile) {
         match self {
-            Self::NotHeld | Self::Paused(_) | Self::Lately(..) | Self::Abandoned => {}
-            // It was logged as what the store said.
+            Self::NotStored | Self::Paused(_) | Self::FailedRecently(..) | Self::Abandoned => {}
+            // The store logged its error where it was read.
             Self::Store(_) => {}
             Self::Mismatch { .. } | Self::Disk(_) => error!("{file}: {self}"),
             _ => warn!("{file}: {self}"),

@@ -1,4 +1,7 @@
-//! Where upstream keeps crate files: `serve.dl`, else the `dl` of upstream's own `config.json`.
+//! Where upstream serves crate files: `serve.dl`, else the `dl` of upstream's own `config.json`.
+//!
+//! crates.io may move its downloads by a commit to its index, so the `dl` is read again every hour. Requests never wait for
+//! that once one is known: the old one is used meanwhile.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,8 +15,8 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 use url::Url;
 
-use super::Unavailable;
 use super::receive::finish;
+use super::unavailable::Unavailable;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::branch_ref;
@@ -22,34 +25,34 @@ use crate::git::transport::by_id::file_at_root;
 use crate::index::config_json::{CONFIG_JSON, points_to};
 use crate::server::store::Scratch;
 
-/// How long a `dl` is used until upstream is asked again.
+/// How long after a success upstream is asked again.
 const FRESH: Duration = Duration::from_secs(3600);
-/// How long a failure is believed, where nothing is known.
+/// How long after a failure upstream is asked again, where no `dl` is known.
 const FAILED: Duration = Duration::from_secs(10);
-/// How long upstream is left alone after a failure, where something is known.
+/// How long after a failure upstream is asked again, where an older `dl` is known.
 const LATER: Duration = Duration::from_secs(60);
 
-/// The `dl`, learned when it is first needed. One that is known is used at once, and upstream is asked behind it.
-pub(super) struct UpstreamDl(Arc<Learning>);
+/// The `dl`, fetched when it is first needed. A known one is returned at once, and refreshed in the background.
+pub(super) struct UpstreamDl(Arc<Inner>);
 
-struct Learning {
+struct Inner {
     config: ServeConfig,
-    /// What upstream's `config.json` said last, for the next start.
-    kept: PathBuf,
+    /// Upstream's last `config.json`, for the next start.
+    saved: PathBuf,
     scratch: Scratch,
     known: Mutex<Known>,
     /// VerifiedFile while upstream is asked.
-    asking: Arc<tokio::sync::Mutex<()>>,
+    requesting: Arc<tokio::sync::Mutex<()>>,
     runtime: Handle,
 }
 
-/// What is known.
+/// What is known of the `dl`.
 #[derive(Default)]
 struct Known {
     dl: Option<String>,
-    /// Why it could not be learned last.
+    /// Why the last request failed.
     failure: Option<Unavailable>,
-    /// Until when upstream is not asked again.
+    /// When upstream is asked again.
     until: Option<Instant>,
 }
 
@@ -58,8 +61,8 @@ impl Known {
         self.until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Returns what can be said without asking.
-    fn answer(&self) -> Option<Result<String, Unavailable>> {
+    /// Returns what is known without a request.
+    fn current(&self) -> Option<Result<String, Unavailable>> {
         match (&self.dl, &self.failure) {
             (Some(dl), _) => Some(Ok(dl.clone())),
             (None, Some(why)) if self.is_fresh() => Some(Err(why.clone())),
@@ -79,149 +82,149 @@ impl UpstreamDl {
                 Kind::Config,
                 format!("serve.dl is {dl}, which is this server itself"),
             )
-            .advise("Set it to where upstream keeps its crate files, or leave it out: upstream's config.json says so."));
+            .advise("Set `serve.dl` to where upstream serves crate files, or remove it: the default is the dl of upstream's config.json."));
         }
-        let mut learning = Learning {
-            kept: config.serve.data_dir.join(kept_as(config)),
+        let mut inner = Inner {
+            saved: config.serve.data_dir.join(file_name(config)),
             config: config.clone(),
             scratch: scratch.clone(),
             known: Mutex::default(),
-            asking: Arc::default(),
+            requesting: Arc::default(),
             runtime: Handle::current(),
         };
-        let dl = learning.remembered();
+        let dl = inner.load();
         let known = Known {
             dl,
             ..Known::default()
         };
-        learning.known = Mutex::new(known);
-        Ok(Self(Arc::new(learning)))
+        inner.known = Mutex::new(known);
+        Ok(Self(Arc::new(inner)))
     }
 
-    /// Returns it; waits for upstream only where nothing is known.
+    /// Returns the `dl`; waits for upstream only where none is known.
     pub(super) async fn get(&self) -> Result<String, Unavailable> {
-        let learning = &self.0;
-        if let Some(dl) = &learning.config.serve.dl {
+        let inner = &self.0;
+        if let Some(dl) = &inner.config.serve.dl {
             return Ok(dl.clone());
         }
-        let (answer, is_fresh) = {
-            let known = learning.known();
-            (known.answer(), known.is_fresh())
+        let (current, is_fresh) = {
+            let known = inner.known();
+            (known.current(), known.is_fresh())
         };
-        if let Some(answer) = answer {
+        if let Some(current) = current {
             if !is_fresh {
-                learning.refresh();
+                inner.refresh();
             }
-            return answer;
+            return current;
         }
-        let one_at_a_time = Arc::clone(&learning.asking).lock_owned().await;
-        // Whoever was before us may have learned it.
-        if let Some(answer) = learning.known().answer() {
-            return answer;
+        let one_at_a_time = Arc::clone(&inner.requesting).lock_owned().await;
+        // The request before ours may have fetched it.
+        if let Some(current) = inner.known().current() {
+            return current;
         }
-        let asking = Arc::clone(learning);
-        // Goes on when whoever asked has gone.
-        let learned = learning.runtime.spawn(async move {
-            let learned = asking.learn().await;
+        let this = Arc::clone(inner);
+        // A task of its own, which goes on when the client has disconnected.
+        let fetching = inner.runtime.spawn(async move {
+            let fetched = this.fetch().await;
             drop(one_at_a_time);
-            learned
+            fetched
         });
-        let learned = learned.await;
-        learned.unwrap_or_else(|error| Err(Unavailable::Upstream(error.to_string())))
+        let fetched = fetching.await;
+        fetched.unwrap_or_else(|error| Err(Unavailable::Upstream(error.to_string())))
     }
 }
 
-impl Learning {
-    /// Asks upstream while others use what is known.
+impl Inner {
+    /// Fetches the `dl` in the background, unless that is under way.
     fn refresh(self: &Arc<Self>) {
-        let Ok(one_at_a_time) = Arc::clone(&self.asking).try_lock_owned() else {
+        let Ok(one_at_a_time) = Arc::clone(&self.requesting).try_lock_owned() else {
             return;
         };
-        let learning = Arc::clone(self);
+        let this = Arc::clone(self);
         self.runtime.spawn(async move {
-            if let Err(why) = learning.learn().await {
-                warn!("the known dl is used further: {why}");
+            if let Err(why) = this.fetch().await {
+                warn!("keeping the known dl: {why}");
             }
             drop(one_at_a_time);
         });
     }
 
-    /// Asks upstream and remembers what it says; what is known stays where that is no good.
-    async fn learn(&self) -> Result<String, Unavailable> {
-        let learned = self.read_upstream().await;
-        if let Ok((dl, bytes)) = &learned {
+    /// Fetches the `dl` from upstream; the known one stays where that fails.
+    async fn fetch(&self) -> Result<String, Unavailable> {
+        let fetched = self.read_upstream().await;
+        if let Ok((dl, bytes)) = &fetched {
             info!("crate files come from {dl}");
-            self.keep(bytes.clone()).await;
+            self.save(bytes.clone()).await;
         }
-        let learned = learned.map(|(dl, _)| dl);
+        let fetched = fetched.map(|(dl, _)| dl);
         let mut known = self.known();
-        let lasts = match (&learned, &known.dl) {
+        let lasts = match (&fetched, &known.dl) {
             (Ok(_), _) => FRESH,
             (Err(_), Some(_)) => LATER,
             (Err(_), None) => FAILED,
         };
         known.until = Some(Instant::now() + lasts);
-        known.failure = learned.as_ref().err().cloned();
-        if let Ok(dl) = &learned {
+        known.failure = fetched.as_ref().err().cloned();
+        if let Ok(dl) = &fetched {
             known.dl = Some(dl.clone());
         }
-        learned
+        fetched
     }
 
     async fn read_upstream(&self) -> Result<(String, Vec<u8>), Unavailable> {
-        let asked = timeout(self.config.network.idle_timeout, self.ask()).await;
-        let bytes = match asked {
-            Ok(asked) => asked.map_err(|error| Unavailable::Upstream(error.to_string()))?,
+        let read = timeout(self.config.network.idle_timeout, self.read_config_json()).await;
+        let bytes = match read {
+            Ok(read) => read.map_err(|error| Unavailable::Upstream(error.to_string()))?,
             Err(_) => {
-                let text = "upstream's config.json could not be read in time";
-                return Err(Unavailable::Slow(text.to_owned()));
+                let text = "upstream's config.json did not arrive in time";
+                return Err(Unavailable::Timeout(text.to_owned()));
             }
         };
         let dl = self.dl_of(&bytes)?;
         Ok((dl, bytes))
     }
 
-    /// Reads the `dl` off a `config.json`.
+    /// Parses the `dl` of a `config.json`.
     fn dl_of(&self, bytes: &[u8]) -> Result<String, Unavailable> {
-        // It speaks of a mirror's; the cause is the same.
-        let useless = |error: Error| {
+        // The message is about a mirror's config.json; its causes fit here as well.
+        let unusable = |error: Error| {
             let why = error.causes().pop().unwrap_or_else(|| error.to_string());
-            Unavailable::Upstream(format!("upstream's config.json cannot be used: {why}"))
+            Unavailable::Upstream(format!("cannot use upstream's config.json: {why}"))
         };
-        let dl = points_to(bytes).map_err(useless)?.dl;
+        let dl = points_to(bytes).map_err(unusable)?.dl;
         if leads_here(&dl, &self.config) {
             let text = format!(
-                "upstream's config.json says dl is {dl}, which is this server itself: set upstream.url to the index that the mirror is made from, or serve.dl"
+                "the dl of upstream's config.json is {dl}, which is this server itself: set upstream.url to the index that the mirror is made from, or set serve.dl"
             );
             return Err(Unavailable::Upstream(text));
         }
         Ok(dl)
     }
 
-    /// Returns what an earlier process learned.
-    fn remembered(&self) -> Option<String> {
-        let bytes = std::fs::read(&self.kept).ok()?;
+    /// Loads what an earlier process saved.
+    fn load(&self) -> Option<String> {
+        let bytes = std::fs::read(&self.saved).ok()?;
         match self.dl_of(&bytes) {
             Ok(dl) => Some(dl),
             Err(why) => {
-                warn!("{} is of no use: {why}", self.kept.display());
+                warn!("ignoring {}: {why}", self.saved.display());
                 None
             }
         }
     }
 
-    /// Writes it down for the next start, whole or not at all.
-    async fn keep(&self, bytes: Vec<u8>) {
-        let (scratch, kept) = (self.scratch.clone(), self.kept.clone());
-        let keeping = spawn_blocking(move || {
+    /// Saves a `config.json` for the next start, whole or not at all.
+    async fn save(&self, bytes: Vec<u8>) {
+        let (scratch, path) = (self.scratch.clone(), self.saved.clone());
+        let saving = spawn_blocking(move || {
             let mut file = scratch.file()?;
             file.write_all(&bytes)?;
             file.as_file().sync_all()?;
-            file.persist(kept).map_err(|error| error.error)
+            file.persist(path).map_err(|error| error.error)
         });
-        let kept = keeping.await.map_err(std::io::Error::other);
-        if let Err(error) = kept.and_then(|kept| kept) {
-            warn!("{}: {error}", self.kept.display());
+        let saved = saving.await.map_err(std::io::Error::other);
+        if let Err(error) = saved.and_then(|saved| saved) {
+            warn!("cannot write {}: {error}", self.saved.display());
         }
     }
 
@@ -229,22 +232,22 @@ impl Learning {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads `config.json` by tree and blob id: the mirror's own points at us.
-    async fn ask(&self) -> Result<Vec<u8>> {
+    /// Fetches `config.json` from the upstream index: the mirror's own leads to this server.
+    async fn read_config_json(&self) -> Result<Vec<u8>> {
         let remote = self.config.upstream_remote()?;
         let mut server = UploadPack::open(&remote).await?;
         let reference = branch_ref(&self.config.upstream.branch);
         let refs = server.refs(&reference).await?;
         let tip = refs.branches.get(&reference).copied();
-        let missing = |what: &str| Error::new(Kind::Config, format!("{remote}: it has no {what}"));
+        let missing = |what: &str| Error::new(Kind::Config, format!("{remote} has no {what}"));
         let tip = tip.ok_or_else(|| missing(&reference))?;
         let found = file_at_root(&mut server, tip, CONFIG_JSON).await?;
         found.ok_or_else(|| missing("config.json"))
     }
 }
 
-/// Returns the name of the file in which the word of this upstream is kept, and of no other.
-fn kept_as(config: &ServeConfig) -> String {
+/// Returns the name of the file that holds the `config.json` of this upstream, and of no other.
+fn file_name(config: &ServeConfig) -> String {
     let upstream = format!("{} {}", config.upstream.url, config.upstream.branch);
     let mut hash = Context::new(&SHA256);
     hash.update(upstream.as_bytes());
@@ -252,9 +255,9 @@ fn kept_as(config: &ServeConfig) -> String {
     format!("upstream-config-{}.json", &name[..16])
 }
 
-/// Says whether an address leads to the server of this configuration.
+/// Says whether a `dl` leads to the server of this configuration.
 fn leads_here(dl: &str, config: &ServeConfig) -> bool {
-    // Markers stand behind the host.
+    // Markers such as `{crate}` come after the host.
     let start: String = dl.split('{').next().unwrap_or_default().to_owned();
     let (Ok(dl), Ok(public)) = (Url::parse(&start), Url::parse(&config.public_url())) else {
         return false;

@@ -1,4 +1,7 @@
-//! Crate files in the store: read and verified, or put there.
+//! The store, of which nothing is served that was not verified.
+//!
+//! Disks and buckets lose bits. A file of the folder is hashed when it is first read, and again when that was an hour ago or
+//! the file changed; one of a bucket every time. A damaged file is removed, and fetched again.
 
 use std::fs::File;
 use std::io;
@@ -9,22 +12,38 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::error;
 
-use super::receive::{Incoming, Received, finish};
-use super::single_flight::Stage;
-use super::{CrateFiles, SMALL, Unavailable, VerifiedFile};
+use super::circuit_breaker::CircuitBreaker;
+use super::counts::Counter;
+use super::fingerprints::Fingerprints;
+use super::inventory::Inventory;
+use super::receive::{Incoming, Received, finish, receive};
+use super::unavailable::Unavailable;
+use super::verified_file::{SMALL, VerifiedFile, read_at};
 use crate::index::{Checksum, CrateFile};
-use crate::server::store::{Content, Store, StoredBytes};
+use crate::server::store::{Content, Scratch, Store, StoredBytes};
 
-/// How long a bucket may be silent while a client waits: upstream has the file too.
+/// How long a bucket may be silent while a client waits: upstream has the file, too.
 const SILENCE: Duration = Duration::from_secs(5);
+/// As long as the limits of the bucket's own client allow.
+const UNBOUNDED: Duration = Duration::MAX;
+/// The failure in a row with which a bucket is paused.
+const BUCKET_FAILURES: u32 = 3;
 
-/// As long as the limits of the bucket's client allow.
-const PATIENT: Duration = Duration::MAX;
+/// The store, and what is known of its files and of its state.
+pub(super) struct VerifiedStore {
+    inventory: Arc<Inventory>,
+    /// What was verified within the last hour.
+    fingerprints: Fingerprints,
+    /// Pauses a bucket that keeps failing.
+    breaker: CircuitBreaker,
+    scratch: Scratch,
+    pub(super) damaged: Counter,
+    pub(super) write_failures: Counter,
+}
 
 /// What the store has of a file.
 enum Reading {
@@ -33,81 +52,146 @@ enum Reading {
     Right(VerifiedFile),
 }
 
-impl CrateFiles {
-    /// Finds a file in the store; one that is damaged is dropped. A bucket in trouble is not asked.
-    pub(super) async fn find_kept(
-        &self,
-        file: &CrateFile,
-    ) -> Result<Option<VerifiedFile>, Unavailable> {
-        self.check_bucket()?;
-        let found = self.read_or_drop(file).await;
-        self.note_bucket(&found);
-        found.map_err(|error| {
-            error!("{file}: the store cannot be read: {error}");
-            Unavailable::Store(error.to_string())
-        })
+impl VerifiedStore {
+    pub(super) fn new(inventory: Arc<Inventory>, scratch: Scratch) -> Self {
+        Self {
+            inventory,
+            fingerprints: Fingerprints::default(),
+            breaker: CircuitBreaker::new(BUCKET_FAILURES),
+            scratch,
+            damaged: Counter::default(),
+            write_failures: Counter::default(),
+        }
     }
 
-    async fn read_or_drop(&self, file: &CrateFile) -> io::Result<Option<VerifiedFile>> {
-        match self.read_kept(file, SILENCE).await? {
-            Reading::Right(held) => Ok(Some(held)),
+    /// Reads a file of the folder that was verified within the hour and did not change since; `None` where it has to be
+    /// verified.
+    pub(super) async fn read_again(&self, file: &CrateFile) -> Option<VerifiedFile> {
+        let Store::Folder(folder) = self.inventory.store() else {
+            return None;
+        };
+        let now = Instant::now();
+        self.fingerprints.fresh(file.checksum, now)?;
+        let path = file.path();
+        let stored = folder.open(&path).ok()??;
+        let about = stored.metadata().ok()?;
+        if !self.fingerprints.matches(file.checksum, &about, now) {
+            return None;
+        }
+        self.inventory.touch(path);
+        let stored = Arc::new(stored);
+        if about.len() > SMALL as u64 {
+            return Some(VerifiedFile::Disk(stored, about.len()));
+        }
+        let read = read_at(&stored, 0, about.len() as usize).await;
+        read.ok().map(VerifiedFile::Memory)
+    }
+
+    /// Reads a file and verifies it; a damaged one is removed. A bucket that keeps failing is not asked.
+    ///
+    /// # Errors
+    /// `Store` where it cannot be read.
+    pub(super) async fn read(&self, file: &CrateFile) -> Result<Option<VerifiedFile>, Unavailable> {
+        self.check_pause()?;
+        let found = self.read_or_remove(file).await;
+        self.note(&found);
+        let found = found.map_err(|error| {
+            error!("{file}: cannot read the store: {error}");
+            Unavailable::Store(error.to_string())
+        })?;
+        if found.is_some() {
+            self.inventory.touch(file.path());
+        }
+        Ok(found)
+    }
+
+    async fn read_or_remove(&self, file: &CrateFile) -> io::Result<Option<VerifiedFile>> {
+        match self.read_through(file, SILENCE).await? {
+            Reading::Right(found) => Ok(Some(found)),
             Reading::Absent => {
-                self.forget(&file.path()).await;
+                self.inventory.forget(&file.path()).await;
                 Ok(None)
             }
             Reading::Damaged => {
-                self.drop_damaged(file).await?;
+                self.remove_damaged(file).await?;
                 Ok(None)
             }
         }
     }
 
-    /// Reads a kept file through and says whether it is right; a damaged one is dropped if that is wanted.
+    /// Reads and hashes a file and says whether it is right; a damaged one is removed if `remove_damaged`.
     ///
     /// # Errors
-    /// As the disk or the bucket says.
-    pub async fn is_right(&self, file: &CrateFile, drop_damaged: bool) -> io::Result<bool> {
-        let is_damaged = matches!(self.read_kept(file, PATIENT).await?, Reading::Damaged);
-        if is_damaged && drop_damaged {
-            self.drop_damaged(file).await?;
+    /// As the disk or the bucket reports.
+    pub(super) async fn verify(&self, file: &CrateFile, remove_damaged: bool) -> io::Result<bool> {
+        let reading = self.read_through(file, UNBOUNDED).await?;
+        let is_damaged = matches!(reading, Reading::Damaged);
+        if is_damaged && remove_damaged {
+            self.remove_damaged(file).await?;
         }
         Ok(!is_damaged)
     }
 
-    /// Returns the size of a kept file, in bytes, as far as that can be known without reading it.
-    pub(super) async fn kept_size(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
-        self.check_bucket()?;
+    /// Returns the size of a stored file, in bytes, as far as that can be known without reading it.
+    ///
+    /// # Errors
+    /// `Store` where it cannot be read.
+    pub(super) async fn size(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
+        self.check_pause()?;
         let path = file.path();
-        let size = timeout(SILENCE, self.store.size(&path)).await;
+        let size = timeout(SILENCE, self.inventory.store().size(&path)).await;
         let size = size.unwrap_or_else(|_| Err(silent(SILENCE)));
-        self.note_bucket(&size);
+        self.note(&size);
         size.map_err(|error| Unavailable::Store(error.to_string()))
     }
 
-    /// Reads a file through. One of a bucket that is too large for memory is downloaded whole, to a scratch file, for each
-    /// search: only then is it known to be right.
-    async fn read_kept(&self, file: &CrateFile, silence: Duration) -> io::Result<Reading> {
+    /// Stores a verified file; one that cannot be stored was served all the same.
+    pub(super) async fn write(&self, file: &CrateFile, received: Received) {
         let path = file.path();
-        let found = timeout(silence, self.store.get(&path)).await;
+        let content = match (&received.file, &received.scratch) {
+            (VerifiedFile::Memory(bytes), _) => Content::Bytes(bytes.clone()),
+            (VerifiedFile::Disk(..), Some(scratch)) => Content::File(scratch.path()),
+            (VerifiedFile::Disk(..), None) => return,
+        };
+        let put = match self.check_pause() {
+            Ok(()) => {
+                let put = self.inventory.store().put(&path, content).await;
+                self.note(&put);
+                put.map_err(|error| error.to_string())
+            }
+            Err(why) => Err(why.to_string()),
+        };
+        if let Err(error) = put {
+            self.write_failures.add(1);
+            error!("{file}: cannot store the crate file: {error}");
+            return;
+        }
+        self.inventory.record(file).await;
+    }
+
+    async fn read_through(&self, file: &CrateFile, silence: Duration) -> io::Result<Reading> {
+        let path = file.path();
+        let found = timeout(silence, self.inventory.store().get(&path)).await;
         match found.unwrap_or_else(|_| Err(silent(silence)))? {
             None => Ok(Reading::Absent),
-            Some(StoredBytes::File(kept)) => {
-                let (about, now) = (kept.metadata()?, Instant::now());
-                let reading = verify(kept, file.checksum).await?;
+            Some(StoredBytes::File(stored)) => {
+                // Taken before it is read: a file that is written meanwhile has another fingerprint.
+                let (about, now) = (stored.metadata()?, Instant::now());
+                let reading = verify(stored, file.checksum).await?;
                 if matches!(reading, Reading::Right(_)) {
-                    self.verified.remember(file.checksum, &about, now);
+                    self.fingerprints.remember(file.checksum, &about, now);
                 }
                 Ok(reading)
             }
             Some(StoredBytes::Stream(size, stream)) => {
-                // Nobody sees it before it is verified: where it is damaged, upstream's is served.
-                let (nobody, _) = watch::channel(Stage::Looking);
                 let incoming = Incoming {
                     total: Some(size),
                     stream: bounded(stream, silence),
                 };
-                match self.receive(file, incoming, &nobody).await {
-                    Ok(received) => Ok(Reading::Right(received.held)),
+                // Without a flight nobody sees it before it is verified: where it is damaged, upstream's is served. So one
+                // that is too large for memory is downloaded whole, to a scratch file, for each search.
+                match receive(incoming, file.checksum, &self.scratch, None).await {
+                    Ok(received) => Ok(Reading::Right(received.file)),
                     Err(Unavailable::Mismatch { .. }) => Ok(Reading::Damaged),
                     Err(Unavailable::Store(why)) => Err(io::Error::other(why)),
                     Err(other) => Err(io::Error::other(other)),
@@ -116,61 +200,38 @@ impl CrateFiles {
         }
     }
 
-    async fn drop_damaged(&self, file: &CrateFile) -> io::Result<()> {
+    async fn remove_damaged(&self, file: &CrateFile) -> io::Result<()> {
         let path = file.path();
-        self.counts.damaged();
-        error!("{file}: the kept file is damaged and is dropped");
-        let removed = timeout(SILENCE, self.store.remove(&path)).await;
+        self.damaged.add(1);
+        error!("{file}: removing the stored crate file, which is damaged");
+        let removed = timeout(SILENCE, self.inventory.store().remove(&path)).await;
         removed.unwrap_or_else(|_| Err(silent(SILENCE)))?;
-        self.forget(&path).await;
+        self.inventory.forget(&path).await;
         Ok(())
     }
 
-    /// Keeps a file that is right; one that cannot be kept was served all the same.
-    pub(super) async fn keep_received(&self, file: &CrateFile, received: Received) {
-        let path = file.path();
-        let content = match (&received.held, &received.scratch) {
-            (VerifiedFile::Memory(bytes), _) => Content::Bytes(bytes.clone()),
-            (VerifiedFile::File(..), Some(scratch)) => Content::File(scratch.path()),
-            (VerifiedFile::File(..), None) => return,
-        };
-        let put = match self.check_bucket() {
-            Ok(()) => {
-                let put = self.store.put(&path, content).await;
-                self.note_bucket(&put);
-                put.map_err(|error| error.to_string())
-            }
-            Err(why) => Err(why.to_string()),
-        };
-        if let Err(error) = put {
-            self.counts.unkept();
-            error!("{file}: cannot be kept: {error}");
-            return;
-        }
-        self.take_in(file).await;
-    }
-
-    /// Leaves a bucket alone that is in trouble.
-    fn check_bucket(&self) -> Result<(), Unavailable> {
-        match self.bucket.pause() {
+    /// Refuses while a bucket is paused.
+    fn check_pause(&self) -> Result<(), Unavailable> {
+        match self.breaker.pause() {
             Some(seconds) => {
-                let text = format!("the bucket fails; it is asked again in {seconds} s");
+                let text = format!("the bucket keeps failing; retry in {seconds} s");
                 Err(Unavailable::Store(text))
             }
             None => Ok(()),
         }
     }
 
-    fn note_bucket<T>(&self, end: &io::Result<T>) {
-        match (&self.store, end) {
+    /// Records how a request to a bucket ended. A folder is never paused: its errors come at once.
+    fn note<T>(&self, end: &io::Result<T>) {
+        match (self.inventory.store(), end) {
             (Store::Folder(_), _) => {}
-            (Store::Bucket(_), Ok(_)) => self.bucket.succeeded(),
-            (Store::Bucket(_), Err(_)) => self.bucket.failed(None),
+            (Store::Bucket(_), Ok(_)) => self.breaker.succeeded(),
+            (Store::Bucket(_), Err(_)) => self.breaker.failed(None),
         }
     }
 }
 
-/// Ends a bucket's stream that falls silent.
+/// Ends a bucket's stream that sends nothing for too long.
 fn bounded(
     stream: BoxStream<'static, io::Result<Bytes>>,
     silence: Duration,
@@ -188,28 +249,26 @@ fn silent(silence: Duration) -> io::Error {
     let limit = humantime::format_duration(silence);
     io::Error::new(
         io::ErrorKind::TimedOut,
-        format!("the bucket says nothing for {limit}"),
+        format!("the bucket sent nothing for {limit}"),
     )
 }
 
-/// Reads a file of the folder through; a small one stays in memory.
+/// Reads and hashes a file of the folder; a small one stays in memory.
 async fn verify(file: File, wanted: Checksum) -> io::Result<Reading> {
     let verifying = spawn_blocking(move || {
         let size = file.metadata()?.len();
-        let (found, held) = if size <= SMALL as u64 {
+        let (found, verified) = if size <= SMALL as u64 {
             let mut bytes = BytesMut::zeroed(size as usize);
             file.read_exact_at(&mut bytes, 0)?;
             let mut hash = Context::new(&SHA256);
             hash.update(&bytes);
             (finish(hash), VerifiedFile::Memory(bytes.freeze()))
         } else {
-            (
-                checksum_of(&file)?,
-                VerifiedFile::File(Arc::new(file), size),
-            )
+            let found = checksum_of(&file)?;
+            (found, VerifiedFile::Disk(Arc::new(file), size))
         };
         Ok(match found == wanted {
-            true => Reading::Right(held),
+            true => Reading::Right(verified),
             false => Reading::Damaged,
         })
     });
@@ -229,5 +288,71 @@ fn checksum_of(file: &File) -> io::Result<Checksum> {
                 at += read as u64;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tempfile::TempDir;
+
+    use super::super::inventory::tests::{foo, inventory, put};
+    use super::*;
+
+    fn store() -> (VerifiedStore, TempDir) {
+        let (inventory, folder) = inventory();
+        let scratch = Scratch::open(folder.path().join("tmp")).unwrap();
+        (VerifiedStore::new(inventory, scratch), folder)
+    }
+
+    fn file(bytes: &[u8]) -> CrateFile {
+        let mut hash = Context::new(&SHA256);
+        hash.update(bytes);
+        CrateFile {
+            checksum: finish(hash),
+            ..foo("1.0.0")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_verified_when_it_is_first_read_and_trusted_until_it_changes() {
+        let (store, _folder) = store();
+        let file = file(b"right");
+        put(&store.inventory, &file, b"right").await;
+        assert!(store.read_again(&file).await.is_none());
+        assert_eq!(store.read(&file).await.unwrap().unwrap().size(), 5);
+        assert_eq!(store.read_again(&file).await.unwrap().size(), 5);
+        put(&store.inventory, &file, b"wrong").await;
+        assert!(store.read_again(&file).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_counted_and_removed_unless_that_is_not_wanted() {
+        let (store, _folder) = store();
+        let file = file(b"right");
+        put(&store.inventory, &file, b"wrong").await;
+        assert!(!store.verify(&file, false).await.unwrap());
+        assert_eq!(store.size(&file).await, Ok(Some(5)));
+        assert!(store.read(&file).await.unwrap().is_none());
+        assert_eq!(store.size(&file).await, Ok(None));
+        assert_eq!(store.damaged.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_stored_and_recorded_and_one_that_cannot_be_is_counted() {
+        let (store, folder) = store();
+        let received = || Received {
+            file: VerifiedFile::Memory(Bytes::from_static(b"right")),
+            scratch: None,
+        };
+        store.write(&file(b"right"), received()).await;
+        assert_eq!(store.inventory.entries().await.unwrap().len(), 1);
+        assert_eq!(store.write_failures.get(), 0);
+        let crates = folder.path().join("crates");
+        std::fs::remove_dir_all(&crates).unwrap();
+        std::fs::write(&crates, "in the way").unwrap();
+        store.write(&file(b"right"), received()).await;
+        assert_eq!(store.write_failures.get(), 1);
     }
 }

@@ -1,5 +1,7 @@
-//! Brings a folder to where a branch elsewhere is.
+//! Fetches the tip of a branch into the copy.
 
+use std::error::Error as StdError;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -7,7 +9,7 @@ use tracing::debug;
 
 use super::objects::Objects;
 use super::repository::Repository;
-use super::{IndexCopy, Snapshot, blocking, full_disk, receive};
+use super::{IndexCopy, Snapshot, blocking, receive};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
@@ -15,8 +17,7 @@ use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::upload_pack::Fetch;
 
 impl IndexCopy {
-    /// Fetches what a folder lacks of where the branch is, and moves the folder's branch there; `None` where it is there
-    /// already.
+    /// Fetches the tip of the branch into a repository and moves its branch there; `None` where it is up to date.
     pub(super) async fn fetch(
         &self,
         remote: &Remote,
@@ -29,13 +30,14 @@ impl IndexCopy {
         let reference = format!("refs/heads/{branch}");
         let refs = server.refs(&reference).await?;
         let tip = refs.branches.get(&reference).copied().ok_or_else(|| {
-            Error::new(Kind::Config, format!("{remote}: it has no branch {branch}"))
-                .advise("Set serve.index and serve.branch to a repository that holds the index.")
+            Error::new(Kind::Config, format!("{remote} has no branch {branch}")).advise(
+                "Set `serve.index` and `serve.branch` to a repository that holds the index.",
+            )
         })?;
         if before.as_ref().is_some_and(|before| before.commit() == tip) {
             return Ok(None);
         }
-        let answer = server.fetch(&asking(tip, before.as_deref())).await?;
+        let answer = server.fetch(&request(tip, before.as_deref())).await?;
         if answer.pack_follows {
             let received = receive::receive(&mut server, repository, objects).await?;
             let received = received.inspect_err(|error| self.suspect(error))?;
@@ -45,29 +47,30 @@ impl IndexCopy {
         after.inspect_err(|error| self.suspect(error)).map(Some)
     }
 
-    /// What a damaged copy cannot take, one that is made anew can; but on a full disk that one finds still less room.
+    /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not on a full disk, where a second copy would find
+    /// still less room.
     fn suspect(&self, error: &Error) {
-        if !full_disk::is_cause(error) {
+        if !is_disk_full(error) {
             self.is_damaged.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// Asks for a commit without its parents, as increment of what is held.
-fn asking(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
-    let held: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
+/// Requests a commit without its parents, as a thin pack on top of the current snapshot.
+fn request(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
+    let haves: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
     Fetch {
         wants: vec![tip],
-        thin: !held.is_empty(),
-        shallow: held.clone(),
-        haves: held,
+        thin: !haves.is_empty(),
+        shallow: haves.clone(),
+        haves,
         deepen: Some(1),
         done: true,
         ..Fetch::default()
     }
 }
 
-/// Makes the tree of the new tip readable and then moves the branch.
+/// Reads the tree of the new tip, as far as the one before was read, and then moves the branch.
 async fn advance(
     repository: &Repository,
     objects: &Objects,
@@ -82,4 +85,53 @@ async fn advance(
         Ok(after)
     })
     .await
+}
+
+/// Says whether any cause of an error is a full disk or an exceeded quota.
+fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if is_full(error) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn is_full(error: &(dyn StdError + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        let is_full = matches!(
+            error.kind(),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+        );
+        // `source` skips the wrapped error itself.
+        is_full || error.get_ref().is_some_and(|inner| is_disk_full(inner))
+    } else if let Some(error) = error.downcast_ref::<gix_error::Error>() {
+        // Its causes are a tree, of which `source` shows one branch.
+        error.iter_errors().any(is_disk_full)
+    } else {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gix_error::ErrorExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_found_among_all_causes() {
+        let full = || io::Error::from(ErrorKind::StorageFull);
+        let because = |error: io::Error| Error::new(Kind::Server, "it failed").because(error);
+        assert!(is_disk_full(&because(full())));
+        assert!(is_disk_full(&because(io::Error::other(because(full())))));
+        assert!(is_disk_full(&because(ErrorKind::QuotaExceeded.into())));
+        let raised = full().and_raise(gix_error::message("cannot write"));
+        let raised = Error::new(Kind::Server, "it failed").because(raised);
+        assert!(is_disk_full(&raised));
+        assert!(!is_disk_full(&because(ErrorKind::UnexpectedEof.into())));
+        assert!(!is_disk_full(&Error::new(Kind::Server, "it failed")));
+    }
 }

@@ -1,19 +1,17 @@
-//! The server's own copy of an index repository: bare, shallow, of one branch, brought up to date by thin increments.
+//! The server's own copy of an index repository: bare, shallow, of one branch, updated by thin packs.
 //!
 //! ```text
 //! index.git/
 //!   HEAD, config, refs/heads/BRANCH, shallow
-//!   objects/pack/pack-….{pack,idx}     one for the first fetch, one for each increment, until they are made one again
-//! index.git.new/                       a whole copy that is to take the place of a damaged one
+//!   objects/pack/pack-….{pack,idx}     one for the first fetch, one for each refresh, until they are compacted
+//! index.git.new/                       a new copy that is to replace a damaged one
 //! ```
 //!
-//! The branch moves last: a process that is killed leaves objects that nobody refers to, which go when packs are made one.
+//! The branch moves last: a process that is killed leaves unreachable objects, which compaction removes.
 
 mod compact;
 mod fetch;
-mod full_disk;
 mod objects;
-mod obsolete_packs;
 mod receive;
 mod repository;
 mod snapshot;
@@ -33,29 +31,29 @@ use tracing::{info, warn};
 use crate::error::{Error, Kind, Result};
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
+use compact::ObsoletePacks;
 use objects::Objects;
-use obsolete_packs::ObsoletePacks;
 use repository::Repository;
 pub use snapshot::Snapshot;
 
-/// A damaged copy is made anew no more often than this.
+/// The least time between two rebuilds of a damaged copy.
 const BETWEEN_REBUILDS: Duration = Duration::from_secs(600);
 
 /// A copy of one branch of an index repository.
 pub struct IndexCopy {
     repository: Repository,
     origin: String,
-    /// What readers see: whole, until the next one is whole.
+    /// What readers see. It is replaced only when the next snapshot is complete.
     current: ArcSwapOption<Snapshot>,
-    /// An object could not be read: the copy is to be made anew.
+    /// An object could not be read: the next refresh rebuilds the copy.
     is_damaged: AtomicBool,
     /// One refresh at a time.
     writing: Mutex<Writing>,
-    /// Held while the copy is ours to write.
+    /// Locks out other processes that would write.
     _lock: File,
 }
 
-/// What a refresh works with.
+/// What only a refresh uses.
 struct Writing {
     objects: Objects,
     obsolete: ObsoletePacks,
@@ -63,11 +61,11 @@ struct Writing {
 }
 
 impl IndexCopy {
-    /// Opens the copy below `data_dir`, or makes an empty one; what a killed process left behind is removed, and so is a copy
-    /// of another `origin`, the repository's address.
+    /// Opens the copy below `data_dir`, or creates an empty one. Removes what a killed process left behind, and a copy of
+    /// another `origin`, the address of the repository.
     ///
     /// # Errors
-    /// `config` where the folder cannot be written, or another process serves from it.
+    /// `config` where the folder cannot be written, or another process uses it.
     pub async fn open(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
         let (data_dir, branch, origin) =
             (data_dir.to_owned(), branch.to_owned(), origin.to_owned());
@@ -81,10 +79,10 @@ impl IndexCopy {
         repository.recover()?;
         repository.prepare(origin)?;
         let objects = Objects::open(&repository.objects())?;
-        let found = look(&repository, &objects);
+        let found = current(&repository, &objects);
         if let Err(error) = &found {
             let error = error.chain();
-            warn!("the copy of the index cannot be read and is fetched anew: {error}");
+            warn!("cannot read the copy of the index, fetching a new one: {error}");
         }
         Ok(Self {
             repository,
@@ -100,7 +98,7 @@ impl IndexCopy {
         })
     }
 
-    /// Opens a copy that another process may be writing, to read what it holds now.
+    /// Opens a copy for reading, as it is now; another process may be writing it.
     ///
     /// # Errors
     /// `config` where there is none yet.
@@ -109,33 +107,33 @@ impl IndexCopy {
         let missing = || {
             let place = repository.path().display();
             Error::new(Kind::Config, format!("there is no copy of the index in {place} yet"))
-                .advise("Wait for the server's first look at the index, or stop it: then this command fetches it.")
+                .advise("Wait until the server has fetched the index, or stop the server: then this command fetches it.")
         };
         if !repository.objects().is_dir() {
             return Err(missing());
         }
         let objects = Objects::open(&repository.objects())?;
-        look(&repository, &objects)?
+        current(&repository, &objects)?
             .map(Arc::new)
             .ok_or_else(missing)
     }
 
-    /// Returns what the copy holds; `None` before the first refresh.
+    /// Returns the current snapshot; `None` before the first refresh.
     pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.current.load_full()
     }
 
-    /// Takes in that an object could not be read; says whether nobody knew. The next refresh makes the copy anew, beside the
-    /// damaged one, of which readers keep whatever can be read.
+    /// Reports that an object could not be read; returns whether it is the first report. The next refresh builds a new copy
+    /// beside the damaged one, from which readers go on reading what they can.
     pub fn report_damage(&self) -> bool {
         !self.is_damaged.swap(true, Ordering::Relaxed)
     }
 
-    /// Brings the copy to where the branch is: the first time with one fetch of depth 1, then with what changed.
+    /// Fetches the tip of the branch: the first time with depth 1, then what changed since.
     ///
     /// # Errors
-    /// As the conversation goes; `network` where it takes longer than `limit`; `config` where the disk refuses. The copy then
-    /// stays as it was.
+    /// As the fetch fails; `network` where it takes longer than `limit`; `config` where the disk cannot be written. The copy
+    /// then stays as it was.
     pub async fn refresh(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<()> {
         let mut writing = self.writing.lock().await;
         writing.obsolete.remove();
@@ -145,24 +143,24 @@ impl IndexCopy {
             writing.last_rebuild = Some(Instant::now());
             let rebuilt = self.rebuild(remote, branch, limit).await?;
             writing.objects = rebuilt.objects().clone();
-            self.show(&mut writing, rebuilt);
+            self.publish(&mut writing, rebuilt);
             self.is_damaged.store(false, Ordering::Relaxed);
             return Ok(());
         }
         let (repository, before) = (&self.repository, self.snapshot());
         let fetching = self.fetch(remote, branch, repository, &writing.objects, before);
         if let Some(after) = within(limit, fetching).await? {
-            self.show(&mut writing, after);
+            self.publish(&mut writing, after);
         }
         Ok(())
     }
 
-    fn show(&self, writing: &mut Writing, after: Snapshot) {
+    fn publish(&self, writing: &mut Writing, after: Snapshot) {
         let before = self.current.swap(Some(Arc::new(after)));
         writing.obsolete.note_reader(before.as_ref());
     }
 
-    /// Makes a whole copy beside the damaged one, and puts it in its place.
+    /// Fetches a new copy beside the damaged one, and replaces that with it.
     async fn rebuild(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<Snapshot> {
         let beside = self.repository.beside();
         let (place, origin) = (beside.clone(), self.origin.clone());
@@ -176,15 +174,15 @@ impl IndexCopy {
         within(limit, fetching).await?;
         let repository = self.repository.clone();
         blocking(move || {
-            repository.take_place_of(&beside)?;
+            repository.replace_with(&beside)?;
             let objects = Objects::open(&repository.objects())?;
-            let lost = || Error::new(Kind::Server, "the copy that was made anew is not there");
-            look(&repository, &objects)?.ok_or_else(lost)
+            let lost = || Error::new(Kind::Server, "the new copy of the index has no branch");
+            current(&repository, &objects)?.ok_or_else(lost)
         })
         .await
     }
 
-    /// Makes many packs one, or those of which much is no longer needed.
+    /// Compacts the packs where there are many, or much in them is obsolete.
     ///
     /// # Errors
     /// `server` or `config` where that fails; the copy then stays as it was.
@@ -199,24 +197,24 @@ impl IndexCopy {
         }
         let (repository, objects) = (self.repository.clone(), writing.objects.clone());
         let made = blocking(move || compact::into_one(&repository, &objects, tip)).await?;
-        info!("the copy's {} packs are one again", packs.len());
+        info!("compacted the {} packs of the index copy", packs.len());
         let old = packs.into_iter().filter(|pack| *pack != made);
         writing.obsolete.add(old);
         Ok(())
     }
 }
 
-/// Bounds what servers are waited for.
+/// Bounds a fetch in time.
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(limit, work).await.unwrap_or_else(|_| {
         let limit = humantime::format_duration(limit);
-        let text = format!("the index could not be fetched within {limit} (network.timeout)");
+        let text = format!("the index was not fetched within {limit} (network.timeout)");
         Err(Error::new(Kind::Network, text))
     })
 }
 
-/// Reads where the branch is and that its tree is there.
-fn look(repository: &Repository, objects: &Objects) -> Result<Option<Snapshot>> {
+/// Reads the snapshot that the branch points to.
+fn current(repository: &Repository, objects: &Objects) -> Result<Option<Snapshot>> {
     let Some(tip) = repository.branch()? else {
         return Ok(None);
     };
@@ -231,14 +229,14 @@ fn lock(data_dir: &Path) -> Result<File> {
         Ok(()) => Ok(file),
         Err(error) => Err(Error::new(
             Kind::Config,
-            format!("another process serves from {}", data_dir.display()),
+            format!("another process uses {}", data_dir.display()),
         )
         .because(std::io::Error::from(error))
-        .advise("Stop it, or give this one a serve.data_dir of its own.")),
+        .advise("Stop the other process, or set `serve.data_dir` to another folder.")),
     }
 }
 
-/// Says whether somebody serves from this folder.
+/// Says whether another process uses this folder.
 pub fn is_in_use(data_dir: &Path) -> bool {
     let file = File::open(data_dir.join("lock"));
     file.is_ok_and(|file| file.try_lock_shared().is_err())
@@ -246,12 +244,14 @@ pub fn is_in_use(data_dir: &Path) -> bool {
 
 fn unwritable(path: &Path) -> Error {
     Error::new(Kind::Config, format!("cannot write {}", path.display()))
-        .advise("Set serve.data_dir to a folder that this user may write.")
+        .advise("Set `serve.data_dir` to a folder that this user may write.")
 }
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let broken = |error| Error::new(Kind::Server, "work on the copy broke off").because(error);
+    let broken = |error| {
+        Error::new(Kind::Server, "work on the copy of the index was aborted").because(error)
+    };
     spawn_blocking(work).await.map_err(broken)?
 }

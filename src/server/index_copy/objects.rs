@@ -1,4 +1,4 @@
-//! The objects of the copy. Uses gix-odb.
+//! The object database of the copy. Uses gix-odb.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,13 +9,13 @@ use gix_odb::store::init::{Options, Slots};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 
-/// How many packs may be there at the same time: far more than are let gather.
+/// How many packs there may be at the same time: far more than compaction lets there be.
 const SLOTS: u16 = 1024;
 
-/// What reads objects in one thread.
+/// Reads objects on one thread.
 pub(super) type Handle = gix_odb::HandleArc;
 
-/// Reads objects in any thread.
+/// Reads objects on any thread; handles are pooled, since each caches the packs that it has opened.
 #[derive(Clone)]
 pub(super) struct Objects {
     store: Arc<gix_odb::Store>,
@@ -23,7 +23,7 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    /// Opens the folder `objects` of a repository.
+    /// Opens the `objects` folder of a repository.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let options = Options {
             slots: Slots::Given(SLOTS),
@@ -51,7 +51,7 @@ impl Objects {
         self.store.to_cache_arc()
     }
 
-    /// Returns a reader for which the place of an object in a pack stays true.
+    /// Returns a reader that unloads no pack: the offsets of objects in packs stay valid, as copying their deltas requires.
     pub(super) fn stable_handle(&self) -> Handle {
         let mut handle = self.store.to_handle_arc();
         handle.prevent_pack_unload();
@@ -61,7 +61,7 @@ impl Objects {
     /// Reads an object's content.
     ///
     /// # Errors
-    /// `server` where it is not there or damaged.
+    /// `server` where it is missing or damaged.
     pub(super) fn read(&self, id: ObjectId) -> Result<Vec<u8>> {
         let handle = self.idle().pop().unwrap_or_else(|| self.handle());
         let mut content = Vec::new();
@@ -70,7 +70,7 @@ impl Objects {
         let missing = || {
             Error::new(
                 Kind::Server,
-                format!("the copy of the index lacks the object {id}"),
+                format!("cannot read the object {id} of the copy of the index"),
             )
         };
         let found = found

@@ -1,4 +1,4 @@
-//! Takes a pack from the wire into the copy: completed where it is thin, indexed, synced, and only then in its place.
+//! Receives a pack from the wire: completes it where it is thin, indexes and syncs it, and only then moves it into place.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read};
@@ -18,13 +18,13 @@ use super::repository::Repository;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::UploadPack;
 
-/// How many pieces of the pack wait for the disk.
+/// How many pieces of the pack may wait for the indexer.
 const PIECES: usize = 64;
 
-/// Receives the pack that follows; returns how many objects it has, or why the copy cannot take it.
+/// Receives the pack that follows; returns how many objects it has, or why it could not be indexed.
 ///
 /// # Errors
-/// As the conversation goes.
+/// As the connection fails.
 pub(super) async fn receive(
     server: &mut UploadPack<'_>,
     repository: &Repository,
@@ -37,7 +37,7 @@ pub(super) async fn receive(
         let mut pack = server.pack();
         while let Some(piece) = pack.data().await? {
             if pieces.send(Ok(piece)).await.is_err() {
-                // The indexer gave up and says why.
+                // The indexer failed, and returns why.
                 break;
             }
         }
@@ -45,19 +45,22 @@ pub(super) async fn receive(
     };
     let read = read.await;
     if read.is_err() {
-        let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "the pack was cut");
-        // An indexer that gave up needs no word.
+        let cut = io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the connection was cut within the pack",
+        );
+        // An indexer that failed receives nothing any more.
         let _ = pieces.send(Err(cut)).await;
     }
     drop(pieces);
     let indexed = indexing.await;
     read.map_err(|error| server.error("reading its objects", error))?;
-    let broken = |error| Error::new(Kind::Server, "indexing the pack broke off").because(error);
+    let broken = |error| Error::new(Kind::Server, "indexing the pack was aborted").because(error);
     let outcome = indexed.map_err(broken).and_then(|indexed| indexed);
     Ok(outcome.map(|outcome| outcome.index.num_objects))
 }
 
-/// Writes a pack and its index into a folder: what is in its place is whole and synced.
+/// Writes a pack and its index into a folder; both are whole and synced before they get their names.
 pub(super) fn index(
     pack: &mut dyn BufRead,
     folder: &Path,
@@ -73,16 +76,16 @@ pub(super) fn index(
         Options::default(),
     );
     let outcome = written.map_err(|error| {
-        let message = format!("cannot take a pack into {}", folder.display());
+        let message = format!("cannot index a pack into {}", folder.display());
         Error::new(Kind::Server, message).because(error).advise(
-            "Either the pack was damaged on its way, or the disk is full; nothing was changed.",
+            "Check that the disk is not full; otherwise the pack was damaged on its way. Nothing was changed.",
         )
     })?;
     sync(&outcome, folder).map_err(|error| super::unwritable(folder).because(error))?;
     Ok(outcome)
 }
 
-/// The branch moves only to what a power cut leaves whole.
+/// Syncs pack and index: the branch may move only to objects that survive a power cut.
 fn sync(outcome: &Outcome, folder: &Path) -> io::Result<()> {
     for path in [&outcome.data_path, &outcome.index_path]
         .into_iter()
@@ -91,13 +94,16 @@ fn sync(outcome: &Outcome, folder: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()?;
     }
     if let Some(keep) = &outcome.keep_path {
-        // Nobody but us removes packs here.
+        // It protects the pack from `git gc`, which nobody runs here.
         fs::remove_file(keep)?;
     }
     File::open(folder)?.sync_all()
 }
 
-/// The pieces of a pack as they come, for a reader that blocks.
+/// The pieces of a pack as they arrive, for a reader that blocks.
+///
+/// `tokio_util`'s `SyncIoBridge` does this for any stream, but enters the runtime for each `fill_buf`; a channel blocks only
+/// where no piece has arrived yet.
 struct Pieces {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,

@@ -10,7 +10,7 @@ use super::unwritable;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 
-/// Where the copy is.
+/// The repository, and the name of its branch.
 #[derive(Debug, Clone)]
 pub(super) struct Repository {
     path: PathBuf,
@@ -39,12 +39,12 @@ impl Repository {
         self.path.join("refs/heads").join(&self.branch)
     }
 
-    /// Returns the place of a copy that is to take this one's.
+    /// Returns the path of a copy that is to replace this one.
     pub(super) fn beside(&self) -> Self {
         self.with_ending("new")
     }
 
-    /// Returns the place of a copy whose place is being taken.
+    /// Returns the path of a copy that is being replaced.
     fn before(&self) -> Self {
         self.with_ending("old")
     }
@@ -56,8 +56,8 @@ impl Repository {
         Self { path, branch }
     }
 
-    /// Puts another copy, which is whole, in this one's place.
-    pub(super) fn take_place_of(&self, beside: &Self) -> Result<()> {
+    /// Replaces this copy with another one, which is complete.
+    pub(super) fn replace_with(&self, beside: &Self) -> Result<()> {
         let before = self.before();
         before.remove()?;
         let moved = fs::rename(&self.path, &before.path)
@@ -66,7 +66,7 @@ impl Repository {
         before.remove()
     }
 
-    /// Finishes or undoes what a killed process had begun with the places of copies.
+    /// Finishes or undoes a replacement during which the process was killed.
     pub(super) fn recover(&self) -> Result<()> {
         let before = self.before();
         if !self.path.exists() && before.path.exists() {
@@ -76,9 +76,9 @@ impl Repository {
         self.beside().remove()
     }
 
-    /// Makes what is missing, and removes what a killed process left behind, and everything that came from another origin.
+    /// Creates what is missing; removes what a killed process left behind, and a copy of another origin.
     pub(super) fn prepare(&self, origin: &str) -> Result<()> {
-        // git escapes no more than these within quotes.
+        // Within quotes git escapes only these.
         let origin = origin.replace('\\', "\\\\").replace('"', "\\\"");
         let config = format!(
             "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[remote \"origin\"]\n\turl = \"{origin}\"\n"
@@ -97,7 +97,7 @@ impl Repository {
         self.clean()
     }
 
-    /// Removes temporary files, and packs whose index never came.
+    /// Removes temporary files, and packs without an index.
     fn clean(&self) -> Result<()> {
         for path in entries(&self.pack_folder()) {
             let ending = path.extension().and_then(|ending| ending.to_str());
@@ -113,7 +113,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Removes everything, if there is anything.
+    /// Removes the repository, if there is one.
     pub(super) fn remove(&self) -> Result<()> {
         match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -128,7 +128,7 @@ impl Repository {
         packs
     }
 
-    /// Reads where the branch is; `None` before the first fetch.
+    /// Returns the commit of the branch; `None` before the first fetch.
     ///
     /// # Errors
     /// `config` where the file is damaged.
@@ -143,10 +143,10 @@ impl Repository {
         Ok(Some(id))
     }
 
-    /// Moves the branch to a commit whose parents are not there, after all of its objects are on disk.
+    /// Moves the branch to a shallow commit, all of whose objects are on disk.
     pub(super) fn move_branch(&self, tip: ObjectId) -> Result<()> {
         let shallow = self.path.join("shallow");
-        // Both at first: git reads the file without the branch, too.
+        // With both commits first: whatever moment a power cut picks, git finds the branch among the shallow commits.
         let before = self.branch().ok().flatten();
         let both: String = before
             .iter()
@@ -158,7 +158,7 @@ impl Repository {
         self.write(&shallow, &format!("{tip}\n"))
     }
 
-    /// Writes a file at once or not at all.
+    /// Writes a file whole or not at all.
     fn write(&self, path: &Path, text: &str) -> Result<()> {
         if fs::read_to_string(path).is_ok_and(|there| there == text) {
             return Ok(());
@@ -166,7 +166,7 @@ impl Repository {
         let write = || {
             let folder = path.parent().unwrap_or(&self.path);
             fs::create_dir_all(folder)?;
-            // Where what a killed process leaves behind is looked for.
+            // In the folder that `clean` clears of what a killed process leaves behind.
             let mut file = NamedTempFile::new_in(self.pack_folder())?;
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;

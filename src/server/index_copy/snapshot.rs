@@ -1,4 +1,4 @@
-//! What the copy holds at one moment: the tree of a commit, read as far as it is asked for.
+//! The index at one commit: its tree, of which directories are read when they are first needed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use crate::git::objects::{Commit, parse_tree};
 use crate::git::tree::Mode;
 use crate::index::CrateName;
 
-/// The index at one commit. Snapshots share the folders that did not change between them.
+/// The index at one commit. Snapshots share the directories that did not change between them.
 pub struct Snapshot {
     commit: ObjectId,
     seconds: i64,
@@ -17,13 +17,13 @@ pub struct Snapshot {
     objects: Objects,
 }
 
-/// A folder of the tree, its entries read when they are first asked for.
+/// A directory of the tree, whose entries are read when they are first needed.
 struct Directory {
     id: ObjectId,
     entries: OnceLock<Entries>,
 }
 
-/// The entries of a folder, in the order of their names.
+/// The entries of a directory, in the order of their names.
 struct Entries(Box<[(Box<[u8]>, TreeEntry)]>);
 
 enum TreeEntry {
@@ -32,7 +32,7 @@ enum TreeEntry {
 }
 
 impl Snapshot {
-    /// Reads as much of a commit's tree as of the one before it was read.
+    /// Reads the tree of a commit, as far as that of the snapshot before was read: requests find in memory what they found there.
     pub(super) fn after(
         before: Option<&Self>,
         id: ObjectId,
@@ -43,7 +43,7 @@ impl Snapshot {
             Some(before) => before.root.after(commit.tree, &objects)?,
             None => Directory::unread(commit.tree),
         };
-        // A root that is there is the least that readers need.
+        // The root is always read: a copy that lacks it is damaged.
         root.entries(&objects)?;
         Ok(Self {
             commit: id,
@@ -53,7 +53,7 @@ impl Snapshot {
         })
     }
 
-    /// Returns the commit.
+    /// Returns the id of the commit.
     pub fn commit(&self) -> ObjectId {
         self.commit
     }
@@ -63,7 +63,7 @@ impl Snapshot {
         self.seconds
     }
 
-    /// Returns what reads the objects of this copy.
+    /// Returns the object database of this copy.
     pub(super) fn objects(&self) -> &Objects {
         &self.objects
     }
@@ -73,13 +73,13 @@ impl Snapshot {
     /// # Errors
     /// `server` where the copy is damaged.
     pub fn file(&self, path: &str) -> Result<Option<ObjectId>> {
-        self.find(path, |folder| folder.entries(&self.objects))
+        self.find(path, |directory| directory.entries(&self.objects))
     }
 
-    /// Returns the id of a file as [`Snapshot::file`] does, without reading anything: `None` where a folder on the way was not
-    /// read yet.
+    /// Returns the id of a file as [`Snapshot::file`] does, but reads nothing: `None` where a directory of its path was not read
+    /// yet.
     pub fn file_in_memory(&self, path: &str) -> Option<Option<ObjectId>> {
-        self.find(path, |folder| folder.entries.get().ok_or(()))
+        self.find(path, |directory| directory.entries.get().ok_or(()))
             .ok()
     }
 
@@ -88,11 +88,11 @@ impl Snapshot {
         path: &str,
         entries: impl Fn(&'s Directory) -> Result<&'s Entries, E>,
     ) -> Result<Option<ObjectId>, E> {
-        let mut folder = &self.root;
+        let mut directory = &self.root;
         let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
         while let Some(part) = parts.next() {
-            match entries(folder)?.get(part) {
-                Some(TreeEntry::Directory(inner)) if parts.peek().is_some() => folder = inner,
+            match entries(directory)?.get(part) {
+                Some(TreeEntry::Directory(inner)) if parts.peek().is_some() => directory = inner,
                 Some(TreeEntry::File(id)) if parts.peek().is_none() => return Ok(Some(*id)),
                 _ => return Ok(None),
             }
@@ -100,7 +100,7 @@ impl Snapshot {
         Ok(None)
     }
 
-    /// Returns a file's content.
+    /// Returns the content of a file.
     ///
     /// # Errors
     /// `server` where the copy is damaged.
@@ -140,7 +140,7 @@ impl Directory {
         Ok(self.entries.get_or_init(|| read))
     }
 
-    /// Returns the folder that this one became: itself where it did not change, and read as far as this one was.
+    /// Returns the directory that this one became: itself where it did not change, else read as far as this one was.
     fn after(self: &Arc<Self>, id: ObjectId, objects: &Objects) -> Result<Arc<Self>> {
         if self.id == id {
             return Ok(Arc::clone(self));
@@ -159,18 +159,18 @@ impl Directory {
     fn read(
         id: ObjectId,
         objects: &Objects,
-        folder: impl Fn(&[u8], ObjectId) -> Result<Arc<Self>>,
+        directory: impl Fn(&[u8], ObjectId) -> Result<Arc<Self>>,
     ) -> Result<Entries> {
         let tree = parse_tree(&objects.read(id)?)?;
         let mut entries = Vec::with_capacity(tree.len());
         for (name, entry) in tree {
-            let kept = match entry.mode {
-                mode if mode.is_tree() => TreeEntry::Directory(folder(&name, entry.id)?),
+            let entry = match entry.mode {
+                mode if mode.is_tree() => TreeEntry::Directory(directory(&name, entry.id)?),
                 mode if mode.is_same_type(Mode::FILE) => TreeEntry::File(entry.id),
-                // Links and submodules are no part of an index.
+                // Symbolic links and submodules are not part of an index.
                 _ => continue,
             };
-            entries.push((name.into_boxed_slice(), kept));
+            entries.push((name.into_boxed_slice(), entry));
         }
         Ok(Entries(entries.into_boxed_slice()))
     }
@@ -185,7 +185,7 @@ impl Directory {
                     inner.add_crates(&format!("{path}{name}/"), objects, names)?;
                 }
                 TreeEntry::File(_) => {
-                    // Everything else at the root, such as config.json, has no such path.
+                    // Other files, such as config.json, are not at the path of a crate of their name.
                     let found = CrateName::new(name).ok();
                     names.extend(found.filter(|n| n.index_path() == format!("{path}{name}")));
                 }

@@ -1,4 +1,4 @@
-//! Fetches single files, and looks at the end which are there.
+//! Fetches single files, and checks at the end that they are still stored.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,59 +11,62 @@ use crate::error::Result;
 use crate::index::CrateFile;
 use crate::server::crate_files::{CrateFiles, Unavailable};
 
-/// What is done for each file.
+/// How each file is fetched.
 pub(super) struct Fetch {
     pub(super) files: Arc<CrateFiles>,
     pub(super) retry_policy: RetryPolicy,
     pub(super) pin: bool,
-    /// Reads what is kept, instead of believing the catalog.
+    /// Reads and hashes stored files, instead of trusting the catalog.
     pub(super) verify: bool,
 }
 
-/// What a file's fetch came to.
+/// The outcome for one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
+    /// It was fetched.
     Fetched,
-    Held,
+    /// It was stored before.
+    Stored,
+    /// It is not stored, and why.
     Missing(String),
 }
 
 impl Fetch {
-    /// Sees to it that a file is kept. It is pinned before: nobody can evict it in between.
+    /// Fetches a file unless it is stored. A pin comes first, so that the file is not evicted in between.
     pub(super) async fn one(&self, file: &CrateFile) -> Result<End> {
         if !self.pin {
-            return Ok(self.keep(file).await);
+            return Ok(self.ensure_stored(file).await);
         }
-        let was_pinned = self.files.pin(file).await?;
-        let end = self.keep(file).await;
+        let was_pinned = self.files.inventory().pin(file).await?;
+        let end = self.ensure_stored(file).await;
         if matches!(end, End::Missing(_)) && !was_pinned {
-            self.files.unpin(file).await?;
+            self.files.inventory().unpin(file).await?;
         }
         Ok(end)
     }
 
-    async fn keep(&self, file: &CrateFile) -> End {
+    async fn ensure_stored(&self, file: &CrateFile) -> End {
         if !self.verify {
-            match self.files.is_kept(file).await {
-                Ok(true) => return End::Held,
+            match self.files.inventory().is_stored(file).await {
+                Ok(true) => return End::Stored,
                 Ok(false) => {}
-                Err(error) => return End::Missing(format!("the store cannot be read: {error}")),
+                Err(error) => return End::Missing(format!("cannot read the store: {error}")),
             }
         }
-        match self.patiently(file).await {
+        match self.retry(file).await {
             Ok(true) => End::Fetched,
-            Ok(false) => End::Held,
+            Ok(false) => End::Stored,
             Err(why) => End::Missing(why.to_string()),
         }
     }
 
-    /// Keeps a file, and tries again where the failure may pass; says whether it had to be fetched.
-    async fn patiently(&self, file: &CrateFile) -> Result<bool, Unavailable> {
+    /// Fetches a file unless it is stored, and retries; says whether it was fetched.
+    async fn retry(&self, file: &CrateFile) -> Result<bool, Unavailable> {
         let mut failures = Failures::default();
         loop {
-            let why = match self.files.keep(file).await {
+            let why = match self.files.ensure_stored(file).await {
                 Ok(is_fetched) => {
-                    self.retry_policy.renew();
+                    self.retry_policy.succeeded();
                     return Ok(is_fetched);
                 }
                 Err(why) => why,
@@ -71,23 +74,23 @@ impl Fetch {
             let Some(wait) = self.retry_policy.wait(&why, &mut failures) else {
                 return Err(why);
             };
-            info!("{file}: {why}; tried again in {} s", wait.as_secs());
+            info!("{file}: {why}; retrying in {} s", wait.as_secs());
             sleep(wait).await;
         }
     }
 
-    /// Looks again at what was kept: what is not there now is missing.
-    pub(super) async fn look_again(&self, ends: &mut [(CrateFile, End)]) -> Result<()> {
-        let kept = ends
+    /// Turns files that are gone again into missing ones: a server beside us may have evicted them.
+    pub(super) async fn check_again(&self, ends: &mut [(CrateFile, End)]) -> Result<()> {
+        let stored = ends
             .iter()
             .filter(|(_, end)| !matches!(end, End::Missing(_)));
-        let kept = kept.map(|(file, _)| file.clone()).collect();
-        let gone = self.files.absent(kept).await?;
+        let stored = stored.map(|(file, _)| file.clone()).collect();
+        let gone = self.files.inventory().absent(stored).await?;
         let gone: HashSet<String> = gone.iter().map(CrateFile::path).collect();
         for (file, end) in ends {
             if gone.contains(&file.path()) {
                 *end = End::Missing(
-                    "it was kept, and is gone again; --pin keeps a file from eviction".to_owned(),
+                    "it was evicted again; --pin protects a file from eviction".to_owned(),
                 );
             }
         }

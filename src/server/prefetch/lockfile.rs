@@ -7,16 +7,16 @@ use cargo_lock::{Checksum as LockChecksum, Lockfile, Package};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Checksum, CrateName, CrateVersion};
 
-/// A package that a lockfile names, from crates.io.
+/// A package of a lockfile, from crates.io.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Locked {
     pub(super) name: CrateName,
     pub(super) version: CrateVersion,
-    /// `None` in lockfiles of old cargos, which keep them elsewhere.
+    /// `None` in lockfiles of version 1, which list checksums under `[metadata]`.
     pub(super) checksum: Option<Checksum>,
 }
 
-/// What lockfiles name.
+/// The packages of lockfiles.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
     pub(super) packages: Vec<Locked>,
@@ -44,12 +44,12 @@ fn read(path: &Path, locks: &mut Locks) -> Result<()> {
             Kind::Config,
             format!("cannot read the lockfile {}", path.display()),
         )
-        .advise("It must be a Cargo.lock as cargo writes it.")
+        .advise("Name a Cargo.lock as cargo writes it.")
     };
     let lockfile = Lockfile::load(path).map_err(|error| unreadable().because(error))?;
     for package in lockfile.packages {
         let Some(source) = &package.source else {
-            // Part of the workspace.
+            // A member of the workspace, or a path dependency.
             continue;
         };
         match source.is_default_registry() {

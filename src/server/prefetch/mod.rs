@@ -1,4 +1,4 @@
-//! `prefetch`: fills the store with the crate files of lockfiles, of some crates, or of all.
+//! `prefetch`: fetches the crate files of lockfiles, of some crates, or of the whole index into the store.
 
 mod fetch;
 mod lockfile;
@@ -23,22 +23,22 @@ pub use report::{Missing, PrefetchReport};
 use retry_policy::RetryPolicy;
 use wanted::Wanted;
 
-/// What is to be fetched.
+/// What to fetch.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Everything that these lockfiles name.
+    /// All crates.io packages of these lockfiles.
     pub lockfiles: Vec<PathBuf>,
     /// These crates or versions.
     pub crates: Vec<CrateSpec>,
-    /// Which versions of the crates; without crates, of the whole index.
+    /// Which versions of these crates; without crates, of the whole index.
     pub versions: Option<Versions>,
-    /// Keeps from eviction what is fetched, or was there.
+    /// Pins the files, whether they are fetched or were stored before.
     pub pin: bool,
-    /// Reads every file that is there.
+    /// Reads and hashes files that are stored already.
     pub verify: bool,
 }
 
-/// Which versions of a crate are meant.
+/// Which versions of a crate to fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
     /// Every one.
@@ -47,7 +47,7 @@ pub enum Versions {
     Latest,
 }
 
-/// Fetches what is not kept yet. What is missing at the end is in the report.
+/// Fetches what is not stored yet; the report lists what is missing at the end.
 ///
 /// # Errors
 /// As the configuration, the lockfiles and the index can be read.
@@ -57,15 +57,13 @@ pub async fn run(
     progress: &Progress,
 ) -> Result<PrefetchReport> {
     if options.lockfiles.is_empty() && options.crates.is_empty() && options.versions.is_none() {
-        return Err(
-            Error::new(Kind::Usage, "nothing says what is to be fetched").advise(
-                "Name lockfiles, or crates (--crate), or the whole index (--all, --latest).",
-            ),
-        );
+        return Err(Error::new(Kind::Usage, "no crate files were named").advise(
+            "Name lockfiles, crates (`--crate`), or the whole index (`--all`, `--latest`).",
+        ));
     }
-    // A server that fetches nothing is filled by this command.
+    // This command fills the store of a server that is offline itself.
     config.serve.downloads = Downloads::Cache;
-    // What is fetched does not drive out what was fetched a moment ago.
+    // While it runs nothing is evicted: no file drives out one that was fetched a moment ago.
     config.serve.max_idle = None;
     let max_size = config.serve.max_size.take();
     progress.phase("reading the index");
@@ -74,7 +72,7 @@ pub async fn run(
     let wanted = Wanted::collect(&snapshot, locked, options)?;
     let files = CrateFiles::open(&config).await?;
     if options.pin {
-        files.folder()?;
+        files.inventory().folder()?;
     }
     let fetch = Fetch {
         retry_policy: RetryPolicy::new(config.network.timeout),
@@ -84,14 +82,14 @@ pub async fn run(
     };
     let connections = config.serve.upstream_connections as usize;
     let mut ends = fetch_all(&fetch, wanted.files, connections, progress).await?;
-    fetch.look_again(&mut ends).await?;
+    fetch.check_again(&mut ends).await?;
     let mut report = PrefetchReport::of(ends, wanted.missing, wanted.other_sources);
     report.bytes = files.numbers().fetched_bytes;
     report.warnings.extend(overfull(&files, max_size)?);
     Ok(report)
 }
 
-/// Returns the index: looked at anew, or as the server that runs beside us keeps it.
+/// Fetches the index; where a server uses its copy right now, returns that as it is.
 async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCopy>)> {
     let (data_dir, branch) = (&config.serve.data_dir, &config.index.branch);
     if index_copy::is_in_use(data_dir) {
@@ -102,7 +100,7 @@ async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCo
     copy.refresh(&remote, branch, config.network.timeout)
         .await?;
     let snapshot = copy.snapshot();
-    let snapshot = snapshot.ok_or_else(|| Error::new(Kind::Server, "the index is empty"))?;
+    let snapshot = snapshot.ok_or_else(|| Error::new(Kind::Server, "the index has no commit"))?;
     Ok((snapshot, Some(copy)))
 }
 
@@ -128,15 +126,15 @@ async fn fetch_all(
     Ok(ends)
 }
 
-/// Says what becomes of a store that holds more than the server is to keep.
+/// Returns a warning where the store exceeds what the server evicts down to.
 fn overfull(files: &CrateFiles, max_size: Option<u64>) -> Result<Option<String>> {
-    let (Some(catalog), Some(limit)) = (files.catalog(), max_size) else {
+    let (Some(catalog), Some(limit)) = (files.inventory().catalog(), max_size) else {
         return Ok(None);
     };
     let (_, bytes) = catalog.total()?;
     let (bytes, shown) = (HumanBytes(bytes), HumanBytes(limit));
     let text = format!(
-        "the store holds {bytes}, more than serve.max_size ({shown}): the server will evict what was used least recently, but for what is pinned (--pin)"
+        "the store holds {bytes}, more than serve.max_size ({shown}): the server will evict the least recently used files that are not pinned (--pin)"
     );
     Ok((bytes.0 > limit).then_some(text))
 }

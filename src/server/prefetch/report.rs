@@ -1,4 +1,4 @@
-//! What a prefetch came to.
+//! The report of a prefetch.
 
 use std::fmt;
 
@@ -8,26 +8,26 @@ use serde::Serialize;
 use super::fetch::End;
 use crate::index::CrateFile;
 
-/// What was fetched, what was there, what is missing.
+/// What a prefetch fetched, what was stored before, and what is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PrefetchReport {
-    /// How many crate files were asked for.
+    /// How many crate files were named.
     pub wanted: usize,
-    /// How many of them were kept already.
+    /// How many of them were stored before.
     pub held: usize,
     /// How many were fetched.
     pub fetched: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// What is not kept now, and why.
+    /// What is not stored now, and why.
     pub missing: Vec<Missing>,
-    /// Packages of the lockfiles that come from other registries or from git, and are no business of ours.
+    /// Packages of the lockfiles that come from other registries or from git, and are left out.
     pub other_sources: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
 
-/// A crate file that is not kept.
+/// A crate file that is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Missing {
     /// The crate and its version.
@@ -37,7 +37,7 @@ pub struct Missing {
 }
 
 impl PrefetchReport {
-    /// Adds up what each file came to, and what could not be asked for.
+    /// Adds up the outcomes of all files.
     pub(super) fn of(
         ends: Vec<(CrateFile, End)>,
         missing: Vec<Missing>,
@@ -53,7 +53,7 @@ impl PrefetchReport {
             let file = file.to_string();
             match end {
                 End::Fetched => report.fetched += 1,
-                End::Held => report.held += 1,
+                End::Stored => report.held += 1,
                 End::Missing(why) => report.missing.push(Missing { file, why }),
             }
         }
@@ -61,7 +61,7 @@ impl PrefetchReport {
         report
     }
 
-    /// Says whether everything is kept now.
+    /// Says whether every file is stored now.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
     }
@@ -72,7 +72,7 @@ impl fmt::Display for PrefetchReport {
         let bytes = HumanBytes(self.bytes);
         write!(
             f,
-            "{} crate files: {} fetched ({bytes}), {} held before",
+            "{} crate files: {} fetched ({bytes}), {} stored before",
             self.wanted, self.fetched, self.held
         )?;
         if !self.other_sources.is_empty() {

@@ -1,4 +1,4 @@
-//! Finds in the index what is to be fetched.
+//! Selects from the index what to fetch.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::index::{CrateFile, CrateName, CrateSpec, entry};
 use crate::server::index_copy::Snapshot;
 
-/// The crate files to fetch, each once, and what cannot be.
+/// The crate files to fetch, each once, and those that the index does not list.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pub(super) files: Vec<CrateFile>,
@@ -68,7 +68,7 @@ fn find_locked(content: &[u8], locked: &Locked) -> Result<CrateFile, String> {
     let file = entry::find(content, locked.version.as_str()).ok_or("the index does not list it")?;
     match locked.checksum {
         Some(checksum) if checksum != file.checksum => Err(format!(
-            "its checksum in the lockfile is {checksum}, and in the index {}",
+            "its checksum is {checksum} in the lockfile, but {} in the index",
             file.checksum
         )),
         _ => Ok(file),

@@ -136,7 +136,7 @@ async fn head(
 ) -> Result<Response<Body>, ErrorResponse> {
     let size = state
         .crate_files
-        .look(&file)
+        .size(&file)
         .await
         .map_err(error_response)?;
     Ok(file_response(state, etag, size, Body::empty()))
@@ -210,7 +210,7 @@ fn add_validators(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
 fn error_response(why: Unavailable) -> ErrorResponse {
     let response = ErrorResponse::for_cargo(status(&why), why.to_string());
     match why {
-        Unavailable::Paused(seconds) | Unavailable::Lately(_, seconds) => {
+        Unavailable::Paused(seconds) | Unavailable::FailedRecently(_, seconds) => {
             response.with(RETRY_AFTER, seconds)
         }
         Unavailable::Busy => response.with(RETRY_AFTER, BUSY),
@@ -220,15 +220,15 @@ fn error_response(why: Unavailable) -> ErrorResponse {
 
 fn status(why: &Unavailable) -> StatusCode {
     match why {
-        Unavailable::NotHeld | Unavailable::Missing(_) => StatusCode::NOT_FOUND,
+        Unavailable::NotStored | Unavailable::Missing(_) => StatusCode::NOT_FOUND,
         Unavailable::Upstream(_) | Unavailable::Paused(_) | Unavailable::Mismatch { .. } => {
             StatusCode::BAD_GATEWAY
         }
-        Unavailable::Lately(why, _) => status(why),
+        Unavailable::FailedRecently(why, _) => status(why),
         Unavailable::Busy | Unavailable::Abandoned | Unavailable::Store(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Unavailable::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
+        Unavailable::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         Unavailable::Disk(_) => StatusCode::INSUFFICIENT_STORAGE,
     }
 }

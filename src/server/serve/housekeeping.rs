@@ -40,8 +40,8 @@ pub(super) async fn forever(
             flush(state).await;
         }
         if round % EVICT_EVERY == 0 {
-            state.crate_files.look_around().await;
-            state.crate_files.evict_by_limits().await;
+            state.crate_files.inventory().reconcile().await;
+            state.crate_files.evictor().evict_by_limits().await;
         }
     }
 }
@@ -49,7 +49,7 @@ pub(super) async fn forever(
 /// Writes the times of last use to the catalog: until then they are only in memory.
 pub(super) async fn flush(state: &'static State) {
     let files = Arc::clone(&state.crate_files);
-    let flushed = tokio::task::spawn_blocking(move || match files.catalog() {
+    let flushed = tokio::task::spawn_blocking(move || match files.inventory().catalog() {
         Some(catalog) => catalog.flush(),
         None => Ok(()),
     });

@@ -86,7 +86,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let ending = async {
         // A task that panicked has nothing left to drain.
         let _ = serving.await;
-        state.crate_files.finish().await;
+        state.crate_files.drain().await;
     };
     if timeout(GRACE, ending).await.is_err() {
         warn!("stopped before all requests were drained");
@@ -114,9 +114,12 @@ async fn listen(config: &mut ServeConfig) -> Result<TcpListener> {
     let listener = http::listen(address).await;
     let opened = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (address, listener) = opened.map_err(|error| {
-        Error::new(Kind::Config, format!("cannot listen on {address}"))
-            .because(error)
-            .advise("Set serve.listen to an address of this machine and a free port.")
+        Error::new(
+            Kind::Config,
+            format!("serve.listen: cannot listen on {address}"),
+        )
+        .because(error)
+        .advise("Set serve.listen to an address of this machine and a free port.")
     })?;
     config.serve.listen = address;
     Ok(listener)

@@ -101,7 +101,7 @@ fn crate_files(state: &State) {
         ),
         (
             "crates_ferry_store_write_failures_total",
-            numbers.unkept,
+            numbers.write_failures,
             "Crate files that were served and could not be stored.",
         ),
         (
@@ -113,7 +113,12 @@ fn crate_files(state: &State) {
     for (name, value, help) in rows {
         count(name, value, help);
     }
-    if let Some(Ok((files, bytes))) = state.crate_files.catalog().map(|catalog| catalog.total()) {
+    if let Some(Ok((files, bytes))) = state
+        .crate_files
+        .inventory()
+        .catalog()
+        .map(|catalog| catalog.total())
+    {
         show(
             "crates_ferry_store_files",
             files as f64,

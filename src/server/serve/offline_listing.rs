@@ -26,15 +26,15 @@ pub(super) async fn forever(state: &'static State) {
         ticks.tick().await;
         let is_due = listed.elapsed() >= LIST || !state.has_listed_store();
         if is_due {
-            state.crate_files.look_around().await;
+            state.crate_files.inventory().reconcile().await;
             listed = Instant::now();
         }
-        let version = state.crate_files.version().await;
+        let version = state.crate_files.inventory().version().await;
         if !is_due && version == known {
             continue;
         }
         known = version;
-        let read = state.crate_files.paths().await;
+        let read = state.crate_files.inventory().paths().await;
         let failure = read.as_ref().err().map(Error::chain);
         // Each failure is logged once, not every second.
         if let Some(failure) = failure.as_ref().filter(|_| last_failure != failure) {

@@ -76,7 +76,7 @@ impl State {
         // It lives as long as the process. An `Arc` would be cloned for each request, by threads that then share its count.
         let state: &'static Self = Box::leak(Box::new(state));
         if state.lists_stored_only()
-            && let Ok(stored) = state.crate_files.paths().await
+            && let Ok(stored) = state.crate_files.inventory().paths().await
         {
             state.set_stored(stored);
         }

@@ -1,4 +1,4 @@
-//! A bucket of an S3 server. Uses object_store.
+//! A store in a bucket of an S3 server. Uses object_store.
 
 use std::io;
 use std::path::Path;
@@ -20,12 +20,12 @@ use super::{Content, StoredBytes, StoredFile};
 use crate::config::{Network, Secrets};
 use crate::error::{Error, Kind, Result};
 
-/// From this size on, in bytes, an upload is made of parts; also the size of a part.
+/// The size of a part of a multipart upload, in bytes.
 const PART: usize = 8 << 20;
-/// How long it may take to take back the parts of an upload that failed.
+/// How long aborting an upload may take.
 const ABORT: Duration = Duration::from_secs(10);
 
-/// A bucket, and what each key in it begins with.
+/// A bucket, and the prefix of all keys in it.
 pub struct Bucket {
     client: AmazonS3,
     prefix: Key,
@@ -39,15 +39,15 @@ impl Bucket {
         network: &Network,
     ) -> Result<Self> {
         let unusable = |error: object_store::Error| {
-            Error::new(Kind::Config, format!("the bucket {bucket} cannot be used"))
+            Error::new(Kind::Config, format!("cannot use the bucket {bucket}"))
                 .because(error)
-                .advise("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL say how it is reached.")
+                .advise("Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL.")
         };
         let mut builder = AmazonS3Builder::new();
         for (name, value) in &secrets.aws {
             match name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
                 Ok(key) => builder = builder.with_config(key, value.expose_secret()),
-                Err(_) => warn!("{name} is left aside: it says nothing about a bucket"),
+                Err(_) => warn!("ignoring {name}: it is no setting of an S3 client"),
             }
         }
         let client = builder
@@ -98,19 +98,19 @@ impl Bucket {
         Ok(())
     }
 
-    /// Uploads in parts; they become a file with the last word, or never.
+    /// Uploads in parts, which become an object when the upload completes, or never.
     async fn put_file(&self, key: &Key, from: &Path) -> io::Result<()> {
         let upload = self.client.put_multipart(key).await?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
         if let Err(error) = write_parts(&mut upload, from).await {
-            // Parts that nobody takes back are kept, and paid for, without being seen.
+            // The parts of an upload that is not aborted are stored, and billed, but never listed.
             let aborted = timeout(ABORT, upload.abort()).await;
             if !matches!(aborted, Ok(Ok(()))) {
-                warn!("{key}: the parts of an upload that failed stay in the bucket");
+                warn!("{key}: cannot abort the failed upload; its parts stay in the bucket");
             }
             return Err(error);
         }
-        // Takes the parts back itself where it fails.
+        // Aborts the upload itself where it fails.
         upload.finish().await?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A folder of crate files.
+//! A store in a folder.
 
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
@@ -13,7 +13,7 @@ use tracing::warn;
 use super::Content;
 use crate::index::stored_at;
 
-/// What the names of files begin with that are being written.
+/// The prefix of files that are being written.
 const UNFINISHED: &str = ".unfinished-";
 
 /// A folder of crate files, whose paths are below it.
@@ -22,7 +22,7 @@ pub struct StoreFolder {
     path: PathBuf,
 }
 
-/// A file that is kept.
+/// A stored file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
     /// Its path in the store.
@@ -46,11 +46,11 @@ impl StoredFile {
 /// What became of a file that was to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {
-    /// It is gone.
+    /// It was removed.
     Gone,
-    /// It was gone before.
+    /// It was not there.
     Absent,
-    /// It stays: somebody reads it, or has just written it anew.
+    /// It stays: it is being read, or was just replaced.
     InUse,
 }
 
@@ -64,31 +64,31 @@ impl StoreFolder {
         &self.path
     }
 
-    /// Says whether there is nothing at all in the folder, or no folder.
+    /// Says whether the folder is empty or missing, as on a disk that is not mounted.
     pub fn is_empty(&self) -> bool {
         fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
             || !self.path.is_dir()
     }
 
-    /// Returns where a file is.
+    /// Returns the path of a file on disk.
     pub fn place(&self, path: &str) -> PathBuf {
         self.path.join(path)
     }
 
-    /// Opens a file and locks it against removal, as long as it is open.
+    /// Opens a file with a shared lock, which protects it from [`StoreFolder::remove`] while it is open.
     pub(super) async fn get(&self, path: &str) -> io::Result<Option<File>> {
         let (folder, path) = (self.clone(), path.to_owned());
         blocking(move || folder.open(&path)).await
     }
 
-    /// Does what [`super::Store::get`] does, in this thread.
+    /// Opens a file as [`super::Store::get`] does, on this thread.
     ///
     /// # Errors
-    /// As the disk says.
+    /// As the disk reports.
     pub fn open(&self, path: &str) -> io::Result<Option<File>> {
         match File::open(self.place(path)) {
             Ok(file) => {
-                // A file that is being removed stays readable.
+                // Where the lock is refused the file is being removed, and stays readable.
                 let _ = file.try_lock_shared();
                 Ok(Some(file))
             }
@@ -97,7 +97,7 @@ impl StoreFolder {
         }
     }
 
-    /// Writes beside the place and then moves it there; both are synced, so that a power cut leaves it whole.
+    /// Writes a file beside its place and then renames it; file and folder are synced, so that a power cut leaves it whole.
     pub(super) async fn put(&self, path: &str, content: Content<'_>) -> io::Result<()> {
         let place = self.place(path);
         match content {
@@ -115,7 +115,7 @@ impl StoreFolder {
     /// Removes a file, unless it is being read.
     ///
     /// # Errors
-    /// As the disk says.
+    /// As the disk reports.
     pub fn remove(&self, path: &str) -> io::Result<Removed> {
         let place = self.place(path);
         let file = match File::open(&place) {
@@ -123,7 +123,7 @@ impl StoreFolder {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Removed::Absent),
             Err(error) => return Err(error),
         };
-        // Where the disk knows no locks, as some network disks, who reads the file has it to its end all the same.
+        // Where the file system has no locks, as some on the network, readers still have the file to its end.
         let is_read = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
         if is_read || !is_same(&file, &place) {
             return Ok(Removed::InUse);
@@ -131,10 +131,10 @@ impl StoreFolder {
         fs::remove_file(&place).map(|()| Removed::Gone)
     }
 
-    /// Returns what a file is now; `None` where it is not there.
+    /// Returns the size and time of a file; `None` where it is not stored.
     ///
     /// # Errors
-    /// As the disk says.
+    /// As the disk reports.
     pub fn about(&self, path: &str) -> io::Result<Option<StoredFile>> {
         match fs::metadata(self.place(path)) {
             Ok(about) => StoredFile::of(path.to_owned(), &about).map(Some),
@@ -153,16 +153,16 @@ impl StoreFolder {
         .await
     }
 
-    /// Removes what a process that was killed left behind; what another one is writing stays.
+    /// Removes unfinished files that a killed process left behind; those that are being written stay.
     ///
     /// # Errors
-    /// As the disk says.
+    /// As the disk reports.
     pub fn clean(&self) -> io::Result<()> {
         clean(&self.path)
     }
 }
 
-/// Says whether a file in the store's or a scratch folder was left behind, and removes it.
+/// Removes the unfinished files below a folder that nobody is writing.
 fn clean(folder: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -181,20 +181,20 @@ fn clean(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Says whether nobody has a file locked; network disks want it open for writing.
+/// Says whether nobody has a file locked. NFS grants an exclusive lock only to a file that is open for writing.
 fn is_left_behind(path: &Path) -> bool {
     let file = File::options().write(true).open(path);
     file.is_ok_and(|file| file.try_lock().is_ok())
 }
 
-/// Says whether a path still leads to an open file: another one may have been put there meanwhile.
+/// Says whether a path still leads to this open file: it may have been replaced meanwhile.
 fn is_same(file: &File, place: &Path) -> bool {
     let inode = |about: Metadata| (about.dev(), about.ino());
     let there = fs::metadata(place).ok().map(inode);
     there.is_some() && file.metadata().ok().map(inode) == there
 }
 
-/// Makes a file that nobody takes for a crate file, locked as long as it is open.
+/// Creates a file with a name that is no crate file's, locked while it is open.
 pub(super) fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     fs::create_dir_all(folder)?;
     let file = tempfile::Builder::new()
@@ -246,9 +246,9 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<StoredFile>) -> io::Result<
         } else if stored_at(&path).is_some() {
             match fs::metadata(entry.path()) {
                 Ok(about) => found.push(StoredFile::of(path, &about)?),
-                // Others may evict meanwhile.
+                // Another process may have evicted it meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                // The others are worth knowing all the same.
+                // The other files are listed all the same.
                 Err(error) => warn!("{}: {error}", entry.path().display()),
             }
         }
@@ -262,30 +262,30 @@ async fn blocking<T: Send + 'static>(
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-/// A folder for files on their way, of which a killed process leaves some behind.
+/// A folder for temporary files, of which a killed process leaves some behind.
 #[derive(Debug, Clone)]
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Takes a folder and removes what was left behind there.
+    /// Creates the folder, and removes what a killed process left there.
     ///
     /// # Errors
-    /// As the disk says.
+    /// As the disk reports.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&path)?;
         clean(&path)?;
         Ok(Self(path))
     }
 
-    /// Takes a folder as it is; it need not be there.
+    /// Uses the folder as it is, if there is one.
     pub fn at(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// Makes a file, which is removed when it is dropped.
+    /// Creates a file, which is removed when it is dropped.
     ///
     /// # Errors
-    /// As the disk says.
+    /// As the disk reports.
     pub fn file(&self) -> io::Result<NamedTempFile> {
         unfinished(&self.0)
     }

@@ -1,7 +1,6 @@
-//! Crate files at rest: in a folder, or in a bucket of an S3 server.
+//! Stored crate files: in a folder, or in a bucket of an S3 server.
 //!
-//! What is kept was verified before. Whoever reads it verifies it again, since disks and buckets forget: what comes from a
-//! bucket each time, a file of a folder once an hour.
+//! Only verified files are stored; whoever reads them verifies them again, since disks and buckets lose bits.
 
 mod bucket;
 mod folder;
@@ -18,7 +17,7 @@ use crate::error::Result;
 pub use bucket::Bucket;
 pub use folder::{Removed, Scratch, StoreFolder, StoredFile};
 
-/// Where crate files are kept. Paths are those of [`crate::index::CrateFile::path`].
+/// Where crate files are stored. Paths are those of [`crate::index::CrateFile::path`].
 pub enum Store {
     /// A folder.
     Folder(StoreFolder),
@@ -26,24 +25,24 @@ pub enum Store {
     Bucket(Bucket),
 }
 
-/// A kept file, as it can be read.
+/// The bytes of a stored file.
 pub enum StoredBytes {
-    /// A file on disk, locked so that nobody removes it meanwhile.
+    /// A file on disk, with a shared lock: it is not evicted while it is open.
     File(File),
-    /// Bytes from the network, with their number.
+    /// Bytes from the network, and how many there are.
     Stream(u64, BoxStream<'static, io::Result<Bytes>>),
 }
 
-/// Verified bytes that are to be kept.
+/// Verified bytes to be stored.
 pub enum Content<'a> {
     /// In memory.
     Bytes(Bytes),
-    /// In a file that may be moved away.
+    /// In a file, which may be moved into the store.
     File(&'a Path),
 }
 
 impl Store {
-    /// Opens a store; a bucket is not asked yet.
+    /// Opens a store; nothing is sent to a bucket yet.
     ///
     /// # Errors
     /// `config` where the address or its credentials cannot be used.
@@ -56,10 +55,10 @@ impl Store {
         }
     }
 
-    /// Finds a file.
+    /// Opens a file for reading; `None` where it is not stored.
     ///
     /// # Errors
-    /// As the disk or the server says, but for a file that is not there.
+    /// As the disk or the server reports.
     pub async fn get(&self, path: &str) -> io::Result<Option<StoredBytes>> {
         match self {
             Self::Folder(folder) => Ok(folder.get(path).await?.map(StoredBytes::File)),
@@ -67,7 +66,7 @@ impl Store {
         }
     }
 
-    /// Says whether a file is there.
+    /// Says whether a file is stored.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -75,7 +74,7 @@ impl Store {
         Ok(self.size(path).await?.is_some())
     }
 
-    /// Returns the size of a file, in bytes, where it is there.
+    /// Returns the size of a file, in bytes; `None` where it is not stored.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -90,10 +89,10 @@ impl Store {
         }
     }
 
-    /// Keeps a file, whole or not at all.
+    /// Stores a file, whole or not at all.
     ///
     /// # Errors
-    /// As the disk or the server says.
+    /// As the disk or the server reports.
     pub async fn put(&self, path: &str, content: Content<'_>) -> io::Result<()> {
         match self {
             Self::Folder(folder) => folder.put(path, content).await,
@@ -101,10 +100,10 @@ impl Store {
         }
     }
 
-    /// Removes a file that turned out to be damaged.
+    /// Removes a file that is damaged.
     ///
     /// # Errors
-    /// As the disk or the server says.
+    /// As the disk or the server reports.
     pub async fn remove(&self, path: &str) -> io::Result<()> {
         match self {
             Self::Folder(folder) => folder.remove(path).map(drop),
@@ -112,10 +111,10 @@ impl Store {
         }
     }
 
-    /// Returns the paths and sizes of all files.
+    /// Lists all files.
     ///
     /// # Errors
-    /// As the disk or the server says.
+    /// As the disk or the server reports.
     pub async fn list(&self) -> io::Result<Vec<StoredFile>> {
         match self {
             Self::Folder(folder) => folder.list().await,

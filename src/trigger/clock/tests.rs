@@ -108,11 +108,11 @@ fn the_change_to_summer_time_and_back_neither_skips_nor_doubles_a_day() {
 }
 
 #[test]
-fn what_cannot_be_read_or_never_comes_is_refused_with_what_was_expected() {
+fn what_is_invalid_or_matches_no_time_is_refused_with_what_was_expected() {
     for (expression, zone, named) in [
         ("* * * *", "UTC", "trigger.every"),
         ("61 * * * *", "UTC", "trigger.every"),
-        ("0 0 31 2 *", "UTC", "never"),
+        ("0 0 31 2 *", "UTC", "matches no time"),
         ("* * * * *", "Mars/Base", "trigger.time_zone"),
     ] {
         let reason = Schedule::cron(expression, zone, SignedDuration::ZERO).unwrap_err();

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse as _;
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -22,7 +21,7 @@ use crate::http::access::Access;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply, Route, Table};
 use crate::http::webhook::{Hosts, read_body};
-use crate::http::{self, Bounds};
+use crate::http::{self, Bounds, Incoming};
 use endpoint::Endpoint;
 pub use endpoint::{EndpointSettings, Message, Timeouts};
 

@@ -266,3 +266,29 @@ fn colours_are_forced_and_forbidden_by_the_usual_variables() {
     assert!(forced.contains("\u{1b}[33m WARN\u{1b}[0m"), "{forced:?}");
     assert!(!shown(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]).contains('\u{1b}'));
 }
+
+#[test]
+fn what_is_found_when_a_value_is_used_names_its_place_too() {
+    for (ferry_yml, expected) in [
+        (
+            "serve:\n  auth: /no/such/file\n",
+            "ferry.yml:2:9: serve.auth: cannot read /no/such/file",
+        ),
+        (
+            "serve:\n  tls: { cert: /no/cert, key: /no/key }\n",
+            "ferry.yml:2:16: serve.tls.cert: cannot read /no/cert",
+        ),
+        (
+            "serve:\n  listen: 192.0.2.1:80\n",
+            "ferry.yml:2:11: serve.listen: cannot listen on 192.0.2.1:80",
+        ),
+    ] {
+        let upstream = [("FERRY_UPSTREAM_URL", "/no/such/index")];
+        let output = run(&["serve"], &upstream, ferry_yml);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let shown = stderr(&output);
+        let first = shown.lines().find(|line| line.starts_with("error"));
+        let expected = format!("error[config]: {expected}");
+        assert_eq!(first, Some(expected.as_str()), "{shown}");
+    }
+}

@@ -147,3 +147,12 @@ fn cut_anywhere_over_http() {
         cut_all(&scene, MIRROR, sample(311));
     }
 }
+
+#[test]
+fn cut_anywhere_between_folders() {
+    let scene = Scene::over(Transport::Folder, "merge").unwrap();
+    cut_all(&scene, UPSTREAM, packet_edges);
+    cut_all(&scene, MIRROR, packet_edges);
+    cut_all(&scene, UPSTREAM, sample(229));
+    cut_all(&scene, MIRROR, sample(131));
+}

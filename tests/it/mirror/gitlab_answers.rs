@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::git::transport::http::script;
+use crate::support::client::limits;
 use crate::support::ferry::Ferry;
-use crate::support::repo::limits;
 use crate::support::scene::{Scene, Transport};
 use crate::support::sshd::{Options, Sshd};
 use crates_ferry::error::Kind;

@@ -126,7 +126,7 @@ fn what_only_looks_changes_nothing() {
     let nothing = site.folder.path().join("nothing");
     let elsewhere = [("FERRY_SERVE_DATA_DIR", nothing.to_str().unwrap())];
     let listed = site.run_with(&elsewhere, &["cache", "ls"]);
-    assert_eq!(printed(&listed, 0), "no crate file is kept");
+    assert_eq!(printed(&listed, 0), "no crate files are stored");
     assert!(!nothing.exists());
 }
 
@@ -234,7 +234,7 @@ fn a_pin_outlives_a_damaged_file() {
     );
     let listed = printed(&site.run(&["cache", "ls"]), 0);
     assert!(
-        listed.ends_with("foo 1.0.0: pinned, and not there"),
+        listed.ends_with("foo 1.0.0: pinned, but not stored"),
         "{listed}"
     );
     drop(printed(&site.run(&["prefetch", "--all"]), 0));

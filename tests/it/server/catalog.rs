@@ -76,7 +76,11 @@ fn a_damaged_catalog_is_put_aside_and_the_files_are_found() {
         let server = site.serve(&[("FERRY_SERVE_DOWNLOADS", "offline")]);
         assert_eq!(server.download("foo", "0.0.0").status, 200);
         assert_eq!(server.metric("crates_ferry_store_files"), 3.0);
-        assert!(server.log().contains("begun anew"), "{}", server.log());
+        assert!(
+            server.log().contains("recreating the catalog"),
+            "{}",
+            server.log()
+        );
         assert!(site.data().join("catalog.damaged").is_file());
         drop(server);
         drop(printed(&site.run(&["cache", "pin", "foo"]), 0));

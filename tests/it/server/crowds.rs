@@ -146,7 +146,7 @@ fn a_client_is_told_before_cargo_gives_up_and_the_search_goes_on() {
         for got in waiting.map(|waiting| waiting.join().unwrap()) {
             assert_eq!(got.status, 504, "{}", got.text());
             assert!(
-                got.detail().contains("no answer within 20s"),
+                got.detail().contains("no response within 20s"),
                 "{}",
                 got.detail()
             );

@@ -253,5 +253,9 @@ fn a_store_that_cannot_be_written_still_serves() {
     server.wait_for("told", || {
         server.metric("crates_ferry_store_write_failures_total") == 2.0
     });
-    assert!(server.log().contains("cannot be kept"), "{}", server.log());
+    assert!(
+        server.log().contains("cannot store the crate file"),
+        "{}",
+        server.log()
+    );
 }

@@ -106,7 +106,7 @@ fn during_a_prefetch() {
     let shown = printed(&site.run(&["prefetch", "--all"]), 0);
     let expected = format!("20 crate files: {} fetched", 20 - kept);
     assert!(shown.starts_with(&expected), "{shown}");
-    assert!(shown.contains(&format!("{kept} held before")), "{shown}");
+    assert!(shown.contains(&format!("{kept} stored before")), "{shown}");
     assert_eq!(site.host.requests().len(), 12 + 20 - kept);
     let verified = printed(&site.run(&["cache", "verify"]), 0);
     assert!(
@@ -135,7 +135,11 @@ fn a_damaged_copy_is_fetched_anew() {
         }
         let server = site.serve(&[]);
         assert_eq!(server.entry("foo").status, 200, "{damage}");
-        assert!(server.log().contains("fetched anew"), "{}", server.log());
+        assert!(
+            server.log().contains("fetching a new one"),
+            "{}",
+            server.log()
+        );
         drop(server);
         git(&copy, &["fsck", "--strict"]);
     }
@@ -149,5 +153,5 @@ fn two_servers_do_not_share_a_folder() {
     let output = site.run(&["serve"]);
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("another process serves from"), "{text}");
+    assert!(text.contains("another process uses"), "{text}");
 }

@@ -55,7 +55,9 @@ fn a_full_disk_keeps_nothing_wrong_and_small_files_are_served_all_the_same() {
     }
     let small = server.download("foo", "0.0.0");
     assert!(small.is_whole && small.body == files[0], "{}", server.log());
-    server.wait_for("told", || server.log().contains("cannot be kept"));
+    server.wait_for("told", || {
+        server.log().contains("cannot store the crate file")
+    });
     let large = server.download("foo", "1.0.0");
     assert!(large.status == 507 || !large.is_whole, "{}", large.status);
     assert!(

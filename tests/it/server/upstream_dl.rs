@@ -15,7 +15,7 @@ fn site() -> Site {
     site
 }
 
-/// Returns the file in which the word of upstream is kept for the next start.
+/// Returns the file in which upstream's config.json is saved for the next start.
 fn kept(site: &Site) -> std::path::PathBuf {
     let mut files = files_in(&site.data());
     files.retain(|path| path.display().to_string().contains("upstream-config"));
@@ -55,7 +55,7 @@ fn a_config_json_of_upstream_that_cannot_be_used_is_told_with_the_cause() {
     let got = site.serve(&[]).download("foo", "0.0.0");
     assert_eq!(got.status, 502);
     let detail = got.detail();
-    let wanted = "upstream's config.json cannot be used: expected value at line 1 column 1";
+    let wanted = "cannot use upstream's config.json: expected value at line 1 column 1";
     assert!(detail.contains(wanted), "{detail}");
 }
 
@@ -70,9 +70,7 @@ fn what_upstream_says_later_counts_where_it_is_of_use() {
         assert!(server.download("foo", "1.0.0").is_whole);
         server.wait_for("kept", || site.kept("foo", "1.0.0").is_file());
         std::fs::remove_file(site.kept("foo", "1.0.0")).unwrap();
-        server.wait_for("told", || {
-            server.log().contains("the known dl is used further")
-        });
+        server.wait_for("told", || server.log().contains("keeping the known dl"));
         assert!(std::fs::read(kept(&site)).unwrap() == good, "{bad}");
     }
     let moved = format!(r#"{{"dl":"{}/"}}"#, site.host.dl());
@@ -86,7 +84,7 @@ fn what_upstream_says_later_counts_where_it_is_of_use() {
     // Written by something else, or by half.
     std::fs::write(kept(&site), &moved[..5]).unwrap();
     let server = site.serve(&[]);
-    assert!(server.log().contains("is of no use"), "{}", server.log());
+    assert!(server.log().contains("ignoring "), "{}", server.log());
     assert!(server.download("foo", "2.0.0").is_whole);
     server.wait_for("kept", || {
         std::fs::read(kept(&site)).unwrap() == moved.as_bytes()

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::repo::limits;
+use super::client::limits;
 
 /// A running server; dropping it ends it.
 pub struct LocalServer {

@@ -1,6 +1,7 @@
 //! Real servers for tests: on loopback ports, in temporary folders, ended by process id.
 
 pub mod certificate;
+pub mod client;
 pub mod counting_proxy;
 pub mod crate_host;
 pub mod daemon;
@@ -9,6 +10,7 @@ pub mod exim;
 pub mod ferry;
 pub mod frames;
 pub mod gitlab;
+pub mod in_process;
 pub mod lighttpd;
 pub mod local_server;
 pub mod mirror;
@@ -20,6 +22,7 @@ pub mod repo;
 pub mod s3;
 pub mod scene;
 pub mod server;
+pub mod sides;
 pub mod sshd;
 pub mod trigger;
 pub mod upstream;

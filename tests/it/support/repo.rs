@@ -1,22 +1,9 @@
-//! Small repositories, and the little of git's wire that a transport's test needs.
+//! Small repositories, and git itself.
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use crates_ferry::git::transport::Limits;
-use crates_ferry::git::transport::Stream;
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
-
-/// Returns time limits that a slow machine keeps.
-pub fn limits() -> Limits {
-    Limits {
-        connect_timeout: Duration::from_secs(30),
-        idle_timeout: Duration::from_secs(30),
-        extra_cas: None,
-    }
-}
 
 /// Prepares git in a folder: a fixed identity, and nothing of the person's or the machine's own configuration.
 pub fn git_command(folder: &Path) -> Command {
@@ -46,20 +33,4 @@ pub fn repos() -> TempDir {
     let commit = git(&repo, &["commit-tree", "-m", "first", &tree]);
     git(&repo, &["update-ref", "refs/heads/master", &commit]);
     folder
-}
-
-/// Reads pkt-lines up to a flush packet, as one text.
-pub async fn advertisement(stream: &mut Stream) -> String {
-    let mut text = String::new();
-    loop {
-        let mut length = [0; 4];
-        stream.reader.read_exact(&mut length).await.unwrap();
-        let length = usize::from_str_radix(std::str::from_utf8(&length).unwrap(), 16).unwrap();
-        if length == 0 {
-            return text;
-        }
-        let mut line = vec![0; length - 4];
-        stream.reader.read_exact(&mut line).await.unwrap();
-        text.push_str(&String::from_utf8_lossy(&line));
-    }
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::daemon::GitDaemon;
 use super::ferry::{Ferry, empty_mirror};
 use super::lighttpd::Lighttpd;
+use super::local_server::LocalServer;
 use super::proxy::Proxy;
 use super::repo::git;
 use super::sshd::{Options, Sshd};
@@ -27,12 +28,15 @@ pub enum Transport {
     Ssh,
     /// Smart HTTP, from lighttpd.
     Http,
+    /// A folder, served by the local transport; a port before it lets a proxy between.
+    Folder,
 }
 
 enum Host {
     Git(GitDaemon),
     Ssh(Sshd),
     Http(Lighttpd),
+    Folder(LocalServer),
 }
 
 impl Host {
@@ -42,6 +46,7 @@ impl Host {
             Transport::Git => Self::Git(GitDaemon::start(repos)),
             Transport::Ssh => Self::Ssh(Sshd::start(&Options::new(repos))?),
             Transport::Http => Self::Http(Lighttpd::start(repos, None)?),
+            Transport::Folder => Self::Folder(LocalServer::start(repos)),
         })
     }
 
@@ -50,6 +55,7 @@ impl Host {
             Self::Git(daemon) => daemon.port(),
             Self::Ssh(sshd) => sshd.port(),
             Self::Http(lighttpd) => lighttpd.port(),
+            Self::Folder(server) => server.port(),
         }
     }
 
@@ -59,6 +65,7 @@ impl Host {
             Self::Git(daemon) => format!("git://127.0.0.1:{}/{path}", daemon.port()),
             Self::Ssh(sshd) => sshd.url(path),
             Self::Http(lighttpd) => lighttpd.url(path),
+            Self::Folder(server) => format!("git://127.0.0.1:{}/{path}", server.port()),
         };
         direct.replace(&format!(":{}/", self.port()), &format!(":{port}/"))
     }

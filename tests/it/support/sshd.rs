@@ -6,14 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crates_ferry::git::SshAddress;
-use crates_ferry::git::transport::KnownHostsText;
-use crates_ferry::git::transport::SshCredentials;
-use crates_ferry::git::transport::ssh::SshRemote;
-use secrecy::SecretString;
 use tempfile::TempDir;
-
-use super::repo::limits;
 
 const SSHD: &str = "/usr/sbin/sshd";
 
@@ -47,7 +40,7 @@ pub struct Sshd {
     folder: TempDir,
     process: Child,
     port: u16,
-    user: String,
+    pub(super) user: String,
     host_keys: &'static [&'static str],
 }
 
@@ -86,16 +79,6 @@ impl Sshd {
         format!("ssh://{}@127.0.0.1:{}/{path}", self.user, self.port)
     }
 
-    /// Returns the address of a repository, taken apart.
-    pub fn address(&self, path: &str) -> SshAddress {
-        SshAddress {
-            user: self.user.clone(),
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            path: path.to_owned(),
-        }
-    }
-
     /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
@@ -115,30 +98,6 @@ impl Sshd {
     /// Returns the text of a private key that the server accepts.
     pub fn private_key_text(&self) -> String {
         self.read("key")
-    }
-
-    /// Returns credentials with which the server is trusted and accepts us.
-    pub fn credentials(&self) -> SshCredentials {
-        SshCredentials {
-            private_key: Some(SecretString::from(self.private_key_text())),
-            known_hosts: KnownHostsText {
-                text: self.known_hosts_line(),
-                origin: "SSH_KNOWN_HOSTS".to_owned(),
-            },
-            ..SshCredentials::default()
-        }
-    }
-
-    /// Returns credentials that the server accepts, with another known hosts file.
-    pub fn credentials_trusting(&self, known_hosts: &str) -> SshCredentials {
-        let mut credentials = self.credentials();
-        credentials.known_hosts.text = known_hosts.to_owned();
-        credentials
-    }
-
-    /// Returns a remote for the repository `group/index.git`.
-    pub fn remote(&self, credentials: &SshCredentials) -> SshRemote {
-        SshRemote::new(self.address("/group/index.git"), credentials, &limits()).unwrap()
     }
 
     /// Makes the server accept one more public key.

@@ -1,58 +1,20 @@
-//! An upstream, a mirror of it, and the git daemon between them.
-
-use std::path::Path;
+//! A world in which the library carries, and what must be so before and after.
 
 use crates_ferry::config::History;
 use crates_ferry::error::{Error, Kind, Result};
 use crates_ferry::mirror::plan::Outcome;
 use crates_ferry::mirror::report::Report;
 use crates_ferry::mirror::sync::Options;
-use tempfile::TempDir;
 
-use super::daemon::GitDaemon;
-use super::ferry::Ferry;
-use super::mirror::Mirror;
 use super::proxy::Proxy;
 use super::scene::{copy, told};
+pub use super::sides::World;
 use super::upstream::Upstream;
 
 /// Both modes of a mirror, for a loop.
 pub const BOTH: [History; 2] = [History::Merge, History::Snapshot];
 
-/// Both repositories; the mirror is empty until `init`.
-pub struct World {
-    /// What is carried.
-    pub upstream: Upstream,
-    /// Where to.
-    pub mirror: Mirror,
-    /// What the program is told.
-    pub ferry: Ferry,
-    /// The daemon of both.
-    pub daemon: GitDaemon,
-    folder: TempDir,
-}
-
 impl World {
-    /// Makes an upstream of a config.json and an empty mirror.
-    pub fn empty() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let upstream = Upstream::create(folder.path(), "upstream.git");
-        Self::around(folder, upstream)
-    }
-
-    /// Makes an empty mirror of the upstream `upstream.git` in this folder.
-    pub fn around(folder: TempDir, upstream: Upstream) -> Self {
-        let daemon = GitDaemon::start(folder.path());
-        let url = |name: &str| format!("git://127.0.0.1:{}/{name}", daemon.port());
-        Self {
-            upstream,
-            mirror: Mirror::empty(folder.path(), "mirror.git"),
-            ferry: Ferry::new(url("upstream.git"), url("mirror.git")),
-            daemon,
-            folder,
-        }
-    }
-
     /// Makes an upstream of forty crates and a mirror abreast of it.
     pub fn initialised(history: History) -> Self {
         let mut world = Self::empty();
@@ -104,17 +66,6 @@ impl World {
     pub fn restore_mirror(&self) {
         std::fs::remove_dir_all(self.mirror.path()).unwrap();
         copy(&self.folder().join("saved.git"), self.mirror.path());
-    }
-
-    /// Sets one more variable.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
-        self.ferry = self.ferry.clone().with(name, value);
-        self
-    }
-
-    /// Returns the folder in which both repositories lie.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Syncs, which must succeed, and holds the result against upstream and against what was before.

@@ -1,5 +1,6 @@
 //! The command line.
 
+#[cfg(feature = "server")]
 pub(crate) mod server;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crates_ferry::config::{Flags, History, flag_help, flag_long_help};
 use crates_ferry::program::{self, CommonArgs, CommonCommand};
 
+#[cfg(feature = "server")]
 use server::{Serve, ServerCommand};
 
 const EXAMPLES: &str = "\
@@ -18,12 +20,18 @@ Examples:
   crates-ferry sync --mirror git@gitlab.example.com:rust/crates.io-index.git --dry-run
   crates-ferry --format json sync
   crates-ferry check
+  crates-ferry config";
+
+#[cfg(feature = "server")]
+const SERVER_EXAMPLES: &str = "
   crates-ferry serve --listen 0.0.0.0:8090 --data-dir /srv/crates
   crates-ferry cargo-config --write
   crates-ferry prefetch Cargo.lock --pin
-  crates-ferry cache evict --max-size 50GiB --dry-run
-  crates-ferry config
+  crates-ferry cache evict --max-size 50GiB --dry-run";
+#[cfg(not(feature = "server"))]
+const SERVER_EXAMPLES: &str = "";
 
+const EXPLANATIONS: &str = "\
 Configuration:
   Flag over variable over file over default. --config names the file, else FERRY_CONFIG
   does, else it is ./ferry.yml if that exists. Each of its keys is also a variable:
@@ -62,7 +70,7 @@ Exit codes:
     name = "crates-ferry",
     version = program::VERSION,
     styles = program::HELP_STYLES,
-    after_long_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}{SERVER_EXAMPLES}\n\n{EXPLANATIONS}"),
     subcommand_required = true
 )]
 pub(crate) struct Cli {
@@ -92,7 +100,9 @@ pub(crate) enum Command {
     /// Answers from a copy of the index that it keeps up to date (serve.index, by default the mirror), and from a store of
     /// crate files (serve.store), each of which it fetches once and verifies by the index's checksums. Runs until SIGINT or
     /// SIGTERM, then drains requests; SIGHUP reloads tokens and certificate. All its keys are those of the section `serve`.
+    #[cfg(feature = "server")]
     Serve(Serve),
+    #[cfg(feature = "server")]
     #[command(flatten)]
     Server(ServerCommand),
     /// Prints every key of the configuration, its value, and where the value comes from.
@@ -219,6 +229,7 @@ pub(crate) struct ConfigArgs {
     #[command(flatten)]
     history: HistoryArg,
 
+    #[cfg(feature = "server")]
     #[command(flatten)]
     serve: Serve,
 }
@@ -233,7 +244,7 @@ fn history() -> impl TypedValueParser<Value = History> {
 }
 
 impl Cli {
-    /// Returns what the command line says about the configuration.
+    /// Returns the values of keys that the command line gives.
     pub(crate) fn flags(&self) -> Flags {
         let flags = Flags::new(self.common.config.clone());
         match &self.command {
@@ -245,11 +256,16 @@ impl Cli {
                 sync.history.add_to(sync.remotes.add_to(flags))
             }
             Command::Mirror(MirrorCommand::Check(check)) => check.remotes.add_to(flags),
+            #[cfg(feature = "server")]
             Command::Serve(serve) => serve.add_to(flags),
+            #[cfg(feature = "server")]
             Command::Server(command) => command.add_to(flags),
             Command::Config(config) => {
                 let flags = config.config_json.add_to(config.remotes.add_to(flags));
-                config.serve.add_to(config.history.add_to(flags))
+                let flags = config.history.add_to(flags);
+                #[cfg(feature = "server")]
+                let flags = config.serve.add_to(flags);
+                flags
             }
             Command::Common(_) => flags,
         }

@@ -205,7 +205,7 @@ fn index() -> impl TypedValueParser<Value = Index> {
 }
 
 impl ServerCommand {
-    /// Adds what the command's flags say.
+    /// Adds the values of the command's flags.
     pub(crate) fn add_to(&self, flags: Flags) -> Flags {
         match self {
             Self::CargoConfig(_) => flags,
@@ -216,7 +216,7 @@ impl ServerCommand {
 }
 
 impl Serve {
-    /// Adds what these flags say.
+    /// Adds the values of these flags.
     pub(crate) fn add_to(&self, flags: Flags) -> Flags {
         let flags = self.store.add_to(self.index.add_to(flags));
         flags

@@ -60,7 +60,7 @@ pub(super) fn check(
         if found.kind == ObjectKind::Commit {
             output.keep_alive()?;
         }
-        Ok(is_new)
+        Ok(())
     };
     reachable::walk(objects, &mut commits, &roots, Filter::None, &mut visit)
 }

@@ -35,9 +35,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::pipe::{Failure, Input, Output};
 use self::repository::Obstacle;
-use super::{Service, Stderr, Stream, idle};
+use super::{Limits, Service, Stderr, Stream, idle};
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::Limits;
 
 /// How many bytes may be under way in each direction.
 const PIPE: usize = 64 * 1024;

@@ -17,13 +17,14 @@ use super::objects::{Objects, Place, ours, theirs};
 use super::pipe::{BandWriter, Failure, Output, Result};
 use super::reachable::Found;
 use crate::git::ObjectId;
-use crate::git::wire::pack::{ObjectKind, Sha1, between_lines, between_trees};
+use crate::git::wire::pack::{ObjectKind, Sha1, between};
 
 /// How many deltas may build on each other where we make them, as in git (`pack.depth`).
 const DEPTH: u16 = 50;
 
-/// Larger objects are sent whole where they are not stored as deltas, as git does (`core.bigFileThreshold`, there 512 MB).
-const DELTA_LIMIT: usize = 16 << 20;
+/// Larger objects are sent whole where they are not stored as deltas, as git does (`core.bigFileThreshold`, there 512 MB): making
+/// a delta takes about three times their size in memory.
+const DELTA_LIMIT: usize = 4 << 20;
 
 /// How many states of a path are gone through to find the one that the receiver has.
 const LOOK_BACK: usize = 100_000;
@@ -414,10 +415,7 @@ impl Pack<'_> {
         {
             return Ok(None);
         }
-        let delta = match kind {
-            ObjectKind::Tree => between_trees(&before, &content),
-            _ => Some(between_lines(&before, &content)),
-        };
+        let delta = between(&before, &content);
         // As in git: what is not well below half the size is no gain.
         let limit = (content.len() / 2).saturating_sub(20);
         let stored = self.states[at as usize].size as usize;
@@ -426,7 +424,7 @@ impl Pack<'_> {
         } else {
             limit
         };
-        Ok(delta.filter(|delta| delta.len() < limit))
+        Ok((delta.len() < limit).then_some(delta))
     }
 
     fn write_as(&mut self, at: u32, form: Form, base: Option<u32>) -> Result<()> {

@@ -2,8 +2,12 @@
 //!
 //! A commit's tree is compared with those of its parents, path by path, and what differs from all of them is new. So each
 //! new object comes with the one that stood at its path before, which is the natural base of a delta.
+//!
+//! That a tree was met before is no reason to pass it over: a change that was undone brings the same tree twice, and each time
+//! other parents answer for what is in it. Only the same comparison need not be made twice.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::hash::BuildHasher;
 use std::iter::Peekable;
 use std::rc::Rc;
 
@@ -45,41 +49,39 @@ pub(super) struct Found {
     pub(super) id: ObjectId,
     /// Its kind.
     pub(super) kind: ObjectKind,
-    /// What stood at its path before.
+    /// What stood at its path before, or for a new file, beside it.
     pub(super) before: Option<ObjectId>,
 }
 
-/// Walks from the roots and shows each object to `visit`, which says whether it is new to it: what a tree holds is looked at
-/// only where it is.
+/// Walks from the roots and shows each object to `visit`, some more than once.
 pub(super) fn walk(
     objects: &Objects,
     commits: &mut Commits<'_>,
     roots: &Roots,
     filter: Filter,
-    visit: &mut dyn FnMut(Found) -> Result<bool>,
+    visit: &mut dyn FnMut(Found) -> Result<()>,
 ) -> Result<()> {
     let mut trees = Trees {
         objects,
         recent: VecDeque::new(),
+        compared: HashSet::new(),
         filter,
     };
     for id in &roots.trees {
         // An object that is wanted by its id passes every filter.
         match filter {
-            Filter::Trees => {
-                visit(tree(*id, None))?;
-            }
+            Filter::Trees => visit(tree(*id, None))?,
             _ => trees.descend(*id, &roots.had, visit)?,
         }
     }
     for id in &roots.span.commits {
         let kind = ObjectKind::Commit;
-        let is_new = visit(Found {
+        visit(Found {
             id: *id,
             kind,
             before: None,
         })?;
-        if !is_new || filter == Filter::Trees {
+        if filter == Filter::Trees {
             continue;
         }
         let commit = commits.get(*id)?;
@@ -104,6 +106,8 @@ struct Trees<'o> {
     objects: &'o Objects,
     /// Trees that were read, the last one last: one commit's tree is the next one's parent's.
     recent: VecDeque<(ObjectId, Rc<Vec<u8>>)>,
+    /// The hashes of what was compared with what; their keys are random, so that nobody can make two alike.
+    compared: HashSet<u64>,
     filter: Filter,
 }
 
@@ -117,15 +121,19 @@ impl Trees<'_> {
         &mut self,
         root: ObjectId,
         before: &[ObjectId],
-        visit: &mut dyn FnMut(Found) -> Result<bool>,
+        visit: &mut dyn FnMut(Found) -> Result<()>,
     ) -> Result<()> {
-        if before.contains(&root) || !visit(tree(root, before.first().copied()))? {
+        if before.contains(&root) {
             return Ok(());
         }
+        visit(tree(root, before.first().copied()))?;
         // Not by recursion: how deep trees nest is for the repository to say.
         let mut pending = vec![(root, before.to_vec())];
         while let Some((id, before)) = pending.pop() {
-            self.compare(id, &before, visit, &mut pending)?;
+            let comparison = self.compared.hasher().hash_one((id, &before));
+            if self.compared.insert(comparison) {
+                self.compare(id, &before, visit, &mut pending)?;
+            }
         }
         Ok(())
     }
@@ -134,7 +142,7 @@ impl Trees<'_> {
         &mut self,
         id: ObjectId,
         before: &[ObjectId],
-        visit: &mut dyn FnMut(Found) -> Result<bool>,
+        visit: &mut dyn FnMut(Found) -> Result<()>,
         pending: &mut Vec<(ObjectId, Vec<ObjectId>)>,
     ) -> Result<()> {
         let content = self.read(id)?.ok_or_else(|| missing(id))?;
@@ -169,8 +177,10 @@ impl Trees<'_> {
                 continue;
             }
             let id = ours(entry.oid);
-            let before = at_path.first().copied();
-            if visit(Found { id, kind, before })? && kind == ObjectKind::Tree {
+            let neighbour = || bases.first()?.before.filter(|_| kind == ObjectKind::Blob);
+            let before = at_path.first().copied().or_else(neighbour);
+            visit(Found { id, kind, before })?;
+            if kind == ObjectKind::Tree {
                 pending.push((id, at_path));
             }
         }
@@ -199,19 +209,29 @@ impl Trees<'_> {
 }
 
 /// Goes through a tree beside another one: both are in git's order.
-struct Cursor<'a>(Peekable<TreeRefIter<'a>>);
+struct Cursor<'a> {
+    entries: Peekable<TreeRefIter<'a>>,
+    /// The last file that was passed: crates of one project have names alike, and much else.
+    before: Option<ObjectId>,
+}
 
 impl<'a> Cursor<'a> {
     fn new(content: &'a [u8]) -> Self {
-        Self(TreeRefIter::from_bytes(content, gix_hash::Kind::Sha1).peekable())
+        Self {
+            entries: TreeRefIter::from_bytes(content, gix_hash::Kind::Sha1).peekable(),
+            before: None,
+        }
     }
 
     /// Returns the id of what has the same name, and is a directory where that is one.
     fn find(&mut self, wanted: &EntryRef<'_>) -> Option<&'a gix_hash::oid> {
-        while let Some(Ok(entry)) = self.0.peek() {
+        while let Some(Ok(entry)) = self.entries.peek() {
             match entry.cmp(wanted) {
                 std::cmp::Ordering::Less => {
-                    self.0.next();
+                    if entry.mode.is_blob() {
+                        self.before = Some(ours(entry.oid));
+                    }
+                    self.entries.next();
                 }
                 std::cmp::Ordering::Equal => {
                     let is_directory = |entry: &EntryRef<'_>| entry.mode.is_tree();

@@ -197,7 +197,8 @@ impl<'a> UploadPack<'a> {
             if found.kind == ObjectKind::Commit {
                 self.output.keep_alive()?;
             }
-            Ok(inventory.add(found))
+            inventory.add(found);
+            Ok(())
         };
         reachable::walk(objects, commits, &roots, request.filter, &mut visit)?;
         if request.include_tag {

@@ -13,7 +13,7 @@ mod entry;
 mod rewriter;
 mod scanner;
 
-pub use delta::{between_lines, between_trees};
+pub use delta::between;
 pub use entry::{delta_entry, whole_entry};
 pub use rewriter::Rewriter;
 pub use scanner::{Object, Scanner};

@@ -71,7 +71,7 @@ fn each_error_has_its_kind_its_remedy_and_an_advice() {
             r#"{"message":{"base":["Pipeline will not run for the selected trigger. The rules configuration prevented any jobs from being added to the pipeline."]}}"#,
             Kind::Pipeline,
             Remedy::Person,
-            "No job",
+            "no job runs",
         ),
         (
             400,

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::client::{advertisement, limits};
 use crate::support::daemon::GitDaemon;
-use crate::support::repo::{advertisement, limits, repos};
+use crate::support::repo::repos;
 use crates_ferry::error::Kind;
 use crates_ferry::git::transport::Limits;
 use crates_ferry::git::transport::Service;

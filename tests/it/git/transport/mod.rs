@@ -2,6 +2,6 @@
 
 mod git_and_local;
 pub mod http;
-mod local_services;
+mod local;
 mod ssh;
 mod ssh_trust;

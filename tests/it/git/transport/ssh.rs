@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::repo::{advertisement, git, limits, repos};
+use crate::support::client::{advertisement, limits};
+use crate::support::repo::{git, repos};
 use crate::support::sshd::{Options, Sshd};
 use crates_ferry::error::Kind;
 use crates_ferry::git::transport::Limits;

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::support::repo::{advertisement, repos};
+use crate::support::client::advertisement;
+use crate::support::repo::repos;
 use crate::support::sshd::{Options, Sshd};
 use crates_ferry::error::{Error, Kind};
 use crates_ferry::git::transport::Service;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crates_ferry::git::wire::pack::ObjectKind;
+use aws_lc_rs::digest::{SHA256, digest};
 
 use super::repo::{git, git_command};
 
@@ -116,8 +116,8 @@ impl IndexLine {
             })
             .collect();
         // As incompressible as a real one.
-        let id = |text: &str| ObjectKind::Blob.id_of(text.as_bytes()).to_string();
-        let cksum = id(name) + &id(&self.version)[..24];
+        let named = format!("{name} {}", self.version);
+        let cksum = hex::encode(digest(&SHA256, named.as_bytes()));
         let line = serde_json::json!({
             "name": name, "vers": self.version, "deps": deps, "cksum": cksum,
             "features": {}, "yanked": false

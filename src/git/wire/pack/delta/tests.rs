@@ -88,18 +88,41 @@ fn a_tree_that_differs_in_one_entry_takes_two_copies_and_that_entry() {
     let base = tree(&entries);
     entries.insert("config.json".to_owned(), 8);
     let target = tree(&entries);
-    let delta = between_trees(&base, &target).unwrap();
+    let delta = between(&base, &target);
     assert_eq!(apply(&base, &delta, 1 << 20).unwrap(), target);
     assert!(delta.len() < 64, "{} bytes", delta.len());
 }
 
 #[test]
-fn what_is_no_tree_has_no_delta() {
-    assert_eq!(between_trees(b"40000 a\0too short", b""), None);
-    assert_eq!(between_trees(b"", b"no zero byte"), None);
+fn a_line_that_resembles_another_is_made_of_it() {
+    let line = |version: u32| {
+        format!(
+            "{{\"name\":\"serde\",\"vers\":\"1.0.{version}\",\"deps\":[{{\"name\":\"serde_derive\"}}]}}\n"
+        )
+    };
+    let base: String = (0..20).map(line).collect();
+    let target = format!("{base}{}", line(20));
+    let delta = between(base.as_bytes(), target.as_bytes());
+    let made = apply(base.as_bytes(), &delta, 1 << 20).unwrap();
+    assert_eq!(made, target.as_bytes());
+    assert!(delta.len() < 30, "{} bytes", delta.len());
 }
 
 proptest! {
+    #[test]
+    fn a_delta_makes_the_target_of_the_base(
+        pieces in proptest::collection::vec("[ab]{0,40}", 1..20),
+        base in proptest::collection::vec(0_usize..20, 0..20),
+        target in proptest::collection::vec(0_usize..20, 0..20),
+    ) {
+        let join = |numbers: &[usize]| -> Vec<u8> {
+            numbers.iter().flat_map(|number| pieces[number % pieces.len()].bytes()).collect()
+        };
+        let (base, target) = (join(&base), join(&target));
+        let delta = between(&base, &target);
+        prop_assert_eq!(apply(&base, &delta, 1 << 20).unwrap(), target);
+    }
+
     #[test]
     fn a_delta_between_trees_makes_the_target_of_the_base(
         base in proptest::collection::btree_map("[a-c]{1,3}", 0_u8..3, 0..40),
@@ -109,7 +132,7 @@ proptest! {
         mixed.extend(target);
         for (from, to) in [(&base, &mixed), (&mixed, &base)] {
             let (from, to) = (tree(from), tree(to));
-            let delta = between_trees(&from, &to).unwrap();
+            let delta = between(&from, &to);
             prop_assert_eq!(apply(&from, &delta, 1 << 20).unwrap(), to);
         }
     }

@@ -85,7 +85,7 @@ async fn credentials_go_to_the_configured_origin_only() {
     assert!(!second.contains("authorization"), "{second}");
     assert!(!third.contains("authorization"), "{third}");
     assert_eq!(error.kind(), Kind::Auth);
-    assert!(error.advice().unwrap().contains("A redirect led"));
+    assert!(error.advice().unwrap().contains("the redirect leads to"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
-//! Reads which crate a commit of the index is about from its subject.
+//! Reads crates.io's commit messages: which crate a commit is about, and whether it squashes the history.
 
 use super::CrateName;
+use crate::git::ObjectId;
 
 /// The words in front of the crate, from 2014 to now.
 const VERBS: [&str; 6] = [
@@ -27,6 +28,17 @@ pub fn crate_in(subject: &str) -> Option<CrateName> {
     let text = quoted.strip_prefix('`')?.strip_suffix('`')?;
     let name = text.split_once('#').map_or(text, |(name, _version)| name);
     CrateName::new(name).ok()
+}
+
+/// Says whether a message has the form of crates.io's squashes: a commit without parents that collapses all of the history.
+pub fn is_squash(message: &str) -> bool {
+    message.starts_with("Collapse index into one commit") || previous_head(message).is_some()
+}
+
+/// Returns the old head that a squash's message names: `Previous HEAD was <id>, now on …`.
+pub fn previous_head(message: &str) -> Option<ObjectId> {
+    let (_, rest) = message.split_once("Previous HEAD was ")?;
+    rest.get(..40)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -83,5 +95,18 @@ mod tests {
         fn no_subject_makes_the_reader_panic(subject in prop_oneof![".*", "Update crate `?[a-z#`]*`?"]) {
             crate_in(&subject);
         }
+    }
+
+    #[test]
+    fn a_squash_names_the_head_that_it_collapses() {
+        let head = "2f5b9f0bc7d9b3b0d3d4b8f0c6f6b4a1a2a3a4a5";
+        let message = format!(
+            "Collapse index into one commit\n\nPrevious HEAD was {head}, now on the `snapshot-2020-03-25` branch\n"
+        );
+        assert!(is_squash(&message));
+        assert_eq!(previous_head(&message), head.parse().ok());
+        assert!(is_squash("Collapse index into one commit"));
+        assert_eq!(previous_head("Previous HEAD was gone"), None);
+        assert!(!is_squash("Update crate `a`"));
     }
 }

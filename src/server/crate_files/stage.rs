@@ -1,0 +1,34 @@
+//! How far the search for a crate file is, as those see it who wait for the file.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use super::unavailable::Unavailable;
+use super::verified_file::VerifiedFile;
+
+/// How far the search for a crate file is.
+#[derive(Debug, Clone)]
+pub(super) enum Stage {
+    /// The store is being read.
+    Searching,
+    /// A cache miss: upstream is asked, or will be.
+    Miss,
+    /// The file is being fetched; what was released of it can be read.
+    InFlight {
+        /// Where it is written.
+        file: Arc<File>,
+        /// Its size, in bytes, as upstream announced it.
+        total: u64,
+        /// How many bytes may be read.
+        released: u64,
+    },
+    /// The file is here and verified.
+    Ready {
+        /// The file.
+        file: VerifiedFile,
+        /// Whether it came from upstream.
+        fetched: bool,
+    },
+    /// The file cannot be had.
+    Failed(Unavailable),
+}

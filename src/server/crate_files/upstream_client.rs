@@ -1,0 +1,168 @@
+//! Sends HTTP requests to upstream, and retries them where the failure may pass. Uses reqwest.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use reqwest::header::{HeaderMap, RANGE, RETRY_AFTER, VIA};
+use reqwest::{Response, StatusCode};
+use tokio::time::{sleep, timeout};
+use url::Url;
+
+use super::circuit_breaker::CircuitBreaker;
+use super::unavailable::Unavailable;
+use crate::config::ServeConfig;
+use crate::error::Result;
+use crate::git::transport::Clients;
+
+/// How many redirects are followed.
+const REDIRECTS: usize = 5;
+/// The failure in a row with which upstream is paused.
+const FAILURES: u32 = 5;
+/// A request is not retried where the server asks to wait longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Sends requests for crate files.
+pub(super) struct UpstreamClient {
+    clients: Clients,
+    /// Names this process, should its own requests come back to it.
+    via: String,
+    pub(super) retries: u32,
+    pub(super) idle_timeout: Duration,
+    pub(super) breaker: CircuitBreaker,
+}
+
+impl UpstreamClient {
+    pub(super) fn new(config: &ServeConfig) -> Result<Self> {
+        let contact = config.serve.contact.as_deref();
+        let agent = match contact {
+            Some(contact) => format!("crates-ferry/{} ({contact})", env!("CARGO_PKG_VERSION")),
+            None => format!("crates-ferry/{}", env!("CARGO_PKG_VERSION")),
+        };
+        Ok(Self {
+            clients: Clients::with_agent(&config.network.limits(), &agent, REDIRECTS)?,
+            via: format!("1.1 {}", instance()),
+            retries: config.network.retries,
+            idle_timeout: config.network.idle_timeout,
+            breaker: CircuitBreaker::new(FAILURES),
+        })
+    }
+
+    /// Requests the bytes after the first `from`, and retries with backoff where the failure may pass.
+    pub(super) async fn request(&self, url: &Url, from: u64) -> Result<Response, Unavailable> {
+        self.check_pause()?;
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(3))
+            .with_jitter()
+            .with_max_times(self.retries as usize)
+            .build();
+        let mut waits = waits.into_iter();
+        loop {
+            let (why, retry_after) = match self.request_once(url, from).await {
+                Ok(response) => return Ok(response),
+                Err(Failure::Permanent(why)) => return Err(why),
+                Err(Failure::Transient(why, retry_after)) => (why, retry_after),
+            };
+            match (waits.next(), retry_after) {
+                // A client does not wait longer than a few seconds for one file.
+                (Some(wait), asked) if asked.is_none_or(|asked| asked <= LONGEST_WAIT) => {
+                    sleep(asked.unwrap_or(wait)).await;
+                }
+                (_, asked) => {
+                    self.breaker.failed(asked);
+                    return Err(why);
+                }
+            }
+        }
+    }
+
+    async fn request_once(&self, url: &Url, from: u64) -> Result<Response, Failure> {
+        let client = self.clients.for_url(url);
+        let client =
+            client.map_err(|e| Failure::Permanent(Unavailable::Upstream(e.to_string())))?;
+        let mut request = client.get(url.clone()).header(VIA, &self.via);
+        if from > 0 {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
+        let limit = humantime::format_duration(self.idle_timeout);
+        let response = match timeout(self.idle_timeout, request.send()).await {
+            Ok(Ok(response)) => response,
+            // A retry would follow the same redirects.
+            Ok(Err(error)) if error.is_redirect() => {
+                return Err(Failure::Permanent(failure_of(&error)));
+            }
+            Ok(Err(error)) => return Err(Failure::Transient(failure_of(&error), None)),
+            Err(_) => {
+                let text = format!("no response within {limit}");
+                return Err(Failure::Transient(Unavailable::Timeout(text), None));
+            }
+        };
+        let status = response.status();
+        let host = response.url().host_str().unwrap_or_default().to_owned();
+        match status {
+            StatusCode::OK => Ok(response),
+            // Only where a range was requested.
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
+                Ok(response)
+            }
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::GONE => {
+                Err(Failure::Permanent(Unavailable::Missing(status.as_u16())))
+            }
+            _ => {
+                let failure = Unavailable::Upstream(format!("{host} responds with {status}"));
+                let may_pass = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+                Err(match may_pass {
+                    true => Failure::Transient(failure, retry_after(response.headers())),
+                    false => Failure::Permanent(failure),
+                })
+            }
+        }
+    }
+
+    /// Refuses while upstream is paused.
+    pub(super) fn check_pause(&self) -> Result<(), Unavailable> {
+        self.breaker
+            .pause()
+            .map_or(Ok(()), |seconds| Err(Unavailable::Paused(seconds)))
+    }
+}
+
+/// Why a request failed.
+enum Failure {
+    Permanent(Unavailable),
+    /// With the time that the server asks to wait (`Retry-After`).
+    Transient(Unavailable, Option<Duration>),
+}
+
+/// Returns the name by which this process knows its own requests, should they come back to it (`Via`).
+pub fn instance() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
+}
+
+/// Describes in one line why a request failed, without the path of its URL.
+pub(super) fn failure_of(error: &reqwest::Error) -> Unavailable {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let host = error.url().and_then(Url::host_str).unwrap_or("upstream");
+    let text = format!("{host}: {cause}");
+    match error.is_timeout() {
+        true => Unavailable::Timeout(text),
+        false => Unavailable::Upstream(text),
+    }
+}
+
+/// Reads `Retry-After`: seconds, or a date. The `headers` crate parses it, but does not give out what it parsed.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            date.duration_since(std::time::SystemTime::now()).ok()
+        }
+    }
+}
