@@ -75,7 +75,7 @@ fn parse(content: &[u8]) -> Option<Commit> {
     let commit = CommitRefIter::from_bytes(content, gix_hash::Kind::Sha1);
     Some(Commit {
         tree: ours(&commit.clone().tree_id().ok()?),
-        parents: commit.clone().parent_ids().map(|id| ours(&id)).collect(),
+        parents: commit.parent_ids().map(|id| ours(&id)).collect(),
         // A date that cannot be read is git's 0.
         seconds: commit
             .committer()

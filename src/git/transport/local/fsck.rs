@@ -167,7 +167,7 @@ fn tag(content: &[u8], links: &mut Vec<ObjectId>) -> Result<(), Finding> {
     let tag = TagRef::from_bytes(content, SHA1)
         .map_err(|error| Finding("badTag", format!("invalid tag: {error}")))?;
     links.push(ours(&tag.target()));
-    tag.tagger.map_or(Ok(()), |tagger| ident(tagger))
+    tag.tagger.map_or(Ok(()), ident)
 }
 
 /// Checks `NAME <ADDRESS> SECONDS ZONE`, whose name may be missing, with the space behind it.
