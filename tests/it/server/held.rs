@@ -96,7 +96,7 @@ fn a_store_that_cannot_be_listed_makes_no_empty_index() {
     drop(s3);
     let server = Server::start(&variables);
     // The first answers come before anybody asked the bucket.
-    let told = "what is held cannot be listed";
+    let told = "cannot list the crate files in the store";
     server.wait_for("told", || server.log().contains(told));
     let got = server.entry("foo");
     assert_eq!(got.status, 503);

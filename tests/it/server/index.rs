@@ -191,7 +191,7 @@ fn an_index_that_cannot_be_read_leaves_the_old_one_and_says_so() {
     std::fs::rename(&away, site.index.path()).unwrap();
     server.wait_until_ready();
     assert_eq!(
-        server.log().matches("stays as it is").count(),
+        server.log().matches("cannot refresh the index").count(),
         1,
         "{}",
         server.log()
