@@ -4,6 +4,7 @@ mod arguments;
 mod log;
 pub mod manual;
 mod output;
+mod progress_line;
 mod report_file;
 mod style;
 
@@ -19,6 +20,7 @@ pub use log::{Verbosity, start as start_log};
 pub use output::{
     Destinations, Failure, Format, InterruptNote, Output, Signal, finish, finish_parsing,
 };
+pub use progress_line::progress_line;
 pub use style::HELP as HELP_STYLES;
 
 /// What `--version` prints: the version, and of a release the commit and its date.

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use crates_ferry::progress::Progress;
 use indicatif::{
-    HumanBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget,
-    ProgressStyle,
+    HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
 };
 
-use crates_ferry::program::Format;
+use crates_ferry::program::{Format, progress_line};
 
 use crate::cli::Cli;
 
@@ -68,7 +67,7 @@ impl Line {
 
     fn show(&mut self, progress: &Progress, elapsed: Duration) {
         if progress.files() == 0 {
-            self.bar.set_message(line(progress, elapsed));
+            self.bar.set_message(progress_line(progress, elapsed));
             self.bar.tick();
             return;
         }
@@ -99,50 +98,5 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
-    }
-}
-
-/// Writes for example `carrying the pack: 1,234 objects, 5.00 MiB, 2.50 MiB/s`.
-fn line(progress: &Progress, elapsed: Duration) -> String {
-    let mut line = progress.current_phase();
-    if progress.objects() > 0 {
-        let objects = HumanCount(progress.objects().into());
-        line.push_str(&format!(
-            ": {objects} objects, {}",
-            HumanBytes(progress.bytes())
-        ));
-    }
-    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    if let Some(rate) = progress
-        .bytes()
-        .saturating_mul(1000)
-        .checked_div(millis)
-        .filter(|rate| *rate > 0)
-    {
-        line.push_str(&format!(", {}/s", HumanBytes(rate)));
-    }
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_line_shows_what_is_known_so_far() {
-        let progress = Progress::default();
-        progress.phase("reading upstream");
-        assert_eq!(line(&progress, Duration::ZERO), "reading upstream");
-        progress.phase("carrying the pack");
-        progress.pack_objects(1234);
-        assert_eq!(
-            line(&progress, Duration::ZERO),
-            "carrying the pack: 1,234 objects, 0 B"
-        );
-        progress.pack_bytes(5 << 20);
-        assert_eq!(
-            line(&progress, Duration::from_secs(2)),
-            "carrying the pack: 1,234 objects, 5.00 MiB, 2.50 MiB/s"
-        );
     }
 }

@@ -132,7 +132,7 @@ impl Statistics {
             files: entries.len(),
             bytes: entries.iter().map(|entry| entry.size).sum(),
             pinned: entries.iter().filter(|entry| entry.is_pinned).count(),
-            pinned_missing: pinned_missing,
+            pinned_missing,
             oldest_use: entries.iter().map(|entry| ListedFile::of(entry).used).min(),
             max_size: config.serve.max_size,
             max_idle: config.serve.max_idle.map(|idle| idle.as_secs()),

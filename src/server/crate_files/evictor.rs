@@ -69,7 +69,7 @@ impl Evictor {
 
     /// Evicts by the configured limits where the store exceeds `serve.max_size`.
     pub(super) async fn evict_if_full(self: &Arc<Self>) {
-        let (Ok((_, catalog)), Some(limit)) = (self.inventory.folder(), self.limits.size) else {
+        let (Some(catalog), Some(limit)) = (self.inventory.catalog(), self.limits.size) else {
             return;
         };
         let catalog = Arc::clone(catalog);

@@ -40,7 +40,7 @@ impl Fetcher {
         })
     }
 
-    /// Returns where upstream keeps a file.
+    /// Returns the URL of a file at upstream.
     pub(super) async fn url(&self, file: &CrateFile) -> Result<Url, Unavailable> {
         self.upstream.url(file).await
     }

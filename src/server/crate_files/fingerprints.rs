@@ -84,7 +84,7 @@ mod tests {
         assert!(!fingerprints.matches(checksum, &about(), now + TRUST));
         std::fs::write(file.path(), b"written").unwrap();
         assert!(!fingerprints.matches(checksum, &about(), now));
-        // Who writes as much and sets the time back cannot set back when that was done, once the clock has gone on.
+        // A write of the same size that sets the modification time back still has another change time, once the clock ticked.
         let before = about();
         fingerprints.remember(checksum, &before, now);
         while (about().ctime(), about().ctime_nsec()) == (before.ctime(), before.ctime_nsec()) {

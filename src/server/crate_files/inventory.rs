@@ -20,7 +20,7 @@ use crate::server::store::{Store, StoreFolder, StoredFile};
 /// The store, with its catalog.
 pub struct Inventory {
     store: Store,
-    /// What a folder holds; a bucket has no catalog.
+    /// The catalog of a folder; a bucket has none.
     catalog: Option<Arc<Catalog>>,
 }
 
@@ -45,8 +45,8 @@ impl Inventory {
     }
 
     /// Returns the catalog of a folder.
-    pub fn catalog(&self) -> Option<&Catalog> {
-        self.catalog.as_deref()
+    pub fn catalog(&self) -> Option<&Arc<Catalog>> {
+        self.catalog.as_ref()
     }
 
     /// Returns the folder and its catalog.
@@ -220,7 +220,7 @@ impl Inventory {
         warn_of(recorded.await);
     }
 
-    /// Forgets a file that is gone, but for its pin; nothing of a disk that is not mounted.
+    /// Removes a file that is gone from the catalog, but not its pin; nothing where the disk is not mounted.
     pub async fn forget(&self, path: &str) {
         let Ok((folder, catalog)) = self.owned_folder() else {
             return;
@@ -239,7 +239,7 @@ impl Inventory {
     }
 }
 
-/// Makes the catalog agree with what a folder holds.
+/// Makes the catalog agree with the files of a folder.
 fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) -> Result<()> {
     // Cleared first: a catalog that is recreated while it is reconciled is marked as new again.
     catalog.take_is_new();

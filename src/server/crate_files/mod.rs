@@ -6,7 +6,7 @@
 //!                     the hour          share it         and verified      verified
 //! ```
 //!
-//! [`CrateFiles::get`] and `fetch_through` below it are the whole way. Nothing that comes from far away is served to its end,
+//! [`CrateFiles::get`] and `fetch_through` below it are the whole way. Nothing that is received is served to its end,
 //! or stored, whose checksum is not the index's.
 
 mod body;
@@ -205,7 +205,7 @@ impl CrateFiles {
         };
         flight.miss();
         let Some(fetcher) = &self.fetcher else {
-            // Where the store cannot be read, nobody knows that it lacks the file.
+            // A store that cannot be read may have the file: `NotStored` would be a guess.
             return Err(unreadable.unwrap_or(Unavailable::NotStored));
         };
         let received = fetcher.fetch(file, flight).await?;
@@ -241,7 +241,7 @@ impl CrateFiles {
         }
     }
 
-    /// Returns where upstream keeps a file, for clients to be redirected there.
+    /// Returns the URL of a file at upstream, for clients to be redirected there.
     ///
     /// # Errors
     /// As [`CrateFiles::get`].
@@ -251,7 +251,7 @@ impl CrateFiles {
         url.unwrap_or_else(|_| Err(too_slow()))
     }
 
-    /// Sees to it that a file is stored; says whether it had to be fetched.
+    /// Fetches a file into the store unless it is there and right; says whether it was fetched.
     ///
     /// # Errors
     /// Why it cannot be had, or not be stored.
@@ -282,12 +282,12 @@ impl CrateFiles {
         self.flights.drain().await;
     }
 
-    /// Returns what the store holds.
+    /// Returns the inventory of the store.
     pub fn inventory(&self) -> &Inventory {
         &self.inventory
     }
 
-    /// Returns what evicts from the store.
+    /// Returns the evictor of the store.
     pub fn evictor(&self) -> &Arc<Evictor> {
         &self.evictor
     }

@@ -11,7 +11,7 @@ use super::verified_file::VerifiedFile;
 pub(super) enum Stage {
     /// The store is being read.
     Searching,
-    /// A cache miss: upstream is asked, or will be.
+    /// A cache miss: the file is being requested from upstream, or waits for a connection.
     Miss,
     /// The file is being fetched; what was released of it can be read.
     InFlight {

@@ -37,7 +37,7 @@ impl Upstream {
         })
     }
 
-    /// Returns where upstream keeps a file.
+    /// Returns the URL of a file.
     pub(super) async fn url(&self, file: &CrateFile) -> Result<Url, Unavailable> {
         let dl = self.dl.get().await?;
         let text = download_url(&dl, file);

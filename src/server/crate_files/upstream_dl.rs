@@ -41,7 +41,7 @@ struct Inner {
     saved: PathBuf,
     scratch: Scratch,
     known: Mutex<Known>,
-    /// VerifiedFile while upstream is asked.
+    /// Locked during a request to upstream: one at a time.
     requesting: Arc<tokio::sync::Mutex<()>>,
     runtime: Handle,
 }

@@ -94,7 +94,7 @@ fn sync(outcome: &Outcome, folder: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()?;
     }
     if let Some(keep) = &outcome.keep_path {
-        // It protects the pack from `git gc`, which nobody runs here.
+        // It protects the pack from a concurrent `git gc`, which never runs here.
         fs::remove_file(keep)?;
     }
     File::open(folder)?.sync_all()

@@ -79,7 +79,7 @@ impl Fetch {
         }
     }
 
-    /// Turns files that are gone again into missing ones: a server beside us may have evicted them.
+    /// Reports stored files that are gone again as missing: a server that runs meanwhile may have evicted them.
     pub(super) async fn check_again(&self, ends: &mut [(CrateFile, End)]) -> Result<()> {
         let stored = ends
             .iter()

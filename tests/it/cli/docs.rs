@@ -9,6 +9,7 @@ mod ferry_cli;
 #[path = "../../../src/bin/crates-ferry-trigger/cli.rs"]
 mod trigger_cli;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser as _};
@@ -181,6 +182,48 @@ fn every_command_line_of_the_help_is_understood() {
         assert!(lines.len() >= 3, "{lines:?}");
         for line in lines {
             assert!(is_understood(shlex::split(line).unwrap()), "{line}");
+        }
+    }
+}
+
+/// Returns the words of a text that `is_part` of.
+fn words(text: &str, is_part: fn(char) -> bool) -> impl Iterator<Item = &str> {
+    text.split(move |letter| !is_part(letter))
+}
+
+/// Returns the metrics that a text names.
+fn metrics(text: &str) -> BTreeSet<&str> {
+    words(text, |letter| letter.is_ascii_lowercase() || letter == '_')
+        .filter(|word| word.starts_with("crates_ferry_"))
+        .collect()
+}
+
+#[test]
+fn the_reference_names_every_metric_and_no_other() {
+    let sources = ["server/serve/monitoring.rs", "trigger/server/metrics.rs"];
+    let code = sources
+        .map(|path| std::fs::read_to_string(root().join("src").join(path)).unwrap())
+        .join("\n");
+    let reference = std::fs::read_to_string(root().join("docs/reference.md")).unwrap();
+    assert!(!metrics(&code).is_empty());
+    assert_eq!(metrics(&code), metrics(&reference));
+}
+
+#[test]
+fn the_source_files_that_the_pages_for_developers_name_are_there() {
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        let spans = Parser::new(&text).filter_map(|event| match event {
+            Event::Code(code) if code.ends_with(".rs") && code.contains('/') => Some(code),
+            _ => None,
+        });
+        let named: Vec<_> = spans.collect();
+        assert!(named.len() > 5, "{page}");
+        for path in named {
+            let is_there = ["", "src"]
+                .iter()
+                .any(|from| root().join(from).join(&*path).exists());
+            assert!(is_there, "{page}: {path} is not there");
         }
     }
 }

@@ -119,7 +119,8 @@ impl Objects {
     }
 }
 
-fn open(folder: &Path) -> Result<gix_odb::HandleArc> {
+/// Opens a folder of objects, with those that it borrows from.
+pub(super) fn open(folder: &Path) -> Result<gix_odb::HandleArc> {
     let options = Options {
         slots: Slots::AsNeededByDiskState {
             multiplier: 1.5,

@@ -1,9 +1,8 @@
 //! The service's end of a connection inside this process: a thread that reads and writes as a process on a pipe would.
 
-use std::cell::RefCell;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -52,13 +51,14 @@ pub(super) struct Input {
 
 /// What the client receives. Clones write to the same client.
 #[derive(Clone)]
-pub(super) struct Output(Rc<RefCell<Writer>>);
+pub(super) struct Output(Arc<Mutex<Writer>>);
 
 struct Writer {
     runtime: Handle,
     stream: WriteHalf<DuplexStream>,
     hung_up: CancellationToken,
     last_sent: Instant,
+    has_sideband: bool,
 }
 
 /// Takes both directions of the service's end; `hung_up` is cancelled when the client is gone.
@@ -78,8 +78,9 @@ pub(super) fn halves(
         stream,
         hung_up,
         last_sent: Instant::now(),
+        has_sideband: false,
     };
-    (input, Output(Rc::new(RefCell::new(writer))))
+    (input, Output(Arc::new(Mutex::new(writer))))
 }
 
 impl Input {
@@ -132,14 +133,29 @@ fn unreadable(error: wire::Error) -> Failure {
 }
 
 impl Output {
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that from now on everything goes through the sideband.
+    pub(super) fn begin_sideband(&self) {
+        self.writer().has_sideband = true;
+    }
+
+    /// Says that no more goes through the sideband.
+    pub(super) fn end_sideband(&self) {
+        self.writer().has_sideband = false;
+    }
+
     /// Sends bytes as they are.
     pub(super) fn send(&self, bytes: &[u8]) -> Result<()> {
-        let writer = &mut *self.0.borrow_mut();
+        let writer = &mut *self.writer();
         let Writer {
             runtime,
             stream,
             hung_up,
             last_sent,
+            ..
         } = writer;
         let sent = runtime.block_on(async {
             tokio::select! {
@@ -174,15 +190,18 @@ impl Output {
     /// Says by an empty packet of the sideband, now and then, that the service is at work; fails where nobody listens.
     pub(super) fn keep_alive(&self) -> Result<()> {
         self.check()?;
-        if self.0.borrow().last_sent.elapsed() < KEEP_ALIVE {
-            return Ok(());
+        {
+            let writer = self.writer();
+            if !writer.has_sideband || writer.last_sent.elapsed() < KEEP_ALIVE {
+                return Ok(());
+            }
         }
         self.send(b"0005\x01")
     }
 
     /// Fails where the client has hung up.
     pub(super) fn check(&self) -> Result<()> {
-        match self.0.borrow().hung_up.is_cancelled() {
+        match self.writer().hung_up.is_cancelled() {
             true => Err(Failure::Gone),
             false => Ok(()),
         }

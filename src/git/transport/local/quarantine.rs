@@ -1,16 +1,29 @@
 //! Takes a pushed pack aside, and into the repository's objects only once everything about it is accepted.
+//!
+//! Indexed by gix-pack: libgit2's indexer looks through all deltas again for each object that a thin pack lacks (a pack of 2,000
+//! commits took it 2.0 s of CPU and 33 MB, and takes gix-pack 0.2 s and 10 MB; the whole index of 2020 8.2 s and 62 MB, here 2.9 s
+//! and 33 MB).
 
-use std::cell::RefCell;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufRead, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use git2::{Indexer, Odb};
+use bytes::{Buf, Bytes};
+use gix_pack::Bundle;
+use gix_pack::bundle::write::Options;
+use gix_utils::progress::Discard;
 use tempfile::TempDir;
 
 use super::pipe::{Failure, Input, Output, Result};
-use crate::git::wire::pack::{HEADER, Sha1, TRAILER, entry_count};
+
+/// The most memory that one object may take: larger ones are no files of an index, but traps.
+const OBJECT_LIMIT: usize = 256 << 20;
+
+/// How often it is looked whether the client is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A folder of objects that the repository does not have yet; dropping it removes it.
 ///
@@ -43,12 +56,6 @@ impl From<Failure> for Unusable {
             Failure::Gone => Self::Gone,
             Failure::Refused(why) => Self::Because(why),
         }
-    }
-}
-
-impl From<git2::Error> for Unusable {
-    fn from(error: git2::Error) -> Self {
-        Self::Because(error.message().to_owned())
     }
 }
 
@@ -91,58 +98,39 @@ impl Quarantine {
         output: &Output,
         limit: Option<u64>,
     ) -> Result<(), Unusable> {
-        let mut pieces = Pieces::new(input, limit);
-        let header = pieces.header()?;
-        let entries =
-            entry_count(&header[..HEADER]).map_err(|error| Unusable::Because(error.to_string()))?;
-        if entries == 0 {
-            while !pieces.is_at_trailer() {
-                pieces.next()?;
-            }
-            return Ok(());
-        }
-        let odb = Odb::new()?;
-        let place = self.objects.to_str();
-        let place = place
-            .ok_or_else(|| Unusable::Because("the repository's path is not UTF-8".to_owned()))?;
-        odb.add_disk_alternate(place)?;
-        let received = RefCell::new(0);
+        let bases = super::objects::open(&self.objects)?;
         let folder = self.folder.path().join("pack");
-        let mut indexer = Indexer::new(Some(&odb), &folder, 0o444, false)?;
-        indexer.progress(|progress| {
-            *received.borrow_mut() = progress.received_objects();
-            output.keep_alive().is_ok()
+        let mut pieces = Pieces::new(input, limit);
+        let interrupt = AtomicBool::new(false);
+        let working = AtomicBool::new(true);
+        let indexed = std::thread::scope(|threads| {
+            // Only this thread reads; another one tells the client that there is work, and the work that the client is gone.
+            let watcher = threads.spawn(|| watch(output, &working, &interrupt));
+            let indexed = Bundle::write_to_directory(
+                &mut pieces,
+                Some(&folder),
+                &mut Discard,
+                &interrupt,
+                Some(bases),
+                gix_hash::Kind::Sha1,
+                Options {
+                    alloc_limit_bytes: Some(OBJECT_LIMIT),
+                    ..Options::default()
+                },
+            );
+            working.store(false, Ordering::Relaxed);
+            watcher.thread().unpark();
+            indexed
         });
-        let mut write = |bytes: &[u8]| -> Result<(), Unusable> {
-            // git2 makes an I/O error of every failure, with libgit2's words.
-            indexer
-                .write_all(bytes)
-                .map_err(|error| Unusable::Because(error.to_string()))
+        let indexed = match (indexed, pieces.failure.take()) {
+            (Ok(indexed), _) => indexed,
+            (Err(_), _) if output.is_gone() => return Err(Unusable::Gone),
+            (Err(_), Some(failure)) => return Err(failure),
+            (Err(error), None) => return Err(Unusable::Because(chain(&error))),
         };
-        write(&header)?;
-        let mut beyond = 0;
-        loop {
-            let has_all = *received.borrow() >= entries as usize;
-            if has_all && pieces.is_at_trailer() {
-                break;
-            }
-            let piece = pieces.next()?;
-            write(&piece)?;
-            beyond = if has_all { beyond + piece.len() } else { 0 };
-            if beyond > TRAILER {
-                return Err(Unusable::Because(
-                    "the pack does not end in its checksum".to_owned(),
-                ));
-            }
+        if let (Some(pack), Some(index)) = (indexed.data_path, indexed.index_path) {
+            self.pack = Some(PackFiles { pack, index });
         }
-        let name = indexer.commit().map_err(|error| match output.is_gone() {
-            true => Unusable::Gone,
-            false => error.into(),
-        })?;
-        self.pack = Some(PackFiles {
-            pack: folder.join(format!("pack-{name}.pack")),
-            index: folder.join(format!("pack-{name}.idx")),
-        });
         Ok(())
     }
 
@@ -157,6 +145,8 @@ impl Quarantine {
             // An index without its pack would be a fault; a pack without its index is not looked at.
             for path in [&files.pack, &files.index] {
                 File::open(path)?.sync_all()?;
+                // As git has them: what is there is never written to again.
+                fs::set_permissions(path, Permissions::from_mode(0o444))?;
                 let name = path.file_name().unwrap_or_default();
                 fs::rename(path, folder.join(name))?;
             }
@@ -168,16 +158,39 @@ impl Quarantine {
     }
 }
 
-/// What the client sends of a pack: nothing says where it ends but itself.
-///
-/// A pack ends in the SHA-1 of all before it, and the client waits for the report then.
+/// Says now and then that there is work, and ends the work when the client is gone.
+fn watch(output: &Output, working: &AtomicBool, interrupt: &AtomicBool) {
+    while working.load(Ordering::Relaxed) {
+        std::thread::park_timeout(LOOK);
+        if output.keep_alive().is_err() {
+            interrupt.store(true, Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+/// Says what failed in one line, with its causes.
+fn chain(error: &gix_error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = error.source();
+    }
+    words
+}
+
+/// What the client sends of a pack, for a reader that knows where a pack ends: the client then waits for the report.
 struct Pieces<'a> {
     input: &'a mut Input,
     limit: Option<u64>,
     size: u64,
-    sum: Sha1,
-    /// The last bytes, which may be the trailer.
-    last: BytesMut,
+    piece: Bytes,
+    /// Why there is no more.
+    failure: Option<Unusable>,
 }
 
 impl<'a> Pieces<'a> {
@@ -186,39 +199,50 @@ impl<'a> Pieces<'a> {
             input,
             limit,
             size: 0,
-            sum: Sha1::new(),
-            last: BytesMut::new(),
+            piece: Bytes::new(),
+            failure: None,
         }
-    }
-
-    /// Reads the first bytes, at least a pack's header.
-    fn header(&mut self) -> Result<Bytes, Unusable> {
-        let mut header = BytesMut::new();
-        while header.len() < HEADER {
-            header.extend_from_slice(&self.next()?);
-        }
-        Ok(header.freeze())
     }
 
     fn next(&mut self) -> Result<Bytes, Unusable> {
         let piece = self.input.bytes()?;
+        self.size += piece.len() as u64;
         if piece.is_empty() {
             return Err(Unusable::Gone);
         }
-        self.size += piece.len() as u64;
         if self.limit.is_some_and(|limit| self.size > limit) {
-            return Err(Unusable::Because(
-                "pack exceeds maximum allowed size".to_owned(),
-            ));
+            let why = "pack exceeds maximum allowed size";
+            return Err(Unusable::Because(why.to_owned()));
         }
-        self.last.extend_from_slice(&piece);
-        let sure = self.last.split_to(self.last.len().saturating_sub(TRAILER));
-        self.sum.update(&sure);
         Ok(piece)
     }
+}
 
-    /// Says whether the last bytes are the checksum of those before.
-    fn is_at_trailer(&self) -> bool {
-        self.last.len() == TRAILER && self.sum.clone().finish() == self.last[..]
+impl BufRead for Pieces<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.piece.is_empty() {
+            match self.next() {
+                Ok(piece) => self.piece = piece,
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+        Ok(&self.piece)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.piece.advance(amount);
+    }
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let amount = available.len().min(buffer.len());
+        buffer[..amount].copy_from_slice(&available[..amount]);
+        self.consume(amount);
+        Ok(amount)
     }
 }

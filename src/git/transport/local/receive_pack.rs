@@ -43,6 +43,9 @@ pub(super) fn serve(repository: &Repository, mut input: Input, output: &Output) 
         Ok(push) => push,
         Err(failure) => return refused(failure),
     };
+    if push.has_sideband() {
+        output.begin_sideband();
+    }
     if push.has("push-options") {
         (push.options, _) = input.lines(OPTIONS)?;
     }

@@ -156,7 +156,9 @@ impl<'a> UploadPack<'a> {
             self.output.packets(message.delimiter())?;
         }
         self.output.packets(PacketWriter::new().line("packfile"))?;
+        self.output.begin_sideband();
         let sent = self.send_pack(request, &mut negotiation);
+        self.output.end_sideband();
         if let Err(Failure::Refused(why)) = &sent {
             self.output.band(3, why.as_bytes())?;
             return Err(Failure::Gone);

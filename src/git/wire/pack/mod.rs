@@ -22,9 +22,9 @@ use super::{Error, Result};
 use crate::git::ObjectId;
 
 /// The length of a pack's header, in bytes.
-pub(in crate::git) const HEADER: usize = 12;
+const HEADER: usize = 12;
 /// The length of a pack's trailer, in bytes.
-pub(in crate::git) const TRAILER: usize = 20;
+const TRAILER: usize = 20;
 
 /// The kinds of git objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,7 +60,7 @@ impl ObjectKind {
 }
 
 /// Reads a pack's header; returns its number of entries.
-pub(in crate::git) fn entry_count(header: &[u8]) -> Result<u32> {
+fn entry_count(header: &[u8]) -> Result<u32> {
     match header {
         [b'P', b'A', b'C', b'K', 0, 0, 0, 2 | 3, a, b, c, d] => {
             Ok(u32::from_be_bytes([*a, *b, *c, *d]))
@@ -72,7 +72,6 @@ pub(in crate::git) fn entry_count(header: &[u8]) -> Result<u32> {
 }
 
 /// Computes a SHA-1 piece by piece.
-#[derive(Clone)]
 pub(in crate::git) struct Sha1(aws_lc_rs::digest::Context);
 
 impl Sha1 {

@@ -91,7 +91,7 @@ fn an_upstream_that_went_back_is_refused() {
             }
             world.upstream.rewind(by);
             let error = world.refused(Kind::Rewound);
-            assert!(error.to_string().contains("lies before"), "{error}");
+            assert!(error.to_string().contains("is older than"), "{error}");
             assert!(error.advice().is_some());
             world.upstream.publish("four", "1.0.0");
             assert_eq!(
