@@ -27,7 +27,7 @@ const ADAPTED: &[(&str, &[&str])] = &[
     ("gix_odb", &["git", "server"]),
     ("gix_pack", &["git", "server"]),
     ("gix_validate", &["git"]),
-    ("hyper", &["http", "server"]),
+    ("hyper", &["http"]),
     ("lettre", &["notify"]),
     ("object_store", &["server"]),
     // Others ask with the clients of `git::transport`.

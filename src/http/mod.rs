@@ -23,9 +23,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{Request, Response};
+use axum::http::Response;
 use bytes::Bytes;
-use hyper::body::Body as HttpBody;
+use hyper::body::{Body as HttpBody, Incoming};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -34,11 +34,12 @@ use tracing::warn;
 pub use body::Body;
 use connection::Connection;
 pub use connection::{Bounds, Peer};
-/// The body of a request.
-pub use hyper::body::Incoming;
 use shutdown::Shutdown;
 pub use tls::Certificates;
 use workers::Workers;
+
+/// A request whose body has not been read.
+pub type Request = axum::http::Request<Incoming>;
 
 /// Serves until `stop`, then drains the requests in flight; the caller limits how long.
 ///
@@ -50,7 +51,7 @@ pub async fn serve<A, R, B>(
     certificates: Option<Arc<Certificates>>,
     stop: impl Future<Output = ()>,
 ) where
-    A: Fn(Request<Incoming>, Peer) -> R + Clone + Send + 'static,
+    A: Fn(Request, Peer) -> R + Clone + Send + 'static,
     R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: HttpBody<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
 {

@@ -22,9 +22,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use axum::http::Request;
 use futures_util::FutureExt as _;
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -33,7 +31,7 @@ use tracing::{info, warn};
 
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
-use crate::http::{self, Bounds, Certificates};
+use crate::http::{self, Bounds, Certificates, Request};
 use access_log::Record;
 use state::State;
 
@@ -61,7 +59,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let state = State::open(config).await?;
     describe(&state.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let answer = move |request: Request<Incoming>, peer| {
+    let answer = move |request: Request, peer| {
         let record = Record::begin(&state.access_log, &state.traffic, &request, peer);
         routes::answer(state, request, record).map(Ok)
     };

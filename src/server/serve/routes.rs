@@ -1,18 +1,17 @@
 //! Which handler answers which path, and who may use it.
 
+use axum::http::Response;
 use axum::http::request::Parts;
-use axum::http::{Request, Response};
-use hyper::body::Incoming;
 use secrecy::SecretString;
 
 use super::access_log::Record;
 use super::state::State;
 use super::{download, index, monitoring, refresh};
-use crate::http::Body;
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Route, Table};
 use crate::http::webhook::Hosts;
+use crate::http::{Body, Request};
 
 /// The paths of the server. Those that cargo asks for most come first.
 const TABLE: Table<&'static State> = Table {
@@ -50,7 +49,7 @@ impl Authenticate for &'static State {
 /// Answers a request, and records it in metrics and access log.
 pub(super) fn answer(
     state: &'static State,
-    request: Request<Incoming>,
+    request: Request,
     mut record: Record,
 ) -> impl Future<Output = Response<Body>> + Send {
     let mut routed = TABLE.route(state, request);

@@ -8,7 +8,7 @@ mod page;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse as _;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -21,7 +21,7 @@ use crate::http::access::Access;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply, Route, Table};
 use crate::http::webhook::{Hosts, read_body};
-use crate::http::{self, Bounds, Incoming};
+use crate::http::{self, Bounds, Request};
 use endpoint::Endpoint;
 pub use endpoint::{EndpointSettings, Message, Timeouts};
 
@@ -68,7 +68,7 @@ pub async fn serve(
 /// Answers a request within its deadline, and logs it: its path only, as the query may have a token.
 async fn answer(
     endpoint: Arc<Endpoint>,
-    request: Request<Incoming>,
+    request: Request,
 ) -> Result<Response<http::Body>, Infallible> {
     let limit = endpoint.settings.timeouts.request;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -7,10 +7,9 @@ use std::task::Poll;
 use std::time::Instant;
 
 use axum::http::header::{CONTENT_LENGTH, HeaderName, USER_AGENT};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, Uri, Version};
 use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
-use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -18,7 +17,7 @@ use super::traffic::Traffic;
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::http::access::Caller;
-use crate::http::{Body, Peer};
+use crate::http::{Body, Peer, Request};
 use writer::{Destination, Writer};
 
 /// How much of a text that a client sent is logged, in bytes.
@@ -123,7 +122,7 @@ impl Record {
     pub(super) fn begin(
         log: &'static AccessLog,
         traffic: &'static Traffic,
-        request: &Request<Incoming>,
+        request: &Request,
         peer: Peer,
     ) -> Self {
         let describe = || Details {
