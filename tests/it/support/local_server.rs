@@ -69,11 +69,10 @@ async fn accept(listener: &TcpListener, repos: &Path) {
 
 /// Reads the request of the `git://` protocol, `PROGRAM PATH NUL …`, and joins the connection to the service.
 async fn serve(mut connection: TcpStream, repos: PathBuf) {
-    let mut length = [0; 4];
-    connection.read_exact(&mut length).await.unwrap();
-    let length = usize::from_str_radix(std::str::from_utf8(&length).unwrap(), 16).unwrap();
-    let mut request = vec![0; length - 4];
-    connection.read_exact(&mut request).await.unwrap();
+    // A client that is cut off before it has asked gets no answer.
+    let Ok(request) = request(&mut connection).await else {
+        return;
+    };
     let request = String::from_utf8(request).unwrap();
     let (program, path) = request.split('\0').next().unwrap().split_once(' ').unwrap();
     let service = match program {
@@ -104,4 +103,13 @@ async fn serve(mut connection: TcpStream, repos: PathBuf) {
     if !stderr.text().is_empty() {
         eprintln!("{program}: {}", stderr.text());
     }
+}
+
+async fn request(connection: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    connection.read_exact(&mut length).await?;
+    let length = usize::from_str_radix(std::str::from_utf8(&length).unwrap(), 16).unwrap();
+    let mut request = vec![0; length - 4];
+    connection.read_exact(&mut request).await?;
+    Ok(request)
 }
