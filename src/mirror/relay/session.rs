@@ -54,9 +54,6 @@ async fn open_and_list<'r>(remote: &'r Remote, reference: &str) -> Result<(Uploa
 }
 
 fn no_branch(remote: &Remote, branch: &str) -> Error {
-    Error::new(
-        Kind::Config,
-        format!("{remote}: it has no branch {branch}"),
-    )
-    .advise("Set `upstream.branch` to the branch that holds the index.")
+    Error::new(Kind::Config, format!("{remote}: it has no branch {branch}"))
+        .advise("Set `upstream.branch` to the branch that holds the index.")
 }
