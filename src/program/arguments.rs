@@ -12,8 +12,14 @@ use super::output::Format;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct CommonArgs {
-    /// Reads this configuration file [FERRY_CONFIG] [default: ferry.yml, if it exists].
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Reads this configuration file.
+    // rustdoc would take the brackets for links.
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        help = "Reads this configuration file [FERRY_CONFIG] [default: ferry.yml, if it exists]"
+    )]
     pub config: Option<PathBuf>,
 
     /// How the report is written to stdout; `json` is exactly one object.

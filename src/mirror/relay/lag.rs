@@ -31,7 +31,7 @@ impl Lag {
     /// Reads both sides, as a sync does before it plans.
     ///
     /// # Errors
-    /// As [`Session::open`], [`compare_tips`] and [`observe`].
+    /// As [`Session::open`], [`compare_tips`] and [`observe()`].
     pub async fn measure(config: &Config, upstream: &Remote, mirror: &Remote) -> Result<Self> {
         Self::in_session(Session::open(config, upstream, mirror).await?).await
     }
@@ -39,7 +39,7 @@ impl Lag {
     /// As [`Lag::measure`], on connections that are open already.
     ///
     /// # Errors
-    /// As [`compare_tips`] and [`observe`].
+    /// As [`compare_tips`] and [`observe()`].
     pub async fn in_session(mut session: Session<'_>) -> Result<Self> {
         let tip = session
             .mirror_tip
