@@ -139,14 +139,26 @@ fn a_sync_writes_no_file_even_where_it_could() {
         .assert_is_upstream_plus_overlay(stage.world.upstream.path(), &["config.json"]);
 }
 
+/// Says whether a text is the program's version with commit and date, as a release build knows them.
+fn is_version(text: &str) -> bool {
+    let start = concat!("crates-ferry ", env!("CARGO_PKG_VERSION"), " (");
+    let build = text
+        .strip_prefix(start)
+        .and_then(|rest| rest.strip_suffix(')'));
+    build.is_some_and(|build| {
+        build
+            .split_once(' ')
+            .is_some_and(|(commit, date)| commit.len() >= 7 && date.len() == 10)
+    })
+}
+
 #[test]
 fn the_program_is_the_entry_point() {
     let Some(image) = Image::built() else {
         return;
     };
     let version = image.ferry(&Ferry::default(), &["--version"]);
-    let expected = concat!("crates-ferry ", env!("CARGO_PKG_VERSION"));
-    assert_eq!(text(&version.stdout), expected);
+    assert!(is_version(&text(&version.stdout)), "{version:?}");
     let help = image.ferry(&Ferry::default(), &[]);
     assert!(
         text(&help.stdout).contains("Usage: crates-ferry"),
@@ -164,8 +176,8 @@ fn a_job_gets_a_shell_with_the_program_in_its_path() {
         &RESTRICTED,
         "id -u && id -un && pwd && crates-ferry --version",
     );
-    let version = concat!("crates-ferry ", env!("CARGO_PKG_VERSION"));
-    assert_eq!(said, format!("10001\nferry\n/ferry\n{version}"));
+    let version = said.strip_prefix("10001\nferry\n/ferry\n").unwrap_or(&said);
+    assert!(is_version(version), "{said}");
     // Without --user it is the same person, who may write to the home folder; with another, whom nobody knows, it works, too.
     assert_eq!(
         image.shell(&[], "id -u && touch ~/mine && echo ~"),
