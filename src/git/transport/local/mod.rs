@@ -15,6 +15,7 @@ mod objects;
 mod pack_output;
 mod pipe;
 mod process;
+mod push_request;
 mod quarantine;
 mod reachable;
 mod receive_pack;

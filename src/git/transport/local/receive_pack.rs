@@ -11,6 +11,7 @@ use super::hidden_refs::HiddenRefs;
 use super::hooks::{Hooks, Incoming};
 use super::objects::{Objects, from_git2};
 use super::pipe::{Failure, Input, Output, Result};
+use super::push_request::{Command, Push};
 use super::quarantine::{Quarantine, Unusable};
 use super::upload_pack::own_shallow;
 use crate::git::ObjectId;
@@ -50,113 +51,6 @@ pub(super) fn serve(repository: &Repository, mut input: Input, output: &Output) 
         (push.options, _) = input.lines(OPTIONS)?;
     }
     service.take(&mut push, &mut input)
-}
-
-/// A ref to be moved, and what became of it.
-struct Command {
-    old: ObjectId,
-    new: ObjectId,
-    reference: String,
-    refusal: Option<String>,
-}
-
-impl Command {
-    fn parse(line: &str) -> Option<Self> {
-        let (old, rest) = line.split_once(' ')?;
-        let (new, reference) = rest.split_once(' ')?;
-        Some(Self {
-            old: old.parse().ok()?,
-            new: new.parse().ok()?,
-            reference: reference.to_owned(),
-            refusal: None,
-        })
-    }
-
-    fn is_deletion(&self) -> bool {
-        self.new == ObjectId::ZERO
-    }
-
-    fn refuse(&mut self, why: impl Into<String>) {
-        self.refusal.get_or_insert(why.into());
-    }
-}
-
-/// What the client sends before the pack.
-struct Push {
-    commands: Vec<Command>,
-    capabilities: Vec<String>,
-    options: Vec<String>,
-}
-
-impl Push {
-    fn parse(lines: &[String]) -> Result<Self> {
-        let mut push = Self {
-            commands: Vec::new(),
-            capabilities: Vec::new(),
-            options: Vec::new(),
-        };
-        for line in lines {
-            let (command, capabilities) = line.split_once('\0').unwrap_or((line, ""));
-            if push.commands.is_empty() {
-                push.capabilities = capabilities
-                    .split_ascii_whitespace()
-                    .map(str::to_owned)
-                    .collect();
-            }
-            if command.starts_with("shallow ") || command.starts_with("push-cert") {
-                return Err(Failure::new(format!(
-                    "not supported in a push: {command:?}"
-                )));
-            }
-            let parsed = Command::parse(command);
-            push.commands.push(parsed.ok_or_else(|| {
-                Failure::new(format!(
-                    "protocol error: expected old/new/ref, got {command:?}"
-                ))
-            })?);
-        }
-        let format = push
-            .capabilities
-            .iter()
-            .find_map(|one| one.strip_prefix("object-format="));
-        if let Some(other) = format.filter(|format| *format != "sha1") {
-            return Err(Failure::new(format!("mismatched object format '{other}'")));
-        }
-        Ok(push)
-    }
-
-    fn has(&self, capability: &str) -> bool {
-        self.capabilities.iter().any(|one| one == capability)
-    }
-
-    fn has_sideband(&self) -> bool {
-        self.has("side-band-64k")
-    }
-
-    /// Returns the commands that nothing speaks against so far.
-    fn accepted(&mut self) -> impl Iterator<Item = &mut Command> {
-        self.commands
-            .iter_mut()
-            .filter(|command| command.refusal.is_none())
-    }
-
-    fn refuse_all(&mut self, why: &str) {
-        self.accepted().for_each(|command| command.refuse(why));
-    }
-
-    /// Returns what hooks read: a line for each accepted command.
-    fn lines(&mut self) -> String {
-        let line = |command: &mut Command| {
-            let Command {
-                old,
-                new,
-                reference,
-                ..
-            } = command;
-            format!("{old} {new} {reference}\n")
-        };
-        self.accepted().map(line).collect()
-    }
 }
 
 struct ReceivePack<'a> {
