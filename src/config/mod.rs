@@ -25,7 +25,7 @@ mod text_file;
 mod trigger_config;
 mod values;
 
-pub use documentation::{flag_help, flag_long_help, keys_as_markdown};
+pub use documentation::{flag_help, flag_long_help, keys_as_help, keys_as_markdown};
 pub use effective::EffectiveConfig;
 pub use environment::Environment;
 pub use job::Job;

@@ -82,7 +82,7 @@ key_table! {
     trigger: Trigger {
         /// The GitLab server.
         gitlab: Url = or_default("gitlab", addresses::gitlab_server, "https://gitlab.com");
-        /// The project whose pipeline is created: path or number. Needed by `crates-ferry-trigger`.
+        /// The project whose pipeline is created: its path or its ID. Needed by `crates-ferry-trigger`.
         project: String = needed("project", trigger::project);
         /// The branch or tag that the pipeline runs for.
         reference: String = or_default("ref", git::reference, "main");
@@ -92,17 +92,17 @@ key_table! {
         inputs: BTreeMap<String, String> = map("inputs", trigger::pair);
         /// The address and port of the helper's endpoint.
         listen: SocketAddr = or_default("listen", addresses::listen, "127.0.0.1:8095") flag "--listen";
-        /// The clock: a duration, or a cron expression. Without it there is no clock.
+        /// How often the clock creates a pipeline: a duration, or a cron expression. Without it there is no clock.
         every: Option<Rhythm> = optional("every", durations::rhythm);
         /// The time zone of a cron expression, such as `Europe/Berlin`.
         time_zone: String = or_default("time_zone", trigger::time_zone, "UTC");
-        /// The clock fires late by up to this, at random.
+        /// The longest random delay of the clock.
         jitter: Duration = or_default("jitter", durations::duration_or_zero, "30s");
-        /// The watch: how often both repositories are polled. Without it there is no watch. Needs `mirror.url`.
+        /// How often the watch polls both repositories. Without it there is no watch. Needs `mirror.url`.
         poll: Option<Duration> = optional("poll", durations::duration);
         /// The least time between two pipelines.
         min_interval: Duration = or_default("min_interval", durations::duration, "60s");
-        /// How long a pipeline counts as running when nothing is heard of it.
+        /// How long a pipeline counts as running while neither its status, a webhook nor the mirror says that it ended.
         assume_running: Duration = or_default("assume_running", durations::duration, "5m");
         /// How long the mirror may be behind without moving before a mail is sent.
         alarm_after: Duration = or_default("alarm_after", durations::duration, "1h");

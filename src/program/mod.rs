@@ -139,7 +139,7 @@ mod tests {
             };
             let end = runtime.block_on(until_stopped(signalled));
             assert!(matches!(&end, Err(Failure::Stopped(_))));
-            let shown = format!("{:?}", finish(&destinations, end));
+            let shown = format!("{:?}", finish(&destinations, end.map(Some)));
             assert_eq!(shown, format!("{:?}", ExitCode::from(code)));
         }
     }

@@ -82,10 +82,11 @@ pub struct InterruptNote {
     pub advice: &'static str,
 }
 
-/// Writes the report or the error of a command, and returns the exit code.
-pub fn finish(destinations: &Destinations, end: Result<Output, Failure>) -> ExitCode {
+/// Writes the report or the error of a command, and returns the exit code; a command that runs until a signal has no report.
+pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>) -> ExitCode {
     let (text, json, code, failed) = match end {
-        Ok(output) => (output.text, output.json, output.exit_code, false),
+        Ok(None) => return ExitCode::SUCCESS,
+        Ok(Some(output)) => (output.text, output.json, output.exit_code, false),
         Err(Failure::Error(error)) => {
             let code = error.kind().exit_code();
             (error_text(&error), error_json(&error), code, true)

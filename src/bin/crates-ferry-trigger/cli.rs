@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use crates_ferry::config::{Flags, flag_help, flag_long_help};
+use crates_ferry::config::{Flags, flag_help, flag_long_help, keys_as_help};
 use crates_ferry::program::{self, CommonArgs, CommonCommand};
 
 const EXAMPLES: &str = "\
@@ -10,25 +10,15 @@ Examples:
   crates-ferry-trigger fire --if-behind --wait
   crates-ferry-trigger run
   crates-ferry-trigger config
-  curl -X POST -H \"Authorization: Bearer $FERRY_TRIGGER_TOKEN\" http://127.0.0.1:8095/trigger
+  curl -X POST -H \"Authorization: Bearer $FERRY_TRIGGER_TOKEN\" http://127.0.0.1:8095/trigger";
 
+const KEYS: &str = "\
 Configuration:
-  The keys under `trigger:` of ferry.yml, each also a variable: trigger.project is
+  The keys under `trigger:` of ferry.yml. Each is also a variable: trigger.project is
   FERRY_TRIGGER_PROJECT, trigger.min_interval is FERRY_TRIGGER_MIN_INTERVAL.
-    gitlab          the server [https://gitlab.com]
-    project         the project whose pipeline is created: path or number; needed
-    ref             its branch or tag [main]
-    variables       CI/CD variables of the pipeline; inputs: its inputs
-    every           the clock: 10m, or a cron expression, read in time_zone [UTC]
-    jitter          the clock fires late by up to this, at random [30s]
-    poll            the watch: polls both repositories this often, for example 60s
-    min_interval    the least time between two pipelines [60s]
-    assume_running  how long one counts as running when nothing is heard of it [5m]
-    alarm_after     how long the mirror may be behind before a mail is sent [1h]
-    listen          the endpoint [127.0.0.1:8095]; let a proxy in front speak TLS
-    query_token     accepts the token as ?token=, too [false]
-    rate_limit      how many POST requests are answered a minute [6000]
+";
 
+const EXPLANATIONS: &str = "\
 Secrets, from the environment only:
   GITLAB_TRIGGER_TOKEN  the project's pipeline trigger token (glptt-…); needed
   GITLAB_READ_TOKEN     a token with read_api: reads how pipelines end
@@ -53,7 +43,7 @@ Exit codes:
     name = "crates-ferry-trigger",
     version = program::VERSION,
     styles = program::HELP_STYLES,
-    after_long_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{KEYS}{}\n\n{EXPLANATIONS}", keys_as_help("trigger")),
     subcommand_required = true
 )]
 pub(crate) struct Cli {

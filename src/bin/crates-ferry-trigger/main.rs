@@ -30,12 +30,7 @@ fn main() -> ExitCode {
     };
     (destinations.format, destinations.report) = (cli.common.format, None);
     program::start_log(cli.common.verbosity(), None);
-    match dispatch(cli) {
-        // A command that runs until a signal has no report.
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(output)) => program::finish(&destinations, Ok(output)),
-        Err(failure) => program::finish(&destinations, Err(failure)),
-    }
+    program::finish(&destinations, dispatch(cli))
 }
 
 /// Loads the configuration where the command needs it, and runs the command.

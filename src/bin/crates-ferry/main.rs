@@ -41,12 +41,7 @@ fn main() -> ExitCode {
     destinations.interrupt_note = interrupt_note(&cli.command);
     let bars = progress::bars(&cli);
     program::start_log(cli.common.verbosity(), bars.as_ref());
-    match dispatch(cli, bars.as_ref()) {
-        // A command that runs until a signal has no report.
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(output)) => program::finish(&destinations, Ok(output)),
-        Err(failure) => program::finish(&destinations, Err(failure)),
-    }
+    program::finish(&destinations, dispatch(cli, bars.as_ref()))
 }
 
 /// Loads the configuration that the command needs, and runs it.
