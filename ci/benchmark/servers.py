@@ -1,4 +1,4 @@
-"""The git servers: git daemon, OpenSSH and lighttpd, on loopback, over one folder of repositories."""
+"""The git servers: git daemon, OpenSSH and lighttpd, on loopback, over one folder of repositories; or that folder itself."""
 
 import getpass
 import os
@@ -139,13 +139,47 @@ setenv.add-environment = ("GIT_PROJECT_ROOT" => "{self.repositories}", "GIT_HTTP
         return f"http://127.0.0.1:{port}/git/{name}"
 
 
-TRANSPORTS = {"git": GitDaemon, "ssh": OpenSsh, "http": Lighttpd}
+class LocalFolder:
+    """No server: both repositories are folders of the client's machine, and no bytes cross a network."""
+
+    program = "git"
+    title = "local folders"
+    port = None
+
+    def __init__(self, _folder, repositories):
+        self.repositories = repositories
+        self.proxy = NothingToCount()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def url(self, name, _port):
+        # Of a plain path `git clone` would link the objects instead of carrying them.
+        return (self.repositories / name).resolve().as_uri()
+
+    def client_environment(self):
+        return {}
+
+
+class NothingToCount:
+    """Stands where a server has its CountingProxy."""
+
+    port = None
+
+    def take(self):
+        return None, None
+
+
+TRANSPORTS = {"git": GitDaemon, "ssh": OpenSsh, "http": Lighttpd, "file": LocalFolder}
 
 
 def missing(transport):
     """Returns the Debian package that a transport's server lacks, or nothing."""
     server = TRANSPORTS[transport]
-    packages = {"git": "git", "ssh": "openssh-server", "http": "lighttpd"}
+    packages = {"git": "git", "ssh": "openssh-server", "http": "lighttpd", "file": "git"}
     return None if shutil.which(server.program) else packages[transport]
 
 

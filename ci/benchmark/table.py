@@ -93,5 +93,7 @@ def scaling_table(small, large):
         ("received", lambda r: r.received, size),
         ("sent", lambda r: r.sent, size),
     ):
+        if value(before) is None:  # no bytes cross a network between folders
+            continue
         rows.append([title, show(value(before)), show(value(after)), f"{value(after) / value(before):.2f} ×"])
     return markdown(["", f"{few:,} files", f"{many:,} files", "ratio"], rows)

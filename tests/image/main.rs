@@ -14,6 +14,7 @@ mod support;
 
 mod container;
 mod content;
+mod folders;
 mod helper;
 mod stopping;
 mod tls;

@@ -13,6 +13,8 @@ pub mod daemon;
 pub mod ferry;
 #[path = "../it/support/gitlab/mod.rs"]
 pub mod gitlab;
+#[path = "../footprint/incompressible.rs"]
+pub mod incompressible;
 #[path = "../it/support/mirror.rs"]
 pub mod mirror;
 #[path = "../it/support/repo.rs"]
