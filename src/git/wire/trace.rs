@@ -120,6 +120,7 @@ fn line(bytes: &[u8]) -> String {
     for letter in text.trim_end().chars().take(SHOWN) {
         match letter {
             '\0' => shown.push_str("\\0"),
+            // A server must not be able to forge log lines, or to move the cursor of a terminal.
             letter if letter.is_control() => shown.extend(letter.escape_default()),
             letter => shown.push(letter),
         }
