@@ -70,6 +70,7 @@ impl RemoteUrl {
     pub fn has_host_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Http { url, .. }, Self::Http { url: other, .. }) => {
+                // Scheme, host and port: `http` and `https` of one host are two places for a credential.
                 url.origin() == other.origin()
             }
             (Self::Ssh(address), Self::Ssh(other)) => {
