@@ -124,6 +124,7 @@ impl fmt::Display for HostMessage {
 fn unframed(line: &str) -> Option<String> {
     let line = line.trim();
     let line = line.strip_prefix("remote:").unwrap_or(line).trim();
+    // GitLab draws lines of `=` above and below its messages, and empty ones around them.
     let has_words = line.chars().any(char::is_alphanumeric);
     has_words.then(|| line.chars().filter(|c| !c.is_control()).collect())
 }
