@@ -1,4 +1,4 @@
-//! Hands a repository to the git program: one that libgit2 cannot read.
+//! Hands a repository that libgit2 cannot read to the git program.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::{environment, idle};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Service, Stderr, Stream};
 
-/// How long the end of the service's output waits for its last words: a hook's background process may hold the pipe.
+/// How long the end of the output waits for the end of the error output: a hook's background process may hold that pipe open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Starts a service of the git program; `why` says what it is needed for.
