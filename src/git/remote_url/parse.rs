@@ -210,7 +210,7 @@ fn split_port(host: &str) -> Result<(&str, u16)> {
     }
 }
 
-/// Splits what follows `ssh://` or `git://`. Only the authority is a URL's: git takes the path as it is, with `?` and `..`.
+/// Splits what follows `ssh://` or `git://`. Only the authority is a URL's: git takes the path as it is, `?` included.
 fn split_authority(rest: &str) -> Result<(Url, String)> {
     let Some(slash) = rest.find('/') else {
         return refuse("the address names no path after the host");

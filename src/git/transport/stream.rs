@@ -54,6 +54,7 @@ pub struct Traffic {
 impl Traffic {
     /// Returns the bytes received so far.
     pub fn received(&self) -> u64 {
+        // Counts for a report: no other memory is ordered by them.
         self.received.load(Ordering::Relaxed)
     }
 

@@ -24,8 +24,8 @@ impl Update {
     /// Builds the request that precedes the pack: the ref, the capabilities, and the push options if the server supports them.
     pub fn request(&self, offered: &Capabilities, push_options: &[&str]) -> Bytes {
         let with_options = !push_options.is_empty() && offered.has("push-options");
-        // `quiet`, since the server's progress would come in the band of the hooks' messages, and be shown as one of them. Not
-        // `atomic`: a single ref is moved or not.
+        // `quiet`, since the server's progress would come in the band of the hooks' messages, and be shown as one of
+        // them. Not `atomic`: a single ref is moved or not.
         let mut capabilities = vec!["report-status", "side-band-64k", "quiet", "ofs-delta"];
         capabilities.retain(|name| offered.has(name));
         if with_options {

@@ -143,7 +143,8 @@ pub struct FetchResponse {
 }
 
 impl FetchResponse {
-    /// Each have is acknowledged, and `deepen` names each commit that it cuts off, in a line: more are no honest response.
+    /// Each have is acknowledged, and `deepen` names each commit that it cuts off, in a line: more are no honest
+    /// response.
     const LINES_LIMIT: usize = 200_000;
 
     /// Reads the response to `fetch` up to the pack.

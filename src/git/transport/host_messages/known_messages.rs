@@ -142,8 +142,10 @@ pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
     ),
     (
         &[
+            // Of protected branches GitLab says this as well; the row on them, further up, has matched that.
             "you are not allowed to push code",
             "you are not allowed to upload code",
+            // After the row on deploy keys, whose message ends in the same words.
             "is not authorized to write",
             "permission denied for writing",
             "write access to repository not granted",

@@ -96,7 +96,8 @@ pub(super) struct Span {
 impl Span {
     /// Walks from both sides, the newest commit first, until the client has all that is left in the queue.
     ///
-    /// As in git, a commit that is dated before its ancestors may hide from the walk that the client has it, and more is sent than needed.
+    /// As in git, a commit that is dated before its ancestors may hide from the walk that the client has it, and more
+    /// is sent than needed.
     pub(super) fn between(
         commits: &mut Commits<'_>,
         wants: impl IntoIterator<Item = ObjectId>,

@@ -1,4 +1,4 @@
-//! Checks that everything that a push leads to is there: libgit2 would let a ref point to a commit whose tree is missing.
+//! Checks that everything that a push leads to is there: libgit2 lets a ref point to a commit whose tree is missing.
 
 use git2::Repository;
 
@@ -17,8 +17,8 @@ const KNOWN_TREES: usize = 32;
 
 /// Walks from the new tips to what the repository's refs lead to, as git does (`rev-list --objects --not --all`).
 ///
-/// That an object is in the repository is not enough: only for what a ref leads to is it certain that the rest is there,
-/// too. `git gc` may have pruned what an unreachable commit needs.
+/// That an object is in the repository is not enough: only for what a ref leads to is it certain that the rest is
+/// there, too. `git gc` may have pruned what an unreachable commit needs.
 pub(super) fn check(
     repository: &Repository,
     objects: &Objects,

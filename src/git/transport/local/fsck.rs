@@ -1,8 +1,8 @@
 //! Checks pushed objects for `receive.fsckObjects`: each by itself, and that what it names is there (`git-fsck`).
 //!
-//! The findings have git's names, so that `receive.fsck.<name>` and `receive.fsck.skipList` apply to them as in git. Not
-//! checked, though git does: the contents of `.gitmodules` and `.gitattributes`, the size of trees, and characters in a tag's
-//! name; an index has none of these.
+//! The findings have git's names, so that `receive.fsck.<name>` and `receive.fsck.skipList` apply to them as in git.
+//! Not checked, though git does: the contents of `.gitmodules` and `.gitattributes`, the size of trees, and characters
+//! in a tag's name; an index has none of these.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -248,8 +248,8 @@ fn tree(content: &[u8], links: &mut Vec<ObjectId>) -> Result<(), Finding> {
             return Err(Finding("treeNotSorted", "not properly sorted".to_owned()));
         }
         previous = Some(*entry);
-        // A directory sorts as if its name ended in a slash, so that a file of the same name may stand some entries before it,
-        // as `a`, `a-b`, `a/`. The stack holds the files whose names the current one begins with.
+        // A directory sorts as if its name ended in a slash, so that a file of the same name may stand some entries
+        // before it, as `a`, `a-b`, `a/`. The stack holds the files whose names the current one begins with.
         while files
             .last()
             .is_some_and(|file| !entry.filename.starts_with(file))

@@ -18,7 +18,7 @@ use super::pipe::{Failure, Output, Result};
 /// How often a silent hook is checked for its end, and the client for being there.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long to wait for the last output of a hook that has ended: a background process of it may hold the pipe open for ever.
+/// How long to wait for the last output of a hook that has ended: its background processes may hold the pipe open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a hook is told besides its arguments.
@@ -55,8 +55,8 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Runs a hook, and says whether it agrees; a missing hook does. While objects are in quarantine, a client that hangs up
-    /// ends the hook, too.
+    /// Runs a hook, and says whether it agrees; a missing hook does. While objects are in quarantine, a client that
+    /// hangs up ends the hook, too.
     pub(super) fn run(
         &self,
         name: &str,
@@ -90,7 +90,7 @@ impl<'a> Hooks<'a> {
         // `command` holds the pipe's writing end: the reader would never see its end.
         drop(command);
         if let Some(mut stdin) = child.stdin.take() {
-            // On a thread, and its error ignored: a hook need not read its input, and a full pipe would block us for ever.
+            // On a thread, and its error ignored: a hook need not read its input, and a full pipe would block us.
             std::thread::spawn(move || stdin.write_all(input.as_bytes()));
         }
         let relayed = self.relay(reader, &mut child, incoming.is_some());

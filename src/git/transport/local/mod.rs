@@ -218,8 +218,8 @@ impl Drop for End {
         // that the client is gone.
         drop(self.hung_up.take());
         if let Some(ended) = &self.ended {
-            // Blocks, so that a push that was cut off leaves no quarantine even where this process ends right afterwards.
-            // After a whole push the service has mostly ended already, and this returns at once.
+            // Blocks, so that a push that was cut off leaves no quarantine even where this process ends right
+            // afterwards. After a whole push the service has mostly ended already, and this returns at once.
             let _ = ended.recv_timeout(TIDYING);
         }
     }

@@ -1,4 +1,4 @@
-//! What a client requests of `upload-pack`: which objects, what it has, and where its history is cut off (`gitprotocol-v2`).
+//! A client's request to `upload-pack`: what it wants, what it has, where its history is cut off (`gitprotocol-v2`).
 
 use std::collections::HashSet;
 
@@ -192,6 +192,7 @@ impl<'o> Negotiation<'o> {
 
     fn cut_off(&mut self, request: &Request, own_shallow: &HashSet<ObjectId>) -> Result<()> {
         let clients: HashSet<_> = request.shallow.iter().copied().collect();
+        // Neither side's ends move, so there is nothing to tell the client.
         if request.deepen.is_none() && own_shallow.is_empty() {
             self.commits.cut_off(clients);
             return Ok(());

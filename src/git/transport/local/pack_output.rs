@@ -1,5 +1,5 @@
-//! Writes packs: what the repository stores is sent as it is stored, deltas included; the rest is sent as a delta against
-//! what stood at its path before.
+//! Writes packs: what the repository stores is sent as it is stored, deltas included; the rest is sent as a delta
+//! against what stood at its path before.
 //!
 //! Two passes, neither of which holds objects: the first lists them, about 50 bytes each, the second sends one after the
 //! other. libgit2's `PackBuilder` makes no thin packs and holds what it sends (76 KB for 20 commits of the index where this
@@ -26,8 +26,8 @@ const DEPTH: u16 = 50;
 /// a delta takes about three times their size in memory.
 const DELTA_LIMIT: usize = 4 << 20;
 
-/// How many earlier states of a path are searched for one that the receiver has. A change that was undone makes a circle of
-/// states, in which the search would not end.
+/// How many earlier states of a path are searched for one that the receiver has. A change that was undone makes a
+/// circle of states, in which the search would not end.
 const LOOK_BACK: usize = 100_000;
 
 const NONE: u32 = u32::MAX;
@@ -146,7 +146,7 @@ pub(super) fn send(
             }
         }
     }
-    // Of the rest the oldest first: the base of a delta is mostly what stood at the path before, and must be written before.
+    // Of the rest the oldest first: what stood at a path before is mostly the base of what came after it.
     for kind in [ObjectKind::Tree, ObjectKind::Blob] {
         for at in (0..inventory.items.len()).rev() {
             if inventory.items[at].kind == kind {
@@ -372,7 +372,7 @@ impl Pack<'_> {
         }
     }
 
-    /// Says whether an item may serve as a base: the receiver has it or gets it, and it does not wait for the one that asks.
+    /// Says whether an item may serve as a base: the receiver has it or gets it, and it waits for no base itself.
     fn is_usable(&self, base: u32) -> bool {
         match self.inventory.items[base as usize].is_sent {
             true => self.is_there(base) || !self.states[base as usize].is_begun,

@@ -189,7 +189,7 @@ impl Output {
         Ok(())
     }
 
-    /// Sends an empty packet in the sideband after a silence, so that the client does not time out; fails if it has hung up.
+    /// Sends a keepalive in the sideband after a silence, so that the client does not time out; fails if it is gone.
     pub(super) fn keep_alive(&self) -> Result<()> {
         self.check()?;
         {

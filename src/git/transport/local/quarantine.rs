@@ -104,8 +104,8 @@ impl Quarantine {
         let interrupt = AtomicBool::new(false);
         let working = AtomicBool::new(true);
         let indexed = std::thread::scope(|threads| {
-            // This thread blocks on the client's bytes and on indexing. The other one sends keepalives, and interrupts the
-            // indexing when the client is gone.
+            // This thread blocks on the client's bytes and on indexing. The other one sends keepalives, and interrupts
+            // the indexing when the client is gone.
             let watcher = threads.spawn(|| watch(output, &working, &interrupt));
             let indexed = Bundle::write_to_directory(
                 &mut pieces,
@@ -189,8 +189,8 @@ fn chain(error: &gix_error::Error) -> String {
     words
 }
 
-/// The client's pack as a reader, without an end of its own: the client keeps its side open for the report, so that only the
-/// indexer, which counts the pack's objects, knows where the pack ends.
+/// The client's pack as a reader, without an end of its own: the client keeps its side open for the report, so that
+/// only the indexer, which counts the pack's objects, knows where the pack ends.
 struct Pieces<'a> {
     input: &'a mut Input,
     limit: Option<u64>,

@@ -3,8 +3,8 @@
 //! A commit's tree is compared with those of its parents, path by path, and what differs from all of them is new. So each
 //! new object comes with the one that stood at its path before, which is the natural base of a delta.
 //!
-//! A tree that was met before must not be skipped for that: a change that was undone brings the same tree twice, and each
-//! time other parents decide what in it is new. Only the same comparison need not be made twice.
+//! A tree that was met before must not be skipped for that: a change that was undone brings the same tree twice, and
+//! each time other parents decide what in it is new. Only the same comparison need not be made twice.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
@@ -107,8 +107,8 @@ struct Trees<'o> {
     objects: &'o Objects,
     /// Trees that were read, the last one last: one commit's tree is the next one's parent's.
     recent: VecDeque<(ObjectId, Rc<Vec<u8>>)>,
-    /// Hashes of the comparisons made so far, 8 bytes each instead of the ids. Randomly keyed, so that nobody can make two
-    /// comparisons collide, of which the second would be skipped.
+    /// Hashes of the comparisons made so far, 8 bytes each instead of the ids. Randomly keyed, so that nobody can make
+    /// two comparisons collide, of which the second would be skipped.
     compared: HashSet<u64>,
     filter: Filter,
 }
@@ -214,8 +214,8 @@ impl Trees<'_> {
 /// Goes through a tree beside another one; both are in git's order, so one pass finds every common name.
 struct Cursor<'a> {
     entries: Peekable<TreeRefIter<'a>>,
-    /// The last file that was passed, the base for a new file: crates with similar names mostly are of one project, and their
-    /// index files resemble each other.
+    /// The last file that was passed, the base for a new file: crates with similar names mostly are of one project, and
+    /// their index files resemble each other.
     before: Option<ObjectId>,
 }
 

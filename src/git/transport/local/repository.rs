@@ -27,8 +27,8 @@ pub(super) fn open(path: &Path, service: Service) -> Result<Repository, Obstacle
         .config()
         .and_then(|mut config| config.snapshot())
         .map_err(|error| obstacle(path, error))?;
-    // Git fetches what a partial clone lacks on demand. libgit2 opens some partial clones, and fails at the first missing
-    // object.
+    // Git fetches what a partial clone lacks on demand. libgit2 opens some partial clones, and fails at the first
+    // missing object.
     if is_partial(&config) {
         return Err(Obstacle::NeedsGit(
             "is a partial clone, which libgit2 cannot read".to_owned(),

@@ -49,7 +49,7 @@ impl<'a> UploadPack<'a> {
         Ok(Self {
             repository,
             hidden: HiddenRefs::read(&config, "uploadpack")?,
-            // Off in git by default, to spare a server from its clients. Here both are one process, and filters save it work.
+            // Off in git by default, to spare a server. Here client and server are one process, which filters save work.
             filters: config.get_bool("uploadpack.allowfilter").unwrap_or(true),
             output,
         })

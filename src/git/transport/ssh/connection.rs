@@ -222,8 +222,8 @@ fn refused(place: &str, address: &SshAddress, key: &PrivateKey) -> Error {
     ))
 }
 
-/// Tells a server that disconnects after too many failures (`MaxAuthTries` may be 1) from a connection that was cut: the key is
-/// a matter for a person, the cut is worth another try.
+/// Tells a server that disconnects after too many failures (`MaxAuthTries` may be 1) from a connection that was cut:
+/// the key is a matter for a person, the cut is worth another try.
 fn unanswered(place: &str, address: &SshAddress, key: &PrivateKey, received: &Received) -> Error {
     let last_message = received.last_message.lock();
     let last_message = last_message.unwrap_or_else(PoisonError::into_inner).clone();

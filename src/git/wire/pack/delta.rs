@@ -92,7 +92,7 @@ fn alike<'a>(one: impl Iterator<Item = &'a u8>, other: impl Iterator<Item = &'a 
         .count()
 }
 
-/// The blocks of a base and where each is, the last occurrence first: what is appended resembles what was appended last.
+/// The blocks of a base and where each is, the last occurrence first: what is appended resembles the end of the base.
 struct Blocks<'a> {
     /// Where the first block begins.
     from: usize,

@@ -125,8 +125,8 @@ impl Bits<'_> {
 
 /// Inflates `size` bytes; returns them and how many deflated bytes they took, `None` where more of those are needed.
 pub(super) fn inflate(deflated: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>> {
-    // zlib compresses at most 1032 to 1: the input bounds what `size` can honestly claim, and so what is reserved. The one
-    // byte more lets a stream that is longer than it says show itself, instead of filling the buffer exactly.
+    // zlib compresses at most 1032 to 1: the input bounds what `size` can honestly claim, and so what is reserved. The
+    // one byte more lets a stream that is longer than it says show itself, instead of filling the buffer exactly.
     let mut data = Vec::with_capacity(size.min(deflated.len().saturating_mul(1100)) + 1);
     let mut stream = Decompress::new(true);
     loop {
