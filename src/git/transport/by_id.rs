@@ -48,10 +48,10 @@ async fn fetch_commit(server: &mut UploadPack<'_>, id: ObjectId) -> Result<Commi
         .map_err(|error| error.on(server.remote()))
 }
 
-/// Fetches objects by id, all of them.
+/// Fetches all of these objects by id.
 ///
 /// # Errors
-/// As [`UploadPack::scan`]; `config` when the server serves them in no way.
+/// As [`UploadPack::scan`]; `config` when the server offers no way to fetch them.
 pub async fn fetch_objects(
     server: &mut UploadPack<'_>,
     ids: &[ObjectId],

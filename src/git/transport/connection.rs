@@ -125,7 +125,7 @@ impl Connection {
     /// may respond, and stop reading, before it has read everything.
     ///
     /// # Errors
-    /// Only for HTTP as the transport says.
+    /// Only over HTTP, as the transport's.
     pub async fn push(
         &mut self,
         head: Bytes,

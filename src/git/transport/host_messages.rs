@@ -129,7 +129,7 @@ fn unframed(line: &str) -> Option<String> {
     has_words.then(|| line.chars().filter(|c| !c.is_control()).collect())
 }
 
-/// Says whether a text has the parts of a pattern, which `*` separates, in their order.
+/// Says whether a text contains the parts of a pattern, which `*` separates, in this order.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut rest = text;
     pattern.split('*').all(|part| match rest.split_once(part) {

@@ -96,7 +96,7 @@ impl Default for RefsReader {
 }
 
 impl RefsReader {
-    /// A server with a million refs is real, one with more than two is not.
+    /// Repositories with a million refs exist; a list of more than two million is taken for one without end.
     const LINES_LIMIT: usize = 2_000_000;
     /// Branches beyond this number are ignored, to bound memory.
     const BRANCHES_LIMIT: usize = 20_000;

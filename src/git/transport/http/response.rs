@@ -35,7 +35,7 @@ pub(super) struct Rejection {
     advice: Option<&'static str>,
     /// Whether the body is text for people.
     has_message: bool,
-    /// Whether the advice is about our side, whatever the host's message is.
+    /// Whether our own setup explains a denial (a redirect, a job's token), whatever the host says about it.
     is_ours: bool,
 }
 

@@ -49,7 +49,7 @@ impl<'o> Commits<'o> {
         let kind = self.objects.try_read(id, &mut self.buffer)?;
         match kind {
             Some(ObjectKind::Commit) => {}
-            Some(_) => return Err(Failure::new(format!("{id} is no commit"))),
+            Some(_) => return Err(Failure::new(format!("{id} is not a commit"))),
             None => return Err(missing(id)),
         }
         let mut commit = parse(&self.buffer)
@@ -105,6 +105,7 @@ impl Span {
         mut alive: impl FnMut() -> Result<()>,
     ) -> Result<Self> {
         let mut walk = Walk::default();
+        // Before the wants: what is both had and wanted is had.
         for id in haves {
             walk.meet(commits, id, true)?;
         }
@@ -119,6 +120,7 @@ impl Span {
                 walk.undecided -= 1;
                 order.push(id);
             } else if walk.undecided == 0 {
+                // All that is left in the queue is had, and so are its ancestors.
                 break;
             }
             for parent in &commits.get(id)?.parents {

@@ -31,6 +31,7 @@ pub(super) fn check(
     let mut content = Vec::new();
     for tip in tips {
         let mut id = *tip;
+        // Ends: a tag's id is a hash of what it names, so no chain of tags comes back to itself.
         while objects.read(id, &mut content)? == ObjectKind::Tag {
             let unreadable = || Failure::new(format!("the tag {id} cannot be read"));
             id = target(&content).ok_or_else(unreadable)?;

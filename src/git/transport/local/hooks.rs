@@ -94,7 +94,7 @@ impl<'a> Hooks<'a> {
             std::thread::spawn(move || stdin.write_all(input.as_bytes()));
         }
         let relayed = self.relay(reader, &mut child, incoming.is_some());
-        // Only then: after the refs have moved, a hook such as `post-receive` should finish what it does about it.
+        // Only then: once the refs have moved, `post-receive` and its like are left running, whoever hangs up.
         if relayed.is_err() && incoming.is_some() {
             end(&mut child);
         }

@@ -39,7 +39,7 @@ use self::repository::Obstacle;
 use super::{Limits, Service, Stderr, Stream, idle};
 use crate::error::{Error, Kind, Result};
 
-/// How many bytes may be under way in each direction.
+/// How many bytes are buffered in each direction, as in a pipe of Linux.
 const PIPE: usize = 64 * 1024;
 
 /// How long a client that hangs up on a push waits for the service to remove its quarantine.

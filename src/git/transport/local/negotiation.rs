@@ -99,7 +99,7 @@ impl Request {
         !self.done && !self.haves.is_empty()
     }
 
-    /// Says whether the client's history ends somewhere, or shall.
+    /// Says whether the client's history is cut off, or is to be.
     pub(super) fn is_shallow(&self) -> bool {
         self.deepen.is_some() || !self.shallow.is_empty()
     }

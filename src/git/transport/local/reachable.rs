@@ -197,7 +197,7 @@ impl Trees<'_> {
         let mut content = Vec::new();
         match self.objects.try_read(id, &mut content)? {
             Some(ObjectKind::Tree) => {}
-            Some(_) => return Err(Failure::new(format!("{id} is no tree"))),
+            Some(_) => return Err(Failure::new(format!("{id} is not a tree"))),
             None => return Ok(None),
         }
         let content = Rc::new(content);

@@ -78,6 +78,7 @@ impl<'a> ReceivePack<'a> {
     }
 
     fn advertise(&self) -> Result<()> {
+        // What is implemented. Not `delete-refs` and `atomic`: a sync moves one ref, and never deletes it.
         let mut capabilities = "report-status side-band-64k quiet ofs-delta".to_owned();
         if self.is_on("receive.advertisepushoptions", false) {
             capabilities.push_str(" push-options");
@@ -118,6 +119,7 @@ impl<'a> ReceivePack<'a> {
             line.push(b'\n');
             message.data(&line);
         }
+        // The client must not take what lies before these commits for something that this repository has.
         for id in own_shallow(self.repository)? {
             message.line(&format!("shallow {id}"));
         }

@@ -32,6 +32,7 @@ pub(super) fn serve(repository: &Repository, mut input: Input, output: &Output) 
         if let Err(Failure::Refused(why)) = &answered {
             output.packets(PacketWriter::new().line(&format!("ERR {why}")))?;
         }
+        // Ends the service, as git's: what comes next may be the rest of the request that was refused.
         answered?;
     }
 }
@@ -228,6 +229,7 @@ impl<'a> UploadPack<'a> {
             let Some(id) = tag.target().map(from_git2) else {
                 continue;
             };
+            // A lightweight tag has no object that could be sent.
             if peeled.is_ok_and(|peeled| peeled != id && inventory.has(peeled)) {
                 let (kind, before) = (ObjectKind::Tag, None);
                 inventory.add(Found { id, kind, before });

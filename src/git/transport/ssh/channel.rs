@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Every arrow is bounded: a reader that stops reading applies backpressure to the server. All channels share one connection, so
-//! a channel that stays unread beyond [`PIPE`] blocks the others, too. russh's `Channel::into_stream` mixes no error output in
-//! and cannot tell a cut connection from the end of the output.
+//! a channel that stays unread beyond [`PIPE`] blocks the others, too. russh's `Channel::into_stream` drops the error
+//! output, and cannot tell a cut connection from the end of the output.
 
 use std::io;
 use std::pin::Pin;

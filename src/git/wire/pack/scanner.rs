@@ -67,7 +67,7 @@ impl Scanner {
     /// Returns the next object in the pack's order; `None` where more bytes are needed or all have been read.
     ///
     /// # Errors
-    /// `Garbage` for what is no pack.
+    /// `Garbage` for bytes that are not a pack.
     pub fn next_object(&mut self) -> Result<Option<Object>> {
         let Some(left) = self.read_header()? else {
             return Ok(None);
