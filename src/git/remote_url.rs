@@ -70,6 +70,7 @@ impl RemoteUrl {
     pub fn has_host_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Http { url, .. }, Self::Http { url: other, .. }) => {
+                // Scheme, host and port: `http` and `https` of one host are two places for a credential.
                 url.origin() == other.origin()
             }
             (Self::Ssh(address), Self::Ssh(other)) => {
@@ -122,6 +123,7 @@ impl fmt::Display for SshAddress {
             write!(f, "ssh://{user}@{}", Authority(host, self.port, SSH_PORT))?;
             write_rooted(f, &self.path)
         } else if self.port == SSH_PORT {
+            // Nothing is escaped here: the scp-like form knows no percent-encoding.
             write!(f, "{}@{}:{}", self.user, Bracketed(host), self.path)
         } else {
             write!(f, "[{}@{host}:{}]:{}", self.user, self.port, self.path)

@@ -35,6 +35,7 @@ impl Commit {
                 .because(error.to_string())
                 .advise("Run `git fsck` in that repository.")
         })?;
+        // A malformed date counts as 0, as in git. Odd tools have made some, and dates only order commits here.
         let seconds = commit
             .committer()
             .map_or(0, |committer| committer.seconds());
@@ -104,6 +105,7 @@ impl NewCommit<'_> {
             author: signature(self.author, self.authored_seconds),
             committer: signature(self.author, self.seconds),
             encoding: None,
+            // A paragraph of its own: git reads trailers from the last paragraph only.
             message: format!(
                 "{}\n\n{UPSTREAM_COMMIT}: {}\n",
                 self.message.trim_end(),
@@ -130,16 +132,20 @@ fn signature(author: &Author, seconds: i64) -> gix_actor::Signature {
     gix_actor::Signature {
         name: author.name.clone().into(),
         email: author.email.clone().into(),
+        // UTC, wherever this runs: the zone is part of the id, and the same plan must give the same commit.
         time: gix_object::date::Time { seconds, offset: 0 },
     }
 }
 
+/// Turns an id of gix into ours.
 pub(super) fn ours(id: gix_hash::ObjectId) -> ObjectId {
+    // Cannot panic: every id here was parsed as SHA-1.
     let mut bytes = [0; 20];
     bytes.copy_from_slice(id.as_slice());
     ObjectId::from_bytes(bytes)
 }
 
+/// Turns an id into one of gix.
 pub(super) fn theirs(id: ObjectId) -> gix_hash::ObjectId {
     gix_hash::ObjectId::from(*id.as_bytes())
 }

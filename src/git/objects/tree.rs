@@ -47,11 +47,13 @@ pub fn write_tree(tree: &MergedTree, made: &mut Vec<NewTree>) -> Result<ObjectId
     };
     let mut object = gix_object::Tree::empty();
     for (name, entry) in in_git_order(entries) {
+        // Subtrees first: this tree names them by their ids.
         let TreeEntry { mode, id } = match entry {
             MergedEntry::File(entry) => *entry,
             MergedEntry::Directory(directory) => TreeEntry::directory(write_tree(directory, made)?),
         };
         object.entries.push(Entry {
+            // By its number, so that an old mode such as 100664 stays what it is: another mode would be another tree.
             mode: EntryMode::try_from(mode.0).map_err(|_| unwritable(name))?,
             filename: name.into(),
             oid: theirs(id),

@@ -30,6 +30,7 @@ impl FromStr for RemoteUrl {
         if text.is_empty() {
             return refuse(format!("the address is empty; {SUPPORTED}"));
         }
+        // A line break or NUL would forge a line of the `git://` request, of a log, or of a known hosts entry to paste.
         if text.chars().any(char::is_control) {
             return refuse("the address contains a line break or another control character");
         }
@@ -62,6 +63,7 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 }
 
 fn http(text: &str) -> Result<RemoteUrl> {
+    // The error of `Url` names the fault and not the text, so that it cannot leak a password.
     let mut url = Url::parse(text).map_err(|e| ParseRemoteUrlError(e.to_string()))?;
     if url.query().is_some() || url.fragment().is_some() {
         return refuse("the address of a repository has neither `?` nor `#`");
@@ -138,6 +140,7 @@ fn local(path: &str) -> Result<RemoteUrl> {
 fn scp_like(text: &str) -> Result<SshAddress> {
     let (host_part, path, bracketed) = split_scp(text)?;
     refuse_lookalikes(&host_part, path)?;
+    // Unlike git, which takes the name of who runs it: hosts expect `git`, and a CI job's own name means nothing.
     let (user, host) = host_part.rsplit_once('@').unwrap_or(("git", &host_part));
     let (host, port) = match bracketed {
         true => split_port(host)?,
@@ -153,10 +156,10 @@ fn scp_like(text: &str) -> Result<SshAddress> {
     })
 }
 
-/// Splits at the colon in front of the path; the last part says whether brackets were taken off the host.
+/// Splits at the colon before the path; the last part says whether the host was in brackets.
 fn split_scp(text: &str) -> Result<(String, &str, bool)> {
     let no_path =
-        || ParseRemoteUrlError("the address names no path behind the host's colon".to_owned());
+        || ParseRemoteUrlError("the address names no path after the host's colon".to_owned());
     if let Some(inner) = text.strip_prefix('[') {
         let (inner, path) = inner.split_once("]:").ok_or_else(no_path)?;
         return Ok((inner.to_owned(), path, true));
@@ -186,6 +189,8 @@ fn refuse_lookalikes(host_part: &str, path: &str) -> Result<()> {
         rest.split_once('@')
             .is_some_and(|(_, host)| host.contains(':'))
     };
+    // `user:password@host:path` is, read as git does, the path `password@host:path` on the host `user`: the password
+    // would be sent to a stranger, and logged as part of a path.
     if !host_part.contains('@') && password(path) {
         return refuse("an ssh address carries no password; the key comes from SSH_PRIVATE_KEY");
     }
@@ -205,12 +210,14 @@ fn split_port(host: &str) -> Result<(&str, u16)> {
     }
 }
 
-/// Splits what follows `ssh://` or `git://`. Only the authority is an URL's: git takes the path as it is, with `?` and `..`.
+/// Splits what follows `ssh://` or `git://`. Only the authority is a URL's: git takes the path as it is, `?` included.
 fn split_authority(rest: &str) -> Result<(Url, String)> {
     let Some(slash) = rest.find('/') else {
-        return refuse("the address names no path behind the host");
+        return refuse("the address names no path after the host");
     };
     let (authority, path) = rest.split_at(slash);
+    // `ssh`, for git:// as well: the URL standard knows no default port for it, which it would drop, and leaves the
+    // host as it is, which `check_host` then judges.
     let url = Url::parse(&format!("ssh://{authority}"))
         .map_err(|e| ParseRemoteUrlError(e.to_string()))?;
     if url.query().is_some() || url.fragment().is_some() {
@@ -267,11 +274,14 @@ fn check_host(host: &str) -> Result<()> {
         .and_then(|h| h.strip_suffix(']'))
         .unwrap_or(host);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    // Git refuses these since CVE-2017-1000117: `ssh://-oProxyCommand=…` reached ssh as an option.
     if bare.starts_with('-') {
         return refuse("the host begins with `-`, which could be taken for an option");
     }
     if bare.is_empty() || !(bare.chars().all(plain) || bare.parse::<Ipv6Addr>().is_ok()) {
-        return refuse("the host is no name and no address (an IPv6 address stands in brackets)");
+        return refuse(
+            "the host is neither a name nor an address (an IPv6 address needs brackets)",
+        );
     }
     Ok(())
 }

@@ -48,10 +48,10 @@ async fn fetch_commit(server: &mut UploadPack<'_>, id: ObjectId) -> Result<Commi
         .map_err(|error| error.on(server.remote()))
 }
 
-/// Fetches objects by id, all of them.
+/// Fetches all of these objects by id.
 ///
 /// # Errors
-/// As [`UploadPack::scan`]; `config` when the server serves them in no way.
+/// As [`UploadPack::scan`]; `config` when the server offers no way to fetch them.
 pub async fn fetch_objects(
     server: &mut UploadPack<'_>,
     ids: &[ObjectId],
@@ -91,6 +91,8 @@ async fn find_objects(
     } else if server.can_filter() {
         collect(server, &by_id(ids), ids, &mut found).await?;
     } else {
+        // One fetch each: only the first tree of a pack is sure to come before contents, which closing the connection
+        // then saves.
         for id in ids {
             collect(server, &by_id(&[*id]), ids, &mut found).await?;
         }
@@ -141,11 +143,14 @@ pub async fn add_from_other(
     let Some(first) = missing.first() else {
         return Ok(());
     };
+    // A server that serves any id and did not send this one lacks it or is damaged: the other side would only hide
+    // that.
     if asked.can_want_any() {
         return Err(not_served(asked, first));
     }
     match find_trees(other, &missing, fallbacks).await {
         Ok(found) => trees.extend(found),
+        // The other side need not have them; what is still missing is reported below, for the side that should.
         Err(FetchError::Missing(_)) => {}
         Err(error) => return Err(error.into()),
     }
@@ -186,6 +191,7 @@ async fn collect(
         .filter(|id| !found.contains_key(id))
         .copied()
         .collect();
+    // Such a server sends far more than was asked for, and only a closed connection stops it.
     let hangs_up = !server.can_filter() || !server.can_want_any();
     if missing.is_empty() || (hangs_up && fetch.wants.iter().all(|id| found.contains_key(id))) {
         return Ok(());

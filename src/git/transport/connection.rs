@@ -66,6 +66,7 @@ impl Connection {
             channel: Channel::Http {
                 remote,
                 service,
+                // Nothing to read before the first request; the advertisement was a response of its own.
                 answer: PacketReader::new(Box::new(tokio::io::empty())),
             },
         }
@@ -124,7 +125,7 @@ impl Connection {
     /// may respond, and stop reading, before it has read everything.
     ///
     /// # Errors
-    /// Only for HTTP as the transport says.
+    /// Only over HTTP, as the transport's.
     pub async fn push(
         &mut self,
         head: Bytes,
@@ -134,6 +135,8 @@ impl Connection {
         let mut pack = traced(pack, &self.trace);
         match &mut self.channel {
             Channel::Stream { writer, .. } => {
+                // Not an error yet: a server that refuses in mid-pack stops reading, and its report, read next, says
+                // why. Closing the channel tells whoever fills it to stop.
                 if write_push(writer, &head, &mut pack).await.is_err() {
                     pack.close();
                 }
@@ -166,6 +169,7 @@ fn traced(
     if !trace.is_on() {
         return pack;
     }
+    // One piece, so that the detour through this task adds no buffer worth mentioning.
     let (sender, passed) = mpsc::channel(1);
     let trace = trace.clone();
     tokio::spawn(async move {
@@ -173,7 +177,7 @@ fn traced(
             if let Ok(bytes) = &piece {
                 trace.sent_pack(bytes.len());
             }
-            // Whoever reads has given up; dropping `pack` tells the producer.
+            // The reader has given up; dropping `pack` tells the producer.
             if sender.send(piece).await.is_err() {
                 return;
             }
@@ -190,6 +194,8 @@ async fn write_push(
     let mut is_begun = false;
     while let Some(chunk) = pack.recv().await {
         let chunk = chunk?;
+        // Not before the pack's first bytes: if upstream fails before them, the mirror has not even been asked to move
+        // a ref.
         if !is_begun {
             writer.write_all(head).await?;
             is_begun = true;

@@ -18,6 +18,7 @@ pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &st
     let last_message = HostMessage::new(stderr);
     match error {
         wire::Error::Remote(text) => refused(remote, doing, &HostMessage::new(&text)),
+        // Hosts behind sshd write their refusal to the error output and close the channel, before any packet.
         wire::Error::Cut if !last_message.is_empty() => refused(remote, doing, &last_message),
         wire::Error::Cut => Error::new(
             Kind::Network,
@@ -57,6 +58,7 @@ fn refused(remote: &str, doing: &str, message: &HostMessage) -> Error {
 }
 
 fn meaning(message: &HostMessage) -> Meaning {
+    // In doubt an outage: a wrong guess then costs some retries, the other way round it would call for a person.
     let guess = match message.is_denial() && !message.is_outage() {
         true => DENIED,
         false => Meaning::OUTAGE,

@@ -72,6 +72,7 @@ impl GitRemote {
         let place = tcp::host_and_port(&self.host, self.port);
         let line = format!("{} {}\0host={place}\0{version}", service.name(), self.path);
         let length = line.len() + 4;
+        // 0xfff0 is the longest packet. A NUL in the path would end it and begin a `host=` of the path's own.
         if length > 0xfff0 || self.path.contains(['\0', '\n']) {
             let message = format!("the path of {} cannot be sent to a git daemon", self.url());
             return Err(Error::new(Kind::Config, message)

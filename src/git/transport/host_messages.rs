@@ -124,11 +124,12 @@ impl fmt::Display for HostMessage {
 fn unframed(line: &str) -> Option<String> {
     let line = line.trim();
     let line = line.strip_prefix("remote:").unwrap_or(line).trim();
+    // GitLab draws lines of `=` above and below its messages, and empty ones around them.
     let has_words = line.chars().any(char::is_alphanumeric);
     has_words.then(|| line.chars().filter(|c| !c.is_control()).collect())
 }
 
-/// Says whether a text has the parts of a pattern, which `*` separates, in their order.
+/// Says whether a text contains the parts of a pattern, which `*` separates, in this order.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut rest = text;
     pattern.split('*').all(|part| match rest.split_once(part) {

@@ -27,6 +27,7 @@ pub(crate) fn stream(
 fn limit_reads(reader: impl AsyncRead + Send + 'static, idle_timeout: Duration) -> Reader {
     let mut limited = TimeoutReader::new(reader);
     limited.set_timeout(Some(idle_timeout));
+    // Pinned in its own box: the timer inside is not `Unpin`, which a boxed stream has to be.
     Box::new(Box::pin(limited))
 }
 

@@ -76,6 +76,7 @@ impl Remote {
     /// # Errors
     /// As the transport's: `network`, `host_key`, `auth`, `permission`, `server`, `config`.
     pub async fn open(&self, service: Service) -> Result<Connection> {
+        // `receive-pack` has no version 2, and git's own client does not request it for a push either.
         let v2 = service == Service::UploadPack;
         match &self.host {
             Host::Git(remote) => {
@@ -135,6 +136,7 @@ impl Remote {
 
 /// Returns what a packet trace must not show. A long user may be a token, which some hosts take in that place.
 fn secrets(url: &RemoteUrl, credentials: &Credentials) -> Vec<SecretString> {
+    // Shorter ones, `git` or a person's name, occur in ordinary lines, which would be masked for nothing.
     const LONG: usize = 16;
     let RemoteUrl::Http { user, password, .. } = url else {
         return Vec::new();

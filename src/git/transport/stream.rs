@@ -21,7 +21,7 @@ pub struct Stream {
     pub stderr: Stderr,
 }
 
-/// The end of a service's error output: at most 4 KiB, shared with the task that fills it.
+/// The end of a service's error output, where a refusal is: at most 4 KiB, shared with the task that fills it.
 #[derive(Debug, Clone, Default)]
 pub struct Stderr(Arc<Mutex<Vec<u8>>>);
 
@@ -30,6 +30,7 @@ impl Stderr {
 
     /// Appends what the service wrote; drops the oldest bytes beyond the limit.
     pub fn push(&self, bytes: &[u8]) {
+        // A panic elsewhere does not spoil bytes: what arrived before it may be what explains it.
         let mut stored = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         stored.extend_from_slice(bytes);
         let excess = stored.len().saturating_sub(Self::LIMIT);
@@ -53,6 +54,7 @@ pub struct Traffic {
 impl Traffic {
     /// Returns the bytes received so far.
     pub fn received(&self) -> u64 {
+        // Counts for a report: no other memory is ordered by them.
         self.received.load(Ordering::Relaxed)
     }
 

@@ -63,6 +63,7 @@ async fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketA
 }
 
 fn ready(stream: TcpStream, host: &str, port: u16) -> Result<QuickAck> {
+    // Requests are small, and each waits for its response: Nagle's algorithm would hold back their last bytes.
     stream
         .set_nodelay(true)
         .map_err(|error| unreachable(host, port).because(error))?;

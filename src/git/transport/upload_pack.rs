@@ -111,6 +111,7 @@ impl<'r> UploadPack<'r> {
             capabilities,
             ..
         } = &self.connection.advertisement;
+        // `uploadpack.allowAnySHA1InWant` has no capability of its own: it is advertised as both of these.
         let words = ["allow-tip-sha1-in-want", "allow-reachable-sha1-in-want"];
         *protocol == Protocol::V2 || words.iter().all(|word| capabilities.has(word))
     }
@@ -131,6 +132,7 @@ impl<'r> UploadPack<'r> {
         {
             self.reopen().await?;
         }
+        // Taken, not copied: a second listing in v0 must be a fresh one, and so opens a new connection above.
         if let Some(refs) = self.connection.advertisement.refs.take() {
             return Ok(refs);
         }
@@ -164,6 +166,7 @@ impl<'r> UploadPack<'r> {
         debug!("{}: > {}", self.remote, outline(fetch));
         self.connection.request(request).await?;
         let after = match protocol {
+            // Over HTTP the server remembers nothing of one request at the next.
             _ if self.connection.is_stateless() => State::Fresh,
             Protocol::V0 => State::Spent,
             Protocol::V2 if fetch.deepen.is_some() || !fetch.shallow.is_empty() => State::Deepened,
@@ -204,6 +207,8 @@ impl<'r> UploadPack<'r> {
             let read = read_objects(self.pack(), &mut objects, &mut visit).await;
             match read {
                 Ok(ControlFlow::Continue(())) => self.state = after,
+                // The rest of the pack is still on its way: the state stays `Spent`, and the next request opens a new
+                // connection.
                 Ok(ControlFlow::Break(())) => {}
                 Err(error) => return Err(self.fetch_error("reading its pack", error)),
             }
@@ -267,6 +272,7 @@ async fn read_objects(
 fn outline(fetch: &Fetch) -> String {
     let ids = |ids: &[ObjectId]| {
         ids.iter()
+            // Enough to recognize a fetch in the log: a request may name thousands.
             .take(3)
             .map(ObjectId::short)
             .collect::<Vec<_>>()

@@ -22,6 +22,7 @@ pub enum Protocol {
 pub struct Capabilities(Vec<(String, Option<String>)>);
 
 impl Capabilities {
+    // git's own services offer about twenty; this bounds what a server that never stops can make us store.
     const LIMIT: usize = 200;
 
     /// Says whether a capability is offered.
@@ -73,6 +74,7 @@ impl Capabilities {
 
     fn refuse_sha256(&self) -> Result<()> {
         match self.value("object-format") {
+            // A server that names no format has sha1 (gitprotocol-capabilities, "object-format").
             None | Some("sha1") => Ok(()),
             Some(other) => Err(Error::Unsupported(format!(
                 "the repository's object format is {other}; the index is a sha1 repository, and git cannot convert one \
@@ -134,6 +136,7 @@ impl Advertisement {
         while let Packet::Data(line) = next {
             let mut parts = line.splitn(2, |byte| *byte == 0);
             let reference = parts.next().unwrap_or_default();
+            // Only the first line carries capabilities. An empty repository may send no line at all, and so none.
             if let Some(list) = parts.next().filter(|_| is_first) {
                 capabilities = Capabilities::parse_v0(list)?;
                 capabilities.refuse_sha256()?;
@@ -147,6 +150,7 @@ impl Advertisement {
                 "the list of refs does not end in a flush packet",
             ));
         }
+        // The line of HEAD tells only its id. `symref` names its branch, also one that does not exist yet.
         let head = capabilities
             .values("symref")
             .find_map(|pair| pair.strip_prefix("HEAD:"));

@@ -42,6 +42,8 @@ impl Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.kind() {
+            // One kind, whichever way the system reports it: for a cut connection the caller looks for the server's
+            // last words (its error output, the sideband), which usually say why.
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionReset

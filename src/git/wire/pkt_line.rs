@@ -19,6 +19,7 @@ mod tests;
 /// The longest payload of one packet: 65,520 bytes less the length itself.
 const MAX_PAYLOAD: usize = 65_516;
 const LENGTH: usize = 4;
+/// The longest packet fits into one read.
 const READ_SIZE: usize = 64 * 1024;
 
 /// One packet.
@@ -100,9 +101,11 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
             Packet::Data(data) => data,
             control => return Ok(control),
         };
+        // Senders should end a line in a newline, and receivers must not insist on it (gitprotocol-common).
         if data.last() == Some(&b'\n') {
             data.truncate(data.len() - 1);
         }
+        // An error packet may stand wherever a line is expected (gitprotocol-pack).
         match data.strip_prefix(b"ERR ") {
             Some(text) => Err(Error::Remote(
                 String::from_utf8_lossy(text).trim().to_owned(),
@@ -111,13 +114,14 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         }
     }
 
-    /// Returns the bytes that follow the packets read so far, as many as there are; none at the stream's end.
+    /// Returns the bytes that follow the packets read so far, as many as have arrived; no bytes at the stream's end.
     ///
     /// What a push sends after its commands is a pack, without packets around it.
     ///
     /// # Errors
     /// `Io` where reading fails.
     pub async fn bytes(&mut self) -> Result<Bytes> {
+        // The read that brought the last packet mostly brought the beginning of the pack as well.
         if self.buffer.is_empty() {
             self.buffer.reserve(READ_SIZE);
             self.inner.read_buf(&mut self.buffer).await?;
@@ -140,6 +144,7 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
 fn parse_length(digits: &[u8]) -> Result<usize> {
     let length = std::str::from_utf8(digits)
         .ok()
+        // `from_str_radix` alone would also accept a sign, as in `+0ff`.
         .filter(|text| text.bytes().all(|digit| digit.is_ascii_hexdigit()))
         .and_then(|text| usize::from_str_radix(text, 16).ok())
         .ok_or_else(|| {
@@ -148,6 +153,7 @@ fn parse_length(digits: &[u8]) -> Result<usize> {
                 String::from_utf8_lossy(digits)
             ))
         })?;
+    // 0003 means nothing, and 0004 is the smallest packet with a payload, an empty one.
     if length == 3 || length > MAX_PAYLOAD + LENGTH {
         return Err(Error::garbage(format!("a packet of {length} bytes")));
     }

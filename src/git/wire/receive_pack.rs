@@ -24,12 +24,15 @@ impl Update {
     /// Builds the request that precedes the pack: the ref, the capabilities, and the push options if the server supports them.
     pub fn request(&self, offered: &Capabilities, push_options: &[&str]) -> Bytes {
         let with_options = !push_options.is_empty() && offered.has("push-options");
+        // `quiet`, since the server's progress would come in the band of the hooks' messages, and be shown as one of
+        // them. Not `atomic`: a single ref is moved or not.
         let mut capabilities = vec!["report-status", "side-band-64k", "quiet", "ofs-delta"];
         capabilities.retain(|name| offered.has(name));
         if with_options {
             capabilities.push("push-options");
         }
         let mut capabilities = capabilities.join(" ");
+        // A client must not name a capability that the server did not offer (gitprotocol-capabilities).
         if offered.has("object-format") {
             capabilities.push_str(" object-format=sha1");
         }
@@ -77,6 +80,7 @@ impl ReportStatus {
         offered: &Capabilities,
         reference: &str,
     ) -> Result<Self> {
+        // Without the sideband the report's packets follow as they are.
         if !offered.has("side-band-64k") {
             return Self::parse(packets, reference, String::new()).await;
         }
@@ -100,6 +104,7 @@ impl ReportStatus {
         let messages = sideband.messages();
         let mut inner = PacketReader::new(inner.as_slice()).traced(trace);
         match Self::parse(&mut inner, reference, messages.clone()).await {
+            // A server that gives up without a report has said why in the messages, if anywhere.
             Err(Error::Cut) if !messages.is_empty() => Err(Error::Remote(messages)),
             report => report,
         }
@@ -113,6 +118,7 @@ impl ReportStatus {
     ) -> Result<Self> {
         let mut unpack = None;
         let mut moved = None;
+        // Two lines are due. Newer reports have more (`option …`), which are skipped; a report without end is not.
         for _ in 0..16 {
             let Packet::Data(line) = packets.line().await? else {
                 break;
@@ -135,6 +141,7 @@ impl ReportStatus {
                 reference_error,
                 messages,
             }),
+            // Where the pack was not unpacked, no ref can have moved, so its line may be missing.
             (Some(Some(unpack_error)), None) => Ok(Self {
                 reference_error: Some("not moved".to_owned()),
                 unpack_error: Some(unpack_error),

@@ -96,7 +96,7 @@ impl Default for RefsReader {
 }
 
 impl RefsReader {
-    /// A server with a million refs is real, one with more than two is not.
+    /// Repositories with a million refs exist; a list of more than two million is taken for one without end.
     const LINES_LIMIT: usize = 2_000_000;
     /// Branches beyond this number are ignored, to bound memory.
     const BRANCHES_LIMIT: usize = 20_000;
@@ -104,6 +104,7 @@ impl RefsReader {
     /// Takes `id SP name [SP symref-target:NAME] [SP peeled:ID]` or `unborn HEAD symref-target:NAME`.
     fn line_v2(&mut self, line: &[u8]) -> Result<()> {
         self.count()?;
+        // Lossy does no harm: a name that is not UTF-8 cannot be that of the configured branch.
         let text = String::from_utf8_lossy(line);
         let mut words = text.split(' ');
         let (id, name) = (
@@ -111,10 +112,12 @@ impl RefsReader {
             words.next().unwrap_or_default(),
         );
         let target = words.find_map(|word| word.strip_prefix("symref-target:"));
+        // `symrefs` was requested, so a HEAD without a target is detached.
         if name == "HEAD" {
             self.refs.head =
                 target.map_or(Head::Detached, |branch| Head::Branch(branch.to_owned()));
         }
+        // The branch of an empty repository has a name and no id.
         if id == "unborn" {
             return Ok(());
         }

@@ -15,7 +15,7 @@ pub struct Sideband<'a, R> {
 }
 
 impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
-    /// How much of the server's messages is stored, in bytes: the end.
+    /// How much of the server's messages is stored, in bytes: the end, where a refusal gives its reason.
     const MESSAGES_LIMIT: usize = 8 * 1024;
 
     /// Reads the multiplexed stream that begins at the next packet.
@@ -41,6 +41,7 @@ impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
                 continue;
             }
             match payload.get_u8() {
+                // A keepalive: git's servers send one after 5 s of silence.
                 1 if payload.is_empty() => {}
                 1 => return Ok(Some(payload)),
                 2 => self.store_message(&payload),
@@ -49,6 +50,7 @@ impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
                         String::from_utf8_lossy(&payload).trim().to_owned(),
                     ));
                 }
+                // An error packet may replace any packet (gitprotocol-pack), and has no band.
                 b'E' if payload.starts_with(b"RR ") => {
                     return Err(Error::Remote(
                         String::from_utf8_lossy(&payload[3..]).trim().to_owned(),

@@ -102,6 +102,7 @@ impl Peer {
 /// Shows a payload on one line: text as it is, packs as sizes. In a sideband the first byte says which of them it is.
 fn text(payload: &[u8]) -> String {
     match payload.split_first() {
+        // No line of the protocol begins with one of these bytes, so it need not be known whether a sideband is open.
         Some((1, data)) => size(data.len()),
         Some((2, words)) => format!("remote: {}", line(words)),
         Some((3, words)) => format!("fatal: {}", line(words)),
@@ -120,6 +121,7 @@ fn line(bytes: &[u8]) -> String {
     for letter in text.trim_end().chars().take(SHOWN) {
         match letter {
             '\0' => shown.push_str("\\0"),
+            // A server must not be able to forge log lines, or to move the cursor of a terminal.
             letter if letter.is_control() => shown.extend(letter.escape_default()),
             letter => shown.push(letter),
         }

@@ -55,6 +55,8 @@ impl Fetch {
             .line("command=fetch")
             .line(&format!("agent={AGENT}"))
             .delimiter();
+        // Without `ofs-delta` servers send deltas that name their base by id, which a reader must look up. Progress
+        // would fill the band of the messages, of which the end is kept.
         request.line("no-progress").line("ofs-delta");
         if self.thin {
             request.line("thin-pack");
@@ -85,6 +87,7 @@ impl Fetch {
         if self.deepen.is_some() || !self.shallow.is_empty() {
             capabilities.push("shallow");
         }
+        // A client must not name a capability that the server did not offer (gitprotocol-capabilities).
         capabilities.retain(|name| offered.has(name));
         let mut request = PacketWriter::new();
         for (number, id) in self.wants.iter().enumerate() {
@@ -99,6 +102,7 @@ impl Fetch {
         self.shallow_lines(&mut request, offered.has("filter"));
         request.flush();
         self.have_lines(&mut request);
+        // In v0 the server acknowledges at each flush packet; after `done` it answers without one.
         if !self.done {
             request.flush();
         }
@@ -139,6 +143,8 @@ pub struct FetchResponse {
 }
 
 impl FetchResponse {
+    /// Each have is acknowledged, and `deepen` names each commit that it cuts off, in a line: more are no honest
+    /// response.
     const LINES_LIMIT: usize = 200_000;
 
     /// Reads the response to `fetch` up to the pack.
@@ -178,6 +184,7 @@ impl FetchResponse {
         packets: &mut PacketReader<R>,
         fetch: &Fetch,
     ) -> Result<()> {
+        // Only a request with `deepen` is answered with a section of shallow lines, which ends in a flush packet.
         if fetch.deepen.is_some() {
             let mut lines = 0;
             while let Packet::Data(line) = packets.line().await? {
@@ -188,6 +195,7 @@ impl FetchResponse {
                 }
             }
         }
+        // Without `done` a v0 server waits for more haves after its NAK, and sends no pack.
         self.pack_follows = fetch.done;
         for _ in 0..Self::LINES_LIMIT {
             let Packet::Data(line) = packets.line().await? else {
@@ -220,6 +228,7 @@ impl FetchResponse {
             let id = id
                 .parse()
                 .map_err(|_| Error::garbage(format!("{id:?} for an object id")))?;
+            // With multi_ack_detailed the final `ACK` repeats the last commit in common.
             if list.last() != Some(&id) {
                 list.push(id);
             }

@@ -88,6 +88,8 @@ pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
             "would exceed storage limits",
             "exceeds maximum allowed size",
             "repository size is over limitation",
+            // GitLab: a group over its limit, which no waiting cures; a GitLab in maintenance says `read-only` in other
+            // words.
             "read-only state",
         ],
         answer(
@@ -98,6 +100,8 @@ pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
     ),
     (
         &[
+            // Before the row on protected branches: GitHub's text says "Protected branch" as well, but is mended
+            // elsewhere.
             "gh006",
             "gh013",
             "repository rule violations",
@@ -138,8 +142,10 @@ pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
     ),
     (
         &[
+            // Of protected branches GitLab says this as well; the row on them, further up, has matched that.
             "you are not allowed to push code",
             "you are not allowed to upload code",
+            // After the row on deploy keys, whose message ends in the same words.
             "is not authorized to write",
             "permission denied for writing",
             "write access to repository not granted",

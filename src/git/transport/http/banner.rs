@@ -15,6 +15,7 @@ pub(super) async fn skip(mut reader: Reader) -> io::Result<Reader> {
         if start[4..].starts_with(b"# service=") {
             start.clear();
             take(&mut reader, &mut start, 4).await?;
+            // Some servers leave the flush packet out as well: these bytes then begin the advertisement.
             if start == b"0000" {
                 start.clear();
             }

@@ -40,6 +40,7 @@ pub(super) async fn gather(
             return Ok(Gathered::Start(start, pack));
         }
     }
+    // Only the head: the producer went away without a word, and a push without a pack must not be sent.
     if start.len() == 1 {
         let message = "it ended before its first byte";
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
@@ -83,6 +84,7 @@ impl Stream for PackBody {
             Some(chunk) => Poll::Ready(Some(Ok(chunk))),
             None => self.rest.poll_recv(cx),
         };
+        // While the body waits for upstream's pack, the mirror is silent for a good reason: its clock must not run.
         self.activity.set_our_turn(next.is_pending());
         if let Poll::Ready(Some(Ok(chunk))) = &next {
             self.traffic.add_sent(chunk.len());

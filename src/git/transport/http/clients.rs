@@ -64,6 +64,7 @@ impl Clients {
             Some(made) => Ok(made.clone()),
             None => {
                 let built = self.build(tls)?;
+                // Not `get_or_try_init`, which is unstable: two threads may both build one, and the first is kept.
                 Ok(client.get_or_init(|| built).clone())
             }
         }
@@ -75,6 +76,8 @@ impl Clients {
             0 => redirect::Policy::none(),
             most => redirect::Policy::limited(most),
         };
+        // No retries and no `Referer`: reqwest would repeat some requests by itself, where the caller counts attempts,
+        // and show the address of a repository to where it redirects.
         let builder = Client::builder()
             .http1_only()
             .user_agent(&self.agent)
@@ -85,6 +88,7 @@ impl Clients {
         let builder = if tls {
             builder.tls_certs_merge(extra_cas)
         } else {
+            // Does not load the system's certificates.
             builder.tls_certs_only(extra_cas)
         };
         builder.build().map_err(|error| {

@@ -31,9 +31,12 @@ fn causes<'a>(
 
 /// Makes the error of a request that got no response.
 pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
+    // First: reqwest wraps the error of our own body as a failed request, which would blame the mirror for what
+    // upstream did.
     if let Some(Broken(cause)) = causes(&error).find_map(|e| e.downcast_ref::<Broken>()) {
         return broken_pack(url, cause);
     }
+    // reqwest's own text shows the URL with its query, and a redirect's query may hold a token.
     let (error, shown) = (error.without_url(), shown(url));
     let cause = innermost(&error);
     if cause.contains("proxy authorization required") {
@@ -44,6 +47,7 @@ pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
     }
     let what = match &error {
         e if e.is_dns() => "its name cannot be resolved",
+        // Before the next arm, which holds for it, too.
         e if e.is_connect() && e.is_timeout() => "no connection within `network.connect_timeout`",
         e if e.is_connect() => "cannot connect",
         e if e.is_timeout() => "it timed out",

@@ -60,6 +60,7 @@ impl Activity {
             match self.deadline() {
                 Some(deadline) if deadline <= Instant::now() => return,
                 Some(deadline) => sleep_until(deadline).await,
+                // Our turn, or a limit beyond the clock's range: look again later.
                 None => sleep(self.limit).await,
             }
         }
@@ -104,11 +105,13 @@ impl AsyncRead for IdleReader {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(cx, buf) {
+            // The next wait begins a new silence.
             self.silence = None;
             return Poll::Ready(read);
         }
         let activity = Arc::clone(&self.activity);
         let silence = self.silence.get_or_insert_with(|| {
+            // The clock starts here: a caller that paused between two reads must not have its pause counted.
             activity.moved();
             Box::pin(async move { activity.timed_out().await })
         });

@@ -82,6 +82,7 @@ impl HttpRemote {
         let mut url = redirect::info_refs(&self.base(), service);
         for _ in 0..=MAX_REDIRECTS {
             let request_summary = self.request_summary(Method::GET, &url, service, "advertisement");
+            // `no-cache` as git has it: a cached advertisement would show the branch where it was.
             let request = self
                 .request(&request_summary, v2)?
                 .header(PRAGMA, "no-cache");
@@ -92,6 +93,7 @@ impl HttpRemote {
                 continue;
             }
             let reader = self.accept(response, &request_summary, activity).await?;
+            // Only now: a redirect to a login page was refused by `accept`, and must not become the repository's URL.
             let base = redirect::base_of_info_refs(&url)?;
             *self.base.lock().unwrap_or_else(PoisonError::into_inner) = base;
             return banner::skip(reader)
@@ -127,6 +129,7 @@ impl HttpRemote {
         let url = redirect::endpoint(&self.base(), Service::ReceivePack);
         let request_summary =
             self.request_summary(Method::POST, &url, Service::ReceivePack, "result");
+        // Before any connection is opened: a pack that fails at once leaves no trace at the server.
         let gathered = body::gather(head, pack)
             .await
             .map_err(|error| error::broken_pack(&url, &error))?;
@@ -179,6 +182,7 @@ impl HttpRemote {
         if v2 {
             request = request.header("Git-Protocol", "version=2");
         }
+        // `at_home` is of this very URL: after a redirect the base may be at another origin, which gets no credentials.
         if let Some(credentials) = self
             .credentials
             .as_ref()

@@ -40,6 +40,7 @@ pub(super) fn endpoint(base: &Url, service: Service) -> Url {
 
 fn below(base: &Url, part: &str) -> Url {
     let mut url = base.clone();
+    // At the root of a server the path is `/` even after `base` has trimmed it: a `Url` has no empty one.
     let path = format!("{}{part}", base.path().trim_end_matches('/'));
     url.set_path(&path);
     url
@@ -80,6 +81,7 @@ pub(super) fn target(from: &Url, location: Option<&HeaderValue>) -> Result<Url> 
         let message = format!("{} redirects without a usable Location", shown(from));
         return Err(Error::new(Kind::Server, message));
     };
+    // Whoever can answer in place of a plain http server could otherwise read and change the pack unseen.
     if !is_http(&target) || (from.scheme() == "https" && target.scheme() != "https") {
         let message = format!(
             "{} redirects to {}, which is not followed",

@@ -35,7 +35,7 @@ pub(super) struct Rejection {
     advice: Option<&'static str>,
     /// Whether the body is text for people.
     has_message: bool,
-    /// Whether the advice is about our side, whatever the host's message is.
+    /// Whether our own setup explains a denial (a redirect, a job's token), whatever the host says about it.
     is_ours: bool,
 }
 
@@ -65,6 +65,8 @@ impl Rejection {
     /// Takes the meaning of a denial from the host's message: one of many reasons, or an outage that passes.
     fn with_message(self, words: &HostMessage) -> Self {
         let known = words.meaning().filter(|answer| {
+            // Only a denial has many meanings. Where our own setup explains it, an outage still comes first: it passes
+            // by itself.
             self.kind == Kind::Permission && (answer.kind == Kind::Server || !self.is_ours)
         });
         match known {
@@ -91,9 +93,11 @@ pub(super) fn check(response: &Response, request_summary: &RequestSummary) -> Op
     let content = header(response.headers(), CONTENT_TYPE).unwrap_or_default();
     let essence = content.split(';').next().unwrap_or_default().trim();
     if !response.status().is_success() {
+        // As git does: a page of HTML is for browsers, and tells little in a log.
         let has_message = essence.eq_ignore_ascii_case("text/plain");
         return Some(refused(response, request_summary, has_message));
     }
+    // A login page or a captive portal answers 200 as well: only the content type tells git's response from it.
     if essence.eq_ignore_ascii_case(&request_summary.expected) {
         return None;
     }
@@ -159,6 +163,7 @@ fn meaning(status: StatusCode) -> (Kind, &'static str) {
         407 => (Kind::Config, "proxy authentication required"),
         413 => (Kind::Permission, "the push is too large for the server"),
         408 | 429 | 500..=599 => (Kind::Server, ""),
+        // A redirected POST would have to send the pack again, to a place that nobody configured.
         _ if is_redirect(status) => (Kind::Server, "only an advertisement may be redirected"),
         _ => (Kind::Server, "a status that git's protocol does not have"),
     }
@@ -170,6 +175,7 @@ fn advice(status: StatusCode, request_summary: &RequestSummary) -> Option<&'stat
         request_summary.service == Service::ReceivePack,
     );
     let advice = match status.as_u16() {
+        // First, since the others would send people to check credentials that were never sent.
         401 | 403 | 404 if user.is_some() && !request_summary.at_home => {
             "Set the URL to the one that the redirect leads to: credentials are sent to the configured server only."
         }

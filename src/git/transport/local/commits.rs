@@ -1,4 +1,4 @@
-//! History: which commits lead from what is wanted to what is had.
+//! History: which commits lead from what is wanted to what the client has.
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::rc::Rc;
@@ -49,7 +49,7 @@ impl<'o> Commits<'o> {
         let kind = self.objects.try_read(id, &mut self.buffer)?;
         match kind {
             Some(ObjectKind::Commit) => {}
-            Some(_) => return Err(Failure::new(format!("{id} is no commit"))),
+            Some(_) => return Err(Failure::new(format!("{id} is not a commit"))),
             None => return Err(missing(id)),
         }
         let mut commit = parse(&self.buffer)
@@ -65,6 +65,7 @@ impl<'o> Commits<'o> {
     /// Disregards the parents of these commits from now on.
     pub(super) fn cut_off(&mut self, ids: impl IntoIterator<Item = ObjectId>) {
         for id in ids {
+            // It may have been read with its parents.
             self.known.remove(&id);
             self.cut_off.insert(id);
         }
@@ -76,14 +77,14 @@ fn parse(content: &[u8]) -> Option<Commit> {
     Some(Commit {
         tree: ours(&commit.clone().tree_id().ok()?),
         parents: commit.parent_ids().map(|id| ours(&id)).collect(),
-        // A date that cannot be read is git's 0.
+        // As in git, a malformed date counts as 0.
         seconds: commit
             .committer()
             .map_or(0, |committer| committer.seconds()),
     })
 }
 
-/// What lies between what is wanted and what is had.
+/// What lies between what is wanted and what the client has.
 #[derive(Debug, Default)]
 pub(super) struct Span {
     /// The commits that are wanted and not had, mostly the newest first.
@@ -93,9 +94,10 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Walks from both sides, the newest commit first, until all that is left to look at is had.
+    /// Walks from both sides, the newest commit first, until the client has all that is left in the queue.
     ///
-    /// As in git, a commit that is dated before its ancestors may lead the walk to take for wanted what is had.
+    /// As in git, a commit that is dated before its ancestors may hide from the walk that the client has it, and more
+    /// is sent than needed.
     pub(super) fn between(
         commits: &mut Commits<'_>,
         wants: impl IntoIterator<Item = ObjectId>,
@@ -103,6 +105,7 @@ impl Span {
         mut alive: impl FnMut() -> Result<()>,
     ) -> Result<Self> {
         let mut walk = Walk::default();
+        // Before the wants: what is both had and wanted is had.
         for id in haves {
             walk.meet(commits, id, true)?;
         }
@@ -117,12 +120,14 @@ impl Span {
                 walk.undecided -= 1;
                 order.push(id);
             } else if walk.undecided == 0 {
+                // All that is left in the queue is had, and so are its ancestors.
                 break;
             }
             for parent in &commits.get(id)?.parents {
                 walk.meet(commits, *parent, is_had)?;
             }
         }
+        // What was met from the wanted side first may have turned out to be had later.
         order.retain(|id| !walk.is_had(*id));
         let mut boundary = Vec::new();
         let mut seen = HashSet::new();
@@ -141,9 +146,9 @@ impl Span {
 /// A walk: what was met, and what is still to be looked at.
 #[derive(Default)]
 struct Walk {
-    /// By the time of their commit, then by when they were met.
+    /// The newest first; of the same second, the one that was met first.
     queue: BinaryHeap<(i64, u64, ObjectId)>,
-    /// Whether each commit that was met is had, and whether it has been in the queue's count of those that are not.
+    /// For each commit that was met, whether the client has it.
     had: HashMap<ObjectId, bool>,
     /// How many in the queue are not had.
     undecided: usize,
@@ -159,6 +164,7 @@ impl Walk {
         match self.had.get(&id) {
             None => {
                 let seconds = commits.get(id)?.seconds;
+                // The heap pops the greatest: the complement lets the first of a second come first.
                 self.queue.push((seconds, u64::MAX - self.met, id));
                 self.met += 1;
                 self.had.insert(id, is_had);

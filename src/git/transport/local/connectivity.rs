@@ -1,4 +1,4 @@
-//! Checks that all that a push leads to is there: libgit2 takes a commit whose tree is missing.
+//! Checks that everything that a push leads to is there: libgit2 lets a ref point to a commit whose tree is missing.
 
 use git2::Repository;
 
@@ -17,7 +17,8 @@ const KNOWN_TREES: usize = 32;
 
 /// Walks from the new tips to what the repository's refs lead to, as git does (`rev-list --objects --not --all`).
 ///
-/// It is not enough that an object is in the repository: only of what a ref leads to is it known that the rest is there.
+/// That an object is in the repository is not enough: only for what a ref leads to is it certain that the rest is
+/// there, too. `git gc` may have pruned what an unreachable commit needs.
 pub(super) fn check(
     repository: &Repository,
     objects: &Objects,
@@ -30,6 +31,7 @@ pub(super) fn check(
     let mut content = Vec::new();
     for tip in tips {
         let mut id = *tip;
+        // Ends: a tag's id is a hash of what it names, so no chain of tags comes back to itself.
         while objects.read(id, &mut content)? == ObjectKind::Tag {
             let unreadable = || Failure::new(format!("the tag {id} cannot be read"));
             id = target(&content).ok_or_else(unreadable)?;
@@ -54,6 +56,7 @@ pub(super) fn check(
             before: None,
             ..found
         });
+        // Only blobs: to find them, the walk has read every commit and tree, and failed on a missing one.
         if is_new && found.kind == ObjectKind::Blob && !objects.has(found.id) {
             return Err(missing(found.id));
         }
@@ -65,12 +68,13 @@ pub(super) fn check(
     reachable::walk(objects, &mut commits, &roots, Filter::None, &mut visit)
 }
 
-/// Returns the commits that the repository's refs stand for, without those of broken refs.
+/// Returns the commits that the repository's refs point to, except those of broken refs.
 fn tips_of(repository: &Repository, objects: &Objects) -> Result<Vec<ObjectId>> {
     let unreadable = |error| Failure::because("the refs cannot be read", error);
     let mut tips = Vec::new();
     for reference in repository.references().map_err(unreadable)? {
         let reference = reference.map_err(unreadable)?;
+        // A ref to a tree or blob, or a broken one: a push need not answer for what was wrong before it.
         let Ok(commit) = reference.peel(git2::ObjectType::Commit) else {
             continue;
         };

@@ -1,12 +1,14 @@
-//! What the processes of a repository inherit: hooks, and git where it has to be asked.
+//! The environment of child processes: a repository's hooks, and git where it is needed.
 //!
-//! An allow-list: whatever secret is added to this program later, they will not see it.
+//! An allow-list, not a list of secrets to remove: a secret that is added to this program later stays hidden as well.
 
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
 /// The variables that are passed on.
 const PASSED: &[&str] = &[
+    // Which configuration is read, but not `GIT_DIR` and its like: a hook must work on the repository that it belongs
+    // to.
     "GIT_CONFIG_GLOBAL",
     "GIT_CONFIG_NOSYSTEM",
     "GIT_CONFIG_SYSTEM",
@@ -17,6 +19,7 @@ const PASSED: &[&str] = &[
     "LOGNAME",
     "PATH",
     "SHELL",
+    // Under sudo git and libgit2 also accept repositories of the user who called sudo.
     "SUDO_UID",
     "TEMP",
     "TERM",
@@ -29,7 +32,7 @@ const PASSED: &[&str] = &[
     "XDG_RUNTIME_DIR",
 ];
 
-/// Clears a command's environment but for what any program needs.
+/// Clears a command's environment except for what any program needs.
 pub(super) fn restrict(command: &mut Command) {
     restrict_to(command, std::env::vars_os());
 }

@@ -1,8 +1,8 @@
-//! Checks pushed objects as `receive.fsckObjects` asks: each by itself, and that what it names is there (`git-fsck`).
+//! Checks pushed objects for `receive.fsckObjects`: each by itself, and that what it names is there (`git-fsck`).
 //!
-//! The findings bear git's names, so that `receive.fsck.<name>` and `receive.fsck.skipList` decide about them as in git. Not
-//! checked, though git does: the contents of `.gitmodules` and `.gitattributes`, the size of trees, and characters in a tag's
-//! name; an index has none of these.
+//! The findings have git's names, so that `receive.fsck.<name>` and `receive.fsck.skipList` apply to them as in git.
+//! Not checked, though git does: the contents of `.gitmodules` and `.gitattributes`, the size of trees, and characters
+//! in a tag's name; an index has none of these.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -26,7 +26,7 @@ const SHA1: gix_hash::Kind = gix_hash::Kind::Sha1;
 pub(super) struct Strictness {
     /// Findings that are no reason to refuse, by their names in lower case.
     tolerated: HashSet<String>,
-    /// Objects that are not looked at.
+    /// Objects that are not checked.
     skipped: HashSet<ObjectId>,
 }
 
@@ -35,10 +35,11 @@ pub(super) struct Strictness {
 struct Finding(&'static str, String);
 
 impl Strictness {
-    /// Reads the settings; none where objects are not to be checked.
+    /// Reads the settings; returns `None` where objects are not to be checked.
     pub(super) fn read(config: &Config) -> Result<Option<Self>> {
         let is_on = config
             .get_bool("receive.fsckobjects")
+            // The setting of the service wins over that of both directions (git-config).
             .or_else(|_| config.get_bool("transfer.fsckobjects"));
         if !is_on.unwrap_or(false) {
             return Ok(None);
@@ -88,7 +89,7 @@ pub(super) fn check(
 ) -> Result<()> {
     let unreadable = |error| Failure::because("the index of the pack cannot be read", error);
     let index = gix_pack::index::File::at(index, SHA1).map_err(unreadable)?;
-    // In the order of the pack, in which an object is near what it is a delta of.
+    // In the order of the pack, where an object is near the base of its delta, which is then still in the cache.
     let mut entries: Vec<_> = index
         .iter()
         .map(|entry| (entry.pack_offset, entry.oid))
@@ -114,7 +115,7 @@ pub(super) fn check(
 struct Checker<'a> {
     objects: &'a Objects,
     strictness: &'a Strictness,
-    /// What is known to be there.
+    /// Objects that are known to exist: the trees of neighbouring commits name mostly the same ones.
     there: HashSet<ObjectId>,
 }
 
@@ -226,6 +227,7 @@ fn tree(content: &[u8], links: &mut Vec<ObjectId>) -> Result<(), Finding> {
     let tree = TreeRef::from_bytes(content, SHA1)
         .map_err(|error| Finding("badTree", format!("cannot be parsed as a tree: {error}")))?;
     let mut canonical = Vec::with_capacity(content.len());
+    // The parser does not tell how a mode was written; writing the tree anew shows it.
     if tree.write_to(&mut canonical).is_err() || canonical != content {
         return Err(Finding(
             "zeroPaddedFilemode",
@@ -246,7 +248,8 @@ fn tree(content: &[u8], links: &mut Vec<ObjectId>) -> Result<(), Finding> {
             return Err(Finding("treeNotSorted", "not properly sorted".to_owned()));
         }
         previous = Some(*entry);
-        // A directory sorts as if its name ended in a slash: a file of its name may stand some entries before it.
+        // A directory sorts as if its name ended in a slash, so that a file of the same name may stand some entries
+        // before it, as `a`, `a-b`, `a/`. The stack holds the files whose names the current one begins with.
         while files
             .last()
             .is_some_and(|file| !entry.filename.starts_with(file))
@@ -262,6 +265,7 @@ fn tree(content: &[u8], links: &mut Vec<ObjectId>) -> Result<(), Finding> {
         if !entry.mode.is_tree() {
             files.push(entry.filename);
         }
+        // A submodule's commit is in another repository.
         if entry.mode.kind() != EntryKind::Commit {
             links.push(ours(entry.oid));
         }
@@ -271,6 +275,8 @@ fn tree(content: &[u8], links: &mut Vec<ObjectId>) -> Result<(), Finding> {
 
 fn name(entry: &EntryRef<'_>) -> Result<(), Finding> {
     let options = component::Options {
+        // What git checks in an fsck: names that HFS+ or NTFS take for `.git`, but not those that only Windows
+        // reserves.
         protect_windows: false,
         protect_hfs: true,
         protect_ntfs: true,

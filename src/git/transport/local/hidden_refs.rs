@@ -1,4 +1,4 @@
-//! The refs that a repository does not show: `transfer.hideRefs` and the setting of one service (`git-config`).
+//! The refs that a repository hides: `transfer.hideRefs` and the setting of one service (`git-config`).
 
 use git2::Config;
 
@@ -24,6 +24,7 @@ impl HiddenRefs {
 
     /// Says whether a ref is hidden: the last rule that its name begins with decides.
     pub(super) fn hides(&self, reference: &str) -> bool {
+        // From the end: later entries override earlier ones (git-config, `transfer.hideRefs`).
         for rule in self.0.iter().rev() {
             let (shows, prefix) = match rule.strip_prefix('!') {
                 Some(prefix) => (true, prefix),
@@ -32,6 +33,7 @@ impl HiddenRefs {
             // `^` is for the name before a namespace is taken off it; there are no namespaces here.
             let prefix = prefix.strip_prefix('^').unwrap_or(prefix);
             let rest = reference.strip_prefix(prefix);
+            // A whole component: `refs/pull` does not hide `refs/pullers`.
             if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
                 return !shows;
             }

@@ -15,17 +15,17 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::environment;
 use super::pipe::{Failure, Output, Result};
 
-/// How often a hook that says nothing is looked at.
+/// How often a silent hook is checked for its end, and the client for being there.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long the words of a hook are waited for that has ended: a process that it left behind may hold the pipe.
+/// How long to wait for the last output of a hook that has ended: its background processes may hold the pipe open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a hook is told besides its arguments.
 pub(super) struct Hooks<'a> {
     repository: &'a Repository,
     options: &'a [String],
-    /// Where what it says goes; nowhere without a sideband.
+    /// Where the hook's output goes; without a sideband it is dropped.
     output: &'a Output,
     has_sideband: bool,
 }
@@ -55,7 +55,8 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Runs a hook; one that is not there agrees. With objects that are still in quarantine it ends when the client does.
+    /// Runs a hook, and says whether it agrees; a missing hook does. While objects are in quarantine, a client that
+    /// hangs up ends the hook, too.
     pub(super) fn run(
         &self,
         name: &str,
@@ -74,24 +75,26 @@ impl<'a> Hooks<'a> {
         command
             .args(arguments)
             .current_dir(self.repository.path())
+            // The hooks of a push run in `$GIT_DIR`, which is exported (githooks).
             .env("GIT_DIR", ".")
             .envs(self.push_options())
             .stdin(Stdio::piped())
             .stdout(writer.try_clone().map_err(cannot_run)?)
             .stderr(writer)
-            // So that it can be ended with what it started.
+            // A group of its own, so that it can be killed with all that it started.
             .process_group(0);
         if let Some(incoming) = incoming {
             command.envs(quarantine(incoming));
         }
         let mut child = command.spawn().map_err(cannot_run)?;
-        // It holds the pipe's other end.
+        // `command` holds the pipe's writing end: the reader would never see its end.
         drop(command);
         if let Some(mut stdin) = child.stdin.take() {
-            // A hook need not read what it is told.
+            // On a thread, and its error ignored: a hook need not read its input, and a full pipe would block us.
             std::thread::spawn(move || stdin.write_all(input.as_bytes()));
         }
         let relayed = self.relay(reader, &mut child, incoming.is_some());
+        // Only then: once the refs have moved, `post-receive` and its like are left running, whoever hangs up.
         if relayed.is_err() && incoming.is_some() {
             end(&mut child);
         }
@@ -101,13 +104,15 @@ impl<'a> Hooks<'a> {
         Ok(status.success())
     }
 
-    /// Returns a hook's program; none where there is none that can be run.
+    /// Returns a hook's program, if there is one that can be run.
     fn find(&self, name: &str) -> Option<PathBuf> {
         let configured = self
             .repository
             .config()
             .and_then(|config| config.get_path("core.hookspath"));
         let folder = match configured {
+            // A relative one is relative to where the hook runs (git-config, `core.hooksPath`); `join` leaves an
+            // absolute one as it is.
             Ok(folder) => self.repository.path().join(folder),
             Err(_) => self.repository.commondir().join("hooks"),
         };
@@ -134,7 +139,7 @@ impl<'a> Hooks<'a> {
         variables
     }
 
-    /// Passes on what a hook says until it has ended.
+    /// Passes on a hook's output until the hook has ended.
     fn relay(&self, mut reader: io::PipeReader, child: &mut Child, may_end: bool) -> Result<()> {
         let (words, said) = mpsc::channel();
         std::thread::spawn(move || {
@@ -154,6 +159,8 @@ impl<'a> Hooks<'a> {
                 Err(RecvTimeoutError::Timeout) => {
                     if self.has_sideband {
                         self.output.keep_alive()?;
+                    // Without a sideband no keepalive can be sent, but a hook in quarantine must still not outlive its
+                    // client.
                     } else if may_end {
                         self.output.check()?;
                     }
@@ -172,13 +179,14 @@ impl<'a> Hooks<'a> {
 fn quarantine(incoming: Incoming<'_>) -> [(&'static str, OsString); 3] {
     let Incoming { folder, objects } = incoming;
     [
+        // With this variable git refuses to move refs, which a hook must not do while the objects may still be dropped.
         ("GIT_QUARANTINE_PATH", folder.into()),
         ("GIT_OBJECT_DIRECTORY", folder.into()),
         ("GIT_ALTERNATE_OBJECT_DIRECTORIES", quoted(objects)),
     ]
 }
 
-/// The variable is a list with colons between; a path with one stands in quotes (`git`, "ENVIRONMENT VARIABLES").
+/// Quotes a path for a list that colons separate, if it has one itself (`git`, "ENVIRONMENT VARIABLES").
 fn quoted(path: &Path) -> OsString {
     match path.to_str() {
         Some(text) if text.contains(':') || text.starts_with('"') => {
@@ -191,7 +199,7 @@ fn quoted(path: &Path) -> OsString {
 
 fn end(child: &mut Child) {
     if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        // It may have ended by itself.
+        // Fails if it has ended by itself.
         let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = child.wait();

@@ -39,10 +39,10 @@ use self::repository::Obstacle;
 use super::{Limits, Service, Stderr, Stream, idle};
 use crate::error::{Error, Kind, Result};
 
-/// How many bytes may be under way in each direction.
+/// How many bytes are buffered in each direction, as in a pipe of Linux.
 const PIPE: usize = 64 * 1024;
 
-/// How long whoever hangs up on a push waits for the service to tidy up behind it.
+/// How long a client that hangs up on a push waits for the service to remove its quarantine.
 const TIDYING: Duration = Duration::from_secs(5);
 
 /// A repository in a folder of this machine.
@@ -93,6 +93,7 @@ impl LocalRemote {
         match is_open.await {
             Ok(Ok(())) => {}
             Ok(Err(Obstacle::Refused(error))) => return Err(error),
+            // The thread has ended: git gets a pipe of its own, and the client notices no difference.
             Ok(Err(Obstacle::NeedsGit(why))) => {
                 return process::open(&path, service, self.idle_timeout, &why);
             }
@@ -103,6 +104,7 @@ impl LocalRemote {
             reader,
             _end: End {
                 hung_up: Some(hung_up.drop_guard()),
+                // `upload-pack` leaves nothing behind, so nobody waits for it.
                 ended: (service == Service::ReceivePack).then_some(ended),
             },
         };
@@ -117,9 +119,9 @@ impl LocalRemote {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(unusable("does not exist"));
             }
-            Err(error) => return Err(unusable("cannot be looked at").because(error)),
+            Err(error) => return Err(unusable("cannot be accessed").because(error)),
         }
-        // Absolute, so that a path that starts with a dash is no option to git.
+        // Absolute, so that git never takes a path that starts with a dash for an option.
         std::path::absolute(&self.path).map_err(|error| unusable("has no full path").because(error))
     }
 }
@@ -130,7 +132,7 @@ fn unusable(path: &std::path::Path, why: &str) -> Error {
         .advise("Check the path; `git init --bare` makes an empty repository.")
 }
 
-/// What a service's thread begins with.
+/// What a service's thread is given.
 struct Start {
     path: PathBuf,
     service: Service,
@@ -158,7 +160,7 @@ impl Start {
         let repository = match repository::open(&path, service) {
             Ok(repository) => repository,
             Err(obstacle) => {
-                // Who asked may have gone away.
+                // The caller may have gone away.
                 let _ = opened.send(Err(obstacle));
                 return;
             }
@@ -169,6 +171,7 @@ impl Start {
         let (input, output) = pipe::halves(pipe, runtime, hung_up);
         if let Err(Failure::Refused(why)) = serve(service, &repository, input, &output) {
             tracing::debug!(path = %path.display(), service = service.name(), "ends: {why}");
+            // Where no packet could carry the reason, the client finds it as it would find a process's error output.
             stderr.push(why.as_bytes());
         }
     }
@@ -186,7 +189,7 @@ fn serve(
     }
 }
 
-/// What the service sends; dropping it is hanging up.
+/// What the service sends; dropping it hangs up.
 struct Answer {
     reader: ReadHalf<DuplexStream>,
     _end: End,
@@ -205,15 +208,18 @@ impl AsyncRead for Answer {
 /// Ends a service.
 struct End {
     hung_up: Option<DropGuard>,
-    /// Breaks off at the end of a service that leaves something behind if the process ends before it.
+    /// Disconnects when the service has ended; `None` for a service that leaves nothing behind.
     ended: Option<mpsc::Receiver<()>>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
+        // In this order: the service waits for the client, and would do so until the timeout if it did not learn first
+        // that the client is gone.
         drop(self.hung_up.take());
         if let Some(ended) = &self.ended {
-            // A push that was cut off leaves no trace, also where this process ends right after it.
+            // Blocks, so that a push that was cut off leaves no quarantine even where this process ends right
+            // afterwards. After a whole push the service has mostly ended already, and this returns at once.
             let _ = ended.recv_timeout(TIDYING);
         }
     }

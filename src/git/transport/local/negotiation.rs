@@ -1,4 +1,4 @@
-//! What is asked of `upload-pack`: which objects, what the client has, and where history is cut off (`gitprotocol-v2`).
+//! A client's request to `upload-pack`: what it wants, what it has, where its history is cut off (`gitprotocol-v2`).
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::reachable::{Filter, Roots};
 use crate::git::ObjectId;
 use crate::git::wire::pack::ObjectKind;
 
-/// How many of the client's trees are compared with a history that does not lead to any of them.
+/// How many of the client's trees are compared with a history that leads to none of them: each is read beside it.
 const HAD_TREES: usize = 32;
 
 /// One `fetch` command.
@@ -28,7 +28,7 @@ pub(super) struct Request {
     pub(super) done: bool,
     /// The client will say when it wants the pack.
     wait_for_done: bool,
-    /// Tags of what is sent come along.
+    /// Tags that point to what is sent are to be sent as well.
     pub(super) include_tag: bool,
 }
 
@@ -89,7 +89,7 @@ impl Request {
         Ok(())
     }
 
-    /// Says whether nothing is asked for.
+    /// Says whether nothing is requested.
     pub(super) fn is_empty(&self) -> bool {
         self.wants.is_empty()
     }
@@ -99,20 +99,20 @@ impl Request {
         !self.done && !self.haves.is_empty()
     }
 
-    /// Says whether the client says something of where its history ends.
+    /// Says whether the client's history is cut off, or is to be.
     pub(super) fn is_shallow(&self) -> bool {
         self.deepen.is_some() || !self.shallow.is_empty()
     }
 }
 
-/// A request held against the repository.
+/// A request, resolved in the repository.
 pub(super) struct Negotiation<'o> {
     objects: &'o Objects,
     /// The commits, cut off where the client's history is, or will be.
     pub(super) commits: Commits<'o>,
     wanted: Sorted,
     had: Sorted,
-    /// What the client has and the repository, too.
+    /// What both the client and the repository have.
     pub(super) common: Vec<ObjectId>,
     /// Where history is to be cut off that was not yet.
     pub(super) shallow: Vec<ObjectId>,
@@ -120,7 +120,7 @@ pub(super) struct Negotiation<'o> {
     pub(super) unshallow: Vec<ObjectId>,
 }
 
-/// Objects by what they are; tags with what they stand for.
+/// Objects by their kinds; a tag is listed with what it points to.
 #[derive(Debug, Default)]
 struct Sorted {
     commits: Vec<ObjectId>,
@@ -151,7 +151,7 @@ impl Sorted {
     }
 }
 
-/// Reads what a tag stands for.
+/// Reads what a tag points to.
 pub(super) fn target(tag: &[u8]) -> Option<ObjectId> {
     let tag = gix_object::TagRefIter::from_bytes(tag, gix_hash::Kind::Sha1);
     tag.target_id().ok().map(|id| super::objects::ours(&id))
@@ -174,7 +174,10 @@ impl<'o> Negotiation<'o> {
             unshallow: Vec::new(),
         };
         for id in &request.wants {
+            // Any object may be wanted, reachable or not: v2 has no `allowAnySHA1InWant`, and nobody is here to be kept
+            // from it.
             if !negotiation.wanted.take(objects, *id)? {
+                // git's own words, by which clients, ours among them, recognize a missing object.
                 return Err(Failure::new(format!("upload-pack: not our ref {id}")));
             }
         }
@@ -189,6 +192,7 @@ impl<'o> Negotiation<'o> {
 
     fn cut_off(&mut self, request: &Request, own_shallow: &HashSet<ObjectId>) -> Result<()> {
         let clients: HashSet<_> = request.shallow.iter().copied().collect();
+        // Neither side's ends move, so there is nothing to tell the client.
         if request.deepen.is_none() && own_shallow.is_empty() {
             self.commits.cut_off(clients);
             return Ok(());
@@ -214,7 +218,7 @@ impl<'o> Negotiation<'o> {
         Ok(())
     }
 
-    /// Returns the commits within so many generations of what is wanted: those with parents that count, and the last ones.
+    /// Returns the commits within `depth` generations of what is wanted: those whose parents count, and the last ones.
     fn within(
         &mut self,
         depth: u32,
@@ -279,6 +283,8 @@ impl<'o> Negotiation<'o> {
                 continue;
             }
             let commit = self.commits.get(id)?;
+            // A commit older than all that the client has leads to none of it, unless clocks were wrong. Then the
+            // client only has to negotiate for longer.
             if commit.seconds >= oldest {
                 pending.extend(commit.parents.iter().copied());
             }
@@ -286,7 +292,7 @@ impl<'o> Negotiation<'o> {
         Ok(false)
     }
 
-    /// Finds out where to begin the walk to all that is to be sent.
+    /// Finds out where the walk over all that is to be sent begins.
     pub(super) fn roots(&mut self, alive: impl FnMut() -> Result<()>) -> Result<Roots> {
         let wants = self.wanted.commits.clone();
         let haves = self.had.commits.clone();
@@ -319,7 +325,7 @@ impl<'o> Negotiation<'o> {
         blobs.chain(tags.map(|id| (*id, ObjectKind::Tag)))
     }
 
-    /// Returns what reads the objects.
+    /// Returns the repository's objects.
     pub(super) fn objects(&self) -> &'o Objects {
         self.objects
     }

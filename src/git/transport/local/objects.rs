@@ -1,5 +1,5 @@
 //! The objects of a repository. Uses gix-odb: libgit2 reads objects as well, but does not show how a pack stores them,
-//! and what is stored as a delta is to be sent as it is.
+//! and stored deltas are to be sent as they are.
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,9 @@ use super::pipe::{Failure, Result};
 use crate::git::ObjectId;
 use crate::git::wire::pack::ObjectKind;
 
-/// How much of what deltas are built on is kept, in bytes.
+/// How many bytes of inflated objects are cached as bases of deltas.
 const BASES: usize = 8 << 20;
-/// How many packs a repository may have at least: a mirror that nobody tidies up gets one with every push.
+/// How many packs a repository may have at least: a mirror without `git gc` gets one with every push.
 const SLOTS: u16 = 4096;
 
 /// Where a pack stores an object.
@@ -35,7 +35,7 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    /// Opens folders of objects, of which those that come first are asked first.
+    /// Opens folders of objects, which are searched in this order.
     pub(super) fn open(folders: &[&Path]) -> Result<Self> {
         let stores = folders
             .iter()
@@ -44,7 +44,7 @@ impl Objects {
         Ok(Self { stores })
     }
 
-    /// Reads an object into `content`; none where it is not there.
+    /// Reads an object into `content`; returns `None` if there is none of this id.
     pub(super) fn try_read(
         &self,
         id: ObjectId,
@@ -73,7 +73,7 @@ impl Objects {
         self.stores.iter().any(|store| store.exists(&name))
     }
 
-    /// Returns the kind of an object; none where it is not there.
+    /// Returns the kind of an object; `None` if there is none of this id.
     pub(super) fn kind(&self, id: ObjectId) -> Result<Option<ObjectKind>> {
         let name = theirs(id);
         for store in &self.stores {
@@ -87,8 +87,9 @@ impl Objects {
         Ok(None)
     }
 
-    /// Finds an object in the packs of the first folder; none where it is loose.
+    /// Finds an object in the packs of the first folder; returns `None` if it is loose.
     pub(super) fn place(&self, id: ObjectId, scratch: &mut Vec<u8>) -> Result<Option<Place>> {
+        // Places are numbered within one store. Only `upload-pack` asks for them, and opens one folder.
         let Some(store) = self.stores.first() else {
             return Ok(None);
         };
@@ -115,7 +116,7 @@ impl Objects {
             .and_then(|store| store.entry_by_location(&location));
         entry
             .map(|entry| entry.data)
-            .ok_or_else(|| Failure::new("a pack is gone while it is read"))
+            .ok_or_else(|| Failure::new("a pack was removed while it was being read"))
     }
 }
 
@@ -131,20 +132,20 @@ pub(super) fn open(folder: &Path) -> Result<gix_odb::HandleArc> {
     let store = gix_odb::Store::at_opts(
         PathBuf::from(folder),
         gix_hash::Kind::Sha1,
-        // What `git replace` put in an object's place is not sent for it.
+        // No replacements (`git replace`): they are local, and what is sent must have the id that was wanted.
         &mut std::iter::empty(),
         options,
     )
     .map_err(|error| Failure::because(format_args!("cannot open {}", folder.display()), error))?;
     let mut handle = std::sync::Arc::new(store).to_handle_arc();
-    // So that an object's place stays true.
+    // Places are looked up for the whole pack and read later: a pack must keep its number until then.
     handle.prevent_pack_unload();
     let mut handle = gix_odb::HandleArc::from(handle);
     handle.set_pack_cache(|| Box::new(StaticLinkedList::<64>::new(BASES)));
     Ok(handle)
 }
 
-/// Says that an object is not there.
+/// Makes the failure of an object that is missing.
 pub(super) fn missing(id: ObjectId) -> Failure {
     Failure::new(format!(
         "the repository lacks the object {id}; run `git fsck` there"
@@ -167,6 +168,7 @@ pub(super) fn theirs(id: ObjectId) -> gix_hash::ObjectId {
 
 /// Turns an id of gix into ours.
 pub(super) fn ours(id: &gix_hash::oid) -> ObjectId {
+    // Cannot panic: the store was opened as SHA-1.
     let mut bytes = [0; 20];
     bytes.copy_from_slice(id.as_bytes());
     ObjectId::from_bytes(bytes)

@@ -1,5 +1,5 @@
-//! Writes packs: what the repository stores is sent as it is stored, deltas included, and the rest is made a delta of what
-//! stood at its path before.
+//! Writes packs: what the repository stores is sent as it is stored, deltas included; the rest is sent as a delta
+//! against what stood at its path before.
 //!
 //! Two passes, neither of which holds objects: the first lists them, about 50 bytes each, the second sends one after the
 //! other. libgit2's `PackBuilder` makes no thin packs and holds what it sends (76 KB for 20 commits of the index where this
@@ -26,7 +26,8 @@ const DEPTH: u16 = 50;
 /// a delta takes about three times their size in memory.
 const DELTA_LIMIT: usize = 4 << 20;
 
-/// How many states of a path are gone through to find the one that the receiver has.
+/// How many earlier states of a path are searched for one that the receiver has. A change that was undone makes a
+/// circle of states, in which the search would not end.
 const LOOK_BACK: usize = 100_000;
 
 const NONE: u32 = u32::MAX;
@@ -44,12 +45,12 @@ struct Item {
     kind: ObjectKind,
     /// What stood at its path before.
     before: u32,
-    /// It goes into the pack; otherwise the receiver has it.
+    /// Whether it goes into the pack. Otherwise the receiver has it, and it is here as a base only.
     is_sent: bool,
 }
 
 impl Inventory {
-    /// Adds an object to the pack; says whether it was not in it.
+    /// Adds an object to the pack; says whether it is new to it.
     pub(super) fn add(&mut self, found: Found) -> bool {
         let at = self.place_of(found.id, found.kind);
         if self.items[at as usize].is_sent {
@@ -85,7 +86,7 @@ impl Inventory {
         if let Some(at) = by_id.find(hash(&id), |at| items[*at as usize].id == id) {
             return *at;
         }
-        // A pack counts its objects in 32 bits.
+        // The cast loses nothing: a pack counts its objects in 32 bits, and memory ends long before.
         let at = items.len() as u32;
         items.push(Item {
             id,
@@ -98,7 +99,7 @@ impl Inventory {
     }
 }
 
-/// Ids are evenly spread as they are.
+/// Hashes an id: SHA-1 is evenly spread as it is.
 fn hash(id: &ObjectId) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = *id.as_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
@@ -109,7 +110,7 @@ fn hash(id: &ObjectId) -> u64 {
 pub(super) struct Abilities {
     /// Deltas whose base it has (`thin-pack`).
     pub(super) thin: bool,
-    /// Deltas whose base is told by its place (`ofs-delta`).
+    /// Deltas that name their base by its offset (`ofs-delta`).
     pub(super) offsets: bool,
 }
 
@@ -137,7 +138,7 @@ pub(super) fn send(
     let mut header = *b"PACK\0\0\0\x02\0\0\0\0";
     header[8..].copy_from_slice(&inventory.len().to_be_bytes());
     pack.out.write(&header)?;
-    // The commits first, the newest before all: whoever reads them for a plan may hang up after them.
+    // Commits first, from the newest on: a client that reads them for a plan may hang up after them.
     for kind in [ObjectKind::Commit, ObjectKind::Tag] {
         for at in 0..inventory.items.len() {
             if inventory.items[at].kind == kind {
@@ -145,7 +146,7 @@ pub(super) fn send(
             }
         }
     }
-    // Of the rest the oldest first, since each is made of what was before.
+    // Of the rest the oldest first: what stood at a path before is mostly the base of what came after it.
     for kind in [ObjectKind::Tree, ObjectKind::Blob] {
         for at in (0..inventory.items.len()).rev() {
             if inventory.items[at].kind == kind {
@@ -159,16 +160,17 @@ pub(super) fn send(
     output.send(b"0000")
 }
 
-/// What is known of an object besides its item.
+/// What is known of an item beyond the inventory.
 struct State {
     /// Where the repository stores it: the pack, `NONE` for a loose object.
     pack: u32,
     size: u32,
     offset: u64,
-    /// Where in our pack it begins; 0 where it does not yet.
+    /// Where in our pack it begins; 0, where the pack's own header is, until it is written.
     written: u64,
-    /// On how many deltas it builds in our pack.
+    /// The length of its chain of deltas in our pack.
     depth: u16,
+    /// Its turn has come, perhaps in wait for its base: what it waits for must not build on it.
     is_begun: bool,
 }
 
@@ -212,7 +214,7 @@ enum Form {
     Whole(Vec<u8>),
 }
 
-/// What is to be done for an object.
+/// What to do next for an object.
 enum Step {
     Write(Form, Option<u32>),
     /// Another object first.
@@ -225,12 +227,13 @@ impl Pack<'_> {
         let mut scratch = Vec::new();
         for (at, item) in self.inventory.items.iter().enumerate() {
             self.output.keep_alive()?;
+            // What is not sent can only be a base, and only of a thin pack.
             let wanted = item.is_sent || self.abilities.thin;
             let place = match wanted {
                 true => self.objects.place(item.id, &mut scratch)?,
                 false => None,
             };
-            // Entries of 4 GiB are not copied, but made anew.
+            // An entry of 4 GiB or more does not fit into `State`: it is inflated and written anew instead.
             let place = place.and_then(|place| Some((u32::try_from(place.size).ok()?, place)));
             let (size, pack, offset) = match place {
                 Some((size, place)) => (size, place.pack, place.offset),
@@ -260,6 +263,7 @@ impl Pack<'_> {
         if !self.inventory.items[at as usize].is_sent {
             return Ok(());
         }
+        // Not by recursion: a chain of bases may be as long as a path's history.
         let mut pending = vec![at];
         while let Some(at) = pending.last().copied() {
             if self.states[at as usize].written > 0 {
@@ -281,6 +285,7 @@ impl Pack<'_> {
 
     fn next_step(&self, at: u32) -> Result<Step> {
         let stored = self.stored(at)?;
+        // A stored delta is the cheapest: it is copied without inflating anything, if the receiver will know its base.
         if let Some(Form::Stored { header, .. }) = &stored
             && let Some(base) = self.stored_base(at, header)
             && self.is_usable(base)
@@ -291,6 +296,8 @@ impl Pack<'_> {
                 false => Step::First(base),
             });
         }
+        // A stored delta whose base the receiver lacks is of no use; a whole entry is the fallback, if no delta is
+        // smaller.
         let is_whole = matches!(&stored, Some(Form::Stored { header, .. }) if header.is_base());
         let stored = stored.filter(|_| is_whole);
         let candidates: [&dyn Fn() -> Option<u32>; 2] =
@@ -317,7 +324,7 @@ impl Pack<'_> {
         Ok(Step::Write(form, None))
     }
 
-    /// Reads an object's entry as it is stored.
+    /// Reads an object's entry as it is stored; `None` for a loose object.
     fn stored(&self, at: u32) -> Result<Option<Form>> {
         let state = &self.states[at as usize];
         if state.pack == NONE {
@@ -338,7 +345,7 @@ impl Pack<'_> {
         }))
     }
 
-    /// Returns what a stored delta builds on, where it is among the items.
+    /// Returns the base of a stored delta, if it is among the items.
     fn stored_base(&self, at: u32, header: &Header) -> Option<u32> {
         let State { pack, offset, .. } = self.states[at as usize];
         match header {
@@ -365,7 +372,7 @@ impl Pack<'_> {
         }
     }
 
-    /// Says whether an item may serve as a base: it is not being made of what asks, and the receiver has it or gets it.
+    /// Says whether an item may serve as a base: the receiver has it or gets it, and it waits for no base itself.
     fn is_usable(&self, base: u32) -> bool {
         match self.inventory.items[base as usize].is_sent {
             true => self.is_there(base) || !self.states[base as usize].is_begun,
@@ -373,23 +380,23 @@ impl Pack<'_> {
         }
     }
 
-    /// Says whether an item can be referred to now.
+    /// Says whether a delta can refer to an item now: it is written, or the receiver has it.
     fn is_there(&self, base: u32) -> bool {
         !self.inventory.items[base as usize].is_sent || self.states[base as usize].written > 0
     }
 
-    /// Returns what stood at an object's path before, where a delta of it may be worth it.
+    /// Returns what stood at an object's path before, if a delta against it may be worth the work.
     fn before(&self, at: u32, is_stored_whole: bool) -> Option<u32> {
         let before =
             Some(self.inventory.items[at as usize].before).filter(|before| *before != NONE)?;
-        // Whoever made one pack of both has tried.
+        // Whoever packed both together has tried this base, and found no gain.
         let is_tried = is_stored_whole
             && self.inventory.items[before as usize].is_sent
             && self.states[before as usize].pack == self.states[at as usize].pack;
         (!is_tried && self.is_usable(before)).then_some(before)
     }
 
-    /// Returns what the receiver has at an object's path, where that is not what stood there just before.
+    /// Returns an older state of an object's path that the receiver has, if the state just before is not that one.
     fn held_at_path(&self, at: u32) -> Option<u32> {
         let items = &self.inventory.items;
         let first = items[at as usize].before;
@@ -404,7 +411,7 @@ impl Pack<'_> {
         None
     }
 
-    /// Makes a delta; none where it is not worth it.
+    /// Makes a delta; returns `None` where there is too little gain.
     fn delta(&self, at: u32, base: u32, is_stored_whole: bool) -> Result<Option<Vec<u8>>> {
         let items = &self.inventory.items;
         let (target, base) = (&items[at as usize], &items[base as usize]);
@@ -416,7 +423,7 @@ impl Pack<'_> {
             return Ok(None);
         }
         let delta = between(&before, &content);
-        // As in git: what is not well below half the size is no gain.
+        // As in git's pack-objects: a delta must be smaller than half of the object, less the 20 bytes of a base's id.
         let limit = (content.len() / 2).saturating_sub(20);
         let stored = self.states[at as usize].size as usize;
         let limit = if is_stored_whole {
@@ -456,6 +463,7 @@ impl Pack<'_> {
     fn base_header(&self, base: u32, begin: u64) -> Header {
         let written = self.states[base as usize].written;
         match written > 0 && self.abilities.offsets {
+            // Only of what is in this pack: the receiver's own objects have no offset in it.
             true => Header::OfsDelta {
                 base_distance: begin - written,
             },
@@ -467,7 +475,7 @@ impl Pack<'_> {
 }
 
 fn place_hash(pack: u32, offset: u64) -> u64 {
-    // Fibonacci hashing: offsets are neither random nor even.
+    // Fibonacci hashing: offsets are anything but evenly spread.
     (offset ^ u64::from(pack) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 

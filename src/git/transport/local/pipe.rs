@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::git::wire::{self, Packet, PacketReader, PacketWriter};
 
-/// After so long a silence an empty packet says that the service is still at work.
+/// How long the service may be silent before it sends a keepalive: the default of git's `uploadpack.keepAlive`.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// The most of a message that one packet of the sideband carries: 65,520 bytes less the length and the band.
@@ -88,6 +88,8 @@ impl Input {
     pub(super) fn line(&mut self) -> Result<Packet> {
         let line = async {
             tokio::select! {
+                // A client that hung up comes first: its last bytes, still in the pipe, must not complete a push that
+                // it gave up.
                 biased;
                 () = self.hung_up.cancelled() => Err(wire::Error::Cut),
                 line = self.packets.line() => line,
@@ -96,7 +98,7 @@ impl Input {
         self.runtime.block_on(line).map_err(unreadable)
     }
 
-    /// Reads the lines up to a packet that is none, which is returned as well.
+    /// Reads lines up to the next packet that is not one, and returns that as well.
     pub(super) fn lines(&mut self, limit: usize) -> Result<(Vec<String>, Packet)> {
         let mut lines = Vec::new();
         loop {
@@ -112,7 +114,7 @@ impl Input {
         }
     }
 
-    /// Reads what follows the packets; nothing where the client closed its end.
+    /// Reads what follows the packets; returns no bytes where the client closed its end.
     pub(super) fn bytes(&mut self) -> Result<Bytes> {
         let bytes = async {
             tokio::select! {
@@ -137,12 +139,12 @@ impl Output {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that from now on everything goes through the sideband.
+    /// Notes that the sideband has begun, so that keepalives may be sent.
     pub(super) fn begin_sideband(&self) {
         self.writer().has_sideband = true;
     }
 
-    /// Says that no more goes through the sideband.
+    /// Notes that the sideband has ended: a keepalive would now be taken for a line.
     pub(super) fn end_sideband(&self) {
         self.writer().has_sideband = false;
     }
@@ -187,10 +189,11 @@ impl Output {
         Ok(())
     }
 
-    /// Says by an empty packet of the sideband, now and then, that the service is at work; fails where nobody listens.
+    /// Sends a keepalive in the sideband after a silence, so that the client does not time out; fails if it is gone.
     pub(super) fn keep_alive(&self) -> Result<()> {
         self.check()?;
         {
+            // In a block of its own: `send` takes the lock again.
             let writer = self.writer();
             if !writer.has_sideband || writer.last_sent.elapsed() < KEEP_ALIVE {
                 return Ok(());
@@ -199,7 +202,7 @@ impl Output {
         self.send(b"0005\x01")
     }
 
-    /// Fails where the client has hung up.
+    /// Fails if the client has hung up.
     pub(super) fn check(&self) -> Result<()> {
         match self.writer().hung_up.is_cancelled() {
             true => Err(Failure::Gone),
@@ -213,7 +216,7 @@ impl Output {
     }
 }
 
-/// Collects what goes into the first band of the sideband into few large packets.
+/// Collects data for the first band of the sideband into few large packets.
 pub(super) struct BandWriter {
     output: Output,
     buffer: Vec<u8>,
@@ -241,7 +244,7 @@ impl BandWriter {
         Ok(())
     }
 
-    /// Sends what is still held.
+    /// Sends what is still buffered.
     pub(super) fn finish(mut self) -> Result<()> {
         let rest = std::mem::take(&mut self.buffer);
         self.output.band(1, &rest)

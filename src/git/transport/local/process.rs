@@ -1,4 +1,4 @@
-//! Hands a repository to the git program: one that libgit2 cannot read.
+//! Hands a repository that libgit2 cannot read to the git program.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::{environment, idle};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Service, Stderr, Stream};
 
-/// How long the end of the service's output waits for its last words: a hook's background process may hold the pipe.
+/// How long the end of the output waits for that of the error output, which a hook's background process may hold open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Starts a service of the git program; `why` says what it is needed for.
@@ -72,6 +72,7 @@ fn command(path: &Path, service: Service) -> Command {
 
 fn cannot_start(path: &Path, service: Service, why: &str, error: io::Error) -> Error {
     let path = path.display();
+    // The folder is there, as `LocalRemote::open` has seen, so it is the program that was not found.
     if error.kind() == io::ErrorKind::NotFound {
         let message = format!(
             "cannot open {path}: it {why}, and the program git, which could, is not installed"

@@ -28,6 +28,7 @@ impl Command {
     }
 
     pub(super) fn refuse(&mut self, why: impl Into<String>) {
+        // The first reason stands: later steps only see that there is one.
         self.refusal.get_or_insert(why.into());
     }
 }
@@ -48,12 +49,14 @@ impl Push {
         };
         for line in lines {
             let (command, capabilities) = line.split_once('\0').unwrap_or((line, ""));
+            // Only the first line has capabilities, after a NUL (gitprotocol-pack).
             if push.commands.is_empty() {
                 push.capabilities = capabilities
                     .split_ascii_whitespace()
                     .map(str::to_owned)
                     .collect();
             }
+            // A push from a shallow clone would have to make this repository shallow. Certificates were not offered.
             if command.starts_with("shallow ") || command.starts_with("push-cert") {
                 return Err(Failure::new(format!(
                     "not supported in a push: {command:?}"
@@ -84,7 +87,7 @@ impl Push {
         self.has("side-band-64k")
     }
 
-    /// Returns the commands that nothing speaks against so far.
+    /// Returns the commands that have not been refused so far.
     pub(super) fn accepted(&mut self) -> impl Iterator<Item = &mut Command> {
         self.commands
             .iter_mut()

@@ -1,4 +1,4 @@
-//! Takes a pushed pack aside, and into the repository's objects only once everything about it is accepted.
+//! Stores a pushed pack aside, and moves it to the repository's objects once everything about it has been accepted.
 //!
 //! Indexed by gix-pack: libgit2's indexer looks through all deltas again for each object that a thin pack lacks (a pack of 2,000
 //! commits took it 2.0 s of CPU and 33 MB, and takes gix-pack 0.2 s and 10 MB; the whole index of 2020 8.2 s and 62 MB, here 2.9 s
@@ -19,10 +19,10 @@ use tempfile::TempDir;
 
 use super::pipe::{Failure, Input, Output, Result};
 
-/// The most memory that one object may take: larger ones are no files of an index, but traps.
+/// The most memory that one object may take. An index has no larger files; a pusher who sends one means harm.
 const OBJECT_LIMIT: usize = 256 << 20;
 
-/// How often it is looked whether the client is still there.
+/// How often the watcher checks whether the client is still connected.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A folder of objects that the repository does not have yet; dropping it removes it.
@@ -41,12 +41,12 @@ struct PackFiles {
     index: PathBuf,
 }
 
-/// Why a pack is not taken.
+/// Why a pack is not accepted.
 #[derive(Debug)]
 pub(super) enum Unusable {
     /// The client hung up.
     Gone,
-    /// What is told to the client.
+    /// The reason that the client is told.
     Because(String),
 }
 
@@ -60,7 +60,7 @@ impl From<Failure> for Unusable {
 }
 
 impl Quarantine {
-    /// Makes the folder, among the repository's objects so that what is in it can be renamed into them.
+    /// Creates the folder inside the repository's `objects`: a rename needs the same file system.
     pub(super) fn create(objects: &Path) -> Result<Self> {
         let unwritable =
             |error| Failure::because(format_args!("cannot write to {}", objects.display()), error);
@@ -104,7 +104,8 @@ impl Quarantine {
         let interrupt = AtomicBool::new(false);
         let working = AtomicBool::new(true);
         let indexed = std::thread::scope(|threads| {
-            // Only this thread reads; another one tells the client that there is work, and the work that the client is gone.
+            // This thread blocks on the client's bytes and on indexing. The other one sends keepalives, and interrupts
+            // the indexing when the client is gone.
             let watcher = threads.spawn(|| watch(output, &working, &interrupt));
             let indexed = Bundle::write_to_directory(
                 &mut pieces,
@@ -119,11 +120,13 @@ impl Quarantine {
                 },
             );
             working.store(false, Ordering::Relaxed);
+            // Without this the end of every push would wait for the watcher's next look.
             watcher.thread().unpark();
             indexed
         });
         let indexed = match (indexed, pieces.failure.take()) {
             (Ok(indexed), _) => indexed,
+            // First, since an interrupted indexer reports an error of its own, and nobody is left to read it.
             (Err(_), _) if output.is_gone() => return Err(Unusable::Gone),
             (Err(_), Some(failure)) => return Err(failure),
             (Err(error), None) => return Err(Unusable::Because(chain(&error))),
@@ -134,7 +137,7 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Moves the pack to the repository's objects: it is whole there at any moment, whatever ends this process.
+    /// Moves the pack to the repository's objects. Readers see it whole or not at all, whenever this process may end.
     pub(super) fn migrate(self) -> Result<()> {
         let Some(files) = &self.pack else {
             return Ok(());
@@ -142,14 +145,16 @@ impl Quarantine {
         let folder = self.objects.join("pack");
         let moved = || -> io::Result<()> {
             fs::create_dir_all(&folder)?;
-            // An index without its pack would be a fault; a pack without its index is not looked at.
+            // In this order: git ignores a pack without an index, and complains of an index without its pack.
             for path in [&files.pack, &files.index] {
+                // Before the rename: after a power failure the new name must not lead to a file without contents.
                 File::open(path)?.sync_all()?;
-                // As git has them: what is there is never written to again.
+                // As git does: a pack is never written to again.
                 fs::set_permissions(path, Permissions::from_mode(0o444))?;
                 let name = path.file_name().unwrap_or_default();
                 fs::rename(path, folder.join(name))?;
             }
+            // The folder as well, or the names may be lost while the ref that needs them is kept.
             File::open(&folder)?.sync_all()
         };
         moved().map_err(|error| {
@@ -158,7 +163,7 @@ impl Quarantine {
     }
 }
 
-/// Says now and then that there is work, and ends the work when the client is gone.
+/// Sends keepalives while the pack is being indexed, and interrupts the indexer when the client is gone.
 fn watch(output: &Output, working: &AtomicBool, interrupt: &AtomicBool) {
     while working.load(Ordering::Relaxed) {
         std::thread::park_timeout(LOOK);
@@ -169,12 +174,13 @@ fn watch(output: &Output, working: &AtomicBool, interrupt: &AtomicBool) {
     }
 }
 
-/// Says what failed in one line, with its causes.
+/// Returns an error and its causes in one line.
 fn chain(error: &gix_error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         let text = error.to_string();
+        // Some errors of gix already quote their cause.
         if !words.contains(&text) {
             words = format!("{words}: {text}");
         }
@@ -183,13 +189,14 @@ fn chain(error: &gix_error::Error) -> String {
     words
 }
 
-/// What the client sends of a pack, for a reader that knows where a pack ends: the client then waits for the report.
+/// The client's pack as a reader, without an end of its own: the client keeps its side open for the report, so that
+/// only the indexer, which counts the pack's objects, knows where the pack ends.
 struct Pieces<'a> {
     input: &'a mut Input,
     limit: Option<u64>,
     size: u64,
     piece: Bytes,
-    /// Why there is no more.
+    /// Why reading failed.
     failure: Option<Unusable>,
 }
 
@@ -224,6 +231,7 @@ impl BufRead for Pieces<'_> {
             match self.next() {
                 Ok(piece) => self.piece = piece,
                 Err(failure) => {
+                    // An `io::Error` would lose the reason on its way through the indexer.
                     self.failure = Some(failure);
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }

@@ -1,10 +1,10 @@
-//! The objects that a span of history brings, told from what was there before it.
+//! The objects that a span of history adds to what was there before it.
 //!
 //! A commit's tree is compared with those of its parents, path by path, and what differs from all of them is new. So each
 //! new object comes with the one that stood at its path before, which is the natural base of a delta.
 //!
-//! That a tree was met before is no reason to pass it over: a change that was undone brings the same tree twice, and each time
-//! other parents answer for what is in it. Only the same comparison need not be made twice.
+//! A tree that was met before must not be skipped for that: a change that was undone brings the same tree twice, and
+//! each time other parents decide what in it is new. Only the same comparison need not be made twice.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
@@ -38,11 +38,11 @@ pub(super) struct Roots {
     pub(super) span: Span,
     /// Trees that are wanted by their ids.
     pub(super) trees: Vec<ObjectId>,
-    /// Trees that are had: what stands in for the parents of a commit that has none.
+    /// Trees that the receiver has: they stand in for the parents of a commit that has none.
     pub(super) had: Vec<ObjectId>,
 }
 
-/// An object that a walk came upon.
+/// An object that a walk met.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     /// Its id.
@@ -68,7 +68,7 @@ pub(super) fn walk(
         filter,
     };
     for id in &roots.trees {
-        // An object that is wanted by its id passes every filter.
+        // An object that is wanted by its id passes every filter, as in git: so a client gets single trees.
         match filter {
             Filter::Trees => visit(tree(*id, None))?,
             _ => trees.descend(*id, &roots.had, visit)?,
@@ -90,6 +90,7 @@ pub(super) fn walk(
             before.push(commits.get(*parent)?.tree);
         }
         if before.is_empty() {
+            // A root, or where history is cut off: after a squash the receiver has nearly all of this tree.
             before.clone_from(&roots.had);
         }
         trees.descend(commit.tree, &before, visit)?;
@@ -106,14 +107,16 @@ struct Trees<'o> {
     objects: &'o Objects,
     /// Trees that were read, the last one last: one commit's tree is the next one's parent's.
     recent: VecDeque<(ObjectId, Rc<Vec<u8>>)>,
-    /// The hashes of what was compared with what; their keys are random, so that nobody can make two alike.
+    /// Hashes of the comparisons made so far, 8 bytes each instead of the ids. Randomly keyed, so that nobody can make
+    /// two comparisons collide, of which the second would be skipped.
     compared: HashSet<u64>,
     filter: Filter,
 }
 
 impl Trees<'_> {
-    /// How many trees are kept, and how large each may be to be kept.
+    /// How many trees are cached: the directories on the path of one commit and of its neighbours.
     const RECENT: usize = 32;
+    /// The largest tree that is cached, in bytes; a root tree of the index has some 40 KB.
     const RECENT_SIZE: usize = 128 << 10;
 
     /// Shows what a tree holds that none of the trees `before` holds at the same path.
@@ -127,7 +130,7 @@ impl Trees<'_> {
             return Ok(());
         }
         visit(tree(root, before.first().copied()))?;
-        // Not by recursion: how deep trees nest is for the repository to say.
+        // Not by recursion: a pushed tree may nest deep enough to overflow the stack.
         let mut pending = vec![(root, before.to_vec())];
         while let Some((id, before)) = pending.pop() {
             let comparison = self.compared.hasher().hash_one((id, &before));
@@ -148,7 +151,7 @@ impl Trees<'_> {
         let content = self.read(id)?.ok_or_else(|| missing(id))?;
         let mut bases = Vec::with_capacity(before.len());
         for base in before {
-            // A base serves to leave out what is had, where it is there.
+            // A base that is missing is no failure: without it only more is sent than is needed.
             bases.extend(self.read(*base)?);
         }
         let mut bases: Vec<_> = bases.iter().map(|base| Cursor::new(base)).collect();
@@ -194,7 +197,7 @@ impl Trees<'_> {
         let mut content = Vec::new();
         match self.objects.try_read(id, &mut content)? {
             Some(ObjectKind::Tree) => {}
-            Some(_) => return Err(Failure::new(format!("{id} is no tree"))),
+            Some(_) => return Err(Failure::new(format!("{id} is not a tree"))),
             None => return Ok(None),
         }
         let content = Rc::new(content);
@@ -208,10 +211,11 @@ impl Trees<'_> {
     }
 }
 
-/// Goes through a tree beside another one: both are in git's order.
+/// Goes through a tree beside another one; both are in git's order, so one pass finds every common name.
 struct Cursor<'a> {
     entries: Peekable<TreeRefIter<'a>>,
-    /// The last file that was passed: crates of one project have names alike, and much else.
+    /// The last file that was passed, the base for a new file: crates with similar names mostly are of one project, and
+    /// their index files resemble each other.
     before: Option<ObjectId>,
 }
 
@@ -223,7 +227,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Returns the id of what has the same name, and is a directory where that is one.
+    /// Returns the id of the entry with the same name, if both or neither are directories.
     fn find(&mut self, wanted: &EntryRef<'_>) -> Option<&'a gix_hash::oid> {
         while let Some(Ok(entry)) = self.entries.peek() {
             match entry.cmp(wanted) {

@@ -17,7 +17,7 @@ use super::upload_pack::own_shallow;
 use crate::git::ObjectId;
 use crate::git::wire::{AGENT, PacketWriter};
 
-/// The most refs of one push.
+/// The most refs of one push; a mirror's moves one.
 const COMMANDS: usize = 10_000;
 /// The most push options.
 const OPTIONS: usize = 1_000;
@@ -28,10 +28,11 @@ pub(super) fn serve(repository: &Repository, mut input: Input, output: &Output) 
     service.advertise()?;
     let lines = match input.lines(COMMANDS) {
         Ok((lines, _)) => lines,
-        // Who only looked at the refs hangs up.
+        // A client that only wanted to see the refs hangs up here.
         Err(Failure::Gone) => return Ok(()),
         Err(refused) => return Err(refused),
     };
+    // The client's capabilities are not known yet, and with them its report and sideband: an ERR packet needs neither.
     let refused = |failure| match failure {
         Failure::Refused(why) => {
             output.packets(PacketWriter::new().line(&format!("ERR {why}")))?;
@@ -77,6 +78,7 @@ impl<'a> ReceivePack<'a> {
     }
 
     fn advertise(&self) -> Result<()> {
+        // What is implemented. Not `delete-refs` and `atomic`: a sync moves one ref, and never deletes it.
         let mut capabilities = "report-status side-band-64k quiet ofs-delta".to_owned();
         if self.is_on("receive.advertisepushoptions", false) {
             capabilities.push_str(" push-options");
@@ -103,6 +105,7 @@ impl<'a> ReceivePack<'a> {
         }
         lines.sort_unstable();
         if lines.is_empty() {
+            // Capabilities ride on a ref's line, so an empty repository needs a line for them (gitprotocol-pack).
             lines.push((b"capabilities^{}".to_vec(), Oid::ZERO_SHA1));
         }
         let mut message = PacketWriter::new();
@@ -116,6 +119,7 @@ impl<'a> ReceivePack<'a> {
             line.push(b'\n');
             message.data(&line);
         }
+        // The client must not take what lies before these commits for something that this repository has.
         for id in own_shallow(self.repository)? {
             message.line(&format!("shallow {id}"));
         }
@@ -130,6 +134,7 @@ impl<'a> ReceivePack<'a> {
             self.tell(push, &format!("fatal: {why}\n"))?;
             push.refuse_all("unpacker error");
         }
+        // Before the hooks that follow a push: they may take long, and decide nothing any more.
         self.report(push, unpacked.err().as_deref())?;
         self.ran(hooks.run("post-receive", &[], push.lines(), None))?;
         let moved: Vec<_> = push
@@ -146,7 +151,7 @@ impl<'a> ReceivePack<'a> {
         }
     }
 
-    /// The refs have moved: a hook that cannot be run changes nothing about that.
+    /// Takes the result of a hook that decides nothing: the refs have moved, so one that cannot be run is only logged.
     fn ran(&self, hook: Result<bool>) -> Result<()> {
         match hook {
             Err(Failure::Refused(why)) => tracing::warn!("{why}"),
@@ -156,7 +161,7 @@ impl<'a> ReceivePack<'a> {
         Ok(())
     }
 
-    /// Takes the pack and moves the refs. The inner error says why the pack is not taken.
+    /// Takes the pack and moves the refs. The inner error says why the pack was not accepted.
     fn unpack(
         &self,
         push: &mut Push,
@@ -176,7 +181,9 @@ impl<'a> ReceivePack<'a> {
                 Err(Unusable::Because(why)) => return Ok(Err(why)),
             }
         }
+        // The quarantine first: most of what the checks read was just pushed.
         let incoming = Objects::open(&[quarantine.path(), &objects])?;
+        // Before connectivity, which parses these objects: git, too, runs its checks while it indexes the pack.
         if let Some(strictness) = Strictness::read(&self.config)?
             && let Some(index) = quarantine.index()
         {
@@ -187,6 +194,7 @@ impl<'a> ReceivePack<'a> {
             }
         }
         self.judge(push, &incoming, &quarantine, hooks)?;
+        // It finds the quarantine's files by paths that the next step takes away.
         drop(incoming);
         if push.accepted().next().is_some() {
             self.apply(push, quarantine, hooks)?;
@@ -202,6 +210,7 @@ impl<'a> ReceivePack<'a> {
         quarantine: &Quarantine,
         hooks: &Hooks<'_>,
     ) -> Result<()> {
+        // Before any hook: hooks run git on the new commits, and must not meet missing objects.
         self.check_connectivity(push, incoming)?;
         let has_sideband = push.has_sideband();
         for command in push.accepted() {
@@ -248,7 +257,7 @@ impl<'a> ReceivePack<'a> {
         Ok(())
     }
 
-    /// Says why a ref may not move as asked, by its name, the repository's settings, or what it is now.
+    /// Says why a ref must not move: because of its name, of the repository's settings, or of what it is now.
     fn forbids(
         &self,
         command: &Command,
@@ -277,6 +286,8 @@ impl<'a> ReceivePack<'a> {
         if let Ok(known) = self.repository.find_reference(reference)
             && known.symbolic_target_bytes().is_some()
         {
+            // Git moves what it points to. Here that would bypass the checks below, which are made on the name that was
+            // pushed.
             return because("it is a symbolic ref");
         }
         if self.is_checked_out(reference) {
@@ -325,7 +336,10 @@ impl<'a> ReceivePack<'a> {
 
     /// Makes the objects the repository's, then moves the refs.
     fn apply(&self, push: &mut Push, quarantine: Quarantine, hooks: &Hooks<'_>) -> Result<()> {
+        // The last moment at which a client that hung up can still be told from one that waits: afterwards the refs
+        // move.
         self.output.check()?;
+        // Objects before refs: a process that is killed in between leaves unused objects, never a ref to missing ones.
         match quarantine.migrate() {
             Ok(()) => {}
             Err(Failure::Gone) => return Err(Failure::Gone),
@@ -363,7 +377,7 @@ impl<'a> ReceivePack<'a> {
         Ok(())
     }
 
-    /// Moves a ref, under its lock, if it still is where the client saw it.
+    /// Moves a ref under its lock, if it still is where the client saw it.
     fn move_ref(&self, command: &Command) -> Result<(), git2::Error> {
         let Command {
             old,
@@ -373,6 +387,7 @@ impl<'a> ReceivePack<'a> {
         } = command;
         let new = Oid::from_bytes(new.as_bytes())?;
         if *old == ObjectId::ZERO {
+            // Without `force`: a ref that somebody else created meanwhile stays.
             return self
                 .repository
                 .reference(reference, new, false, "push")
@@ -387,12 +402,13 @@ impl<'a> ReceivePack<'a> {
             return Ok(());
         }
         let old = Oid::from_bytes(old.as_bytes())?;
+        // `force` only allows the ref to exist. libgit2 compares `old` while it holds the ref's lock.
         self.repository
             .reference_matching(reference, new, true, old, "push")
             .map(drop)
     }
 
-    /// Tells people something, where there is a sideband.
+    /// Sends a message for people, if there is a sideband.
     fn tell(&self, push: &Push, words: &str) -> Result<()> {
         match push.has_sideband() {
             true => self.output.band(2, words.as_bytes()),

@@ -1,4 +1,4 @@
-//! Opens a repository with libgit2, or says why it cannot be: whose it is, or what it is made of.
+//! Opens a repository with libgit2, or says why it cannot be opened: because of its owner, or of its format.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,25 +8,27 @@ use git2::{Config, ConfigEntry, ErrorClass, ErrorCode, Repository, RepositoryOpe
 use crate::error::{Error, Kind};
 use crate::git::transport::Service;
 
-/// Why a repository is not served by this process.
+/// Why this process does not serve a repository.
 #[derive(Debug)]
 pub(super) enum Obstacle {
-    /// It is not served at all.
+    /// It cannot be served.
     Refused(Error),
-    /// Only the git program can serve it: it does what is said here.
+    /// Only the git program can serve it. The text says what the repository does that libgit2 does not, after "it".
     NeedsGit(String),
 }
 
 /// Opens the repository in a folder, which may also be the work tree that its `.git` lies in.
 pub(super) fn open(path: &Path, service: Service) -> Result<Repository, Obstacle> {
     let no_ceiling: [&OsStr; 0] = [];
+    // Without the search through parent folders: a mistyped path must not end in a repository around it.
     let opened = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, no_ceiling);
     let repository = opened.map_err(|error| obstacle(path, error))?;
     let config = repository
         .config()
         .and_then(|mut config| config.snapshot())
         .map_err(|error| obstacle(path, error))?;
-    // What a partial clone lacks, git fetches from elsewhere when it is asked for; libgit2 opens some and then stumbles.
+    // Git fetches what a partial clone lacks on demand. libgit2 opens some partial clones, and fails at the first
+    // missing object.
     if is_partial(&config) {
         return Err(Obstacle::NeedsGit(
             "is a partial clone, which libgit2 cannot read".to_owned(),
@@ -44,7 +46,7 @@ fn is_partial(config: &Config) -> bool {
     any(config, r"^remote\..*\.promisor$", |value| value != "false")
 }
 
-/// Names a setting under which a push does what only git can do.
+/// Returns the setting, if there is one, under which a push does what only git can do.
 fn unusual_push(repository: &Repository, config: &Config) -> Option<String> {
     let updates = config.get_str("receive.denycurrentbranch");
     if !repository.is_bare()
@@ -66,7 +68,7 @@ fn unusual_push(repository: &Repository, config: &Config) -> Option<String> {
 
 fn any(config: &Config, pattern: &str, accept: impl Fn(&str) -> bool) -> bool {
     let mut found = false;
-    // A configuration that cannot be read has failed before.
+    // A configuration that cannot be read has failed in `open`.
     if let Ok(mut entries) = config.entries(Some(pattern)) {
         while let Some(Ok(entry)) = entries.next() {
             found |= accept(value(entry));
@@ -104,7 +106,9 @@ fn obstacle(path: &Path, error: git2::Error) -> Obstacle {
     })
 }
 
-/// Reads what a repository says of its own format that libgit2 does not know.
+/// Reads what a repository's configuration says about a format that libgit2 does not know.
+///
+/// From the file itself, since libgit2 has refused the repository, and the message of its error is no interface.
 fn unreadable_format(path: &Path) -> Option<String> {
     let files = [path.join("config"), path.join(".git/config")];
     let file = files.iter().find(|file| file.is_file())?;

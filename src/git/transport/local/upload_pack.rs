@@ -23,6 +23,7 @@ pub(super) fn serve(repository: &Repository, mut input: Input, output: &Output) 
     service.advertise()?;
     loop {
         let answered = match input.lines(LINES) {
+            // An empty request ends the conversation in order (gitprotocol-v2).
             Ok((lines, Packet::Flush)) if lines.is_empty() => return Ok(()),
             Ok((head, end)) => service.command(&head, end, &mut input),
             Err(Failure::Gone) => return Ok(()),
@@ -31,6 +32,7 @@ pub(super) fn serve(repository: &Repository, mut input: Input, output: &Output) 
         if let Err(Failure::Refused(why)) = &answered {
             output.packets(PacketWriter::new().line(&format!("ERR {why}")))?;
         }
+        // Ends the service, as git's: what comes next may be the rest of the request that was refused.
         answered?;
     }
 }
@@ -48,7 +50,7 @@ impl<'a> UploadPack<'a> {
         Ok(Self {
             repository,
             hidden: HiddenRefs::read(&config, "uploadpack")?,
-            // Git's own default spares a server's machine; here it is the client's, and filters are less work for it.
+            // Off in git by default, to spare a server. Here client and server are one process, which filters save work.
             filters: config.get_bool("uploadpack.allowfilter").unwrap_or(true),
             output,
         })
@@ -144,6 +146,7 @@ impl<'a> UploadPack<'a> {
         if request.is_negotiating() && !self.acknowledge(request, &mut negotiation)? {
             return Ok(());
         }
+        // Also if the client said nothing of it: whoever clones a shallow repository must learn where history ends.
         if request.is_shallow() || !own_shallow.is_empty() {
             let mut message = PacketWriter::new();
             message.line("shallow-info");
@@ -157,16 +160,18 @@ impl<'a> UploadPack<'a> {
         }
         self.output.packets(PacketWriter::new().line("packfile"))?;
         self.output.begin_sideband();
+        // The sideband ends with the pack: the next command's response is plain lines again.
         let sent = self.send_pack(request, &mut negotiation);
         self.output.end_sideband();
         if let Err(Failure::Refused(why)) = &sent {
             self.output.band(3, why.as_bytes())?;
+            // The client has been told in band 3; an ERR packet after it would be one too many.
             return Err(Failure::Gone);
         }
         sent
     }
 
-    /// Tells what both sides have; says whether the pack follows.
+    /// Sends the acknowledgments; says whether the pack follows.
     fn acknowledge(&self, request: &Request, negotiation: &mut Negotiation<'_>) -> Result<bool> {
         let mut message = PacketWriter::new();
         message.line("acknowledgments");
@@ -210,7 +215,7 @@ impl<'a> UploadPack<'a> {
         pack_output::send(objects, &inventory, request.abilities, self.output)
     }
 
-    /// Adds the annotated tags of what is sent.
+    /// Adds the annotated tags that point to what is sent.
     fn include_tags(&self, inventory: &mut Inventory) -> Result<()> {
         let tags = self
             .repository
@@ -224,6 +229,7 @@ impl<'a> UploadPack<'a> {
             let Some(id) = tag.target().map(from_git2) else {
                 continue;
             };
+            // A lightweight tag has no object that could be sent.
             if peeled.is_ok_and(|peeled| peeled != id && inventory.has(peeled)) {
                 let (kind, before) = (ObjectKind::Tag, None);
                 inventory.add(Found { id, kind, before });
@@ -260,7 +266,7 @@ impl Listing<'_> {
         }
     }
 
-    /// Writes a ref's line; none where it stands for nothing.
+    /// Writes a ref's line; `None` for a ref that points to nothing.
     fn line(&self, reference: &Reference<'_>) -> Option<Vec<u8>> {
         let id = reference.resolve().ok()?.target()?;
         let mut line = format!("{id} ").into_bytes();

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Every arrow is bounded: a reader that stops reading applies backpressure to the server. All channels share one connection, so
-//! a channel that stays unread beyond [`PIPE`] blocks the others, too. russh's `Channel::into_stream` mixes no error output in
-//! and cannot tell a cut connection from the end of the output.
+//! a channel that stays unread beyond [`PIPE`] blocks the others, too. russh's `Channel::into_stream` drops the error
+//! output, and cannot tell a cut connection from the end of the output.
 
 use std::io;
 use std::pin::Pin;
@@ -106,6 +106,7 @@ impl Pump {
     async fn take(&mut self, message: Option<ChannelMsg>) -> Next {
         match message {
             Some(ChannelMsg::Data { data }) => {
+                // Fails once the reader is dropped, so that a full pipe does not keep the pump from noticing.
                 if self.pipe.write_all(&data).await.is_err() {
                     self.close().await;
                     return Next::Stop;
@@ -121,12 +122,15 @@ impl Pump {
                 let ended = format!("the program was ended by signal {signal_name:?}\n");
                 self.stderr.push(ended.as_bytes());
             }
+            // `self` keeps the pipe until then: who reads the end of the output finds the error output complete.
             Some(ChannelMsg::Eof) => return Next::AwaitClose,
             Some(ChannelMsg::Close) => return Next::Stop,
             None => {
+                // Before the pump drops the pipe, so that a reader at its end sees it.
                 self.cut.store(true, Ordering::Release);
                 return Next::Stop;
             }
+            // Replies, window adjustments, the exit status: the service's own words say more than a number.
             Some(_) => {}
         }
         Next::Continue
@@ -176,6 +180,7 @@ impl AsyncRead for ChannelReader {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.pipe).poll_read(cx, buf))?;
+        // A read into an empty buffer also adds nothing, and is no end.
         let at_end = buf.filled().len() == before && buf.remaining() > 0;
         if at_end && self.cut.load(Ordering::Acquire) {
             let message = "the ssh connection was cut";

@@ -131,6 +131,7 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
 }
 
 fn handshake_failed(place: &str, error: russh::Error, received: &Received) -> Error {
+    // First: russh knows no more than that the callback said no.
     if let Some(refused) = take(&received.refused_key) {
         return refused;
     }
@@ -190,6 +191,7 @@ async fn authenticate(
             } if remaining_methods.is_empty() && handle.is_closed() => {
                 return Err(unanswered(&place, address, key, received));
             }
+            // The next hash, if there is one.
             AuthResult::Failure { .. } => {}
         }
     }
@@ -220,7 +222,8 @@ fn refused(place: &str, address: &SshAddress, key: &PrivateKey) -> Error {
     ))
 }
 
-/// Tells a server that disconnected after too many keys, which may be one, from a connection that was cut.
+/// Tells a server that disconnects after too many failures (`MaxAuthTries` may be 1) from a connection that was cut:
+/// the key is a matter for a person, the cut is worth another try.
 fn unanswered(place: &str, address: &SshAddress, key: &PrivateKey, received: &Received) -> Error {
     let last_message = received.last_message.lock();
     let last_message = last_message.unwrap_or_else(PoisonError::into_inner).clone();

@@ -16,6 +16,7 @@ pub(super) fn refused(
 ) -> Error {
     let place = tcp::host_and_port(host, port);
     let shown = format!("{} ({})", key.fingerprint(HashAlg::Sha256), key.algorithm());
+    // Only shown, never stored: a key that is trusted at first sight is that of whoever answered first.
     let line = known_hosts::line(host, port, key);
     match verdict {
         HostKeyStatus::Trusted | HostKeyStatus::Unknown => Error::new(

@@ -34,6 +34,7 @@ pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<P
     let passphrase = passphrase
         .map(ExposeSecret::expose_secret)
         .filter(|given| !given.is_empty());
+    // Asked first, so that a missing, a superfluous and a wrong passphrase each have their own message.
     let key = match (is_encrypted(text.expose_secret(), label)?, passphrase) {
         (true, None) => {
             return Err(unusable("is encrypted, and no passphrase is given")
@@ -69,6 +70,7 @@ fn label(text: &str) -> Result<&str> {
         return Err(unusable("is a public key, not a private one")
             .advise("Use the file that has the private key."));
     }
+    // Pasted into a field of one line: the PEM parser would call it damaged.
     if !rest.starts_with('\n') {
         return Err(unusable("has lost its line breaks").advise(GIVE_IT_WHOLE));
     }

@@ -116,11 +116,13 @@ impl KnownHosts {
     pub fn verify(&self, host: &str, port: u16, key: &PublicKey) -> HostKeyStatus {
         let is_key = |line: &&Line| line.entry.public_key().key_data() == key.key_data();
         let names = names(host, port);
+        // Before trust, built-in trust included: revoking a key must work whatever other line still lists it.
         if let Some(line) = self.marked(&names, Some(&Marker::Revoked)).find(is_key) {
             return HostKeyStatus::Revoked(self.place(line));
         }
         let trusted = self.trusted(host, port);
         let fingerprint = key.fingerprint(HashAlg::Sha256);
+        // By fingerprint, since gitlab.com publishes no more than that of its keys.
         if trusted.iter().any(|one| one.fingerprint == fingerprint) {
             HostKeyStatus::Trusted
         } else if trusted.is_empty() {
@@ -211,6 +213,7 @@ fn matches(patterns: &HostPatterns, names: &[String]) -> bool {
             for pattern in patterns {
                 let pattern = pattern.to_lowercase();
                 match pattern.strip_prefix('!') {
+                    // A negation wins wherever it stands on the line (sshd(8)).
                     Some(excluded) if wildcard(excluded, name) => return false,
                     Some(_) => {}
                     None => found |= wildcard(&pattern, name),

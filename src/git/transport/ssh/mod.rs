@@ -88,6 +88,7 @@ impl SshRemote {
         v2: bool,
     ) -> Result<(), russh::Error> {
         if v2 {
+            // No reply wanted: it would cost a round trip, and the advertisement shows anyhow which version is spoken.
             channel.set_env(false, "GIT_PROTOCOL", "version=2").await?;
         }
         // Not waiting for the reply saves a round trip; a refusal ends the stream and is in its `Stderr`.
@@ -99,6 +100,7 @@ impl SshRemote {
     async fn channel(&self) -> Result<Channel<Msg>> {
         let (handle, is_new) = self.shared().await?;
         match self.open_channel(&handle).await {
+            // A new connection that opens no channel is given up: the next one would do no better.
             Err(error) if !is_new => {
                 tracing::debug!(%error, "opening a new connection for another channel");
                 let handle = self.renewed(&handle).await?;
@@ -124,6 +126,8 @@ impl SshRemote {
 
     /// Returns the shared connection, and whether it is new.
     async fn shared(&self) -> Result<(Arc<Handle<Client>>, bool)> {
+        // Held while connecting, so that services opened at the same time wait for one connection instead of making
+        // two.
         let mut connection = self.connection.lock().await;
         if let Some(handle) = connection.as_ref().filter(|handle| !handle.is_closed()) {
             return Ok((Arc::clone(handle), false));

@@ -23,16 +23,19 @@ pub(super) fn apply(base: &[u8], delta: &[u8], limit: usize) -> Result<Vec<u8>> 
             limit,
         });
     }
+    // `size` is a claim of the sender, but within `limit` by now.
     let mut object = Vec::with_capacity(size);
     while let Some(op) = delta.next() {
         let piece = if op & 0x80 != 0 {
             let offset = delta.number(op, 4)?;
             let length = match delta.number(op >> 4, 3)? {
+                // A length of zero stands for 64 KiB (gitformat-pack): copying nothing would be pointless.
                 0 => 0x10000,
                 length => length,
             };
             base.get(offset..offset.saturating_add(length))
         } else {
+            // Instruction 0 is reserved.
             delta.take(usize::from(op)).filter(|_| op != 0)
         };
         let piece = piece.ok_or_else(|| Error::garbage("a delta that copies what is not there"))?;
@@ -48,9 +51,9 @@ pub(super) fn apply(base: &[u8], delta: &[u8], limit: usize) -> Result<Vec<u8>> 
     }
 }
 
-/// How many bytes must agree for a copy to be looked for.
+/// How many bytes must agree before a copy is considered; the window of git's own encoder (`diff-delta.c`) is as large.
 const BLOCK: usize = 16;
-/// How many places of one block are compared: content that repeats itself would take time without end.
+/// How many occurrences of one block are compared. Without a bound, repetitive content takes quadratic time.
 const PLACES: usize = 8;
 
 /// Makes the delta that turns one object into another.
@@ -61,7 +64,7 @@ pub fn between(base: &[u8], target: &[u8]) -> Vec<u8> {
     let mut delta = Vec::new();
     push_size(&mut delta, base.len());
     push_size(&mut delta, target.len());
-    // Most of the time all but one place is the same.
+    // Two versions of a tree or an index file mostly differ in one place: everything before it is one copy.
     let prefix = alike(base.iter(), target.iter());
     push_copy(&mut delta, &(0..prefix));
     let blocks = Blocks::of(base, prefix);
@@ -71,7 +74,7 @@ pub fn between(base: &[u8], target: &[u8]) -> Vec<u8> {
             at += 1;
             continue;
         };
-        // The match may begin before the block does.
+        // Blocks begin at multiples of 16, changes do not: the match may reach back into bytes that were passed over.
         let before = alike(base[..from].iter().rev(), target[done..at].iter().rev());
         push_insertion(&mut delta, &target[done..at - before]);
         push_copy(&mut delta, &(from - before..from + length));
@@ -89,7 +92,7 @@ fn alike<'a>(one: impl Iterator<Item = &'a u8>, other: impl Iterator<Item = &'a 
         .count()
 }
 
-/// The blocks of a base and where each is; the last places first, since what is appended resembles what was appended last.
+/// The blocks of a base and where each is, the last occurrence first: what is appended resembles the end of the base.
 struct Blocks<'a> {
     /// Where the first block begins.
     from: usize,
@@ -103,12 +106,13 @@ impl<'a> Blocks<'a> {
 
     /// Cuts a base into blocks, from about an offset on, before which all has been used.
     fn of(base: &'a [u8], from: usize) -> Self {
-        // Also some before it: a line that is added resembles the one before it.
+        // Some of the common prefix is indexed as well: an added line resembles the line before it.
         let from = from.saturating_sub(64 << 10);
         let count = (base.len() - from) / BLOCK;
         let mut last = HashMap::with_capacity(count);
         let mut previous = Vec::with_capacity(count);
         for (number, block) in base[from..].chunks_exact(BLOCK).enumerate() {
+            // Fits: the callers' bases have at most 8 MiB, the scanner's limit for an object.
             let same = last.insert(block, number as u32);
             previous.push(same.unwrap_or(Self::NONE));
         }
@@ -135,6 +139,7 @@ impl<'a> Blocks<'a> {
 }
 
 fn push_insertion(delta: &mut Vec<u8>, bytes: &[u8]) {
+    // An insertion has seven bits for its length; the eighth says that it is no copy.
     for piece in bytes.chunks(0x7f) {
         delta.push(piece.len() as u8);
         delta.extend_from_slice(piece);
@@ -186,6 +191,7 @@ impl<'a> Instructions<'a> {
     /// Reads a size: little-endian groups of seven bits.
     fn size(&mut self) -> Result<usize> {
         let mut size: u64 = 0;
+        // Nine groups of seven bits fit into 64; a tenth would overflow the shift.
         for shift in (0..57).step_by(7) {
             let byte = self.next().ok_or_else(cut)?;
             size |= u64::from(byte & 0x7f) << shift;
@@ -209,5 +215,5 @@ impl<'a> Instructions<'a> {
 }
 
 fn cut() -> Error {
-    Error::garbage("a delta that breaks off")
+    Error::garbage("a delta that ends early")
 }

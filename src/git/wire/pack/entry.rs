@@ -49,6 +49,7 @@ impl EntryHeader {
                 Some(byte) => byte,
                 None => return Ok(None),
             };
+            // A shift of 60 would push bits out of 64: no honest size is that long.
             if shift > 57 {
                 return Err(Error::garbage("a pack entry's size has no end"));
             }
@@ -97,9 +98,11 @@ impl Bits<'_> {
             let Some(byte) = self.next() else {
                 return Ok(None);
             };
+            // Each continuation adds one, so that no distance has two encodings (gitformat-pack, "offset encoding").
             if position > 0 {
                 distance += 1;
             }
+            // Another seven bits would not fit.
             if distance >> 57 != 0 {
                 break;
             }
@@ -122,7 +125,8 @@ impl Bits<'_> {
 
 /// Inflates `size` bytes; returns them and how many deflated bytes they took, `None` where more of those are needed.
 pub(super) fn inflate(deflated: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>> {
-    // A stream of `size` bytes cannot be much shorter than size / 1032: do not reserve memory on a liar's word.
+    // zlib compresses at most 1032 to 1: the input bounds what `size` can honestly claim, and so what is reserved. The
+    // one byte more lets a stream that is longer than it says show itself, instead of filling the buffer exactly.
     let mut data = Vec::with_capacity(size.min(deflated.len().saturating_mul(1100)) + 1);
     let mut stream = Decompress::new(true);
     loop {
@@ -140,6 +144,7 @@ pub(super) fn inflate(deflated: &[u8], size: usize) -> Result<Option<(Vec<u8>, u
             Status::StreamEnd => {
                 return Err(Error::garbage("a pack entry that is shorter than it says"));
             }
+            // All input is used up though there was room for output: the rest has not arrived yet.
             _ if stream.total_in() as usize == deflated.len() && data.len() < data.capacity() => {
                 return Ok(None);
             }

@@ -62,6 +62,7 @@ impl ObjectKind {
 /// Reads a pack's header; returns its number of entries.
 fn entry_count(header: &[u8]) -> Result<u32> {
     match header {
+        // git writes version 2 and reads 3 as well, which has the same layout.
         [b'P', b'A', b'C', b'K', 0, 0, 0, 2 | 3, a, b, c, d] => {
             Ok(u32::from_be_bytes([*a, *b, *c, *d]))
         }

@@ -48,6 +48,8 @@ impl Rewriter {
             }
             out = self.rewrite_header()?;
         }
+        // Where the pack ends is known only at its end, so any 20 bytes may be the trailer, which must not be passed
+        // on.
         let passed = self.held.split_to(self.held.len().saturating_sub(TRAILER));
         self.received.update(&passed);
         self.sent.update(&passed);
@@ -66,6 +68,8 @@ impl Rewriter {
         if self.entries.is_none() || self.held.len() != TRAILER {
             return Err(Error::Cut);
         }
+        // Before anything else is returned: our trailer is right for whatever was passed on, damaged or not, and would
+        // make the mirror accept it.
         if self.received.finish() != self.held[..] {
             return Err(Error::Checksum);
         }

@@ -41,7 +41,7 @@ impl Scanner {
     const OBJECT_LIMIT: usize = 8 * 1024 * 1024;
     /// The largest commit or tag, in bytes: planning has many of them in memory at once.
     const COMMIT_LIMIT: usize = 1024 * 1024;
-    /// Hosts make chains of at most 50 to 250 deltas.
+    /// The longest chain of deltas. Hosts make chains of 50 to 250 (`pack.depth`).
     const CHAIN_LIMIT: usize = 1000;
 
     /// Begins an empty pack.
@@ -67,7 +67,7 @@ impl Scanner {
     /// Returns the next object in the pack's order; `None` where more bytes are needed or all have been read.
     ///
     /// # Errors
-    /// `Garbage` for what is no pack.
+    /// `Garbage` for bytes that are not a pack.
     pub fn next_object(&mut self) -> Result<Option<Object>> {
         let Some(left) = self.read_header()? else {
             return Ok(None);
@@ -75,10 +75,14 @@ impl Scanner {
         if left == 0 {
             return Ok(None);
         }
+        // An entry whose end is missing is inflated again from its start once more bytes are there: no state of the
+        // decompressor has to be kept between two calls.
         let Some((length, (kind, content))) = self.resolve(self.at)? else {
             return Ok(None);
         };
+        // The id is computed, never believed: a server cannot pass off one object as another.
         let id = kind.id_of(&content);
+        // `PACK_LIMIT` keeps every offset far below 32 bits.
         let offset = u32::try_from(self.at).unwrap_or(u32::MAX);
         self.offsets.insert(id, offset);
         self.recent
@@ -91,6 +95,8 @@ impl Scanner {
 
     /// Says whether every object of the pack has been read.
     pub fn is_complete(&self) -> bool {
+        // The pack's own checksum is not looked at: each object is asked for by its id, which was computed from its
+        // content.
         self.entries_left == Some(0)
     }
 
@@ -185,6 +191,7 @@ impl Scanner {
             return Ok(None);
         };
         let deflated = &self.pack[offset + header.length..];
+        // `header` has refused sizes beyond the limits, so the cast loses nothing.
         let inflated = inflate(deflated, header.size as usize)?;
         Ok(inflated.map(|(data, deflated)| Part {
             length: header.length + deflated,
@@ -209,6 +216,8 @@ impl Scanner {
                 .filter(|distance| *distance > 0)
                 .and_then(|distance| offset.checked_sub(distance))
                 .filter(|base| *base >= HEADER),
+            // Planning requests no thin packs, so a base is in the pack; one that comes later could not be resolved
+            // yet.
             EntryKind::RefDelta(id) => self.offsets.get(&id).map(|at| *at as usize),
         };
         within_limit(None, header.size)?;
@@ -254,7 +263,7 @@ fn within_limit(kind: Option<ObjectKind>, size: u64) -> Result<()> {
 }
 
 fn breaks_off() -> Error {
-    Error::garbage("a delta whose base breaks off")
+    Error::garbage("a delta whose base ends early")
 }
 
 type Content = (ObjectKind, Arc<Vec<u8>>);
@@ -268,6 +277,7 @@ struct Recent {
 }
 
 impl Recent {
+    /// How many bytes of objects are kept inflated: some thousand commits, or two dozen root trees.
     const LIMIT: usize = 1024 * 1024;
 
     fn get(&self, offset: usize) -> Option<Content> {
@@ -281,6 +291,7 @@ impl Recent {
         } else {
             self.order.push_back(offset);
         }
+        // The newest object stays even where it alone exceeds the limit: the next delta most likely builds on it.
         while self.bytes > Self::LIMIT
             && self.order.len() > 1
             && let Some(oldest) = self.order.pop_front()
