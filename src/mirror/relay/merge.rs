@@ -44,6 +44,7 @@ pub async fn merge_trees(
             Step::Done(merged) => return Ok(MergedTrees { merged, known }),
             Step::Needs(needs) => needs,
         };
+        // The base's trees are asked of the mirror, which has them; upstream may have dropped them after a squash.
         let (theirs, ours): (Vec<_>, Vec<_>) =
             needs.iter().partition(|need| need.side == Side::Theirs);
         let ids = |needs: Vec<&crate::mirror::plan::three_way::Need>| {

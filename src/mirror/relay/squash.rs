@@ -60,6 +60,7 @@ pub(super) async fn examine(
         upstream_has_base: false,
         is_related: false,
     };
+    // A copy, since the proof of one root adds commits to `new_commits`.
     for (number, (id, content)) in new_commits.roots.clone().into_iter().enumerate() {
         let root = Commit::parse(&content)?;
         squash.is_related |= is_squash(&root.message) || root.tree == base.tree;
@@ -75,6 +76,7 @@ pub(super) async fn examine(
         }
     }
     if !squash.avoids_whole_tree() {
+        // Without `done`, so that the server acknowledges what it has.
         let asked = NewCommits::fetch(upstream, tip, &[base.upstream], false).await?;
         squash.upstream_has_base = asked.acknowledged.contains(&base.upstream);
     }
@@ -114,7 +116,7 @@ async fn proof_from_upstream(
     new_commits: &mut NewCommits,
     squash: &mut Squash,
 ) -> Result<Proof> {
-    /// More than that count as unproven, to bound the requests.
+    /// Bounds the requests. crates.io squashes every few weeks, so 64 squashes are years, and more count as unproven.
     const SQUASHES: usize = 64;
     let mut root = root.clone();
     let mut count = 0;
