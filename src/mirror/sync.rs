@@ -67,11 +67,13 @@ impl Sync<'_> {
         self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let before = session.mirror_tip.ok_or_else(|| self.empty_mirror())?;
+        // Before anything is compared: this attempt would report `up-to-date`, and not what the push carried.
         if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, Some(before)) {
             return Ok(report);
         }
         match compare_tips(&mut session, before).await? {
             SyncState::UpToDate(found) => {
+                // Where the mode was not read, the mirror has upstream's tip itself, which only `merge` does.
                 mode(self.config.mirror.history, found.unwrap_or(History::Merge))?;
                 Ok(up_to_date(
                     session.upstream_tip,
@@ -111,13 +113,15 @@ impl Sync<'_> {
         report.after = Some(draft.update.new);
         let applied = apply::apply(session, receiver, &draft, self.context.progress).await;
         if let Err(error) = applied {
+            // After any failure: whether the mirror took the push is only seen at its tip, by the next attempt.
             *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report));
             return Err(error);
         }
         Ok(report)
     }
 
-    /// Opens the mirror for the push, unless this is a dry run. Done during the observation, since it takes a while over ssh.
+    /// Opens the mirror for the push, unless this is a dry run. Runs beside the observation, since over ssh it takes a
+    /// while.
     async fn open_mirror(&self) -> Result<Option<Connection>> {
         if self.options.dry_run {
             return Ok(None);
@@ -127,6 +131,7 @@ impl Sync<'_> {
 
     /// Refuses a loss that looks like an accident; returns the warning for one that is allowed.
     fn guard(&self, seen: &Observation) -> Result<Option<Warning>> {
+        // Both are there: `observe` fails where it cannot read one of the root trees.
         let (Some(base), Some(theirs)) = (
             seen.trees.get(&seen.base.tree),
             seen.trees.get(&seen.upstream_commit.tree),

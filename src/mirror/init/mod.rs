@@ -66,6 +66,7 @@ impl Init<'_> {
             .await?;
         let draft = self.draft(&session, &tip, &merged, config_json)?;
         warnings.extend(self.head_warning(&session.mirror_head).map(Into::into));
+        // The merge has no base, so to it upstream has always just changed its config.json.
         let is_relevant =
             |warning: &&MergeWarning| **warning != MergeWarning::UpstreamConfigChanged;
         let relevant = merged.warnings.iter().filter(is_relevant);
