@@ -24,7 +24,7 @@ pub struct ConfigJson {
 /// Reads a mirror's `config.json`.
 ///
 /// # Errors
-/// [`Kind::Config`] where it is no JSON, no object, or says no `dl`.
+/// [`Kind::Config`] where it is not JSON, not an object, or has no `dl`.
 pub fn points_to(bytes: &[u8]) -> Result<ConfigJson> {
     serde_json::from_slice(bytes).map_err(|error| {
         Error::new(Kind::Config, "the mirror's config.json cannot be used")
@@ -38,8 +38,9 @@ pub fn points_to(bytes: &[u8]) -> Result<ConfigJson> {
 /// Upstream's other keys stay, in their order; where neither is given its bytes stay as they are.
 ///
 /// # Errors
-/// [`Kind::UpstreamConfig`] where upstream's is no JSON object; [`Kind::Config`] where the result would say no `dl`.
+/// [`Kind::UpstreamConfig`] where upstream's is not a JSON object; [`Kind::Config`] where the result would lack `dl`.
 pub fn ours(upstream: &[u8], dl: Option<&str>, api: Option<&str>) -> Result<Vec<u8>> {
+    // Keeps the order of the keys (serde_json's feature `preserve_order`), so that a diff shows our keys alone.
     let mut keys: Map<String, Value> = serde_json::from_slice(upstream).map_err(|error| {
         Error::new(
             Kind::UpstreamConfig,
@@ -60,6 +61,7 @@ pub fn ours(upstream: &[u8], dl: Option<&str>, api: Option<&str>) -> Result<Vec<
         )
         .advise("Give `mirror.dl` (`--dl`, FERRY_MIRROR_DL), the URL under which crate files are served."));
     }
+    // The same bytes are the same blob and the same root tree, so `init` has neither to send.
     if dl.is_none() && api.is_none() {
         return Ok(upstream.to_vec());
     }
