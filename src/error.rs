@@ -50,6 +50,7 @@ pub enum Kind {
 impl Kind {
     /// Returns the process's exit code for this kind: 1, worth another try; 2, usage; 3, a person is needed.
     pub fn exit_code(self) -> u8 {
+        // Every kind by name, without `_`: a new one must not become "a person is needed" because nobody decided.
         match self {
             Self::Network | Self::Server | Self::Race => 1,
             Self::Usage | Self::Config => 2,
@@ -137,6 +138,7 @@ impl Error {
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
         let advice = advice.into();
+        // In debug builds only, where tests find it: an advice in poor form must not replace the error by a panic.
         debug_assert!(is_sentence(&advice), "not a sentence: {advice:?}");
         self.advice = Some(advice);
         self
@@ -175,6 +177,7 @@ impl Error {
         let mut next = self.source.as_deref().map(|e| e as &dyn StdError);
         while let Some(error) = next {
             let line = error.to_string();
+            // Libraries often show a cause both as their own text and as `source`.
             if lines.last() != Some(&line) {
                 lines.push(line);
             }
