@@ -29,7 +29,7 @@ pub fn points_to(bytes: &[u8]) -> Result<ConfigJson> {
     serde_json::from_slice(bytes).map_err(|error| {
         Error::new(Kind::Config, "the mirror's config.json cannot be used")
             .because(error)
-            .advise("Commit a config.json with `dl` and `api` to the mirror; cargo cannot read the index without.")
+            .advise("Commit a config.json with `dl` and `api` to the mirror; cargo cannot read the index without it.")
     })
 }
 
@@ -44,7 +44,7 @@ pub fn ours(upstream: &[u8], dl: Option<&str>, api: Option<&str>) -> Result<Vec<
     let mut keys: Map<String, Value> = serde_json::from_slice(upstream).map_err(|error| {
         Error::new(
             Kind::UpstreamConfig,
-            "upstream's config.json is no JSON object",
+            "upstream's config.json is not a JSON object",
         )
         .because(error)
         .advise("Check that `upstream.url` and `upstream.branch` name an index of crates.")
@@ -57,7 +57,7 @@ pub fn ours(upstream: &[u8], dl: Option<&str>, api: Option<&str>) -> Result<Vec<
     if !keys.get("dl").is_some_and(Value::is_string) {
         return Err(Error::new(
             Kind::Config,
-            "upstream's config.json says no `dl`, and none is configured",
+            "upstream's config.json has no `dl`, and none is configured",
         )
         .advise("Give `mirror.dl` (`--dl`, FERRY_MIRROR_DL), the URL under which crate files are served."));
     }

@@ -72,7 +72,7 @@ impl CrateVersion {
         }
         match Version::parse(text) {
             Ok(_) => Ok(Self(text.to_owned())),
-            Err(error) => Err(format!("no version: {error}")),
+            Err(error) => Err(format!("not a version: {error}")),
         }
     }
 

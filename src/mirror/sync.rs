@@ -166,7 +166,7 @@ impl Sync<'_> {
                 Proof::Proven(text) => proof = Some(text.clone()),
                 Proof::Unproven(why) => warnings.push(Warning::calling(
                     Topic::Squash,
-                    format!("upstream's history was squashed; that nothing else changed could not be proven: {why}"),
+                    format!("upstream's history was squashed; it could not be proven that nothing else changed: {why}"),
                 )),
             }
             if !squash.avoids_whole_tree() {

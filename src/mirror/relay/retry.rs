@@ -31,7 +31,7 @@ impl UnconfirmedPush {
     /// Returns the report of the push if the mirror's tip shows that it was done.
     pub fn confirmed(unconfirmed: &mut Option<Self>, tip: Option<ObjectId>) -> Option<Report> {
         let confirmed = unconfirmed.take_if(|pushed| Some(pushed.tip) == tip)?;
-        info!("the mirror has the push whose report was lost");
+        info!("the push whose report was lost has reached the mirror");
         Some(confirmed.report)
     }
 }

@@ -18,9 +18,9 @@ const DEPTHS: [u32; 4] = [8, 64, 512, 4096];
 
 /// Whether the mirror has upstream's tip.
 pub enum SyncState {
-    /// It has; with its history mode, if that had to be read.
+    /// It has upstream's tip; with its history mode, if that had to be read.
     UpToDate(Option<History>),
-    /// It has not, but a base.
+    /// It lacks upstream's tip, and has a base.
     Behind(Box<Behind>),
 }
 
