@@ -45,6 +45,7 @@ fn notice(config: &TriggerConfig, event: Event, pipeline: Option<&str>, now: Sys
     let project = trigger.gitlab.join(&trigger.project).ok();
     // The helper runs without the mirror's address, too; then the mail names the project whose pipelines it starts.
     let fallback = RemoteBranch {
+        // The server's address ends in a slash: see the parser of `trigger.gitlab`.
         url: format!("{}{}", trigger.gitlab, trigger.project),
         branch: trigger.reference.clone(),
     };

@@ -90,6 +90,7 @@ fn write(path: &Path, history: &MailHistory) -> io::Result<()> {
     let mut file = Builder::new().permissions(everyone).tempfile_in(folder)?;
     serde_json::to_writer_pretty(&mut file, history)?;
     file.write_all(b"\n")?;
+    // Renamed, so that no reader finds half a file; not synced, since losing it in a crash costs one mail too many.
     file.persist(path)?;
     Ok(())
 }

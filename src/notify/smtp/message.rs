@@ -50,7 +50,7 @@ pub(super) fn compose(route: &Route<'_>, email: &Email) -> Result<Message> {
     })
 }
 
-/// Quoted-printable keeps every line within what SMTP allows, and the raw mail readable.
+/// Makes one of the bodies. Quoted-printable keeps every line within what SMTP allows, and the raw mail readable.
 fn part(kind: ContentType, text: &str) -> SinglePart {
     SinglePart::builder()
         .header(kind)
