@@ -94,6 +94,7 @@ pub(super) fn host_key_and_login(config: &Config, error: Option<&Error>, finding
                     format!("the host key of {} is trusted", address.host),
                 ),
             }
+            // ssh verifies the host, then the user: any other failure comes after both.
             if kind != Some(Kind::Auth) {
                 findings.pass("login", format!("{} accepts the key", address.host));
             }
@@ -107,7 +108,8 @@ pub(super) fn host_key_and_login(config: &Config, error: Option<&Error>, finding
     }
 }
 
-/// Opens the service that takes pushes, pushes nothing, and closes it.
+/// Opens a push session, pushes nothing, and closes it: GitLab, for one, refuses the session itself to a key without
+/// write access.
 pub(super) async fn push(mirror: &Remote, findings: &mut Findings) {
     if let Some(connection) = findings.take("push", mirror.open(Service::ReceivePack).await) {
         connection.close().await;

@@ -74,6 +74,9 @@ async fn test_mail(config: &Config, around: Context<'_>, findings: &mut Findings
     }
     if refused.is_empty() {
         let to: Vec<String> = config.mail.to.iter().map(ToString::to_string).collect();
-        findings.pass("test mail", format!("handed over, for {}", to.join(", ")));
+        findings.pass(
+            "test mail",
+            format!("accepted by the mail server, for {}", to.join(", ")),
+        );
     }
 }
