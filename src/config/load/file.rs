@@ -30,7 +30,7 @@ pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<(
     Ok(())
 }
 
-/// Reads the document; the value at the place `refused` among those that are found is an error.
+/// Reads the document. The value whose place among the found ones is `refused` is an error.
 fn read(
     text: &str,
     refused: Option<usize>,
@@ -87,6 +87,7 @@ impl Map<'_> {
                 .filter_map(|key| key.name.strip_prefix(self.group)?.split('.').next())
                 .collect(),
         };
+        // The table lists each section and each group in one piece, so that equal names are neighbours.
         names.dedup();
         names
     }
@@ -154,6 +155,7 @@ impl<'de> Visitor<'de> for Map<'_> {
                     let texts = map.next_value_seed(Value { key, is_refused })?;
                     self.found.extend(texts.map(|texts| (key, texts)));
                 }
+                // Not reached: `Name` admits only names of keys and groups.
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }

@@ -27,6 +27,7 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
             settings.set(key, Origin::Variable(name), texts);
         }
     }
+    // Warnings, where the file has errors: a job's environment also holds what is meant for another version or program.
     let known = known_variables();
     for name in unknown(environment, &known) {
         warn!(
@@ -40,6 +41,7 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
 /// Takes the text of a list or map apart.
 fn texts_of(key: &Key, text: &str) -> Vec<String> {
     match key.shape {
+        // There is no escape: an element with a comma, such as the glob `{a,b}/*`, can only be given in the file.
         Shape::List | Shape::Map => text
             .split(',')
             .map(str::trim)
