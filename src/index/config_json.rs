@@ -29,7 +29,7 @@ pub fn points_to(bytes: &[u8]) -> Result<ConfigJson> {
     serde_json::from_slice(bytes).map_err(|error| {
         Error::new(Kind::Config, "the mirror's config.json cannot be used")
             .because(error)
-            .advise("Commit a config.json with `dl` and `api` to the mirror; cargo cannot read the index without it.")
+            .advise("Commit a config.json with `dl` and `api` to the mirror; cargo cannot read an index without one.")
     })
 }
 

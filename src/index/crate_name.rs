@@ -64,6 +64,7 @@ impl CrateName {
     pub fn is_index_path(path: &str) -> bool {
         let allowed =
             |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+        // By its bytes, since a path may be anything, and cutting a text within a character would panic.
         let (is_there, name) = match path.as_bytes() {
             [b'1', b'/', name @ ..] if name.len() == 1 => (true, name),
             [b'2', b'/', name @ ..] if name.len() == 2 => (true, name),

@@ -92,6 +92,7 @@ impl Sync<'_> {
         unconfirmed: &mut Option<UnconfirmedPush>,
     ) -> Result<Report> {
         let (seen, receiver) = try_join!(observe(session, behind), self.open_mirror())?;
+        // Before the merge, whose conflicts would hide the cause: upstream deleted what the mirror changed.
         let loss = self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;
         refuse_unservable(session, history)?;
@@ -226,7 +227,7 @@ impl Sync<'_> {
     }
 }
 
-/// In `snapshot` the pack is fetched by the id of upstream's tree, which the server must serve.
+/// Refuses an upstream that cannot serve snapshots: their packs are fetched by the id of upstream's tree.
 fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
     if history == History::Merge || session.upstream.can_want_any() {
         return Ok(());

@@ -50,6 +50,7 @@ impl Init<'_> {
     async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
         self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
+        // Before the branch is found to exist: the attempt before this one may have made it.
         if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, session.mirror_tip) {
             return Ok(report);
         }

@@ -181,6 +181,7 @@ async fn pump_pack(
     if !answer.pack_follows {
         return Err(broken(upstream, wire::Error::Garbage("no pack".to_owned())));
     }
+    // Made before the pack is passed on, because its header, which goes first, counts them.
     let entries = draft.objects.iter().map(|object| object.entry(thin));
     let entries = entries
         .collect::<io::Result<Vec<Bytes>>>()

@@ -130,6 +130,7 @@ pub fn snapshot_not_servable(upstream: &Remote) -> Error {
 /// # Errors
 /// `conflict` when both sides changed the same path.
 pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Result<Draft> {
+    // First, because the merged tree has the mirror's side at a conflict and must not be pushed.
     refuse_conflicts(&trees.merged.conflicts)?;
     let boundary = seen.boundary(terms.history);
     let fetch = Fetch {
@@ -144,6 +145,7 @@ pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Resu
         // sent 21 MB instead of 31 KB across a squash, and 41 KB instead of 14 KB for 20 commits.
         shallow: boundary,
         thin: true,
+        // Nothing is left to negotiate: the commits that were read say what both sides have.
         done: true,
         ..Fetch::default()
     };

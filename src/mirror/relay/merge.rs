@@ -57,6 +57,8 @@ pub async fn merge_trees(
             find_trees(&mut session.upstream, &theirs, &upstream_fallbacks),
             find_trees(&mut session.mirror, &ours, &mirror_fallbacks)
         )?;
+        // Afterwards, and one after the other: usually nothing is missing, and each connection takes one request at a
+        // time.
         let Session {
             upstream, mirror, ..
         } = &mut *session;

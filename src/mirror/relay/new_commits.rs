@@ -57,6 +57,7 @@ impl NewCommits {
             ..Fetch::default()
         };
         let mut new_commits = Self::default();
+        // What visits the objects can stop the scan, but not fail.
         let mut unreadable = None;
         let scan = upstream
             .scan(&fetch, |object| match new_commits.take(object, &tip) {

@@ -62,6 +62,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
     let Some(upstream_commit) = new_commits.tip.clone() else {
         return Err(rewound(session, &base));
     };
+    // A person may have merged upstream by hand since the last sync, which only upstream's new commits show.
     if let Some(newer) = view.newer_base(&base, &new_commits)? {
         base = newer;
         trees.extend(mirror_roots(&mut session.mirror, &view, &base).await?);

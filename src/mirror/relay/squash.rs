@@ -95,6 +95,7 @@ fn proof_from_mirror(view: &MirrorView, base: &Base, root: &Commit) -> Result<Op
     let Some(head) = previous_head(&root.message) else {
         return Ok(None);
     };
+    // `view` has only what the mirror's branch leads to: it cannot be an object that the server shares with a fork.
     let holds = view
         .get(&head)?
         .is_some_and(|commit| commit.tree == root.tree);

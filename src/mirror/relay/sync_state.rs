@@ -80,6 +80,7 @@ async fn find_base(
         let new_commits =
             NewCommits::fetch(&mut session.upstream, tip, &view.haves(), false).await?;
         let is_last = view.is_complete || depth == DEPTHS[DEPTHS.len() - 1];
+        // Without `done`, a pack means that upstream's tip leads to a `have`: the newest one at its edge is the base.
         let found = match new_commits.has_pack {
             true => view.newest_among(&new_commits.edges)?,
             false => newest_before_root(session, &view, is_last).await?,

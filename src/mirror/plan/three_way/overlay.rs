@@ -111,6 +111,7 @@ fn enter(
     }
     let ours = ours.map_or(Some(&EMPTY), |id| trees.get(&id));
     let (Some(ours), Some(theirs)) = (ours, trees.get(&theirs)) else {
+        // The next pass has them; what this one lists is discarded.
         return;
     };
     let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
