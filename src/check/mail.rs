@@ -20,6 +20,7 @@ pub(super) async fn probe(
     let Some(mailer) = findings.take("smtp", Mailer::of(config)) else {
         return;
     };
+    // Without `--mail` as well: whoever finds out by a failed sync that mails do not work finds out too late.
     let reaches = add_steps(mailer.probe().await, findings);
     match (options.mail, reaches) {
         (false, _) => findings.skip("test mail", "`check --mail` sends one"),

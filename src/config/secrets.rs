@@ -174,6 +174,7 @@ fn job_token(environment: &Environment) -> Result<Option<JobToken>> {
         return Ok(None);
     };
     let Some(host) = environment.text("CI_SERVER_HOST")? else {
+        // Without the name of its server it could go to a stranger.
         debug!("CI_JOB_TOKEN is ignored: CI_SERVER_HOST, which names its server, is not set");
         return Ok(None);
     };

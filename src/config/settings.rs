@@ -60,6 +60,7 @@ impl Origins {
     #[must_use]
     pub fn locate(&self, error: Error) -> Error {
         let message = error.to_string();
+        // What is no key has no origin, so any other message stays as it is.
         let key = message.split(": ").next().unwrap_or_default();
         match self.of(key) {
             Origin::Default => error,

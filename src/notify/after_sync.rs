@@ -16,6 +16,7 @@ use crate::mirror::report::{Report, Warning};
 ///
 /// Never fails and never changes the result: a mail that cannot be sent is an error in the log.
 pub async fn after_sync(config: &Config, result: &Result<Report>, around: Context<'_>) {
+    // Before the file is opened: who wants no mails gets no file, and no warning about it.
     let Some(_) = config.mail.route() else {
         return;
     };

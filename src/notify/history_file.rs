@@ -45,6 +45,7 @@ impl HistoryFile {
     /// Writes the file, whole or not at all; a failure is an error in the log.
     pub(super) fn save(mut self) {
         let Some(path) = &self.path else { return };
+        // The other mirrors stay: several jobs may share the file.
         self.all.mirrors.insert(self.thread, self.history);
         if let Err(cause) = write(path, &self.all) {
             error!(

@@ -20,6 +20,7 @@ const OTHER_VARIABLES: [&str; 5] = [
 
 /// Adds the values of the keys' variables, and warns of unknown variables that begin with `FERRY_`.
 pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result<()> {
+    // Here an address may carry a password: unlike files and flags, nobody else reads these.
     for key in KEYS {
         let name = key.variable();
         if let Some(text) = environment.text(&name)? {

@@ -90,6 +90,7 @@ fn key_text(text: &str) -> Result<Option<SecretString>> {
     if !text.contains('\n') {
         return Err(failure("the key's text has lost its line breaks"));
     }
+    // Parsers of PEM want LF, and a line break after the END line, which CI systems cut off.
     Ok(Some(format!("{}\n", text.replace("\r\n", "\n")).into()))
 }
 

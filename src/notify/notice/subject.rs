@@ -50,6 +50,7 @@ fn summary(kind: Kind) -> &'static str {
 /// Shortens an address to host and path; a path that is still too long loses its beginning, because its end says more.
 fn short_url(url: &str, room: usize) -> String {
     let place = url.split_once("://").map_or(url, |(_, place)| place);
+    // The user of an ssh address says nothing: it is `git` at most hosts.
     let place = place.split_once('@').map_or(place, |(_, place)| place);
     let place = place.trim_end_matches('/').trim_end_matches(".git");
     // Other characters would need an encoded word (RFC 2047), which is longer than what it encodes.
