@@ -311,6 +311,7 @@ fn message<'a>(
     count: usize,
     crates: impl ExactSizeIterator<Item = &'a CrateName>,
 ) -> String {
+    // A commit may carry thousands of crates, and its message is fetched whenever the mirror's last commits are read.
     const NAMED: usize = 20;
     let plural = if count == 1 { "" } else { "s" };
     let across = match outcome {
@@ -330,6 +331,7 @@ fn message<'a>(
 }
 
 fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
+    // An error is one line of a log.
     const LISTED: usize = 10;
     let Some(first) = conflicts.first() else {
         return Ok(());

@@ -202,6 +202,7 @@ impl MirrorView {
         let (Some(upstream), Some(held)) = (commit.upstream_commit(), commit.parents.last()) else {
             return Ok(None);
         };
+        // Without the commit there is no tree to merge with; `find_base` then fetches further back.
         let Some(last) = self.get(held)? else {
             return Ok(None);
         };

@@ -89,6 +89,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         squash,
         trees,
     };
+    // Asked only where it is in doubt, since it costs another fetch.
     if seen.may_be_rewound() && seen.is_rewound(session).await? {
         return Err(rewound(session, &seen.base));
     }

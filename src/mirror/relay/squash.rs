@@ -126,6 +126,7 @@ async fn proof_from_upstream(
             Ok(found) => found,
             Err(why) => return Ok(Proof::Unproven(why)),
         };
+        // The collapsed history may itself begin with an earlier squash, which came after the mirror's base.
         let earlier = match hidden.roots.first() {
             Some((id, content)) => Some((*id, Commit::parse(content)?)),
             None => None,

@@ -115,6 +115,7 @@ impl<'a> Walk<'a> {
         if ours == theirs {
             return ours.map(MergedEntry::from);
         }
+        // Whole, and before anything below is looked at: what is kept is never a conflict.
         if self.rules.keep.covers(path) {
             if theirs != base {
                 let is_directory = theirs.or(base).is_some_and(|entry| entry.mode.is_tree());
