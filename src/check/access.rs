@@ -60,6 +60,7 @@ pub(super) fn key_and_known_hosts(config: &Config, findings: &mut Findings) -> b
             },
         );
     }
+    // Goes on after unusable known hosts, so that one run shows both mistakes.
     let Some(text) = &secrets.ssh_private_key else {
         findings.fail_plainly(
             "ssh key",

@@ -101,6 +101,7 @@ impl Findings {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The longest name, `configuration`, has 13 characters.
         for probe in &self.probes {
             writeln!(
                 f,

@@ -192,6 +192,7 @@ impl fmt::Display for EffectiveConfig {
             Some(file) => writeln!(f, "# file: {file}")?,
             None => writeln!(f, "# no file")?,
         }
+        // The longest key, `serve.upstream_connections`, has 26 characters.
         for EffectiveKey { path, value, from } in &self.keys {
             match (value, from) {
                 (Some(value), Some(from)) => writeln!(f, "{path:<26}  {value:<44}  {from}")?,

@@ -1,4 +1,4 @@
-//! The secrets: read from the environment only, and masked in all that leaves the process.
+//! The secrets: read from the environment only. `scrub` masks them in texts that may repeat them.
 
 mod private_key;
 mod scrub;

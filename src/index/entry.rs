@@ -68,6 +68,7 @@ pub fn latest(content: &[u8]) -> Option<CrateFile> {
         .filter(|version| !version.is_yanked);
     let ordered = usable.filter_map(|version| {
         let number = semver::Version::parse(version.file.version.as_str()).ok()?;
+        // `false` sorts before `true`, so any release is above any pre-release.
         Some(((number.pre.is_empty(), number), version.file))
     });
     let (_, file) = ordered.max_by(|(one, _), (other, _)| one.cmp(other))?;

@@ -59,6 +59,7 @@ fn notice(config: &TriggerConfig, event: Event, pipeline: Option<&str>, now: Sys
     let (mirror, upstream) = both.map_or((fallback, None), |(mirror, upstream)| {
         (mirror, Some(upstream))
     });
+    // The address comes from GitLab's answer: nothing but a web page may become a link.
     let page = |text: &str| {
         let url = Url::parse(text).ok()?;
         matches!(url.scheme(), "https" | "http").then_some(url)

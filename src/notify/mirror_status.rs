@@ -20,6 +20,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(super) async fn read(config: &Config) -> MirrorStatus {
     let last_moved = async { observed(timeout(LIMIT, last_moved(config)).await) };
     let behind = async { observed(timeout(LIMIT, behind(config)).await) };
+    // Not `try_join!`: each answer is worth having without the other.
     let (last_moved, behind) = tokio::join!(last_moved, behind);
     MirrorStatus { last_moved, behind }
 }

@@ -125,6 +125,7 @@ fn unbracketed(host: &str) -> String {
 fn tls(url: &Url, implicit: bool) -> Result<SmtpTls, String> {
     let mut found = match implicit {
         true => SmtpTls::Implicit,
+        // Whoever strips STARTTLS from the server's reply gets nothing; to send without TLS, a person has to say so.
         false => SmtpTls::Required,
     };
     for (key, value) in url.query_pairs() {
@@ -142,6 +143,7 @@ fn tls(url: &Url, implicit: bool) -> Result<SmtpTls, String> {
                     "expected tls=required, tls=opportunistic or tls=none, found `tls={value}`"
                 ));
             }
+            // An error, since a misspelt `tls=` would mean another protection than its author believes.
             _ => {
                 return Err(format!(
                     "expected nothing but tls= after the `?`, found `{key}`"
