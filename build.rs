@@ -27,16 +27,16 @@ fn commit() -> Option<String> {
         let short: String = commit.chars().take(9).collect();
         return Some(with_date(&short, set(COMMIT_DATE).as_deref()));
     }
-    // A commit would make cargo build everything again, tests too. A debug build is nobody's release.
+    // In a debug build each commit would make cargo rebuild everything, tests included, and nobody releases one.
     if std::env::var("PROFILE").as_deref() != Ok("release") {
         return None;
     }
-    // git finds the repository of a folder above as well: a package that is vendored elsewhere is none of its commits.
+    // git would also find the repository of a folder above: that of a project into which this package is vendored.
     if !Path::new(".git").exists() {
         return None;
     }
-    // A commit changes the branch's own file; which branch it is stands in HEAD. cargo takes a file that is not there for
-    // changed each time.
+    // HEAD names the branch, and a commit changes the branch's own file, or packed-refs. A file that does not exist is
+    // left out, because cargo would take it for changed in every build.
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
     for name in ["HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
         let path = git(&["rev-parse", "--git-path", name])?;
@@ -66,6 +66,7 @@ fn set(name: &str) -> Option<String> {
 }
 
 fn git(arguments: &[&str]) -> Option<String> {
+    // Without git, or in a repository that it refuses (`safe.directory`), the version is shown alone.
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())

@@ -22,6 +22,7 @@ where
     options
         .estimated_items_capacity(estimated)
         .weight_capacity(bytes);
+    // Not quick_cache's own number, four shards a core: what fits into a shard would depend on the machine.
     let shards = number(bytes / SHARD, 1);
     // Rounded down: quick_cache would round a number that is no power of two up, and its shards would be too small.
     options.shards(1 << shards.min(64).ilog2());
@@ -32,7 +33,7 @@ where
             DefaultHashBuilder::default(),
             DefaultLifecycle::default(),
         ),
-        // Fails only where an option is missing.
+        // Both options that `build` requires are set above.
         Err(_) => Cache::with_weighter(estimated, bytes, weight),
     }
 }

@@ -1,4 +1,4 @@
-//! The error type of the whole program: a kind, which decides the exit code, a message, an advice, and the causes.
+//! The error type of the whole program: a kind, which decides the exit code, a message, advice, and the causes.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -23,7 +23,7 @@ pub enum Kind {
     HostKey,
     /// Authentication is required, or the credentials are not accepted.
     Auth,
-    /// The server denies it: a protected branch, a hook, no write access, no such project.
+    /// The server denies access: a protected branch, a hook, no write access, no such project.
     Permission,
     /// The mirror has no branch yet; `init` creates it.
     EmptyMirror,
@@ -50,6 +50,7 @@ pub enum Kind {
 impl Kind {
     /// Returns the process's exit code for this kind: 1, worth another try; 2, usage; 3, a person is needed.
     pub fn exit_code(self) -> u8 {
+        // Every kind by name, without `_`: a new one must not become "a person is needed" because nobody decided.
         match self {
             Self::Network | Self::Server | Self::Race => 1,
             Self::Usage | Self::Config => 2,
@@ -137,6 +138,7 @@ impl Error {
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
         let advice = advice.into();
+        // In debug builds only, where tests find it: poor form is no reason to replace the error by a panic.
         debug_assert!(is_sentence(&advice), "not a sentence: {advice:?}");
         self.advice = Some(advice);
         self
@@ -154,7 +156,7 @@ impl Error {
         self.kind
     }
 
-    /// Returns the advice, if there is one.
+    /// Returns the advice, if there is any.
     pub fn advice(&self) -> Option<&str> {
         self.advice.as_deref()
     }
@@ -175,6 +177,7 @@ impl Error {
         let mut next = self.source.as_deref().map(|e| e as &dyn StdError);
         while let Some(error) = next {
             let line = error.to_string();
+            // Libraries often show a cause both as their own text and as `source`.
             if lines.last() != Some(&line) {
                 lines.push(line);
             }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The phase of a command, the objects and bytes of its pack, and the files that are done. Shared by `Arc`, so every method takes `&self`.
+/// The phase of a command, the objects and bytes of its pack, and the files that are done. Shared by `Arc`, so every
+/// method takes `&self`.
 #[derive(Debug, Default)]
 pub struct Progress {
     phase: Mutex<String>,
@@ -14,9 +15,11 @@ pub struct Progress {
     file_bytes: AtomicU64,
 }
 
+// Relaxed throughout: the bar shows numbers that need not agree with one another.
 impl Progress {
     /// Sets the current phase, for example `reading upstream`.
     pub fn phase(&self, phase: &str) {
+        // After a panic elsewhere the text is still whole, and a progress bar is no reason to end.
         let mut current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         phase.clone_into(&mut current);
     }

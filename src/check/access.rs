@@ -60,6 +60,7 @@ pub(super) fn key_and_known_hosts(config: &Config, findings: &mut Findings) -> b
             },
         );
     }
+    // Goes on after unusable known hosts, so that one run shows both mistakes.
     let Some(text) = &secrets.ssh_private_key else {
         findings.fail_plainly(
             "ssh key",
@@ -94,6 +95,7 @@ pub(super) fn host_key_and_login(config: &Config, error: Option<&Error>, finding
                     format!("the host key of {} is trusted", address.host),
                 ),
             }
+            // ssh verifies the host, then the user: any other failure comes after both.
             if kind != Some(Kind::Auth) {
                 findings.pass("login", format!("{} accepts the key", address.host));
             }
@@ -107,7 +109,8 @@ pub(super) fn host_key_and_login(config: &Config, error: Option<&Error>, finding
     }
 }
 
-/// Opens the service that takes pushes, pushes nothing, and closes it.
+/// Opens a push session, pushes nothing, and closes it: GitLab, for one, refuses the session itself to a key without
+/// write access.
 pub(super) async fn push(mirror: &Remote, findings: &mut Findings) {
     if let Some(connection) = findings.take("push", mirror.open(Service::ReceivePack).await) {
         connection.close().await;

@@ -71,7 +71,7 @@ fn head(config: &Config, head: &Head, findings: &mut Findings) {
             "Make the mirror's branch the default branch of its repository.",
         ),
         Head::Detached | Head::Unknown => {
-            findings.skip("head", "the server does not tell where HEAD points")
+            findings.skip("head", "the server does not say where HEAD points")
         }
     }
 }
@@ -98,6 +98,7 @@ async fn measure_lag(config: &Config, around: Context<'_>, mirror: &Remote) -> R
             history,
         } => {
             mode(config.mirror.history, history)?;
+            // A commit from a clock that is ahead of ours is 0 seconds old.
             let age = u64::try_from(around.now() - seconds).unwrap_or_default();
             let age = HumanDuration(Duration::from_secs(age));
             let age = match history {
@@ -124,8 +125,9 @@ async fn config_json(
     tip: ObjectId,
     findings: &mut Findings,
 ) {
+    // Without wants by id, one file would cost a clone.
     if !mirror.can_want_any() {
-        findings.skip("config.json", "the server serves no files by their id");
+        findings.skip("config.json", "the server does not serve files by id");
         return;
     }
     let read = read_config_json(mirror, tip).await;
@@ -172,11 +174,15 @@ async fn history(
     findings: &mut Findings,
 ) {
     if !mirror.can_filter() {
-        findings.skip("history", "the server cannot list commits alone");
+        findings.skip(
+            "history",
+            "the server does not support filters, so its commits are not counted",
+        );
         return;
     }
     let fetch = Fetch::commits(tip, COUNTED);
     let mut count = 0;
+    // The filter leaves out all but commits, so each object is one.
     let count_one = |_: &_| {
         count += 1;
         std::ops::ControlFlow::Continue(())

@@ -20,6 +20,7 @@ pub(super) async fn probe(
     let Some(mailer) = findings.take("smtp", Mailer::of(config)) else {
         return;
     };
+    // Without `--mail` as well: whoever finds out by a failed sync that mails do not work finds out too late.
     let reaches = add_steps(mailer.probe().await, findings);
     match (options.mail, reaches) {
         (false, _) => findings.skip("test mail", "`check --mail` sends one"),
@@ -74,6 +75,9 @@ async fn test_mail(config: &Config, around: Context<'_>, findings: &mut Findings
     }
     if refused.is_empty() {
         let to: Vec<String> = config.mail.to.iter().map(ToString::to_string).collect();
-        findings.pass("test mail", format!("handed over, for {}", to.join(", ")));
+        findings.pass(
+            "test mail",
+            format!("accepted by the mail server, for {}", to.join(", ")),
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::git::transport::UploadPack;
 use crate::mirror::Context;
 
-/// What `check` was asked for besides the configuration.
+/// The options of `check` besides the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Sends a test mail.
@@ -22,6 +22,7 @@ pub struct Options {
 ///
 /// A probe that fails is a finding, not an error; what depends on it is skipped with the reason.
 pub async fn run(config: &Config, options: &Options, around: Context<'_>) -> Findings {
+    // Outside of the future that the limit drops: the probes that were made before are reported.
     let mut findings = Findings::default();
     let limit = config.network.timeout;
     if tokio::time::timeout(limit, probe_all(config, options, around, &mut findings))
@@ -59,6 +60,7 @@ async fn probe_remotes(config: &Config, around: Context<'_>, findings: &mut Find
         None => None,
     };
     progress.phase("probing the mirror");
+    // First, so that a key that cannot be used is told as that, and not as a mirror that cannot be reached.
     let is_usable = access::key_and_known_hosts(config, findings);
     let mirror = match is_usable {
         true => findings.take("mirror", config.mirror_remote()),
@@ -71,6 +73,7 @@ async fn probe_remotes(config: &Config, around: Context<'_>, findings: &mut Find
     access::host_key_and_login(config, opened.as_ref().err(), findings);
     match findings.take("mirror", opened) {
         Some(opened) => {
+            // Also where the branch does not exist yet: `init` will push, too.
             access::push(mirror, findings).await;
             index::probe(config, around, opened, mirror, upstream, findings).await;
         }

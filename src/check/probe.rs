@@ -65,7 +65,7 @@ impl Findings {
         self.add(name, Status::Passed, detail.into(), None);
     }
 
-    /// Adds a probe that passed and still has an advice.
+    /// Adds a probe that passed and still comes with advice.
     pub(super) fn pass_with_advice(&mut self, name: &'static str, detail: String, advice: &str) {
         self.add(name, Status::Passed, detail, Some(advice.to_owned()));
     }
@@ -101,6 +101,7 @@ impl Findings {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The longest name, `configuration`, has 13 characters.
         for probe in &self.probes {
             writeln!(
                 f,

@@ -8,11 +8,11 @@ use super::environment::Environment;
 use super::text_file;
 use crate::error::Result;
 
-/// The variables by which git, curl and GitLab's runner name further certificates.
+/// The variables in which git, curl and GitLab's runner name additional certificates.
 pub(super) const CONVENTIONAL: [&str; 3] =
     ["GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "CI_SERVER_TLS_CA_FILE"];
 
-/// Reads a file of certificates in PEM form, or returns why it is none.
+/// Reads a file of certificates in PEM form; the error says why it is not one.
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let text = text_file::read(path);
@@ -37,5 +37,6 @@ pub(super) fn conventional(environment: &Environment) -> Result<Option<String>> 
             Err(reason) => warn!("{name} is ignored: {reason}"),
         }
     }
+    // A file may lack its last line break, and two PEM blocks on one line are none.
     Ok((!texts.is_empty()).then(|| texts.join("\n")))
 }

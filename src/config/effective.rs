@@ -17,7 +17,7 @@ use super::settings::{Origin, Settings, refused};
 use crate::error::Result;
 use crate::git::RemoteUrl;
 
-/// Every key of the configuration as it counts, and which secrets are set.
+/// Every key of the configuration with its effective value, and which secrets are set.
 #[derive(Debug, Serialize)]
 pub struct EffectiveConfig {
     /// The configuration file, where there is one.
@@ -57,6 +57,7 @@ impl EffectiveConfig {
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self> {
         let Loaded { file, settings } = load::load(flags, environment)?;
         check_values(&settings)?;
+        // For its errors alone: a route for mails is complete or absent.
         mail::read(&settings)?;
         let serve = ServeConfig::from_settings(&settings, environment)?;
         let mut keys = Vec::new();
@@ -191,6 +192,7 @@ impl fmt::Display for EffectiveConfig {
             Some(file) => writeln!(f, "# file: {file}")?,
             None => writeln!(f, "# no file")?,
         }
+        // The longest key, `serve.upstream_connections`, has 26 characters.
         for EffectiveKey { path, value, from } in &self.keys {
             match (value, from) {
                 (Some(value), Some(from)) => writeln!(f, "{path:<26}  {value:<44}  {from}")?,

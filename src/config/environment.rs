@@ -16,10 +16,11 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Takes the environment of this process, once.
+    /// Reads the environment of this process, once.
     pub fn of_process() -> Self {
         let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
         Self {
+            // `vars` would panic at a variable that is not UTF-8, which is nothing of ours.
             variables: std::env::vars_os().filter_map(named).collect(),
             home: std::env::home_dir(),
             // Relative, so that messages show paths as they were given.
@@ -82,7 +83,7 @@ impl Environment {
         }
     }
 
-    /// Returns the names of variables that begin so.
+    /// Returns the names of the variables that begin with `start`.
     pub(super) fn names_that_begin_with<'a>(
         &'a self,
         start: &'a str,

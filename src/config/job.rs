@@ -31,6 +31,7 @@ pub struct Job {
 pub(super) fn job(environment: &Environment) -> Job {
     let text = |name: &str| {
         let text = environment.text(name).ok().flatten()?;
+        // These go into mails, where a line break in a job's name could pass for a line of ours.
         Some(text.replace(char::is_control, " "))
     };
     // Nothing but a page's address may become a link.

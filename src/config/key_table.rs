@@ -47,6 +47,7 @@ macro_rules! key_table {
                 default: super::key_table::first(&[$($default)?]),
                 flag: super::key_table::first(&[$($flag)?]),
                 about: concat!($($doc),*),
+                // The values have different types; reading and dropping one is the same function type for all keys.
                 check: |text| $parse(text).map(drop),
             },
         )*)*];

@@ -34,6 +34,7 @@ pub(super) enum Shape {
 impl Shape {
     /// Returns the shape of a key that the table reads by this method of `Settings`.
     pub(super) const fn read_by(how: &str) -> Self {
+        // Bytes, since a `const fn` cannot compare texts.
         match how.as_bytes() {
             b"list" => Self::List,
             b"map" => Self::Map,

@@ -44,6 +44,7 @@ pub(super) fn read(settings: &Settings) -> Result<Mail> {
         both.find(|(_, is_given)| *is_given == wanted)
             .map(|(path, _)| sections::key(path))
     };
+    // One of each is enough to say what is wrong and what is missing.
     match (with(true), with(false)) {
         (Some(given), Some(missing)) => Err(half(settings, given, missing)),
         _ => Ok(mail),

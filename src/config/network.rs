@@ -10,6 +10,7 @@ use crate::git::transport::Limits;
 /// Reads the section; without `network.ca_file` the variables of other tools count.
 pub(super) fn read(settings: &Settings, environment: &Environment) -> Result<Network> {
     let mut network = Network::from_settings(settings)?;
+    // Instead of them, not in addition: this key is the whole answer to what is trusted besides the system's.
     if network.extra_cas.is_none() {
         network.extra_cas = certificates::conventional(environment)?;
     }

@@ -93,6 +93,8 @@ fn mirror_auth(url: &RemoteUrl, secrets: &Secrets) -> Option<BasicAuth> {
             password: token.clone(),
         });
     }
+    // Last, because GitLab lets a job's token push only where the project's settings say so: what was set on purpose
+    // wins.
     url_auth(url).or_else(|| {
         let job = secrets.job_token.as_ref()?;
         is_for(job, address).then(|| BasicAuth {
@@ -118,6 +120,7 @@ fn url_auth(url: &RemoteUrl) -> Option<BasicAuth> {
 }
 
 fn is_for(job: &JobToken, url: &Url) -> bool {
+    // With the port: another service of the same host is not GitLab, and must not see the token.
     matches!(url.scheme(), "https" | "http")
         && url
             .host_str()
@@ -125,7 +128,7 @@ fn is_for(job: &JobToken, url: &Url) -> bool {
         && url.port_or_known_default() == Some(job.port)
 }
 
-/// Takes the brackets of an IPv6 address away.
+/// Removes the brackets of an IPv6 address.
 fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }

@@ -1,4 +1,4 @@
-//! What comes from the environment only, and never leaves the process in clear.
+//! The secrets: read from the environment only. `scrub` masks them in texts that may repeat them.
 
 mod private_key;
 mod scrub;
@@ -15,7 +15,7 @@ use super::text_file;
 use crate::error::Result;
 use crate::git::transport::KnownHostsText;
 
-/// The variables of the secrets, but for those of AWS.
+/// The variables of the secrets, except those of AWS.
 const VARIABLES: [&str; 10] = [
     "SSH_PRIVATE_KEY",
     "SSH_KEY_PASSPHRASE",
@@ -51,7 +51,7 @@ pub struct Secrets {
     pub mirror_token: Option<SecretString>,
     /// `FERRY_SMTP_PASSWORD`: the password of the user that `mail.smtp` names.
     pub smtp_password: Option<SecretString>,
-    /// `GITLAB_TRIGGER_TOKEN`: fires pipelines.
+    /// `GITLAB_TRIGGER_TOKEN`: creates pipelines.
     pub gitlab_trigger_token: Option<SecretString>,
     /// `GITLAB_READ_TOKEN`: may read pipelines.
     pub gitlab_read_token: Option<SecretString>,
@@ -98,6 +98,7 @@ impl Secrets {
 
 /// Reads a secret of one line, or the file whose absolute path the variable holds.
 fn token(environment: &Environment, name: &str) -> Result<Option<SecretString>> {
+    // Not trimmed: spaces may be part of a passphrase. Only the line break at the end is dropped, below.
     let Some(value) = environment.raw(name)? else {
         return Ok(None);
     };
@@ -110,6 +111,7 @@ fn token(environment: &Environment, name: &str) -> Result<Option<SecretString>> 
         false => value.to_owned(),
     };
     let text = text.trim_end_matches(['\r', '\n']);
+    // No HTTP header can carry these; most likely too much was pasted.
     if text.contains(char::is_control) {
         return Err(unusable(
             name,
@@ -135,10 +137,10 @@ fn known_hosts(environment: &Environment) -> Result<KnownHostsText> {
         let text = match Path::new(value).is_file() {
             true => text_file::read(Path::new(value))
                 .map_err(|e| unusable(name, format!("cannot read the file {value}")).because(e))?,
-            // A line holds a host, the key's type and the key, with spaces between; one word is a path.
+            // A line has a host, the key's type and the key, separated by spaces, so one word is meant as a path.
             false if value.contains(char::is_whitespace) => value.to_owned(),
             false => {
-                return Err(unusable(name, format!("there is no file {value}, and one word is no line of known hosts"))
+                return Err(unusable(name, format!("there is no file {value}, and a single word is not a line of known hosts"))
                     .advise("Set it to lines as ssh-keyscan prints them, or to the path of a file of such lines."));
             }
         };
@@ -159,6 +161,7 @@ fn known_hosts(environment: &Environment) -> Result<KnownHostsText> {
             text,
             origin: "~/.ssh/known_hosts".to_owned(),
         }),
+        // Only a warning: nobody named this file for us, and without it a host is refused, not trusted.
         Err(e) => {
             warn!("~/.ssh/known_hosts is ignored: {e}");
             Ok(KnownHostsText::default())
@@ -171,6 +174,7 @@ fn job_token(environment: &Environment) -> Result<Option<JobToken>> {
         return Ok(None);
     };
     let Some(host) = environment.text("CI_SERVER_HOST")? else {
+        // Without the name of its server it could go to a stranger.
         debug!("CI_JOB_TOKEN is ignored: CI_SERVER_HOST, which names its server, is not set");
         return Ok(None);
     };

@@ -1,4 +1,4 @@
-//! The configuration of the API server, which may do without a mirror's address.
+//! The configuration of the API server, which does not need the address of a mirror.
 
 use std::path::{Path, PathBuf};
 
@@ -129,7 +129,7 @@ impl ServeConfig {
         let serve = &self.serve;
         if serve.offline_index == OfflineIndex::Held && serve.downloads != Downloads::Offline {
             let message = format!(
-                "held works with serve.downloads: offline only ({})",
+                "held works only with serve.downloads: offline ({})",
                 self.found("serve.downloads")
             );
             return Err(self.refused("serve.offline_index", message).advise(
@@ -162,7 +162,7 @@ impl ServeConfig {
             return Ok(());
         }
         let message = format!(
-            "only a folder has limits, and serve.store is a bucket ({})",
+            "works only with a directory, and serve.store is a bucket ({})",
             self.found("serve.store")
         );
         Err(self.refused(limit, message).advise(
@@ -195,7 +195,7 @@ fn index_source(serve: &Serve, upstream: &Upstream, mirror: Option<&Mirror>) -> 
     };
     IndexSource {
         branch: serve.branch.clone().unwrap_or_else(|| known.clone()),
-        // Where a mirror is named too, its token is for its host alone.
+        // A token is for the host of the mirror. Where no mirror is named, it can only be meant for this repository.
         is_ours: !is_upstream && mirror.is_none_or(|mirror| mirror.url.has_host_of(&url)),
         url,
     }

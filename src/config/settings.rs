@@ -56,10 +56,11 @@ impl Origins {
 
     /// Puts where the value comes from in front of a message that begins with a key and a colon.
     ///
-    /// So what is only found when a value is used (a file that cannot be read, an address that is taken) is located, too.
+    /// This locates also what shows only when a value is used: a file that cannot be read, an address that is taken.
     #[must_use]
     pub fn locate(&self, error: Error) -> Error {
         let message = error.to_string();
+        // What is no key has no origin, so any other message stays as it is.
         let key = message.split(": ").next().unwrap_or_default();
         match self.of(key) {
             Origin::Default => error,
@@ -110,6 +111,8 @@ impl Settings {
     pub(super) fn or_default<T>(&self, key: &Key, parse: Parse<T>) -> Result<T> {
         match self.optional(key, parse)? {
             Some(value) => Ok(value),
+            // The default passes the same parser, so that the table can state it as the documentation does: `15m`,
+            // `20%`.
             None => parse(key.default.unwrap_or_default())
                 .map_err(|reason| refused(key, &Origin::Default, reason)),
         }

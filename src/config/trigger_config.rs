@@ -1,4 +1,4 @@
-//! The configuration of the trigger helper, which may do without a mirror's address.
+//! The configuration of the trigger helper, which does not need the address of a mirror.
 
 use secrecy::SecretString;
 
@@ -15,7 +15,7 @@ use crate::git::RemoteUrl;
 /// Everything that the trigger helper needs to know.
 #[derive(Debug, Clone)]
 pub struct TriggerConfig {
-    /// What is fired, and when (`trigger:`).
+    /// Which pipelines are created, and when (`trigger:`).
     pub trigger: Trigger,
     /// Time limits and retries (`network:`).
     pub network: Network,
@@ -53,7 +53,7 @@ impl TriggerConfig {
         })
     }
 
-    /// Returns the token that fires pipelines.
+    /// Returns the token that creates pipelines.
     ///
     /// # Errors
     /// `config` where it is not set.
@@ -85,6 +85,7 @@ impl TriggerConfig {
     /// `config` where `trigger.listen` is not loopback and there is no token.
     pub fn check_endpoint(&self) -> Result<()> {
         let listen = self.trigger.listen;
+        // Whoever may ask for a pipeline spends the project's compute minutes.
         if listen.ip().is_loopback() || self.secrets.trigger_token.is_some() {
             return Ok(());
         }

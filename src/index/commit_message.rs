@@ -38,6 +38,7 @@ pub fn is_squash(message: &str) -> bool {
 /// Returns the old head that a squash's message names: `Previous HEAD was <id>, now on …`.
 pub fn previous_head(message: &str) -> Option<ObjectId> {
     let (_, rest) = message.split_once("Previous HEAD was ")?;
+    // `get`, since a message is any text: fewer bytes may follow, or a character across the fortieth.
     rest.get(..40)?.parse().ok()
 }
 

@@ -24,12 +24,12 @@ pub struct ConfigJson {
 /// Reads a mirror's `config.json`.
 ///
 /// # Errors
-/// [`Kind::Config`] where it is no JSON, no object, or says no `dl`.
+/// [`Kind::Config`] where it is not JSON, not an object, or has no `dl`.
 pub fn points_to(bytes: &[u8]) -> Result<ConfigJson> {
     serde_json::from_slice(bytes).map_err(|error| {
         Error::new(Kind::Config, "the mirror's config.json cannot be used")
             .because(error)
-            .advise("Commit a config.json with `dl` and `api` to the mirror; cargo cannot read the index without.")
+            .advise("Commit a config.json with `dl` and `api` to the mirror; cargo cannot read an index without one.")
     })
 }
 
@@ -38,12 +38,13 @@ pub fn points_to(bytes: &[u8]) -> Result<ConfigJson> {
 /// Upstream's other keys stay, in their order; where neither is given its bytes stay as they are.
 ///
 /// # Errors
-/// [`Kind::UpstreamConfig`] where upstream's is no JSON object; [`Kind::Config`] where the result would say no `dl`.
+/// [`Kind::UpstreamConfig`] where upstream's is not a JSON object; [`Kind::Config`] where the result would lack `dl`.
 pub fn ours(upstream: &[u8], dl: Option<&str>, api: Option<&str>) -> Result<Vec<u8>> {
+    // Keeps the order of the keys (serde_json's feature `preserve_order`), so that a diff shows our keys alone.
     let mut keys: Map<String, Value> = serde_json::from_slice(upstream).map_err(|error| {
         Error::new(
             Kind::UpstreamConfig,
-            "upstream's config.json is no JSON object",
+            "upstream's config.json is not a JSON object",
         )
         .because(error)
         .advise("Check that `upstream.url` and `upstream.branch` name an index of crates.")
@@ -56,10 +57,11 @@ pub fn ours(upstream: &[u8], dl: Option<&str>, api: Option<&str>) -> Result<Vec<
     if !keys.get("dl").is_some_and(Value::is_string) {
         return Err(Error::new(
             Kind::Config,
-            "upstream's config.json says no `dl`, and none is configured",
+            "upstream's config.json has no `dl`, and none is configured",
         )
         .advise("Give `mirror.dl` (`--dl`, FERRY_MIRROR_DL), the URL under which crate files are served."));
     }
+    // The same bytes are the same blob and the same root tree, so `init` has neither to send.
     if dl.is_none() && api.is_none() {
         return Ok(upstream.to_vec());
     }

@@ -7,7 +7,8 @@ use semver::Version;
 
 use super::CrateName;
 
-/// The longest version that is served, in bytes: a file's name has at most 255.
+/// The longest version that is served, in bytes: file systems allow names of 255, and a name of 64, `-`, 150 and
+/// `.crate` are 221.
 const MAX_VERSION: usize = 150;
 
 /// The SHA-256 checksum of a crate file, as an index's `cksum` says it.
@@ -61,7 +62,7 @@ impl CrateVersion {
     /// Checks a text and makes it a version.
     ///
     /// # Errors
-    /// Why it is none (`semver`).
+    /// Why the text is not a version, in semver's words.
     pub fn new(text: &str) -> Result<Self, String> {
         if text.len() > MAX_VERSION {
             return Err(format!(
@@ -71,7 +72,7 @@ impl CrateVersion {
         }
         match Version::parse(text) {
             Ok(_) => Ok(Self(text.to_owned())),
-            Err(error) => Err(format!("no version: {error}")),
+            Err(error) => Err(format!("not a version: {error}")),
         }
     }
 
@@ -114,6 +115,7 @@ pub fn stored_at(path: &str) -> Option<(CrateName, CrateVersion)> {
     // The folder's name is the crate's in lower case, so that the first `-` of the version is found.
     let name = CrateName::new(stem.get(..crate_folder.len())?).ok()?;
     let version = CrateVersion::new(stem.get(crate_folder.len()..)?.strip_prefix('-')?).ok()?;
+    // A file that was put into another crate's folder by hand is not found at its own path, and does not count.
     (name.index_path() == folder).then_some((name, version))
 }
 

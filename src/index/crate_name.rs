@@ -16,10 +16,10 @@ const MAX_LENGTH: usize = 64;
 #[serde(transparent)]
 pub struct CrateName(String);
 
-/// Why a text is no crate's name.
+/// Why a text is not the name of a crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CrateNameError {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("a crate's name is empty")]
     Empty,
     /// It has more than 64 bytes.
@@ -64,6 +64,7 @@ impl CrateName {
     pub fn is_index_path(path: &str) -> bool {
         let allowed =
             |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+        // By its bytes, since a path may be anything, and cutting a text within a character would panic.
         let (is_there, name) = match path.as_bytes() {
             [b'1', b'/', name @ ..] if name.len() == 1 => (true, name),
             [b'2', b'/', name @ ..] if name.len() == 2 => (true, name),
@@ -77,6 +78,7 @@ impl CrateName {
     /// Returns the path of the crate's file in an index, in lower case: `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd`.
     pub fn index_path(&self) -> String {
         let name = self.0.to_ascii_lowercase();
+        // A name is ASCII, so it can be cut at any byte.
         match name.len() {
             1 => format!("1/{name}"),
             2 => format!("2/{name}"),

@@ -14,6 +14,7 @@ pub fn download_url(dl: &str, file: &CrateFile) -> String {
     if !MARKERS.iter().any(|marker| dl.contains(marker)) {
         return format!("{dl}/{}/{}/download", file.name, file.version);
     }
+    // One after the other, as cargo does: names, versions and checksums have no braces, so none makes a new marker.
     dl.replace("{crate}", file.name.as_str())
         .replace("{version}", file.version.as_str())
         .replace("{prefix}", &prefix(file.name.as_str()))

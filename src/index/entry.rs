@@ -7,6 +7,8 @@ use serde::Deserialize;
 use super::{Checksum, CrateFile, CrateName, CrateVersion};
 
 /// What is read of a line; the rest is cargo's.
+///
+/// The texts are borrowed unless JSON escapes them, which these hardly ever need.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(borrow)]
@@ -24,7 +26,7 @@ struct Line<'a> {
 pub struct Listed {
     /// Its crate file.
     pub file: CrateFile,
-    /// Whether it is yanked: cargo uses it where a lockfile says so only.
+    /// Whether it is yanked: cargo then takes it only where a lockfile names it.
     pub is_yanked: bool,
 }
 
@@ -60,11 +62,13 @@ pub fn only(content: &[u8], wanted: impl Fn(&CrateFile) -> bool) -> Vec<u8> {
 /// Returns the version that cargo would take for `*`: the highest that is neither yanked nor a pre-release, else the
 /// highest that is not yanked.
 pub fn latest(content: &[u8]) -> Option<CrateFile> {
+    // A version that its last line yanks is yanked, whatever an earlier line says.
     let usable = by_version(content)
         .into_values()
         .filter(|version| !version.is_yanked);
     let ordered = usable.filter_map(|version| {
         let number = semver::Version::parse(version.file.version.as_str()).ok()?;
+        // `false` sorts before `true`, so any release is above any pre-release.
         Some(((number.pre.is_empty(), number), version.file))
     });
     let (_, file) = ordered.max_by(|(one, _), (other, _)| one.cmp(other))?;

@@ -16,6 +16,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Returns the time in seconds since 1970.
     pub fn now(&self) -> i64 {
+        // A clock before 1970 counts as 1970: a commit is dated no earlier than its parents in any case.
         let since = (self.clock)()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

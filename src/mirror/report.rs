@@ -51,7 +51,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many crates, paths or warnings the text lists.
+    /// How many crates, paths or warnings the text lists; the JSON has them all.
     const SHOWN: usize = 12;
 
     /// Makes an empty report for upstream's tip.

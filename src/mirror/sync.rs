@@ -67,11 +67,13 @@ impl Sync<'_> {
         self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let before = session.mirror_tip.ok_or_else(|| self.empty_mirror())?;
+        // Before anything is compared: this attempt would report `up-to-date`, and not what the push carried.
         if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, Some(before)) {
             return Ok(report);
         }
         match compare_tips(&mut session, before).await? {
             SyncState::UpToDate(found) => {
+                // Where the mode was not read, the mirror has upstream's tip itself, which only `merge` does.
                 mode(self.config.mirror.history, found.unwrap_or(History::Merge))?;
                 Ok(up_to_date(
                     session.upstream_tip,
@@ -90,6 +92,7 @@ impl Sync<'_> {
         unconfirmed: &mut Option<UnconfirmedPush>,
     ) -> Result<Report> {
         let (seen, receiver) = try_join!(observe(session, behind), self.open_mirror())?;
+        // Before the merge, whose conflicts would hide the cause: upstream deleted what the mirror changed.
         let loss = self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;
         refuse_unservable(session, history)?;
@@ -111,13 +114,15 @@ impl Sync<'_> {
         report.after = Some(draft.update.new);
         let applied = apply::apply(session, receiver, &draft, self.context.progress).await;
         if let Err(error) = applied {
+            // After any failure: whether the mirror took the push is only seen at its tip, by the next attempt.
             *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report));
             return Err(error);
         }
         Ok(report)
     }
 
-    /// Opens the mirror for the push, unless this is a dry run. Done during the observation, since it takes a while over ssh.
+    /// Opens the mirror for the push, unless this is a dry run. Runs beside the observation, since over ssh it takes a
+    /// while.
     async fn open_mirror(&self) -> Result<Option<Connection>> {
         if self.options.dry_run {
             return Ok(None);
@@ -127,6 +132,7 @@ impl Sync<'_> {
 
     /// Refuses a loss that looks like an accident; returns the warning for one that is allowed.
     fn guard(&self, seen: &Observation) -> Result<Option<Warning>> {
+        // Both are there: `observe` fails where it cannot read one of the root trees.
         let (Some(base), Some(theirs)) = (
             seen.trees.get(&seen.base.tree),
             seen.trees.get(&seen.upstream_commit.tree),
@@ -161,7 +167,7 @@ impl Sync<'_> {
                 Proof::Proven(text) => proof = Some(text.clone()),
                 Proof::Unproven(why) => warnings.push(Warning::calling(
                     Topic::Squash,
-                    format!("upstream's history was squashed; that nothing else changed could not be proven: {why}"),
+                    format!("upstream's history was squashed; it could not be proven that nothing else changed: {why}"),
                 )),
             }
             if !squash.avoids_whole_tree() {
@@ -221,7 +227,7 @@ impl Sync<'_> {
     }
 }
 
-/// In `snapshot` the pack is fetched by the id of upstream's tree, which the server must serve.
+/// Refuses an upstream that cannot serve snapshots: their packs are fetched by the id of upstream's tree.
 fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
     if history == History::Merge || session.upstream.can_want_any() {
         return Ok(());

@@ -16,6 +16,7 @@ use crate::mirror::report::{Report, Warning};
 ///
 /// Never fails and never changes the result: a mail that cannot be sent is an error in the log.
 pub async fn after_sync(config: &Config, result: &Result<Report>, around: Context<'_>) {
+    // Before the file is opened: who wants no mails gets no file, and no warning about it.
     let Some(_) = config.mail.route() else {
         return;
     };
@@ -23,7 +24,7 @@ pub async fn after_sync(config: &Config, result: &Result<Report>, around: Contex
     let mut file = HistoryFile::open(config.mail.state.as_deref(), &thread(&mirror));
     let now = around.now();
     match result {
-        // Whoever wrote a wrong configuration or command line is there to read the error.
+        // Whoever has just changed the configuration or the command line sees the error without a mail.
         Err(error) if error.kind().exit_code() == 2 => return,
         Err(error) => {
             file.history.failed(now);
@@ -32,6 +33,7 @@ pub async fn after_sync(config: &Config, result: &Result<Report>, around: Contex
         }
         Ok(report) => {
             file.history.succeeded(now);
+            // Two mails at most: a sync that works again may still have something to warn of.
             let warnings = for_a_person(&report.warnings, file.is_persistent());
             if !warnings.is_empty() {
                 mail_if_due(config, Event::Warned(warnings), &mut file, around).await;
@@ -77,6 +79,7 @@ async fn mail_if_due(config: &Config, event: Event, file: &mut HistoryFile, arou
             for recipient in refused {
                 log(config, "cannot mail one recipient", &recipient);
             }
+            // Not before it is sent: what could not be mailed is due again at the next sync.
             file.history.mailed(&notice.event, now);
         }
         Err(error) => log(config, "cannot send the mail", &error),
@@ -97,6 +100,7 @@ async fn notice(
         Event::Failed(_) | Event::Warned(_) => command_line::dry_run(config),
         _ => String::new(),
     };
+    // Without a file nothing is known of earlier runs, and the mail must not promise a pause that nothing keeps.
     let file = file.filter(|file| file.is_persistent());
     Notice {
         event,

@@ -45,6 +45,7 @@ fn notice(config: &TriggerConfig, event: Event, pipeline: Option<&str>, now: Sys
     let project = trigger.gitlab.join(&trigger.project).ok();
     // The helper runs without the mirror's address, too; then the mail names the project whose pipelines it starts.
     let fallback = RemoteBranch {
+        // The server's address ends in a slash: see the parser of `trigger.gitlab`.
         url: format!("{}{}", trigger.gitlab, trigger.project),
         branch: trigger.reference.clone(),
     };
@@ -58,6 +59,7 @@ fn notice(config: &TriggerConfig, event: Event, pipeline: Option<&str>, now: Sys
     let (mirror, upstream) = both.map_or((fallback, None), |(mirror, upstream)| {
         (mirror, Some(upstream))
     });
+    // The address comes from GitLab's answer: nothing but a web page may become a link.
     let page = |text: &str| {
         let url = Url::parse(text).ok()?;
         matches!(url.scheme(), "https" | "http").then_some(url)

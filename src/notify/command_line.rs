@@ -11,6 +11,7 @@ pub(super) fn dry_run(config: &Config) -> String {
     ];
     let mut words: Vec<String> = branches
         .iter()
+        // The default of both keys; the branches have no flags.
         .filter(|(_, branch)| branch.as_str() != "master")
         .map(|(name, branch)| format!("{name}={}", quoted(branch)))
         .collect();

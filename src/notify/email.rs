@@ -1,4 +1,4 @@
-//! What both use cases share: the email of a notice, and the line that the log shows for an error.
+//! Shared by both use cases: the email of a notice, and the line that the log shows for an error.
 
 use std::time::SystemTime;
 
@@ -29,11 +29,11 @@ pub(super) fn email(
 
 /// Returns the thread of all mails about a mirror.
 ///
-/// It is a hash, because it becomes part of headers that pass through mail servers of others: they need not learn where the
-/// mirror is.
+/// It is a hash, because headers pass through other people's mail servers, which need not learn where the mirror is.
 pub(super) fn thread(mirror: &RemoteBranch) -> String {
     let name = format!("{} {}", mirror.url, mirror.branch);
     let hash = digest(&SHA256, name.as_bytes());
+    // 80 bits tell all mirrors of a mailbox apart, and keep the header on one line.
     format!("crates-ferry-{}", hex::encode(&hash.as_ref()[..10]))
 }
 

@@ -45,6 +45,7 @@ impl HistoryFile {
     /// Writes the file, whole or not at all; a failure is an error in the log.
     pub(super) fn save(mut self) {
         let Some(path) = &self.path else { return };
+        // The other mirrors stay: several jobs may share the file.
         self.all.mirrors.insert(self.thread, self.history);
         if let Err(cause) = write(path, &self.all) {
             error!(
@@ -90,6 +91,7 @@ fn write(path: &Path, history: &MailHistory) -> io::Result<()> {
     let mut file = Builder::new().permissions(everyone).tempfile_in(folder)?;
     serde_json::to_writer_pretty(&mut file, history)?;
     file.write_all(b"\n")?;
+    // Renamed, so that no reader finds half a file; not synced, since losing it in a crash costs one mail too many.
     file.persist(path)?;
     Ok(())
 }

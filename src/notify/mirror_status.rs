@@ -11,7 +11,7 @@ use crate::git::branch_ref;
 use crate::git::transport::UploadPack;
 use crate::mirror::relay::{Lag, MirrorView};
 
-/// How long each of the two questions may take: a mail that arrives is worth more than one that knows everything.
+/// How long each of the two questions may take: a mail that arrives soon is worth more than a complete one.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Asks the mirror alone when it last moved, and both repositories how far the mirror is behind.
@@ -20,6 +20,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(super) async fn read(config: &Config) -> MirrorStatus {
     let last_moved = async { observed(timeout(LIMIT, last_moved(config)).await) };
     let behind = async { observed(timeout(LIMIT, behind(config)).await) };
+    // Not `try_join!`: each answer is worth having without the other.
     let (last_moved, behind) = tokio::join!(last_moved, behind);
     MirrorStatus { last_moved, behind }
 }
@@ -27,6 +28,7 @@ pub(super) async fn read(config: &Config) -> MirrorStatus {
 fn observed<T>(answer: Result<Result<T>, tokio::time::error::Elapsed>) -> Observed<T> {
     match answer {
         Ok(Ok(found)) => Observed::Known(found),
+        // The message alone: the mail is about another failure, whose causes it lists.
         Ok(Err(error)) => Observed::Unknown(error.to_string()),
         Err(_) => {
             let limit = humantime::format_duration(LIMIT);
@@ -44,6 +46,7 @@ async fn last_moved(config: &Config) -> Result<(String, i64)> {
     let tip = refs.branches.get(&reference).copied();
     let tip =
         tip.ok_or_else(|| Error::new(Kind::EmptyMirror, format!("the mirror has no {reference}")))?;
+    // One generation: the date of the tip is all that is needed.
     let view = MirrorView::fetch(&mut mirror, tip, 1).await?;
     Ok((tip.short(), view.commit.seconds))
 }

@@ -30,7 +30,7 @@ pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<(
     Ok(())
 }
 
-/// Reads the document; the value at the place `refused` among those that are found is an error.
+/// Reads the document. The value whose place among the found ones is `refused` is an error.
 fn read(
     text: &str,
     refused: Option<usize>,
@@ -47,8 +47,9 @@ fn read(
 
 /// Returns line and column of a value.
 ///
-/// serde passes no positions on, and only an error of the parser carries one. So the document is read once more up to that
-/// value, which is then refused. (saphyr's marked tree has positions, and leaves out which key is given twice.)
+/// serde passes no positions on, and only an error of the parser carries one. So the document is read once more up to
+/// that value, which is then refused: a few dozen times at most, and in no time for a file of this size. (saphyr's
+/// marked tree has positions, but does not tell that a key is given twice.)
 fn position(text: &str, at: usize) -> (usize, usize) {
     let error = read(text, Some(at), &mut Vec::new()).err();
     let location = error.and_then(|error| error.location());
@@ -87,6 +88,7 @@ impl Map<'_> {
                 .filter_map(|key| key.name.strip_prefix(self.group)?.split('.').next())
                 .collect(),
         };
+        // The table lists each section and each group in one piece, so that equal names are neighbours.
         names.dedup();
         names
     }
@@ -154,6 +156,7 @@ impl<'de> Visitor<'de> for Map<'_> {
                     let texts = map.next_value_seed(Value { key, is_refused })?;
                     self.found.extend(texts.map(|texts| (key, texts)));
                 }
+                // Not reached: `Name` admits only names of keys and groups.
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }

@@ -39,6 +39,7 @@ pub(super) fn load(flags: &Flags, settings: &mut Settings) -> Result<()> {
     for (path, text) in &flags.values {
         let key = sections::key(path);
         let origin = Origin::Flag(key.flag.unwrap_or(path));
+        // The process list shows flags to every user of the machine.
         addresses::refuse_password(text).map_err(|reason| refused(key, &origin, reason))?;
         settings.set(key, origin, vec![text.clone()]);
     }

@@ -20,6 +20,7 @@ const OTHER_VARIABLES: [&str; 5] = [
 
 /// Adds the values of the keys' variables, and warns of unknown variables that begin with `FERRY_`.
 pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result<()> {
+    // Here an address may carry a password: unlike files and flags, nobody else reads these.
     for key in KEYS {
         let name = key.variable();
         if let Some(text) = environment.text(&name)? {
@@ -27,6 +28,7 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
             settings.set(key, Origin::Variable(name), texts);
         }
     }
+    // Warnings, where the file has errors: a job's environment also holds what is meant for another version or program.
     let known = known_variables();
     for name in unknown(environment, &known) {
         warn!(
@@ -40,6 +42,7 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
 /// Takes the text of a list or map apart.
 fn texts_of(key: &Key, text: &str) -> Vec<String> {
     match key.shape {
+        // There is no escape: an element with a comma, such as the glob `{a,b}/*`, can only be given in the file.
         Shape::List | Shape::Map => text
             .split(',')
             .map(str::trim)

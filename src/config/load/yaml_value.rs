@@ -27,6 +27,7 @@ impl<'de> DeserializeSeed<'de> for Value {
     type Value = Option<Vec<String>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        // As an option, since a key whose value is commented out has a null, and is not given.
         deserializer.deserialize_option(self)
     }
 }
@@ -106,6 +107,7 @@ impl<'de> Visitor<'de> for Elements {
     }
 
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<String>, E> {
+        // serde's own error would repeat the text, which may be an address with a password.
         Err(E::custom("expected a list such as [a, b], found text"))
     }
 }

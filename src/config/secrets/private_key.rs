@@ -22,6 +22,8 @@ pub(super) fn read(environment: &Environment) -> Result<Option<SecretString>> {
     if let Some(key) = key_text(value)? {
         return Ok(Some(key));
     }
+    // Before the path, for which an absolute one is never mistaken: its `/` decodes to six one bits, and no UTF-8 text
+    // begins with such a byte.
     if let Some(decoded) = from_base64(value) {
         return match key_text(&decoded)? {
             Some(key) => Ok(Some(key)),
@@ -88,6 +90,7 @@ fn key_text(text: &str) -> Result<Option<SecretString>> {
     if !text.contains('\n') {
         return Err(failure("the key's text has lost its line breaks"));
     }
+    // Parsers of PEM want LF, and a line break after the END line, which CI systems cut off.
     Ok(Some(format!("{}\n", text.replace("\r\n", "\n")).into()))
 }
 

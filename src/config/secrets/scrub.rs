@@ -7,9 +7,9 @@ use crate::git::RemoteUrl;
 
 /// What stands where a secret was.
 const MASK: &str = "[masked]";
-/// Shorter words are no secrets, and would be found in any text.
+/// The shortest word that is masked, in bytes: a shorter one would be found in any text.
 const SHORTEST: usize = 4;
-/// Shorter lines of a key, and shorter names of users, are no secrets.
+/// The shortest line of a key, and the shortest user name, that is masked: `git` and `oauth2` are not secret.
 const SHORTEST_LINE: usize = 16;
 
 impl Secrets {
@@ -34,6 +34,7 @@ impl Secrets {
             .chain(urls().filter_map(user))
             .chain(key_lines(self.ssh_private_key.as_ref()))
             .chain(
+                // The others (region, endpoint, the key's id) are no secrets, and messages need them.
                 self.aws
                     .iter()
                     .filter(|(name, _)| name.contains("SECRET") || name.contains("TOKEN"))
@@ -56,7 +57,7 @@ fn password(url: &RemoteUrl) -> Option<&SecretString> {
     }
 }
 
-/// Some hosts take a token in the user's place, without a password.
+/// Returns the user of an address without a password: some hosts accept a token in the user's place.
 fn user(url: &RemoteUrl) -> Option<&str> {
     match url {
         RemoteUrl::Http {

@@ -11,18 +11,18 @@ pub enum Rhythm {
     Cron(String),
 }
 
-/// Reads a duration of more than nothing, such as `15m`.
+/// Reads a duration greater than zero, such as `15m`.
 pub(in super::super) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
-        Ok(_) => Err("expected a duration of more than nothing, such as 10s or 15m".to_owned()),
+        Ok(_) => Err("expected a duration greater than zero, such as 10s or 15m".to_owned()),
         Err(e) => Err(format!(
             "expected a duration such as 10s or 15m, found `{text}` ({e})"
         )),
     }
 }
 
-/// Reads a duration that may be nothing at all.
+/// Reads a duration that may be zero.
 pub(in super::super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) => Ok(duration),
@@ -35,6 +35,7 @@ pub(in super::super) fn duration_or_zero(text: &str) -> Result<Duration, String>
 
 /// Tells a duration from a cron expression; what the latter means is read where it is used.
 pub(in super::super) fn rhythm(text: &str) -> Result<Rhythm, String> {
+    // A duration may contain spaces, too, as `1h 30m` does; cron's shortest form has five fields.
     let is_cron = text.starts_with('@') || text.split_whitespace().count() >= 5;
     match is_cron {
         true => Ok(Rhythm::Cron(text.to_owned())),

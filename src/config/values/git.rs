@@ -32,8 +32,9 @@ pub(in super::super) fn history(text: &str) -> Result<History, String> {
         .ok_or_else(|| format!("expected merge or snapshot, found `{text}`"))
 }
 
-/// Reads the name of a branch. A whole reference is refused, which git would take for the name of a branch, too.
+/// Reads the name of a branch; refuses a full ref name.
 pub(in super::super) fn branch(text: &str) -> Result<String, String> {
+    // git would accept it, and look for `refs/heads/refs/heads/…`.
     if let Some(name) = text.strip_prefix("refs/heads/") {
         let name = name.escape_debug();
         return Err(format!(
@@ -67,6 +68,7 @@ pub(in super::super) fn author(text: &str) -> Result<Author, String> {
     let read = || {
         let (name, email) = text.trim().strip_suffix('>')?.split_once('<')?;
         let (name, email) = (name.trim_end(), email.trim());
+        // In a commit, `<` and `>` enclose the address, and a line break ends the header.
         let bad = |part: &str| part.is_empty() || part.contains(['<', '>']);
         (!text.contains(char::is_control) && !bad(name) && !bad(email)).then(|| Author {
             name: name.to_owned(),

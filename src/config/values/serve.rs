@@ -119,6 +119,7 @@ pub(in super::super) fn store(text: &str) -> Result<StoreUrl, String> {
 
 /// Reads an address that is sent in a header.
 pub(in super::super) fn contact(text: &str) -> Result<String, String> {
+    // It becomes a comment of the User-Agent (RFC 9110, 10.1.5), which a parenthesis would begin or end.
     match text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && !text.contains(['(', ')']) {
         true => Ok(text.to_owned()),
         false => Err(
@@ -131,7 +132,7 @@ pub(in super::super) fn contact(text: &str) -> Result<String, String> {
 /// Reads `stderr`, `off`, or the path of a file.
 pub(in super::super) fn access_log(text: &str) -> Result<AccessLog, String> {
     match text {
-        // YAML reads a bare `off` as false.
+        // In YAML 1.1 a bare `off` is false, so tools that rewrite a file may have written that.
         "off" | "false" => Ok(AccessLog::Off),
         "stderr" => Ok(AccessLog::Stderr),
         _ => paths::path(text).map(AccessLog::File),

@@ -24,7 +24,7 @@ pub enum SmtpTls {
 
 /// A server that accepts mails: `smtps://user@host:465` or `smtp://user@host:587?tls=required|opportunistic|none`.
 ///
-/// Shown as it was given, without any password: it cannot hold one.
+/// Displayed as scheme, host and port, without the user. It never holds a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpServer {
     /// Its name or address, an IPv6 address without brackets.
@@ -101,9 +101,7 @@ pub(in super::super) fn smtp_server(text: &str) -> Result<SmtpServer, String> {
         other => return Err(format!("{EXPECTED}, and {other}:// is neither")),
     };
     if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-        return Err(format!(
-            "{EXPECTED}, with nothing behind the port but ?tls="
-        ));
+        return Err(format!("{EXPECTED}, with nothing after the port but ?tls="));
     }
     let host = url.host_str().filter(|host| !host.is_empty());
     let host = host.ok_or_else(|| format!("{EXPECTED}, and no host is named"))?;
@@ -115,7 +113,8 @@ pub(in super::super) fn smtp_server(text: &str) -> Result<SmtpServer, String> {
     })
 }
 
-/// The host of an address whose scheme the URL standard does not know keeps its brackets, and is not read as an IP address.
+/// Removes the brackets of an IPv6 address: where the URL standard does not know the scheme, as here, the parser keeps
+/// the host as text.
 fn unbracketed(host: &str) -> String {
     match Host::parse(host) {
         Ok(Host::Ipv6(ip)) => ip.to_string(),
@@ -126,6 +125,7 @@ fn unbracketed(host: &str) -> String {
 fn tls(url: &Url, implicit: bool) -> Result<SmtpTls, String> {
     let mut found = match implicit {
         true => SmtpTls::Implicit,
+        // Whoever strips STARTTLS from the server's reply gets nothing; to send without TLS, a person has to say so.
         false => SmtpTls::Required,
     };
     for (key, value) in url.query_pairs() {
@@ -133,7 +133,7 @@ fn tls(url: &Url, implicit: bool) -> Result<SmtpTls, String> {
             ("tls", "required") => found,
             ("tls", "opportunistic" | "none") if implicit => {
                 return Err(format!(
-                    "smtps:// is TLS from its first byte: leave `?tls={value}` away, or write smtp://"
+                    "smtps:// is TLS from its first byte: leave out `?tls={value}`, or write smtp://"
                 ));
             }
             ("tls", "opportunistic") => SmtpTls::Opportunistic,
@@ -143,9 +143,10 @@ fn tls(url: &Url, implicit: bool) -> Result<SmtpTls, String> {
                     "expected tls=required, tls=opportunistic or tls=none, found `tls={value}`"
                 ));
             }
+            // An error, since a misspelt `tls=` would mean another protection than its author believes.
             _ => {
                 return Err(format!(
-                    "expected nothing but tls= behind the `?`, found `{key}`"
+                    "expected nothing but tls= after the `?`, found `{key}`"
                 ));
             }
         };
@@ -154,6 +155,7 @@ fn tls(url: &Url, implicit: bool) -> Result<SmtpTls, String> {
 }
 
 fn user(url: &Url) -> Result<Option<String>, String> {
+    // A login often is a mail address, whose `@` is written `%40` here.
     let user = percent_encoding::percent_decode_str(url.username()).decode_utf8();
     let user = user.map_err(|_| "the user's name is not UTF-8".to_owned())?;
     match user.contains(char::is_control) {

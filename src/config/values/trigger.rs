@@ -2,6 +2,7 @@
 
 /// Reads a project's path or number.
 pub(in super::super) fn project(text: &str) -> Result<String, String> {
+    // People copy the end of a clone URL, too.
     let path = text.trim_matches('/').trim_end_matches(".git");
     let strange = |c: char| c.is_control() || c.is_whitespace() || "?#%\\".contains(c);
     match path.is_empty() || path.contains(strange) || path.contains("://") {
@@ -17,6 +18,7 @@ pub(in super::super) fn project(text: &str) -> Result<String, String> {
 pub(in super::super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value))
+            // The form's field is `variables[NAME]`: a bracket in the name would end it.
             if !name.is_empty()
                 && !name.contains(['[', ']'])
                 && !name.contains(char::is_control) =>

@@ -31,6 +31,7 @@ impl Init<'_> {
             return Err(snapshot_not_servable(&self.upstream));
         }
         let (root, mut objects) = first_objects(tip, merged, config_json)?;
+        // Not before its parent: see `draft::new_commits`.
         let seconds = self.context.now().max(tip.commit.seconds);
         let (wanted, parent) = match history {
             History::Merge => (tip.id, tip.id),
@@ -58,6 +59,7 @@ impl Init<'_> {
             outcome: Outcome::Created,
             update: Update {
                 reference: branch_ref(&mirror.branch),
+                // The server refuses to create a branch that somebody else has created meanwhile.
                 old: ObjectId::ZERO,
                 new,
             },
@@ -84,6 +86,8 @@ fn first_objects(
     if root == tip.commit.tree {
         return Ok((root, objects));
     }
+    // Upstream's pack may have the same file under another name, and strict servers reject an object that is sent
+    // twice.
     let blob = NewObject::whole(ObjectKind::Blob, config_json);
     let has_it = |entry: &TreeEntry| entry.id == blob.id();
     if !tip.root.values().any(has_it) {

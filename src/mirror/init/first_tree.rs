@@ -60,6 +60,7 @@ pub(super) async fn fetch_tip(session: &mut Session<'_>) -> Result<Tip> {
     })?;
     let root = match root {
         Some(content) => parse_tree(&content)?,
+        // `fetch_trees` returns every tree that was asked for, or fails: the default is never taken.
         None => fetch_trees(&mut session.upstream, &[commit.tree], &[])
             .await?
             .remove(&commit.tree)
@@ -96,7 +97,8 @@ impl Init<'_> {
             let mut objects = fetch_objects(upstream, &[entry.id], &[]).await?;
             objects.remove(&entry.id).map(|object| object.content)
         } else {
-            // Such a server sends no single file; with `mirror.dl` the mirror's config.json does without upstream's.
+            // Such a server sends no single file. With `mirror.dl`, the mirror's config.json can be made without
+            // upstream's.
             let text =
                 "upstream's config.json could not be read: the mirror's lacks its other keys";
             warn!("{}: {text}", self.upstream);
@@ -142,6 +144,7 @@ impl Init<'_> {
                 }
                 Step::Needs(needs) => needs,
             };
+            // Our side is one file at the root, which was supplied above, and there is no base.
             let ids: Vec<ObjectId> = needs
                 .iter()
                 .filter(|need| need.side == Side::Theirs)

@@ -50,6 +50,7 @@ impl Init<'_> {
     async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
         self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
+        // Before the branch is found to exist: the attempt before this one may have made it.
         if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, session.mirror_tip) {
             return Ok(report);
         }
@@ -66,6 +67,7 @@ impl Init<'_> {
             .await?;
         let draft = self.draft(&session, &tip, &merged, config_json)?;
         warnings.extend(self.head_warning(&session.mirror_head).map(Into::into));
+        // The merge has no base, so to it upstream has always just changed its config.json.
         let is_relevant =
             |warning: &&MergeWarning| **warning != MergeWarning::UpstreamConfigChanged;
         let relevant = merged.warnings.iter().filter(is_relevant);

@@ -101,6 +101,7 @@ impl Pattern {
 fn compile(text: &str) -> Result<Glob, globset::Error> {
     GlobBuilder::new(text)
         .literal_separator(true)
+        // globset's default depends on the platform.
         .backslash_escape(true)
         .build()
 }

@@ -22,7 +22,8 @@ use crate::progress::Progress;
 /// Asks GitLab not to start a pipeline for the push; other hosts ignore it.
 const PUSH_OPTIONS: [&str; 1] = ["ci.skip"];
 
-/// How many pieces of the pack are in flight between the two servers, to bound memory.
+/// How many pieces of the pack are in flight between the two servers: half a MiB at most, since a piece is one packet
+/// of at most 64 KiB.
 const PIECES: usize = 8;
 
 /// Opens the mirror for a push.
@@ -46,6 +47,8 @@ pub async fn apply(
 ) -> Result<()> {
     refuse_moved(&session.mirror, receiver.advertisement.refs.as_ref(), draft)?;
     let mut draft = draft.clone();
+    // A server with `no-thin` does not complete thin packs, and a client must not send it any
+    // (gitprotocol-capabilities).
     let mut thin = draft.fetch.thin && !receiver.advertisement.capabilities.has("no-thin");
     let mut receiver = Some(receiver);
     let mirror = session.mirror.remote();
@@ -58,6 +61,8 @@ pub async fn apply(
         // Without the host's messages, which may repeat a secret; the packet trace shows them masked.
         let (unpack, moved) = (&report.unpack_error, &report.reference_error);
         debug!("{mirror}: unpack error {unpack:?}, ref error {moved:?}");
+        // The loop ends: the first arm leaves fewer objects, the second is taken once. The duplicate comes first, since
+        // it is an unpack error, too, which whole objects would only repeat.
         match check(mirror, &report) {
             Err(error) if remove_duplicate(&mut draft.objects, &report) => {
                 info!("{error}; retrying without the object that upstream sends as well");
@@ -74,7 +79,8 @@ pub async fn apply(
     }
 }
 
-/// Refuses to push when the ref is not at the observed tip. The server compares it again when it moves the ref.
+/// Refuses to push when the ref is not at the observed tip: the pack would be sent for nothing, since the server
+/// compares the tip again when it moves the ref.
 fn refuse_moved(mirror: &UploadPack<'_>, refs: Option<&Refs>, draft: &Draft) -> Result<()> {
     let update = &draft.update;
     let advertised = refs.and_then(|refs| refs.branches.get(&update.reference).copied());
@@ -112,11 +118,14 @@ async fn push<'r>(
     let head = draft.update.request(&capabilities, &PUSH_OPTIONS);
     let (pieces, pack) = mpsc::channel(PIECES);
     progress.phase("waiting for upstream's pack");
+    // Not `try_join!`, which drops the push at the first error: it must take the error that `pump` sends it, and be cut
+    // off.
     let (pumped, pushed, observer) = tokio::join!(
         pump(&mut session.upstream, draft, thin, pieces, progress),
         receiver.push(head, pack),
         open_observer(&session.mirror)
     );
+    // In this order: if upstream fails, the push fails as well, but only because it was cut off.
     pumped?;
     pushed?;
     progress.phase("waiting for the mirror to process the push");
@@ -148,6 +157,8 @@ async fn pump(
 ) -> Result<()> {
     let pumped = pump_pack(upstream, draft, thin, &pieces, progress).await;
     if let Err(error) = &pumped {
+        // A channel that only closes is the end of the pack: over HTTP the request would be completed with a part of
+        // it.
         pieces
             .send(Err(io::Error::other(error.to_string())))
             .await
@@ -170,6 +181,7 @@ async fn pump_pack(
     if !answer.pack_follows {
         return Err(broken(upstream, wire::Error::Garbage("no pack".to_owned())));
     }
+    // Made before the pack is passed on, because its header, which goes first, counts them.
     let entries = draft.objects.iter().map(|object| object.entry(thin));
     let entries = entries
         .collect::<io::Result<Vec<Bytes>>>()
@@ -197,6 +209,8 @@ async fn pump_pack(
             return Ok(());
         }
     };
+    // Verifies upstream's checksum before ours is sent: ours is right for whatever passed, so a damaged or cut pack
+    // would look whole to the mirror.
     let end = match failed {
         None => rewriter.finish(),
         Some(error) => Err(error),
@@ -206,11 +220,11 @@ async fn pump_pack(
     Ok(())
 }
 
-/// Lists the mirror's refs once more: only a ref that moved counts as done. A tip that is neither the old nor the new one is a
-/// later push, since the server reported that it moved the branch to ours.
+/// Lists the mirror's refs once more, because only a ref that moved counts as done. A tip that is neither the old nor
+/// the new one is that of a later push, since the server reported that it moved the branch to ours.
 ///
-/// `observer` was opened during the push and has listed no refs before: a server process that has may show the same ones again.
-/// So may a host whose reads lag behind its writes, which is asked again, with backoff.
+/// `observer` was opened during the push and has listed no refs before: a server process that has listed them may
+/// repeat the old ones. So may a host whose reads lag behind its writes, which is asked again, with backoff.
 async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Update) -> Result<()> {
     if let Some(mut observer) = observer
         // A long push may outlast the idle timeout of the server, which then has closed this connection.
@@ -219,6 +233,7 @@ async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Upd
     {
         return Ok(());
     }
+    // 0.2, 0.4, 0.8 and 1.6 seconds: a replica has three seconds to catch up.
     let mut pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_times(4)

@@ -130,16 +130,22 @@ pub fn snapshot_not_servable(upstream: &Remote) -> Error {
 /// # Errors
 /// `conflict` when both sides changed the same path.
 pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Result<Draft> {
+    // First, because the merged tree has the mirror's side at a conflict and must not be pushed.
     refuse_conflicts(&trees.merged.conflicts)?;
     let boundary = seen.boundary(terms.history);
     let fetch = Fetch {
         wants: vec![match terms.history {
             History::Merge => seen.upstream_tip,
+            // Not the commit: with `receive.fsckObjects`, as at GitLab, a server refuses commits whose parents it
+            // lacks.
             History::Snapshot => seen.upstream_commit.tree,
         }],
         haves: boundary.clone(),
+        // Makes the server use the trees at the boundary as bases for deltas. With `have` alone, one without bitmaps
+        // sent 21 MB instead of 31 KB across a squash, and 41 KB instead of 14 KB for 20 commits.
         shallow: boundary,
         thin: true,
+        // Nothing is left to negotiate: the commits that were read say what both sides have.
         done: true,
         ..Fetch::default()
     };
@@ -182,11 +188,13 @@ fn is_fast_forward(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -
             .merged
             .overlay
             .iter()
+            // The mirror's tip is upstream's own commit, so this file differs only if upstream changed it since.
             .all(|difference| difference.path == CONFIG_JSON)
 }
 
 /// Returns the roots of squashes whose trees the mirror has: they are sent as `have`, so upstream's pack lacks the commits.
 fn held_roots(seen: &Observation, history: History) -> Vec<NewObject> {
+    // A mirror of snapshots gets no commit of upstream's.
     let squash = seen.squash.as_ref().filter(|_| history == History::Merge);
     let roots = squash.into_iter().flat_map(|squash| &squash.held_roots);
     roots.map(|(_, content)| commit(content.clone())).collect()
@@ -203,6 +211,7 @@ fn new_trees(
     let theirs = seen.upstream_root()?;
     for tree in made {
         if !trees.known.contains(&tree.id) {
+            // Only the root is worth a delta: it has tens of kilobytes, and differs from upstream's in an entry or two.
             let alike = theirs.clone().filter(|_| tree.id == root);
             objects.push(NewObject {
                 kind: ObjectKind::Tree,
@@ -242,6 +251,7 @@ fn new_commits(
     };
     let content = NewCommit {
         tree: root,
+        // `follow_first_parents` relies on the mirror's own line being first, `base_named_by` on upstream's being last.
         parents: &[seen.view.tip, second_parent],
         author: terms.author,
         seconds,
@@ -273,6 +283,7 @@ pub fn stand_in(
         parents,
         author,
         seconds,
+        // Keeps the date of upstream's commit, by which `is_rewound` recognises an upstream that went back.
         authored_seconds: commit.seconds,
         message: &format!("{STAND_IN}{}", id.short()),
         upstream_commit: id,
@@ -300,6 +311,7 @@ fn message<'a>(
     count: usize,
     crates: impl ExactSizeIterator<Item = &'a CrateName>,
 ) -> String {
+    // A commit may carry thousands of crates, and its message is fetched whenever the mirror's last commits are read.
     const NAMED: usize = 20;
     let plural = if count == 1 { "" } else { "s" };
     let across = match outcome {
@@ -319,6 +331,7 @@ fn message<'a>(
 }
 
 fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
+    // An error is one line of a log.
     const LISTED: usize = 10;
     let Some(first) = conflicts.first() else {
         return Ok(());

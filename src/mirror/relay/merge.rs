@@ -44,6 +44,7 @@ pub async fn merge_trees(
             Step::Done(merged) => return Ok(MergedTrees { merged, known }),
             Step::Needs(needs) => needs,
         };
+        // The base's trees are asked of the mirror, which has them; upstream may have dropped them after a squash.
         let (theirs, ours): (Vec<_>, Vec<_>) =
             needs.iter().partition(|need| need.side == Side::Theirs);
         let ids = |needs: Vec<&crate::mirror::plan::three_way::Need>| {
@@ -56,6 +57,8 @@ pub async fn merge_trees(
             find_trees(&mut session.upstream, &theirs, &upstream_fallbacks),
             find_trees(&mut session.mirror, &ours, &mirror_fallbacks)
         )?;
+        // Afterwards, and one after the other: usually nothing is missing, and each connection takes one request at a
+        // time.
         let Session {
             upstream, mirror, ..
         } = &mut *session;

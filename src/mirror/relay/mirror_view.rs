@@ -83,6 +83,7 @@ impl MirrorView {
     }
 
     fn of(scan: Scan, tip: ObjectId) -> Result<Self> {
+        // A server names the commits at which `deepen` cut the history off.
         let is_complete = scan.answer.shallow.is_empty();
         let mut view = Self {
             commit: read(&scan.objects, &tip)?.ok_or_else(|| incomplete(&tip))?,
@@ -129,6 +130,7 @@ impl MirrorView {
 
     /// Returns the commits to send upstream as `have`: never the relay's own, which upstream does not have.
     pub fn haves(&self) -> Vec<ObjectId> {
+        /// 50 bytes each in the request, 100 KB in all; the oldest are left out.
         const LIMIT: usize = 2000;
         let mut haves: Vec<ObjectId> = self.carried.clone();
         haves.extend(self.others.iter().filter(|id| !self.carried.contains(id)));
@@ -174,10 +176,12 @@ impl MirrorView {
                 return Ok(());
             };
             if let Some((base, history)) = self.base_named_by(&commit)? {
+                // Also past the base: in `snapshot`, all of these are in the boundary of the next pack.
                 self.carried.push(base.upstream);
                 if self.base.is_none() {
                     self.base = Some(base);
                     self.history = history;
+                    // The only parent of the commit that `init` makes is upstream's: there was no mirror before.
                     self.before_last_sync = commit
                         .parents
                         .first()
@@ -198,6 +202,7 @@ impl MirrorView {
         let (Some(upstream), Some(held)) = (commit.upstream_commit(), commit.parents.last()) else {
             return Ok(None);
         };
+        // Without the commit there is no tree to merge with; `find_base` then fetches further back.
         let Some(last) = self.get(held)? else {
             return Ok(None);
         };
@@ -233,14 +238,15 @@ impl MirrorView {
                 dated.push((commit.seconds, *id));
             }
         }
+        // For the order of the `have`s only: which commit is newer is a matter of descent, as `newest_among` finds it.
         dated.sort_unstable_by(|a, b| b.cmp(a));
         self.others = dated.into_iter().map(|(_, id)| id).collect();
         Ok(())
     }
 }
 
-/// Which of the fetched commits descends from which. By parents, never by dates: commits of the same second have no order, and
-/// clocks differ.
+/// Tells which of the fetched commits descends from which: by parents, never by dates, since commits of the same second
+/// have no order, and clocks differ.
 impl MirrorView {
     /// Says whether `id` is `from` or one of its ancestors, as far as the fetched commits show.
     pub(super) fn reaches(&self, from: ObjectId, id: &ObjectId) -> Result<bool> {

@@ -10,10 +10,10 @@
 //! | Merge the three root trees | `merge`, by `plan::three_way` | reads |
 //! | Draft the push: which objects are sent to the mirror | `draft` | pure |
 //! | Stream the pack, append our objects, confirm the push | `apply` | **writes** |
-//! | Tell what the server reports of the push | `push_result` | pure |
-//! | Try again after a passing failure or a race | `retry` | |
+//! | Read the server's report of the push | `push_result` | pure |
+//! | Try again after a transient failure or a race | `retry` | |
 //!
-//! `lag` stops after the fourth row: it tells how far the mirror is behind, and changes nothing.
+//! `lag` stops after the fourth row: it measures how far the mirror is behind, and changes nothing.
 
 pub mod apply;
 pub mod draft;

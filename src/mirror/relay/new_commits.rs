@@ -57,6 +57,7 @@ impl NewCommits {
             ..Fetch::default()
         };
         let mut new_commits = Self::default();
+        // What visits the objects can stop the scan, but not fail.
         let mut unreadable = None;
         let scan = upstream
             .scan(&fetch, |object| match new_commits.take(object, &tip) {
@@ -85,6 +86,7 @@ impl NewCommits {
         }
         new_commits.has_pack = scan.answer.pack_follows;
         new_commits.acknowledged = scan.answer.acknowledged;
+        // Only the scan needed it, and it holds up to some hundred thousand ids.
         new_commits.seen = HashSet::new();
         if new_commits.count > 0 && new_commits.tip.is_none() {
             return Err(Error::new(
@@ -105,6 +107,7 @@ impl NewCommits {
         match object.kind {
             ObjectKind::Commit => {
                 self.take_commit(object, tip)?;
+                // At once, since the content of each root is kept in memory; `fetch` then makes the error.
                 if self.roots.len() > Self::ROOTS_LIMIT {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -129,6 +132,8 @@ impl NewCommits {
         }
         let commit = Commit::parse(&object.content)?;
         self.count += 1;
+        // A pack promises no order among commits: a child may have named this one before, and parents may have come
+        // already.
         self.edges.remove(&object.id);
         for parent in &commit.parents {
             if !self.seen.contains(parent) {

@@ -57,9 +57,12 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         new_commits_since(upstream, tip, &view, fetched),
         mirror_roots(mirror, &view, &base)
     )?;
+    // Nothing is new although the tips differ: the mirror has upstream's tip further back than the commits that were
+    // fetched.
     let Some(upstream_commit) = new_commits.tip.clone() else {
         return Err(rewound(session, &base));
     };
+    // A person may have merged upstream by hand since the last sync, which only upstream's new commits show.
     if let Some(newer) = view.newer_base(&base, &new_commits)? {
         base = newer;
         trees.extend(mirror_roots(&mut session.mirror, &view, &base).await?);
@@ -86,6 +89,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         squash,
         trees,
     };
+    // Asked only where it is in doubt, since it costs another fetch.
     if seen.may_be_rewound() && seen.is_rewound(session).await? {
         return Err(rewound(session, &seen.base));
     }
@@ -129,6 +133,7 @@ async fn mirror_roots(
         known.insert(object.id, parse_tree(&object.content)?);
     }
     let mut ids = vec![view.commit.tree, base.tree];
+    // Two ids, which are equal in a copy without paths of its own.
     ids.dedup();
     ids.retain(|id| !known.contains_key(id));
     known.extend(find_trees(mirror, &ids, &mirror_fallbacks(view, base)).await?);
@@ -172,6 +177,7 @@ impl Observation {
             History::Merge => boundary.extend(&self.new_commits.edges),
             History::Snapshot => boundary.extend(&self.view.carried),
         }
+        // Never without any: the server would send the whole repository.
         if boundary.is_empty()
             || history == History::Snapshot && !boundary.contains(&self.base.upstream)
         {
@@ -241,6 +247,7 @@ impl Observation {
         }
         match NewCommits::fetch(&mut session.mirror, tip, &[self.view.tip], true).await {
             Ok(missing) => Ok(missing.count == 0),
+            // The mirror lacks the commit or, in v0, does not serve it by id: nothing shows that upstream went back.
             Err(FetchError::Missing(_)) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -261,6 +268,7 @@ impl Observation {
         let (Some(base), Some(theirs)) = (base, theirs) else {
             return false;
         };
+        // Without config.json, which every index has: indexes behind the same server may well have the same one.
         !base.iter().any(|(name, entry)| {
             name.as_slice() != CONFIG_JSON.as_bytes() && theirs.get(name) == Some(entry)
         })

@@ -66,6 +66,7 @@ fn refusal(why: &str, said: &HostMessage) -> Meaning {
             false => RACE,
         };
     }
+    // git reports `ng REF unpacker error` for every ref of a pack that it could not unpack.
     let is_outage = why.contains("unpacker error") || HostMessage::new(why).is_outage();
     let guess = match is_outage || said.is_outage() {
         true => Meaning::OUTAGE,
@@ -81,6 +82,9 @@ fn known(why: &str, said: &HostMessage) -> Option<Meaning> {
 
 /// Removes an object that a strict server rejected because upstream's pack contains it, too: a file or tree of the mirror's own
 /// that upstream once had as well. Says whether there was one.
+///
+/// Which objects a pack will contain is not known before it is sent, so the server's message is the only way to learn
+/// of it.
 pub(super) fn remove_duplicate(objects: &mut Vec<NewObject>, report: &ReportStatus) -> bool {
     let why = report.unpack_error.iter().map(String::as_str);
     let twice = why

@@ -11,7 +11,8 @@ use crate::git::ObjectId;
 use crate::git::transport::Remote;
 use crate::mirror::report::Report;
 
-/// How often a command is tried when another push, or a change of upstream, interferes.
+/// How often a command is tried when another push, or a change of upstream, interferes. Three in a row are
+/// hardly chance: something else pushes to the branch all the time.
 const RACES: usize = 3;
 
 /// A push whose report was lost: it was done if the mirror turns out to be at `tip`.
@@ -27,10 +28,10 @@ impl UnconfirmedPush {
         Self { tip, report }
     }
 
-    /// Returns the report of a push that turns out to have been done.
+    /// Returns the report of the push if the mirror's tip shows that it was done.
     pub fn confirmed(unconfirmed: &mut Option<Self>, tip: Option<ObjectId>) -> Option<Report> {
         let confirmed = unconfirmed.take_if(|pushed| Some(pushed.tip) == tip)?;
-        info!("the mirror has the push whose report was lost");
+        info!("the push whose report was lost has reached the mirror");
         Some(confirmed.report)
     }
 }
@@ -45,6 +46,7 @@ pub async fn retry(
     attempt: impl AsyncFnMut(&mut Option<UnconfirmedPush>) -> Result<Report>,
 ) -> Result<Report> {
     let started = Instant::now();
+    // Around all attempts: what counts is how long a job runs, not each of its attempts.
     let within = tokio::time::timeout(network.timeout, repeat(network.retries, attempt));
     let mut report = within
         .await
@@ -65,6 +67,7 @@ async fn repeat(
     let mut delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
         .with_max_delay(Duration::from_secs(20))
+        // Many mirrors are synced at the same minute: jitter keeps their retries from meeting at the server again.
         .with_jitter()
         .with_max_times(retries as usize)
         .build();
@@ -78,6 +81,7 @@ async fn repeat(
         let delay = match error.kind() {
             Kind::Race if races + 1 < RACES => {
                 races += 1;
+                // The other push is done already, and each pause is a chance for the next one.
                 Some(Duration::ZERO)
             }
             Kind::Race => None,

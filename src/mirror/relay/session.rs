@@ -31,6 +31,7 @@ impl<'r> Session<'r> {
     pub async fn open(config: &Config, upstream: &'r Remote, mirror: &'r Remote) -> Result<Self> {
         let upstream_branch = branch_ref(&config.upstream.branch);
         let mirror_branch = branch_ref(&config.mirror.branch);
+        // Side by side, since over ssh each takes some 0.2 seconds before its first answer.
         let ((upstream, upstream_refs), (mirror, mirror_refs)) = try_join!(
             open_and_list(upstream, &upstream_branch),
             open_and_list(mirror, &mirror_branch)

@@ -60,6 +60,7 @@ pub(super) async fn examine(
         upstream_has_base: false,
         is_related: false,
     };
+    // A copy, since the proof of one root adds commits to `new_commits`.
     for (number, (id, content)) in new_commits.roots.clone().into_iter().enumerate() {
         let root = Commit::parse(&content)?;
         squash.is_related |= is_squash(&root.message) || root.tree == base.tree;
@@ -75,6 +76,7 @@ pub(super) async fn examine(
         }
     }
     if !squash.avoids_whole_tree() {
+        // Without `done`, so that the server acknowledges what it has.
         let asked = NewCommits::fetch(upstream, tip, &[base.upstream], false).await?;
         squash.upstream_has_base = asked.acknowledged.contains(&base.upstream);
     }
@@ -93,6 +95,7 @@ fn proof_from_mirror(view: &MirrorView, base: &Base, root: &Commit) -> Result<Op
     let Some(head) = previous_head(&root.message) else {
         return Ok(None);
     };
+    // `view` has only what the mirror's branch leads to: it cannot be an object that the server shares with a fork.
     let holds = view
         .get(&head)?
         .is_some_and(|commit| commit.tree == root.tree);
@@ -114,7 +117,7 @@ async fn proof_from_upstream(
     new_commits: &mut NewCommits,
     squash: &mut Squash,
 ) -> Result<Proof> {
-    /// More than that count as unproven, to bound the requests.
+    /// Bounds the requests. crates.io squashes every few weeks, so 64 squashes are years, and more count as unproven.
     const SQUASHES: usize = 64;
     let mut root = root.clone();
     let mut count = 0;
@@ -123,6 +126,7 @@ async fn proof_from_upstream(
             Ok(found) => found,
             Err(why) => return Ok(Proof::Unproven(why)),
         };
+        // The collapsed history may itself begin with an earlier squash, which came after the mirror's base.
         let earlier = match hidden.roots.first() {
             Some((id, content)) => Some((*id, Commit::parse(content)?)),
             None => None,

@@ -11,13 +11,16 @@ use crate::git::transport::FetchError;
 use crate::index::commit_message::{is_squash, previous_head};
 
 /// The depths to which the mirror's commits are fetched, one after the other, until the base is among them.
+///
+/// Eight generations suffice unless people commit to the mirror, too. Each step is eight times the one before, because
+/// each takes a connection of its own: after `deepen`, a v2 server process keeps the history that it cut off.
 const DEPTHS: [u32; 4] = [8, 64, 512, 4096];
 
 /// Whether the mirror has upstream's tip.
 pub enum SyncState {
-    /// It has; with its history mode, if that had to be read.
+    /// It has upstream's tip; with its history mode, if that had to be read.
     UpToDate(Option<History>),
-    /// It has not, but a base.
+    /// It lacks upstream's tip, and has a base.
     Behind(Box<Behind>),
 }
 
@@ -46,6 +49,8 @@ pub async fn compare_tips(session: &mut Session<'_>, mirror_tip: ObjectId) -> Re
     if base.upstream == tip {
         return Ok(SyncState::UpToDate(Some(view.history)));
     }
+    // Before the next question: the mirror still has the end of a line that upstream left, and an upstream that goes
+    // back there is rewound, not mirrored.
     if view.is_behind_base(&tip)? || view.held_before_last_sync(&tip)? {
         return Err(rewound(session, &base));
     }
@@ -75,6 +80,7 @@ async fn find_base(
         let new_commits =
             NewCommits::fetch(&mut session.upstream, tip, &view.haves(), false).await?;
         let is_last = view.is_complete || depth == DEPTHS[DEPTHS.len() - 1];
+        // Without `done`, a pack means that upstream's tip leads to a `have`: the newest one at its edge is the base.
         let found = match new_commits.has_pack {
             true => view.newest_among(&new_commits.edges)?,
             false => newest_before_root(session, &view, is_last).await?,
@@ -94,17 +100,18 @@ async fn find_base(
     Err(unrelated(session))
 }
 
-/// Finds the newest upstream commit of a mirror that upstream's collapsed history does not lead to.
+/// Finds the newest upstream commit that the mirror has, where upstream's collapsed history leads to none.
 ///
-/// That a server has one of the mirror's commits proves nothing: forks share their objects. So the root must name the commit,
-/// have its tree, or name a head that leads to it. If upstream no longer has that head, the last resort is the mirror's newest
-/// commit with a subject of crates.io's.
+/// That a server has one of the mirror's commits proves nothing, because forks share their objects. So the root must
+/// name the commit, have its tree, or name a head that leads to it. If upstream no longer has that head, the last
+/// resort is the mirror's newest commit with a subject of crates.io's.
 async fn newest_before_root(
     session: &mut Session<'_>,
     view: &MirrorView,
     is_last: bool,
 ) -> Result<Option<ObjectId>> {
     let upstream = &mut session.upstream;
+    // With `done` now: without it the server sends no pack, as the new history leads to none of the `have`s.
     let new_commits =
         NewCommits::fetch(upstream, session.upstream_tip, &view.haves(), true).await?;
     if let Some(fork) = view.newest_among(&new_commits.edges)? {

@@ -133,7 +133,7 @@ impl Notice {
         let causes = causes.map(|cause| Row::labelled("caused by", cause.clone()));
         let mut rows = vec![Row::plain(&failure.message)];
         rows.extend(causes);
-        // No process ended with an alarm.
+        // An alarm comes from the trigger helper, which goes on: there is no exit code.
         if matches!(self.event, Event::Failed(_)) {
             let code = failure.kind.exit_code();
             rows.push(Row::labelled(
@@ -163,7 +163,7 @@ impl Notice {
                 false => "when a sync succeeds again",
             };
             rows.push(Row::plain(&format!(
-                "While this lasts, it is mailed at most every {pause}, and once {end}."
+                "While this lasts, you get a mail at most every {pause}, and one more {end}."
             )));
         }
         rows
@@ -176,6 +176,7 @@ impl Notice {
         let mut rows = vec![remote("mirror", &self.mirror)];
         rows.extend(self.upstream.iter().map(|it| remote("upstream", it)));
         let ago = |at: i64| {
+            // A commit may be dated by a clock that is ahead of ours: it is then 0 seconds old.
             let age = Duration::from_secs(u64::try_from(self.now - at).unwrap_or_default());
             format!("{}, {} ago", time(at), HumanDuration(age))
         };

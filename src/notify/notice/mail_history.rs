@@ -102,6 +102,7 @@ impl MirrorHistory {
                 let keys = warnings.iter().map(|warning| (key(warning), now));
                 self.warnings_mailed.extend(keys);
             }
+            // Only now: as long as this mail could not be sent, `recovery` tries it again after each success.
             Event::Recovered { .. } => {
                 self.failures_mailed.clear();
                 self.failing_since = None;

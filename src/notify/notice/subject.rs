@@ -17,6 +17,7 @@ impl Notice {
             Event::Resolved { .. } => ("mirror recovered: ", String::new()),
             Event::Test => ("test mail: ", String::new()),
         };
+        // Not negative: the words around the address have at most 39 characters.
         let room = LIMIT - before.len() - after.len();
         format!("{before}{}{after}", short_url(&self.mirror.url, room))
     }
@@ -49,8 +50,10 @@ fn summary(kind: Kind) -> &'static str {
 /// Shortens an address to host and path; a path that is still too long loses its beginning, because its end says more.
 fn short_url(url: &str, room: usize) -> String {
     let place = url.split_once("://").map_or(url, |(_, place)| place);
+    // The user of an ssh address says nothing: it is `git` at most hosts.
     let place = place.split_once('@').map_or(place, |(_, place)| place);
     let place = place.trim_end_matches('/').trim_end_matches(".git");
+    // Other characters would need an encoded word (RFC 2047), which is longer than what it encodes.
     let shown = |c: char| if c.is_ascii_graphic() { c } else { '?' };
     let place: Vec<char> = place.chars().map(shown).collect();
     match place.len().checked_sub(room) {

@@ -102,7 +102,7 @@ fn a_failure_is_told_with_its_causes_its_kind_and_what_to_do() {
     What to do
       Let the key push to this branch.
       This does not go away by itself: every sync fails until somebody acts.
-      While this lasts, it is mailed at most every 6h, and once when a sync succeeds again.
+      While this lasts, you get a mail at most every 6h, and one more when a sync succeeds again.
 
     The job
       job          sync https://gitlab.example/jobs/7

@@ -1,4 +1,4 @@
-//! Turns failures of an SMTP session into errors with an advice.
+//! Turns failures of an SMTP session into errors with advice.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -28,9 +28,11 @@ fn refused(server: &str, about: &str, code: &str, reply: &str) -> Error {
     let text = format!("{server}: refused {about}: {code} {reply}");
     let text = text.trim_end().to_owned();
     match code {
+        // RFC 4954: authentication is required, is too weak, has failed, needs encryption.
         "530" | "534" | "535" | "538" => Error::new(Kind::Auth, text).advise(
             "Check the user in `mail.smtp` and FERRY_SMTP_PASSWORD. Some providers want an app password.",
         ),
+        // RFC 5321: 4yz is a transient failure, 5yz a permanent one.
         _ if code.starts_with('4') => Error::new(Kind::Server, text).advise(
             "The refusal is temporary. If it persists, ask the administrator of that server.",
         ),
@@ -42,7 +44,7 @@ fn refused(server: &str, about: &str, code: &str, reply: &str) -> Error {
 
 /// The session broke off, or never began.
 ///
-/// lettre keeps the kinds of TLS failures to itself, so that they are told apart by rustls's words.
+/// lettre does not expose the kind of a TLS failure, so rustls's messages tell them apart.
 fn broken(server: &str, about: &str, cause: SmtpError) -> Error {
     let innermost = innermost(&cause);
     let lower = innermost.to_lowercase();
@@ -54,6 +56,7 @@ fn broken(server: &str, about: &str, cause: SmtpError) -> Error {
                  set `network.ca_file`.",
             );
     }
+    // A server that begins in clear text sends `220 …`, which rustls calls a corrupt message.
     if lower.contains("corrupt message") || lower.contains("handshake") || lower.contains("alert") {
         return Error::new(Kind::Config, format!("{server}: {HANDSHAKE}"))
             .because(innermost)

@@ -40,6 +40,7 @@ pub(super) fn compose(route: &Route<'_>, email: &Email) -> Result<Message> {
     for recipient in route.to {
         builder = builder.to(header(recipient, None)?);
     }
+    // Plain text first: a client shows the last part that it can (RFC 2046, 5.1.4).
     let bodies = MultiPart::alternative()
         .singlepart(part(ContentType::TEXT_PLAIN, &email.text))
         .singlepart(part(ContentType::TEXT_HTML, &email.html));
@@ -50,7 +51,7 @@ pub(super) fn compose(route: &Route<'_>, email: &Email) -> Result<Message> {
     })
 }
 
-/// Quoted-printable keeps every line within what SMTP allows, and the raw mail readable.
+/// Makes one of the bodies. Quoted-printable keeps every line within what SMTP allows, and the raw mail readable.
 fn part(kind: ContentType, text: &str) -> SinglePart {
     SinglePart::builder()
         .header(kind)

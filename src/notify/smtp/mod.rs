@@ -98,6 +98,7 @@ impl<'a> Mailer<'a> {
             .retry(delays)
             .when(|failed: &Undelivered| failed.may_retry())
             .notify(|failed, _| warn!("{}; retrying", failed.error));
+        // Around all attempts, as for a command: what counts is when the job ends.
         let refused = match tokio::time::timeout(LIMIT, sending).await {
             Ok(sent) => sent.map_err(|failed| failed.error)?,
             Err(_) => return Err(failure::too_long(&self.route, LIMIT)),

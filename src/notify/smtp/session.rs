@@ -80,6 +80,7 @@ impl Session {
         };
         let address = (server.host.as_str(), server.port);
         let hello = ClientId::default();
+        // lettre's own limit is for the connection alone; the greeting and EHLO come on top.
         let limit = network.connect_timeout + network.idle_timeout;
         let connecting = AsyncSmtpConnection::connect_tokio1(
             address,
@@ -167,16 +168,19 @@ impl Session {
         for recipient in message.envelope.to() {
             let command = Rcpt::new(recipient.clone(), Vec::new());
             let about = format!("the recipient {recipient}");
+            // The other recipients still get the mail: one bad address must not keep it from everybody.
             match self.command(&about, command).await {
                 Err(error) if failure::is_refusal(&error) => refused.push(error),
                 reply => drop(reply?),
             }
         }
+        // Not empty then: lettre makes no envelope without recipients.
         if refused.len() == message.envelope.to().len() {
             self.quit().await;
             return Err(refused.swap_remove(0).into());
         }
         self.command("the mail", Data).await?;
+        // From here on the server may accept the mail although its reply is lost (RFC 5321, 6.1): no retry after that.
         self.send_data(message).await?;
         self.quit().await;
         Ok(refused)

@@ -134,11 +134,11 @@ fn a_value_of_any_section_is_checked() {
         ),
         (
             "serve:\n  store: s3://bucket\n  max_size: 1GB\n",
-            "ferry.yml:3:13: serve.max_size: only a folder has limits, and serve.store is a bucket (serve.store comes from ferry.yml:2:10)",
+            "ferry.yml:3:13: serve.max_size: works only with a directory, and serve.store is a bucket (serve.store comes from ferry.yml:2:10)",
         ),
         (
             "serve:\n  offline_index: held\n",
-            "ferry.yml:2:18: serve.offline_index: held works with serve.downloads: offline only (serve.downloads is not set)",
+            "ferry.yml:2:18: serve.offline_index: held works only with serve.downloads: offline (serve.downloads is not set)",
         ),
     ];
     for (ferry_yml, expected) in cases {

@@ -63,7 +63,7 @@ fn what_is_no_address_of_a_server_is_refused_with_the_reason() {
         ("smtps://smtp.example.com?tls=none", "first byte"),
         ("smtp://smtp.example.com?tls=maybe", "tls=maybe"),
         ("smtp://smtp.example.com?ssl=1", "`ssl`"),
-        ("smtp://smtp.example.com/inbox", "nothing behind the port"),
+        ("smtp://smtp.example.com/inbox", "nothing after the port"),
     ] {
         let said = smtp_server(text).unwrap_err();
         assert!(said.contains(reason), "{text}: {said}");

@@ -51,6 +51,7 @@ fn merge_same_type(
 /// Returns the result of a three-way merge of a value, `None` if all three sides differ.
 fn settle<T: PartialEq>(sides: Sides<T>) -> Option<T> {
     if sides.ours == sides.theirs || sides.theirs == sides.base {
+        // Also where both made the same change.
         Some(sides.ours)
     } else if sides.ours == sides.base {
         Some(sides.theirs)

@@ -24,7 +24,8 @@ use super::keep::prefixes;
 use crate::git::ObjectId;
 use crate::git::tree::{MergedTree, Tree};
 
-/// The directories that a merge enters below one another; an index has three levels.
+/// The directories that a merge enters below one another; an index has three levels. Each level is a round of fetches,
+/// so without a bound a tree could keep a sync busy for good.
 const MAX_DEPTH: usize = 64;
 
 /// The side that has a tree.

@@ -8,7 +8,8 @@ use crate::git::tree::{Tree, TreeEntry};
 use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::Keep;
 
-/// The length of the list from which on directories are no longer entered.
+/// The length of the list from which on directories are no longer entered: each takes two more trees to be fetched, and
+/// no person reads on.
 const ENOUGH: usize = 1000;
 
 /// The tree of a side that has none.
@@ -110,6 +111,7 @@ fn enter(
     }
     let ours = ours.map_or(Some(&EMPTY), |id| trees.get(&id));
     let (Some(ours), Some(theirs)) = (ours, trees.get(&theirs)) else {
+        // The next pass has them; what this one lists is discarded.
         return;
     };
     let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();

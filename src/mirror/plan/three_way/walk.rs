@@ -58,6 +58,7 @@ impl<'a> Walk<'a> {
 
     /// Merges three directories entry by entry; returns `None` if the result is empty, which git does not store.
     fn enter(&mut self, path: &[u8], ids: Sides<Option<ObjectId>>) -> Option<MergedTree> {
+        // All three before the first `?`, so that one round of fetches brings all that are missing.
         let ours = self.tree(Side::Ours, ids.ours);
         let base = self.tree(Side::Base, ids.base);
         let theirs = self.tree(Side::Theirs, ids.theirs);
@@ -108,11 +109,13 @@ impl<'a> Walk<'a> {
                     .warnings
                     .push(MergeWarning::UpstreamConfigChanged);
             }
+            // A mirror without one takes upstream's: cargo cannot read an index that has none.
             return self.take(path, ours.or(theirs), theirs);
         }
         if ours == theirs {
             return ours.map(MergedEntry::from);
         }
+        // Whole, and before anything below is looked at: what is kept is never a conflict.
         if self.rules.keep.covers(path) {
             if theirs != base {
                 let is_directory = theirs.or(base).is_some_and(|entry| entry.mode.is_tree());
@@ -157,6 +160,7 @@ impl<'a> Walk<'a> {
             Err(kind) => kind,
         };
         if !self.settles_with_ours(path) {
+            // The conflict stands for the whole path, so what was found below it is not listed as well.
             self.found.differing.truncate(before);
             self.conflict(path, kind);
             return values.ours.map(MergedEntry::from);

@@ -130,7 +130,7 @@ fn a_squash_that_finds_the_mirror_behind_and_hides_the_old_head_is_carried_whole
         assert_warns(
             &report,
             &[
-                "could not be proven: upstream no longer has its previous head",
+                "proven that nothing else changed: upstream no longer has its previous head",
                 "its whole tree is transferred",
             ],
         );
