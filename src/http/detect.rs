@@ -38,6 +38,8 @@ pub(super) async fn protocol<S: AsyncRead + Unpin>(
         if stream.read_buf(&mut first).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        // No HTTP/1 request begins like the preface (it was chosen so): the first byte that differs decides, and a
+        // client is never waited for longer than the preface takes.
         let length = first.len().min(PREFACE.len());
         if first[..length] != PREFACE[..length] {
             break Protocol::Http1;

@@ -44,6 +44,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ProgressIo<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Reads are no progress: a client could hold its connection with a head that it sends byte by byte.
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

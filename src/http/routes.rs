@@ -169,6 +169,7 @@ impl Pattern {
 
     /// Returns what the `*` stands for in this path, or nothing where it is another path.
     fn wildcard<'p>(&self, path: &'p str) -> Option<&'p str> {
+        // The end is taken off the rest, so that the two parts never overlap, as in `/api/v1/crates/download`.
         let rest = path.strip_prefix(self.before)?;
         match self.after {
             Some(after) => rest.strip_suffix(after),
@@ -217,14 +218,17 @@ impl<S: Authenticate> Table<S> {
         caller: &mut Option<Caller>,
     ) -> Result<Reply, ErrorResponse> {
         let Some((target, wildcard)) = find(self.routes, &head.method, head.uri.path()) else {
+            // Before authentication: a 404 tells nothing that the documentation does not.
             return self.no_handler(head);
         };
+        // Before the token is checked, so that guessing tokens is limited as well.
         state.admit(&head.method)?;
         match *target {
             Target::Handler(access, handler) => {
                 if access == Access::Token {
                     *caller = state.token(head)?;
                 }
+                // The only place that calls a handler; a row without an `Access` does not compile.
                 let request = Authorized {
                     wildcard,
                     method: &head.method,

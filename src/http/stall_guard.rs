@@ -18,6 +18,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// One step of progress, as it is counted.
+// Steps wrap around after 2^32 of them, which does no harm: two checks are only compared, and are seconds apart.
 const STEP: u64 = 1 << 32;
 
 /// The progress of a connection, in one number: in the upper half, steps, such as a request that arrived or a piece that was sent; in the
@@ -84,6 +85,7 @@ impl StallGuard {
     }
 
     fn add(&self, change: u64) {
+        // Relaxed: the number stands for itself, and orders no other memory.
         self.0.fetch_add(change, Ordering::Relaxed);
     }
 }
@@ -106,6 +108,7 @@ impl Activity {
     /// Is over: the client is to act.
     pub(super) fn stop(&mut self) {
         if self.is_active {
+            // The lower half is at least 1 here, so that taking 1 off borrows nothing from the upper half.
             self.guard.add(STEP - 1);
             self.is_active = false;
         }
@@ -142,6 +145,7 @@ impl<C: Future> Future for Guarded<C> {
                 return Poll::Ready(None);
             }
             self.last = progress;
+            // Then polled once more: resetting a timer does not register the waker.
             let next = Instant::now() + self.limit;
             self.timer.as_mut().reset(next);
         }

@@ -27,6 +27,7 @@ use super::error_response::ErrorResponse;
 const SIGNATURE: &str = "x-hub-signature-256";
 const GITHUB_EVENT: &str = "x-github-event";
 /// How long the body of a request may take to arrive.
+// A limit of its own: while a request is being answered the connection's guard does not count.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The hosts whose webhooks a path accepts.
@@ -97,6 +98,8 @@ pub(super) async fn receive(
     limit: usize,
 ) -> Result<Event, ErrorResponse> {
     let secret = secret.ok_or_else(no_secret)?;
+    // GitHub's event header without a signature means a webhook without a secret: the error then says to set it, and
+    // not to send GitLab's token.
     let is_signed = headers.contains_key(SIGNATURE) || headers.contains_key(GITHUB_EVENT);
     if hosts == Hosts::Any && is_signed {
         let body = read_body(body, limit).await?;
@@ -157,6 +160,7 @@ fn check_signature(
     });
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
     match signature {
+        // `verify` compares in constant time.
         Some(signature) if hmac::verify(&key, body, &signature).is_ok() => Ok(()),
         Some(_) => Err(unauthorized("the signature of the webhook is wrong")),
         None => Err(unauthorized(
@@ -225,6 +229,7 @@ fn deserialize<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorResponse> {
 
 fn unauthorized(error: &'static str) -> ErrorResponse {
     ErrorResponse::new(StatusCode::UNAUTHORIZED, error)
+        // A 401 must name a scheme (RFC 9110, section 15.5.2).
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
