@@ -102,8 +102,8 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             }
             Err(error) => {
                 warn!("cannot accept a connection: {error}");
-                // Out of file descriptors, for example: the connection stays in the backlog, and to accept it again at once
-                // would be a busy loop until another one ends.
+                // Out of file descriptors, for example: the connection stays in the backlog, and accepting it again at
+                // once would be a busy loop until another one ends.
                 sleep(Duration::from_millis(100)).await;
             }
         }

@@ -56,6 +56,7 @@ pub async fn stat(config: &ServeConfig) -> Result<Statistics> {
 /// As [`ls`]; `config` for a bucket; `usage` without files and limits.
 pub async fn evict(config: &ServeConfig, eviction: &Eviction) -> Result<Removal> {
     let files = open(config, eviction.dry_run).await?;
+    // Before anything is listed: a bucket is refused at once.
     files.inventory().folder()?;
     if !eviction.crates.is_empty() {
         return evict_named(&files, eviction).await;
@@ -106,6 +107,7 @@ pub async fn pin(
     let files = open(config, dry_run).await?;
     let (_, catalog) = files.inventory().folder()?;
     let mut entries = files.inventory().entries().await?;
+    // Pins without a file can be removed, too.
     entries.extend(catalog.pinned_missing()?);
     let missing = |spec: &&CrateSpec| {
         !entries

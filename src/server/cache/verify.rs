@@ -70,6 +70,7 @@ fn expected(snapshot: Option<&Snapshot>, stored: &CatalogEntry) -> Result<Option
         None => None,
     };
     let listed = listed.map(|file| file.checksum);
+    // The index decides; the catalog stands in for versions that the index no longer lists.
     let checksum = listed.or(stored.checksum);
     Ok(checksum.map(|checksum| CrateFile {
         name,
@@ -82,6 +83,7 @@ impl Verification {
     async fn read(&mut self, files: &Arc<CrateFiles>, stored: &CatalogEntry, file: &CrateFile) {
         let right = match files.inventory().store().has(&stored.path).await {
             Ok(true) => files.verify(file, !self.dry_run).await,
+            // A server that runs meanwhile may have evicted it: neither right nor damaged.
             Ok(false) => {
                 if !self.dry_run {
                     files.inventory().forget(&stored.path).await;

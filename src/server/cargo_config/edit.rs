@@ -59,6 +59,7 @@ fn place(project: &Path) -> PathBuf {
     } else {
         new
     };
+    // Otherwise renaming the new file into place would replace a link, for example into a user's dotfiles.
     fs::canonicalize(&path).unwrap_or(path)
 }
 
@@ -68,6 +69,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
+    // Temporary files are readable by their owner only (0600).
     let permissions = match fs::metadata(path) {
         Ok(about) => about.permissions(),
         Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
@@ -100,9 +102,12 @@ pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()>
         }
     }
     check_source(document, registry)?;
+    // In `[registries]`, and not in `[source]`: so `cargo --registry NAME` knows the server, too.
     let entry = table(document.as_table_mut(), &["registries", name])?;
     set(entry, "index", &registry.index);
     if registry.needs_token {
+        // cargo refuses a registry with `auth-required` for which no provider is set. One that is there stays: it may
+        // be a keychain.
         let providers = "credential-provider";
         if !entry.contains_key(providers) {
             set(entry, providers, "cargo:token");

@@ -137,6 +137,7 @@ impl fmt::Display for SnippetReport {
 fn url_for_cargo(url: &RemoteUrl) -> Result<String> {
     match url {
         RemoteUrl::Http { .. } | RemoteUrl::Git { .. } => Ok(url.to_string()),
+        // Not `user@host:path`, which git takes and a URL parser does not.
         RemoteUrl::Ssh(address) => {
             let (user, host) = (&address.user, &address.host);
             let host = match host.contains(':') {

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::server::store::Removed;
 
 /// How many files are chosen at a time.
+// A portion holds the database's lock for milliseconds, and little memory however large the store is.
 const PORTION: usize = 1_000;
 
 /// How much may be stored.
@@ -46,6 +47,9 @@ impl Catalog {
         after: &Position,
         spared: u64,
     ) -> Result<Vec<CatalogEntry>> {
+        // Equalities, and not `present AND NOT pinned`: only so the index `by_use` serves the rows in the order of
+        // uses. Goes on from a key, and not from an `OFFSET`, which would skip files where others were evicted in
+        // between.
         let query = format!(
             "SELECT {COLUMNS} FROM files
              WHERE present = 1 AND pinned = 0 AND (used, path) > (?1, ?2)
@@ -78,6 +82,8 @@ impl Catalog {
             used.is_some_and(|used| last.max(self.unwritten_use(path).unwrap_or(0)) > used)
         };
         self.run(|database| {
+            // A deferred transaction reads first, and then cannot write if another process wrote in between: SQLite
+            // returns `SQLITE_BUSY` at once, whatever the timeout is.
             let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let unpinned = "SELECT used FROM files WHERE path = ?1 AND present AND NOT pinned";
             let found = change
@@ -86,6 +92,8 @@ impl Catalog {
             if found.optional()?.is_none_or(is_wanted) {
                 return Ok(None);
             }
+            // The file first: a process that is killed here leaves a row without a file, which the next read or
+            // reconciliation removes.
             let removed = remove();
             if matches!(removed, Ok(Removed::Gone | Removed::Absent)) {
                 forget(&change, path)?;
@@ -109,6 +117,7 @@ fn choose<E>(
         let idle = Duration::from_secs(now.saturating_sub(entry.used));
         let is_idle = limits.idle.is_some_and(|limit| idle > limit);
         let is_too_much = limits.size.is_some_and(|limit| stored > limit);
+        // Those that follow were used later: none of them is idle either.
         if !is_idle && !is_too_much {
             break;
         }

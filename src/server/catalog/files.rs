@@ -17,6 +17,7 @@ impl Catalog {
     pub fn add(&self, file: &StoredFile, checksum: Checksum) -> Result<()> {
         self.run(|database| {
             let mut query = database.prepare_cached(
+                // `max`: a clock that was set back must not make a file look older than its last use.
                 "INSERT INTO files (path, size, checksum, modified, used) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (path) DO UPDATE
                  SET size = ?2, checksum = ?3, modified = ?4, present = 1, used = max(used, ?5)",

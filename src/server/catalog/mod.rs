@@ -90,6 +90,8 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::open`].
     pub fn read_only(path: &Path) -> Result<Self> {
+        // In memory, since opening and closing a catalog may write: the tables are migrated, and the journal is written
+        // back.
         if let Ok(Some(database)) = schema::copy(path) {
             return Ok(Self::new(path, database, true, false));
         }
@@ -115,6 +117,7 @@ impl Catalog {
     /// Works with the database; one that turns out to be damaged is recreated, and the work repeated.
     fn run<T>(&self, mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut database = self.database();
+        // `work` may run twice: what it did before the damage showed went with the old database.
         let done = match work(&mut database) {
             Err(error) if schema::is_damaged(&error) => {
                 // The damaged database must be closed before another is opened.

@@ -32,6 +32,7 @@ impl Catalog {
         mut files: Vec<StoredFile>,
         is_there: impl Fn(&str) -> bool,
     ) -> Result<()> {
+        // Rust orders strings by their bytes, as SQLite's default collation does: the ranges of both sides match.
         files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         let mut after = String::new();
         for portion in files.chunks(PORTION) {
@@ -39,6 +40,7 @@ impl Catalog {
             self.reconcile_range(&after, last.as_deref(), portion, &is_there)?;
             after = last.unwrap_or(after);
         }
+        // Rows after the last file of the listing: those files are gone.
         self.reconcile_range(&after, None, &[], &is_there)
     }
 
@@ -109,6 +111,8 @@ fn known_between(
 /// Adds or updates files. A checksum is kept only where size and time are those of the bytes that were hashed.
 fn upsert(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
     let change = database.transaction()?;
+    // Used now, and not when the file was written: `max_idle` would empty a store that was copied with its times. Rows
+    // of version 1 have no `modified`, and keep their checksum where the size is the same.
     let mut query = change.prepare_cached(
         "INSERT INTO files (path, size, modified, used) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (path) DO UPDATE SET

@@ -23,6 +23,8 @@ const MIGRATIONS: [&str; 2] = [
     ) WITHOUT ROWID",
     // `modified` is when the file was written, in nanoseconds since 1970, where that is known. A pinned file that is not
     // stored has a row that is not `present`. Triggers keep the totals and the number of changes, whichever process writes.
+    // `changes` begins at random, so that a recreated catalog is not taken for the one before; divided, since SQLite's
+    // `abs` fails for the least integer.
     "ALTER TABLE files ADD COLUMN modified INTEGER;
     ALTER TABLE files ADD COLUMN present INTEGER NOT NULL DEFAULT 1;
     CREATE INDEX by_use ON files (present, pinned, used, path);
@@ -47,6 +49,8 @@ const MIGRATIONS: [&str; 2] = [
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let mut database = Connection::open(path)?;
     database.busy_timeout(BUSY_TIMEOUT)?;
+    // Readers do not wait for a writer. With `NORMAL` a power cut may undo the last commits, but damages nothing, and
+    // the folder tells again which files there are.
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "NORMAL")?;
     migrate(&mut database)?;
@@ -58,6 +62,8 @@ pub(super) fn copy(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if !path.is_file() {
         return Ok(None);
     }
+    // Opened for writing all the same: to read a catalog in WAL mode SQLite needs a `-shm` file, and may have to create
+    // it.
     let database = Connection::open(path)?;
     database.busy_timeout(BUSY_TIMEOUT)?;
     database.pragma_update(None, "query_only", true)?;
@@ -86,6 +92,7 @@ fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
     if version(database)? >= MIGRATIONS.len() {
         return Ok(());
     }
+    // Immediate: of several processes that start together one migrates, and the others wait for it.
     let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have migrated it meanwhile.
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(version(&change)?) {
@@ -102,6 +109,8 @@ fn version(database: &Connection) -> rusqlite::Result<usize> {
 /// Says whether the file is no sound database: the disk returned other bytes than were written.
 pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    // Not `FULL`, `IOERR` or `CANTOPEN`: recreating the catalog would lose its pins, and need even more room on the
+    // disk.
     matches!(
         error.sqlite_error_code(),
         Some(DatabaseCorrupt | NotADatabase)

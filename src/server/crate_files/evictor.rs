@@ -53,6 +53,7 @@ impl Evictor {
         }
         let evictor = Arc::clone(self);
         let evicting = blocking(move || {
+            // The set says only what was logged: after a panic it is as good as before.
             let mut reported = match evictor.reported.try_lock() {
                 Ok(reported) => reported,
                 Err(TryLockError::Poisoned(broken)) => PoisonError::into_inner(broken),
@@ -126,6 +127,7 @@ impl Evictor {
         if folder.is_empty() {
             return Ok(Evicted::default());
         }
+        // Uses that are only in memory are the newest: without them the files in use might go first.
         catalog.flush()?;
         let (mut evicted, mut at) = (Evicted::default(), Position::default());
         loop {
@@ -160,6 +162,7 @@ impl Evictor {
         evicted: &mut Evicted,
     ) -> Result<()> {
         let (folder, catalog) = self.inventory.folder()?;
+        // The catalog removes the file while it holds the row: nobody can pin it in between.
         match catalog.evict(&entry.path, used, || folder.remove(&entry.path))? {
             Some(Ok(Removed::Gone)) => {
                 self.evicted.add(1);

@@ -72,6 +72,8 @@ impl Fetcher {
         file: &CrateFile,
         flight: &Flight,
     ) -> Result<Received, Unavailable> {
+        // Both refuse at once; asked after the wait for a connection they would be of little use. `fetch` looks again
+        // at the pause, which may have begun during that wait.
         self.negative_cache.check(file.checksum, Instant::now())?;
         self.upstream.check_pause()?;
         let url = self.upstream.url(file).await?;
@@ -93,6 +95,7 @@ impl Fetcher {
 
     fn count(&self, why: &Unavailable) {
         match why {
+            // None of these says that upstream failed.
             Unavailable::NotStored
             | Unavailable::Busy
             | Unavailable::Abandoned

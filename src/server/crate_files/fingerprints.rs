@@ -12,6 +12,7 @@ use quick_cache::sync::Cache;
 use crate::index::Checksum;
 
 /// How many files are remembered.
+// Some 150 bytes each; a file that is forgotten is hashed again, and no more.
 const FILES: usize = 100_000;
 /// For how long a verified file is trusted.
 const TRUST: Duration = Duration::from_secs(3600);
@@ -26,6 +27,7 @@ pub(super) struct Fingerprint {
     inode: u64,
     size: u64,
     modified: (i64, i64),
+    // Any program can set the modification time back (`touch -d`, `rsync -t`), but not the change time.
     changed: (i64, i64),
 }
 

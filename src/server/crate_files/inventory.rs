@@ -34,6 +34,7 @@ impl Inventory {
         let path = config.serve.data_dir.join("catalog.sqlite");
         let catalog = match &store {
             Store::Folder(_) => Some(Arc::new(catalog(&path)?)),
+            // Listing a bucket to reconcile a catalog costs requests, and buckets expire objects by themselves.
             Store::Bucket(_) => None,
         };
         Ok(Self { store, catalog })

@@ -148,6 +148,7 @@ impl CrateFiles {
     /// # Errors
     /// Why it cannot be had.
     pub async fn get(self: &Arc<Self>, file: &CrateFile) -> Result<Body, Unavailable> {
+        // From the cheapest to the dearest: memory, a file that needs no hashing, then a search that all who ask share.
         if let Some(bytes) = self.hot(file.checksum) {
             return Ok(Body::Whole(bytes));
         }
@@ -167,7 +168,8 @@ impl CrateFiles {
         };
         match timeout(LONGEST_WAIT, body).await {
             Ok(body) => body,
-            // The fetch goes on: a client that retries finds the file here.
+            // The fetch goes on: a client that retries finds the file here. What has arrived so far is sent, even if it
+            // is less than `body` waits for.
             Err(_) => waiter.begun().unwrap_or_else(|| Err(too_slow())),
         }
     }
@@ -184,6 +186,7 @@ impl CrateFiles {
                     why.log(&file);
                     flight.fail(why);
                 }
+                // Whoever waits for the end of the flight does not wait for an eviction.
                 drop(flight);
                 files.evictor.evict_if_full().await;
             });
@@ -257,6 +260,8 @@ impl CrateFiles {
     /// Why it cannot be had, or not be stored.
     pub async fn ensure_stored(self: &Arc<Self>, file: &CrateFile) -> Result<bool, Unavailable> {
         let is_fetched = self.join_flight(file).end().await?;
+        // A flight succeeds also where the file could not be stored, since clients were served: only the store can
+        // tell.
         match self.inventory.store().has(&file.path()).await {
             Ok(true) if is_fetched => Ok(true),
             Ok(true) => {

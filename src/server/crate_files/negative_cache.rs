@@ -77,6 +77,7 @@ impl NegativeCache {
             in_a_row: before.map_or(0, |failure| failure.in_a_row) + 1,
             at: now,
         };
+        // Read and written in two steps: fetches of one file do not overlap, since they share a flight.
         self.0.insert(checksum, failure);
     }
 
@@ -92,6 +93,7 @@ impl Failure {
             return Duration::ZERO;
         };
         match self.why {
+            // 10 s × 2^8 exceed the longest pause already; a larger shift could overflow.
             Unavailable::Mismatch { .. } => LONGEST.min(AFTER_MISMATCH * (1 << further.min(8))),
             _ => AFTER_FAILURE,
         }

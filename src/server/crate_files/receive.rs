@@ -58,6 +58,7 @@ pub(super) async fn receive(
     let (mut small, mut large) = (BytesMut::new(), None::<Large>);
     while let Some(piece) = incoming.stream.next().await {
         let piece = piece?;
+        // Before the piece is kept anywhere: an endless response ends here.
         length.add(piece.len())?;
         hash.update(&piece);
         match &mut large {
@@ -159,6 +160,7 @@ impl Large {
         let at = self.written;
         self.written += piece.len() as u64;
         let file = self.scratch.as_file().try_clone().map_err(disk)?;
+        // Awaited before the next piece is read: a slow disk slows upstream down, instead of filling the memory.
         let writing = spawn_blocking(move || file.write_all_at(&piece, at));
         let written = writing.await.map_err(io::Error::other);
         written.and_then(|written| written).map_err(disk)?;

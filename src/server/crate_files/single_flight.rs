@@ -66,6 +66,7 @@ impl SingleFlight {
     pub(super) async fn drain(&self) {
         let stages: Vec<_> = self.lock().values().map(watch::Sender::subscribe).collect();
         for mut stage in stages {
+            // Ends when the last sender is dropped: the list's when the flight lands, and then the flight's own.
             while stage.changed().await.is_ok() {}
         }
     }
@@ -78,6 +79,7 @@ impl SingleFlight {
 impl Flight {
     /// Tells the waiters that the store does not have the file.
     pub(super) fn miss(&self) {
+        // `send` drops its value while nobody listens; whoever joins later must find it.
         self.stage.send_replace(Stage::Miss);
     }
 
@@ -118,6 +120,7 @@ impl Flight {
     /// Removes the flight from the list: the next request starts another.
     fn land(&self) {
         let mut flights = self.all.lock();
+        // After `fail` or `abandoned` another flight may have this place.
         let listed = flights.get(&self.checksum);
         if listed.is_some_and(|listed| listed.same_channel(&self.stage)) {
             flights.remove(&self.checksum);

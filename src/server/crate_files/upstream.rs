@@ -17,6 +17,7 @@ use crate::index::download::download_url;
 use crate::server::store::Scratch;
 
 /// How many files may wait for a connection.
+// More than these would time out before their turn: 503 with `Retry-After` tells them so at once.
 const WAITING: usize = 1024;
 
 /// The server that crate files come from, and the connections to it that may be used at once.
@@ -49,11 +50,13 @@ impl Upstream {
     /// # Errors
     /// `Busy` where too many wait already.
     pub(super) async fn connection(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
+        // Only those that have to wait count as waiting.
         if let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() {
             return Ok(connection);
         }
         let _waiting = self.waiting.try_acquire().map_err(|_| Unavailable::Busy)?;
         let connection = Arc::clone(&self.connections).acquire_owned().await;
+        // Cannot fail: the semaphore is never closed.
         connection.map_err(|error| Unavailable::Upstream(error.to_string()))
     }
 

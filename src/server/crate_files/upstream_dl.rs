@@ -125,6 +125,7 @@ impl UpstreamDl {
         let this = Arc::clone(inner);
         // A task of its own, which goes on when the client has disconnected.
         let fetching = inner.runtime.spawn(async move {
+            // The lock moved in with it: a client that disconnects must not let a second request begin beside this one.
             let fetched = this.fetch().await;
             drop(one_at_a_time);
             fetched
@@ -263,6 +264,7 @@ fn leads_here(dl: &str, config: &ServeConfig) -> bool {
         return false;
     };
     let listen = config.serve.listen;
+    // Other names of this machine are not known here: `Via` finds such a loop with the first request.
     let is_local = dl.host_str().is_some_and(|host| {
         let host = host.trim_matches(['[', ']']);
         host == "localhost" || host == listen.ip().to_string()

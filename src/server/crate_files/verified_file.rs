@@ -42,6 +42,8 @@ pub(super) async fn read_at(file: &Arc<File>, from: u64, length: usize) -> io::R
     let mut bytes = BytesMut::zeroed(length);
     let mut pieces = [io::IoSliceMut::new(&mut bytes)];
     let read = rustix::io::preadv2(file, &mut pieces, from, ReadWriteFlags::NOWAIT);
+    // All else goes to a thread: bytes that are not in the page cache, a short read, and file systems without
+    // `RWF_NOWAIT`.
     if read == Ok(length) {
         return Ok(bytes.freeze());
     }

@@ -80,9 +80,12 @@ impl VerifiedStore {
         }
         self.inventory.touch(path);
         let stored = Arc::new(stored);
+        // Larger files stay on disk, and the system's page cache is their memory.
         if about.len() > SMALL as u64 {
             return Some(VerifiedFile::Disk(stored, about.len()));
         }
+        // Not hashed again: the fingerprint was read from the open file, and not by its path, so that it is that of these
+        // bytes.
         let read = read_at(&stored, 0, about.len() as usize).await;
         read.ok().map(VerifiedFile::Memory)
     }
@@ -94,6 +97,7 @@ impl VerifiedStore {
     pub(super) async fn read(&self, file: &CrateFile) -> Result<Option<VerifiedFile>, Unavailable> {
         self.check_pause()?;
         let found = self.read_or_remove(file).await;
+        // Absence counts as success: the bucket answered.
         self.note(&found);
         let found = found.map_err(|error| {
             error!("{file}: cannot read the store: {error}");
