@@ -35,8 +35,8 @@ pub(super) struct UpstreamClient {
 impl UpstreamClient {
     pub(super) fn new(config: &ServeConfig) -> Result<Self> {
         let contact = config.serve.contact.as_deref();
-        // crates.io asks clients to say who they are, and has blocked a mirror for its traffic: with a contact its team can
-        // write first.
+        // crates.io asks clients to say who they are, and has blocked a mirror for its traffic: with a contact its team
+        // can write first.
         let agent = match contact {
             Some(contact) => format!("crates-ferry/{} ({contact})", env!("CARGO_PKG_VERSION")),
             None => format!("crates-ferry/{}", env!("CARGO_PKG_VERSION")),

@@ -84,8 +84,8 @@ impl VerifiedStore {
         if about.len() > SMALL as u64 {
             return Some(VerifiedFile::Disk(stored, about.len()));
         }
-        // Not hashed again: the fingerprint was read from the open file, and not by its path, so that it is that of these
-        // bytes.
+        // Not hashed again: the fingerprint was read from the open file, and not by its path, so that it is that of
+        // these bytes.
         let read = read_at(&stored, 0, about.len() as usize).await;
         read.ok().map(VerifiedFile::Memory)
     }

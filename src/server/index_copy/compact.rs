@@ -59,6 +59,7 @@ pub(super) fn into_one(
         Options {
             thread_limit: Some(1),
             chunk_size: CHUNK,
+            // The tip's tree and no history: the copy is shallow.
             input_object_expansion: ObjectExpansion::TreeContents,
         },
     )
@@ -76,6 +77,8 @@ pub(super) fn into_one(
     )
     .map_err(failed)?;
     let unwritable = |error: io::Error| super::unwritable(&repository.pack_folder()).because(error);
+    // First into a file without a name, then indexed as a received pack is: so it is verified, and gets its name only
+    // when it is whole and synced.
     let mut file = tempfile::tempfile_in(repository.pack_folder()).map_err(unwritable)?;
     let written = FromEntriesIter::new(
         InOrderIter::from(entries),
@@ -125,6 +128,8 @@ impl ObsoletePacks {
         }
         for pack in self.packs.drain(..) {
             // A pack that cannot be removed is compacted with the others again.
+            // The index first: a pack without one is to git an unfinished pack, and `clean` removes it; an index
+            // without its pack would promise objects.
             let _ = fs::remove_file(pack.with_extension("idx"));
             let _ = fs::remove_file(pack);
         }

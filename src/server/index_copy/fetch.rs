@@ -39,6 +39,8 @@ impl IndexCopy {
         }
         let answer = server.fetch(&request(tip, before.as_deref())).await?;
         if answer.pack_follows {
+            // The outer error is the connection's, and says nothing about our disk; only the inner one raises a
+            // suspicion.
             let received = receive::receive(&mut server, repository, objects).await?;
             let received = received.inspect_err(|error| self.suspect(error))?;
             debug!("{remote}: {received} objects for {}", tip.short());
@@ -57,6 +59,8 @@ impl IndexCopy {
 }
 
 /// Requests a commit without its parents, as a thin pack on top of the current snapshot.
+// `shallow` besides `have`: the server builds deltas on the tree of our tip, and must not take its parents for ours.
+// After a squash this is what keeps the pack small.
 fn request(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
     let haves: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
     Fetch {
@@ -81,6 +85,7 @@ async fn advance(
     blocking(move || {
         let commit = Commit::parse(&objects.read(tip)?)?;
         let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
+        // Last: a process that is killed before has the old branch, whose objects are all there.
         repository.move_branch(tip)?;
         Ok(after)
     })

@@ -74,6 +74,7 @@ impl IndexCopy {
 
     fn open_blocking(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
         fs::create_dir_all(data_dir).map_err(|e| unwritable(data_dir).because(e))?;
+        // First: what follows moves and removes what another process may be using.
         let lock = lock(data_dir)?;
         let repository = Repository::new(data_dir.join("index.git"), branch);
         repository.recover()?;
@@ -140,7 +141,11 @@ impl IndexCopy {
         let rebuilt = writing.last_rebuild;
         let may_rebuild = rebuilt.is_none_or(|at| at.elapsed() > BETWEEN_REBUILDS);
         if self.is_damaged.load(Ordering::Relaxed) && may_rebuild {
+            // Noted before the attempt: a rebuild fetches everything, and one that fails must not start over with each
+            // refresh.
             writing.last_rebuild = Some(Instant::now());
+            // Beside the damaged copy, which goes on serving what it can; its objects stay readable while snapshots
+            // hold them.
             let rebuilt = self.rebuild(remote, branch, limit).await?;
             writing.objects = rebuilt.objects().clone();
             self.publish(&mut writing, rebuilt);
@@ -198,6 +203,7 @@ impl IndexCopy {
         let (repository, objects) = (self.repository.clone(), writing.objects.clone());
         let made = blocking(move || compact::into_one(&repository, &objects, tip)).await?;
         info!("compacted the {} packs of the index copy", packs.len());
+        // A pack is named after its content: the new one may be one of the old.
         let old = packs.into_iter().filter(|pack| *pack != made);
         writing.obsolete.add(old);
         Ok(())
@@ -224,6 +230,7 @@ fn current(repository: &Repository, objects: &Objects) -> Result<Option<Snapshot
 
 fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("lock");
+    // The file is never removed: who had it open would keep the lock of a file that the next process does not find.
     let file = File::create(&path).map_err(|e| unwritable(&path).because(e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

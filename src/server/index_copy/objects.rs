@@ -76,6 +76,7 @@ impl Objects {
         let found = found
             .map(|object| object.is_some())
             .map_err(|error| missing().because(error))?;
+        // Only here: a handle whose read failed is not used again.
         self.idle().push(handle);
         match found {
             true => Ok(content),

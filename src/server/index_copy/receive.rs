@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::transport::UploadPack;
 
 /// How many pieces of the pack may wait for the indexer.
+// A piece is at most one packet of git's protocol, 64 KiB: 4 MiB in all.
 const PIECES: usize = 64;
 
 /// Receives the pack that follows; returns how many objects it has, or why it could not be indexed.
@@ -54,6 +55,7 @@ pub(super) async fn receive(
     }
     drop(pieces);
     let indexed = indexing.await;
+    // The connection's error comes first: the indexer's would only say that the pack ended early.
     read.map_err(|error| server.error("reading its objects", error))?;
     let broken = |error| Error::new(Kind::Server, "indexing the pack was aborted").because(error);
     let outcome = indexed.map_err(broken).and_then(|indexed| indexed);

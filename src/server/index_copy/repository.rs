@@ -60,6 +60,8 @@ impl Repository {
     pub(super) fn replace_with(&self, beside: &Self) -> Result<()> {
         let before = self.before();
         before.remove()?;
+        // Two steps, since a rename cannot replace a directory that is not empty; `recover` undoes the first where the
+        // second did not come.
         let moved = fs::rename(&self.path, &before.path)
             .and_then(|()| fs::rename(&beside.path, &self.path));
         moved.map_err(|e| unwritable(&self.path).because(e))?;
@@ -69,6 +71,8 @@ impl Repository {
     /// Finishes or undoes a replacement during which the process was killed.
     pub(super) fn recover(&self) -> Result<()> {
         let before = self.before();
+        // Killed between the two renames: the old copy goes back, although the new one is complete. It is fetched
+        // again.
         if !self.path.exists() && before.path.exists() {
             fs::rename(&before.path, &self.path).map_err(|e| unwritable(&self.path).because(e))?;
         }
@@ -83,6 +87,8 @@ impl Repository {
         let config = format!(
             "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[remote \"origin\"]\n\turl = \"{origin}\"\n"
         );
+        // Written with the URL in it, as `git clone` does: so the copy itself says where it came from, and can be
+        // inspected with git.
         let place = self.path.join("config");
         if fs::read_to_string(&place).is_ok_and(|there| there != config) {
             self.remove()?;

@@ -136,6 +136,7 @@ impl Directory {
         if let Some(entries) = self.entries.get() {
             return Ok(entries);
         }
+        // Two requests may read it at the same time; the first result stays.
         let read = Self::read(self.id, objects, |_, id| Ok(Self::unread(id)))?;
         Ok(self.entries.get_or_init(|| read))
     }

@@ -68,10 +68,12 @@ pub async fn run(
     let max_size = config.serve.max_size.take();
     progress.phase("reading the index");
     let locked = lockfile::read_all(&options.lockfiles)?;
+    // Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
     let (snapshot, _copy) = snapshot(&config).await?;
     let wanted = Wanted::collect(&snapshot, locked, options)?;
     let files = CrateFiles::open(&config).await?;
     if options.pin {
+        // Before the first fetch: a bucket cannot pin.
         files.inventory().folder()?;
     }
     let fetch = Fetch {
@@ -112,6 +114,7 @@ async fn fetch_all(
 ) -> Result<Vec<(CrateFile, End)>> {
     progress.phase("crate files");
     progress.files_to_do(wanted.len());
+    // As many at once as there may be connections: more would only wait for one.
     let mut fetching = stream::iter(wanted)
         .map(|file| async move {
             let end = fetch.one(&file).await?;

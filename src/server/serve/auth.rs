@@ -109,6 +109,7 @@ fn parse(text: &str) -> Result<Names> {
                 .because(error)
                 .advise("Each line is the SHA-256 of a token, 64 hexadecimal digits, and a name. Do not write the token itself here.")
         })?;
+        // sha256sum puts `*` before the name of a file that it read as binary, and writes `-` for its standard input.
         names.insert(hash, name.trim().trim_start_matches(['*', '-']).into());
     }
     Ok(names)
@@ -116,5 +117,6 @@ fn parse(text: &str) -> Result<Names> {
 
 fn unauthorized(detail: &'static str) -> ErrorResponse {
     ErrorResponse::for_cargo(StatusCode::UNAUTHORIZED, detail)
+        // cargo first asks for config.json without a token; a 401 with this scheme makes it send one from then on.
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Cargo"))
 }

@@ -93,6 +93,7 @@ fn respond(
     headers: &HeaderMap,
 ) -> Result<Reply, ErrorResponse> {
     let etag = etag(file);
+    // The tag is the checksum, which the index knows: the file itself need not be here.
     if is_named(headers, etag.as_bytes()) == Some(true) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -220,6 +221,7 @@ fn error_response(why: Unavailable) -> ErrorResponse {
 
 fn status(why: &Unavailable) -> StatusCode {
     match why {
+        // cargo retries 429 and 5xx, but gives up at a 404: that is only for what a retry would not find either.
         Unavailable::NotStored | Unavailable::Missing(_) => StatusCode::NOT_FOUND,
         Unavailable::Upstream(_) | Unavailable::Paused(_) | Unavailable::Mismatch { .. } => {
             StatusCode::BAD_GATEWAY

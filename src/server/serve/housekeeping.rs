@@ -24,6 +24,7 @@ pub(super) async fn forever(
     mut hangup: Signal,
 ) {
     let mut ticks = interval(EVERY);
+    // The default would make up for the ticks that a long eviction missed, with as many rounds in a row.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for round in 0u64.. {
         tokio::select! {

@@ -36,6 +36,7 @@ pub(super) fn config_json(
     state: &'static State,
     _: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
+    // Without validators: cargo asks for config.json without conditions.
     let mut response = Response::new(Body::from(state.config_json.clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -48,6 +49,7 @@ pub(super) fn file(state: &'static State, request: Authorized<'_>) -> Result<Rep
     let (path, headers) = (request.wildcard, request.headers);
     let view = state.view()?;
     let view = view.as_ref().ok_or_else(not_found)?;
+    // The repository may hold other files, such as its CI configuration: only those of crates are served.
     if !CrateName::is_index_path(path) {
         return Err(not_found());
     }
@@ -87,6 +89,7 @@ fn respond_with_id(
 }
 
 fn not_found() -> ErrorResponse {
+    // Not 410 or 451, which the registry protocol also names: cargo takes them for errors since 1.96.
     ErrorResponse::for_cargo(StatusCode::NOT_FOUND, "the index has no such file")
 }
 
@@ -206,7 +209,7 @@ fn not_modified(state: &State, request: HeaderMap, tag: HeaderValue) -> Response
     response
 }
 
-/// Adds what a 200 and a 304 have in common.
+/// Adds what a 200 and a 304 have in common (RFC 9110, section 15.4.5).
 fn add_validators(state: &State, headers: &mut HeaderMap, tag: HeaderValue) {
     headers.insert(ETAG, tag);
     headers.insert(CACHE_CONTROL, cache_control(state));

@@ -53,6 +53,8 @@ const WRITE: Duration = Duration::from_secs(60);
 pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let certificates = config.tls().map(Certificates::read).transpose()?;
     let certificates = certificates.map(Arc::new);
+    // Before the store is listed, which may take long: a taken address fails at once, and early clients wait in the
+    // backlog instead of being refused.
     let listener = listen(&mut config).await?;
     let hangup = signal(SignalKind::hangup())
         .map_err(|error| Error::new(Kind::Server, "cannot receive signals").because(error))?;
@@ -89,6 +91,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     if timeout(GRACE, ending).await.is_err() {
         warn!("stopped before all requests were drained");
     }
+    // After the last request, whose use and log line count as well.
     housekeeping::flush(state).await;
     state.access_log.finish();
     Ok(())

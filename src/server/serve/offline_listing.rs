@@ -30,6 +30,7 @@ pub(super) async fn forever(state: &'static State) {
             listed = Instant::now();
         }
         let version = state.crate_files.inventory().version().await;
+        // A bucket has no version: `None` equals `None`, and only `LIST` leads on.
         if !is_due && version == known {
             continue;
         }

@@ -34,6 +34,7 @@ pub(super) async fn forever(state: &'static State) {
                 state.refresh_failed(text);
             }
         }
+        // After the view was updated: requests see a new commit at once, and not after a compaction.
         if let Err(error) = state.copy.tidy().await {
             warn!("cannot repack the index copy: {}", describe(&error));
         }

@@ -93,6 +93,7 @@ impl State {
         if self.lists_stored_only() && stored.is_none() {
             return;
         }
+        // Not a compare-and-swap: `refresh` and `offline_listing` call this from one task.
         let before = self.view.load_full();
         let after = View::after(before.as_deref(), snapshot, stored, SystemTime::now());
         if let Some(after) = after {

@@ -20,6 +20,7 @@ pub(super) struct Traffic([Shard; SHARDS]);
 
 /// The counters of a thread, which share no cache line with another's.
 #[derive(Debug, Default)]
+// 128 and not 64: x86-64 prefetches cache lines in pairs, and some ARM cores have lines of 128 bytes.
 #[repr(align(128))]
 struct Shard {
     responses: [AtomicU64; CLASSES],

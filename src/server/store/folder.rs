@@ -199,6 +199,7 @@ pub(super) fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     fs::create_dir_all(folder)?;
     let file = tempfile::Builder::new()
         .prefix(UNFINISHED)
+        // tempfile's own default is 0600, and other programs may read the store, too.
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)?;
     file.as_file().lock_shared()?;
@@ -217,6 +218,7 @@ fn put(place: &Path, write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) -
 fn move_here(from: &Path, place: &Path) -> io::Result<()> {
     let folder = place.parent().unwrap_or(place);
     fs::create_dir_all(folder)?;
+    // Before the rename: a power cut after it could leave a name without bytes.
     File::open(from)?.sync_all()?;
     match fs::rename(from, place) {
         Err(error) if error.kind() == ErrorKind::CrossesDevices => put(place, |file| {
@@ -237,6 +239,7 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<StoredFile>) -> io::Result<
     };
     for entry in entries {
         let entry = entry?;
+        // No crate file has a name that is not UTF-8.
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };

@@ -79,6 +79,7 @@ impl Writer {
         lines.bytes.push(b'\n');
         lines.number += 1;
         drop(lines);
+        // The thread sleeps without a limit only while the buffer is empty: one wake-up a batch.
         if before == 0 {
             self.buffer.is_filled.notify_one();
         }
