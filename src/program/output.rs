@@ -96,6 +96,7 @@ pub fn finish(destinations: &Destinations, end: Result<Output, Failure>) -> Exit
         }
     };
     let printed = match destinations.format {
+        // Straight to stdout: JSON has no colours to take out.
         Format::Json => print(io::stdout(), &json.to_string()),
         Format::Text if failed => {
             print_error(&text);
@@ -104,6 +105,7 @@ pub fn finish(destinations: &Destinations, end: Result<Output, Failure>) -> Exit
         Format::Text => print(anstream::stdout(), &text),
     };
     let printed = printed.map_err(|e| format!("cannot write the report to stdout: {e}"));
+    // Even if stdout failed: a job may keep only this file.
     let filed = write_report_file(destinations, &json);
     ExitCode::from(code.max(exit_code_of(printed)).max(exit_code_of(filed)))
 }
@@ -182,6 +184,7 @@ fn error_json(error: &Error) -> Value {
 
 fn stopped(signal: Signal, note: InterruptNote) -> (String, Value, u8) {
     let (kind, code) = match signal {
+        // 128 and the number of the signal, as shells report it.
         Signal::Interrupt => ("interrupted", 130),
         Signal::Terminate => ("terminated", 143),
     };

@@ -49,6 +49,7 @@ impl Schedule {
         let cron = parser
             .parse(expression)
             .map_err(|e| unusable(e.to_string()))?;
+        // From a fixed time, so that the check of a configuration does not depend on when it runs.
         let start = Timestamp::UNIX_EPOCH.to_zoned(zone.clone());
         cron.find_next_occurrence(&start, false)
             .map_err(|_| unusable("it matches no time".to_owned()))?;

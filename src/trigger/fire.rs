@@ -65,6 +65,7 @@ impl fmt::Display for Fired {
 pub async fn run(config: &TriggerConfig, options: Options, around: Context<'_>) -> Result<Fired> {
     let limit = config.network.timeout;
     let end = Instant::now() + limit;
+    // `end` goes along, so that what waits can stop before it and say what it waited for.
     let work = tokio::time::timeout_at(end, fire(config, options, around, end));
     work.await.unwrap_or_else(|_| {
         let limit = humantime::format_duration(limit);
@@ -150,6 +151,7 @@ async fn follow(
     loop {
         match pipeline.status.as_str() {
             "success" => return Ok(pipeline),
+            // `manual` is final here: the pipeline waits for a person, and may do so for ever.
             "failed" | "canceled" | "skipped" | "manual" => {
                 let message = format!("the pipeline {page} finished as `{}`", pipeline.status);
                 return Err(Error::new(Kind::Pipeline, message)

@@ -22,12 +22,13 @@ use super::gitlab::Pipeline;
 /// Bounded, because the hook that reports its end may be lost.
 const CONFIRMED_RUNNING: SignedDuration = SignedDuration::from_hours(1);
 /// How long after a refusal the helper tries again without being asked to.
+// Somebody may have fixed it in GitLab without telling the helper.
 const REFUSAL_RETRY: SignedDuration = SignedDuration::from_hours(1);
 /// The longest pause that GitLab can impose.
 const MAX_WAIT: SignedDuration = SignedDuration::from_hours(1);
 const FIRST_BACKOFF: SignedDuration = SignedDuration::from_secs(1);
 const MAX_BACKOFF: SignedDuration = SignedDuration::from_mins(5);
-/// How many hooks are queued while GitLab is asked: more than one or two pipelines send.
+/// How many hooks are queued while GitLab is asked: more than the one or two pipelines of that moment send.
 const MAX_EARLY: usize = 16;
 
 /// Who requests a pipeline.
@@ -179,6 +180,7 @@ impl PipelineGate {
         self.expire(now);
         self.pending.get_or_insert(origin);
         if let Some(refusal) = &mut self.refusal {
+            // Not the clock and the watch: they would ask for the same thing again and again, and be refused each time.
             refusal.is_asked_again |= matches!(origin, Origin::Endpoint | Origin::PushHook);
             if !refusal.is_asked_again {
                 return TriggerResponse::Refused {
@@ -260,6 +262,7 @@ impl PipelineGate {
                 });
             }
         }
+        // Only now that the state names the new pipeline: its hooks then count as those of the current one.
         for pipeline in early {
             self.pipeline_changed(now, &pipeline);
         }
@@ -373,6 +376,7 @@ impl PipelineGate {
     ///
     /// `backon` retries a future in place; here other events go on between two tries, and all of it must stay pure.
     fn backoff(&self, random: f64) -> SignedDuration {
+        // 2^16 s exceed the longest backoff already; a larger shift could overflow.
         let doubled = FIRST_BACKOFF * (1 << self.failures.min(16));
         let jittered = doubled.mul_f64(1.0 + random.clamp(0.0, 1.0) / 2.0);
         jittered.min(MAX_BACKOFF)

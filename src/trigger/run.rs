@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::notify;
 use crate::notify::notice::Event;
 
-/// How long requests may be drained after a signal: container engines kill ten seconds after theirs.
+/// How long requests may be drained after a signal: container engines kill ten seconds after it.
 const GRACE: Duration = Duration::from_secs(9);
 /// The longest sleep: timers stop while a machine is suspended, so that the clock is read again at least this often.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
@@ -41,11 +41,11 @@ struct Helper<'a> {
     mailing: Slot<'a, Result<bool>>,
     /// The alerts that are not mailed yet.
     alerts: Vec<Alert>,
-    /// Where the response to the request goes that made GitLab be asked.
+    /// Where the response goes for the request that GitLab is being asked for.
     requester: Option<oneshot::Sender<TriggerResponse>>,
 }
 
-/// Runs until `stop`, then drains requests for at most ten seconds.
+/// Runs until `stop`, then drains requests for at most nine seconds.
 ///
 /// # Errors
 /// `config` where the configuration is invalid, or the address cannot be listened on.
@@ -87,9 +87,11 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
         _ = stop => {}
     }
     info!("stopping: draining requests");
+    // Requests that come from here on are answered with 503.
     messages.close();
     drop(stop_server);
     let draining = async {
+        // The helper first: the server's last requests wait for its answers.
         helper.drain().await;
         // A server that panicked has no requests left to drain.
         let _ = serving.await;
@@ -170,6 +172,8 @@ impl Helper<'_> {
         match message {
             Message::Request { origin, response } => match self.core.request(now, origin) {
                 TriggerResponse::Firing => {
+                    // At once, before the next message of the batch: that one must find the gate busy, or its sender
+                    // would take this one's place.
                     self.requester = Some(response);
                     self.act();
                 }
@@ -317,6 +321,8 @@ impl<'a, T> Slot<'a, T> {
     async fn end(&mut self) -> T {
         match &mut self.0 {
             Some(work) => {
+                // `select!` may drop this future, but not the work, which stays in its slot and goes on with the next
+                // call.
                 let end = work.await;
                 self.0 = None;
                 end

@@ -225,6 +225,7 @@ impl Watchdog {
         alerts.extend(refused.map(|why| Alert::Refused { why }));
         let failed = self.failed.notify(now, repeat_after);
         alerts.extend(failed.map(|pipeline| Alert::PipelineFailed { pipeline }));
+        // Only after `alarm_after`: a mirror is behind for a while each time that upstream moves.
         if self.alarm(self.behind.active, now) == Some(now) {
             let behind = self.behind.notify(now, repeat_after);
             alerts.extend(behind.map(|since| Alert::Behind { since }));
@@ -235,6 +236,7 @@ impl Watchdog {
             alerts.extend(failing.map(|(since, why)| Alert::PollsFail { since, why }));
         }
         if !alerts.is_empty() {
+            // The first of them: the mail that all is well again names the whole time.
             self.notified.get_or_insert(now);
         } else if self.is_resolved()
             && let Some(since) = self.notified.take()

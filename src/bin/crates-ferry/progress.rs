@@ -39,6 +39,7 @@ pub(crate) async fn beside<T>(
             done = &mut work => return done,
             _ = tick.tick() => {
                 if progress.objects() > 0 && pack_since.is_none() {
+                    // From the first object on: the rate is that of the pack, not of the planning before it.
                     pack_since = Some(Instant::now());
                 }
                 let elapsed = pack_since.map(|since| since.elapsed()).unwrap_or_default();

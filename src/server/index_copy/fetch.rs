@@ -59,9 +59,9 @@ impl IndexCopy {
 }
 
 /// Requests a commit without its parents, as a thin pack on top of the current snapshot.
-// `shallow` besides `have`: the server builds deltas on the tree of our tip, and must not take its parents for ours.
-// After a squash this is what keeps the pack small.
 fn request(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
+    // Each is sent as `shallow`, too: the server builds deltas on the tree of our tip, but must not take its parents
+    // for ours. After a squash, servers without bitmaps would otherwise send the whole tree.
     let haves: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
     Fetch {
         wants: vec![tip],

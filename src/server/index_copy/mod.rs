@@ -144,8 +144,7 @@ impl IndexCopy {
             // Noted before the attempt: a rebuild fetches everything, and one that fails must not start over with each
             // refresh.
             writing.last_rebuild = Some(Instant::now());
-            // Beside the damaged copy, which goes on serving what it can; its objects stay readable while snapshots
-            // hold them.
+            // Beside the damaged copy, from which requests are answered until the new one is whole.
             let rebuilt = self.rebuild(remote, branch, limit).await?;
             writing.objects = rebuilt.objects().clone();
             self.publish(&mut writing, rebuilt);

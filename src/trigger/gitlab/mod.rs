@@ -110,6 +110,7 @@ impl<'a> Project<'a> {
         let token = token.ok_or_else(no_read_token)?;
         let mut value = HeaderValue::from_str(token.expose_secret())
             .map_err(|_| Error::new(Kind::Config, "GITLAB_READ_TOKEN is not a valid token"))?;
+        // Keeps it out of debug logs, and out of the table of HPACK.
         value.set_sensitive(true);
         let url = self.pipelines.join(&id.to_string());
         let url =
@@ -155,6 +156,7 @@ impl<'a> Project<'a> {
         let body = read(&mut response).await;
         let body = match (body, status) {
             (Ok(body), _) => body,
+            // The status says that the pipeline exists; only which one is lost.
             (Err(error), StatusCode::CREATED | StatusCode::OK) => {
                 return Err(ApiError::unanswered(sending(url, error), true));
             }
@@ -172,6 +174,7 @@ impl<'a> Project<'a> {
 
 /// Makes the error of a request that got no response.
 fn unsent(url: &Url, error: reqwest::Error) -> ApiError {
+    // Without a connection nobody can have read the request.
     let may_be_created = !error.is_connect() && !error.is_builder();
     ApiError::unanswered(sending(url, error), may_be_created)
 }
@@ -195,6 +198,7 @@ fn not_a_pipeline(url: &Url, headers: &HeaderMap, error: &serde_json::Error) -> 
 async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
+        // What is cut here no longer parses as JSON, and is reported as no pipeline.
         let room = MAX_BODY.saturating_sub(body.len());
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() >= room {

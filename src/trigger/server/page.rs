@@ -46,6 +46,7 @@ pub(super) fn show(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, 
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'",
         ),
+        // The page reloads itself, and must not be answered from a cache.
         (CACHE_CONTROL, "no-store"),
     ];
     Ok(Reply::now((headers, html)))
