@@ -172,7 +172,7 @@ where
 
 /// Limits the unsent bytes that the system holds, so that what a slow client reads soon shows as a write that proceeds.
 fn keep_little_unsent(stream: &TcpStream) {
-    // Where it fails, only the slowest clients are cut off too early.
+    // If it fails, only the slowest clients are cut off too early.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }

@@ -96,7 +96,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // Under Nagle's algorithm the end of a response would wait until the client acknowledges its beginning.
-                // Where it fails, responses only arrive a little later.
+                // If it fails, responses only arrive a little later.
                 let _ = stream.set_nodelay(true);
                 return (stream, peer);
             }
@@ -120,7 +120,7 @@ pub fn raise_open_files() -> u64 {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // Where it fails, the limit stays as it is.
+    // If it fails, the limit stays as it is.
     let _ = setrlimit(Resource::Nofile, raised);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
@@ -128,7 +128,7 @@ pub fn raise_open_files() -> u64 {
 /// Listens on an address.
 ///
 /// # Errors
-/// As the operating system says.
+/// If the operating system refuses the address.
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }

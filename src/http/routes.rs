@@ -105,7 +105,7 @@ enum Verb {
 #[derive(Debug, Clone, Copy)]
 struct Pattern {
     before: &'static str,
-    /// `None` where the path has no `*`.
+    /// `None` if the path has no `*`.
     after: Option<&'static str>,
 }
 
@@ -167,7 +167,7 @@ impl Pattern {
         }
     }
 
-    /// Returns what the `*` stands for in this path, or nothing where it is another path.
+    /// Returns what the `*` stands for in this path, or nothing if it is another path.
     fn wildcard<'p>(&self, path: &'p str) -> Option<&'p str> {
         // The end is taken off the rest, so that the two parts never overlap, as in `/api/v1/crates/download`.
         let rest = path.strip_prefix(self.before)?;
@@ -280,7 +280,7 @@ fn find<'r, 'p, S>(
     })
 }
 
-/// Returns the methods of a path as `Allow` lists them, or nothing where no row has the path.
+/// Returns the methods of a path as `Allow` lists them, or nothing if no row has the path.
 fn allowed<S>(routes: &[Route<S>], path: &str) -> Option<&'static str> {
     let takes = |method| {
         let mut routes = routes.iter();

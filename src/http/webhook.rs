@@ -50,7 +50,7 @@ pub enum Event {
     },
     /// A pipeline changed its state.
     Pipeline(Pipeline),
-    /// Something else. People may select more events than are of use here.
+    /// Something else: a webhook may be configured to send more events than are used here.
     Other,
 }
 

@@ -1,4 +1,4 @@
-//! The log: plain lines on stderr, next to the progress bar where there is one.
+//! The log: plain lines on stderr, next to the progress bar if there is one.
 
 use std::io::{self, Write};
 

@@ -29,7 +29,7 @@ pub const VERSION: &str = env!("CRATES_FERRY_VERSION");
 /// Runs the work on an event loop of one thread.
 ///
 /// # Errors
-/// As the work; `server` where the machine has no event loop.
+/// The work's; `server` if the event loop cannot be started.
 pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     run_on(tokio::runtime::Builder::new_current_thread(), work)
 }
@@ -57,7 +57,7 @@ fn run_on<T>(
 /// Runs the work until it is done or a signal stops it; a stopped one is dropped, which closes its connections.
 ///
 /// # Errors
-/// As the work, or the signal.
+/// The work's, or the signal that stopped it.
 pub async fn until_stopped(work: impl Future<Output = Result<Output>>) -> Result<Output, Failure> {
     let stop = stop_signal().map_err(Failure::Error)?;
     tokio::select! {
@@ -69,7 +69,7 @@ pub async fn until_stopped(work: impl Future<Output = Result<Output>>) -> Result
 /// Waits for SIGINT or SIGTERM; from now on they end the process no longer.
 ///
 /// # Errors
-/// `server` where the machine has no signals to give.
+/// `server` if signals cannot be received.
 pub fn stop_signal() -> Result<impl Future<Output = Signal>> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_runtime)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_runtime)?;

@@ -26,7 +26,7 @@ pub struct Output {
     pub text: String,
     /// The report as one JSON object.
     pub json: Value,
-    /// 0, or 1 where a probe failed.
+    /// 0, or 1 if a probe failed.
     pub exit_code: u8,
 }
 
@@ -34,7 +34,7 @@ impl Output {
     /// Shows the report of a command.
     ///
     /// # Errors
-    /// `server` where it cannot be written as JSON.
+    /// `server` if it cannot be written as JSON.
     pub fn new(shown: &(impl ToString + Serialize), exit_code: u8) -> Result<Self, Error> {
         let unwritable =
             |e| Error::new(Kind::Server, "the report cannot be written as JSON").because(e);
@@ -132,7 +132,7 @@ fn exit_code_of(written: Result<(), String>) -> u8 {
 
 /// Prints clap's output: help and version on stdout with exit code 0, a mistake on stderr with 2.
 pub fn finish_parsing(error: &clap::Error, destinations: &Destinations) -> ExitCode {
-    // Where stdout or stderr is closed, nobody reads this.
+    // If stdout or stderr is closed, nobody reads this.
     let _ = error.print();
     if !error.use_stderr() {
         return ExitCode::SUCCESS;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Replaces a file in one step: a reader finds the last report or this one, never half of one.
 ///
-/// What is there and no file, such as a pipe or `/dev/stderr`, is written to and not replaced.
+/// A path that is no regular file, such as a pipe or `/dev/stderr`, is written to, and not replaced.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return fs::write(path, text);

@@ -34,7 +34,7 @@ impl Schedule {
     /// Makes a schedule of a cron expression, read in a time zone of the IANA database such as `Europe/Berlin`.
     ///
     /// # Errors
-    /// What was expected, where the expression or the time zone is invalid, or the expression matches no time.
+    /// What was expected, if the expression or the time zone is invalid, or the expression matches no time.
     pub fn cron(expression: &str, time_zone: &str, jitter: SignedDuration) -> Result<Self, String> {
         let zone = TimeZone::get(time_zone).map_err(|_| {
             format!("trigger.time_zone: expected a name such as Europe/Berlin or UTC, found `{time_zone}`")
@@ -59,7 +59,7 @@ impl Schedule {
         })
     }
 
-    /// Returns the tick after `last`, late by `random`, from 0 to 1, of the jitter; `None` where the calendar ends.
+    /// Returns the tick after `last`, late by `random`, from 0 to 1, of the jitter; `None` if the calendar ends.
     ///
     /// The jitter is at most half of the way to the tick that follows, so that ticks keep their order and none is skipped.
     pub fn next(&self, last: Timestamp, random: f64) -> Option<Timestamp> {

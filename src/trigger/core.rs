@@ -227,7 +227,7 @@ impl Core {
         }
     }
 
-    /// Handles the status of a pipeline that was read; `None` where it could not be read.
+    /// Handles the status of a pipeline that was read; `None` if it could not be read.
     pub fn pipeline_read(&mut self, now: Timestamp, pipeline: Option<&Pipeline>) {
         self.is_reading = false;
         if let Some(pipeline) = pipeline {

@@ -34,7 +34,7 @@ pub enum Fired {
     Fired {
         /// Its id.
         pipeline: u64,
-        /// Its status, as far as it was followed.
+        /// Its status when it was last read.
         status: String,
         /// Its page.
         pipeline_url: Option<String>,
@@ -59,8 +59,8 @@ impl fmt::Display for Fired {
 /// Creates one pipeline.
 ///
 /// # Errors
-/// `network` or `server` for transient failures, also after `network.timeout`; `auth`, `permission` or `pipeline` where
-/// GitLab refuses; `pipeline` where a pipeline that is followed does not succeed; with `if_behind` as a sync that cannot read
+/// `network` or `server` for transient failures, also after `network.timeout`; `auth`, `permission` or `pipeline` if
+/// GitLab refuses; `pipeline` if a pipeline that is followed does not succeed; with `if_behind` those of a sync that cannot read
 /// its remotes.
 pub async fn run(config: &TriggerConfig, options: Options, around: Context<'_>) -> Result<Fired> {
     let limit = config.network.timeout;

@@ -105,7 +105,7 @@ pub enum FireResult {
 pub struct Pacing {
     /// The least time between two pipelines.
     pub min_interval: SignedDuration,
-    /// How long a pipeline counts as running where nothing reports its status.
+    /// How long a pipeline counts as running if nothing reports its status.
     pub assume_running: SignedDuration,
 }
 
@@ -175,7 +175,7 @@ impl PipelineGate {
         }
     }
 
-    /// Makes a request pending; returns [`TriggerResponse::Firing`] where it is due at once.
+    /// Makes a request pending; returns [`TriggerResponse::Firing`] if it is due at once.
     pub fn request(&mut self, now: Timestamp, origin: Origin) -> TriggerResponse {
         self.expire(now);
         self.pending.get_or_insert(origin);

@@ -34,7 +34,7 @@ impl<'a> Poller<'a> {
     /// as a sync does.
     ///
     /// # Errors
-    /// As a sync that cannot read its remotes.
+    /// Those of a sync that cannot read its remotes.
     pub(super) async fn poll(&self, last: Option<Poll>) -> Result<Poll> {
         let limit = self.config.network.timeout;
         let polled = timeout(limit, self.poll_unbounded(last)).await;

@@ -48,7 +48,7 @@ struct Helper<'a> {
 /// Runs until `stop`, then drains requests for at most nine seconds.
 ///
 /// # Errors
-/// `config` where the configuration is invalid, or the address cannot be listened on.
+/// `config` if the configuration is invalid, or the address cannot be listened on.
 pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
     config.check_endpoint()?;
     let project = Project::of(config)?;

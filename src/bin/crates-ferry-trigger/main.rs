@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Loads the configuration where the command needs it, and runs the command.
+/// Loads the configuration if the command needs it, and runs the command.
 fn dispatch(cli: Cli) -> Result<Option<Output>, Failure> {
     let environment = Environment::of_process();
     let flags = cli.flags();

@@ -14,7 +14,7 @@ use crate::cli::Cli;
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// Returns where the bar is drawn: stderr, where it is a terminal and a person reads the report.
+/// Returns where the bar is drawn: stderr, if it is a terminal and a person reads the report.
 pub(crate) fn bars(cli: &Cli) -> Option<MultiProgress> {
     let wanted =
         io::stderr().is_terminal() && cli.common.format == Format::Text && !cli.common.quiet;

@@ -30,7 +30,7 @@ pub struct Eviction {
 /// Lists the stored files.
 ///
 /// # Errors
-/// As the store and its catalog can be read.
+/// If the store or its catalog cannot be read.
 pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
     let files = CrateFiles::read_only(config).await?;
     let (mut entries, mut pinned_missing) =
@@ -97,7 +97,7 @@ fn limits(config: &ServeConfig, eviction: &Eviction) -> Result<Limits> {
 /// Pins or unpins stored files, and unpins those that are not stored.
 ///
 /// # Errors
-/// As [`evict`]; `usage` where a crate has no stored file.
+/// As [`evict`]; `usage` if a crate has no stored file.
 pub async fn pin(
     config: &ServeConfig,
     crates: &[CrateSpec],

@@ -57,7 +57,7 @@ pub(super) async fn run(
     Ok(verification)
 }
 
-/// Returns a stored file with the checksum that it must have, where that is known.
+/// Returns a stored file with the checksum that it must have, if that is known.
 fn expected(snapshot: Option<&Snapshot>, stored: &CatalogEntry) -> Result<Option<CrateFile>> {
     let Some((name, version)) = stored_at(&stored.path) else {
         return Ok(None);

@@ -42,7 +42,7 @@ pub struct SnippetReport {
     pub changed: bool,
 }
 
-/// The registry, as cargo is to know it.
+/// The registry, as cargo's configuration describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Registry {
     name: String,
@@ -53,7 +53,7 @@ struct Registry {
 /// Makes the lines, and writes them if `write` names a project.
 ///
 /// # Errors
-/// `config` where cargo cannot read the URL of the index, or the file of the project contradicts it; `usage` for an invalid
+/// `config` if cargo cannot read the URL of the index, or the file of the project contradicts it; `usage` for an invalid
 /// name.
 pub fn run(config: &ServeConfig, options: &Options) -> Result<SnippetReport> {
     let registry = Registry::of(config, options)?;

@@ -23,7 +23,7 @@ pub struct Limits {
     pub idle: Option<Duration>,
 }
 
-/// How far an eviction is, in the order of uses; a file that stays is not chosen again.
+/// How far an eviction has come, in the order of last use; a file that was passed over is not chosen again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Position(u64, String);
 

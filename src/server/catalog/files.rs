@@ -13,7 +13,7 @@ impl Catalog {
     /// Adds a file that is stored now, or updates it; it keeps its pin.
     ///
     /// # Errors
-    /// `server` where the database cannot be read or written.
+    /// `server` if the database cannot be read or written.
     pub fn add(&self, file: &StoredFile, checksum: Checksum) -> Result<()> {
         self.run(|database| {
             let mut query = database.prepare_cached(
@@ -28,7 +28,7 @@ impl Catalog {
         })
     }
 
-    /// Removes a file that is gone, but not its pin.
+    /// Removes a file that is gone, but keeps its pin.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -79,7 +79,7 @@ impl Catalog {
         })
     }
 
-    /// Returns the checksum of a stored file, where it is known.
+    /// Returns the checksum of a stored file, if it is known.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -150,7 +150,7 @@ impl Catalog {
     }
 }
 
-/// Removes a file but not its pin, within a transaction or without one.
+/// Removes a file but keeps its pin, within a transaction or without one.
 pub(super) fn forget(database: &Connection, path: &str) -> rusqlite::Result<()> {
     let gone = "UPDATE files SET present = 0, size = 0, checksum = NULL, modified = NULL
                 WHERE path = ?1 AND pinned";

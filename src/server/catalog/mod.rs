@@ -43,7 +43,7 @@ pub struct CatalogEntry {
     pub path: String,
     /// Its size, in bytes.
     pub size: u64,
-    /// Its SHA-256 checksum, where that is known.
+    /// Its SHA-256 checksum, if that is known.
     pub checksum: Option<Checksum>,
     /// When it was used last, in seconds since 1970.
     pub used: u64,
@@ -71,7 +71,7 @@ impl Catalog {
     /// Opens a catalog; one that is found damaged, now or later, is put aside and recreated.
     ///
     /// # Errors
-    /// `config` where the file cannot be written.
+    /// `config` if the file cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
         let unusable = |error: rusqlite::Error| unusable(path, error);
         let (database, is_new) = match schema::connect(path) {

@@ -44,7 +44,7 @@ impl Catalog {
         self.reconcile_range(&after, None, &[], &is_there)
     }
 
-    /// Reconciles the files after a path, and up to another one where there is one.
+    /// Reconciles the files after a path, and up to another one if there is one.
     fn reconcile_range(
         &self,
         after: &str,
@@ -108,11 +108,11 @@ fn known_between(
     rows.collect()
 }
 
-/// Adds or updates files. A checksum is kept only where size and time are those of the bytes that were hashed.
+/// Adds or updates files. A checksum is kept only if size and time are those of the bytes that were hashed.
 fn upsert(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
     let change = database.transaction()?;
     // Used now, and not when the file was written: `max_idle` would empty a store that was copied with its times. Rows
-    // of version 1 have no `modified`, and keep their checksum where the size is the same.
+    // of version 1 have no `modified`, and keep their checksum if the size is the same.
     let mut query = change.prepare_cached(
         "INSERT INTO files (path, size, modified, used) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (path) DO UPDATE SET

@@ -1,4 +1,4 @@
-//! The tables of the catalog: created, migrated, and recreated where the disk damaged them.
+//! The tables of the catalog: created, migrated, and recreated if the disk damaged them.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -21,7 +21,7 @@ const MIGRATIONS: [&str; 2] = [
         used INTEGER NOT NULL,
         pinned INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID",
-    // `modified` is when the file was written, in nanoseconds since 1970, where that is known. A pinned file that is not
+    // `modified` is when the file was written, in nanoseconds since 1970, if that is known. A pinned file that is not
     // stored has a row that is not `present`. Triggers keep the totals and the number of changes, whichever process writes.
     // `changes` begins at random, so that a recreated catalog is not taken for the one before; divided, since SQLite's
     // `abs` fails for the least integer.
@@ -45,7 +45,7 @@ const MIGRATIONS: [&str; 2] = [
     END",
 ];
 
-/// Opens a catalog for writing; creates or migrates it where necessary.
+/// Opens a catalog for writing; creates or migrates it if necessary.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let mut database = Connection::open(path)?;
     database.busy_timeout(BUSY_TIMEOUT)?;
@@ -57,7 +57,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(database)
 }
 
-/// Copies a catalog into memory and migrates the copy; `None` where there is none. The one on disk stays as it is.
+/// Copies a catalog into memory and migrates the copy; `None` if there is none. The one on disk stays as it is.
 pub(super) fn copy(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if !path.is_file() {
         return Ok(None);
@@ -119,7 +119,7 @@ pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
 
 /// Recreates a damaged catalog, and saves the old one beside it. It is emptied in place: another process may have it open.
 pub(super) fn recreate(path: &Path, why: &rusqlite::Error) -> rusqlite::Result<Connection> {
-    // One process at a time. Where the file system has no locks, the catalog is emptied twice at worst.
+    // One process at a time. If the file system has no locks, the catalog is emptied twice at worst.
     let folder = path.parent().and_then(|folder| File::open(folder).ok());
     let _lock = folder.filter(|folder| folder.lock().is_ok());
     if let Ok(database) = connect(path)

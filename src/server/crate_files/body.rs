@@ -88,7 +88,7 @@ impl InFlight {
         Self { file, total, stage }
     }
 
-    /// Waits until more than `at` bytes may be sent, and returns how many; `at` itself where that is all.
+    /// Waits until more than `at` bytes may be sent, and returns how many; `at` itself if that is all.
     async fn released_beyond(&mut self, at: u64) -> io::Result<u64> {
         let is_more = |stage: &Stage| match stage {
             Stage::InFlight { released, .. } => *released > at,

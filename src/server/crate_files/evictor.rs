@@ -68,7 +68,7 @@ impl Evictor {
         }
     }
 
-    /// Evicts by the configured limits where the store exceeds `serve.max_size`.
+    /// Evicts by the configured limits if the store exceeds `serve.max_size`.
     pub(super) async fn evict_if_full(self: &Arc<Self>) {
         let (Some(catalog), Some(limit)) = (self.inventory.catalog(), self.limits.size) else {
             return;
@@ -80,7 +80,7 @@ impl Evictor {
         }
     }
 
-    /// Returns the configured limits; where the store exceeds its size, with some slack.
+    /// Returns the configured limits; if the store exceeds its size, with some slack.
     fn limits_now(&self) -> Result<Limits> {
         let (_, catalog) = self.inventory.folder()?;
         let (_, bytes) = catalog.total()?;
@@ -97,7 +97,7 @@ impl Evictor {
     /// Returns the files that exceed these limits, the least recently used first.
     ///
     /// # Errors
-    /// `config` for a bucket, `server` where the database cannot be read.
+    /// `config` for a bucket, `server` if the database cannot be read.
     pub fn plan(&self, limits: Limits) -> Result<Vec<CatalogEntry>> {
         let (folder, catalog) = self.inventory.folder()?;
         // Nothing can be removed from a disk that is not mounted.

@@ -28,7 +28,7 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     /// # Errors
-    /// `config` where the certificates or `serve.dl` cannot be used.
+    /// `config` if the certificates or `serve.dl` cannot be used.
     pub(super) fn new(config: &ServeConfig, scratch: &Scratch) -> Result<Self> {
         Ok(Self {
             upstream: Upstream::new(config, scratch)?,
@@ -45,7 +45,7 @@ impl Fetcher {
         self.upstream.url(file).await
     }
 
-    /// Fetches a file and verifies it; a large one can be read by those who wait for the flight while it arrives.
+    /// Fetches a file and verifies it; the requests that wait for the flight can read a large one while it arrives.
     pub(super) async fn fetch(
         &self,
         file: &CrateFile,

@@ -1,7 +1,7 @@
 //! Which stored files were verified within the last hour and did not change: these are not hashed for each request again.
 //!
-//! A file counts as changed when its inode, its size or either of its times differs; a write by whatever means sets the
-//! change time. What a disk loses without a write is found within the hour, and until then by cargo, which hashes as well.
+//! A file counts as changed when its inode, its size or either of its times differs; any write sets the change
+//! time. What a disk loses without a write is found within the hour, and until then by cargo, which hashes as well.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;

@@ -58,7 +58,7 @@ impl HotCache {
 }
 
 impl HotFile {
-    /// Returns the path of the file where its last recorded use is long enough ago to record another one.
+    /// Returns the path of the file if its last recorded use is long enough ago to record another one.
     pub(super) fn path_to_touch(&self) -> Option<&str> {
         let (now, used) = (now(), self.used.load(Ordering::Relaxed));
         if now < used + BETWEEN_USES {

@@ -1,4 +1,4 @@
-//! Crate files, verified: from memory, from the store, or fetched once from upstream for all who ask meanwhile.
+//! Verified crate files: from memory, from the store, or fetched once from upstream for all concurrent requests.
 //!
 //! ```text
 //! get ── hot cache ── verified store ── single flight ── verified store ── fetcher ── verified store
@@ -64,7 +64,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 pub struct CrateFiles {
     hot_cache: HotCache,
     store: VerifiedStore,
-    /// `None` where nothing is fetched.
+    /// `None` if nothing is fetched.
     fetcher: Option<Fetcher>,
     flights: SingleFlight,
     inventory: Arc<Inventory>,
@@ -78,7 +78,7 @@ impl CrateFiles {
     /// Opens the store, and connects nothing yet.
     ///
     /// # Errors
-    /// `config` where the store, `data_dir` or the certificates cannot be used.
+    /// `config` if the store, `data_dir` or the certificates cannot be used.
     pub async fn open(config: &ServeConfig) -> Result<Arc<Self>> {
         let data_dir = &config.serve.data_dir;
         let unusable = |error: io::Error| {
@@ -143,7 +143,7 @@ impl CrateFiles {
         Some(hot.bytes.clone())
     }
 
-    /// Finds or fetches a file. The body of one that is in flight ends early where it turns out wrong.
+    /// Finds or fetches a file. The body of one that is in flight ends early if it turns out wrong.
     ///
     /// # Errors
     /// Why it cannot be had.
@@ -226,7 +226,7 @@ impl CrateFiles {
         }
     }
 
-    /// Returns the size of a file, in bytes, without reading or fetching it; `None` where upstream may have it.
+    /// Returns the size of a file, in bytes, without reading or fetching it; `None` if upstream may have it.
     ///
     /// # Errors
     /// Why it cannot be had.
@@ -260,7 +260,7 @@ impl CrateFiles {
     /// Why it cannot be had, or not be stored.
     pub async fn ensure_stored(self: &Arc<Self>, file: &CrateFile) -> Result<bool, Unavailable> {
         let is_fetched = self.join_flight(file).end().await?;
-        // A flight succeeds also where the file could not be stored, since clients were served: only the store can
+        // A flight succeeds even if the file could not be stored, since clients were served: only the store can
         // tell.
         match self.inventory.store().has(&file.path()).await {
             Ok(true) if is_fetched => Ok(true),
@@ -277,7 +277,7 @@ impl CrateFiles {
     /// Reads and hashes a stored file and says whether it is right; a damaged one is removed if `remove_damaged`.
     ///
     /// # Errors
-    /// As the disk or the bucket reports.
+    /// If the disk or the bucket fails.
     pub async fn verify(&self, file: &CrateFile, remove_damaged: bool) -> io::Result<bool> {
         self.store.verify(file, remove_damaged).await
     }

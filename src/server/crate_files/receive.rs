@@ -26,7 +26,7 @@ const STEP: u64 = 64 << 10;
 
 /// Bytes from far away.
 pub(super) struct Incoming {
-    /// How many there are, where the other side announced it.
+    /// How many there are, if the other side announced it.
     pub(super) total: Option<u64>,
     pub(super) stream: BoxStream<'static, Result<Bytes, Unavailable>>,
 }
@@ -42,11 +42,11 @@ pub(super) struct Received {
 /// Reads to the end and compares the length and the checksum.
 ///
 /// A large file goes to a scratch file, from which those who wait for the flight read it while it arrives, all but the last
-/// piece. Where its length is unknown, or without a flight, nobody reads it before it is verified: without a length not every
+/// piece. If its length is unknown, or without a flight, nobody reads it before it is verified: without a length not every
 /// client could tell its end from a failure.
 ///
 /// # Errors
-/// As the other side fails; `Mismatch` where the bytes are not those of this checksum.
+/// If the other side fails; `Mismatch` if the bytes are not those of this checksum.
 pub(super) async fn receive(
     mut incoming: Incoming,
     wanted: Checksum,

@@ -1,4 +1,4 @@
-//! Reads a response of upstream to its end; where the connection is cut, the rest is requested (`Range`).
+//! Reads a response of upstream to its end; if the connection is cut, the rest is requested (`Range`).
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) struct ResumableBody {
     client: Arc<UpstreamClient>,
     url: Url,
     response: Response,
-    /// The length of the file, where the first response announced it.
+    /// The length of the file, if the first response announced it.
     total: Option<u64>,
     read: u64,
     /// What is new of a piece that was partly skipped.

@@ -1,4 +1,4 @@
-//! Coalesces requests: one search at most is under way for each checksum, and all who ask for the file share it.
+//! Coalesces requests: at most one search is under way for each checksum, and all requests for the file share it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -37,7 +37,7 @@ pub(super) struct Waiter {
 }
 
 impl SingleFlight {
-    /// Joins the search for a file; returns also the flight where it has yet to be carried out.
+    /// Joins the search for a file; also returns the flight if the caller has to carry it out.
     pub(super) fn join(&self, checksum: Checksum) -> (Waiter, Option<Flight>) {
         let mut flights = self.lock();
         if let Some(stage) = flights.get(&checksum) {
@@ -167,7 +167,7 @@ impl Waiter {
         self.begun().unwrap_or_else(|| Err(aborted()))
     }
 
-    /// Returns the body, or why there is none, where that is known by now.
+    /// Returns the body, or why there is none, if that is known by now.
     pub(super) fn begun(&self) -> Option<Result<Body, Unavailable>> {
         let stage = self.stage.borrow().clone();
         match stage {

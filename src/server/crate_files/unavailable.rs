@@ -50,7 +50,7 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
-    /// Logs it where a person may have to act.
+    /// Logs it if a person may have to act.
     pub(super) fn log(&self, file: &CrateFile) {
         match self {
             Self::NotStored | Self::Paused(_) | Self::FailedRecently(..) | Self::Abandoned => {}

@@ -48,7 +48,7 @@ impl Upstream {
     /// Waits for a connection, to be held until all is read.
     ///
     /// # Errors
-    /// `Busy` where too many wait already.
+    /// `Busy` if too many wait already.
     pub(super) async fn connection(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
         // Only those that have to wait count as waiting.
         if let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() {
@@ -60,7 +60,7 @@ impl Upstream {
         connection.map_err(|error| Unavailable::Upstream(error.to_string()))
     }
 
-    /// Requests a file; its bytes are resumed where the connection is cut.
+    /// Requests a file; its bytes are resumed if the connection is cut.
     pub(super) async fn fetch(&self, url: Url) -> Result<Incoming, Unavailable> {
         let response = self.client.request(&url, 0).await?;
         Ok(ResumableBody::new(Arc::clone(&self.client), url, response).into_incoming())

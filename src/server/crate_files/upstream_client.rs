@@ -1,4 +1,4 @@
-//! Sends HTTP requests to upstream, and retries them where the failure may pass. Uses reqwest.
+//! Sends HTTP requests to upstream, and retries them if the failure may pass. Uses reqwest.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::git::transport::Clients;
 const REDIRECTS: usize = 5;
 /// The failure in a row with which upstream is paused.
 const FAILURES: u32 = 5;
-/// A request is not retried where the server asks to wait longer than this.
+/// A request is not retried if the server asks to wait longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Sends requests for crate files.
@@ -51,7 +51,7 @@ impl UpstreamClient {
         })
     }
 
-    /// Requests the bytes after the first `from`, and retries with backoff where the failure may pass.
+    /// Requests the bytes after the first `from`, and retries with backoff if the failure may pass.
     pub(super) async fn request(&self, url: &Url, from: u64) -> Result<Response, Unavailable> {
         self.check_pause()?;
         let waits = ExponentialBuilder::default()
@@ -106,7 +106,7 @@ impl UpstreamClient {
         let host = response.url().host_str().unwrap_or_default().to_owned();
         match status {
             StatusCode::OK => Ok(response),
-            // Only where a range was requested.
+            // Only if a range was requested.
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
                 Ok(response)
             }

@@ -27,9 +27,9 @@ use crate::server::store::Scratch;
 
 /// How long after a success upstream is asked again.
 const FRESH: Duration = Duration::from_secs(3600);
-/// How long after a failure upstream is asked again, where no `dl` is known.
+/// How long after a failure upstream is asked again, if no `dl` is known.
 const FAILED: Duration = Duration::from_secs(10);
-/// How long after a failure upstream is asked again, where an older `dl` is known.
+/// How long after a failure upstream is asked again, if an older `dl` is known.
 const LATER: Duration = Duration::from_secs(60);
 
 /// The `dl`, fetched when it is first needed. A known one is returned at once, and refreshed in the background.
@@ -73,7 +73,7 @@ impl Known {
 
 impl UpstreamDl {
     /// # Errors
-    /// `config` where `serve.dl` leads to this very server.
+    /// `config` if `serve.dl` leads to this very server.
     pub(super) fn new(config: &ServeConfig, scratch: &Scratch) -> Result<Self> {
         if let Some(dl) = &config.serve.dl
             && leads_here(dl, config)
@@ -101,7 +101,7 @@ impl UpstreamDl {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Returns the `dl`; waits for upstream only where none is known.
+    /// Returns the `dl`; waits for upstream only if none is known.
     pub(super) async fn get(&self) -> Result<String, Unavailable> {
         let inner = &self.0;
         if let Some(dl) = &inner.config.serve.dl {
@@ -150,7 +150,7 @@ impl Inner {
         });
     }
 
-    /// Fetches the `dl` from upstream; the known one stays where that fails.
+    /// Fetches the `dl` from upstream; the known one stays if that fails.
     async fn fetch(&self) -> Result<String, Unavailable> {
         let fetched = self.read_upstream().await;
         if let Ok((dl, bytes)) = &fetched {

@@ -37,7 +37,7 @@ impl VerifiedFile {
 /// takes longer than reading them. Only a read that would wait for the disk goes to a thread that may wait.
 ///
 /// # Errors
-/// As the disk reports; also where the file is shorter.
+/// If the disk fails, or the file is shorter.
 pub(super) async fn read_at(file: &Arc<File>, from: u64, length: usize) -> io::Result<Bytes> {
     let mut bytes = BytesMut::zeroed(length);
     let mut pieces = [io::IoSliceMut::new(&mut bytes)];

@@ -64,7 +64,7 @@ impl VerifiedStore {
         }
     }
 
-    /// Reads a file of the folder that was verified within the hour and did not change since; `None` where it has to be
+    /// Reads a file of the folder that was verified within the hour and did not change since; `None` if it has to be
     /// verified.
     pub(super) async fn read_again(&self, file: &CrateFile) -> Option<VerifiedFile> {
         let Store::Folder(folder) = self.inventory.store() else {
@@ -93,7 +93,7 @@ impl VerifiedStore {
     /// Reads a file and verifies it; a damaged one is removed. A bucket that keeps failing is not asked.
     ///
     /// # Errors
-    /// `Store` where it cannot be read.
+    /// `Store` if it cannot be read.
     pub(super) async fn read(&self, file: &CrateFile) -> Result<Option<VerifiedFile>, Unavailable> {
         self.check_pause()?;
         let found = self.read_or_remove(file).await;
@@ -126,7 +126,7 @@ impl VerifiedStore {
     /// Reads and hashes a file and says whether it is right; a damaged one is removed if `remove_damaged`.
     ///
     /// # Errors
-    /// As the disk or the bucket reports.
+    /// If the disk or the bucket fails.
     pub(super) async fn verify(&self, file: &CrateFile, remove_damaged: bool) -> io::Result<bool> {
         let reading = self.read_through(file, UNBOUNDED).await?;
         let is_damaged = matches!(reading, Reading::Damaged);
@@ -139,7 +139,7 @@ impl VerifiedStore {
     /// Returns the size of a stored file, in bytes, as far as that can be known without reading it.
     ///
     /// # Errors
-    /// `Store` where it cannot be read.
+    /// `Store` if it cannot be read.
     pub(super) async fn size(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
         self.check_pause()?;
         let path = file.path();
@@ -192,7 +192,7 @@ impl VerifiedStore {
                     total: Some(size),
                     stream: bounded(stream, silence),
                 };
-                // Without a flight nobody sees it before it is verified: where it is damaged, upstream's is served. So one
+                // Without a flight nobody sees it before it is verified: if it is damaged, upstream's is served. So one
                 // that is too large for memory is downloaded whole, to a scratch file, for each search.
                 match receive(incoming, file.checksum, &self.scratch, None).await {
                     Ok(received) => Ok(Reading::Right(received.file)),

@@ -17,7 +17,7 @@ use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::upload_pack::Fetch;
 
 impl IndexCopy {
-    /// Fetches the tip of the branch into a repository and moves its branch there; `None` where it is up to date.
+    /// Fetches the tip of the branch into a repository and moves its branch there; `None` if it is up to date.
     pub(super) async fn fetch(
         &self,
         remote: &Remote,

@@ -65,7 +65,7 @@ impl IndexCopy {
     /// another `origin`, the address of the repository.
     ///
     /// # Errors
-    /// `config` where the folder cannot be written, or another process uses it.
+    /// `config` if the folder cannot be written, or another process uses it.
     pub async fn open(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
         let (data_dir, branch, origin) =
             (data_dir.to_owned(), branch.to_owned(), origin.to_owned());
@@ -102,7 +102,7 @@ impl IndexCopy {
     /// Opens a copy for reading, as it is now; another process may be writing it.
     ///
     /// # Errors
-    /// `config` where there is none yet.
+    /// `config` if there is none yet.
     pub fn read_only(data_dir: &Path, branch: &str) -> Result<Arc<Snapshot>> {
         let repository = Repository::new(data_dir.join("index.git"), branch);
         let missing = || {
@@ -133,7 +133,7 @@ impl IndexCopy {
     /// Fetches the tip of the branch: the first time with depth 1, then what changed since.
     ///
     /// # Errors
-    /// As the fetch fails; `network` where it takes longer than `limit`; `config` where the disk cannot be written. The copy
+    /// If the fetch fails; `network` if it takes longer than `limit`; `config` if the disk cannot be written. The copy
     /// then stays as it was.
     pub async fn refresh(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<()> {
         let mut writing = self.writing.lock().await;
@@ -186,10 +186,10 @@ impl IndexCopy {
         .await
     }
 
-    /// Compacts the packs where there are many, or much in them is obsolete.
+    /// Compacts the packs if there are many, or much in them is obsolete.
     ///
     /// # Errors
-    /// `server` or `config` where that fails; the copy then stays as it was.
+    /// `server` or `config` if that fails; the copy then stays as it was.
     pub async fn tidy(&self) -> Result<()> {
         let mut writing = self.writing.lock().await;
         let Some(tip) = self.snapshot().map(|snapshot| snapshot.commit()) else {

@@ -61,7 +61,7 @@ impl Objects {
     /// Reads an object's content.
     ///
     /// # Errors
-    /// `server` where it is missing or damaged.
+    /// `server` if it is missing or damaged.
     pub(super) fn read(&self, id: ObjectId) -> Result<Vec<u8>> {
         let handle = self.idle().pop().unwrap_or_else(|| self.handle());
         let mut content = Vec::new();

@@ -1,4 +1,4 @@
-//! Receives a pack from the wire: completes it where it is thin, indexes and syncs it, and only then moves it into place.
+//! Receives a pack from the wire: completes it if it is thin, indexes and syncs it, and only then moves it into place.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read};
@@ -25,7 +25,7 @@ const PIECES: usize = 64;
 /// Receives the pack that follows; returns how many objects it has, or why it could not be indexed.
 ///
 /// # Errors
-/// As the connection fails.
+/// If the connection fails.
 pub(super) async fn receive(
     server: &mut UploadPack<'_>,
     repository: &Repository,
@@ -105,7 +105,7 @@ fn sync(outcome: &Outcome, folder: &Path) -> io::Result<()> {
 /// The pieces of a pack as they arrive, for a reader that blocks.
 ///
 /// `tokio_util`'s `SyncIoBridge` does this for any stream, but enters the runtime for each `fill_buf`; a channel blocks only
-/// where no piece has arrived yet.
+/// if no piece has arrived yet.
 struct Pieces {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,

@@ -39,12 +39,12 @@ impl Repository {
         self.path.join("refs/heads").join(&self.branch)
     }
 
-    /// Returns the path of a copy that is to replace this one.
+    /// Returns the path of the copy that will replace this one.
     pub(super) fn beside(&self) -> Self {
         self.with_ending("new")
     }
 
-    /// Returns the path of a copy that is being replaced.
+    /// Returns the path to which this copy moves while it is being replaced.
     fn before(&self) -> Self {
         self.with_ending("old")
     }
@@ -60,7 +60,7 @@ impl Repository {
     pub(super) fn replace_with(&self, beside: &Self) -> Result<()> {
         let before = self.before();
         before.remove()?;
-        // Two steps, since a rename cannot replace a directory that is not empty; `recover` undoes the first where the
+        // Two steps, since a rename cannot replace a directory that is not empty; `recover` undoes the first if the
         // second did not come.
         let moved = fs::rename(&self.path, &before.path)
             .and_then(|()| fs::rename(&beside.path, &self.path));
@@ -137,7 +137,7 @@ impl Repository {
     /// Returns the commit of the branch; `None` before the first fetch.
     ///
     /// # Errors
-    /// `config` where the file is damaged.
+    /// `config` if the file is damaged.
     pub(super) fn branch(&self) -> Result<Option<ObjectId>> {
         let path = self.branch_file();
         let Ok(text) = fs::read_to_string(&path) else {

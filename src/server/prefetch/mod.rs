@@ -50,7 +50,7 @@ pub enum Versions {
 /// Fetches what is not stored yet; the report lists what is missing at the end.
 ///
 /// # Errors
-/// As the configuration, the lockfiles and the index can be read.
+/// If the configuration, a lockfile or the index cannot be read.
 pub async fn run(
     mut config: ServeConfig,
     options: &Options,
@@ -91,7 +91,7 @@ pub async fn run(
     Ok(report)
 }
 
-/// Fetches the index; where a server uses its copy right now, returns that as it is.
+/// Fetches the index; if a server uses its copy right now, returns that as it is.
 async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCopy>)> {
     let (data_dir, branch) = (&config.serve.data_dir, &config.index.branch);
     if index_copy::is_in_use(data_dir) {
@@ -129,7 +129,7 @@ async fn fetch_all(
     Ok(ends)
 }
 
-/// Returns a warning where the store exceeds what the server evicts down to.
+/// Returns a warning if the store exceeds what the server evicts down to.
 fn overfull(files: &CrateFiles, max_size: Option<u64>) -> Result<Option<String>> {
     let (Some(catalog), Some(limit)) = (files.inventory().catalog(), max_size) else {
         return Ok(None);

@@ -70,7 +70,7 @@ impl Tokens {
         }
     }
 
-    /// Checks the token of a request, and returns its name. The hash is looked up, so that the time tells nothing of the token.
+    /// Checks the token of a request, and returns its name. Its hash is looked up, so that timing reveals nothing about the token.
     ///
     /// # Errors
     /// 401.

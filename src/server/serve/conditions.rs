@@ -51,7 +51,7 @@ pub(super) fn is_known(request: &HeaderMap, tag: &Tag, modified: SystemTime) -> 
     date == Some(modified)
 }
 
-/// Says whether `If-None-Match` names this strong validator; `None` where there is no such header.
+/// Says whether `If-None-Match` names this strong validator; `None` if there is no such header.
 pub(super) fn is_named(request: &HeaderMap, tag: &[u8]) -> Option<bool> {
     let first = request.get(IF_NONE_MATCH)?;
     // cargo sends back what it got; lists, weak tags and `*` are rare.

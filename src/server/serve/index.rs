@@ -22,7 +22,7 @@ use crate::index::{CrateName, entry};
 
 /// How long a cache in between may answer by itself; cargo revalidates every time.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
-/// Where tokens are needed, no shared cache may answer.
+/// If tokens are needed, no shared cache may answer.
 const PRIVATE_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=60");
 
 /// The id of the empty blob: no crate has an empty index file, and a client cannot have it.
@@ -70,7 +70,7 @@ fn respond_with_id(
     request: HeaderMap,
 ) -> Result<Reply, ErrorResponse> {
     let id = id.ok_or_else(not_found)?;
-    // The blob's id is the entity tag: whether the client has the file is known before anybody reads it. Not where the file is
+    // The blob's id is the entity tag: whether the client has the file is known before anybody reads it. Not if the file is
     // filtered by what is stored: its bytes then change without a commit.
     if view.stored.is_none() && id != EMPTY {
         let tag = Tag::of(id.as_bytes());
@@ -93,7 +93,7 @@ fn not_found() -> ErrorResponse {
     ErrorResponse::for_cargo(StatusCode::NOT_FOUND, "the index has no such file")
 }
 
-/// Finds the index file of a crate in the cache; `None` where the disk has to be read.
+/// Finds the index file of a crate in the cache; `None` if the disk has to be read.
 pub(super) fn find_in_cache(
     state: &State,
     view: &View,
@@ -151,7 +151,7 @@ async fn read_copy<T: Send + 'static>(
         .map_err(|error| state.replace_copy(&error))
 }
 
-/// Reads a file from the copy, and leaves out the versions that are not in the store, where the index is to list no others.
+/// Reads a file from the copy; if only stored versions are listed, leaves the others out.
 fn prepare(view: &View, id: ObjectId) -> Result<Arc<IndexFile>> {
     let content = view.snapshot.content(id)?;
     Ok(Arc::new(match &view.stored {

@@ -35,7 +35,7 @@ pub(super) struct IndexCache(Cache<Key, Arc<IndexFile>, BySize>);
 pub(super) struct IndexFile {
     pub(super) plain: Bytes,
     pub(super) tag: Tag,
-    /// The tag as a strong validator, and as a weak one, which is that of the compressed bytes.
+    /// The tag as a strong validator, and as a weak one for the compressed bytes.
     pub(super) etag: HeaderValue,
     pub(super) weak_etag: HeaderValue,
     gzip: OnceLock<Option<Bytes>>,
@@ -84,7 +84,7 @@ impl IndexFile {
         file
     }
 
-    /// Returns the compressed bytes, or nothing where compression gains nothing. They are made once, when a client first accepts them.
+    /// Returns the compressed bytes, or nothing if compression gains nothing. They are made once, when a client first accepts them.
     pub(super) fn gzip(&self) -> Option<&Bytes> {
         self.gzip.get_or_init(|| compress(&self.plain)).as_ref()
     }

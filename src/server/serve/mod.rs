@@ -49,7 +49,7 @@ const WRITE: Duration = Duration::from_secs(60);
 /// Serves until `stop`, then drains requests in flight, for at most 25 seconds.
 ///
 /// # Errors
-/// `config` where the configuration cannot be used, or the address cannot be listened on; `server` where signals cannot be received.
+/// `config` if the configuration cannot be used, or the address cannot be listened on; `server` if signals cannot be received.
 pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let certificates = config.tls().map(Certificates::read).transpose()?;
     let certificates = certificates.map(Arc::new);

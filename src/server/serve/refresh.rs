@@ -45,7 +45,7 @@ pub(super) async fn forever(state: &'static State) {
     }
 }
 
-/// `POST /hooks/gitlab`: refreshes the index where its branch was pushed to.
+/// `POST /hooks/gitlab`: refreshes the index if its branch was pushed to.
 pub(super) fn pushed(state: &'static State, event: Event) -> Result<Reply, ErrorResponse> {
     let branch = branch_ref(&state.config.index.branch);
     match event {

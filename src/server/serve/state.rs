@@ -32,7 +32,7 @@ pub(super) struct State {
     pub(super) traffic: Traffic,
     /// Wakes the task that refreshes the index.
     pub(super) refresh_now: Notify,
-    /// What the store held when it was listed last, where the index lists nothing else.
+    /// What the store held when it was last listed, if the index lists only stored versions.
     stored: ArcSwapOption<StoredFiles>,
     view: ArcSwapOption<View>,
     refreshes: Mutex<Refreshes>,
@@ -53,7 +53,7 @@ impl State {
     /// Opens the copy of the index, the store, and the rest.
     ///
     /// # Errors
-    /// `config` where a file or folder of the configuration cannot be used.
+    /// `config` if a file or folder of the configuration cannot be used.
     pub(super) async fn open(config: ServeConfig) -> Result<&'static Self> {
         let serve = &config.serve;
         let origin = config.index.url.to_string();
@@ -134,7 +134,7 @@ impl State {
         }
     }
 
-    /// Starts to replace the copy of the index, of which an object could not be read, and returns the answer for whoever needed it.
+    /// Requests a new copy of the index after an object could not be read, and returns the response to the request that needed it.
     pub(super) fn replace_copy(&self, error: &Error) -> ErrorResponse {
         // Many requests find the same damage: the first one logs it.
         if self.copy.report_damage() {

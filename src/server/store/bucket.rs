@@ -112,7 +112,7 @@ impl Bucket {
             }
             return Err(error);
         }
-        // Aborts the upload itself where it fails.
+        // Aborts the upload itself if it fails.
         upload.finish().await?;
         Ok(())
     }

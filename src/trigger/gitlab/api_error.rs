@@ -219,7 +219,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemT
 fn bad_request(message: &str) -> Classified {
     let message = message.to_ascii_lowercase();
     let person = |kind, advice| (kind, Remedy::Person, advice);
-    // gitlab.com creates 25 pipelines a minute and project.
+    // gitlab.com creates at most 25 a minute.
     if message.contains("too many pipelines") {
         return (
             Kind::Server,

@@ -1,4 +1,4 @@
-//! GitLab's API, as far as it is about pipelines: creates one, reads the status of one.
+//! GitLab's API for pipelines: creates one, and reads the status of one.
 
 mod api_error;
 
@@ -44,7 +44,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Says whether the pipeline has finished, one way or the other.
+    /// Says whether the pipeline has finished, with success or not.
     pub fn is_finished(&self) -> bool {
         matches!(
             self.status.as_str(),
@@ -208,7 +208,7 @@ async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-/// Makes the error of a command that reads pipelines without a token for it.
+/// Returns the error of a command that must read pipelines and has no token to do so.
 pub fn no_read_token() -> Error {
     Error::new(
         Kind::Config,

@@ -24,7 +24,7 @@ use writer::{Destination, Writer};
 const LONGEST: usize = 200;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The log, or nothing where it is off.
+/// The log, or nothing if it is off.
 pub(super) struct AccessLog(Option<Writer>);
 
 /// What is logged of a request.
@@ -53,7 +53,7 @@ impl AccessLog {
     /// Opens the file of the log.
     ///
     /// # Errors
-    /// `config` where the file cannot be written.
+    /// `config` if the file cannot be written.
     pub(super) fn open(place: &config::AccessLog) -> Result<Self> {
         let place = match place {
             config::AccessLog::Off => None,
