@@ -42,10 +42,11 @@ pub struct Bounds {
     pub connections: usize,
     /// How many threads serve connections; with 0, the thread that accepts them does.
     pub threads: usize,
-    /// How long the TLS handshake and the first bytes may take. The head of a request may take twice as long, from the end of the
-    /// response before.
+    /// How long the TLS handshake and the first bytes may take. The head of a request may take twice as long, from the
+    /// end of the response before.
     pub head: Duration,
-    /// How long a client may read nothing of a response. Over HTTP/2 twice as long, and a connection may be idle for as long.
+    /// How long a client may read nothing of a response. Over HTTP/2 twice as long, and a connection may be idle for as
+    /// long.
     pub write: Duration,
 }
 

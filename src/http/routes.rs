@@ -5,12 +5,14 @@
 //! Route::webhook("/hooks/push", Hosts::Any, hooks::push)
 //! ```
 //!
-//! Authentication has one place, [`Table::route`], and no row can be written without saying who may: a handler is called only after
-//! the [`Access`] of its row is granted. `HEAD`, `OPTIONS`, 404 and 405 with `Allow` follow from the table.
+//! Authentication has one place, [`Table::route`], and no row can be written without saying who may: a handler is
+//! called only after the [`Access`] of its row is granted. `HEAD`, `OPTIONS`, 404 and 405 with `Allow` follow from the
+//! table.
 //!
-//! Why not axum's `Router`: it boxes a future for every request, even if the response is in memory. With seven paths, a 304 took
-//! 365 ns of CPU time through it and 155 ns through this table; in `ci/bench-serve`, where a 304 takes about 5 µs in all, we are
-//! at 1.01 times nginx. Its extractors and layers would not be used: a handler here takes the shared state and the request.
+//! Why not axum's `Router`: it boxes a future for every request, even if the response is in memory. With seven paths, a
+//! 304 took 365 ns of CPU time through it and 155 ns through this table; in `ci/bench-serve`, where a 304 takes about 5
+//! µs in all, we are at 1.01 times nginx. Its extractors and layers would not be used: a handler here takes the shared
+//! state and the request.
 
 use std::future::ready;
 
@@ -31,7 +33,8 @@ use super::webhook::{self, Event, Hosts};
 pub struct Authorized<'r> {
     /// What the `*` of the route's path stands for.
     pub wildcard: &'r str,
-    /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the body out.
+    /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the
+    /// body out.
     pub method: &'r Method,
     /// Owned, so that the response can reuse the map: to make another one takes as long as the rest of a 304.
     pub headers: HeaderMap,
@@ -41,8 +44,8 @@ pub struct Authorized<'r> {
 
 /// What a handler returns: a response, or a future of one.
 ///
-/// Most responses of the server come from memory. A future for each would cost an allocation, and hyper, which polls the connection for
-/// the client's end meanwhile, would make a new read buffer each time.
+/// Most responses of the server come from memory. A future for each would cost an allocation, and hyper, which polls
+/// the connection for the client's end meanwhile, would make a new read buffer each time.
 pub enum Reply {
     /// A response that is ready.
     Now(Response<Body>),

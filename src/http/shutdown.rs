@@ -1,7 +1,7 @@
 //! Graceful shutdown: tells every connection to end after its requests in flight.
 //!
-//! `hyper_util::server::graceful` does this, too, with a `tokio::sync::watch` channel, whose lock all connections take each time that
-//! one of them is polled. Here a connection reads a flag when it is polled, and is woken once.
+//! `hyper_util::server::graceful` does this, too, with a `tokio::sync::watch` channel, whose lock all connections take
+//! each time that one of them is polled. Here a connection reads a flag when it is polled, and is woken once.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,9 +1,10 @@
-//! Closes connections that stall: those that send no request, send the head of one too slowly, or, over HTTP/2, answer PINGs but read
-//! nothing of their responses.
+//! Closes connections that stall: those that send no request, send the head of one too slowly, or, over HTTP/2, answer
+//! PINGs but read nothing of their responses.
 //!
-//! Progress is counted, and the count is compared now and then. hyper's `header_read_timeout`, tower-http's `TimeoutBody` and the like
-//! start a timer for each request or frame; here a connection has one, which no request touches. Bodies and the socket
-//! ([`ProgressIo`](super::progress_io::ProgressIo)) both report: what a body has handed over may wait in buffers for long.
+//! Progress is counted, and the count is compared now and then. hyper's `header_read_timeout`, tower-http's
+//! `TimeoutBody` and the like start a timer for each request or frame; here a connection has one, which no request
+//! touches. Bodies and the socket ([`ProgressIo`](super::progress_io::ProgressIo)) both report: what a body has handed
+//! over may wait in buffers for long.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,8 +22,8 @@ use tokio::time::{Instant, Sleep, sleep};
 // Steps wrap around after 2^32 of them, which does no harm: two checks are only compared, and are seconds apart.
 const STEP: u64 = 1 << 32;
 
-/// The progress of a connection, in one number. The upper half counts steps, such as a request that arrived or a piece that was sent; the
-/// lower half counts activities under way, for which the client is not to blame.
+/// The progress of a connection, in one number. The upper half counts steps, such as a request that arrived or a piece
+/// that was sent; the lower half counts activities under way, for which the client is not to blame.
 #[derive(Clone, Default)]
 pub(super) struct StallGuard(Arc<AtomicU64>);
 

@@ -1,7 +1,8 @@
 //! Webhooks of git hosts: verifies and parses them.
 //!
-//! GitLab sends the secret itself, in `X-Gitlab-Token`. GitHub signs the body with it: `X-Hub-Signature-256`, an HMAC-SHA-256 (GitHub's
-//! documentation, "Validating webhook deliveries"). Gitea and Forgejo send GitHub's headers beside their own.
+//! GitLab sends the secret itself, in `X-Gitlab-Token`. GitHub signs the body with it: `X-Hub-Signature-256`, an
+//! HMAC-SHA-256 (GitHub's documentation, "Validating webhook deliveries"). Gitea and Forgejo send GitHub's headers
+//! beside their own.
 
 use std::time::Duration;
 
@@ -35,8 +36,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 pub enum Hosts {
     /// GitLab only. Its token is checked before the body is read.
     GitLab,
-    /// GitLab, GitHub, Gitea and Forgejo. A signature can only be checked once the body was read, so that anybody can make the server hold
-    /// bodies: for servers with a rate limit only.
+    /// GitLab, GitHub, Gitea and Forgejo. A signature can only be checked once the body was read, so that anybody can
+    /// make the server hold bodies: for servers with a rate limit only.
     Any,
 }
 
@@ -76,7 +77,8 @@ struct Project {
 }
 
 impl Pipeline {
-    /// Says whether it belongs to this project, a path or an id. An event without a project does: its sender knew the secret.
+    /// Says whether it belongs to this project, a path or an id. An event without a project does: its sender knew the
+    /// secret.
     pub fn is_of(&self, project: &str) -> bool {
         self.project.as_ref().is_none_or(|ours| {
             let path = ours.path_with_namespace.as_deref();

@@ -85,7 +85,8 @@ fn no_runtime(error: std::io::Error) -> Error {
     Error::new(Kind::Server, "cannot start the event loop on this machine").because(error)
 }
 
-/// Finds `--format` and `--report` in a command line that may be one that clap cannot parse: its error must reach them, too.
+/// Finds `--format` and `--report` in a command line that may be one that clap cannot parse: its error must reach them,
+/// too.
 pub fn destinations_in(arguments: &[OsString], interrupt_note: InterruptNote) -> Destinations {
     let value_of = |flag: &str| {
         let joined = format!("{flag}=");

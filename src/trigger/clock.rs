@@ -1,5 +1,5 @@
-//! Time: the clock that asks for pipelines (`trigger.every`), and timers. Pure: the current time and the random number are
-//! always given.
+//! Time: the clock that asks for pipelines (`trigger.every`), and timers. Pure: the current time and the random number
+//! are always given.
 
 #[cfg(test)]
 mod tests;
@@ -61,7 +61,8 @@ impl Schedule {
 
     /// Returns the tick after `last`, late by `random`, from 0 to 1, of the jitter; `None` if the calendar ends.
     ///
-    /// The jitter is at most half of the way to the tick that follows, so that ticks keep their order and none is skipped.
+    /// The jitter is at most half of the way to the tick that follows, so that ticks keep their order and none is
+    /// skipped.
     pub fn next(&self, last: Timestamp, random: f64) -> Option<Timestamp> {
         let tick = self.tick(last)?;
         let room = self.tick(tick).map_or(SignedDuration::ZERO, |following| {
@@ -101,8 +102,8 @@ impl Timer {
 
     /// Returns when the timer fires, or `None` if it has fired.
     ///
-    /// A timer that was started in the future has fired, too: the machine's clock was set back, and a plain deadline would
-    /// make the helper wait for as long as the clock was wrong.
+    /// A timer that was started in the future has fired, too: the machine's clock was set back, and a plain deadline
+    /// would make the helper wait for as long as the clock was wrong.
     pub(super) fn deadline(self, now: Timestamp) -> Option<Timestamp> {
         let deadline = self.started.saturating_add(self.duration).ok()?;
         (self.started <= now && now < deadline).then_some(deadline)

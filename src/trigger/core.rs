@@ -1,5 +1,5 @@
-//! What the helper knows and decides: every event enters here, and actions come out. Pure: the current time and the random
-//! number are always given, and nothing is sent.
+//! What the helper knows and decides: every event enters here, and actions come out. Pure: the current time and the
+//! random number are always given, and nothing is sent.
 
 #[cfg(test)]
 mod tests;

@@ -60,8 +60,8 @@ impl fmt::Display for Fired {
 ///
 /// # Errors
 /// `network` or `server` for transient failures, also after `network.timeout`; `auth`, `permission` or `pipeline` if
-/// GitLab refuses; `pipeline` if a pipeline that is followed does not succeed; with `if_behind` those of a sync that cannot read
-/// its remotes.
+/// GitLab refuses; `pipeline` if a pipeline that is followed does not succeed; with `if_behind` those of a sync that
+/// cannot read its remotes.
 pub async fn run(config: &TriggerConfig, options: Options, around: Context<'_>) -> Result<Fired> {
     let limit = config.network.timeout;
     let end = Instant::now() + limit;

@@ -1,12 +1,12 @@
-//! The gate that every request for a pipeline passes: never two pipelines at once, never two within `min_interval`, and no
-//! request lost. Pure: the current time is always given.
+//! The gate that every request for a pipeline passes: never two pipelines at once, never two within `min_interval`, and
+//! no request lost. Pure: the current time is always given.
 //!
 //! ```text
 //! request → pending ─ take_due → requesting ─ answered → running ─ pipeline_changed → idle
 //! ```
 //!
-//! Requests that arrive while one is pending, or while a pipeline runs, are coalesced into one follow-up pipeline: a sync
-//! carries everything that is there when it starts.
+//! Requests that arrive while one is pending, or while a pipeline runs, are coalesced into one follow-up pipeline: a
+//! sync carries everything that is there when it starts.
 
 #[cfg(test)]
 mod tests;

@@ -30,8 +30,8 @@ impl<'a> Poller<'a> {
 
     /// Polls both repositories, within `network.timeout`.
     ///
-    /// This takes two `ls-refs` requests if the mirror has not moved since the last poll; otherwise its commits are fetched,
-    /// as a sync does.
+    /// This takes two `ls-refs` requests if the mirror has not moved since the last poll; otherwise its commits are
+    /// fetched, as a sync does.
     ///
     /// # Errors
     /// Those of a sync that cannot read its remotes.

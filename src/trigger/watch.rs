@@ -87,7 +87,8 @@ impl Watch {
 
     /// Says whether the watch waits longer than `min_interval`.
     ///
-    /// Each pipeline that does not move the mirror doubles the pause: a job that fails every time must not burn CI minutes.
+    /// Each pipeline that does not move the mirror doubles the pause: a job that fails every time must not burn CI
+    /// minutes.
     fn is_backing_off(&self, now: Timestamp) -> bool {
         let (Some(fired), 1..) = (self.last_fired, self.fired_in_vain) else {
             return false;

@@ -1,6 +1,7 @@
 //! The watchdog: which alerts a person gets, when, and in which words. Pure: the current time is always given.
 //!
-//! The words are Alertmanager's: a condition is raised, a person is notified of it, again after a while, and it resolves.
+//! The words are Alertmanager's: a condition is raised, a person is notified of it, again after a while, and it
+//! resolves.
 
 #[cfg(test)]
 mod tests;
@@ -267,8 +268,8 @@ impl Watchdog {
         Some(deadline.unwrap_or(now))
     }
 
-    /// Moves times in the future to now: the machine's clock was set back, which must neither raise an alarm nor delay one by
-    /// more than `alarm_after`.
+    /// Moves times in the future to now: the machine's clock was set back, which must neither raise an alarm nor delay
+    /// one by more than `alarm_after`.
     fn follow_the_clock(&mut self, now: Timestamp) {
         let notified = [
             &mut self.refused.notified,

@@ -17,8 +17,8 @@ pub(super) fn empty() -> DocumentMut {
 /// Writes the file of a project, unless it is up to date; returns its path and whether it changed.
 ///
 /// # Errors
-/// `config` if the project does not exist, or the file is not TOML, replaces crates.io with another source, or cannot be
-/// written.
+/// `config` if the project does not exist, or the file is not TOML, replaces crates.io with another source, or cannot
+/// be written.
 pub(super) fn write(project: &Path, registry: &Registry) -> Result<(PathBuf, bool)> {
     if !project.is_dir() {
         let message = format!("{} is not a folder", project.display());

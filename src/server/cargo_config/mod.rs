@@ -53,8 +53,8 @@ struct Registry {
 /// Makes the lines, and writes them if `write` names a project.
 ///
 /// # Errors
-/// `config` if cargo cannot read the URL of the index, or the file of the project contradicts it; `usage` for an invalid
-/// name.
+/// `config` if cargo cannot read the URL of the index, or the file of the project contradicts it; `usage` for an
+/// invalid name.
 pub fn run(config: &ServeConfig, options: &Options) -> Result<SnippetReport> {
     let registry = Registry::of(config, options)?;
     let snippet = registry.snippet();

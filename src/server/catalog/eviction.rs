@@ -1,4 +1,5 @@
-//! Which files to evict: those that were not used for too long, and the least recently used until the rest is small enough.
+//! Which files to evict: those that were not used for too long, and the least recently used until the rest is small
+//! enough.
 
 use std::io;
 use std::time::Duration;
@@ -37,7 +38,8 @@ impl Position {
 }
 
 impl Catalog {
-    /// Returns the next files to evict, the least recently used first and never a pinned one. `spared` bytes count as removed.
+    /// Returns the next files to evict, the least recently used first and never a pinned one. `spared` bytes count as
+    /// removed.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -56,7 +58,8 @@ impl Catalog {
              ORDER BY used, path LIMIT ?3"
         );
         self.run(|database| {
-            // One transaction, so that sum and files are of one moment: if another process evicted in between, too many would go.
+            // One transaction, so that sum and files are of one moment: if another process evicted in between, too many
+            // would go.
             let moment = database.transaction()?;
             let stored: u64 = moment
                 .prepare_cached("SELECT bytes FROM totals")?
@@ -67,8 +70,8 @@ impl Catalog {
         })
     }
 
-    /// Removes a file with `remove` and from the catalog, unless it was pinned, or used after `used`, since it was chosen:
-    /// `None` then. The transaction keeps others from pinning it in between.
+    /// Removes a file with `remove` and from the catalog, unless it was pinned, or used after `used`, since it was
+    /// chosen: `None` then. The transaction keeps others from pinning it in between.
     ///
     /// # Errors
     /// As [`Catalog::add`].

@@ -1,8 +1,8 @@
 //! The catalog of stored crate files: size, checksum, time of the last use, pins. Uses rusqlite.
 //!
-//! The folder is the truth about which files there are; the catalog is reconciled with it at every start. Uses are collected
-//! in memory and written now and then: one that is lost to a power cut only makes a file seem older. A pin outlives its
-//! file. Every change is a small transaction, since several processes write.
+//! The folder is the truth about which files there are; the catalog is reconciled with it at every start. Uses are
+//! collected in memory and written now and then: one that is lost to a power cut only makes a file seem older. A pin
+//! outlives its file. Every change is a small transaction, since several processes write.
 
 mod eviction;
 mod files;

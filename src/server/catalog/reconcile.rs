@@ -21,9 +21,9 @@ struct Known {
 }
 
 impl Catalog {
-    /// Makes the catalog agree with the folder, whose files were listed a moment ago: a new file counts as used now, a changed
-    /// one loses its checksum until it is verified, and one that is gone is removed, but not its pin. Other processes may be
-    /// adding files at the same time, so `is_there` is asked again before a difference is believed.
+    /// Makes the catalog agree with the folder, whose files were listed a moment ago: a new file counts as used now, a
+    /// changed one loses its checksum until it is verified, and one that is gone is removed, but not its pin. Other
+    /// processes may be adding files at the same time, so `is_there` is asked again before a difference is believed.
     ///
     /// # Errors
     /// As [`Catalog::add`].

@@ -22,9 +22,9 @@ const MIGRATIONS: [&str; 2] = [
         pinned INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID",
     // `modified` is when the file was written, in nanoseconds since 1970, if that is known. A pinned file that is not
-    // stored has a row that is not `present`. Triggers keep the totals and the number of changes, whichever process writes.
-    // `changes` begins at random, so that a recreated catalog is not taken for the one before; divided, since SQLite's
-    // `abs` fails for the least integer.
+    // stored has a row that is not `present`. Triggers keep the totals and the number of changes, whichever process
+    // writes. `changes` begins at random, so that a recreated catalog is not taken for the one before; divided, since
+    // SQLite's `abs` fails for the least integer.
     "ALTER TABLE files ADD COLUMN modified INTEGER;
     ALTER TABLE files ADD COLUMN present INTEGER NOT NULL DEFAULT 1;
     CREATE INDEX by_use ON files (present, pinned, used, path);
@@ -117,7 +117,8 @@ pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Recreates a damaged catalog, and saves the old one beside it. It is emptied in place: another process may have it open.
+/// Recreates a damaged catalog, and saves the old one beside it. It is emptied in place: another process may have it
+/// open.
 pub(super) fn recreate(path: &Path, why: &rusqlite::Error) -> rusqlite::Result<Connection> {
     // One process at a time. If the file system has no locks, the catalog is emptied twice at worst.
     let folder = path.parent().and_then(|folder| File::open(folder).ok());
@@ -133,8 +134,8 @@ pub(super) fn recreate(path: &Path, why: &rusqlite::Error) -> rusqlite::Result<C
         "{shown}: {why}; recreating the catalog without its pins, and saving the old one as {old}"
     );
     for end in ["", "-wal"] {
-        // Closing a file drops all locks that this process has on it: none here. Errors are ignored: there may be no such file,
-        // and what prevents a new catalog is reported when it is created.
+        // Closing a file drops all locks that this process has on it: none here. Errors are ignored: there may be no
+        // such file, and what prevents a new catalog is reported when it is created.
         let _ = fs::copy(with_suffix(path, end), with_suffix(&aside, end));
     }
     let database = Connection::open(path)?;

@@ -29,7 +29,8 @@ pub struct Evicted {
 pub struct Evictor {
     inventory: Arc<Inventory>,
     limits: Limits,
-    /// Files that could not be removed, and for which that was logged. Locked during an eviction by the configured limits.
+    /// Files that could not be removed, and for which that was logged. Locked during an eviction by the configured
+    /// limits.
     reported: Mutex<HashSet<String>>,
     pub(super) evicted: Counter,
 }
@@ -116,8 +117,8 @@ impl Evictor {
         }
     }
 
-    /// Evicts what exceeds these limits. For a file that stays, because it is being read or cannot be removed, the next one
-    /// is evicted.
+    /// Evicts what exceeds these limits. For a file that stays, because it is being read or cannot be removed, the next
+    /// one is evicted.
     ///
     /// # Errors
     /// As [`Evictor::plan`].

@@ -1,4 +1,5 @@
-//! Which stored files were verified within the last hour and did not change: these are not hashed for each request again.
+//! Which stored files were verified within the last hour and did not change: these are not hashed for each request
+//! again.
 //!
 //! A file counts as changed when its inode, its size or either of its times differs; any write sets the change
 //! time. What a disk loses without a write is found within the hour, and until then by cargo, which hashes as well.
@@ -86,7 +87,8 @@ mod tests {
         assert!(!fingerprints.matches(checksum, &about(), now + TRUST));
         std::fs::write(file.path(), b"written").unwrap();
         assert!(!fingerprints.matches(checksum, &about(), now));
-        // A write of the same size that sets the modification time back still has another change time, once the clock ticked.
+        // A write of the same size that sets the modification time back still has another change time, once the clock
+        // ticked.
         let before = about();
         fingerprints.remember(checksum, &before, now);
         while (about().ctime(), about().ctime_nsec()) == (before.ctime(), before.ctime_nsec()) {

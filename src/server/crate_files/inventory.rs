@@ -1,7 +1,7 @@
 //! Which crate files the store has, and what the catalog knows of them.
 //!
-//! The store is the truth; the catalog is reconciled with it. The database may wait for other processes, and the disk for
-//! itself: both are asked on threads that may block, never on those that answer requests.
+//! The store is the truth; the catalog is reconciled with it. The database may wait for other processes, and the disk
+//! for itself: both are asked on threads that may block, never on those that answer requests.
 
 use std::collections::HashSet;
 use std::io;

@@ -92,8 +92,8 @@ impl CrateFiles {
         Ok(files)
     }
 
-    /// Opens the store for reading, with a catalog in memory that agrees with it: nothing is fetched, and nothing changes on
-    /// disk.
+    /// Opens the store for reading, with a catalog in memory that agrees with it: nothing is fetched, and nothing
+    /// changes on disk.
     ///
     /// # Errors
     /// As [`CrateFiles::open`].
@@ -179,8 +179,9 @@ impl CrateFiles {
         let (waiter, flight) = self.flights.join(file.checksum);
         if let Some(flight) = flight {
             let (files, file) = (Arc::clone(self), file.clone());
-            // A task of its own, which goes on when the clients have disconnected, once upstream was asked: the next one finds
-            // the file stored. On the shared runtime: on the thread of the request all who wait for the file would delay it.
+            // A task of its own, which goes on when the clients have disconnected, once upstream was asked: the next
+            // one finds the file stored. On the shared runtime: on the thread of the request all who wait for the file
+            // would delay it.
             self.runtime.spawn(async move {
                 if let Err(why) = files.fetch_through(&file, &flight).await {
                     why.log(&file);

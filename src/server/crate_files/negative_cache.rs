@@ -1,7 +1,7 @@
 //! A negative cache: files whose fetch keeps failing are not fetched again for a while.
 //!
-//! The first failure of a file has no consequence: an accident is over with the next request. From the second in a row on,
-//! clients get the last failure for a while, without a request to upstream: otherwise a captive portal that answers
+//! The first failure of a file has no consequence: an accident is over with the next request. From the second in a row
+//! on, clients get the last failure for a while, without a request to upstream: otherwise a captive portal that answers
 //! everything with its own page would be downloaded once for each request.
 //!
 //! `moka` expires entries by itself, but here an entry must outlive its pause: it counts the failures in a row.

@@ -41,9 +41,9 @@ pub(super) struct Received {
 
 /// Reads to the end and compares the length and the checksum.
 ///
-/// A large file goes to a scratch file, from which those who wait for the flight read it while it arrives, all but the last
-/// piece. If its length is unknown, or without a flight, nobody reads it before it is verified: without a length not every
-/// client could tell its end from a failure.
+/// A large file goes to a scratch file, from which those who wait for the flight read it while it arrives, all but the
+/// last piece. If its length is unknown, or without a flight, nobody reads it before it is verified: without a length
+/// not every client could tell its end from a failure.
 ///
 /// # Errors
 /// If the other side fails; `Mismatch` if the bytes are not those of this checksum.

@@ -17,8 +17,8 @@ const HEAD_START: u64 = 256 << 10;
 
 /// The searches under way.
 ///
-/// `moka`'s `try_get_with` and `quick_cache`'s `get_or_insert_async` coalesce requests as well, but hand out a value when it
-/// is whole: here clients read what has arrived.
+/// `moka`'s `try_get_with` and `quick_cache`'s `get_or_insert_async` coalesce requests as well, but hand out a value
+/// when it is whole: here clients read what has arrived.
 #[derive(Clone, Default)]
 pub(super) struct SingleFlight(Arc<Mutex<HashMap<Checksum, watch::Sender<Stage>>>>);
 

@@ -1,7 +1,7 @@
 //! Where upstream serves crate files: `serve.dl`, else the `dl` of upstream's own `config.json`.
 //!
-//! crates.io may move its downloads by a commit to its index, so the `dl` is read again every hour. Requests never wait for
-//! that once one is known: the old one is used meanwhile.
+//! crates.io may move its downloads by a commit to its index, so the `dl` is read again every hour. Requests never wait
+//! for that once one is known: the old one is used meanwhile.
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -33,8 +33,8 @@ impl VerifiedFile {
 
 /// Reads this many bytes from an open file.
 ///
-/// What the system has in its page cache is read at once: handing 64 KiB to a thread, as `tokio::fs` does with every read,
-/// takes longer than reading them. Only a read that would wait for the disk goes to a thread that may wait.
+/// What the system has in its page cache is read at once: handing 64 KiB to a thread, as `tokio::fs` does with every
+/// read, takes longer than reading them. Only a read that would wait for the disk goes to a thread that may wait.
 ///
 /// # Errors
 /// If the disk fails, or the file is shorter.

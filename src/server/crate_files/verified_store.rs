@@ -1,7 +1,7 @@
 //! The store, of which nothing is served that was not verified.
 //!
-//! Disks and buckets lose bits. A file of the folder is hashed when it is first read, and again when that was an hour ago or
-//! the file changed; one of a bucket every time. A damaged file is removed, and fetched again.
+//! Disks and buckets lose bits. A file of the folder is hashed when it is first read, and again when that was an hour
+//! ago or the file changed; one of a bucket every time. A damaged file is removed, and fetched again.
 
 use std::fs::File;
 use std::io;

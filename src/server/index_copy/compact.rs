@@ -1,4 +1,5 @@
-//! Compaction: writes one pack with what the branch reaches, and removes the others once nobody reads them. Uses gix-pack.
+//! Compaction: writes one pack with what the branch reaches, and removes the others once nobody reads them. Uses
+//! gix-pack.
 //!
 //! gix-pack copies stored deltas; libgit2's `PackBuilder` searches them anew, which takes sixteen times as long.
 
@@ -30,8 +31,8 @@ const MANY: usize = 64;
 /// How many bytes all packs but the largest may have, besides half of its size.
 const LITTLE: u64 = 16 << 20;
 
-/// Says whether there are many packs, or much besides the largest: a server that does not know our tip, as after a squash, sends
-/// everything again.
+/// Says whether there are many packs, or much besides the largest: a server that does not know our tip, as after a
+/// squash, sends everything again.
 pub(super) fn is_due(packs: &[PathBuf]) -> bool {
     let sizes = packs.iter().filter_map(|pack| fs::metadata(pack).ok());
     let sizes: Vec<u64> = sizes.map(|about| about.len()).collect();

@@ -49,8 +49,8 @@ impl IndexCopy {
         after.inspect_err(|error| self.suspect(error)).map(Some)
     }
 
-    /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not on a full disk, where a second copy would find
-    /// still less room.
+    /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not on a full disk, where a second copy
+    /// would find still less room.
     fn suspect(&self, error: &Error) {
         if !is_disk_full(error) {
             self.is_damaged.store(true, Ordering::Relaxed);

@@ -61,8 +61,8 @@ struct Writing {
 }
 
 impl IndexCopy {
-    /// Opens the copy below `data_dir`, or creates an empty one. Removes what a killed process left behind, and a copy of
-    /// another `origin`, the address of the repository.
+    /// Opens the copy below `data_dir`, or creates an empty one. Removes what a killed process left behind, and a copy
+    /// of another `origin`, the address of the repository.
     ///
     /// # Errors
     /// `config` if the folder cannot be written, or another process uses it.
@@ -124,8 +124,8 @@ impl IndexCopy {
         self.current.load_full()
     }
 
-    /// Reports that an object could not be read; returns whether it is the first report. The next refresh builds a new copy
-    /// beside the damaged one, from which readers go on reading what they can.
+    /// Reports that an object could not be read; returns whether it is the first report. The next refresh builds a new
+    /// copy beside the damaged one, from which readers go on reading what they can.
     pub fn report_damage(&self) -> bool {
         !self.is_damaged.swap(true, Ordering::Relaxed)
     }

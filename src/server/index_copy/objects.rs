@@ -51,7 +51,8 @@ impl Objects {
         self.store.to_cache_arc()
     }
 
-    /// Returns a reader that unloads no pack: the offsets of objects in packs stay valid, as copying their deltas requires.
+    /// Returns a reader that unloads no pack: the offsets of objects in packs stay valid, as copying their deltas
+    /// requires.
     pub(super) fn stable_handle(&self) -> Handle {
         let mut handle = self.store.to_handle_arc();
         handle.prevent_pack_unload();

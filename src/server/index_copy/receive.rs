@@ -104,8 +104,8 @@ fn sync(outcome: &Outcome, folder: &Path) -> io::Result<()> {
 
 /// The pieces of a pack as they arrive, for a reader that blocks.
 ///
-/// `tokio_util`'s `SyncIoBridge` does this for any stream, but enters the runtime for each `fill_buf`; a channel blocks only
-/// if no piece has arrived yet.
+/// `tokio_util`'s `SyncIoBridge` does this for any stream, but enters the runtime for each `fill_buf`; a channel blocks
+/// only if no piece has arrived yet.
 struct Pieces {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,

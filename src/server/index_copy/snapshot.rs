@@ -76,8 +76,8 @@ impl Snapshot {
         self.find(path, |directory| directory.entries(&self.objects))
     }
 
-    /// Returns the id of a file as [`Snapshot::file`] does, but reads nothing: `None` if a directory of its path was not read
-    /// yet.
+    /// Returns the id of a file as [`Snapshot::file`] does, but reads nothing: `None` if a directory of its path was
+    /// not read yet.
     pub fn file_in_memory(&self, path: &str) -> Option<Option<ObjectId>> {
         self.find(path, |directory| directory.entries.get().ok_or(()))
             .ok()
@@ -141,7 +141,8 @@ impl Directory {
         Ok(self.entries.get_or_init(|| read))
     }
 
-    /// Returns the directory that this one became: itself if it did not change, else one that is read as far as this one.
+    /// Returns the directory that this one became: itself if it did not change, else one that is read as far as this
+    /// one.
     fn after(self: &Arc<Self>, id: ObjectId, objects: &Objects) -> Result<Arc<Self>> {
         if self.id == id {
             return Ok(Arc::clone(self));

@@ -70,7 +70,8 @@ impl Tokens {
         }
     }
 
-    /// Checks the token of a request, and returns its name. Its hash is looked up, so that timing reveals nothing about the token.
+    /// Checks the token of a request, and returns its name. Its hash is looked up, so that timing reveals nothing about
+    /// the token.
     ///
     /// # Errors
     /// 401.

@@ -70,8 +70,8 @@ fn respond_with_id(
     request: HeaderMap,
 ) -> Result<Reply, ErrorResponse> {
     let id = id.ok_or_else(not_found)?;
-    // The blob's id is the entity tag: whether the client has the file is known before anybody reads it. Not if the file is
-    // filtered by what is stored: its bytes then change without a commit.
+    // The blob's id is the entity tag: whether the client has the file is known before anybody reads it. Not if the
+    // file is filtered by what is stored: its bytes then change without a commit.
     if view.stored.is_none() && id != EMPTY {
         let tag = Tag::of(id.as_bytes());
         if is_known(&request, &tag, view.modified) {

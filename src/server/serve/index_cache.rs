@@ -20,7 +20,8 @@ use crate::index::entry::{self, Listed};
 const LEAST_TO_COMPRESS: usize = 300;
 /// What a cached file takes beside its bytes.
 const OVERHEAD: u64 = 400;
-/// Larger files, in bytes, are compressed and parsed by the thread that reads them, instead of by a thread that serves other connections.
+/// Larger files, in bytes, are compressed and parsed by the thread that reads them, instead of by a thread that serves
+/// other connections.
 const LARGE: usize = 32 << 10;
 /// How many bytes a cached file usually takes.
 const USUAL: u64 = 8 << 10;
@@ -84,7 +85,8 @@ impl IndexFile {
         file
     }
 
-    /// Returns the compressed bytes, or nothing if compression gains nothing. They are made once, when a client first accepts them.
+    /// Returns the compressed bytes, or nothing if compression gains nothing. They are made once, when a client first
+    /// accepts them.
     pub(super) fn gzip(&self) -> Option<&Bytes> {
         self.gzip.get_or_init(|| compress(&self.plain)).as_ref()
     }

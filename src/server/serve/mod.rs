@@ -1,7 +1,7 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
-//! `routes` is the table of paths; `index`, `download` and `monitoring` have the handlers, which share a `State`; `refresh`,
-//! `offline_listing` and `housekeeping` work in the background.
+//! `routes` is the table of paths; `index`, `download` and `monitoring` have the handlers, which share a `State`;
+//! `refresh`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod auth;
@@ -49,7 +49,8 @@ const WRITE: Duration = Duration::from_secs(60);
 /// Serves until `stop`, then drains requests in flight, for at most 25 seconds.
 ///
 /// # Errors
-/// `config` if the configuration cannot be used, or the address cannot be listened on; `server` if signals cannot be received.
+/// `config` if the configuration cannot be used, or the address cannot be listened on; `server` if signals cannot be
+/// received.
 pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let certificates = config.tls().map(Certificates::read).transpose()?;
     let certificates = certificates.map(Arc::new);

@@ -35,7 +35,8 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
 
 /// `GET /metrics`.
 pub(super) fn metrics(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
-    // A recorder for each scrape: the numbers have their own places, where counting them costs less than a registry's look-up.
+    // A recorder for each scrape: the numbers have their own places, where counting them costs less than a registry's
+    // look-up.
     let recorder = PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
         traffic(state);

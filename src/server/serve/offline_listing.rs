@@ -1,4 +1,5 @@
-//! Lists the store for a server that fetches nothing and whose index lists only what it has (`serve.offline_index: held`).
+//! Lists the store for a server that fetches nothing and whose index lists only what it has (`serve.offline_index:
+//! held`).
 
 use std::future::pending;
 use std::time::Duration;

@@ -73,7 +73,8 @@ impl State {
             copy,
             config,
         };
-        // It lives as long as the process. An `Arc` would be cloned for each request, by threads that then share its count.
+        // It lives as long as the process. An `Arc` would be cloned for each request, by threads that then share its
+        // count.
         let state: &'static Self = Box::leak(Box::new(state));
         if state.lists_stored_only()
             && let Ok(stored) = state.crate_files.inventory().paths().await
@@ -134,7 +135,8 @@ impl State {
         }
     }
 
-    /// Requests a new copy of the index after an object could not be read, and returns the response to the request that needed it.
+    /// Requests a new copy of the index after an object could not be read, and returns the response to the request that
+    /// needed it.
     pub(super) fn replace_copy(&self, error: &Error) -> ErrorResponse {
         // Many requests find the same damage: the first one logs it.
         if self.copy.report_damage() {

@@ -1,4 +1,5 @@
-//! What requests see of the index: the tree of a commit, and on a server that lists stored versions only, which those are.
+//! What requests see of the index: the tree of a commit, and on a server that lists stored versions only, which those
+//! are.
 
 use std::collections::HashSet;
 use std::sync::Arc;

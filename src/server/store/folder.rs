@@ -97,7 +97,8 @@ impl StoreFolder {
         }
     }
 
-    /// Writes a file beside its place and then renames it; file and folder are synced, so that a power cut leaves it whole.
+    /// Writes a file beside its place and then renames it; file and folder are synced, so that a power cut leaves it
+    /// whole.
     pub(super) async fn put(&self, path: &str, content: Content<'_>) -> io::Result<()> {
         let place = self.place(path);
         match content {

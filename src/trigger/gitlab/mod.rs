@@ -179,7 +179,8 @@ fn unsent(url: &Url, error: reqwest::Error) -> ApiError {
     ApiError::unanswered(sending(url, error), may_be_created)
 }
 
-/// Makes the error of a successful response that is not a pipeline: a captive portal answered, or the body is incomplete.
+/// Makes the error of a successful response that is not a pipeline: a captive portal answered, or the body is
+/// incomplete.
 fn not_a_pipeline(url: &Url, headers: &HeaderMap, error: &serde_json::Error) -> ApiError {
     let kind = headers
         .get(CONTENT_TYPE)

@@ -97,9 +97,10 @@ pub(crate) enum Command {
     Mirror(MirrorCommand),
     /// Serves the index and the crate files to cargo.
     ///
-    /// Answers from a copy of the index that it keeps up to date (serve.index, by default the mirror), and from a store of
-    /// crate files (serve.store), each of which it fetches once and verifies by the index's checksums. Runs until SIGINT or
-    /// SIGTERM, then drains requests; SIGHUP reloads tokens and certificate. All its keys are those of the section `serve`.
+    /// Answers from a copy of the index that it keeps up to date (serve.index, by default the mirror), and from a store
+    /// of crate files (serve.store), each of which it fetches once and verifies by the index's checksums. Runs until
+    /// SIGINT or SIGTERM, then drains requests; SIGHUP reloads tokens and certificate. All its keys are those of the
+    /// section `serve`.
     #[cfg(feature = "server")]
     Serve(Serve),
     #[cfg(feature = "server")]
@@ -107,8 +108,8 @@ pub(crate) enum Command {
     Server(ServerCommand),
     /// Prints every key of the configuration, its value, and where the value comes from.
     ///
-    /// Checks all values. Of a secret it prints only whether it is set. Takes the flags of the other commands that set a
-    /// key, to show what they would set.
+    /// Checks all values. Of a secret it prints only whether it is set. Takes the flags of the other commands that set
+    /// a key, to show what they would set.
     Config(ConfigArgs),
     #[command(flatten)]
     Common(CommonCommand),

@@ -1,7 +1,7 @@
 //! Buffers lines, and writes them a few times a second in a thread of its own: no request waits for the disk.
 //!
-//! `tracing-appender` does so, too, but sends each line through a channel, which costs an allocation and often a wake-up for each;
-//! its files rotate by time only, while ours follow logrotate.
+//! `tracing-appender` does so, too, but sends each line through a channel, which costs an allocation and often a
+//! wake-up for each; its files rotate by time only, while ours follow logrotate.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
