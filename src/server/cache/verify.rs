@@ -133,7 +133,7 @@ impl fmt::Display for Verification {
         let (right, damaged) = (self.right, self.damaged.len());
         write!(
             f,
-            "{right} crate files are right, {damaged} damaged; {bytes} read"
+            "{right} crate files are intact, {damaged} damaged; {bytes} read"
         )?;
         match self.unreadable.len() {
             0 => Ok(()),
