@@ -96,9 +96,11 @@ impl<C: GracefulConnection + Unpin> Future for Watched<C> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let started = self.started.as_mut();
         if started.is_some_and(|started| Pin::new(started).poll(context).is_ready()) {
+            // Dropped, since it is needed once: its waker would stay in the list.
             self.started = None;
             Pin::new(&mut self.connection).graceful_shutdown();
         }
+        // Also right after `graceful_shutdown`, which takes effect only when the connection is polled.
         Pin::new(&mut self.connection).poll(context)
     }
 }

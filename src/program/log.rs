@@ -63,6 +63,7 @@ impl<'a> MakeWriter<'a> for BesideBars {
 impl Write for &BesideBars {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &self.0 {
+            // Otherwise the next tick of a bar would overwrite the line.
             Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
             None => io::stderr().write(bytes),
         }

@@ -89,6 +89,7 @@ fn no_runtime(error: std::io::Error) -> Error {
 /// too.
 pub fn destinations_in(arguments: &[OsString], interrupt_note: InterruptNote) -> Destinations {
     let value_of = |flag: &str| {
+        // clap takes `--flag=value` and `--flag value`.
         let joined = format!("{flag}=");
         let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| {
             match argument.to_str()?.strip_prefix(&joined) {

@@ -138,6 +138,7 @@ pub fn finish_parsing(error: &clap::Error, destinations: &Destinations) -> ExitC
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
+    // The first line says what is wrong; the usage that follows is for people.
     let first = text.lines().next().unwrap_or_default();
     let message = first.trim_start_matches("error: ");
     let usage = Error::new(Kind::Usage, message).advise("`--help` lists commands and flags.");

@@ -77,6 +77,7 @@ impl Schedule {
             Rhythm::Every(interval) => after.checked_add(*interval).ok(),
             Rhythm::Cron(cron, zone) => {
                 let after = after.to_zoned(zone.clone());
+                // `false`: strictly later, or the same tick would come again.
                 let next = cron.find_next_occurrence(&after, false).ok()?;
                 Some(next.timestamp())
             }

@@ -294,6 +294,7 @@ impl PipelineGate {
             early.push(pipeline.clone());
             return;
         }
+        // GitLab's ids grow, and `true` is greater than `false`: the later news is the greater pair.
         let status = (pipeline.id, pipeline.is_finished());
         let is_current = self.pipeline() == Some(pipeline.id);
         // Hooks may arrive late and out of order: a finished pipeline stays finished, and an older one does not matter.

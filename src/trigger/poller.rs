@@ -47,6 +47,7 @@ impl<'a> Poller<'a> {
     }
 
     async fn poll_unbounded(&self, last: Option<Poll>) -> Result<Poll> {
+        // As a sync does it, so that the two never differ about what is behind.
         let session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let upstream = session.upstream_tip;
         let mirror = session.mirror_tip.ok_or_else(|| {

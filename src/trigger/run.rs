@@ -54,6 +54,7 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
     let project = Project::of(config)?;
     let poller = config.repositories.as_ref().map(Poller::new).transpose()?;
     let settings = core_settings(config, &project)?;
+    // Before the first action: a second helper on the same address ends here, and creates no pipeline.
     let listener = listen(config).await?;
     describe(config, &settings);
     let (to_core, mut messages) = mpsc::channel(MESSAGES);
@@ -115,6 +116,7 @@ impl Helper<'_> {
         loop {
             self.act();
             let now = Timestamp::now();
+            // Replaced whole before each wait: handlers read it without asking the core, however busy that is.
             status.send_replace(self.core.status(now));
             let pause = self.core.wake(now).map_or(MAX_SLEEP, |wake| {
                 let pause = Duration::try_from(wake.duration_since(now)).unwrap_or_default();

@@ -81,6 +81,7 @@ impl Watch {
 
     /// Handles a pipeline that was fired, whoever requested it.
     pub fn fired(&mut self, now: Timestamp) {
+        // Counted before anybody knows: a poll that sees the mirror move takes it back.
         self.fired_in_vain = self.fired_in_vain.saturating_add(1);
         self.last_fired = Some(now);
     }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return program::finish_parsing(&error, &destinations),
     };
+    // This program has no `--report`: what was found by hand is the value of another flag.
     (destinations.format, destinations.report) = (cli.common.format, None);
     program::start_log(cli.common.verbosity(), None);
     match dispatch(cli) {

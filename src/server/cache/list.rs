@@ -31,7 +31,9 @@ impl ListedFile {
         let names = stored_at(&entry.path);
         let (name, version) = names
             .map(|(name, version)| (name.to_string(), version.to_string()))
+            // Only paths of crate files are recorded; should another one be, it says most as it is.
             .unwrap_or_else(|| (entry.path.clone(), String::new()));
+        // A row with an impossible time is listed all the same: the others are of use.
         let used = i64::try_from(entry.used).unwrap_or(i64::MAX);
         Self {
             name,

@@ -97,6 +97,7 @@ impl Registry {
 
     /// Returns the environment variable from which cargo reads the token.
     fn token_variable(&self) -> String {
+        // As cargo makes names of environment variables from keys.
         let name = self.name.to_ascii_uppercase().replace('-', "_");
         format!("CARGO_REGISTRIES_{name}_TOKEN")
     }

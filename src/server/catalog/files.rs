@@ -49,6 +49,7 @@ impl Catalog {
     /// As [`Catalog::add`].
     pub fn pin(&self, path: &str) -> Result<bool> {
         self.run(|database| {
+            // Read first: a prefetch pins what is mostly pinned already, and each write would wait for other processes.
             let pinned = "SELECT 1 FROM files WHERE path = ?1 AND pinned";
             if database.prepare_cached(pinned)?.exists([path])? {
                 return Ok(true);

@@ -62,6 +62,7 @@ impl Body {
                     if at == size {
                         return Ok(None);
                     }
+                    // At most a piece, so that the cast loses nothing.
                     let piece = read_at(&file, at, (size - at).min(PIECE) as usize).await?;
                     let next = at + piece.len() as u64;
                     Ok(Some((piece, next)))

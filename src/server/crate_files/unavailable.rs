@@ -53,6 +53,7 @@ impl Unavailable {
     /// Logs it if a person may have to act.
     pub(super) fn log(&self, file: &CrateFile) {
         match self {
+            // These repeat what was logged before, are what the configuration wants, or concern nobody any more.
             Self::NotStored | Self::Paused(_) | Self::FailedRecently(..) | Self::Abandoned => {}
             // The store logged its error where it was read.
             Self::Store(_) => {}

@@ -64,6 +64,7 @@ impl Objects {
     /// # Errors
     /// `server` if it is missing or damaged.
     pub(super) fn read(&self, id: ObjectId) -> Result<Vec<u8>> {
+        // As many handles as ever read at the same time: the threads that may block bound that.
         let handle = self.idle().pop().unwrap_or_else(|| self.handle());
         let mut content = Vec::new();
         let name = gix_hash::ObjectId::from(*id.as_bytes());

@@ -45,6 +45,7 @@ impl Wanted {
             }
             found.extend(files.into_iter().map(|file| (file.path(), file)));
         }
+        // With crates named, `--all` and `--latest` only choose among their versions.
         if options.crates.is_empty() && options.versions.is_some() {
             for name in snapshot.crates()? {
                 let version = None;

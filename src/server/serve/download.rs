@@ -36,6 +36,8 @@ struct Requested {
 
 /// Reads crate and version from what stands between `/api/v1/crates/` and `/download`.
 fn parse(path: &str) -> Option<Requested> {
+    // The version stays a string: it is only looked up among those that the index lists, and no path is made of it. It
+    // is decoded, since clients may write the `+` of build metadata as `%2B`.
     let (name, version) = path.split_once('/')?;
     let decoded = |text| percent_decode_str(text).decode_utf8().ok();
     Some(Requested {
@@ -56,6 +58,7 @@ pub(super) fn download(
     let view = state.view()?;
     let view = view.as_ref().ok_or_else(unlisted)?;
     let path = requested.name.index_path();
+    // Answered at once if the index file is in memory, without a future or a thread.
     if let Some(file) = index::find_in_cache(state, view, &path) {
         return respond(
             state,

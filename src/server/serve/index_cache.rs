@@ -105,6 +105,7 @@ fn compress(plain: &[u8]) -> Option<Bytes> {
     if plain.len() < LEAST_TO_COMPRESS {
         return None;
     }
+    // gzip and nothing newer: cargo accepts `deflate, gzip`.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).ok()?;
     let compressed = encoder.finish().ok()?;

@@ -18,6 +18,7 @@ pub(super) fn healthz(_: &'static State, _: Authorized<'_>) -> Result<Reply, Err
 
 /// `GET /readyz`: there is an index, and it was refreshed within `serve.stale_after`.
 pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    // Ready only with something to serve: a refresh may succeed before the store could be listed.
     state.view()?;
     let refreshes = state.refreshes();
     let limit = state.config.serve.stale_after;

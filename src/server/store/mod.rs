@@ -106,6 +106,7 @@ impl Store {
     /// If the disk or the server fails.
     pub async fn remove(&self, path: &str) -> io::Result<()> {
         match self {
+            // A file that is still being read stays; the one that is fetched in its place is renamed over it.
             Self::Folder(folder) => folder.remove(path).map(drop),
             Self::Bucket(bucket) => bucket.remove(path).await,
         }

@@ -67,6 +67,7 @@ impl<'a> Project<'a> {
     /// # Errors
     /// `config` without a token, or for invalid certificates.
     pub fn of(config: &'a TriggerConfig) -> Result<Self> {
+        // Checked now: a helper without a token would otherwise only fail at its first pipeline.
         config.gitlab_token()?;
         let project = utf8_percent_encode(&config.trigger.project, PATH);
         let address = |end: &str| {
@@ -124,6 +125,7 @@ impl<'a> Project<'a> {
     fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder> {
         let client = self.clients.for_url(url)?;
         let limit = self.config.network.idle_timeout;
+        // For the whole request: answers are small, so that a slow one is a silent one.
         let request = client.request(method, url.clone()).timeout(limit);
         Ok(request.header(USER_AGENT, AGENT))
     }

@@ -236,6 +236,7 @@ pub(crate) struct ConfigArgs {
 }
 
 fn history() -> impl TypedValueParser<Value = History> {
+    // Not `ValueEnum`: the type is the configuration's, which does not know clap.
     PossibleValuesParser::new([History::Merge.name(), History::Snapshot.name()]).map(|name| {
         match name.as_str() {
             "snapshot" => History::Snapshot,
