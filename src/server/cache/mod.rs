@@ -40,7 +40,7 @@ pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
     Ok(Listing::new(&entries, &pinned_missing))
 }
 
-/// Adds up the stored files.
+/// Returns the totals of the stored files.
 ///
 /// # Errors
 /// As [`ls`].

@@ -18,7 +18,7 @@ use crate::server::index_copy::{IndexCopy, Snapshot};
 /// The result of verifying all files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
-    /// Nothing was removed.
+    /// Whether this was a dry run, in which nothing was removed.
     pub dry_run: bool,
     /// How many files are right.
     pub right: usize,

@@ -18,7 +18,7 @@ const PORTION: usize = 1_000;
 /// How much may be stored.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
-    /// The most bytes.
+    /// The most bytes that may be stored.
     pub size: Option<u64>,
     /// How long a file may go unused.
     pub idle: Option<Duration>,

@@ -30,9 +30,9 @@ pub struct Catalog {
     database: Mutex<Connection>,
     /// Uses that are not written yet.
     uses: Mutex<HashMap<String, u64>>,
-    /// Nothing is written to the disk.
+    /// Whether it is a copy in memory, of which nothing is written to the disk.
     is_read_only: bool,
-    /// It was recreated, and does not know the files of the folder yet.
+    /// Whether it was recreated, and does not know the files of the folder yet.
     is_new: AtomicBool,
 }
 

@@ -146,7 +146,7 @@ impl CrateFiles {
     /// Finds or fetches a file. The body of one that is in flight ends early if it turns out wrong.
     ///
     /// # Errors
-    /// Why it cannot be had.
+    /// Why it is unavailable.
     pub async fn get(self: &Arc<Self>, file: &CrateFile) -> Result<Body, Unavailable> {
         // From the cheapest to the dearest: memory, a file that needs no hashing, then a search that all who ask share.
         if let Some(bytes) = self.hot(file.checksum) {
@@ -230,7 +230,7 @@ impl CrateFiles {
     /// Returns the size of a file, in bytes, without reading or fetching it; `None` if upstream may have it.
     ///
     /// # Errors
-    /// Why it cannot be had.
+    /// Why it is unavailable.
     pub async fn size(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
         let hot = self.hot_cache.get(file.checksum);
         let hot = hot.map(|hot| hot.bytes.len() as u64);
@@ -258,7 +258,7 @@ impl CrateFiles {
     /// Fetches a file into the store unless it is there and right; says whether it was fetched.
     ///
     /// # Errors
-    /// Why it cannot be had, or not be stored.
+    /// Why it is unavailable, or cannot be stored.
     pub async fn ensure_stored(self: &Arc<Self>, file: &CrateFile) -> Result<bool, Unavailable> {
         let is_fetched = self.join_flight(file).end().await?;
         // A flight succeeds even if the file could not be stored, since clients were served: only the store can

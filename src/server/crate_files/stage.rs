@@ -29,6 +29,6 @@ pub(super) enum Stage {
         /// Whether it came from upstream.
         fetched: bool,
     },
-    /// The file cannot be had.
+    /// The file is unavailable.
     Failed(Unavailable),
 }

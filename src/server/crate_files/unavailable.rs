@@ -1,10 +1,10 @@
-//! Why a crate file cannot be had.
+//! The reasons why a crate file is unavailable.
 
 use tracing::{error, warn};
 
 use crate::index::{Checksum, CrateFile};
 
-/// Why a crate file cannot be had now.
+/// The reason why a crate file is unavailable now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// It is not stored, and nothing is fetched.

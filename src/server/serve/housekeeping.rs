@@ -17,7 +17,7 @@ const EVICT_EVERY: u64 = 60;
 /// In every so many rounds the times of last use are written to the catalog.
 const FLUSH_EVERY: u64 = 3;
 
-/// Works forever; SIGHUP starts a round at once.
+/// Runs forever; SIGHUP starts a round at once.
 pub(super) async fn forever(
     state: &'static State,
     certificates: Option<&Certificates>,

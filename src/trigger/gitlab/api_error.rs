@@ -74,7 +74,7 @@ pub(super) fn message(body: &[u8]) -> String {
             gather(&value, &mut texts);
             texts.join("; ")
         }
-        // A page for a browser is of no use in a line of a log.
+        // A page for a browser does not help in a line of a log.
         Err(_) if body.trim_ascii_start().starts_with(b"<") => String::new(),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };

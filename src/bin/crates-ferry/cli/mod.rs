@@ -196,7 +196,7 @@ pub(crate) struct Sync {
     #[arg(long, value_name = "PATH")]
     pub(crate) ours: Vec<String>,
 
-    /// Carries an upstream that lost more of its root than mirror.max_root_loss admits.
+    /// Carries an upstream that lost more of its root than mirror.max_root_loss allows.
     #[arg(long)]
     pub(crate) allow_loss: bool,
 

@@ -150,7 +150,7 @@ pub(crate) enum Cache {
         #[arg(value_name = "NAME[@VERSION]")]
         crates: Vec<CrateSpec>,
     },
-    /// Adds up the stored crate files.
+    /// Prints the totals of the stored crate files.
     Stat,
     /// Evicts the least recently used crate files, or those that are named.
     ///

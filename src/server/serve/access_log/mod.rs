@@ -118,7 +118,7 @@ struct Details {
 }
 
 impl Record {
-    /// Begins when a request arrives.
+    /// Starts the record of a request that has just arrived.
     pub(super) fn begin(
         log: &'static AccessLog,
         traffic: &'static Traffic,

@@ -17,7 +17,7 @@ const WAITING: usize = 8 << 20;
 /// How long lines are buffered.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// The front of the thread that writes.
+/// The handle of the thread that writes.
 pub(super) struct Writer {
     buffer: Arc<Buffer>,
     thread: Mutex<Option<JoinHandle<()>>>,
