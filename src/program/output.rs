@@ -144,6 +144,7 @@ pub fn finish_parsing(error: &clap::Error, destinations: &Destinations) -> ExitC
     let usage = Error::new(Kind::Usage, message).advise("`--help` lists commands and flags.");
     let json = error_json(&usage);
     if destinations.format == Format::Json {
+        // If stdout is closed, the exit code says what happened.
         let _ = print(io::stdout(), &json.to_string());
     }
     exit_code_of(write_report_file(destinations, &json));

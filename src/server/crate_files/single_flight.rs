@@ -107,6 +107,7 @@ impl Flight {
     /// Waits until nobody waits for the file any more, and ends the flight: the next request starts another.
     pub(super) async fn abandoned(&self) {
         loop {
+            // `closed` may be stale when it returns: somebody may have joined since.
             self.stage.closed().await;
             // Nobody can join while the lock is held.
             let mut flights = self.all.lock();

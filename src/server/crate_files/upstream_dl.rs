@@ -155,6 +155,7 @@ impl Inner {
         let fetched = self.read_upstream().await;
         if let Ok((dl, bytes)) = &fetched {
             info!("crate files come from {dl}");
+            // The bytes as upstream sent them: the next start checks them as it would check upstream's answer.
             self.save(bytes.clone()).await;
         }
         let fetched = fetched.map(|(dl, _)| dl);

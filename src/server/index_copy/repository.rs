@@ -112,6 +112,7 @@ impl Repository {
                 Some("idx") => path.with_extension("pack").is_file(),
                 _ => false,
             };
+            // Temporary files of gix and tempfile have no fixed names: whatever is not a whole pack goes.
             if !is_whole {
                 fs::remove_file(&path).map_err(|e| unwritable(&path).because(e))?;
             }

@@ -94,6 +94,7 @@ pub async fn run(
 /// Fetches the index; if a server uses its copy right now, returns that as it is.
 async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCopy>)> {
     let (data_dir, branch) = (&config.serve.data_dir, &config.index.branch);
+    // Only one process may write the copy; the server keeps it fresh.
     if index_copy::is_in_use(data_dir) {
         return Ok((IndexCopy::read_only(data_dir, branch)?, None));
     }

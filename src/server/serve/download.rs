@@ -128,6 +128,7 @@ async fn redirect(state: &'static State, file: CrateFile) -> Result<Response<Bod
         .map_err(error_response)?;
     let url = HeaderValue::from_str(url.as_str()).map_err(|_| unlisted())?;
     let mut response = Response::new(Body::empty());
+    // 302, not 301: upstream may move its files, and nobody should remember this answer.
     *response.status_mut() = StatusCode::FOUND;
     response.headers_mut().insert(LOCATION, url);
     Ok(response)

@@ -158,6 +158,7 @@ fn prepare(view: &View, id: ObjectId) -> Result<Arc<IndexFile>> {
         None => IndexFile::new(content, Tag::of(id.as_bytes())),
         Some(stored) => {
             let listed = entry::only(&content, |file| stored.contains(&file.path()));
+            // A tag has room for a git object id; as many bytes of a SHA-256 serve as well.
             let mut hash = [0; 20];
             hash.copy_from_slice(&digest(&SHA256, &listed).as_ref()[..20]);
             IndexFile::new(listed, Tag::of(&hash))

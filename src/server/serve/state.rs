@@ -107,6 +107,7 @@ impl State {
     /// # Errors
     /// 503 until there is an index.
     pub(super) fn view(&self) -> Result<Guard<Option<Arc<View>>>, ErrorResponse> {
+        // A guard, and not a clone of the `Arc`: threads would contend for its count.
         let view = self.view.load();
         if view.is_some() {
             return Ok(view);
