@@ -13,9 +13,9 @@ use super::error_response::ErrorResponse;
 /// Who may use a path. Webhooks have their own rule: see [`Route::webhook`](super::routes::Route::webhook).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody who can connect.
+    /// Everyone who can connect.
     Public,
-    /// Whoever has a valid token; everybody, where the server is configured without tokens.
+    /// Everyone with a valid token; without configured tokens, everyone.
     Token,
 }
 

@@ -1,6 +1,7 @@
 //! The body of a response: bytes in memory, without a box around them, or any other body.
 //!
-//! axum's `Body` is boxed, and a response from memory is most of the work: an allocation for each would be one too many.
+//! axum's `Body` is boxed, and a response from memory is most of the work: an allocation for each would be one too
+//! many.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -25,8 +25,10 @@ use super::stall_guard::{StallGuard, WaitsFor};
 use super::tls::Certificates;
 
 /// The longest head of a request, in bytes.
+// hyper's default for HTTP/1 is some 400 KiB for each connection; what cargo and git hosts send fits many times.
 const HEAD: usize = 32 << 10;
 /// How many requests of one HTTP/2 connection may be in flight.
+// RFC 9113, section 6.5.2, recommends no fewer than 100; hyper's default is 200.
 const STREAMS: u32 = 128;
 
 /// How many unsent bytes the system holds for a connection.
@@ -40,10 +42,11 @@ pub struct Bounds {
     pub connections: usize,
     /// How many threads serve connections; with 0, the thread that accepts them does.
     pub threads: usize,
-    /// How long the TLS handshake and the first bytes may take. The head of a request may take twice as long, from the end of the
-    /// response before.
+    /// How long the TLS handshake and the first bytes may take. The head of a request may take twice as long, from the
+    /// end of the response before.
     pub head: Duration,
-    /// How long a client may read nothing of a response. Over HTTP/2 twice as long, and a connection may be idle for as long.
+    /// How long a client may read nothing of a response. Over HTTP/2 twice as long, and a connection may be idle for as
+    /// long.
     pub write: Duration,
 }
 
@@ -84,6 +87,7 @@ where
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.bounds.write));
         let guard = StallGuard::default();
+        // Pinned in a box: the timer within a `TimeoutStream` must not move.
         let stream = ProgressIo::new(Box::pin(stream), &guard);
         match certificates {
             None => self.speak(stream, guard).await,
@@ -92,6 +96,8 @@ where
                 if let Some(stream) =
                     begin("TLS handshake", accepting, &self.shutdown, self.bounds).await
                 {
+                    // Boxed: this future has room for both arms, and that of a plain connection would be as large as
+                    // the state of TLS.
                     self.speak(Box::new(stream), guard).await;
                 }
             }
@@ -121,6 +127,8 @@ where
     ) -> hyper::Result<()> {
         let Self { answer, peer, .. } = self;
         let guarded = guard.clone();
+        // Without a timer hyper's own `header_read_timeout` stays off: the guard does its work. Without `with_upgrades`
+        // the `Upgrade: h2c` that cargo sends with each download over plain HTTP is ignored, and HTTP/1.1 goes on.
         let connection = http1::Builder::new().max_buf_size(HEAD).serve_connection(
             TokioIo::new(stream),
             service_fn(move |request| {
@@ -130,6 +138,7 @@ where
             }),
         );
         let watched = self.shutdown.watch(connection);
+        // While a response is under way the guard counts nothing against the client: the stream has a write timeout.
         let ended = guard.watch(self.bounds.head, watched).await;
         ended.unwrap_or(Ok(()))
     }
@@ -141,6 +150,8 @@ where
     ) -> hyper::Result<()> {
         let Self { answer, peer, .. } = self;
         let guarded = guard.clone();
+        // PINGs find clients that vanished without closing the connection; those that answer PINGs and read nothing are
+        // the guard's.
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
@@ -160,14 +171,14 @@ where
     }
 }
 
-/// Lets the system hold few unsent bytes, so that a slow client's reads show soon as writes.
+/// Limits the unsent bytes that the system holds, so that what a slow client reads soon shows as a write that proceeds.
 fn keep_little_unsent(stream: &TcpStream) {
-    // Where it fails, only the slowest clients are cut off too early.
+    // If it fails, only the slowest clients are cut off too early.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
-/// Waits for what a client must do soon.
+/// Waits for what a client must do within `bounds.head`.
 async fn begin<T>(
     what: &str,
     work: impl Future<Output = io::Result<T>>,
@@ -176,6 +187,7 @@ async fn begin<T>(
 ) -> Option<T> {
     let begun = tokio::select! {
         begun = timeout(bounds.head, work) => begun,
+        // A client that has sent no request yet loses nothing.
         () = shutdown.started() => return None,
     };
     match begun {

@@ -1,8 +1,8 @@
 //! Detects by a client's first bytes whether it speaks HTTP/1 or HTTP/2, with TLS or without.
 //!
-//! `hyper_util::server::conn::auto` does this, too, and then drives the connection itself: a client that stays silent is not cut off
-//! while it detects, and the two protocols cannot have time limits of their own (see `stall_guard`). With TLS, ALPN would tell;
-//! the first bytes tell in either case.
+//! `hyper_util::server::conn::auto` does this, too, and then drives the connection itself: a client that stays silent
+//! is not cut off while it detects, and the two protocols cannot have time limits of their own (see `stall_guard`).
+//! With TLS, ALPN would tell; the first bytes tell in either case.
 
 use std::io;
 use std::pin::Pin;
@@ -38,6 +38,8 @@ pub(super) async fn protocol<S: AsyncRead + Unpin>(
         if stream.read_buf(&mut first).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        // No HTTP/1 request begins like the preface (it was chosen so): the first byte that differs decides, and a
+        // client is never waited for longer than the preface takes.
         let length = first.len().min(PREFACE.len());
         if first[..length] != PREFACE[..length] {
             break Protocol::Http1;

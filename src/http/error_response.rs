@@ -53,7 +53,8 @@ impl IntoResponse for ErrorResponse {
             true => json!({ "errors": [{ "detail": self.error }] }),
             false => json!({ "error": self.error }),
         };
-        // What fails now may succeed a moment later.
+        // What fails now may succeed a moment later, and a cache may store a 404 unless it is told not to (RFC 9110,
+        // section 15.1).
         let uncached = [(CACHE_CONTROL, "no-store")];
         let mut response = (self.status, uncached, Json(body)).into_response();
         if let Some((name, value)) = self.header {

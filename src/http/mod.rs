@@ -81,10 +81,13 @@ pub async fn serve<A, R, B>(
             drop(slot);
         });
     }
+    // Closed before the connections are told: who connects from here on is refused at once, and can try another server,
+    // instead of waiting in the backlog of one that is ending.
     drop(listener);
     shutdown.start();
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
-    // All slots are free once the last connection has ended; the semaphore is never closed.
+    // `acquire_many` takes a u32; the bounds of both servers are far below that.
+    // All slots are free once the last connection has ended. The semaphore is never closed, so that this cannot fail.
     let _ = slots.acquire_many(all).await;
 }
 
@@ -92,13 +95,15 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Where it fails, responses only arrive a little later.
+                // Under Nagle's algorithm the end of a response would wait until the client acknowledges its beginning.
+                // If it fails, responses only arrive a little later.
                 let _ = stream.set_nodelay(true);
                 return (stream, peer);
             }
             Err(error) => {
                 warn!("cannot accept a connection: {error}");
-                // Out of file descriptors, for example: some connections end in the meantime.
+                // Out of file descriptors, for example: the connection stays in the backlog, and accepting it again at
+                // once would be a busy loop until another one ends.
                 sleep(Duration::from_millis(100)).await;
             }
         }
@@ -108,12 +113,14 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 /// Raises the limit of open files to the hard limit, and returns it.
 pub fn raise_open_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // Most systems set the soft limit to 1,024 because of `select`, which cannot wait for higher descriptors. tokio
+    // does not use it.
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // Where it fails, the limit stays as it is.
+    // If it fails, the limit stays as it is.
     let _ = setrlimit(Resource::Nofile, raised);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
@@ -121,7 +128,7 @@ pub fn raise_open_files() -> u64 {
 /// Listens on an address.
 ///
 /// # Errors
-/// As the operating system says.
+/// If the operating system refuses the address.
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }

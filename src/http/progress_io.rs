@@ -8,10 +8,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stall_guard::{Activity, StallGuard};
 
-/// Smaller writes, in bytes, are no progress: over HTTP/2, PING and SETTINGS frames go to a client that reads nothing else.
+/// Smaller writes, in bytes, are no progress: over HTTP/2, PING and SETTINGS frames go to a client that reads nothing
+/// else.
 const LEAST: usize = 1 << 10;
 
-/// A stream that reports its writes. A write that waits must have a time limit of its own: the guard does not count it as a stall.
+/// A stream that reports its writes. A write that waits must have a time limit of its own: the guard does not count it
+/// as a stall.
 ///
 /// `tokio_util::io::InspectWriter` sees what was written, but not that a write had to wait.
 pub(super) struct ProgressIo<S> {
@@ -44,6 +46,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ProgressIo<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Reads are no progress: a client could hold its connection with a head that it sends byte by byte.
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

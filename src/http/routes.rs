@@ -5,12 +5,14 @@
 //! Route::webhook("/hooks/push", Hosts::Any, hooks::push)
 //! ```
 //!
-//! Authentication has one place, [`Table::route`], and no row can be written without saying who may: a handler is called only after
-//! the [`Access`] of its row is granted. `HEAD`, `OPTIONS`, 404 and 405 with `Allow` follow from the table.
+//! Authentication has one place, [`Table::route`], and no row can be written without saying who may: a handler is
+//! called only after the [`Access`] of its row is granted. `HEAD`, `OPTIONS`, 404 and 405 with `Allow` follow from the
+//! table.
 //!
-//! Why not axum's `Router`: it boxes a future for every request, even if the response is in memory. With seven paths, a 304 took
-//! 365 ns of CPU time through it and 155 ns through this table; in `ci/bench-serve`, where a 304 takes about 5 µs in all, we are
-//! at 1.01 times nginx. Its extractors and layers would not be used: a handler here takes the shared state and the request.
+//! Why not axum's `Router`: it boxes a future for every request, even if the response is in memory. With seven paths, a
+//! 304 took 365 ns of CPU time through it and 155 ns through this table; in `ci/bench-serve`, where a 304 takes about 5
+//! µs in all, we are at 1.01 times nginx. Its extractors and layers would not be used: a handler here takes the shared
+//! state and the request.
 
 use std::future::ready;
 
@@ -31,7 +33,8 @@ use super::webhook::{self, Event, Hosts};
 pub struct Authorized<'r> {
     /// What the `*` of the route's path stands for.
     pub wildcard: &'r str,
-    /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the body out.
+    /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the
+    /// body out.
     pub method: &'r Method,
     /// Owned, so that the response can reuse the map: to make another one takes as long as the rest of a 304.
     pub headers: HeaderMap,
@@ -41,8 +44,8 @@ pub struct Authorized<'r> {
 
 /// What a handler returns: a response, or a future of one.
 ///
-/// Most responses of the server come from memory. A future for each would cost an allocation, and hyper, which polls the connection for
-/// the client's end meanwhile, would make a new read buffer each time.
+/// Most responses of the server come from memory. A future for each would cost an allocation, and hyper, which polls
+/// the connection for the client's end meanwhile, would make a new read buffer each time.
 pub enum Reply {
     /// A response that is ready.
     Now(Response<Body>),
@@ -105,7 +108,7 @@ enum Verb {
 #[derive(Debug, Clone, Copy)]
 struct Pattern {
     before: &'static str,
-    /// `None` where the path has no `*`.
+    /// `None` if the path has no `*`.
     after: Option<&'static str>,
 }
 
@@ -167,8 +170,9 @@ impl Pattern {
         }
     }
 
-    /// Returns what the `*` stands for in this path, or nothing where it is another path.
+    /// Returns what the `*` stands for in this path, or nothing if it is another path.
     fn wildcard<'p>(&self, path: &'p str) -> Option<&'p str> {
+        // The end is taken off the rest, so that the two parts never overlap, as in `/api/v1/crates/download`.
         let rest = path.strip_prefix(self.before)?;
         match self.after {
             Some(after) => rest.strip_suffix(after),
@@ -217,14 +221,17 @@ impl<S: Authenticate> Table<S> {
         caller: &mut Option<Caller>,
     ) -> Result<Reply, ErrorResponse> {
         let Some((target, wildcard)) = find(self.routes, &head.method, head.uri.path()) else {
+            // Before authentication: a 404 tells nothing that the documentation does not.
             return self.no_handler(head);
         };
+        // Before the token is checked, so that guessing tokens is limited as well.
         state.admit(&head.method)?;
         match *target {
             Target::Handler(access, handler) => {
                 if access == Access::Token {
                     *caller = state.token(head)?;
                 }
+                // The only place that calls a handler; a row without an `Access` does not compile.
                 let request = Authorized {
                     wildcard,
                     method: &head.method,
@@ -276,7 +283,7 @@ fn find<'r, 'p, S>(
     })
 }
 
-/// Returns the methods of a path as `Allow` lists them, or nothing where no row has the path.
+/// Returns the methods of a path as `Allow` lists them, or nothing if no row has the path.
 fn allowed<S>(routes: &[Route<S>], path: &str) -> Option<&'static str> {
     let takes = |method| {
         let mut routes = routes.iter();

@@ -1,7 +1,7 @@
 //! Graceful shutdown: tells every connection to end after its requests in flight.
 //!
-//! `hyper_util::server::graceful` does this, too, with a `tokio::sync::watch` channel, whose lock all connections take each time that
-//! one of them is polled. Here a connection reads a flag when it is polled, and is woken once.
+//! `hyper_util::server::graceful` does this, too, with a `tokio::sync::watch` channel, whose lock all connections take
+//! each time that one of them is polled. Here a connection reads a flag when it is polled, and is woken once.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,9 +96,11 @@ impl<C: GracefulConnection + Unpin> Future for Watched<C> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let started = self.started.as_mut();
         if started.is_some_and(|started| Pin::new(started).poll(context).is_ready()) {
+            // Dropped, since it is needed once: its waker would stay in the list.
             self.started = None;
             Pin::new(&mut self.connection).graceful_shutdown();
         }
+        // Also right after `graceful_shutdown`, which takes effect only when the connection is polled.
         Pin::new(&mut self.connection).poll(context)
     }
 }

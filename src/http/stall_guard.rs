@@ -1,9 +1,10 @@
-//! Closes connections that stall: that ask for nothing, send the head of a request too slowly, or, over HTTP/2, answer PINGs and read
-//! nothing of their responses.
+//! Closes connections that stall: those that send no request, send the head of one too slowly, or, over HTTP/2, answer
+//! PINGs but read nothing of their responses.
 //!
-//! Progress is counted, and the count is compared now and then. hyper's `header_read_timeout`, tower-http's `TimeoutBody` and the like
-//! start a timer for each request or frame; here a connection has one, which no request touches. Bodies and the socket
-//! ([`ProgressIo`](super::progress_io::ProgressIo)) both report: what a body has handed over may wait in buffers for long.
+//! Progress is counted, and the count is compared now and then. hyper's `header_read_timeout`, tower-http's
+//! `TimeoutBody` and the like start a timer for each request or frame; here a connection has one, which no request
+//! touches. Bodies and the socket ([`ProgressIo`](super::progress_io::ProgressIo)) both report: what a body has handed
+//! over may wait in buffers for long.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,14 +19,15 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// One step of progress, as it is counted.
+// Steps wrap around after 2^32 of them, which does no harm: two checks are only compared, and are seconds apart.
 const STEP: u64 = 1 << 32;
 
-/// The progress of a connection, in one number: in the upper half, steps, such as a request that arrived or a piece that was sent; in the
-/// lower half, activities under way, for which the client is not to blame.
+/// The progress of a connection, in one number. The upper half counts steps, such as a request that arrived or a piece
+/// that was sent; the lower half counts activities under way, for which the client is not to blame.
 #[derive(Clone, Default)]
 pub(super) struct StallGuard(Arc<AtomicU64>);
 
-/// Who is to act once a response has begun.
+/// Whose turn it is once a response has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitsFor {
     /// The server, as far as its body shows: over HTTP/1 the socket reports whether the client reads.
@@ -84,18 +86,19 @@ impl StallGuard {
     }
 
     fn add(&self, change: u64) {
+        // Relaxed: the number stands for itself, and orders no other memory.
         self.0.fetch_add(change, Ordering::Relaxed);
     }
 }
 
 impl Activity {
-    /// Makes one that is not under way.
+    /// Creates an activity that is not under way.
     pub(super) fn new(guard: StallGuard) -> Self {
         let is_active = false;
         Self { guard, is_active }
     }
 
-    /// Is under way from now on.
+    /// Marks the activity as under way.
     pub(super) fn start(&mut self) {
         if !self.is_active {
             self.guard.add(STEP + 1);
@@ -103,9 +106,10 @@ impl Activity {
         }
     }
 
-    /// Is over: the client is to act.
+    /// Marks the activity as over: it is the client's turn.
     pub(super) fn stop(&mut self) {
         if self.is_active {
+            // The lower half is at least 1 here, so that taking 1 off borrows nothing from the upper half.
             self.guard.add(STEP - 1);
             self.is_active = false;
         }
@@ -124,7 +128,7 @@ impl Drop for Activity {
 }
 
 impl<C: Future> Future for Guarded<C> {
-    /// `None` where the connection stalled.
+    /// `None` if the connection stalled.
     type Output = Option<C::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -142,6 +146,7 @@ impl<C: Future> Future for Guarded<C> {
                 return Poll::Ready(None);
             }
             self.last = progress;
+            // Then polled once more: resetting a timer does not register the waker.
             let next = Instant::now() + self.limit;
             self.timer.as_mut().reset(next);
         }

@@ -39,7 +39,7 @@ impl Certificates {
     /// Reads the files.
     ///
     /// # Errors
-    /// `config` where they cannot be read, or do not belong together.
+    /// `config` if they cannot be read, or do not belong together.
     pub fn read(files: Tls) -> Result<Self> {
         let loaded = load(&files)?;
         Ok(Self {
@@ -50,6 +50,8 @@ impl Certificates {
 
     /// Reads the files again if they changed. If that fails, the certificate that was read before stays in use.
     pub fn reload(&self) {
+        // A renewal replaces the two files one after the other. A certificate and a key that do not match are refused
+        // by `load`, and the next round reads them again.
         let texts = read(&self.files);
         if texts.as_ref().ok() == Some(&self.current.load().texts) {
             return;
@@ -98,6 +100,8 @@ fn load(files: &Tls) -> Result<Loaded> {
     // The parser's error is left out: it might repeat a part of the key.
     let key = PrivateKeyDer::from_pem_slice(texts.1.as_bytes())
         .map_err(|_| unusable(KEY, &files.key, "no private key in PEM form"))?;
+    // Named here: the default of the process is ambiguous, and rustls panics, if the features of other crates bring
+    // a second provider.
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
     let versions = builder.with_safe_default_protocol_versions();
     let versions =
@@ -113,6 +117,7 @@ fn load(files: &Tls) -> Result<Loaded> {
             )
             .because(e)
         })?;
+    // Over TLS a client speaks HTTP/2 only if ALPN agrees on it (RFC 9113, section 3.2); the server's order decides.
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     Ok(Loaded { texts, acceptor })

@@ -1,7 +1,8 @@
 //! Webhooks of git hosts: verifies and parses them.
 //!
-//! GitLab sends the secret itself, in `X-Gitlab-Token`. GitHub signs the body with it: `X-Hub-Signature-256`, an HMAC-SHA-256 (GitHub's
-//! documentation, "Validating webhook deliveries"). Gitea and Forgejo send GitHub's headers beside their own.
+//! GitLab sends the secret itself, in `X-Gitlab-Token`. GitHub signs the body with it: `X-Hub-Signature-256`, an
+//! HMAC-SHA-256 (GitHub's documentation, "Validating webhook deliveries"). Gitea and Forgejo send GitHub's headers
+//! beside their own.
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use super::error_response::ErrorResponse;
 const SIGNATURE: &str = "x-hub-signature-256";
 const GITHUB_EVENT: &str = "x-github-event";
 /// How long the body of a request may take to arrive.
+// A limit of its own: while a request is being answered the connection's guard does not count.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The hosts whose webhooks a path accepts.
@@ -34,8 +36,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 pub enum Hosts {
     /// GitLab only. Its token is checked before the body is read.
     GitLab,
-    /// GitLab, GitHub, Gitea and Forgejo. A signature can only be checked once the body was read, so that anybody can make the server hold
-    /// bodies: for servers with a rate limit only.
+    /// GitLab, GitHub, Gitea and Forgejo. A signature can only be checked once the body was read, so that anybody can
+    /// make the server hold bodies: for servers with a rate limit only.
     Any,
 }
 
@@ -49,7 +51,7 @@ pub enum Event {
     },
     /// A pipeline changed its state.
     Pipeline(Pipeline),
-    /// Something else. People may select more events than are of use here.
+    /// Something else: a webhook may be configured to send more events than are used here.
     Other,
 }
 
@@ -75,7 +77,8 @@ struct Project {
 }
 
 impl Pipeline {
-    /// Says whether it belongs to this project, a path or an id. An event without a project does: its sender knew the secret.
+    /// Says whether it belongs to this project, a path or an id. An event without a project does: its sender knew the
+    /// secret.
     pub fn is_of(&self, project: &str) -> bool {
         self.project.as_ref().is_none_or(|ours| {
             let path = ours.path_with_namespace.as_deref();
@@ -97,6 +100,8 @@ pub(super) async fn receive(
     limit: usize,
 ) -> Result<Event, ErrorResponse> {
     let secret = secret.ok_or_else(no_secret)?;
+    // GitHub's event header without a signature means a webhook without a secret: the error then says to set it, and
+    // not to send GitLab's token.
     let is_signed = headers.contains_key(SIGNATURE) || headers.contains_key(GITHUB_EVENT);
     if hosts == Hosts::Any && is_signed {
         let body = read_body(body, limit).await?;
@@ -157,6 +162,7 @@ fn check_signature(
     });
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
     match signature {
+        // `verify` compares in constant time.
         Some(signature) if hmac::verify(&key, body, &signature).is_ok() => Ok(()),
         Some(_) => Err(unauthorized("the signature of the webhook is wrong")),
         None => Err(unauthorized(
@@ -225,6 +231,7 @@ fn deserialize<T: DeserializeOwned>(body: &[u8]) -> Result<T, ErrorResponse> {
 
 fn unauthorized(error: &'static str) -> ErrorResponse {
     ErrorResponse::new(StatusCode::UNAUTHORIZED, error)
+        // A 401 must name a scheme (RFC 9110, section 15.5.2).
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 

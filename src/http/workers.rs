@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::error;
 
 /// How many further threads, for each of them, may wait for the disk: each takes memory of its own.
+// tokio's default is 512 for each runtime.
 const BLOCKING: usize = 16;
 
 /// The threads. They end when this is dropped.
@@ -24,6 +25,7 @@ impl Workers {
     pub(super) fn start(count: usize) -> Self {
         let (until, ended) = watch::channel(());
         let started = (0..count).map(|_| start(ended.clone()));
+        // One thread fewer serves all the same; with none the caller's runtime does.
         let handles = started.filter_map(|started| match started {
             Ok(handle) => Some(handle),
             Err(error) => {
@@ -62,6 +64,7 @@ fn start(mut ended: watch::Receiver<()>) -> io::Result<Handle> {
                 // Nothing is ever sent: it ends when the sender is dropped.
                 let _ = ended.changed().await;
             });
+            // Dropping the runtime would wait for reads of a disk that hangs.
             runtime.shutdown_background();
         })?;
     Ok(handle)

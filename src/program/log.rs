@@ -1,4 +1,4 @@
-//! The log: plain lines on stderr, next to the progress bar where there is one.
+//! The log: plain lines on stderr, next to the progress bar if there is one.
 
 use std::io::{self, Write};
 
@@ -63,6 +63,7 @@ impl<'a> MakeWriter<'a> for BesideBars {
 impl Write for &BesideBars {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &self.0 {
+            // Otherwise the next tick of a bar would overwrite the line.
             Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
             None => io::stderr().write(bytes),
         }

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 /// Runs a command that needs no configuration.
 ///
 /// # Errors
-/// `usage` where the program has no such command, `config` where a directory cannot be written.
+/// `usage` if the program has no such command, `config` if a directory cannot be written.
 pub fn run(asked: &CommonCommand, mut program: Command) -> Result<Output> {
     match asked {
         CommonCommand::Completions { shell } => Ok(completions(*shell, program)),

@@ -29,7 +29,7 @@ pub const VERSION: &str = env!("CRATES_FERRY_VERSION");
 /// Runs the work on an event loop of one thread.
 ///
 /// # Errors
-/// As the work; `server` where the machine has no event loop.
+/// The work's; `server` if the event loop cannot be started.
 pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     run_on(tokio::runtime::Builder::new_current_thread(), work)
 }
@@ -57,7 +57,7 @@ fn run_on<T>(
 /// Runs the work until it is done or a signal stops it; a stopped one is dropped, which closes its connections.
 ///
 /// # Errors
-/// As the work, or the signal.
+/// The work's, or the signal that stopped it.
 pub async fn until_stopped(work: impl Future<Output = Result<Output>>) -> Result<Output, Failure> {
     let stop = stop_signal().map_err(Failure::Error)?;
     tokio::select! {
@@ -69,7 +69,7 @@ pub async fn until_stopped(work: impl Future<Output = Result<Output>>) -> Result
 /// Waits for SIGINT or SIGTERM; from now on they end the process no longer.
 ///
 /// # Errors
-/// `server` where the machine has no signals to give.
+/// `server` if signals cannot be received.
 pub fn stop_signal() -> Result<impl Future<Output = Signal>> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_runtime)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_runtime)?;
@@ -85,9 +85,11 @@ fn no_runtime(error: std::io::Error) -> Error {
     Error::new(Kind::Server, "cannot start the event loop on this machine").because(error)
 }
 
-/// Finds `--format` and `--report` in a command line that may be one that clap cannot parse: its error must reach them, too.
+/// Finds `--format` and `--report` in a command line that may be one that clap cannot parse: its error must reach them,
+/// too.
 pub fn destinations_in(arguments: &[OsString], interrupt_note: InterruptNote) -> Destinations {
     let value_of = |flag: &str| {
+        // clap takes `--flag=value` and `--flag value`.
         let joined = format!("{flag}=");
         let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| {
             match argument.to_str()?.strip_prefix(&joined) {

@@ -26,7 +26,7 @@ pub struct Output {
     pub text: String,
     /// The report as one JSON object.
     pub json: Value,
-    /// 0, or 1 where a probe failed.
+    /// 0, or 1 if a probe failed.
     pub exit_code: u8,
 }
 
@@ -34,7 +34,7 @@ impl Output {
     /// Shows the report of a command.
     ///
     /// # Errors
-    /// `server` where it cannot be written as JSON.
+    /// `server` if it cannot be written as JSON.
     pub fn new(shown: &(impl ToString + Serialize), exit_code: u8) -> Result<Self, Error> {
         let unwritable =
             |e| Error::new(Kind::Server, "the report cannot be written as JSON").because(e);
@@ -97,6 +97,7 @@ pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>)
         }
     };
     let printed = match destinations.format {
+        // Straight to stdout: JSON has no colours to take out.
         Format::Json => print(io::stdout(), &json.to_string()),
         Format::Text if failed => {
             print_error(&text);
@@ -105,6 +106,7 @@ pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>)
         Format::Text => print(anstream::stdout(), &text),
     };
     let printed = printed.map_err(|e| format!("cannot write the report to stdout: {e}"));
+    // Even if stdout failed: a job may keep only this file.
     let filed = write_report_file(destinations, &json);
     ExitCode::from(code.max(exit_code_of(printed)).max(exit_code_of(filed)))
 }
@@ -131,17 +133,19 @@ fn exit_code_of(written: Result<(), String>) -> u8 {
 
 /// Prints clap's output: help and version on stdout with exit code 0, a mistake on stderr with 2.
 pub fn finish_parsing(error: &clap::Error, destinations: &Destinations) -> ExitCode {
-    // Where stdout or stderr is closed, nobody reads this.
+    // If stdout or stderr is closed, nobody reads this.
     let _ = error.print();
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
+    // The first line says what is wrong; the usage that follows is for people.
     let first = text.lines().next().unwrap_or_default();
     let message = first.trim_start_matches("error: ");
     let usage = Error::new(Kind::Usage, message).advise("`--help` lists commands and flags.");
     let json = error_json(&usage);
     if destinations.format == Format::Json {
+        // If stdout is closed, the exit code says what happened.
         let _ = print(io::stdout(), &json.to_string());
     }
     exit_code_of(write_report_file(destinations, &json));
@@ -183,6 +187,7 @@ fn error_json(error: &Error) -> Value {
 
 fn stopped(signal: Signal, note: InterruptNote) -> (String, Value, u8) {
     let (kind, code) = match signal {
+        // 128 and the number of the signal, as shells report it.
         Signal::Interrupt => ("interrupted", 130),
         Signal::Terminate => ("terminated", 143),
     };

@@ -1,7 +1,7 @@
 //! Colours, as cargo has them.
 //!
-//! Text is styled always, and written through `anstream`, which takes the colours out where they are not wanted: where there is
-//! no terminal, and as `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM=dumb` say.
+//! Text is styled always, and written through `anstream`, which takes the colours out if they are not wanted: without a
+//! terminal, and as `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM=dumb` say.
 
 use anstyle::{AnsiColor, Style};
 use clap::builder::Styles;

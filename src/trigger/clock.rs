@@ -1,5 +1,5 @@
-//! Time: the clock that asks for pipelines (`trigger.every`), and timers. Pure: the current time and the random number are
-//! always given.
+//! Time: the clock that asks for pipelines (`trigger.every`), and timers. Pure: the current time and the random number
+//! are always given.
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +34,7 @@ impl Schedule {
     /// Makes a schedule of a cron expression, read in a time zone of the IANA database such as `Europe/Berlin`.
     ///
     /// # Errors
-    /// What was expected, where the expression or the time zone is invalid, or the expression matches no time.
+    /// What was expected, if the expression or the time zone is invalid, or the expression matches no time.
     pub fn cron(expression: &str, time_zone: &str, jitter: SignedDuration) -> Result<Self, String> {
         let zone = TimeZone::get(time_zone).map_err(|_| {
             format!("trigger.time_zone: expected a name such as Europe/Berlin or UTC, found `{time_zone}`")
@@ -49,6 +49,7 @@ impl Schedule {
         let cron = parser
             .parse(expression)
             .map_err(|e| unusable(e.to_string()))?;
+        // From a fixed time, so that the check of a configuration does not depend on when it runs.
         let start = Timestamp::UNIX_EPOCH.to_zoned(zone.clone());
         cron.find_next_occurrence(&start, false)
             .map_err(|_| unusable("it matches no time".to_owned()))?;
@@ -58,9 +59,10 @@ impl Schedule {
         })
     }
 
-    /// Returns the tick after `last`, late by `random`, from 0 to 1, of the jitter; `None` where the calendar ends.
+    /// Returns the tick after `last`, late by `random`, from 0 to 1, of the jitter; `None` if the calendar ends.
     ///
-    /// The jitter is at most half of the way to the tick that follows, so that ticks keep their order and none is skipped.
+    /// The jitter is at most half of the way to the tick that follows, so that ticks keep their order and none is
+    /// skipped.
     pub fn next(&self, last: Timestamp, random: f64) -> Option<Timestamp> {
         let tick = self.tick(last)?;
         let room = self.tick(tick).map_or(SignedDuration::ZERO, |following| {
@@ -75,6 +77,7 @@ impl Schedule {
             Rhythm::Every(interval) => after.checked_add(*interval).ok(),
             Rhythm::Cron(cron, zone) => {
                 let after = after.to_zoned(zone.clone());
+                // `false`: strictly later, or the same tick would come again.
                 let next = cron.find_next_occurrence(&after, false).ok()?;
                 Some(next.timestamp())
             }
@@ -100,8 +103,8 @@ impl Timer {
 
     /// Returns when the timer fires, or `None` if it has fired.
     ///
-    /// A timer that was started in the future has fired, too: the machine's clock was set back, and a plain deadline would
-    /// make the helper wait for as long as the clock was wrong.
+    /// A timer that was started in the future has fired, too: the machine's clock was set back, and a plain deadline
+    /// would make the helper wait for as long as the clock was wrong.
     pub(super) fn deadline(self, now: Timestamp) -> Option<Timestamp> {
         let deadline = self.started.saturating_add(self.duration).ok()?;
         (self.started <= now && now < deadline).then_some(deadline)

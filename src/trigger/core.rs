@@ -1,5 +1,5 @@
-//! What the helper knows and decides: every event enters here, and actions come out. Pure: the current time and the random
-//! number are always given, and nothing is sent.
+//! What the helper knows and decides: every event enters here, and actions come out. Pure: the current time and the
+//! random number are always given, and nothing is sent.
 
 #[cfg(test)]
 mod tests;
@@ -116,6 +116,7 @@ impl Core {
             self.next_read = Some(Timer::start(now, self.read_interval()));
             actions.push(Action::ReadPipeline(id));
         }
+        // After the clock's request, which may be due at once.
         if self.gate.take_due(now) {
             actions.push(Action::Fire);
         }
@@ -212,6 +213,7 @@ impl Core {
             return;
         }
         self.finished = Some(pipeline.id);
+        // `canceled` and `skipped` say nothing about whether a sync works.
         let has_failed = pipeline.status == "failed";
         self.status.pipelines_failed += u64::from(has_failed);
         if has_failed || pipeline.status == "success" {
@@ -220,11 +222,12 @@ impl Core {
             self.watchdog.pipeline_finished(&page, has_failed);
         }
         if self.settings.can_poll {
+            // What the pipeline did to the mirror shows in the next poll.
             self.next_poll = Some(at_once(now));
         }
     }
 
-    /// Handles the status of a pipeline that was read; `None` where it could not be read.
+    /// Handles the status of a pipeline that was read; `None` if it could not be read.
     pub fn pipeline_read(&mut self, now: Timestamp, pipeline: Option<&Pipeline>) {
         self.is_reading = false;
         if let Some(pipeline) = pipeline {
@@ -251,6 +254,8 @@ impl Core {
             self.gate.mirror_moved();
         }
         self.watchdog.polled(self.watch.behind_since());
+        // The first poll counts even without a watch: nothing is kept on disk, so that a request which was pending when
+        // the helper was killed shows only in a mirror that is behind.
         let is_wanted = change.wants_pipeline && (is_first || self.settings.poll.is_some());
         // A running pipeline may be carrying it already: the poll after it decides.
         if is_wanted && !self.gate.is_busy(now) {

@@ -34,7 +34,7 @@ pub enum Fired {
     Fired {
         /// Its id.
         pipeline: u64,
-        /// Its status, as far as it was followed.
+        /// Its status when it was last read.
         status: String,
         /// Its page.
         pipeline_url: Option<String>,
@@ -59,12 +59,13 @@ impl fmt::Display for Fired {
 /// Creates one pipeline.
 ///
 /// # Errors
-/// `network` or `server` for transient failures, also after `network.timeout`; `auth`, `permission` or `pipeline` where
-/// GitLab refuses; `pipeline` where a pipeline that is followed does not succeed; with `if_behind` as a sync that cannot read
-/// its remotes.
+/// `network` or `server` for transient failures, also after `network.timeout`; `auth`, `permission` or `pipeline` if
+/// GitLab refuses; `pipeline` if a pipeline that is followed does not succeed; with `if_behind` those of a sync that
+/// cannot read its remotes.
 pub async fn run(config: &TriggerConfig, options: Options, around: Context<'_>) -> Result<Fired> {
     let limit = config.network.timeout;
     let end = Instant::now() + limit;
+    // `end` goes along, so that what waits can stop before it and say what it waited for.
     let work = tokio::time::timeout_at(end, fire(config, options, around, end));
     work.await.unwrap_or_else(|_| {
         let limit = humantime::format_duration(limit);
@@ -150,6 +151,7 @@ async fn follow(
     loop {
         match pipeline.status.as_str() {
             "success" => return Ok(pipeline),
+            // `manual` is final here: the pipeline waits for a person, and may do so for ever.
             "failed" | "canceled" | "skipped" | "manual" => {
                 let message = format!("the pipeline {page} finished as `{}`", pipeline.status);
                 return Err(Error::new(Kind::Pipeline, message)

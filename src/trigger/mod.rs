@@ -1,5 +1,5 @@
-//! The trigger helper: starts the mirror's pipeline when upstream moved, on a clock, or when asked, and mails a person when
-//! the mirror stops moving.
+//! The trigger helper: starts the mirror's pipeline when upstream moved, on a clock, or when asked, and mails a person
+//! when the mirror stops moving.
 //!
 //! ```text
 //! clock, polls, endpoint, hooks, GitLab's answers → core (pure) → fire, poll, read the pipeline, mail

@@ -1,12 +1,12 @@
-//! The gate that every request for a pipeline passes: never two pipelines at once, never two within `min_interval`, and no
-//! request lost. Pure: the current time is always given.
+//! The gate that every request for a pipeline passes: never two pipelines at once, never two within `min_interval`, and
+//! no request lost. Pure: the current time is always given.
 //!
 //! ```text
 //! request → pending ─ take_due → requesting ─ answered → running ─ pipeline_changed → idle
 //! ```
 //!
-//! Requests that arrive while one is pending, or while a pipeline runs, are coalesced into one follow-up pipeline: a sync
-//! carries everything that is there when it starts.
+//! Requests that arrive while one is pending, or while a pipeline runs, are coalesced into one follow-up pipeline: a
+//! sync carries everything that is there when it starts.
 
 #[cfg(test)]
 mod tests;
@@ -22,12 +22,13 @@ use super::gitlab::Pipeline;
 /// Bounded, because the hook that reports its end may be lost.
 const CONFIRMED_RUNNING: SignedDuration = SignedDuration::from_hours(1);
 /// How long after a refusal the helper tries again without being asked to.
+// Somebody may have fixed it in GitLab without telling the helper.
 const REFUSAL_RETRY: SignedDuration = SignedDuration::from_hours(1);
 /// The longest pause that GitLab can impose.
 const MAX_WAIT: SignedDuration = SignedDuration::from_hours(1);
 const FIRST_BACKOFF: SignedDuration = SignedDuration::from_secs(1);
 const MAX_BACKOFF: SignedDuration = SignedDuration::from_mins(5);
-/// How many hooks are queued while GitLab is asked: more than one or two pipelines send.
+/// How many hooks are queued while GitLab is asked: more than the one or two pipelines of that moment send.
 const MAX_EARLY: usize = 16;
 
 /// Who requests a pipeline.
@@ -104,7 +105,7 @@ pub enum FireResult {
 pub struct Pacing {
     /// The least time between two pipelines.
     pub min_interval: SignedDuration,
-    /// How long a pipeline counts as running where nothing reports its status.
+    /// How long a pipeline counts as running if nothing reports its status.
     pub assume_running: SignedDuration,
 }
 
@@ -174,11 +175,12 @@ impl PipelineGate {
         }
     }
 
-    /// Makes a request pending; returns [`TriggerResponse::Firing`] where it is due at once.
+    /// Makes a request pending; returns [`TriggerResponse::Firing`] if it is due at once.
     pub fn request(&mut self, now: Timestamp, origin: Origin) -> TriggerResponse {
         self.expire(now);
         self.pending.get_or_insert(origin);
         if let Some(refusal) = &mut self.refusal {
+            // Not the clock and the watch: they would ask for the same thing again and again, and be refused each time.
             refusal.is_asked_again |= matches!(origin, Origin::Endpoint | Origin::PushHook);
             if !refusal.is_asked_again {
                 return TriggerResponse::Refused {
@@ -260,6 +262,7 @@ impl PipelineGate {
                 });
             }
         }
+        // Only now that the state names the new pipeline: its hooks then count as those of the current one.
         for pipeline in early {
             self.pipeline_changed(now, &pipeline);
         }
@@ -291,6 +294,7 @@ impl PipelineGate {
             early.push(pipeline.clone());
             return;
         }
+        // GitLab's ids grow, and `true` is greater than `false`: the later news is the greater pair.
         let status = (pipeline.id, pipeline.is_finished());
         let is_current = self.pipeline() == Some(pipeline.id);
         // Hooks may arrive late and out of order: a finished pipeline stays finished, and an older one does not matter.
@@ -373,6 +377,7 @@ impl PipelineGate {
     ///
     /// `backon` retries a future in place; here other events go on between two tries, and all of it must stay pure.
     fn backoff(&self, random: f64) -> SignedDuration {
+        // 2^16 s exceed the longest backoff already; a larger shift could overflow.
         let doubled = FIRST_BACKOFF * (1 << self.failures.min(16));
         let jittered = doubled.mul_f64(1.0 + random.clamp(0.0, 1.0) / 2.0);
         jittered.min(MAX_BACKOFF)

@@ -30,11 +30,11 @@ impl<'a> Poller<'a> {
 
     /// Polls both repositories, within `network.timeout`.
     ///
-    /// This takes two `ls-refs` requests if the mirror has not moved since the last poll; otherwise its commits are fetched,
-    /// as a sync does.
+    /// This takes two `ls-refs` requests if the mirror has not moved since the last poll; otherwise its commits are
+    /// fetched, as a sync does.
     ///
     /// # Errors
-    /// As a sync that cannot read its remotes.
+    /// Those of a sync that cannot read its remotes.
     pub(super) async fn poll(&self, last: Option<Poll>) -> Result<Poll> {
         let limit = self.config.network.timeout;
         let polled = timeout(limit, self.poll_unbounded(last)).await;
@@ -47,6 +47,7 @@ impl<'a> Poller<'a> {
     }
 
     async fn poll_unbounded(&self, last: Option<Poll>) -> Result<Poll> {
+        // As a sync does it, so that the two never differ about what is behind.
         let session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let upstream = session.upstream_tip;
         let mirror = session.mirror_tip.ok_or_else(|| {

@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::notify;
 use crate::notify::notice::Event;
 
-/// How long requests may be drained after a signal: container engines kill ten seconds after theirs.
+/// How long requests may be drained after a signal: container engines kill ten seconds after it.
 const GRACE: Duration = Duration::from_secs(9);
 /// The longest sleep: timers stop while a machine is suspended, so that the clock is read again at least this often.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
@@ -41,19 +41,20 @@ struct Helper<'a> {
     mailing: Slot<'a, Result<bool>>,
     /// The alerts that are not mailed yet.
     alerts: Vec<Alert>,
-    /// Where the response to the request goes that made GitLab be asked.
+    /// Where the response goes for the request that GitLab is being asked for.
     requester: Option<oneshot::Sender<TriggerResponse>>,
 }
 
-/// Runs until `stop`, then drains requests for at most ten seconds.
+/// Runs until `stop`, then drains requests for at most nine seconds.
 ///
 /// # Errors
-/// `config` where the configuration is invalid, or the address cannot be listened on.
+/// `config` if the configuration is invalid, or the address cannot be listened on.
 pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
     config.check_endpoint()?;
     let project = Project::of(config)?;
     let poller = config.repositories.as_ref().map(Poller::new).transpose()?;
     let settings = core_settings(config, &project)?;
+    // Before the first action: a second helper on the same address ends here, and creates no pipeline.
     let listener = listen(config).await?;
     describe(config, &settings);
     let (to_core, mut messages) = mpsc::channel(MESSAGES);
@@ -87,9 +88,11 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
         _ = stop => {}
     }
     info!("stopping: draining requests");
+    // Requests that come from here on are answered with 503.
     messages.close();
     drop(stop_server);
     let draining = async {
+        // The helper first: the server's last requests wait for its answers.
         helper.drain().await;
         // A server that panicked has no requests left to drain.
         let _ = serving.await;
@@ -113,6 +116,7 @@ impl Helper<'_> {
         loop {
             self.act();
             let now = Timestamp::now();
+            // Replaced whole before each wait: handlers read it without asking the core, however busy that is.
             status.send_replace(self.core.status(now));
             let pause = self.core.wake(now).map_or(MAX_SLEEP, |wake| {
                 let pause = Duration::try_from(wake.duration_since(now)).unwrap_or_default();
@@ -170,6 +174,8 @@ impl Helper<'_> {
         match message {
             Message::Request { origin, response } => match self.core.request(now, origin) {
                 TriggerResponse::Firing => {
+                    // At once, before the next message of the batch: that one must find the gate busy, or its sender
+                    // would take this one's place.
                     self.requester = Some(response);
                     self.act();
                 }
@@ -317,6 +323,8 @@ impl<'a, T> Slot<'a, T> {
     async fn end(&mut self) -> T {
         match &mut self.0 {
             Some(work) => {
+                // `select!` may drop this future, but not the work, which stays in its slot and goes on with the next
+                // call.
                 let end = work.await;
                 self.0 = None;
                 end

@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 
 /// Turns a duration into one that can be added to a timestamp.
 pub(super) fn signed(duration: Duration) -> SignedDuration {
+    // Out of range means longer than a calendar lasts: for ever.
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
@@ -35,6 +36,7 @@ pub(super) fn core_settings(config: &TriggerConfig, project: &Project<'_>) -> Re
         }
     };
     if trigger.poll.is_some() {
+        // For its error only: without repositories there is nothing to watch.
         config.repositories("the watch (trigger.poll)")?;
     }
     Ok(CoreSettings {

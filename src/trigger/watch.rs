@@ -81,13 +81,15 @@ impl Watch {
 
     /// Handles a pipeline that was fired, whoever requested it.
     pub fn fired(&mut self, now: Timestamp) {
+        // Counted before anybody knows: a poll that sees the mirror move takes it back.
         self.fired_in_vain = self.fired_in_vain.saturating_add(1);
         self.last_fired = Some(now);
     }
 
     /// Says whether the watch waits longer than `min_interval`.
     ///
-    /// Each pipeline that does not move the mirror doubles the pause: a job that fails every time must not burn CI minutes.
+    /// Each pipeline that does not move the mirror doubles the pause: a job that fails every time must not burn CI
+    /// minutes.
     fn is_backing_off(&self, now: Timestamp) -> bool {
         let (Some(fired), 1..) = (self.last_fired, self.fired_in_vain) else {
             return false;

@@ -1,6 +1,7 @@
 //! The watchdog: which alerts a person gets, when, and in which words. Pure: the current time is always given.
 //!
-//! The words are Alertmanager's: a condition is raised, a person is notified of it, again after a while, and it resolves.
+//! The words are Alertmanager's: a condition is raised, a person is notified of it, again after a while, and it
+//! resolves.
 
 #[cfg(test)]
 mod tests;
@@ -225,6 +226,7 @@ impl Watchdog {
         alerts.extend(refused.map(|why| Alert::Refused { why }));
         let failed = self.failed.notify(now, repeat_after);
         alerts.extend(failed.map(|pipeline| Alert::PipelineFailed { pipeline }));
+        // Only after `alarm_after`: a mirror is behind for a while each time that upstream moves.
         if self.alarm(self.behind.active, now) == Some(now) {
             let behind = self.behind.notify(now, repeat_after);
             alerts.extend(behind.map(|since| Alert::Behind { since }));
@@ -235,6 +237,7 @@ impl Watchdog {
             alerts.extend(failing.map(|(since, why)| Alert::PollsFail { since, why }));
         }
         if !alerts.is_empty() {
+            // The first of them: the mail that all is well again names the whole time.
             self.notified.get_or_insert(now);
         } else if self.is_resolved()
             && let Some(since) = self.notified.take()
@@ -265,8 +268,8 @@ impl Watchdog {
         Some(deadline.unwrap_or(now))
     }
 
-    /// Moves times in the future to now: the machine's clock was set back, which must neither raise an alarm nor delay one by
-    /// more than `alarm_after`.
+    /// Moves times in the future to now: the machine's clock was set back, which must neither raise an alarm nor delay
+    /// one by more than `alarm_after`.
     fn follow_the_clock(&mut self, now: Timestamp) {
         let notified = [
             &mut self.refused.notified,

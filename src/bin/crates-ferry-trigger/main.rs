@@ -28,12 +28,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return program::finish_parsing(&error, &destinations),
     };
+    // This program has no `--report`: what was found by hand is the value of another flag.
     (destinations.format, destinations.report) = (cli.common.format, None);
     program::start_log(cli.common.verbosity(), None);
     program::finish(&destinations, dispatch(cli))
 }
 
-/// Loads the configuration where the command needs it, and runs the command.
+/// Loads the configuration if the command needs it, and runs the command.
 fn dispatch(cli: Cli) -> Result<Option<Output>, Failure> {
     let environment = Environment::of_process();
     let flags = cli.flags();

@@ -32,6 +32,7 @@ const AFTER_A_PUSH: InterruptNote = InterruptNote {
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    // Read by hand first: the error of a command line that clap refuses goes where `--format` and `--report` say, too.
     let mut destinations = program::destinations_in(&arguments, AFTER_A_PUSH);
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
@@ -113,6 +114,7 @@ async fn run(command: MirrorCommand, config: Config, progress: Arc<Progress>) ->
             };
             let end = sync::run(&config, &options, around).await;
             if !options.dry_run {
+                // Also after a failure, and before its exit code: that is what the mail is for.
                 notify::after_sync(&config, &end, around).await;
             }
             Output::new(&end?, 0)

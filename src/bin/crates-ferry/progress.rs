@@ -14,7 +14,7 @@ use crate::cli::Cli;
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// Returns where the bar is drawn: stderr, where it is a terminal and a person reads the report.
+/// Returns where the bar is drawn: stderr, if it is a terminal and a person reads the report.
 pub(crate) fn bars(cli: &Cli) -> Option<MultiProgress> {
     let wanted =
         io::stderr().is_terminal() && cli.common.format == Format::Text && !cli.common.quiet;
@@ -39,6 +39,7 @@ pub(crate) async fn beside<T>(
             done = &mut work => return done,
             _ = tick.tick() => {
                 if progress.objects() > 0 && pack_since.is_none() {
+                    // From the first object on: the rate is that of the pack, not of the planning before it.
                     pack_since = Some(Instant::now());
                 }
                 let elapsed = pack_since.map(|since| since.elapsed()).unwrap_or_default();

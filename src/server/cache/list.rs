@@ -31,7 +31,9 @@ impl ListedFile {
         let names = stored_at(&entry.path);
         let (name, version) = names
             .map(|(name, version)| (name.to_string(), version.to_string()))
+            // Only paths of crate files are recorded; should another one be, it says most as it is.
             .unwrap_or_else(|| (entry.path.clone(), String::new()));
+        // A row with an impossible time must not hide the others: it is listed with the last time there is.
         let used = i64::try_from(entry.used).unwrap_or(i64::MAX);
         Self {
             name,
@@ -102,9 +104,9 @@ impl fmt::Display for Listing {
 pub struct Statistics {
     /// The store.
     pub store: String,
-    /// How many there are.
+    /// The number of files.
     pub files: usize,
-    /// Their bytes.
+    /// The size of all files together, in bytes.
     pub bytes: u64,
     /// How many of them are pinned.
     pub pinned: usize,

@@ -30,7 +30,7 @@ pub struct Eviction {
 /// Lists the stored files.
 ///
 /// # Errors
-/// As the store and its catalog can be read.
+/// If the store or its catalog cannot be read.
 pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
     let files = CrateFiles::read_only(config).await?;
     let (mut entries, mut pinned_missing) =
@@ -40,7 +40,7 @@ pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
     Ok(Listing::new(&entries, &pinned_missing))
 }
 
-/// Adds up the stored files.
+/// Returns the totals of the stored files.
 ///
 /// # Errors
 /// As [`ls`].
@@ -56,6 +56,7 @@ pub async fn stat(config: &ServeConfig) -> Result<Statistics> {
 /// As [`ls`]; `config` for a bucket; `usage` without files and limits.
 pub async fn evict(config: &ServeConfig, eviction: &Eviction) -> Result<Removal> {
     let files = open(config, eviction.dry_run).await?;
+    // Before anything is listed: a bucket is refused at once.
     files.inventory().folder()?;
     if !eviction.crates.is_empty() {
         return evict_named(&files, eviction).await;
@@ -96,7 +97,7 @@ fn limits(config: &ServeConfig, eviction: &Eviction) -> Result<Limits> {
 /// Pins or unpins stored files, and unpins those that are not stored.
 ///
 /// # Errors
-/// As [`evict`]; `usage` where a crate has no stored file.
+/// As [`evict`]; `usage` if a crate has no stored file.
 pub async fn pin(
     config: &ServeConfig,
     crates: &[CrateSpec],
@@ -106,6 +107,7 @@ pub async fn pin(
     let files = open(config, dry_run).await?;
     let (_, catalog) = files.inventory().folder()?;
     let mut entries = files.inventory().entries().await?;
+    // Pins without a file can be removed, too.
     entries.extend(catalog.pinned_missing()?);
     let missing = |spec: &&CrateSpec| {
         !entries

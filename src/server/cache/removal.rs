@@ -12,7 +12,7 @@ use crate::server::crate_files::Evicted;
 /// What was evicted, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Removal {
-    /// Nothing was removed.
+    /// Whether this was a dry run, in which nothing was removed.
     pub dry_run: bool,
     /// The files, the least recently used first.
     pub evicted: Vec<ListedFile>,
@@ -105,7 +105,7 @@ impl fmt::Display for Removal {
 /// What was pinned or unpinned, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pinning {
-    /// Nothing was changed.
+    /// Whether this was a dry run, in which nothing was changed.
     pub dry_run: bool,
     /// Whether they are pinned now.
     pub pinned: bool,

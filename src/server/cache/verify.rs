@@ -18,7 +18,7 @@ use crate::server::index_copy::{IndexCopy, Snapshot};
 /// The result of verifying all files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
-    /// Nothing was removed.
+    /// Whether this was a dry run, in which nothing was removed.
     pub dry_run: bool,
     /// How many files are right.
     pub right: usize,
@@ -57,7 +57,7 @@ pub(super) async fn run(
     Ok(verification)
 }
 
-/// Returns a stored file with the checksum that it must have, where that is known.
+/// Returns a stored file with the checksum that it must have, if that is known.
 fn expected(snapshot: Option<&Snapshot>, stored: &CatalogEntry) -> Result<Option<CrateFile>> {
     let Some((name, version)) = stored_at(&stored.path) else {
         return Ok(None);
@@ -70,6 +70,7 @@ fn expected(snapshot: Option<&Snapshot>, stored: &CatalogEntry) -> Result<Option
         None => None,
     };
     let listed = listed.map(|file| file.checksum);
+    // The index decides; the catalog stands in for versions that the index no longer lists.
     let checksum = listed.or(stored.checksum);
     Ok(checksum.map(|checksum| CrateFile {
         name,
@@ -82,6 +83,7 @@ impl Verification {
     async fn read(&mut self, files: &Arc<CrateFiles>, stored: &CatalogEntry, file: &CrateFile) {
         let right = match files.inventory().store().has(&stored.path).await {
             Ok(true) => files.verify(file, !self.dry_run).await,
+            // A server that runs meanwhile may have evicted it: neither right nor damaged.
             Ok(false) => {
                 if !self.dry_run {
                     files.inventory().forget(&stored.path).await;
@@ -131,7 +133,7 @@ impl fmt::Display for Verification {
         let (right, damaged) = (self.right, self.damaged.len());
         write!(
             f,
-            "{right} crate files are right, {damaged} damaged; {bytes} read"
+            "{right} crate files are intact, {damaged} damaged; {bytes} read"
         )?;
         match self.unreadable.len() {
             0 => Ok(()),

@@ -17,8 +17,8 @@ pub(super) fn empty() -> DocumentMut {
 /// Writes the file of a project, unless it is up to date; returns its path and whether it changed.
 ///
 /// # Errors
-/// `config` where the project does not exist, or the file is not TOML, replaces crates.io with another source, or cannot be
-/// written.
+/// `config` if the project does not exist, or the file is not TOML, replaces crates.io with another source, or cannot
+/// be written.
 pub(super) fn write(project: &Path, registry: &Registry) -> Result<(PathBuf, bool)> {
     if !project.is_dir() {
         let message = format!("{} is not a folder", project.display());
@@ -50,7 +50,7 @@ pub(super) fn write(project: &Path, registry: &Registry) -> Result<(PathBuf, boo
     Ok((path, true))
 }
 
-/// Finds the file: `config.toml`, or the older `config` where only that exists; symbolic links are followed.
+/// Finds the file: `config.toml`, or the older `config` if only that exists; symbolic links are followed.
 fn place(project: &Path) -> PathBuf {
     let folder = project.join(".cargo");
     let (new, old) = (folder.join("config.toml"), folder.join("config"));
@@ -59,6 +59,7 @@ fn place(project: &Path) -> PathBuf {
     } else {
         new
     };
+    // Otherwise renaming the new file into place would replace a link, for example into a user's dotfiles.
     fs::canonicalize(&path).unwrap_or(path)
 }
 
@@ -68,6 +69,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
+    // Temporary files are readable by their owner only (0600).
     let permissions = match fs::metadata(path) {
         Ok(about) => about.permissions(),
         Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
@@ -81,7 +83,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 /// Adds the registry to a document.
 ///
 /// # Errors
-/// `config` where the document contradicts it.
+/// `config` if the document contradicts it.
 pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()> {
     let name = registry.name.as_str();
     let source = table(document.as_table_mut(), &["source", "crates-io"])?;
@@ -100,9 +102,12 @@ pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()>
         }
     }
     check_source(document, registry)?;
+    // In `[registries]`, and not in `[source]`: so `cargo --registry NAME` knows the server, too.
     let entry = table(document.as_table_mut(), &["registries", name])?;
     set(entry, "index", &registry.index);
     if registry.needs_token {
+        // cargo refuses a registry with `auth-required` for which no provider is set. One that is there stays: it may
+        // be a keychain.
         let providers = "credential-provider";
         if !entry.contains_key(providers) {
             set(entry, providers, "cargo:token");
@@ -114,7 +119,7 @@ pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()>
 /// Checks that no source has the name of the registry: cargo would replace crates.io with that source.
 ///
 /// # Errors
-/// `config` where there is one that leads elsewhere.
+/// `config` if there is one that leads elsewhere.
 fn check_source(document: &DocumentMut, registry: &Registry) -> Result<()> {
     let name = registry.name.as_str();
     let source = document.get("source").and_then(|sources| sources.get(name));
@@ -134,7 +139,7 @@ fn check_source(document: &DocumentMut, registry: &Registry) -> Result<()> {
     )))
 }
 
-/// Sets a key; where it has the value already, its form and its comments stay.
+/// Sets a key; if it has the value already, its form and its comments stay.
 fn set(table: &mut dyn toml_edit::TableLike, key: &str, text: &str) {
     if table.get(key).and_then(Item::as_str) == Some(text) {
         return;
@@ -151,7 +156,7 @@ fn set(table: &mut dyn toml_edit::TableLike, key: &str, text: &str) {
     }
 }
 
-/// Returns a nested table, created where it is missing.
+/// Returns a nested table, created if it is missing.
 fn table<'d>(root: &'d mut Table, path: &[&str]) -> Result<&'d mut dyn toml_edit::TableLike> {
     let mut table: &mut dyn toml_edit::TableLike = root;
     for (depth, name) in path.iter().enumerate() {

@@ -42,7 +42,7 @@ pub struct SnippetReport {
     pub changed: bool,
 }
 
-/// The registry, as cargo is to know it.
+/// The registry, as cargo's configuration describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Registry {
     name: String,
@@ -53,8 +53,8 @@ struct Registry {
 /// Makes the lines, and writes them if `write` names a project.
 ///
 /// # Errors
-/// `config` where cargo cannot read the URL of the index, or the file of the project contradicts it; `usage` for an invalid
-/// name.
+/// `config` if cargo cannot read the URL of the index, or the file of the project contradicts it; `usage` for an
+/// invalid name.
 pub fn run(config: &ServeConfig, options: &Options) -> Result<SnippetReport> {
     let registry = Registry::of(config, options)?;
     let snippet = registry.snippet();
@@ -97,6 +97,7 @@ impl Registry {
 
     /// Returns the environment variable from which cargo reads the token.
     fn token_variable(&self) -> String {
+        // As cargo makes names of environment variables from keys.
         let name = self.name.to_ascii_uppercase().replace('-', "_");
         format!("CARGO_REGISTRIES_{name}_TOKEN")
     }
@@ -137,6 +138,7 @@ impl fmt::Display for SnippetReport {
 fn url_for_cargo(url: &RemoteUrl) -> Result<String> {
     match url {
         RemoteUrl::Http { .. } | RemoteUrl::Git { .. } => Ok(url.to_string()),
+        // Not `user@host:path`, which git takes and a URL parser does not.
         RemoteUrl::Ssh(address) => {
             let (user, host) = (&address.user, &address.host);
             let host = match host.contains(':') {

@@ -1,4 +1,5 @@
-//! Which files to evict: those that were not used for too long, and the least recently used until the rest is small enough.
+//! Which files to evict: those that were not used for too long, and the least recently used until the rest is small
+//! enough.
 
 use std::io;
 use std::time::Duration;
@@ -11,18 +12,19 @@ use crate::error::Result;
 use crate::server::store::Removed;
 
 /// How many files are chosen at a time.
+// A portion holds the database's lock for milliseconds, and little memory however large the store is.
 const PORTION: usize = 1_000;
 
 /// How much may be stored.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
-    /// The most bytes.
+    /// The most bytes that may be stored.
     pub size: Option<u64>,
     /// How long a file may go unused.
     pub idle: Option<Duration>,
 }
 
-/// How far an eviction is, in the order of uses; a file that stays is not chosen again.
+/// How far an eviction has come, in the order of last use; a file that was passed over is not chosen again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Position(u64, String);
 
@@ -36,7 +38,8 @@ impl Position {
 }
 
 impl Catalog {
-    /// Returns the next files to evict, the least recently used first and never a pinned one. `spared` bytes count as removed.
+    /// Returns the next files to evict, the least recently used first and never a pinned one. `spared` bytes count as
+    /// removed.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -46,13 +49,17 @@ impl Catalog {
         after: &Position,
         spared: u64,
     ) -> Result<Vec<CatalogEntry>> {
+        // Equalities, and not `present AND NOT pinned`: only so the index `by_use` serves the rows in the order of
+        // uses. Goes on from a key, and not from an `OFFSET`, which would skip files where others were evicted in
+        // between.
         let query = format!(
             "SELECT {COLUMNS} FROM files
              WHERE present = 1 AND pinned = 0 AND (used, path) > (?1, ?2)
              ORDER BY used, path LIMIT ?3"
         );
         self.run(|database| {
-            // One transaction, so that sum and files are of one moment: if another process evicted in between, too many would go.
+            // One transaction, so that sum and files are of one moment: if another process evicted in between, too many
+            // would go.
             let moment = database.transaction()?;
             let stored: u64 = moment
                 .prepare_cached("SELECT bytes FROM totals")?
@@ -63,8 +70,8 @@ impl Catalog {
         })
     }
 
-    /// Removes a file with `remove` and from the catalog, unless it was pinned, or used after `used`, since it was chosen:
-    /// `None` then. The transaction keeps others from pinning it in between.
+    /// Removes a file with `remove` and from the catalog, unless it was pinned, or used after `used`, since it was
+    /// chosen: `None` then. The transaction keeps others from pinning it in between.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -78,6 +85,8 @@ impl Catalog {
             used.is_some_and(|used| last.max(self.unwritten_use(path).unwrap_or(0)) > used)
         };
         self.run(|database| {
+            // A deferred transaction reads first, and then cannot write if another process wrote in between: SQLite
+            // returns `SQLITE_BUSY` at once, whatever the timeout is.
             let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let unpinned = "SELECT used FROM files WHERE path = ?1 AND present AND NOT pinned";
             let found = change
@@ -86,6 +95,8 @@ impl Catalog {
             if found.optional()?.is_none_or(is_wanted) {
                 return Ok(None);
             }
+            // The file first: a process that is killed here leaves a row without a file, which the next read or
+            // reconciliation removes.
             let removed = remove();
             if matches!(removed, Ok(Removed::Gone | Removed::Absent)) {
                 forget(&change, path)?;
@@ -109,6 +120,7 @@ fn choose<E>(
         let idle = Duration::from_secs(now.saturating_sub(entry.used));
         let is_idle = limits.idle.is_some_and(|limit| idle > limit);
         let is_too_much = limits.size.is_some_and(|limit| stored > limit);
+        // Those that follow were used later: none of them is idle either.
         if !is_idle && !is_too_much {
             break;
         }

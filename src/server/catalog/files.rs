@@ -13,10 +13,11 @@ impl Catalog {
     /// Adds a file that is stored now, or updates it; it keeps its pin.
     ///
     /// # Errors
-    /// `server` where the database cannot be read or written.
+    /// `server` if the database cannot be read or written.
     pub fn add(&self, file: &StoredFile, checksum: Checksum) -> Result<()> {
         self.run(|database| {
             let mut query = database.prepare_cached(
+                // `max`: a clock that was set back must not make a file look older than its last use.
                 "INSERT INTO files (path, size, checksum, modified, used) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (path) DO UPDATE
                  SET size = ?2, checksum = ?3, modified = ?4, present = 1, used = max(used, ?5)",
@@ -27,7 +28,7 @@ impl Catalog {
         })
     }
 
-    /// Removes a file that is gone, but not its pin.
+    /// Removes a file that is gone, but keeps its pin.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -48,6 +49,7 @@ impl Catalog {
     /// As [`Catalog::add`].
     pub fn pin(&self, path: &str) -> Result<bool> {
         self.run(|database| {
+            // Read first: a prefetch pins what is mostly pinned already, and each write would wait for other processes.
             let pinned = "SELECT 1 FROM files WHERE path = ?1 AND pinned";
             if database.prepare_cached(pinned)?.exists([path])? {
                 return Ok(true);
@@ -78,7 +80,7 @@ impl Catalog {
         })
     }
 
-    /// Returns the checksum of a stored file, where it is known.
+    /// Returns the checksum of a stored file, if it is known.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -149,7 +151,7 @@ impl Catalog {
     }
 }
 
-/// Removes a file but not its pin, within a transaction or without one.
+/// Removes a file but keeps its pin, within a transaction or without one.
 pub(super) fn forget(database: &Connection, path: &str) -> rusqlite::Result<()> {
     let gone = "UPDATE files SET present = 0, size = 0, checksum = NULL, modified = NULL
                 WHERE path = ?1 AND pinned";

@@ -19,6 +19,7 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::add`].
     pub fn flush(&self) -> Result<()> {
+        // Taken as a whole, so that requests that record a use never wait for the database.
         let collected = std::mem::take(&mut *self.uses());
         let mut collected: Vec<(String, u64)> = collected.into_iter().collect();
         // Sorted, neighbours are on the same page of the database.
@@ -37,6 +38,7 @@ impl Catalog {
     fn write_uses(&self, uses: &[(String, u64)]) -> Result<()> {
         self.run(|database| {
             let change = database.transaction()?;
+            // Another process may have written a later use.
             let mut query = change
                 .prepare_cached("UPDATE files SET used = ?2 WHERE path = ?1 AND used < ?2")?;
             for (path, used) in uses {

@@ -1,8 +1,8 @@
 //! The catalog of stored crate files: size, checksum, time of the last use, pins. Uses rusqlite.
 //!
-//! The folder is the truth about which files there are; the catalog is reconciled with it at every start. Uses are collected
-//! in memory and written now and then: one that is lost to a power cut only makes a file seem older. A pin outlives its
-//! file. Every change is a small transaction, since several processes write.
+//! The folder is the truth about which files there are; the catalog is reconciled with it at every start. Uses are
+//! collected in memory and written now and then: one that is lost to a power cut only makes a file seem older. A pin
+//! outlives its file. Every change is a small transaction, since several processes write.
 
 mod eviction;
 mod files;
@@ -30,9 +30,9 @@ pub struct Catalog {
     database: Mutex<Connection>,
     /// Uses that are not written yet.
     uses: Mutex<HashMap<String, u64>>,
-    /// Nothing is written to the disk.
+    /// Whether it is a copy in memory, of which nothing is written to the disk.
     is_read_only: bool,
-    /// It was recreated, and does not know the files of the folder yet.
+    /// Whether it was recreated, and does not know the files of the folder yet.
     is_new: AtomicBool,
 }
 
@@ -43,7 +43,7 @@ pub struct CatalogEntry {
     pub path: String,
     /// Its size, in bytes.
     pub size: u64,
-    /// Its SHA-256 checksum, where that is known.
+    /// Its SHA-256 checksum, if that is known.
     pub checksum: Option<Checksum>,
     /// When it was used last, in seconds since 1970.
     pub used: u64,
@@ -71,7 +71,7 @@ impl Catalog {
     /// Opens a catalog; one that is found damaged, now or later, is put aside and recreated.
     ///
     /// # Errors
-    /// `config` where the file cannot be written.
+    /// `config` if the file cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
         let unusable = |error: rusqlite::Error| unusable(path, error);
         let (database, is_new) = match schema::connect(path) {
@@ -90,6 +90,8 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::open`].
     pub fn read_only(path: &Path) -> Result<Self> {
+        // In memory, since opening and closing a catalog may write: the tables are migrated, and the journal is written
+        // back.
         if let Ok(Some(database)) = schema::copy(path) {
             return Ok(Self::new(path, database, true, false));
         }
@@ -115,6 +117,7 @@ impl Catalog {
     /// Works with the database; one that turns out to be damaged is recreated, and the work repeated.
     fn run<T>(&self, mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut database = self.database();
+        // `work` may run twice: what it did before the damage showed went with the old database.
         let done = match work(&mut database) {
             Err(error) if schema::is_damaged(&error) => {
                 // The damaged database must be closed before another is opened.

@@ -21,9 +21,9 @@ struct Known {
 }
 
 impl Catalog {
-    /// Makes the catalog agree with the folder, whose files were listed a moment ago: a new file counts as used now, a changed
-    /// one loses its checksum until it is verified, and one that is gone is removed, but not its pin. Other processes may be
-    /// adding files at the same time, so `is_there` is asked again before a difference is believed.
+    /// Makes the catalog agree with the folder, whose files were listed a moment ago: a new file counts as used now, a
+    /// changed one loses its checksum until it is verified, and one that is gone is removed, but not its pin. Other
+    /// processes may be adding files at the same time, so `is_there` is asked again before a difference is believed.
     ///
     /// # Errors
     /// As [`Catalog::add`].
@@ -32,6 +32,7 @@ impl Catalog {
         mut files: Vec<StoredFile>,
         is_there: impl Fn(&str) -> bool,
     ) -> Result<()> {
+        // Rust orders strings by their bytes, as SQLite's default collation does: the ranges of both sides match.
         files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         let mut after = String::new();
         for portion in files.chunks(PORTION) {
@@ -39,10 +40,11 @@ impl Catalog {
             self.reconcile_range(&after, last.as_deref(), portion, &is_there)?;
             after = last.unwrap_or(after);
         }
+        // Rows after the last file of the listing: those files are gone.
         self.reconcile_range(&after, None, &[], &is_there)
     }
 
-    /// Reconciles the files after a path, and up to another one where there is one.
+    /// Reconciles the files after a path, and up to another one if there is one.
     fn reconcile_range(
         &self,
         after: &str,
@@ -106,9 +108,11 @@ fn known_between(
     rows.collect()
 }
 
-/// Adds or updates files. A checksum is kept only where size and time are those of the bytes that were hashed.
+/// Adds or updates files. A checksum is kept only if size and time are those of the bytes that were hashed.
 fn upsert(database: &mut Connection, files: &[&StoredFile]) -> rusqlite::Result<()> {
     let change = database.transaction()?;
+    // Used now, and not when the file was written: `max_idle` would empty a store that was copied with its times. Rows
+    // of version 1 have no `modified`, and keep their checksum if the size is the same.
     let mut query = change.prepare_cached(
         "INSERT INTO files (path, size, modified, used) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (path) DO UPDATE SET

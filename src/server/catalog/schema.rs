@@ -1,4 +1,4 @@
-//! The tables of the catalog: created, migrated, and recreated where the disk damaged them.
+//! The tables of the catalog: created, migrated, and recreated if the disk damaged them.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -21,8 +21,10 @@ const MIGRATIONS: [&str; 2] = [
         used INTEGER NOT NULL,
         pinned INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID",
-    // `modified` is when the file was written, in nanoseconds since 1970, where that is known. A pinned file that is not
-    // stored has a row that is not `present`. Triggers keep the totals and the number of changes, whichever process writes.
+    // `modified` is when the file was written, in nanoseconds since 1970, if that is known. A pinned file that is not
+    // stored has a row that is not `present`. Triggers keep the totals and the number of changes, whichever process
+    // writes. `changes` begins at random, so that a recreated catalog is not taken for the one before; divided, since
+    // SQLite's `abs` fails for the least integer.
     "ALTER TABLE files ADD COLUMN modified INTEGER;
     ALTER TABLE files ADD COLUMN present INTEGER NOT NULL DEFAULT 1;
     CREATE INDEX by_use ON files (present, pinned, used, path);
@@ -43,21 +45,25 @@ const MIGRATIONS: [&str; 2] = [
     END",
 ];
 
-/// Opens a catalog for writing; creates or migrates it where necessary.
+/// Opens a catalog for writing; creates or migrates it if necessary.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let mut database = Connection::open(path)?;
     database.busy_timeout(BUSY_TIMEOUT)?;
+    // Readers do not wait for a writer. With `NORMAL` a power cut may undo the last commits, but damages nothing, and
+    // the folder tells again which files there are.
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "NORMAL")?;
     migrate(&mut database)?;
     Ok(database)
 }
 
-/// Copies a catalog into memory and migrates the copy; `None` where there is none. The one on disk stays as it is.
+/// Copies a catalog into memory and migrates the copy; `None` if there is none. The one on disk stays as it is.
 pub(super) fn copy(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if !path.is_file() {
         return Ok(None);
     }
+    // Opened for writing all the same: to read a catalog in WAL mode SQLite needs a `-shm` file, and may have to create
+    // it.
     let database = Connection::open(path)?;
     database.busy_timeout(BUSY_TIMEOUT)?;
     database.pragma_update(None, "query_only", true)?;
@@ -86,6 +92,7 @@ fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
     if version(database)? >= MIGRATIONS.len() {
         return Ok(());
     }
+    // Immediate: of several processes that start together one migrates, and the others wait for it.
     let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have migrated it meanwhile.
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(version(&change)?) {
@@ -102,15 +109,18 @@ fn version(database: &Connection) -> rusqlite::Result<usize> {
 /// Says whether the file is no sound database: the disk returned other bytes than were written.
 pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    // Not `FULL`, `IOERR` or `CANTOPEN`: recreating the catalog would lose its pins, and need even more room on the
+    // disk.
     matches!(
         error.sqlite_error_code(),
         Some(DatabaseCorrupt | NotADatabase)
     )
 }
 
-/// Recreates a damaged catalog, and saves the old one beside it. It is emptied in place: another process may have it open.
+/// Recreates a damaged catalog, and saves the old one beside it. It is emptied in place: another process may have it
+/// open.
 pub(super) fn recreate(path: &Path, why: &rusqlite::Error) -> rusqlite::Result<Connection> {
-    // One process at a time. Where the file system has no locks, the catalog is emptied twice at worst.
+    // One process at a time. If the file system has no locks, the catalog is emptied twice at worst.
     let folder = path.parent().and_then(|folder| File::open(folder).ok());
     let _lock = folder.filter(|folder| folder.lock().is_ok());
     if let Ok(database) = connect(path)
@@ -124,8 +134,8 @@ pub(super) fn recreate(path: &Path, why: &rusqlite::Error) -> rusqlite::Result<C
         "{shown}: {why}; recreating the catalog without its pins, and saving the old one as {old}"
     );
     for end in ["", "-wal"] {
-        // Closing a file drops all locks that this process has on it: none here. Errors are ignored: there may be no such file,
-        // and what prevents a new catalog is reported when it is created.
+        // Closing a file drops all locks that this process has on it: none here. Errors are ignored: there may be no
+        // such file, and what prevents a new catalog is reported when it is created.
         let _ = fs::copy(with_suffix(path, end), with_suffix(&aside, end));
     }
     let database = Connection::open(path)?;

@@ -62,6 +62,7 @@ impl Body {
                     if at == size {
                         return Ok(None);
                     }
+                    // At most a piece, so that the cast loses nothing.
                     let piece = read_at(&file, at, (size - at).min(PIECE) as usize).await?;
                     let next = at + piece.len() as u64;
                     Ok(Some((piece, next)))
@@ -88,7 +89,7 @@ impl InFlight {
         Self { file, total, stage }
     }
 
-    /// Waits until more than `at` bytes may be sent, and returns how many; `at` itself where that is all.
+    /// Waits until more than `at` bytes may be sent, and returns how many; `at` itself if that is all.
     async fn released_beyond(&mut self, at: u64) -> io::Result<u64> {
         let is_more = |stage: &Stage| match stage {
             Stage::InFlight { released, .. } => *released > at,

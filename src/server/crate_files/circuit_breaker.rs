@@ -64,12 +64,15 @@ impl State {
             None => {
                 self.failures = self.failures.saturating_add(1);
                 let over = self.failures.checked_sub(first);
+                // 2^6 s exceed the longest pause already; a larger shift could overflow.
                 over.map(|over| Duration::from_secs(1 << over.min(6)))
             }
         };
         let pause = asked.into_iter().chain(own).max();
+        // A server that asks for hours is asked again sooner: clients would wait for hours after it is back.
         let until = pause.map(|pause| now + pause.min(LONGEST_PAUSE));
-        // A failure never shortens a pause.
+        // A failure never shortens a pause that has begun.
+        // `None` is less than any time.
         self.until = self.until.max(until);
     }
 }

@@ -29,7 +29,8 @@ pub struct Evicted {
 pub struct Evictor {
     inventory: Arc<Inventory>,
     limits: Limits,
-    /// Files that could not be removed, and for which that was logged. Locked during an eviction by the configured limits.
+    /// Files that could not be removed, and for which that was logged. Locked during an eviction by the configured
+    /// limits.
     reported: Mutex<HashSet<String>>,
     pub(super) evicted: Counter,
 }
@@ -53,6 +54,7 @@ impl Evictor {
         }
         let evictor = Arc::clone(self);
         let evicting = blocking(move || {
+            // The set says only what was logged: after a panic it is as good as before.
             let mut reported = match evictor.reported.try_lock() {
                 Ok(reported) => reported,
                 Err(TryLockError::Poisoned(broken)) => PoisonError::into_inner(broken),
@@ -67,7 +69,7 @@ impl Evictor {
         }
     }
 
-    /// Evicts by the configured limits where the store exceeds `serve.max_size`.
+    /// Evicts by the configured limits if the store exceeds `serve.max_size`.
     pub(super) async fn evict_if_full(self: &Arc<Self>) {
         let (Some(catalog), Some(limit)) = (self.inventory.catalog(), self.limits.size) else {
             return;
@@ -79,7 +81,7 @@ impl Evictor {
         }
     }
 
-    /// Returns the configured limits; where the store exceeds its size, with some slack.
+    /// Returns the configured limits; if the store exceeds its size, with some slack.
     fn limits_now(&self) -> Result<Limits> {
         let (_, catalog) = self.inventory.folder()?;
         let (_, bytes) = catalog.total()?;
@@ -96,7 +98,7 @@ impl Evictor {
     /// Returns the files that exceed these limits, the least recently used first.
     ///
     /// # Errors
-    /// `config` for a bucket, `server` where the database cannot be read.
+    /// `config` for a bucket, `server` if the database cannot be read.
     pub fn plan(&self, limits: Limits) -> Result<Vec<CatalogEntry>> {
         let (folder, catalog) = self.inventory.folder()?;
         // Nothing can be removed from a disk that is not mounted.
@@ -115,8 +117,8 @@ impl Evictor {
         }
     }
 
-    /// Evicts what exceeds these limits. For a file that stays, because it is being read or cannot be removed, the next one
-    /// is evicted.
+    /// Evicts what exceeds these limits. For a file that stays, because it is being read or cannot be removed, the next
+    /// one is evicted.
     ///
     /// # Errors
     /// As [`Evictor::plan`].
@@ -126,6 +128,7 @@ impl Evictor {
         if folder.is_empty() {
             return Ok(Evicted::default());
         }
+        // Uses that are only in memory are the newest: without them the files in use might go first.
         catalog.flush()?;
         let (mut evicted, mut at) = (Evicted::default(), Position::default());
         loop {
@@ -160,6 +163,7 @@ impl Evictor {
         evicted: &mut Evicted,
     ) -> Result<()> {
         let (folder, catalog) = self.inventory.folder()?;
+        // The catalog removes the file while it holds the row: nobody can pin it in between.
         match catalog.evict(&entry.path, used, || folder.remove(&entry.path))? {
             Some(Ok(Removed::Gone)) => {
                 self.evicted.add(1);

@@ -28,7 +28,7 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     /// # Errors
-    /// `config` where the certificates or `serve.dl` cannot be used.
+    /// `config` if the certificates or `serve.dl` cannot be used.
     pub(super) fn new(config: &ServeConfig, scratch: &Scratch) -> Result<Self> {
         Ok(Self {
             upstream: Upstream::new(config, scratch)?,
@@ -45,7 +45,7 @@ impl Fetcher {
         self.upstream.url(file).await
     }
 
-    /// Fetches a file and verifies it; a large one can be read by those who wait for the flight while it arrives.
+    /// Fetches a file and verifies it; the requests that wait for the flight can read a large one while it arrives.
     pub(super) async fn fetch(
         &self,
         file: &CrateFile,
@@ -72,6 +72,8 @@ impl Fetcher {
         file: &CrateFile,
         flight: &Flight,
     ) -> Result<Received, Unavailable> {
+        // Both refuse at once; asked after the wait for a connection they would be of little use. `fetch` looks again
+        // at the pause, which may have begun during that wait.
         self.negative_cache.check(file.checksum, Instant::now())?;
         self.upstream.check_pause()?;
         let url = self.upstream.url(file).await?;
@@ -93,6 +95,7 @@ impl Fetcher {
 
     fn count(&self, why: &Unavailable) {
         match why {
+            // None of these says that upstream failed.
             Unavailable::NotStored
             | Unavailable::Busy
             | Unavailable::Abandoned

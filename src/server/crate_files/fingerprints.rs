@@ -1,7 +1,8 @@
-//! Which stored files were verified within the last hour and did not change: these are not hashed for each request again.
+//! Which stored files were verified within the last hour and did not change: these are not hashed for each request
+//! again.
 //!
-//! A file counts as changed when its inode, its size or either of its times differs; a write by whatever means sets the
-//! change time. What a disk loses without a write is found within the hour, and until then by cargo, which hashes as well.
+//! A file counts as changed when its inode, its size or either of its times differs; any write sets the change
+//! time. What a disk loses without a write is found within the hour, and until then by cargo, which hashes as well.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,6 +13,7 @@ use quick_cache::sync::Cache;
 use crate::index::Checksum;
 
 /// How many files are remembered.
+// Some 150 bytes each; a file that is forgotten is hashed again, and no more.
 const FILES: usize = 100_000;
 /// For how long a verified file is trusted.
 const TRUST: Duration = Duration::from_secs(3600);
@@ -26,6 +28,7 @@ pub(super) struct Fingerprint {
     inode: u64,
     size: u64,
     modified: (i64, i64),
+    // Any program can set the modification time back (`touch -d`, `rsync -t`), but not the change time.
     changed: (i64, i64),
 }
 
@@ -84,7 +87,8 @@ mod tests {
         assert!(!fingerprints.matches(checksum, &about(), now + TRUST));
         std::fs::write(file.path(), b"written").unwrap();
         assert!(!fingerprints.matches(checksum, &about(), now));
-        // A write of the same size that sets the modification time back still has another change time, once the clock ticked.
+        // A write of the same size that sets the modification time back still has another change time, once the clock
+        // ticked.
         let before = about();
         fingerprints.remember(checksum, &before, now);
         while (about().ctime(), about().ctime_nsec()) == (before.ctime(), before.ctime_nsec()) {

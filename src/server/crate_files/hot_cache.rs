@@ -15,6 +15,7 @@ const OVERHEAD: u64 = 200;
 /// The usual size of a file, in bytes: the cache makes room for as many of these as fit.
 const USUAL: u64 = 64 << 10;
 /// How many seconds pass until a use of the same file is recorded again.
+// To record a use copies the path and locks a map that all threads share; eviction needs no seconds.
 const BETWEEN_USES: u64 = 60;
 
 /// Crate files in memory; the least recently used are evicted first.
@@ -57,12 +58,13 @@ impl HotCache {
 }
 
 impl HotFile {
-    /// Returns the path of the file where its last recorded use is long enough ago to record another one.
+    /// Returns the path of the file if its last recorded use is long enough ago to record another one.
     pub(super) fn path_to_touch(&self) -> Option<&str> {
         let (now, used) = (now(), self.used.load(Ordering::Relaxed));
         if now < used + BETWEEN_USES {
             return None;
         }
+        // Not compared and swapped: two threads at the same moment record one use too many.
         self.used.store(now, Ordering::Relaxed);
         Some(&self.path)
     }

@@ -1,7 +1,7 @@
 //! Which crate files the store has, and what the catalog knows of them.
 //!
-//! The store is the truth; the catalog is reconciled with it. The database may wait for other processes, and the disk for
-//! itself: both are asked on threads that may block, never on those that answer requests.
+//! The store is the truth; the catalog is reconciled with it. The database may wait for other processes, and the disk
+//! for itself: both are asked on threads that may block, never on those that answer requests.
 
 use std::collections::HashSet;
 use std::io;
@@ -34,6 +34,7 @@ impl Inventory {
         let path = config.serve.data_dir.join("catalog.sqlite");
         let catalog = match &store {
             Store::Folder(_) => Some(Arc::new(catalog(&path)?)),
+            // Listing a bucket to reconcile a catalog costs requests, and buckets expire objects by themselves.
             Store::Bucket(_) => None,
         };
         Ok(Self { store, catalog })
@@ -100,7 +101,7 @@ impl Inventory {
         warn_of(done);
     }
 
-    /// Returns a number that changes whenever files come or go, in whatever process; `None` for a bucket, or where the
+    /// Returns a number that changes whenever files come or go, in whatever process; `None` for a bucket, or if the
     /// database cannot be read.
     pub async fn version(&self) -> Option<u64> {
         let catalog = Arc::clone(self.catalog.as_ref()?);
@@ -110,7 +111,7 @@ impl Inventory {
     /// Lists the stored files, as the catalog knows them or as the bucket lists them.
     ///
     /// # Errors
-    /// As the store and its catalog can be read.
+    /// If the store or its catalog cannot be read.
     pub async fn entries(&self) -> Result<Vec<CatalogEntry>> {
         let Some(catalog) = &self.catalog else {
             return listed(self.store.list().await);
@@ -132,7 +133,7 @@ impl Inventory {
     /// Returns the paths of the stored files, as the catalog knows them or as the bucket lists them.
     ///
     /// # Errors
-    /// As the store and its catalog can be read.
+    /// If the store or its catalog cannot be read.
     pub async fn paths(&self) -> Result<HashSet<String>> {
         match &self.catalog {
             Some(catalog) => {
@@ -149,7 +150,7 @@ impl Inventory {
     /// Says whether a file is stored, as far as that can be known without reading it.
     ///
     /// # Errors
-    /// As the store reports.
+    /// If the store fails.
     pub async fn is_stored(&self, file: &CrateFile) -> io::Result<bool> {
         if let Some(catalog) = &self.catalog {
             let (catalog, path) = (Arc::clone(catalog), file.path());
@@ -165,7 +166,7 @@ impl Inventory {
     /// Returns those of the files that the folder does not have; a bucket is trusted.
     ///
     /// # Errors
-    /// `server` where the system has no thread to spare.
+    /// `server` if the system cannot start a thread.
     pub async fn absent(&self, mut files: Vec<CrateFile>) -> Result<Vec<CrateFile>> {
         let Store::Folder(folder) = &self.store else {
             return Ok(Vec::new());
@@ -181,7 +182,7 @@ impl Inventory {
     /// Pins a file, whether it is stored or is to come; says whether it was pinned before.
     ///
     /// # Errors
-    /// `config` for a bucket, `server` where the database cannot be written.
+    /// `config` for a bucket, `server` if the database cannot be written.
     pub async fn pin(&self, file: &CrateFile) -> Result<bool> {
         let (_, catalog) = self.owned_folder()?;
         let path = file.path();
@@ -220,7 +221,7 @@ impl Inventory {
         warn_of(recorded.await);
     }
 
-    /// Removes a file that is gone from the catalog, but not its pin; nothing where the disk is not mounted.
+    /// Removes from the catalog a file that is gone, but keeps its pin; does nothing if the disk is not mounted.
     pub async fn forget(&self, path: &str) {
         let Ok((folder, catalog)) = self.owned_folder() else {
             return;
@@ -244,7 +245,7 @@ fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) ->
     // Cleared first: a catalog that is recreated while it is reconciled is marked as new again.
     catalog.take_is_new();
     let (known, _) = catalog.total()?;
-    // An empty folder is trusted only where the catalog is empty, too: its disk may not be mounted.
+    // An empty folder is trusted only if the catalog is empty, too: its disk may not be mounted.
     if files.is_empty() && known > 0 {
         let path = folder.path().display();
         warn!(

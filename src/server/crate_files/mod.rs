@@ -1,4 +1,4 @@
-//! Crate files, verified: from memory, from the store, or fetched once from upstream for all who ask meanwhile.
+//! Verified crate files: from memory, from the store, or fetched once from upstream for all concurrent requests.
 //!
 //! ```text
 //! get ── hot cache ── verified store ── single flight ── verified store ── fetcher ── verified store
@@ -64,7 +64,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 pub struct CrateFiles {
     hot_cache: HotCache,
     store: VerifiedStore,
-    /// `None` where nothing is fetched.
+    /// `None` if nothing is fetched.
     fetcher: Option<Fetcher>,
     flights: SingleFlight,
     inventory: Arc<Inventory>,
@@ -78,7 +78,7 @@ impl CrateFiles {
     /// Opens the store, and connects nothing yet.
     ///
     /// # Errors
-    /// `config` where the store, `data_dir` or the certificates cannot be used.
+    /// `config` if the store, `data_dir` or the certificates cannot be used.
     pub async fn open(config: &ServeConfig) -> Result<Arc<Self>> {
         let data_dir = &config.serve.data_dir;
         let unusable = |error: io::Error| {
@@ -92,8 +92,8 @@ impl CrateFiles {
         Ok(files)
     }
 
-    /// Opens the store for reading, with a catalog in memory that agrees with it: nothing is fetched, and nothing changes on
-    /// disk.
+    /// Opens the store for reading, with a catalog in memory that agrees with it: nothing is fetched, and nothing
+    /// changes on disk.
     ///
     /// # Errors
     /// As [`CrateFiles::open`].
@@ -143,11 +143,12 @@ impl CrateFiles {
         Some(hot.bytes.clone())
     }
 
-    /// Finds or fetches a file. The body of one that is in flight ends early where it turns out wrong.
+    /// Finds or fetches a file. The body of one that is in flight ends early if it turns out wrong.
     ///
     /// # Errors
-    /// Why it cannot be had.
+    /// Why it is unavailable.
     pub async fn get(self: &Arc<Self>, file: &CrateFile) -> Result<Body, Unavailable> {
+        // From the cheapest to the dearest: memory, a file that needs no hashing, then a search that all who ask share.
         if let Some(bytes) = self.hot(file.checksum) {
             return Ok(Body::Whole(bytes));
         }
@@ -167,7 +168,8 @@ impl CrateFiles {
         };
         match timeout(LONGEST_WAIT, body).await {
             Ok(body) => body,
-            // The fetch goes on: a client that retries finds the file here.
+            // The fetch goes on: a client that retries finds the file here. What has arrived so far is sent, even if it
+            // is less than `body` waits for.
             Err(_) => waiter.begun().unwrap_or_else(|| Err(too_slow())),
         }
     }
@@ -177,13 +179,15 @@ impl CrateFiles {
         let (waiter, flight) = self.flights.join(file.checksum);
         if let Some(flight) = flight {
             let (files, file) = (Arc::clone(self), file.clone());
-            // A task of its own, which goes on when the clients have disconnected, once upstream was asked: the next one finds
-            // the file stored. On the shared runtime: on the thread of the request all who wait for the file would delay it.
+            // A task of its own, which goes on when the clients have disconnected, once upstream was asked: the next
+            // one finds the file stored. On the shared runtime: on the thread of the request all who wait for the file
+            // would delay it.
             self.runtime.spawn(async move {
                 if let Err(why) = files.fetch_through(&file, &flight).await {
                     why.log(&file);
                     flight.fail(why);
                 }
+                // Whoever waits for the end of the flight does not wait for an eviction.
                 drop(flight);
                 files.evictor.evict_if_full().await;
             });
@@ -223,10 +227,10 @@ impl CrateFiles {
         }
     }
 
-    /// Returns the size of a file, in bytes, without reading or fetching it; `None` where upstream may have it.
+    /// Returns the size of a file, in bytes, without reading or fetching it; `None` if upstream may have it.
     ///
     /// # Errors
-    /// Why it cannot be had.
+    /// Why it is unavailable.
     pub async fn size(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
         let hot = self.hot_cache.get(file.checksum);
         let hot = hot.map(|hot| hot.bytes.len() as u64);
@@ -254,9 +258,11 @@ impl CrateFiles {
     /// Fetches a file into the store unless it is there and right; says whether it was fetched.
     ///
     /// # Errors
-    /// Why it cannot be had, or not be stored.
+    /// Why it is unavailable, or cannot be stored.
     pub async fn ensure_stored(self: &Arc<Self>, file: &CrateFile) -> Result<bool, Unavailable> {
         let is_fetched = self.join_flight(file).end().await?;
+        // A flight succeeds even if the file could not be stored, since clients were served: only the store can
+        // tell.
         match self.inventory.store().has(&file.path()).await {
             Ok(true) if is_fetched => Ok(true),
             Ok(true) => {
@@ -272,7 +278,7 @@ impl CrateFiles {
     /// Reads and hashes a stored file and says whether it is right; a damaged one is removed if `remove_damaged`.
     ///
     /// # Errors
-    /// As the disk or the bucket reports.
+    /// If the disk or the bucket fails.
     pub async fn verify(&self, file: &CrateFile, remove_damaged: bool) -> io::Result<bool> {
         self.store.verify(file, remove_damaged).await
     }

@@ -1,7 +1,7 @@
 //! A negative cache: files whose fetch keeps failing are not fetched again for a while.
 //!
-//! The first failure of a file has no consequence: an accident is over with the next request. From the second in a row on,
-//! clients get the last failure for a while, without a request to upstream: otherwise a captive portal that answers
+//! The first failure of a file has no consequence: an accident is over with the next request. From the second in a row
+//! on, clients get the last failure for a while, without a request to upstream: otherwise a captive portal that answers
 //! everything with its own page would be downloaded once for each request.
 //!
 //! `moka` expires entries by itself, but here an entry must outlive its pause: it counts the failures in a row.
@@ -77,6 +77,7 @@ impl NegativeCache {
             in_a_row: before.map_or(0, |failure| failure.in_a_row) + 1,
             at: now,
         };
+        // Read and written in two steps: fetches of one file do not overlap, since they share a flight.
         self.0.insert(checksum, failure);
     }
 
@@ -92,6 +93,7 @@ impl Failure {
             return Duration::ZERO;
         };
         match self.why {
+            // 10 s × 2^8 exceed the longest pause already; a larger shift could overflow.
             Unavailable::Mismatch { .. } => LONGEST.min(AFTER_MISMATCH * (1 << further.min(8))),
             _ => AFTER_FAILURE,
         }

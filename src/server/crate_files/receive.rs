@@ -26,7 +26,7 @@ const STEP: u64 = 64 << 10;
 
 /// Bytes from far away.
 pub(super) struct Incoming {
-    /// How many there are, where the other side announced it.
+    /// How many there are, if the other side announced it.
     pub(super) total: Option<u64>,
     pub(super) stream: BoxStream<'static, Result<Bytes, Unavailable>>,
 }
@@ -41,12 +41,12 @@ pub(super) struct Received {
 
 /// Reads to the end and compares the length and the checksum.
 ///
-/// A large file goes to a scratch file, from which those who wait for the flight read it while it arrives, all but the last
-/// piece. Where its length is unknown, or without a flight, nobody reads it before it is verified: without a length not every
-/// client could tell its end from a failure.
+/// A large file goes to a scratch file, from which those who wait for the flight read it while it arrives, all but the
+/// last piece. If its length is unknown, or without a flight, nobody reads it before it is verified: without a length
+/// not every client could tell its end from a failure.
 ///
 /// # Errors
-/// As the other side fails; `Mismatch` where the bytes are not those of this checksum.
+/// If the other side fails; `Mismatch` if the bytes are not those of this checksum.
 pub(super) async fn receive(
     mut incoming: Incoming,
     wanted: Checksum,
@@ -58,6 +58,7 @@ pub(super) async fn receive(
     let (mut small, mut large) = (BytesMut::new(), None::<Large>);
     while let Some(piece) = incoming.stream.next().await {
         let piece = piece?;
+        // Before the piece is kept anywhere: an endless response ends here.
         length.add(piece.len())?;
         hash.update(&piece);
         match &mut large {
@@ -159,6 +160,7 @@ impl Large {
         let at = self.written;
         self.written += piece.len() as u64;
         let file = self.scratch.as_file().try_clone().map_err(disk)?;
+        // Awaited before the next piece is read: a slow disk slows upstream down, instead of filling the memory.
         let writing = spawn_blocking(move || file.write_all_at(&piece, at));
         let written = writing.await.map_err(io::Error::other);
         written.and_then(|written| written).map_err(disk)?;

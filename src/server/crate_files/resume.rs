@@ -1,4 +1,4 @@
-//! Reads a response of upstream to its end; where the connection is cut, the rest is requested (`Range`).
+//! Reads a response of upstream to its end; if the connection is cut, the rest is requested (`Range`).
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) struct ResumableBody {
     client: Arc<UpstreamClient>,
     url: Url,
     response: Response,
-    /// The length of the file, where the first response announced it.
+    /// The length of the file, if the first response announced it.
     total: Option<u64>,
     read: u64,
     /// What is new of a piece that was partly skipped.
@@ -81,6 +81,7 @@ impl ResumableBody {
 
     /// Requests the rest, which must be the rest of the same file.
     async fn resume(&mut self) -> Result<(), Unavailable> {
+        // Without `If-Range`: a rest of other bytes fails the checksum in any case.
         self.response = self.client.request(&self.url, self.read).await?;
         match self.response.status() {
             StatusCode::PARTIAL_CONTENT => {
@@ -116,6 +117,7 @@ impl ResumableBody {
                 ));
             };
             let known = left.min(piece.len() as u64);
+            // `known` is at most the piece's length, so that it always fits.
             piece.advance(usize::try_from(known).unwrap_or(usize::MAX));
             self.rest = Some(piece).filter(|rest| !rest.is_empty());
             left -= known;

@@ -1,4 +1,4 @@
-//! Coalesces requests: one search at most is under way for each checksum, and all who ask for the file share it.
+//! Coalesces requests: at most one search is under way for each checksum, and all requests for the file share it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,8 +17,8 @@ const HEAD_START: u64 = 256 << 10;
 
 /// The searches under way.
 ///
-/// `moka`'s `try_get_with` and `quick_cache`'s `get_or_insert_async` coalesce requests as well, but hand out a value when it
-/// is whole: here clients read what has arrived.
+/// `moka`'s `try_get_with` and `quick_cache`'s `get_or_insert_async` coalesce requests as well, but hand out a value
+/// when it is whole: here clients read what has arrived.
 #[derive(Clone, Default)]
 pub(super) struct SingleFlight(Arc<Mutex<HashMap<Checksum, watch::Sender<Stage>>>>);
 
@@ -37,7 +37,7 @@ pub(super) struct Waiter {
 }
 
 impl SingleFlight {
-    /// Joins the search for a file; returns also the flight where it has yet to be carried out.
+    /// Joins the search for a file; also returns the flight if the caller has to carry it out.
     pub(super) fn join(&self, checksum: Checksum) -> (Waiter, Option<Flight>) {
         let mut flights = self.lock();
         if let Some(stage) = flights.get(&checksum) {
@@ -66,6 +66,7 @@ impl SingleFlight {
     pub(super) async fn drain(&self) {
         let stages: Vec<_> = self.lock().values().map(watch::Sender::subscribe).collect();
         for mut stage in stages {
+            // Ends when the last sender is dropped: the list's when the flight lands, and then the flight's own.
             while stage.changed().await.is_ok() {}
         }
     }
@@ -78,6 +79,7 @@ impl SingleFlight {
 impl Flight {
     /// Tells the waiters that the store does not have the file.
     pub(super) fn miss(&self) {
+        // `send` drops its value while nobody listens; whoever joins later must find it.
         self.stage.send_replace(Stage::Miss);
     }
 
@@ -105,6 +107,7 @@ impl Flight {
     /// Waits until nobody waits for the file any more, and ends the flight: the next request starts another.
     pub(super) async fn abandoned(&self) {
         loop {
+            // `closed` may be stale when it returns: somebody may have joined since.
             self.stage.closed().await;
             // Nobody can join while the lock is held.
             let mut flights = self.all.lock();
@@ -118,6 +121,7 @@ impl Flight {
     /// Removes the flight from the list: the next request starts another.
     fn land(&self) {
         let mut flights = self.all.lock();
+        // After `fail` or `abandoned` another flight may have this place.
         let listed = flights.get(&self.checksum);
         if listed.is_some_and(|listed| listed.same_channel(&self.stage)) {
             flights.remove(&self.checksum);
@@ -164,7 +168,7 @@ impl Waiter {
         self.begun().unwrap_or_else(|| Err(aborted()))
     }
 
-    /// Returns the body, or why there is none, where that is known by now.
+    /// Returns the body, or why there is none, if that is known by now.
     pub(super) fn begun(&self) -> Option<Result<Body, Unavailable>> {
         let stage = self.stage.borrow().clone();
         match stage {

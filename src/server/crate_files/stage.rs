@@ -1,4 +1,4 @@
-//! How far the search for a crate file is, as those see it who wait for the file.
+//! The progress of the search for a crate file, as the requests that wait for it see it.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::unavailable::Unavailable;
 use super::verified_file::VerifiedFile;
 
-/// How far the search for a crate file is.
+/// The stage that the search for a crate file has reached.
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
     /// The store is being read.
@@ -29,6 +29,6 @@ pub(super) enum Stage {
         /// Whether it came from upstream.
         fetched: bool,
     },
-    /// The file cannot be had.
+    /// The file is unavailable.
     Failed(Unavailable),
 }

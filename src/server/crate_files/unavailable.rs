@@ -1,10 +1,10 @@
-//! Why a crate file cannot be had.
+//! The reasons why a crate file is unavailable.
 
 use tracing::{error, warn};
 
 use crate::index::{Checksum, CrateFile};
 
-/// Why a crate file cannot be had now.
+/// The reason why a crate file is unavailable now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// It is not stored, and nothing is fetched.
@@ -50,9 +50,10 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
-    /// Logs it where a person may have to act.
+    /// Logs it if a person may have to act.
     pub(super) fn log(&self, file: &CrateFile) {
         match self {
+            // These repeat what was logged before, are what the configuration wants, or concern nobody any more.
             Self::NotStored | Self::Paused(_) | Self::FailedRecently(..) | Self::Abandoned => {}
             // The store logged its error where it was read.
             Self::Store(_) => {}

@@ -17,6 +17,7 @@ use crate::index::download::download_url;
 use crate::server::store::Scratch;
 
 /// How many files may wait for a connection.
+// More than these would time out before their turn: 503 with `Retry-After` tells them so at once.
 const WAITING: usize = 1024;
 
 /// The server that crate files come from, and the connections to it that may be used at once.
@@ -47,17 +48,19 @@ impl Upstream {
     /// Waits for a connection, to be held until all is read.
     ///
     /// # Errors
-    /// `Busy` where too many wait already.
+    /// `Busy` if too many wait already.
     pub(super) async fn connection(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
+        // Only those that have to wait count as waiting.
         if let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() {
             return Ok(connection);
         }
         let _waiting = self.waiting.try_acquire().map_err(|_| Unavailable::Busy)?;
         let connection = Arc::clone(&self.connections).acquire_owned().await;
+        // Cannot fail: the semaphore is never closed.
         connection.map_err(|error| Unavailable::Upstream(error.to_string()))
     }
 
-    /// Requests a file; its bytes are resumed where the connection is cut.
+    /// Requests a file; its bytes are resumed if the connection is cut.
     pub(super) async fn fetch(&self, url: Url) -> Result<Incoming, Unavailable> {
         let response = self.client.request(&url, 0).await?;
         Ok(ResumableBody::new(Arc::clone(&self.client), url, response).into_incoming())

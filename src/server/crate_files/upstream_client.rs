@@ -1,4 +1,4 @@
-//! Sends HTTP requests to upstream, and retries them where the failure may pass. Uses reqwest.
+//! Sends HTTP requests to upstream, and retries them if the failure may pass. Uses reqwest.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::git::transport::Clients;
 const REDIRECTS: usize = 5;
 /// The failure in a row with which upstream is paused.
 const FAILURES: u32 = 5;
-/// A request is not retried where the server asks to wait longer than this.
+/// A request is not retried if the server asks to wait longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Sends requests for crate files.
@@ -35,12 +35,15 @@ pub(super) struct UpstreamClient {
 impl UpstreamClient {
     pub(super) fn new(config: &ServeConfig) -> Result<Self> {
         let contact = config.serve.contact.as_deref();
+        // crates.io asks clients to say who they are, and has blocked a mirror for its traffic: with a contact its team
+        // can write first.
         let agent = match contact {
             Some(contact) => format!("crates-ferry/{} ({contact})", env!("CARGO_PKG_VERSION")),
             None => format!("crates-ferry/{}", env!("CARGO_PKG_VERSION")),
         };
         Ok(Self {
             clients: Clients::with_agent(&config.network.limits(), &agent, REDIRECTS)?,
+            // A proxy finds loops by its own name in `Via` (RFC 9110, section 7.6.3).
             via: format!("1.1 {}", instance()),
             retries: config.network.retries,
             idle_timeout: config.network.idle_timeout,
@@ -48,7 +51,7 @@ impl UpstreamClient {
         })
     }
 
-    /// Requests the bytes after the first `from`, and retries with backoff where the failure may pass.
+    /// Requests the bytes after the first `from`, and retries with backoff if the failure may pass.
     pub(super) async fn request(&self, url: &Url, from: u64) -> Result<Response, Unavailable> {
         self.check_pause()?;
         let waits = ExponentialBuilder::default()
@@ -99,13 +102,15 @@ impl UpstreamClient {
             }
         };
         let status = response.status();
+        // The host after redirects, and no more of the URL: it may be signed.
         let host = response.url().host_str().unwrap_or_default().to_owned();
         match status {
             StatusCode::OK => Ok(response),
-            // Only where a range was requested.
+            // Only if a range was requested.
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
                 Ok(response)
             }
+            // S3 answers 403 for an object that does not exist to those who may not list the bucket.
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::GONE => {
                 Err(Failure::Permanent(Unavailable::Missing(status.as_u16())))
             }
@@ -138,6 +143,7 @@ enum Failure {
 /// Returns the name by which this process knows its own requests, should they come back to it (`Via`).
 pub fn instance() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
+    // Random: servers behind one balancer have the same configuration, and are no loop.
     NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
 }
 

@@ -1,7 +1,7 @@
 //! Where upstream serves crate files: `serve.dl`, else the `dl` of upstream's own `config.json`.
 //!
-//! crates.io may move its downloads by a commit to its index, so the `dl` is read again every hour. Requests never wait for
-//! that once one is known: the old one is used meanwhile.
+//! crates.io may move its downloads by a commit to its index, so the `dl` is read again every hour. Requests never wait
+//! for that once one is known: the old one is used meanwhile.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -27,9 +27,9 @@ use crate::server::store::Scratch;
 
 /// How long after a success upstream is asked again.
 const FRESH: Duration = Duration::from_secs(3600);
-/// How long after a failure upstream is asked again, where no `dl` is known.
+/// How long after a failure upstream is asked again, if no `dl` is known.
 const FAILED: Duration = Duration::from_secs(10);
-/// How long after a failure upstream is asked again, where an older `dl` is known.
+/// How long after a failure upstream is asked again, if an older `dl` is known.
 const LATER: Duration = Duration::from_secs(60);
 
 /// The `dl`, fetched when it is first needed. A known one is returned at once, and refreshed in the background.
@@ -73,7 +73,7 @@ impl Known {
 
 impl UpstreamDl {
     /// # Errors
-    /// `config` where `serve.dl` leads to this very server.
+    /// `config` if `serve.dl` leads to this very server.
     pub(super) fn new(config: &ServeConfig, scratch: &Scratch) -> Result<Self> {
         if let Some(dl) = &config.serve.dl
             && leads_here(dl, config)
@@ -101,7 +101,7 @@ impl UpstreamDl {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Returns the `dl`; waits for upstream only where none is known.
+    /// Returns the `dl`; waits for upstream only if none is known.
     pub(super) async fn get(&self) -> Result<String, Unavailable> {
         let inner = &self.0;
         if let Some(dl) = &inner.config.serve.dl {
@@ -125,6 +125,7 @@ impl UpstreamDl {
         let this = Arc::clone(inner);
         // A task of its own, which goes on when the client has disconnected.
         let fetching = inner.runtime.spawn(async move {
+            // The lock moved in with it: a client that disconnects must not let a second request begin beside this one.
             let fetched = this.fetch().await;
             drop(one_at_a_time);
             fetched
@@ -149,11 +150,12 @@ impl Inner {
         });
     }
 
-    /// Fetches the `dl` from upstream; the known one stays where that fails.
+    /// Fetches the `dl` from upstream; the known one stays if that fails.
     async fn fetch(&self) -> Result<String, Unavailable> {
         let fetched = self.read_upstream().await;
         if let Ok((dl, bytes)) = &fetched {
             info!("crate files come from {dl}");
+            // The bytes as upstream sent them: the next start checks them as it would check upstream's answer.
             self.save(bytes.clone()).await;
         }
         let fetched = fetched.map(|(dl, _)| dl);
@@ -263,6 +265,7 @@ fn leads_here(dl: &str, config: &ServeConfig) -> bool {
         return false;
     };
     let listen = config.serve.listen;
+    // Other names of this machine are not known here: `Via` finds such a loop with the first request.
     let is_local = dl.host_str().is_some_and(|host| {
         let host = host.trim_matches(['[', ']']);
         host == "localhost" || host == listen.ip().to_string()

@@ -33,15 +33,17 @@ impl VerifiedFile {
 
 /// Reads this many bytes from an open file.
 ///
-/// What the system has in its page cache is read at once: handing 64 KiB to a thread, as `tokio::fs` does with every read,
-/// takes longer than reading them. Only a read that would wait for the disk goes to a thread that may wait.
+/// What the system has in its page cache is read at once: handing 64 KiB to a thread, as `tokio::fs` does with every
+/// read, takes longer than reading them. Only a read that would wait for the disk goes to a thread that may wait.
 ///
 /// # Errors
-/// As the disk reports; also where the file is shorter.
+/// If the disk fails, or the file is shorter.
 pub(super) async fn read_at(file: &Arc<File>, from: u64, length: usize) -> io::Result<Bytes> {
     let mut bytes = BytesMut::zeroed(length);
     let mut pieces = [io::IoSliceMut::new(&mut bytes)];
     let read = rustix::io::preadv2(file, &mut pieces, from, ReadWriteFlags::NOWAIT);
+    // All else goes to a thread: bytes that are not in the page cache, a short read, and file systems without
+    // `RWF_NOWAIT`.
     if read == Ok(length) {
         return Ok(bytes.freeze());
     }

@@ -1,7 +1,7 @@
 //! The store, of which nothing is served that was not verified.
 //!
-//! Disks and buckets lose bits. A file of the folder is hashed when it is first read, and again when that was an hour ago or
-//! the file changed; one of a bucket every time. A damaged file is removed, and fetched again.
+//! Disks and buckets lose bits. A file of the folder is hashed when it is first read, and again when that was an hour
+//! ago or the file changed; one of a bucket every time. A damaged file is removed, and fetched again.
 
 use std::fs::File;
 use std::io;
@@ -64,7 +64,7 @@ impl VerifiedStore {
         }
     }
 
-    /// Reads a file of the folder that was verified within the hour and did not change since; `None` where it has to be
+    /// Reads a file of the folder that was verified within the hour and did not change since; `None` if it has to be
     /// verified.
     pub(super) async fn read_again(&self, file: &CrateFile) -> Option<VerifiedFile> {
         let Store::Folder(folder) = self.inventory.store() else {
@@ -73,6 +73,8 @@ impl VerifiedStore {
         let now = Instant::now();
         self.fingerprints.fresh(file.checksum, now)?;
         let path = file.path();
+        // On this thread: what was verified within the hour is mostly in the system's caches still, and handing it to
+        // another thread would take longer.
         let stored = folder.open(&path).ok()??;
         let about = stored.metadata().ok()?;
         if !self.fingerprints.matches(file.checksum, &about, now) {
@@ -80,9 +82,12 @@ impl VerifiedStore {
         }
         self.inventory.touch(path);
         let stored = Arc::new(stored);
+        // Larger files stay on disk, and the system's page cache is their memory.
         if about.len() > SMALL as u64 {
             return Some(VerifiedFile::Disk(stored, about.len()));
         }
+        // Not hashed again: the fingerprint was read from the open file, and not by its path, so that it is that of
+        // these bytes.
         let read = read_at(&stored, 0, about.len() as usize).await;
         read.ok().map(VerifiedFile::Memory)
     }
@@ -90,10 +95,11 @@ impl VerifiedStore {
     /// Reads a file and verifies it; a damaged one is removed. A bucket that keeps failing is not asked.
     ///
     /// # Errors
-    /// `Store` where it cannot be read.
+    /// `Store` if it cannot be read.
     pub(super) async fn read(&self, file: &CrateFile) -> Result<Option<VerifiedFile>, Unavailable> {
         self.check_pause()?;
         let found = self.read_or_remove(file).await;
+        // Absence counts as success: the bucket answered.
         self.note(&found);
         let found = found.map_err(|error| {
             error!("{file}: cannot read the store: {error}");
@@ -122,7 +128,7 @@ impl VerifiedStore {
     /// Reads and hashes a file and says whether it is right; a damaged one is removed if `remove_damaged`.
     ///
     /// # Errors
-    /// As the disk or the bucket reports.
+    /// If the disk or the bucket fails.
     pub(super) async fn verify(&self, file: &CrateFile, remove_damaged: bool) -> io::Result<bool> {
         let reading = self.read_through(file, UNBOUNDED).await?;
         let is_damaged = matches!(reading, Reading::Damaged);
@@ -135,7 +141,7 @@ impl VerifiedStore {
     /// Returns the size of a stored file, in bytes, as far as that can be known without reading it.
     ///
     /// # Errors
-    /// `Store` where it cannot be read.
+    /// `Store` if it cannot be read.
     pub(super) async fn size(&self, file: &CrateFile) -> Result<Option<u64>, Unavailable> {
         self.check_pause()?;
         let path = file.path();
@@ -188,7 +194,7 @@ impl VerifiedStore {
                     total: Some(size),
                     stream: bounded(stream, silence),
                 };
-                // Without a flight nobody sees it before it is verified: where it is damaged, upstream's is served. So one
+                // Without a flight nobody sees it before it is verified: if it is damaged, upstream's is served. So one
                 // that is too large for memory is downloaded whole, to a scratch file, for each search.
                 match receive(incoming, file.checksum, &self.scratch, None).await {
                     Ok(received) => Ok(Reading::Right(received.file)),

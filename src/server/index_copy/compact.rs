@@ -1,4 +1,5 @@
-//! Compaction: writes one pack with what the branch reaches, and removes the others once nobody reads them. Uses gix-pack.
+//! Compaction: writes one pack with what the branch reaches, and removes the others once nobody reads them. Uses
+//! gix-pack.
 //!
 //! gix-pack copies stored deltas; libgit2's `PackBuilder` searches them anew, which takes sixteen times as long.
 
@@ -30,8 +31,8 @@ const MANY: usize = 64;
 /// How many bytes all packs but the largest may have, besides half of its size.
 const LITTLE: u64 = 16 << 20;
 
-/// Says whether there are many packs, or much besides the largest: a server that does not know our tip, as after a squash, sends
-/// everything again.
+/// Says whether there are many packs, or much besides the largest: a server that does not know our tip, as after a
+/// squash, sends everything again.
 pub(super) fn is_due(packs: &[PathBuf]) -> bool {
     let sizes = packs.iter().filter_map(|pack| fs::metadata(pack).ok());
     let sizes: Vec<u64> = sizes.map(|about| about.len()).collect();
@@ -59,6 +60,7 @@ pub(super) fn into_one(
         Options {
             thread_limit: Some(1),
             chunk_size: CHUNK,
+            // The tip's tree and no history: the copy is shallow.
             input_object_expansion: ObjectExpansion::TreeContents,
         },
     )
@@ -76,6 +78,8 @@ pub(super) fn into_one(
     )
     .map_err(failed)?;
     let unwritable = |error: io::Error| super::unwritable(&repository.pack_folder()).because(error);
+    // First into a file without a name, then indexed as a received pack is: so it is verified, and gets its name only
+    // when it is whole and synced.
     let mut file = tempfile::tempfile_in(repository.pack_folder()).map_err(unwritable)?;
     let written = FromEntriesIter::new(
         InOrderIter::from(entries),
@@ -125,6 +129,8 @@ impl ObsoletePacks {
         }
         for pack in self.packs.drain(..) {
             // A pack that cannot be removed is compacted with the others again.
+            // The index first: a pack without one is to git an unfinished pack, and `clean` removes it; an index
+            // without its pack would promise objects.
             let _ = fs::remove_file(pack.with_extension("idx"));
             let _ = fs::remove_file(pack);
         }

@@ -17,7 +17,7 @@ use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::upload_pack::Fetch;
 
 impl IndexCopy {
-    /// Fetches the tip of the branch into a repository and moves its branch there; `None` where it is up to date.
+    /// Fetches the tip of the branch into a repository and moves its branch there; `None` if it is up to date.
     pub(super) async fn fetch(
         &self,
         remote: &Remote,
@@ -39,6 +39,8 @@ impl IndexCopy {
         }
         let answer = server.fetch(&request(tip, before.as_deref())).await?;
         if answer.pack_follows {
+            // The outer error is the connection's, and says nothing about our disk; only the inner one raises a
+            // suspicion.
             let received = receive::receive(&mut server, repository, objects).await?;
             let received = received.inspect_err(|error| self.suspect(error))?;
             debug!("{remote}: {received} objects for {}", tip.short());
@@ -47,8 +49,8 @@ impl IndexCopy {
         after.inspect_err(|error| self.suspect(error)).map(Some)
     }
 
-    /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not on a full disk, where a second copy would find
-    /// still less room.
+    /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not on a full disk, where a second copy
+    /// would find still less room.
     fn suspect(&self, error: &Error) {
         if !is_disk_full(error) {
             self.is_damaged.store(true, Ordering::Relaxed);
@@ -58,6 +60,8 @@ impl IndexCopy {
 
 /// Requests a commit without its parents, as a thin pack on top of the current snapshot.
 fn request(tip: ObjectId, before: Option<&Snapshot>) -> Fetch {
+    // Each is sent as `shallow`, too: the server builds deltas on the tree of our tip, but must not take its parents
+    // for ours. After a squash, servers without bitmaps would otherwise send the whole tree.
     let haves: Vec<ObjectId> = before.iter().map(|before| before.commit()).collect();
     Fetch {
         wants: vec![tip],
@@ -81,6 +85,7 @@ async fn advance(
     blocking(move || {
         let commit = Commit::parse(&objects.read(tip)?)?;
         let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
+        // Last: a process that is killed before has the old branch, whose objects are all there.
         repository.move_branch(tip)?;
         Ok(after)
     })

@@ -61,11 +61,11 @@ struct Writing {
 }
 
 impl IndexCopy {
-    /// Opens the copy below `data_dir`, or creates an empty one. Removes what a killed process left behind, and a copy of
-    /// another `origin`, the address of the repository.
+    /// Opens the copy below `data_dir`, or creates an empty one. Removes what a killed process left behind, and a copy
+    /// of another `origin`, the address of the repository.
     ///
     /// # Errors
-    /// `config` where the folder cannot be written, or another process uses it.
+    /// `config` if the folder cannot be written, or another process uses it.
     pub async fn open(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
         let (data_dir, branch, origin) =
             (data_dir.to_owned(), branch.to_owned(), origin.to_owned());
@@ -74,6 +74,7 @@ impl IndexCopy {
 
     fn open_blocking(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
         fs::create_dir_all(data_dir).map_err(|e| unwritable(data_dir).because(e))?;
+        // First: what follows moves and removes what another process may be using.
         let lock = lock(data_dir)?;
         let repository = Repository::new(data_dir.join("index.git"), branch);
         repository.recover()?;
@@ -101,7 +102,7 @@ impl IndexCopy {
     /// Opens a copy for reading, as it is now; another process may be writing it.
     ///
     /// # Errors
-    /// `config` where there is none yet.
+    /// `config` if there is none yet.
     pub fn read_only(data_dir: &Path, branch: &str) -> Result<Arc<Snapshot>> {
         let repository = Repository::new(data_dir.join("index.git"), branch);
         let missing = || {
@@ -123,8 +124,8 @@ impl IndexCopy {
         self.current.load_full()
     }
 
-    /// Reports that an object could not be read; returns whether it is the first report. The next refresh builds a new copy
-    /// beside the damaged one, from which readers go on reading what they can.
+    /// Reports that an object could not be read; returns whether it is the first report. The next refresh builds a new
+    /// copy beside the damaged one, from which readers go on reading what they can.
     pub fn report_damage(&self) -> bool {
         !self.is_damaged.swap(true, Ordering::Relaxed)
     }
@@ -132,7 +133,7 @@ impl IndexCopy {
     /// Fetches the tip of the branch: the first time with depth 1, then what changed since.
     ///
     /// # Errors
-    /// As the fetch fails; `network` where it takes longer than `limit`; `config` where the disk cannot be written. The copy
+    /// If the fetch fails; `network` if it takes longer than `limit`; `config` if the disk cannot be written. The copy
     /// then stays as it was.
     pub async fn refresh(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<()> {
         let mut writing = self.writing.lock().await;
@@ -140,7 +141,10 @@ impl IndexCopy {
         let rebuilt = writing.last_rebuild;
         let may_rebuild = rebuilt.is_none_or(|at| at.elapsed() > BETWEEN_REBUILDS);
         if self.is_damaged.load(Ordering::Relaxed) && may_rebuild {
+            // Noted before the attempt: a rebuild fetches everything, and one that fails must not start over with each
+            // refresh.
             writing.last_rebuild = Some(Instant::now());
+            // Beside the damaged copy, from which requests are answered until the new one is whole.
             let rebuilt = self.rebuild(remote, branch, limit).await?;
             writing.objects = rebuilt.objects().clone();
             self.publish(&mut writing, rebuilt);
@@ -182,10 +186,10 @@ impl IndexCopy {
         .await
     }
 
-    /// Compacts the packs where there are many, or much in them is obsolete.
+    /// Compacts the packs if there are many, or much in them is obsolete.
     ///
     /// # Errors
-    /// `server` or `config` where that fails; the copy then stays as it was.
+    /// `server` or `config` if that fails; the copy then stays as it was.
     pub async fn tidy(&self) -> Result<()> {
         let mut writing = self.writing.lock().await;
         let Some(tip) = self.snapshot().map(|snapshot| snapshot.commit()) else {
@@ -198,6 +202,7 @@ impl IndexCopy {
         let (repository, objects) = (self.repository.clone(), writing.objects.clone());
         let made = blocking(move || compact::into_one(&repository, &objects, tip)).await?;
         info!("compacted the {} packs of the index copy", packs.len());
+        // A pack is named after its content: the new one may be one of the old.
         let old = packs.into_iter().filter(|pack| *pack != made);
         writing.obsolete.add(old);
         Ok(())
@@ -224,6 +229,7 @@ fn current(repository: &Repository, objects: &Objects) -> Result<Option<Snapshot
 
 fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("lock");
+    // The file is never removed: who had it open would keep the lock of a file that the next process does not find.
     let file = File::create(&path).map_err(|e| unwritable(&path).because(e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -51,7 +51,8 @@ impl Objects {
         self.store.to_cache_arc()
     }
 
-    /// Returns a reader that unloads no pack: the offsets of objects in packs stay valid, as copying their deltas requires.
+    /// Returns a reader that unloads no pack: the offsets of objects in packs stay valid, as copying their deltas
+    /// requires.
     pub(super) fn stable_handle(&self) -> Handle {
         let mut handle = self.store.to_handle_arc();
         handle.prevent_pack_unload();
@@ -61,8 +62,9 @@ impl Objects {
     /// Reads an object's content.
     ///
     /// # Errors
-    /// `server` where it is missing or damaged.
+    /// `server` if it is missing or damaged.
     pub(super) fn read(&self, id: ObjectId) -> Result<Vec<u8>> {
+        // As many handles as ever read at the same time: the threads that may block bound that.
         let handle = self.idle().pop().unwrap_or_else(|| self.handle());
         let mut content = Vec::new();
         let name = gix_hash::ObjectId::from(*id.as_bytes());
@@ -76,6 +78,7 @@ impl Objects {
         let found = found
             .map(|object| object.is_some())
             .map_err(|error| missing().because(error))?;
+        // Only here: a handle whose read failed is not used again.
         self.idle().push(handle);
         match found {
             true => Ok(content),

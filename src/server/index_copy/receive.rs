@@ -1,4 +1,4 @@
-//! Receives a pack from the wire: completes it where it is thin, indexes and syncs it, and only then moves it into place.
+//! Receives a pack from the wire: completes it if it is thin, indexes and syncs it, and only then moves it into place.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read};
@@ -19,12 +19,13 @@ use crate::error::{Error, Kind, Result};
 use crate::git::transport::UploadPack;
 
 /// How many pieces of the pack may wait for the indexer.
+// A piece is at most one packet of git's protocol, 64 KiB: 4 MiB in all.
 const PIECES: usize = 64;
 
 /// Receives the pack that follows; returns how many objects it has, or why it could not be indexed.
 ///
 /// # Errors
-/// As the connection fails.
+/// If the connection fails.
 pub(super) async fn receive(
     server: &mut UploadPack<'_>,
     repository: &Repository,
@@ -54,6 +55,7 @@ pub(super) async fn receive(
     }
     drop(pieces);
     let indexed = indexing.await;
+    // The connection's error comes first: the indexer's would only say that the pack ended early.
     read.map_err(|error| server.error("reading its objects", error))?;
     let broken = |error| Error::new(Kind::Server, "indexing the pack was aborted").because(error);
     let outcome = indexed.map_err(broken).and_then(|indexed| indexed);
@@ -102,8 +104,8 @@ fn sync(outcome: &Outcome, folder: &Path) -> io::Result<()> {
 
 /// The pieces of a pack as they arrive, for a reader that blocks.
 ///
-/// `tokio_util`'s `SyncIoBridge` does this for any stream, but enters the runtime for each `fill_buf`; a channel blocks only
-/// where no piece has arrived yet.
+/// `tokio_util`'s `SyncIoBridge` does this for any stream, but enters the runtime for each `fill_buf`; a channel blocks
+/// only if no piece has arrived yet.
 struct Pieces {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     piece: Bytes,

@@ -39,12 +39,12 @@ impl Repository {
         self.path.join("refs/heads").join(&self.branch)
     }
 
-    /// Returns the path of a copy that is to replace this one.
+    /// Returns the path of the copy that will replace this one.
     pub(super) fn beside(&self) -> Self {
         self.with_ending("new")
     }
 
-    /// Returns the path of a copy that is being replaced.
+    /// Returns the path to which this copy moves while it is being replaced.
     fn before(&self) -> Self {
         self.with_ending("old")
     }
@@ -60,6 +60,8 @@ impl Repository {
     pub(super) fn replace_with(&self, beside: &Self) -> Result<()> {
         let before = self.before();
         before.remove()?;
+        // Two steps, since a rename cannot replace a directory that is not empty; `recover` undoes the first if the
+        // second did not come.
         let moved = fs::rename(&self.path, &before.path)
             .and_then(|()| fs::rename(&beside.path, &self.path));
         moved.map_err(|e| unwritable(&self.path).because(e))?;
@@ -69,6 +71,8 @@ impl Repository {
     /// Finishes or undoes a replacement during which the process was killed.
     pub(super) fn recover(&self) -> Result<()> {
         let before = self.before();
+        // Killed between the two renames: the old copy goes back, although the new one is complete. It is fetched
+        // again.
         if !self.path.exists() && before.path.exists() {
             fs::rename(&before.path, &self.path).map_err(|e| unwritable(&self.path).because(e))?;
         }
@@ -83,6 +87,8 @@ impl Repository {
         let config = format!(
             "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[remote \"origin\"]\n\turl = \"{origin}\"\n"
         );
+        // Written with the URL in it, as `git clone` does: so the copy itself says where it came from, and can be
+        // inspected with git.
         let place = self.path.join("config");
         if fs::read_to_string(&place).is_ok_and(|there| there != config) {
             self.remove()?;
@@ -106,6 +112,7 @@ impl Repository {
                 Some("idx") => path.with_extension("pack").is_file(),
                 _ => false,
             };
+            // Temporary files of gix and tempfile have no fixed names: whatever is not a whole pack goes.
             if !is_whole {
                 fs::remove_file(&path).map_err(|e| unwritable(&path).because(e))?;
             }
@@ -131,7 +138,7 @@ impl Repository {
     /// Returns the commit of the branch; `None` before the first fetch.
     ///
     /// # Errors
-    /// `config` where the file is damaged.
+    /// `config` if the file is damaged.
     pub(super) fn branch(&self) -> Result<Option<ObjectId>> {
         let path = self.branch_file();
         let Ok(text) = fs::read_to_string(&path) else {

@@ -32,7 +32,7 @@ enum TreeEntry {
 }
 
 impl Snapshot {
-    /// Reads the tree of a commit, as far as that of the snapshot before was read: requests find in memory what they found there.
+    /// Reads the tree of a commit as far as the previous snapshot's was read, so that requests find the same in memory.
     pub(super) fn after(
         before: Option<&Self>,
         id: ObjectId,
@@ -71,13 +71,13 @@ impl Snapshot {
     /// Returns the id of a file, by its path with `/` between its parts.
     ///
     /// # Errors
-    /// `server` where the copy is damaged.
+    /// `server` if the copy is damaged.
     pub fn file(&self, path: &str) -> Result<Option<ObjectId>> {
         self.find(path, |directory| directory.entries(&self.objects))
     }
 
-    /// Returns the id of a file as [`Snapshot::file`] does, but reads nothing: `None` where a directory of its path was not read
-    /// yet.
+    /// Returns the id of a file as [`Snapshot::file`] does, but reads nothing: `None` if a directory of its path was
+    /// not read yet.
     pub fn file_in_memory(&self, path: &str) -> Option<Option<ObjectId>> {
         self.find(path, |directory| directory.entries.get().ok_or(()))
             .ok()
@@ -103,7 +103,7 @@ impl Snapshot {
     /// Returns the content of a file.
     ///
     /// # Errors
-    /// `server` where the copy is damaged.
+    /// `server` if the copy is damaged.
     pub fn content(&self, id: ObjectId) -> Result<Vec<u8>> {
         self.objects.read(id)
     }
@@ -111,7 +111,7 @@ impl Snapshot {
     /// Returns the names of all crates, in the order of their paths.
     ///
     /// # Errors
-    /// `server` where the copy is damaged.
+    /// `server` if the copy is damaged.
     pub fn crates(&self) -> Result<Vec<CrateName>> {
         let mut names = Vec::new();
         self.root.add_crates("", &self.objects, &mut names)?;
@@ -136,11 +136,13 @@ impl Directory {
         if let Some(entries) = self.entries.get() {
             return Ok(entries);
         }
+        // Two requests may read it at the same time; the first result stays.
         let read = Self::read(self.id, objects, |_, id| Ok(Self::unread(id)))?;
         Ok(self.entries.get_or_init(|| read))
     }
 
-    /// Returns the directory that this one became: itself where it did not change, else read as far as this one was.
+    /// Returns the directory that this one became: itself if it did not change, else one that is read as far as this
+    /// one.
     fn after(self: &Arc<Self>, id: ObjectId, objects: &Objects) -> Result<Arc<Self>> {
         if self.id == id {
             return Ok(Arc::clone(self));

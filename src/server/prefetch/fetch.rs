@@ -39,6 +39,7 @@ impl Fetch {
         }
         let was_pinned = self.files.inventory().pin(file).await?;
         let end = self.ensure_stored(file).await;
+        // A pin from before is not ours to remove.
         if matches!(end, End::Missing(_)) && !was_pinned {
             self.files.inventory().unpin(file).await?;
         }

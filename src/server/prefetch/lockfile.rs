@@ -52,6 +52,7 @@ fn read(path: &Path, locks: &mut Locks) -> Result<()> {
             // A member of the workspace, or a path dependency.
             continue;
         };
+        // Other sources have an index of their own, whose checksums the mirror does not know.
         match source.is_default_registry() {
             true => locks
                 .packages

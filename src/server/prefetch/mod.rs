@@ -50,7 +50,7 @@ pub enum Versions {
 /// Fetches what is not stored yet; the report lists what is missing at the end.
 ///
 /// # Errors
-/// As the configuration, the lockfiles and the index can be read.
+/// If the configuration, a lockfile or the index cannot be read.
 pub async fn run(
     mut config: ServeConfig,
     options: &Options,
@@ -68,10 +68,12 @@ pub async fn run(
     let max_size = config.serve.max_size.take();
     progress.phase("reading the index");
     let locked = lockfile::read_all(&options.lockfiles)?;
+    // Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
     let (snapshot, _copy) = snapshot(&config).await?;
     let wanted = Wanted::collect(&snapshot, locked, options)?;
     let files = CrateFiles::open(&config).await?;
     if options.pin {
+        // Before the first fetch: a bucket cannot pin.
         files.inventory().folder()?;
     }
     let fetch = Fetch {
@@ -89,9 +91,10 @@ pub async fn run(
     Ok(report)
 }
 
-/// Fetches the index; where a server uses its copy right now, returns that as it is.
+/// Fetches the index; if a server uses its copy right now, returns that as it is.
 async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCopy>)> {
     let (data_dir, branch) = (&config.serve.data_dir, &config.index.branch);
+    // Only one process may write the copy; the server keeps it fresh.
     if index_copy::is_in_use(data_dir) {
         return Ok((IndexCopy::read_only(data_dir, branch)?, None));
     }
@@ -112,6 +115,7 @@ async fn fetch_all(
 ) -> Result<Vec<(CrateFile, End)>> {
     progress.phase("crate files");
     progress.files_to_do(wanted.len());
+    // As many at once as there may be connections: more would only wait for one.
     let mut fetching = stream::iter(wanted)
         .map(|file| async move {
             let end = fetch.one(&file).await?;
@@ -126,7 +130,7 @@ async fn fetch_all(
     Ok(ends)
 }
 
-/// Returns a warning where the store exceeds what the server evicts down to.
+/// Returns a warning if the store exceeds what the server evicts down to.
 fn overfull(files: &CrateFiles, max_size: Option<u64>) -> Result<Option<String>> {
     let (Some(catalog), Some(limit)) = (files.inventory().catalog(), max_size) else {
         return Ok(None);

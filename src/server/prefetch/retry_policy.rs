@@ -50,6 +50,7 @@ impl RetryPolicy {
             .last_success
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // Whoever would wake after the deadline gives up now.
         (last_success.elapsed() + wait <= self.limit).then_some(wait)
     }
 }
@@ -67,6 +68,7 @@ fn may_pass(why: &Unavailable) -> bool {
 impl Failures {
     /// Counts a failure, and returns the backoff: 1, 2, 4, 8 seconds.
     fn next(&mut self) -> Option<Duration> {
+        // At most 2^4: the policy gives up at the fifth failure.
         let wait = Duration::from_secs(1 << self.0);
         self.0 += 1;
         (self.0 < FAILURES).then_some(wait)

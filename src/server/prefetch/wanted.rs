@@ -19,6 +19,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn collect(snapshot: &Snapshot, locks: Locks, options: &Options) -> Result<Self> {
+        // By path: lockfiles and crates that name the same version ask for it once, and the order is that of the store.
         let mut found = BTreeMap::new();
         let mut wanted = Self {
             other_sources: locks.other_sources,
@@ -44,6 +45,7 @@ impl Wanted {
             }
             found.extend(files.into_iter().map(|file| (file.path(), file)));
         }
+        // With crates named, `--all` and `--latest` only choose among their versions.
         if options.crates.is_empty() && options.versions.is_some() {
             for name in snapshot.crates()? {
                 let version = None;

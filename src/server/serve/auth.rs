@@ -70,7 +70,8 @@ impl Tokens {
         }
     }
 
-    /// Checks the token of a request, and returns its name. The hash is looked up, so that the time tells nothing of the token.
+    /// Checks the token of a request, and returns its name. Its hash is looked up, so that timing reveals nothing about
+    /// the token.
     ///
     /// # Errors
     /// 401.
@@ -109,6 +110,7 @@ fn parse(text: &str) -> Result<Names> {
                 .because(error)
                 .advise("Each line is the SHA-256 of a token, 64 hexadecimal digits, and a name. Do not write the token itself here.")
         })?;
+        // sha256sum puts `*` before the name of a file that it read as binary, and writes `-` for its standard input.
         names.insert(hash, name.trim().trim_start_matches(['*', '-']).into());
     }
     Ok(names)
@@ -116,5 +118,6 @@ fn parse(text: &str) -> Result<Names> {
 
 fn unauthorized(detail: &'static str) -> ErrorResponse {
     ErrorResponse::for_cargo(StatusCode::UNAUTHORIZED, detail)
+        // cargo first asks for config.json without a token; a 401 with this scheme makes it send one from then on.
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Cargo"))
 }

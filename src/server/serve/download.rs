@@ -36,6 +36,8 @@ struct Requested {
 
 /// Reads crate and version from what stands between `/api/v1/crates/` and `/download`.
 fn parse(path: &str) -> Option<Requested> {
+    // The version stays a string: it is only looked up among those that the index lists, and no path is made of it. It
+    // is decoded, since clients may write the `+` of build metadata as `%2B`.
     let (name, version) = path.split_once('/')?;
     let decoded = |text| percent_decode_str(text).decode_utf8().ok();
     Some(Requested {
@@ -56,6 +58,7 @@ pub(super) fn download(
     let view = state.view()?;
     let view = view.as_ref().ok_or_else(unlisted)?;
     let path = requested.name.index_path();
+    // Answered at once if the index file is in memory, without a future or a thread.
     if let Some(file) = index::find_in_cache(state, view, &path) {
         return respond(
             state,
@@ -93,6 +96,7 @@ fn respond(
     headers: &HeaderMap,
 ) -> Result<Reply, ErrorResponse> {
     let etag = etag(file);
+    // The tag is the checksum, which the index knows: the file itself need not be here.
     if is_named(headers, etag.as_bytes()) == Some(true) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -124,6 +128,7 @@ async fn redirect(state: &'static State, file: CrateFile) -> Result<Response<Bod
         .map_err(error_response)?;
     let url = HeaderValue::from_str(url.as_str()).map_err(|_| unlisted())?;
     let mut response = Response::new(Body::empty());
+    // 302, not 301: upstream may move its files, and nobody should remember this answer.
     *response.status_mut() = StatusCode::FOUND;
     response.headers_mut().insert(LOCATION, url);
     Ok(response)
@@ -220,6 +225,7 @@ fn error_response(why: Unavailable) -> ErrorResponse {
 
 fn status(why: &Unavailable) -> StatusCode {
     match why {
+        // cargo retries 429 and 5xx, but gives up at a 404: that is only for what a retry would not find either.
         Unavailable::NotStored | Unavailable::Missing(_) => StatusCode::NOT_FOUND,
         Unavailable::Upstream(_) | Unavailable::Paused(_) | Unavailable::Mismatch { .. } => {
             StatusCode::BAD_GATEWAY

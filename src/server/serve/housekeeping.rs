@@ -17,13 +17,14 @@ const EVICT_EVERY: u64 = 60;
 /// In every so many rounds the times of last use are written to the catalog.
 const FLUSH_EVERY: u64 = 3;
 
-/// Works forever; SIGHUP starts a round at once.
+/// Runs forever; SIGHUP starts a round at once.
 pub(super) async fn forever(
     state: &'static State,
     certificates: Option<&Certificates>,
     mut hangup: Signal,
 ) {
     let mut ticks = interval(EVERY);
+    // The default would make up for the ticks that a long eviction missed, with as many rounds in a row.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for round in 0u64.. {
         tokio::select! {

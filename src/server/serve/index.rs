@@ -22,7 +22,7 @@ use crate::index::{CrateName, entry};
 
 /// How long a cache in between may answer by itself; cargo revalidates every time.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
-/// Where tokens are needed, no shared cache may answer.
+/// If tokens are needed, no shared cache may answer.
 const PRIVATE_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=60");
 
 /// The id of the empty blob: no crate has an empty index file, and a client cannot have it.
@@ -36,6 +36,7 @@ pub(super) fn config_json(
     state: &'static State,
     _: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
+    // Without validators: cargo asks for config.json without conditions.
     let mut response = Response::new(Body::from(state.config_json.clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -48,6 +49,7 @@ pub(super) fn file(state: &'static State, request: Authorized<'_>) -> Result<Rep
     let (path, headers) = (request.wildcard, request.headers);
     let view = state.view()?;
     let view = view.as_ref().ok_or_else(not_found)?;
+    // The repository may hold other files, such as its CI configuration: only those of crates are served.
     if !CrateName::is_index_path(path) {
         return Err(not_found());
     }
@@ -68,8 +70,8 @@ fn respond_with_id(
     request: HeaderMap,
 ) -> Result<Reply, ErrorResponse> {
     let id = id.ok_or_else(not_found)?;
-    // The blob's id is the entity tag: whether the client has the file is known before anybody reads it. Not where the file is
-    // filtered by what is stored: its bytes then change without a commit.
+    // The blob's id is the entity tag: whether the client has the file is known before anybody reads it. Not if the
+    // file is filtered by what is stored: its bytes then change without a commit.
     if view.stored.is_none() && id != EMPTY {
         let tag = Tag::of(id.as_bytes());
         if is_known(&request, &tag, view.modified) {
@@ -87,10 +89,11 @@ fn respond_with_id(
 }
 
 fn not_found() -> ErrorResponse {
+    // Not 410 or 451, which the registry protocol also names: cargo takes them for errors since 1.96.
     ErrorResponse::for_cargo(StatusCode::NOT_FOUND, "the index has no such file")
 }
 
-/// Finds the index file of a crate in the cache; `None` where the disk has to be read.
+/// Finds the index file of a crate in the cache; `None` if the disk has to be read.
 pub(super) fn find_in_cache(
     state: &State,
     view: &View,
@@ -148,13 +151,14 @@ async fn read_copy<T: Send + 'static>(
         .map_err(|error| state.replace_copy(&error))
 }
 
-/// Reads a file from the copy, and leaves out the versions that are not in the store, where the index is to list no others.
+/// Reads a file from the copy; if only stored versions are listed, leaves the others out.
 fn prepare(view: &View, id: ObjectId) -> Result<Arc<IndexFile>> {
     let content = view.snapshot.content(id)?;
     Ok(Arc::new(match &view.stored {
         None => IndexFile::new(content, Tag::of(id.as_bytes())),
         Some(stored) => {
             let listed = entry::only(&content, |file| stored.contains(&file.path()));
+            // A tag has room for a git object id; as many bytes of a SHA-256 serve as well.
             let mut hash = [0; 20];
             hash.copy_from_slice(&digest(&SHA256, &listed).as_ref()[..20]);
             IndexFile::new(listed, Tag::of(&hash))
@@ -206,7 +210,7 @@ fn not_modified(state: &State, request: HeaderMap, tag: HeaderValue) -> Response
     response
 }
 
-/// Adds what a 200 and a 304 have in common.
+/// Adds what a 200 and a 304 have in common (RFC 9110, section 15.4.5).
 fn add_validators(state: &State, headers: &mut HeaderMap, tag: HeaderValue) {
     headers.insert(ETAG, tag);
     headers.insert(CACHE_CONTROL, cache_control(state));

@@ -20,7 +20,8 @@ use crate::index::entry::{self, Listed};
 const LEAST_TO_COMPRESS: usize = 300;
 /// What a cached file takes beside its bytes.
 const OVERHEAD: u64 = 400;
-/// Larger files, in bytes, are compressed and parsed by the thread that reads them, instead of by a thread that serves other connections.
+/// Larger files, in bytes, are compressed and parsed by the thread that reads them, instead of by a thread that serves
+/// other connections.
 const LARGE: usize = 32 << 10;
 /// How many bytes a cached file usually takes.
 const USUAL: u64 = 8 << 10;
@@ -35,7 +36,7 @@ pub(super) struct IndexCache(Cache<Key, Arc<IndexFile>, BySize>);
 pub(super) struct IndexFile {
     pub(super) plain: Bytes,
     pub(super) tag: Tag,
-    /// The tag as a strong validator, and as a weak one, which is that of the compressed bytes.
+    /// The tag as a strong validator, and as a weak one for the compressed bytes.
     pub(super) etag: HeaderValue,
     pub(super) weak_etag: HeaderValue,
     gzip: OnceLock<Option<Bytes>>,
@@ -84,7 +85,8 @@ impl IndexFile {
         file
     }
 
-    /// Returns the compressed bytes, or nothing where compression gains nothing. They are made once, when a client first accepts them.
+    /// Returns the compressed bytes, or nothing if compression gains nothing. They are made once, when a client first
+    /// accepts them.
     pub(super) fn gzip(&self) -> Option<&Bytes> {
         self.gzip.get_or_init(|| compress(&self.plain)).as_ref()
     }
@@ -103,6 +105,7 @@ fn compress(plain: &[u8]) -> Option<Bytes> {
     if plain.len() < LEAST_TO_COMPRESS {
         return None;
     }
+    // gzip and nothing newer: cargo accepts `deflate, gzip`.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).ok()?;
     let compressed = encoder.finish().ok()?;

@@ -1,7 +1,7 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
-//! `routes` is the table of paths; `index`, `download` and `monitoring` have the handlers, which share a `State`; `refresh`,
-//! `offline_listing` and `housekeeping` work in the background.
+//! `routes` is the table of paths; `index`, `download` and `monitoring` have the handlers, which share a `State`;
+//! `refresh`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod auth;
@@ -49,10 +49,13 @@ const WRITE: Duration = Duration::from_secs(60);
 /// Serves until `stop`, then drains requests in flight, for at most 25 seconds.
 ///
 /// # Errors
-/// `config` where the configuration cannot be used, or the address cannot be listened on; `server` where signals cannot be received.
+/// `config` if the configuration cannot be used, or the address cannot be listened on; `server` if signals cannot be
+/// received.
 pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let certificates = config.tls().map(Certificates::read).transpose()?;
     let certificates = certificates.map(Arc::new);
+    // Before the store is listed, which may take long: a taken address fails at once, and early clients wait in the
+    // backlog instead of being refused.
     let listener = listen(&mut config).await?;
     let hangup = signal(SignalKind::hangup())
         .map_err(|error| Error::new(Kind::Server, "cannot receive signals").because(error))?;
@@ -89,6 +92,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     if timeout(GRACE, ending).await.is_err() {
         warn!("stopped before all requests were drained");
     }
+    // After the last request, whose use and log line count as well.
     housekeeping::flush(state).await;
     state.access_log.finish();
     Ok(())

@@ -18,6 +18,7 @@ pub(super) fn healthz(_: &'static State, _: Authorized<'_>) -> Result<Reply, Err
 
 /// `GET /readyz`: there is an index, and it was refreshed within `serve.stale_after`.
 pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    // Ready only with something to serve: a refresh may succeed before the store could be listed.
     state.view()?;
     let refreshes = state.refreshes();
     let limit = state.config.serve.stale_after;
@@ -35,7 +36,8 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
 
 /// `GET /metrics`.
 pub(super) fn metrics(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
-    // A recorder for each scrape: the numbers have their own places, where counting them costs less than a registry's look-up.
+    // A recorder for each scrape: the numbers have their own places, where counting them costs less than a registry's
+    // look-up.
     let recorder = PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
         traffic(state);

@@ -1,4 +1,5 @@
-//! Lists the store for a server that fetches nothing and whose index lists only what it has (`serve.offline_index: held`).
+//! Lists the store for a server that fetches nothing and whose index lists only what it has (`serve.offline_index:
+//! held`).
 
 use std::future::pending;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub(super) async fn forever(state: &'static State) {
             listed = Instant::now();
         }
         let version = state.crate_files.inventory().version().await;
+        // A bucket has no version: `None` equals `None`, and only `LIST` leads on.
         if !is_due && version == known {
             continue;
         }

@@ -34,6 +34,7 @@ pub(super) async fn forever(state: &'static State) {
                 state.refresh_failed(text);
             }
         }
+        // After the view was updated: requests see a new commit at once, and not after a compaction.
         if let Err(error) = state.copy.tidy().await {
             warn!("cannot repack the index copy: {}", describe(&error));
         }
@@ -44,7 +45,7 @@ pub(super) async fn forever(state: &'static State) {
     }
 }
 
-/// `POST /hooks/gitlab`: refreshes the index where its branch was pushed to.
+/// `POST /hooks/gitlab`: refreshes the index if its branch was pushed to.
 pub(super) fn pushed(state: &'static State, event: Event) -> Result<Reply, ErrorResponse> {
     let branch = branch_ref(&state.config.index.branch);
     match event {

@@ -16,6 +16,7 @@ use crate::http::{Body, Request};
 /// The paths of the server. Those that cargo asks for most come first.
 const TABLE: Table<&'static State> = Table {
     routes: &[
+        // Before `/index/*`, which would match it, too.
         Route::get("/index/config.json", Access::Token, index::config_json),
         Route::get("/index/*", Access::Token, index::file),
         Route::get(

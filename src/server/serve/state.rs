@@ -32,7 +32,7 @@ pub(super) struct State {
     pub(super) traffic: Traffic,
     /// Wakes the task that refreshes the index.
     pub(super) refresh_now: Notify,
-    /// What the store held when it was listed last, where the index lists nothing else.
+    /// What the store held when it was last listed, if the index lists only stored versions.
     stored: ArcSwapOption<StoredFiles>,
     view: ArcSwapOption<View>,
     refreshes: Mutex<Refreshes>,
@@ -53,7 +53,7 @@ impl State {
     /// Opens the copy of the index, the store, and the rest.
     ///
     /// # Errors
-    /// `config` where a file or folder of the configuration cannot be used.
+    /// `config` if a file or folder of the configuration cannot be used.
     pub(super) async fn open(config: ServeConfig) -> Result<&'static Self> {
         let serve = &config.serve;
         let origin = config.index.url.to_string();
@@ -73,7 +73,8 @@ impl State {
             copy,
             config,
         };
-        // It lives as long as the process. An `Arc` would be cloned for each request, by threads that then share its count.
+        // It lives as long as the process. An `Arc` would be cloned for each request, by threads that then share its
+        // count.
         let state: &'static Self = Box::leak(Box::new(state));
         if state.lists_stored_only()
             && let Ok(stored) = state.crate_files.inventory().paths().await
@@ -93,6 +94,7 @@ impl State {
         if self.lists_stored_only() && stored.is_none() {
             return;
         }
+        // Not a compare-and-swap: `refresh` and `offline_listing` call this from one task.
         let before = self.view.load_full();
         let after = View::after(before.as_deref(), snapshot, stored, SystemTime::now());
         if let Some(after) = after {
@@ -105,6 +107,7 @@ impl State {
     /// # Errors
     /// 503 until there is an index.
     pub(super) fn view(&self) -> Result<Guard<Option<Arc<View>>>, ErrorResponse> {
+        // A guard, and not a clone of the `Arc`: threads would contend for its count.
         let view = self.view.load();
         if view.is_some() {
             return Ok(view);
@@ -133,7 +136,8 @@ impl State {
         }
     }
 
-    /// Starts to replace the copy of the index, of which an object could not be read, and returns the answer for whoever needed it.
+    /// Requests a new copy of the index after an object could not be read, and returns the response to the request that
+    /// needed it.
     pub(super) fn replace_copy(&self, error: &Error) -> ErrorResponse {
         // Many requests find the same damage: the first one logs it.
         if self.copy.report_damage() {

@@ -1,4 +1,5 @@
-//! Counts responses. Each thread has its own counters: with shared ones, threads would wait for each other's cache lines.
+//! Counts responses. Each thread has its own counters: with shared ones, threads would wait for each other's cache
+//! lines.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -20,6 +21,7 @@ pub(super) struct Traffic([Shard; SHARDS]);
 
 /// The counters of a thread, which share no cache line with another's.
 #[derive(Debug, Default)]
+// 128 and not 64: x86-64 prefetches cache lines in pairs, and some ARM cores have lines of 128 bytes.
 #[repr(align(128))]
 struct Shard {
     responses: [AtomicU64; CLASSES],
@@ -35,7 +37,8 @@ impl Traffic {
         shard.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Returns how many responses had a class of status, for example 4 for client errors; 0 are requests whose client did not wait.
+    /// Returns how many responses had a class of status, for example 4 for client errors; 0 are requests whose client
+    /// did not wait.
     pub(super) fn responses(&self, class: usize) -> u64 {
         let counts = self.0.iter().filter_map(|shard| shard.responses.get(class));
         counts.map(|count| count.load(Ordering::Relaxed)).sum()

@@ -1,4 +1,5 @@
-//! What requests see of the index: the tree of a commit, and on a server that lists stored versions only, which those are.
+//! What requests see of the index: the tree of a commit, and on a server that lists stored versions only, which those
+//! are.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub(super) type StoredFiles = HashSet<String>;
 /// A snapshot of the index, and what its responses say of it.
 pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
-    /// What the store holds, where the index lists nothing else.
+    /// What the store holds, if the index lists only stored versions.
     pub(super) stored: Option<Arc<StoredFiles>>,
     /// Counts the changes of `stored`: index files that were prepared for another generation are stale.
     pub(super) generation: u64,
@@ -25,7 +26,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Makes the view that comes after another one, at this time; `None` where nothing changed.
+    /// Makes the view that comes after another one, at this time; `None` if nothing changed.
     pub(super) fn after(
         before: Option<&Self>,
         snapshot: Arc<Snapshot>,

@@ -21,6 +21,7 @@ use crate::config::{Network, Secrets};
 use crate::error::{Error, Kind, Result};
 
 /// The size of a part of a multipart upload, in bytes.
+// S3 takes no smaller parts than 5 MiB, the last one excepted.
 const PART: usize = 8 << 20;
 /// How long aborting an upload may take.
 const ABORT: Duration = Duration::from_secs(10);
@@ -92,6 +93,7 @@ impl Bucket {
     pub(super) async fn put(&self, path: &str, content: Content<'_>) -> io::Result<()> {
         let key = self.key(path);
         match content {
+            // Without a condition: servers that store the same file write the same verified bytes.
             Content::Bytes(bytes) => drop(self.client.put(&key, bytes.into()).await?),
             Content::File(from) => self.put_file(&key, from).await?,
         }
@@ -110,7 +112,7 @@ impl Bucket {
             }
             return Err(error);
         }
-        // Aborts the upload itself where it fails.
+        // Aborts the upload itself if it fails.
         upload.finish().await?;
         Ok(())
     }
@@ -150,6 +152,7 @@ async fn write_parts(upload: &mut WriteMultipart, from: &Path) -> io::Result<()>
         if read == 0 {
             return Ok(());
         }
+        // At most two parts in flight, so that memory stays small however large the file is.
         upload.wait_for_capacity(2).await?;
         upload.write(&buffer[..read]);
     }

@@ -84,11 +84,11 @@ impl StoreFolder {
     /// Opens a file as [`super::Store::get`] does, on this thread.
     ///
     /// # Errors
-    /// As the disk reports.
+    /// If the disk fails.
     pub fn open(&self, path: &str) -> io::Result<Option<File>> {
         match File::open(self.place(path)) {
             Ok(file) => {
-                // Where the lock is refused the file is being removed, and stays readable.
+                // If the lock is refused the file is being removed, and stays readable.
                 let _ = file.try_lock_shared();
                 Ok(Some(file))
             }
@@ -97,7 +97,8 @@ impl StoreFolder {
         }
     }
 
-    /// Writes a file beside its place and then renames it; file and folder are synced, so that a power cut leaves it whole.
+    /// Writes a file beside its place and then renames it; file and folder are synced, so that a power cut leaves it
+    /// whole.
     pub(super) async fn put(&self, path: &str, content: Content<'_>) -> io::Result<()> {
         let place = self.place(path);
         match content {
@@ -115,7 +116,7 @@ impl StoreFolder {
     /// Removes a file, unless it is being read.
     ///
     /// # Errors
-    /// As the disk reports.
+    /// If the disk fails.
     pub fn remove(&self, path: &str) -> io::Result<Removed> {
         let place = self.place(path);
         let file = match File::open(&place) {
@@ -123,7 +124,7 @@ impl StoreFolder {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Removed::Absent),
             Err(error) => return Err(error),
         };
-        // Where the file system has no locks, as some on the network, readers still have the file to its end.
+        // If the file system has no locks, as some on the network, readers still have the file to its end.
         let is_read = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
         if is_read || !is_same(&file, &place) {
             return Ok(Removed::InUse);
@@ -131,10 +132,10 @@ impl StoreFolder {
         fs::remove_file(&place).map(|()| Removed::Gone)
     }
 
-    /// Returns the size and time of a file; `None` where it is not stored.
+    /// Returns the size and time of a file; `None` if it is not stored.
     ///
     /// # Errors
-    /// As the disk reports.
+    /// If the disk fails.
     pub fn about(&self, path: &str) -> io::Result<Option<StoredFile>> {
         match fs::metadata(self.place(path)) {
             Ok(about) => StoredFile::of(path.to_owned(), &about).map(Some),
@@ -156,7 +157,7 @@ impl StoreFolder {
     /// Removes unfinished files that a killed process left behind; those that are being written stay.
     ///
     /// # Errors
-    /// As the disk reports.
+    /// If the disk fails.
     pub fn clean(&self) -> io::Result<()> {
         clean(&self.path)
     }
@@ -199,6 +200,7 @@ pub(super) fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     fs::create_dir_all(folder)?;
     let file = tempfile::Builder::new()
         .prefix(UNFINISHED)
+        // tempfile's own default is 0600, and other programs may read the store, too.
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)?;
     file.as_file().lock_shared()?;
@@ -217,6 +219,7 @@ fn put(place: &Path, write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) -
 fn move_here(from: &Path, place: &Path) -> io::Result<()> {
     let folder = place.parent().unwrap_or(place);
     fs::create_dir_all(folder)?;
+    // Before the rename: a power cut after it could leave a name without bytes.
     File::open(from)?.sync_all()?;
     match fs::rename(from, place) {
         Err(error) if error.kind() == ErrorKind::CrossesDevices => put(place, |file| {
@@ -237,6 +240,7 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<StoredFile>) -> io::Result<
     };
     for entry in entries {
         let entry = entry?;
+        // No crate file has a name that is not UTF-8.
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
@@ -262,7 +266,7 @@ async fn blocking<T: Send + 'static>(
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-/// A folder for temporary files, of which a killed process leaves some behind.
+/// A folder for temporary files; a process that is killed leaves some behind.
 #[derive(Debug, Clone)]
 pub struct Scratch(PathBuf);
 
@@ -270,7 +274,7 @@ impl Scratch {
     /// Creates the folder, and removes what a killed process left there.
     ///
     /// # Errors
-    /// As the disk reports.
+    /// If the disk fails.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&path)?;
         clean(&path)?;
@@ -285,7 +289,7 @@ impl Scratch {
     /// Creates a file, which is removed when it is dropped.
     ///
     /// # Errors
-    /// As the disk reports.
+    /// If the disk fails.
     pub fn file(&self) -> io::Result<NamedTempFile> {
         unfinished(&self.0)
     }

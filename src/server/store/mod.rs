@@ -1,6 +1,6 @@
 //! Stored crate files: in a folder, or in a bucket of an S3 server.
 //!
-//! Only verified files are stored; whoever reads them verifies them again, since disks and buckets lose bits.
+//! Only verified files are stored, and readers verify them again, since disks and buckets lose bits.
 
 mod bucket;
 mod folder;
@@ -45,7 +45,7 @@ impl Store {
     /// Opens a store; nothing is sent to a bucket yet.
     ///
     /// # Errors
-    /// `config` where the address or its credentials cannot be used.
+    /// `config` if the address or its credentials cannot be used.
     pub fn open(url: &StoreUrl, secrets: &Secrets, network: &Network) -> Result<Self> {
         match url {
             StoreUrl::Folder(path) => Ok(Self::Folder(StoreFolder::new(path.clone()))),
@@ -55,10 +55,10 @@ impl Store {
         }
     }
 
-    /// Opens a file for reading; `None` where it is not stored.
+    /// Opens a file for reading; `None` if it is not stored.
     ///
     /// # Errors
-    /// As the disk or the server reports.
+    /// If the disk or the server fails.
     pub async fn get(&self, path: &str) -> io::Result<Option<StoredBytes>> {
         match self {
             Self::Folder(folder) => Ok(folder.get(path).await?.map(StoredBytes::File)),
@@ -74,7 +74,7 @@ impl Store {
         Ok(self.size(path).await?.is_some())
     }
 
-    /// Returns the size of a file, in bytes; `None` where it is not stored.
+    /// Returns the size of a file, in bytes; `None` if it is not stored.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -92,7 +92,7 @@ impl Store {
     /// Stores a file, whole or not at all.
     ///
     /// # Errors
-    /// As the disk or the server reports.
+    /// If the disk or the server fails.
     pub async fn put(&self, path: &str, content: Content<'_>) -> io::Result<()> {
         match self {
             Self::Folder(folder) => folder.put(path, content).await,
@@ -103,9 +103,10 @@ impl Store {
     /// Removes a file that is damaged.
     ///
     /// # Errors
-    /// As the disk or the server reports.
+    /// If the disk or the server fails.
     pub async fn remove(&self, path: &str) -> io::Result<()> {
         match self {
+            // A file that is still being read stays; the one that is fetched in its place is renamed over it.
             Self::Folder(folder) => folder.remove(path).map(drop),
             Self::Bucket(bucket) => bucket.remove(path).await,
         }
@@ -114,7 +115,7 @@ impl Store {
     /// Lists all files.
     ///
     /// # Errors
-    /// As the disk or the server reports.
+    /// If the disk or the server fails.
     pub async fn list(&self) -> io::Result<Vec<StoredFile>> {
         match self {
             Self::Folder(folder) => folder.list().await,

@@ -17,6 +17,7 @@ const MAX_MESSAGE: usize = 300;
 /// gitlab.com limits the pipelines of a minute.
 const MINUTE: Duration = Duration::from_secs(60);
 /// The longest wait that a server can impose.
+// A broken clock or a proxy may name a time in years.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// A request to GitLab's API that failed.
@@ -73,12 +74,13 @@ pub(super) fn message(body: &[u8]) -> String {
             gather(&value, &mut texts);
             texts.join("; ")
         }
-        // A page for a browser is of no use in a line of a log.
+        // A page for a browser does not help in a line of a log.
         Err(_) if body.trim_ascii_start().starts_with(b"<") => String::new(),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars()
+        // Control characters could forge a line of the log or colour a terminal.
         .filter(|c| !c.is_control())
         .take(MAX_MESSAGE)
         .collect()
@@ -87,6 +89,7 @@ pub(super) fn message(body: &[u8]) -> String {
 fn gather(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) => texts.push(text.clone()),
+        // serde_json nests at most 128 levels: the recursion ends.
         Value::Array(values) => values.iter().for_each(|value| gather(value, texts)),
         Value::Object(fields) => {
             let names = [
@@ -216,6 +219,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemT
 fn bad_request(message: &str) -> Classified {
     let message = message.to_ascii_lowercase();
     let person = |kind, advice| (kind, Remedy::Person, advice);
+    // gitlab.com creates at most 25 a minute.
     if message.contains("too many pipelines") {
         return (
             Kind::Server,
@@ -264,6 +268,7 @@ fn bad_request(message: &str) -> Classified {
             "Add a valid .gitlab-ci.yml to `trigger.ref`, and check it in Build, Pipeline editor, Validate.",
         );
     }
+    // Last: the word is common, and the more telling ones come before.
     if message.contains("input") {
         return person(
             Kind::Pipeline,

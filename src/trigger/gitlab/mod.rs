@@ -1,4 +1,4 @@
-//! GitLab's API, as far as it is about pipelines: creates one, reads the status of one.
+//! GitLab's API for pipelines: creates one, and reads the status of one.
 
 mod api_error;
 
@@ -44,7 +44,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Says whether the pipeline has finished, one way or the other.
+    /// Says whether the pipeline has finished, with success or not.
     pub fn is_finished(&self) -> bool {
         matches!(
             self.status.as_str(),
@@ -67,6 +67,7 @@ impl<'a> Project<'a> {
     /// # Errors
     /// `config` without a token, or for invalid certificates.
     pub fn of(config: &'a TriggerConfig) -> Result<Self> {
+        // Checked now: a helper without a token would otherwise only fail at its first pipeline.
         config.gitlab_token()?;
         let project = utf8_percent_encode(&config.trigger.project, PATH);
         let address = |end: &str| {
@@ -110,6 +111,7 @@ impl<'a> Project<'a> {
         let token = token.ok_or_else(no_read_token)?;
         let mut value = HeaderValue::from_str(token.expose_secret())
             .map_err(|_| Error::new(Kind::Config, "GITLAB_READ_TOKEN is not a valid token"))?;
+        // Keeps it out of debug logs, and out of the table of HPACK.
         value.set_sensitive(true);
         let url = self.pipelines.join(&id.to_string());
         let url =
@@ -123,6 +125,7 @@ impl<'a> Project<'a> {
     fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder> {
         let client = self.clients.for_url(url)?;
         let limit = self.config.network.idle_timeout;
+        // For the whole request: answers are small, so that a slow one is a silent one.
         let request = client.request(method, url.clone()).timeout(limit);
         Ok(request.header(USER_AGENT, AGENT))
     }
@@ -155,6 +158,7 @@ impl<'a> Project<'a> {
         let body = read(&mut response).await;
         let body = match (body, status) {
             (Ok(body), _) => body,
+            // The status says that the pipeline exists; only which one is lost.
             (Err(error), StatusCode::CREATED | StatusCode::OK) => {
                 return Err(ApiError::unanswered(sending(url, error), true));
             }
@@ -172,11 +176,13 @@ impl<'a> Project<'a> {
 
 /// Makes the error of a request that got no response.
 fn unsent(url: &Url, error: reqwest::Error) -> ApiError {
+    // Without a connection nobody can have read the request.
     let may_be_created = !error.is_connect() && !error.is_builder();
     ApiError::unanswered(sending(url, error), may_be_created)
 }
 
-/// Makes the error of a successful response that is not a pipeline: a captive portal answered, or the body is incomplete.
+/// Makes the error of a successful response that is not a pipeline: a captive portal answered, or the body is
+/// incomplete.
 fn not_a_pipeline(url: &Url, headers: &HeaderMap, error: &serde_json::Error) -> ApiError {
     let kind = headers
         .get(CONTENT_TYPE)
@@ -195,6 +201,7 @@ fn not_a_pipeline(url: &Url, headers: &HeaderMap, error: &serde_json::Error) -> 
 async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
+        // What is cut here no longer parses as JSON, and is reported as no pipeline.
         let room = MAX_BODY.saturating_sub(body.len());
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() >= room {
@@ -204,7 +211,7 @@ async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-/// Makes the error of a command that reads pipelines without a token for it.
+/// Returns the error of a command that must read pipelines and has no token to do so.
 pub fn no_read_token() -> Error {
     Error::new(
         Kind::Config,

@@ -26,7 +26,7 @@ use crate::trigger::status::Status;
 pub enum Message {
     /// A request for a pipeline.
     ///
-    /// Its response is sent at once, or as soon as GitLab has answered if it is this request that makes GitLab be asked.
+    /// Its response is sent at once; or, if the helper asks GitLab because of it, as soon as GitLab has answered.
     Request {
         /// Who makes it.
         origin: Origin,
@@ -76,6 +76,7 @@ impl Default for Timeouts {
         Self {
             head: Duration::from_secs(10),
             request: Duration::from_secs(20),
+            // Less than `request`: a slow GitLab ends in the response `firing`, and not in a timeout.
             answer: Duration::from_secs(10),
         }
     }
@@ -98,6 +99,7 @@ impl Authenticate for Arc<Endpoint> {
         self.limiter.check().map_err(|not_until| {
             let text = "too many requests: trigger.rate_limit is how many are accepted a minute";
             let wait = not_until.wait_time_from(self.limiter.clock().now());
+            // Rounded up: whoever comes back a moment too early is refused again.
             let seconds = wait.as_secs() + 1;
             ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, text)
                 .with(header::RETRY_AFTER, seconds)
@@ -167,6 +169,7 @@ impl Endpoint {
         let response = match timeout(self.settings.timeouts.answer, responded).await {
             Ok(Ok(response)) => response,
             Ok(Err(_)) => return Err(stopping()),
+            // The core goes on; only this response no longer waits for it.
             Err(_) => TriggerResponse::Firing,
         };
         let response = (StatusCode::ACCEPTED, axum::Json(response)).into_response();

@@ -19,6 +19,7 @@ pub(super) fn pipeline(endpoint: Arc<Endpoint>, event: Event) -> Result<Reply, E
     let Event::Pipeline(pipeline) = event else {
         return ignored("not a pipeline event");
     };
+    // One webhook of the project sends all of its pipelines; others do not sync the mirror.
     if pipeline.reference != settings.reference {
         return ignored("the pipeline is for another ref than trigger.ref");
     }

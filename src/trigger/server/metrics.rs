@@ -118,6 +118,7 @@ fn gauges(status: &Status) {
         ),
     ];
     for (name, value, help) in rows {
+        // A gauge without a value is left out: as 0 a time would be the year 1970, and an alert on its age would fire.
         if let Some(value) = value {
             describe_gauge!(name, help);
             gauge!(name).set(value);

@@ -56,6 +56,7 @@ pub async fn serve(
 ) {
     let bounds = Bounds {
         connections: CONNECTIONS,
+        // The thread of the core is enough: a request does little more than pass it a message.
         threads: 0,
         head: settings.timeouts.head,
         write: settings.timeouts.request,

@@ -46,6 +46,7 @@ pub(super) fn show(endpoint: Arc<Endpoint>, _: Authorized<'_>) -> Result<Reply, 
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'",
         ),
+        // The page reloads itself, and must not be answered from a cache.
         (CACHE_CONTROL, "no-store"),
     ];
     Ok(Reply::now((headers, html)))
@@ -109,7 +110,7 @@ fn rows(status: &Status) -> Vec<Row> {
 
 /// Says whether a text is the address of a page.
 ///
-/// GitLab's answer is not trusted with other schemes, such as `javascript:`.
+/// Addresses with other schemes, such as `javascript:`, are not accepted from GitLab.
 fn is_page(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
 }

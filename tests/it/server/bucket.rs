@@ -62,7 +62,7 @@ fn several_servers_share_what_one_has_fetched() {
     };
     assert!(printed(&run(&["prefetch", "--all"]), 0).contains("3 stored before"));
     assert_eq!(printed(&run(&["cache", "ls"]), 0).lines().count(), 3);
-    assert!(printed(&run(&["cache", "verify"]), 0).starts_with("3 crate files are right"));
+    assert!(printed(&run(&["cache", "verify"]), 0).starts_with("3 crate files are intact"));
     assert_eq!(run(&["cache", "evict", "foo"]).status.code(), Some(2));
 }
 

@@ -60,7 +60,7 @@ fn damaged_files_are_found_and_removed() {
     std::fs::write(site.kept("foo", "1.0.0"), b"wrong").unwrap();
     let dry = printed(&site.run(&["cache", "verify", "--dry-run"]), 1);
     assert!(
-        dry.contains("foo 1.0.0: damaged\n2 crate files are right, 1 damaged"),
+        dry.contains("foo 1.0.0: damaged\n2 crate files are intact, 1 damaged"),
         "{dry}"
     );
     let shown = printed(&site.run(&["cache", "verify"]), 1);
@@ -68,7 +68,7 @@ fn damaged_files_are_found_and_removed() {
     assert!(!site.kept("foo", "1.0.0").exists());
     let clean = printed(&site.run(&["cache", "verify"]), 0);
     assert!(
-        clean.starts_with("2 crate files are right, 0 damaged"),
+        clean.starts_with("2 crate files are intact, 0 damaged"),
         "{clean}"
     );
 }
@@ -166,7 +166,7 @@ fn who_only_looks_sees_files_that_came_by_other_ways() {
     assert!(stat.contains("\"bytes\":20005"), "{stat}");
     let verified = look(&["cache", "verify", "--dry-run"], 1);
     assert!(
-        verified.contains("foo 2.0.0: damaged\n2 crate files are right, 1 damaged"),
+        verified.contains("foo 2.0.0: damaged\n2 crate files are intact, 1 damaged"),
         "{verified}"
     );
     let evict = ["cache", "evict", "--max-size", "0", "--dry-run"];
@@ -307,7 +307,7 @@ fn of_two_lines_for_a_version_the_last_one_is_the_law() {
     drop(printed(&site.run(&["prefetch", "--crate", "foo@1.0.0"]), 0));
     let verified = printed(&site.run(&["cache", "verify"]), 0);
     assert!(
-        verified.starts_with("1 crate files are right, 0 damaged"),
+        verified.starts_with("1 crate files are intact, 0 damaged"),
         "{verified}"
     );
     let server = site.serve(&[("FERRY_SERVE_DOWNLOADS", "offline")]);

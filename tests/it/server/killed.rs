@@ -110,7 +110,7 @@ fn during_a_prefetch() {
     assert_eq!(site.host.requests().len(), 12 + 20 - kept);
     let verified = printed(&site.run(&["cache", "verify"]), 0);
     assert!(
-        verified.starts_with("20 crate files are right"),
+        verified.starts_with("20 crate files are intact"),
         "{verified}"
     );
 }

@@ -97,9 +97,10 @@ pub(crate) enum Command {
     Mirror(MirrorCommand),
     /// Serves the index and the crate files to cargo.
     ///
-    /// Answers from a copy of the index that it keeps up to date (serve.index, by default the mirror), and from a store of
-    /// crate files (serve.store), each of which it fetches once and verifies by the index's checksums. Runs until SIGINT or
-    /// SIGTERM, then drains requests; SIGHUP reloads tokens and certificate. All its keys are those of the section `serve`.
+    /// Answers from a copy of the index that it keeps up to date (serve.index, by default the mirror), and from a store
+    /// of crate files (serve.store), each of which it fetches once and verifies by the index's checksums. Runs until
+    /// SIGINT or SIGTERM, then drains requests; SIGHUP reloads tokens and certificate. All its keys are those of the
+    /// section `serve`.
     #[cfg(feature = "server")]
     Serve(Serve),
     #[cfg(feature = "server")]
@@ -107,8 +108,8 @@ pub(crate) enum Command {
     Server(ServerCommand),
     /// Prints every key of the configuration, its value, and where the value comes from.
     ///
-    /// Checks all values. Of a secret it prints only whether it is set. Takes the flags of the other commands that set a
-    /// key, to show what they would set.
+    /// Checks all values. Of a secret it prints only whether it is set. Takes the flags of the other commands that set
+    /// a key, to show what they would set.
     Config(ConfigArgs),
     #[command(flatten)]
     Common(CommonCommand),
@@ -125,7 +126,7 @@ pub(crate) enum MirrorCommand {
     /// Brings the mirror up to date.
     ///
     /// Carries upstream's new commits, also across a squash of its history; paths that are the mirror's own stay. Never
-    /// forces a push: a cut at any moment leaves the mirror as it was. Where mail.smtp, mail.from and mail.to are set, a
+    /// forces a push: a cut at any moment leaves the mirror as it was. If mail.smtp, mail.from and mail.to are set, a
     /// failure is mailed (not in a dry run).
     Sync(Sync),
     /// Probes everything that a sync needs, and changes nothing.
@@ -195,7 +196,7 @@ pub(crate) struct Sync {
     #[arg(long, value_name = "PATH")]
     pub(crate) ours: Vec<String>,
 
-    /// Carries an upstream that lost more of its root than mirror.max_root_loss admits.
+    /// Carries an upstream that lost more of its root than mirror.max_root_loss allows.
     #[arg(long)]
     pub(crate) allow_loss: bool,
 
@@ -235,6 +236,7 @@ pub(crate) struct ConfigArgs {
 }
 
 fn history() -> impl TypedValueParser<Value = History> {
+    // Not `ValueEnum`: the type is the configuration's, which does not know clap.
     PossibleValuesParser::new([History::Merge.name(), History::Snapshot.name()]).map(|name| {
         match name.as_str() {
             "snapshot" => History::Snapshot,

@@ -15,14 +15,14 @@ use crates_ferry::server::cargo_config::Index;
 pub(crate) enum ServerCommand {
     /// Prints the lines that make cargo use this server, or writes them into a project.
     ///
-    /// The lines replace crates.io by the server's sparse index, or by the git repository of the index. Lockfiles stay as
-    /// they are.
+    /// The lines replace crates.io by the server's sparse index, or by the git repository of the index. Lockfiles stay
+    /// as they are.
     CargoConfig(CargoConfig),
     /// Fills the store with crate files.
     ///
-    /// Fetches what is not stored yet, verified by the index's checksums: what lockfiles name, some crates, or the whole
-    /// index. Evicts nothing itself. May be stopped and run again, also beside a running server. Exits with 1 if something
-    /// is missing at the end.
+    /// Fetches what is not stored yet, verified by the index's checksums: what lockfiles name, some crates, or the
+    /// whole index. Evicts nothing itself. May be stopped and run again, also beside a running server. Exits with 1 if
+    /// something is missing at the end.
     Prefetch(Prefetch),
     /// Lists, adds up, evicts, pins and verifies stored crate files.
     Cache(CacheArgs),
@@ -150,7 +150,7 @@ pub(crate) enum Cache {
         #[arg(value_name = "NAME[@VERSION]")]
         crates: Vec<CrateSpec>,
     },
-    /// Adds up the stored crate files.
+    /// Prints the totals of the stored crate files.
     Stat,
     /// Evicts the least recently used crate files, or those that are named.
     ///

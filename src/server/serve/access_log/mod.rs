@@ -24,7 +24,7 @@ use writer::{Destination, Writer};
 const LONGEST: usize = 200;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The log, or nothing where it is off.
+/// The log, or nothing if it is off.
 pub(super) struct AccessLog(Option<Writer>);
 
 /// What is logged of a request.
@@ -53,7 +53,7 @@ impl AccessLog {
     /// Opens the file of the log.
     ///
     /// # Errors
-    /// `config` where the file cannot be written.
+    /// `config` if the file cannot be written.
     pub(super) fn open(place: &config::AccessLog) -> Result<Self> {
         let place = match place {
             config::AccessLog::Off => None,
@@ -118,7 +118,7 @@ struct Details {
 }
 
 impl Record {
-    /// Begins when a request arrives.
+    /// Starts the record of a request that has just arrived.
     pub(super) fn begin(
         log: &'static AccessLog,
         traffic: &'static Traffic,
@@ -180,6 +180,7 @@ impl Record {
             match &piece {
                 Poll::Ready(Some(Ok(piece))) => {
                     record.bytes += piece.len() as u64;
+                    // Over HTTP/1 hyper drops a body of known length after its last byte, and never polls for its end.
                     record.is_whole = Some(record.bytes) == record.expected;
                 }
                 Poll::Ready(None) => record.is_whole = true,

@@ -1,7 +1,7 @@
 //! Buffers lines, and writes them a few times a second in a thread of its own: no request waits for the disk.
 //!
-//! `tracing-appender` does so, too, but sends each line through a channel, which costs an allocation and often a wake-up for each;
-//! its files rotate by time only, while ours follow logrotate.
+//! `tracing-appender` does so, too, but sends each line through a channel, which costs an allocation and often a
+//! wake-up for each; its files rotate by time only, while ours follow logrotate.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ const WAITING: usize = 8 << 20;
 /// How long lines are buffered.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// The front of the thread that writes.
+/// The handle of the thread that writes.
 pub(super) struct Writer {
     buffer: Arc<Buffer>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -79,6 +79,7 @@ impl Writer {
         lines.bytes.push(b'\n');
         lines.number += 1;
         drop(lines);
+        // The thread sleeps without a limit only while the buffer is empty: one wake-up a batch.
         if before == 0 {
             self.buffer.is_filled.notify_one();
         }
