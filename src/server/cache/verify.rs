@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::index::{CrateFile, entry, stored_at};
 use crate::progress::Progress;
 use crate::server::catalog::CatalogEntry;
-use crate::server::crate_files::CrateFiles;
+use crate::server::crate_files::{CrateFiles, Verified};
 use crate::server::index_copy::{IndexCopy, Snapshot};
 
 /// The result of verifying all files.
@@ -26,6 +26,8 @@ pub struct Verification {
     pub bytes: u64,
     /// Damaged files; they were removed, unless it is a dry run, and will be fetched again.
     pub damaged: Vec<String>,
+    /// Those of the damaged files that stayed because they were being read.
+    pub in_use: Vec<String>,
     /// Files whose checksum neither the index nor the catalog knows. They stay, but are never served.
     pub unknown: Vec<String>,
     /// Files that could not be read, and why.
@@ -81,20 +83,22 @@ fn expected(snapshot: Option<&Snapshot>, stored: &CatalogEntry) -> Result<Option
 
 impl Verification {
     async fn read(&mut self, files: &Arc<CrateFiles>, stored: &CatalogEntry, file: &CrateFile) {
-        let right = match files.inventory().store().has(&stored.path).await {
-            Ok(true) => files.verify(file, !self.dry_run).await,
+        match files.verify(file, !self.dry_run).await {
+            Ok(Verified::Right) => self.right += 1,
             // A server that runs meanwhile may have evicted it: neither right nor damaged.
-            Ok(false) => {
+            Ok(Verified::Absent) => {
                 if !self.dry_run {
                     files.inventory().forget(&stored.path).await;
                 }
                 return;
             }
-            Err(error) => Err(error),
-        };
-        match right {
-            Ok(true) => self.right += 1,
-            Ok(false) => self.damaged.push(file.to_string()),
+            Ok(Verified::Damaged { stays }) => {
+                let name = file.to_string();
+                if stays && !self.dry_run {
+                    self.in_use.push(name.clone());
+                }
+                self.damaged.push(name);
+            }
             Err(error) => {
                 let (path, why) = (stored.path.clone(), error.to_string());
                 self.unreadable.push(Failed { path, why });
@@ -115,6 +119,8 @@ impl fmt::Display for Verification {
         for file in &self.damaged {
             let end = if self.dry_run {
                 "damaged"
+            } else if self.in_use.contains(file) {
+                "damaged, but being read; it stays until it is verified or fetched again"
             } else {
                 "damaged, removed"
             };

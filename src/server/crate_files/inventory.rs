@@ -173,7 +173,7 @@ impl Inventory {
         };
         let folder = folder.clone();
         blocking(move || {
-            files.retain(|file| !folder.place(&file.path()).is_file());
+            files.retain(|file| folder.lacks(&file.path()));
             Ok(files)
         })
         .await
@@ -253,7 +253,7 @@ fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) ->
         );
         return Ok(());
     }
-    catalog.reconcile_with(files, |path| folder.place(path).is_file())
+    catalog.reconcile_with(files, |path| !folder.lacks(path))
 }
 
 fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {

@@ -55,6 +55,7 @@ use single_flight::{Flight, SingleFlight, Waiter};
 pub use unavailable::Unavailable;
 pub use upstream_client::instance;
 use verified_file::VerifiedFile;
+pub use verified_store::Verified;
 use verified_store::VerifiedStore;
 
 /// How long a client waits for a body to begin: cargo times out after 30 seconds, and its message names no cause.
@@ -275,11 +276,11 @@ impl CrateFiles {
         }
     }
 
-    /// Reads and hashes a stored file and says whether it is right; a damaged one is removed if `remove_damaged`.
+    /// Reads and hashes a stored file and says what it is; a damaged one is removed if `remove_damaged`.
     ///
     /// # Errors
     /// If the disk or the bucket fails.
-    pub async fn verify(&self, file: &CrateFile, remove_damaged: bool) -> io::Result<bool> {
+    pub async fn verify(&self, file: &CrateFile, remove_damaged: bool) -> io::Result<Verified> {
         self.store.verify(file, remove_damaged).await
     }
 

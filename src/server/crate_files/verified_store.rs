@@ -24,7 +24,7 @@ use super::receive::{Incoming, Received, finish, receive};
 use super::unavailable::Unavailable;
 use super::verified_file::{SMALL, VerifiedFile, read_at};
 use crate::index::{Checksum, CrateFile};
-use crate::server::store::{Content, Scratch, Store, StoredBytes};
+use crate::server::store::{Content, Removed, Scratch, Store, StoredBytes};
 
 /// How long a bucket may be silent while a client waits: upstream has the file, too.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -50,6 +50,20 @@ enum Reading {
     Absent,
     Damaged,
     Right(VerifiedFile),
+}
+
+/// What the verification of a stored file found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verified {
+    /// Its checksum is right.
+    Right,
+    /// It is not stored.
+    Absent,
+    /// Its checksum is wrong.
+    Damaged {
+        /// Whether it is still stored: it was not to be removed, or is being read.
+        stays: bool,
+    },
 }
 
 impl VerifiedStore {
@@ -125,17 +139,25 @@ impl VerifiedStore {
         }
     }
 
-    /// Reads and hashes a file and says whether it is right; a damaged one is removed if `remove_damaged`.
+    /// Reads and hashes a file and says what it is; a damaged one is removed if `remove_damaged`.
     ///
     /// # Errors
     /// If the disk or the bucket fails.
-    pub(super) async fn verify(&self, file: &CrateFile, remove_damaged: bool) -> io::Result<bool> {
-        let reading = self.read_through(file, UNBOUNDED).await?;
-        let is_damaged = matches!(reading, Reading::Damaged);
-        if is_damaged && remove_damaged {
-            self.remove_damaged(file).await?;
+    pub(super) async fn verify(
+        &self,
+        file: &CrateFile,
+        remove_damaged: bool,
+    ) -> io::Result<Verified> {
+        match self.read_through(file, UNBOUNDED).await? {
+            Reading::Right(_) => Ok(Verified::Right),
+            Reading::Absent => Ok(Verified::Absent),
+            Reading::Damaged if !remove_damaged => Ok(Verified::Damaged { stays: true }),
+            Reading::Damaged => {
+                let removed = self.remove_damaged(file).await?;
+                let stays = removed == Removed::InUse;
+                Ok(Verified::Damaged { stays })
+            }
         }
-        Ok(!is_damaged)
     }
 
     /// Returns the size of a stored file, in bytes, as far as that can be known without reading it.
@@ -206,14 +228,21 @@ impl VerifiedStore {
         }
     }
 
-    async fn remove_damaged(&self, file: &CrateFile) -> io::Result<()> {
+    async fn remove_damaged(&self, file: &CrateFile) -> io::Result<Removed> {
         let path = file.path();
         self.damaged.add(1);
-        error!("{file}: removing the stored crate file, which is damaged");
         let removed = timeout(SILENCE, self.inventory.store().remove(&path)).await;
-        removed.unwrap_or_else(|_| Err(silent(SILENCE)))?;
+        let removed = removed.unwrap_or_else(|_| Err(silent(SILENCE)));
+        let end = match &removed {
+            Ok(Removed::Gone | Removed::Absent) => "it was removed",
+            Ok(Removed::InUse) => "it stays, since it is being read",
+            Err(_) => "it cannot be removed",
+        };
+        error!("{file}: the stored crate file is damaged; {end}");
+        let removed = removed?;
+        // Also one that stays: the catalog must not vouch for it. It is found again when the catalog is reconciled.
         self.inventory.forget(&path).await;
-        Ok(())
+        Ok(removed)
     }
 
     /// Refuses while a bucket is paused.
@@ -338,7 +367,8 @@ mod tests {
         let (store, _folder) = store();
         let file = file(b"right");
         put(&store.inventory, &file, b"wrong").await;
-        assert!(!store.verify(&file, false).await.unwrap());
+        let stays = Verified::Damaged { stays: true };
+        assert_eq!(store.verify(&file, false).await.unwrap(), stays);
         assert_eq!(store.size(&file).await, Ok(Some(5)));
         assert!(store.read(&file).await.unwrap().is_none());
         assert_eq!(store.size(&file).await, Ok(None));

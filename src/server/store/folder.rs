@@ -132,16 +132,34 @@ impl StoreFolder {
         fs::remove_file(&place).map(|()| Removed::Gone)
     }
 
+    /// Removes a file as [`StoreFolder::remove`] does, on a thread that may block.
+    pub(super) async fn remove_later(&self, path: &str) -> io::Result<Removed> {
+        let (folder, path) = (self.clone(), path.to_owned());
+        blocking(move || folder.remove(&path)).await
+    }
+
     /// Returns the size and time of a file; `None` if it is not stored.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn about(&self, path: &str) -> io::Result<Option<StoredFile>> {
         match fs::metadata(self.place(path)) {
+            Ok(about) if !about.is_file() => Ok(None),
             Ok(about) => StoredFile::of(path.to_owned(), &about).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Says whether a file is known to be missing: a disk that cannot tell does not count as that.
+    pub fn lacks(&self, path: &str) -> bool {
+        matches!(self.about(path), Ok(None))
+    }
+
+    pub(super) async fn size(&self, path: &str) -> io::Result<Option<u64>> {
+        let (folder, path) = (self.clone(), path.to_owned());
+        let about = blocking(move || folder.about(&path)).await?;
+        Ok(about.map(|about| about.size))
     }
 
     pub(super) async fn list(&self) -> io::Result<Vec<StoredFile>> {

@@ -80,11 +80,7 @@ impl Store {
     /// As [`Store::get`].
     pub async fn size(&self, path: &str) -> io::Result<Option<u64>> {
         match self {
-            Self::Folder(folder) => {
-                let about = folder.place(path).metadata();
-                let about = about.ok().filter(std::fs::Metadata::is_file);
-                Ok(about.map(|about| about.len()))
-            }
+            Self::Folder(folder) => folder.size(path).await,
             Self::Bucket(bucket) => bucket.size(path).await,
         }
     }
@@ -100,15 +96,15 @@ impl Store {
         }
     }
 
-    /// Removes a file that is damaged.
+    /// Removes a file that is damaged; one of a folder stays while it is being read, and the one that is fetched in its
+    /// place is renamed over it.
     ///
     /// # Errors
     /// If the disk or the server fails.
-    pub async fn remove(&self, path: &str) -> io::Result<()> {
+    pub async fn remove(&self, path: &str) -> io::Result<Removed> {
         match self {
-            // A file that is still being read stays; the one that is fetched in its place is renamed over it.
-            Self::Folder(folder) => folder.remove(path).map(drop),
-            Self::Bucket(bucket) => bucket.remove(path).await,
+            Self::Folder(folder) => folder.remove_later(path).await,
+            Self::Bucket(bucket) => bucket.remove(path).await.map(|()| Removed::Gone),
         }
     }
 

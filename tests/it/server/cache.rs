@@ -74,6 +74,40 @@ fn damaged_files_are_found_and_removed() {
 }
 
 #[test]
+fn a_damaged_file_that_is_being_read_is_not_called_removed() {
+    let site = site(3);
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    let damaged = site.kept("foo", "1.0.0");
+    std::fs::write(&damaged, b"wrong").unwrap();
+    let reader = std::fs::File::open(&damaged).unwrap();
+    reader.lock_shared().unwrap();
+    let shown = printed(&site.run(&["cache", "verify"]), 1);
+    assert!(
+        shown.contains("foo 1.0.0: damaged, but being read"),
+        "{shown}"
+    );
+    assert!(damaged.exists());
+    drop(reader);
+    let shown = printed(&site.run(&["cache", "verify"]), 1);
+    assert!(shown.contains("foo 1.0.0: damaged, removed"), "{shown}");
+    assert!(!damaged.exists());
+}
+
+#[test]
+fn a_file_that_the_disk_does_not_give_is_neither_absent_nor_forgotten() {
+    let site = site(3);
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    let stuck = site.kept("foo", "1.0.0");
+    std::fs::remove_file(&stuck).unwrap();
+    // A link to itself fails for root, too, as a disk does that cannot read.
+    std::os::unix::fs::symlink(&stuck, &stuck).unwrap();
+    let shown = printed(&site.run(&["cache", "verify"]), 1);
+    assert!(shown.contains("1 cannot be read"), "{shown}");
+    let listed = printed(&site.run(&["cache", "ls"]), 0);
+    assert!(listed.contains("foo 1.0.0"), "{listed}");
+}
+
+#[test]
 fn files_that_came_by_other_ways_are_served_where_the_index_vouches_for_them() {
     let mut site = site(0);
     let bytes = noise(10_000, 7);
