@@ -27,7 +27,8 @@ pub use eviction::{Limits, Position};
 /// The catalog of a folder of crate files.
 pub struct Catalog {
     path: PathBuf,
-    database: Mutex<Connection>,
+    /// `None` after it was found damaged and could not be recreated, as on a full disk: the next work tries again.
+    database: Mutex<Option<Connection>>,
     /// Uses that are not written yet.
     uses: Mutex<HashMap<String, u64>>,
     /// Whether it is a copy in memory, of which nothing is written to the disk.
@@ -73,14 +74,8 @@ impl Catalog {
     /// # Errors
     /// `config` if the file cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
-        let unusable = |error: rusqlite::Error| unusable(path, error);
-        let (database, is_new) = match schema::connect(path) {
-            Err(error) if schema::is_damaged(&error) => {
-                let database = schema::recreate(path, &error).map_err(unusable)?;
-                (database, true)
-            }
-            opened => (opened.map_err(unusable)?, false),
-        };
+        let opened = schema::connect_or_recreate(path);
+        let (database, is_new) = opened.map_err(|error| unusable(path, error))?;
         Ok(Self::new(path, database, false, is_new))
     }
 
@@ -102,7 +97,7 @@ impl Catalog {
     fn new(path: &Path, database: Connection, is_read_only: bool, is_new: bool) -> Self {
         Self {
             path: path.to_owned(),
-            database: Mutex::new(database),
+            database: Mutex::new(Some(database)),
             uses: Mutex::default(),
             is_read_only,
             is_new: AtomicBool::new(is_new),
@@ -116,27 +111,42 @@ impl Catalog {
 
     /// Works with the database; one that turns out to be damaged is recreated, and the work repeated.
     fn run<T>(&self, mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let mut database = self.database();
+        let mut place = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut database = match place.take() {
+            Some(database) => database,
+            None => self.reopen().map_err(failed)?,
+        };
         // `work` may run twice: what it did before the damage showed went with the old database.
         let done = match work(&mut database) {
             Err(error) if schema::is_damaged(&error) => {
                 // The damaged database must be closed before another is opened.
-                *database = Connection::open_in_memory().map_err(failed)?;
-                *database = match self.is_read_only {
-                    true => schema::in_memory(),
-                    false => schema::recreate(&self.path, &error),
-                }
-                .map_err(failed)?;
-                self.is_new.store(true, Ordering::Relaxed);
+                drop(database);
+                database = self.recreate(&error).map_err(failed)?;
                 work(&mut database)
             }
             done => done,
         };
+        *place = Some(database);
         done.map_err(failed)
     }
 
-    fn database(&self) -> MutexGuard<'_, Connection> {
-        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    fn recreate(&self, why: &rusqlite::Error) -> rusqlite::Result<Connection> {
+        let database = match self.is_read_only {
+            true => schema::in_memory(),
+            false => schema::recreate(&self.path, why),
+        }?;
+        self.is_new.store(true, Ordering::Relaxed);
+        Ok(database)
+    }
+
+    /// Opens the database again after it could not be recreated: it may have been emptied already.
+    fn reopen(&self) -> rusqlite::Result<Connection> {
+        let database = match self.is_read_only {
+            true => schema::in_memory(),
+            false => schema::connect_or_recreate(&self.path).map(|(database, _)| database),
+        }?;
+        self.is_new.store(true, Ordering::Relaxed);
+        Ok(database)
     }
 
     fn uses(&self) -> MutexGuard<'_, HashMap<String, u64>> {

@@ -57,6 +57,14 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(database)
 }
 
+/// Opens a catalog as [`connect`] does, and recreates a damaged one; says whether that was necessary.
+pub(super) fn connect_or_recreate(path: &Path) -> rusqlite::Result<(Connection, bool)> {
+    match connect(path) {
+        Err(error) if is_damaged(&error) => Ok((recreate(path, &error)?, true)),
+        opened => Ok((opened?, false)),
+    }
+}
+
 /// Copies a catalog into memory and migrates the copy; `None` if there is none. The one on disk stays as it is.
 pub(super) fn copy(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if !path.is_file() {

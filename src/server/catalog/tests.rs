@@ -185,8 +185,8 @@ fn what_was_used_or_pinned_since_it_was_chosen_stays() {
 fn uses_that_cannot_be_written_stay_in_memory() {
     let (_folder, path) = folder();
     let catalog = Catalog::open(&path).unwrap();
-    let refusing = catalog.database().pragma_update(None, "query_only", true);
-    refusing.unwrap();
+    let refuse = |database: &mut Connection| database.pragma_update(None, "query_only", true);
+    catalog.run(refuse).unwrap();
     catalog.touch("a".to_owned());
     assert!(catalog.flush().is_err());
     assert!(catalog.unwritten_use("a").is_some());
@@ -224,4 +224,22 @@ fn a_catalog_that_is_damaged_anywhere_is_recreated_by_all_who_have_it_open() {
         );
         assert!(folder.path().join("catalog.damaged").is_file());
     }
+}
+
+#[test]
+fn a_catalog_that_cannot_be_recreated_is_once_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, away) = (folder.path().join("data"), folder.path().join("away"));
+    fs::create_dir(&data).unwrap();
+    let catalog = Catalog::open(&data.join("catalog.sqlite")).unwrap();
+    catalog.add(&file("a", 10, 1), SUM).unwrap();
+    // Without its folder nothing can be opened, as on a full disk.
+    fs::rename(&data, &away).unwrap();
+    let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    let damaged = catalog
+        .run(|_| -> rusqlite::Result<()> { Err(rusqlite::Error::SqliteFailure(corrupt, None)) });
+    assert!(damaged.is_err() && catalog.total().is_err());
+    fs::rename(&away, &data).unwrap();
+    assert_eq!(catalog.total().unwrap(), (1, 10));
+    assert!(catalog.take_is_new());
 }
