@@ -14,23 +14,20 @@ impl Catalog {
         self.uses().insert(path, now());
     }
 
-    /// Writes the uses that were collected; those that cannot be written stay in memory.
+    /// Writes the uses that were collected; each stays in memory until it is written.
     ///
     /// # Errors
     /// As [`Catalog::add`].
     pub fn flush(&self) -> Result<()> {
-        // Taken as a whole, so that requests that record a use never wait for the database.
-        let collected = std::mem::take(&mut *self.uses());
+        // Copied, so that requests that record a use never wait for the database; and not taken: an eviction must find
+        // each use, in memory or in the database.
+        let collected = self.uses().clone();
         let mut collected: Vec<(String, u64)> = collected.into_iter().collect();
         // Sorted, neighbours are on the same page of the database.
         collected.sort_unstable();
-        let mut portions = collected.chunks(PORTION);
-        while let Some(portion) = portions.next() {
-            if let Err(error) = self.write_uses(portion) {
-                self.put_back(portion);
-                portions.for_each(|left| self.put_back(left));
-                return Err(error);
-            }
+        for portion in collected.chunks(PORTION) {
+            self.write_uses(portion)?;
+            self.drop_written(portion);
         }
         Ok(())
     }
@@ -49,11 +46,13 @@ impl Catalog {
         })
     }
 
-    fn put_back(&self, uses: &[(String, u64)]) {
+    /// Drops uses that are written now, but not those that are later.
+    fn drop_written(&self, written: &[(String, u64)]) {
         let mut collected = self.uses();
-        for (path, used) in uses {
-            let later = collected.entry(path.clone()).or_default();
-            *later = (*later).max(*used);
+        for (path, used) in written {
+            if collected.get(path) == Some(used) {
+                collected.remove(path);
+            }
         }
     }
 

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -242,4 +244,33 @@ fn a_catalog_that_cannot_be_recreated_is_once_it_can_be() {
     fs::rename(&away, &data).unwrap();
     assert_eq!(catalog.total().unwrap(), (1, 10));
     assert!(catalog.take_is_new());
+}
+
+thread_local! {
+    static CATALOG: RefCell<Option<Arc<Catalog>>> = const { RefCell::new(None) };
+    static SEEN: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+#[test]
+fn a_use_that_is_being_written_is_still_in_memory() {
+    let (_folder, path) = folder();
+    let catalog = Arc::new(Catalog::open(&path).unwrap());
+    catalog.add(&file("a", 10, 1), SUM).unwrap();
+    CATALOG.set(Some(Arc::clone(&catalog)));
+    // Called while the write waits for the other one; gives up.
+    let look = |_| {
+        SEEN.set(CATALOG.with_borrow(|catalog| catalog.as_ref()?.unwritten_use("a")));
+        false
+    };
+    catalog
+        .run(|database| database.busy_handler(Some(look)))
+        .unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    catalog.touch("a".to_owned());
+    assert!(catalog.flush().is_err());
+    assert!(SEEN.get().is_some());
+    drop(other);
+    catalog.flush().unwrap();
+    assert!(catalog.unwritten_use("a").is_none());
 }
