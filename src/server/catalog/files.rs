@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::schema::durably;
 use super::{COLUMNS, Catalog, CatalogEntry, nanoseconds, now};
 use crate::error::Result;
 use crate::index::Checksum;
@@ -54,11 +55,13 @@ impl Catalog {
             if database.prepare_cached(pinned)?.exists([path])? {
                 return Ok(true);
             }
-            let mut query = database.prepare_cached(
-                "INSERT INTO files (path, size, used, pinned, present) VALUES (?1, 0, ?2, 1, 0)
-                 ON CONFLICT (path) DO UPDATE SET pinned = 1",
-            )?;
-            query.execute(params![path, now()])?;
+            durably(database, |database| {
+                let mut query = database.prepare_cached(
+                    "INSERT INTO files (path, size, used, pinned, present) VALUES (?1, 0, ?2, 1, 0)
+                     ON CONFLICT (path) DO UPDATE SET pinned = 1",
+                )?;
+                query.execute(params![path, now()])
+            })?;
             Ok(false)
         })
     }
@@ -69,14 +72,16 @@ impl Catalog {
     /// As [`Catalog::add`].
     pub fn unpin(&self, path: &str) -> Result<()> {
         self.run(|database| {
-            let change = database.transaction()?;
-            change
-                .prepare_cached("UPDATE files SET pinned = 0 WHERE path = ?1")?
-                .execute([path])?;
-            change
-                .prepare_cached("DELETE FROM files WHERE path = ?1 AND NOT present")?
-                .execute([path])?;
-            change.commit()
+            durably(database, |database| {
+                let change = database.transaction()?;
+                change
+                    .prepare_cached("UPDATE files SET pinned = 0 WHERE path = ?1")?
+                    .execute([path])?;
+                change
+                    .prepare_cached("DELETE FROM files WHERE path = ?1 AND NOT present")?
+                    .execute([path])?;
+                change.commit()
+            })
         })
     }
 

@@ -50,11 +50,23 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let mut database = Connection::open(path)?;
     database.busy_timeout(BUSY_TIMEOUT)?;
     // Readers do not wait for a writer. With `NORMAL` a power cut may undo the last commits, but damages nothing, and
-    // the folder tells again which files there are.
+    // the folder tells again which files there are. It does not tell which are pinned: see `durably`.
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "NORMAL")?;
     migrate(&mut database)?;
     Ok(database)
+}
+
+/// Does work whose commits a power cut does not undo: each waits for the disk.
+pub(super) fn durably<T>(
+    database: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    database.pragma_update(None, "synchronous", "FULL")?;
+    let done = work(database);
+    let usual = database.pragma_update(None, "synchronous", "NORMAL");
+    let done = done?;
+    usual.map(|()| done)
 }
 
 /// Opens a catalog as [`connect`] does, and recreates a damaged one; says whether that was necessary.

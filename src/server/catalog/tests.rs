@@ -274,3 +274,14 @@ fn a_use_that_is_being_written_is_still_in_memory() {
     catalog.flush().unwrap();
     assert!(catalog.unwritten_use("a").is_none());
 }
+
+#[test]
+fn only_what_nothing_else_tells_waits_for_the_disk() {
+    let (_folder, path) = folder();
+    let catalog = Catalog::open(&path).unwrap();
+    let level = |database: &mut Connection| {
+        database.pragma_query_value(None, "synchronous", |row| row.get::<_, u8>(0))
+    };
+    assert_eq!(catalog.run(|it| schema::durably(it, level)).unwrap(), 2);
+    assert_eq!(catalog.run(level).unwrap(), 1);
+}
