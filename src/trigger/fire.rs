@@ -129,7 +129,7 @@ where
         })
         .adjust(|failure: &ApiError, pause| {
             let pause = match failure.remedy {
-                Remedy::Wait(wait) => pause.map(|pause| pause.max(wait)),
+                Remedy::Wait { pause: wait, .. } => pause.map(|pause| pause.max(wait)),
                 Remedy::Retry { .. } | Remedy::Person => pause,
             };
             // Waiting past the deadline would end as a timeout, and hide what GitLab said.

@@ -85,12 +85,15 @@ pub enum FireResult {
         until: Timestamp,
         /// What it said.
         why: String,
+        /// As of [`FireResult::Retry`].
+        may_be_created: bool,
     },
     /// A transient failure.
     Retry {
         /// What failed.
         why: String,
-        /// Whether the pipeline may exist nevertheless: the request was sent, and no answer arrived.
+        /// Whether the pipeline may exist nevertheless: the request was sent, and no answer, or only one of a proxy or of
+        /// a failing server, arrived.
         may_be_created: bool,
     },
     /// A person is needed.
@@ -238,21 +241,14 @@ impl PipelineGate {
         }
         match result {
             FireResult::Created(_) => {}
-            FireResult::Wait { until, why } => {
+            FireResult::Wait { until, why, .. } => {
                 let wait = until.duration_since(now);
                 let wait = wait.clamp(SignedDuration::from_secs(1), MAX_WAIT);
                 self.pause = Some((Timer::start(now, wait), why.clone()));
             }
-            FireResult::Retry {
-                why,
-                may_be_created,
-            } => {
+            FireResult::Retry { why, .. } => {
                 self.pause = Some((Timer::start(now, self.backoff(random)), why.clone()));
                 self.failures = self.failures.saturating_add(1);
-                // A pipeline that was created unheard keeps its distance to the next one, too.
-                if *may_be_created {
-                    self.interval = Some(Timer::start(now, self.pacing.min_interval));
-                }
             }
             FireResult::Refused { why } => {
                 self.refusal = Some(Refusal {
@@ -261,6 +257,13 @@ impl PipelineGate {
                     is_asked_again: false,
                 });
             }
+        }
+        // A pipeline that was created unheard keeps its distance to the next one, too.
+        if let FireResult::Wait { may_be_created, .. } | FireResult::Retry { may_be_created, .. } =
+            result
+            && *may_be_created
+        {
+            self.interval = Some(Timer::start(now, self.pacing.min_interval));
         }
         // Only now that the state names the new pipeline: its hooks then count as those of the current one.
         for pipeline in early {

@@ -196,7 +196,7 @@ impl Helper<'_> {
             FireResult::Created(pipeline) => {
                 info!("fired {}", pipeline.url.as_deref().unwrap_or("a pipeline"));
             }
-            FireResult::Wait { until, why } => {
+            FireResult::Wait { until, why, .. } => {
                 warn!("cannot create a pipeline, retrying at {until:.0}: {why}");
             }
             FireResult::Retry { why, .. } => {
@@ -289,9 +289,13 @@ fn fire_result(
     };
     let why = config.scrub(&notify::line(&error));
     match remedy {
-        Remedy::Wait(wait) => FireResult::Wait {
-            until: now.saturating_add(signed(wait)).unwrap_or(now),
+        Remedy::Wait {
+            pause,
+            may_be_created,
+        } => FireResult::Wait {
+            until: now.saturating_add(signed(pause)).unwrap_or(now),
             why,
+            may_be_created,
         },
         Remedy::Retry { may_be_created } => FireResult::Retry {
             why,

@@ -32,8 +32,13 @@ pub struct ApiError {
 /// What makes a failed request succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// Waiting for this long, as GitLab says.
-    Wait(Duration),
+    /// Waiting, as GitLab says.
+    Wait {
+        /// For how long.
+        pause: Duration,
+        /// As of [`Remedy::Retry`].
+        may_be_created: bool,
+    },
     /// Another try, some time later.
     Retry {
         /// Whether the pipeline may have been created nevertheless.
@@ -187,31 +192,42 @@ fn classify(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemT
         ),
         429 => (
             Kind::Server,
-            Remedy::Wait(requested_wait(headers, now).unwrap_or(MINUTE)),
+            refused_for(requested_wait(headers, now).unwrap_or(MINUTE)),
             "Try again later: GitLab limits how often it may be asked.",
         ),
         300..=399 => person(
             Kind::Config,
             "Set `trigger.gitlab` to the address at which GitLab's API answers: the token does not follow a redirect.",
         ),
-        500..=599 => match requested_wait(headers, now) {
-            Some(wait) => (
-                Kind::Server,
-                Remedy::Wait(wait),
-                "Try again later: GitLab reports a problem of its own.",
-            ),
-            None => (
-                Kind::Server,
-                Remedy::Retry {
-                    may_be_created: false,
+        code @ 500..=599 => {
+            // A proxy's 502 or 504 may follow a pipeline that was created, and so may a failure of GitLab's after
+            // that; a server that is not available has read no request.
+            let may_be_created = code != 503;
+            let remedy = match requested_wait(headers, now) {
+                Some(pause) => Remedy::Wait {
+                    pause,
+                    may_be_created,
                 },
+                None => Remedy::Retry { may_be_created },
+            };
+            (
+                Kind::Server,
+                remedy,
                 "Try again later: GitLab reports a problem of its own.",
-            ),
-        },
+            )
+        }
         _ => person(
             Kind::Permission,
             "Check `trigger.gitlab`, and the proxies on the way: GitLab's pipeline triggers do not give this answer.",
         ),
+    }
+}
+
+/// A wait after which GitLab creates the pipeline that it did not create now.
+fn refused_for(pause: Duration) -> Remedy {
+    Remedy::Wait {
+        pause,
+        may_be_created: false,
     }
 }
 
@@ -223,7 +239,7 @@ fn bad_request(message: &str) -> Classified {
     if message.contains("too many pipelines") {
         return (
             Kind::Server,
-            Remedy::Wait(MINUTE),
+            refused_for(MINUTE),
             "Try again after one minute: GitLab limits how many pipelines are created in a minute.",
         );
     }

@@ -167,6 +167,14 @@ fn a_pipeline_that_may_have_been_created_keeps_min_interval() {
     };
     gate.answered(at(0), &retry, 1.0);
     assert_eq!(gate.wake(at(0)), Some(at(60)));
+    assert!(gate.take_due(at(60)));
+    let wait = FireResult::Wait {
+        until: at(61),
+        why: "504".to_owned(),
+        may_be_created: true,
+    };
+    gate.answered(at(60), &wait, 1.0);
+    assert_eq!(gate.wake(at(60)), Some(at(120)));
 }
 
 #[test]
@@ -176,7 +184,12 @@ fn gitlab_says_when_to_retry() {
         gate.request(at(0), Origin::Endpoint);
         assert!(gate.take_due(at(0)));
         let why = "429".to_owned();
-        gate.answered(at(0), &FireResult::Wait { until, why }, 0.5);
+        let wait = FireResult::Wait {
+            until,
+            why,
+            may_be_created: false,
+        };
+        gate.answered(at(0), &wait, 0.5);
         assert_eq!(gate.wake(at(0)), Some(at(expected)));
     }
 }

@@ -24,12 +24,16 @@ fn classified(status: u16, headers: &[(&'static str, &str)], body: &str) -> (Kin
     (error.kind(), remedy, error.advice().unwrap().to_owned())
 }
 
+fn wait(seconds: u64) -> Remedy {
+    Remedy::Wait {
+        pause: Duration::from_secs(seconds),
+        may_be_created: false,
+    }
+}
+
 #[test]
 fn each_error_has_its_kind_its_remedy_and_an_advice() {
-    let wait = |seconds| Remedy::Wait(Duration::from_secs(seconds));
-    let retry = Remedy::Retry {
-        may_be_created: false,
-    };
+    let retry = |may_be_created| Remedy::Retry { may_be_created };
     let rows: [(u16, &str, Kind, Remedy, &str); 18] = [
         (
             400,
@@ -117,15 +121,36 @@ fn each_error_has_its_kind_its_remedy_and_an_advice() {
             "Validate",
         ),
         (429, "Retry later", Kind::Server, wait(60), "how often"),
-        (500, "<html>", Kind::Server, retry, "problem of its own"),
-        (502, "", Kind::Server, retry, "problem of its own"),
-        (503, "", Kind::Server, retry, "problem of its own"),
+        (
+            500,
+            "<html>",
+            Kind::Server,
+            retry(true),
+            "problem of its own",
+        ),
+        (502, "", Kind::Server, retry(true), "problem of its own"),
+        (503, "", Kind::Server, retry(false), "problem of its own"),
         (302, "", Kind::Config, Remedy::Person, "redirect"),
     ];
     for (status, body, kind, remedy, advice) in rows {
         let found = classified(status, &[], body);
         assert_eq!((found.0, found.1), (kind, remedy), "{status} {body}");
         assert!(found.2.contains(advice), "{status} {body}: {}", found.2);
+    }
+}
+
+#[test]
+fn only_a_server_that_is_not_available_has_created_no_pipeline() {
+    for status in 500..=599 {
+        for headers in [&[][..], &[("retry-after", "17")]] {
+            let may_be_created = match classified(status, headers, "").1 {
+                Remedy::Wait { may_be_created, .. } | Remedy::Retry { may_be_created } => {
+                    may_be_created
+                }
+                Remedy::Person => panic!("{status}"),
+            };
+            assert_eq!(may_be_created, status != 503, "{status} {headers:?}");
+        }
     }
 }
 
@@ -146,11 +171,7 @@ fn a_wait_is_as_long_as_the_server_says() {
     ];
     for (headers, seconds) in rows {
         let found = classified(429, headers, "").1;
-        assert_eq!(
-            found,
-            Remedy::Wait(Duration::from_secs(seconds)),
-            "{headers:?}"
-        );
+        assert_eq!(found, wait(seconds), "{headers:?}");
     }
 }
 

@@ -82,6 +82,7 @@ impl Model {
             2 => FireResult::Wait {
                 until: at(self.now + 30),
                 why,
+                may_be_created: false,
             },
             3 => FireResult::Refused { why },
             _ => {
