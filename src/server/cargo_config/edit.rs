@@ -50,15 +50,12 @@ pub(super) fn write(project: &Path, registry: &Registry) -> Result<(PathBuf, boo
     Ok((path, true))
 }
 
-/// Finds the file: `config.toml`, or the older `config` if only that exists; symbolic links are followed.
+/// Finds the file that cargo reads: `config.toml`, or the older `config` if that exists, even beside the other; symbolic
+/// links are followed.
 fn place(project: &Path) -> PathBuf {
     let folder = project.join(".cargo");
     let (new, old) = (folder.join("config.toml"), folder.join("config"));
-    let path = if !new.exists() && old.is_file() {
-        old
-    } else {
-        new
-    };
+    let path = if old.exists() { old } else { new };
     // Otherwise renaming the new file into place would replace a link, for example into a user's dotfiles.
     fs::canonicalize(&path).unwrap_or(path)
 }

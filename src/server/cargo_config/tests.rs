@@ -106,6 +106,30 @@ fn a_file_keeps_what_else_it_says_and_is_written_once() {
 }
 
 #[test]
+fn the_file_is_written_that_cargo_reads() {
+    // If both are there, cargo reads the older `config`, and warns.
+    for (there, read) in [
+        (&[][..], "config.toml"),
+        (&["config.toml"], "config.toml"),
+        (&["config"], "config"),
+        (&["config", "config.toml"], "config"),
+    ] {
+        let project = TempDir::new().unwrap();
+        let folder = project.path().join(".cargo");
+        std::fs::create_dir(&folder).unwrap();
+        for name in there {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        let written = run(&config(&[]), &options(Index::Sparse, Some(&project))).unwrap();
+        let path = folder.canonicalize().unwrap().join(read);
+        let named = written.written.unwrap().canonicalize().unwrap();
+        assert_eq!(named, path, "{there:?}");
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text, written.snippet, "{there:?}");
+    }
+}
+
+#[test]
 fn another_replacement_or_a_damaged_file_is_left_alone() {
     let project = TempDir::new().unwrap();
     let path = project.path().join(".cargo/config.toml");
