@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod detect;
 pub mod error_response;
+pub mod logged_failure;
 mod progress_io;
 pub mod routes;
 mod shutdown;

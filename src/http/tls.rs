@@ -16,6 +16,7 @@ use tracing::{error, info};
 
 use crate::config::{ServeConfig, Tls};
 use crate::error::{Error, Kind, Result};
+use crate::http::logged_failure::LoggedFailure;
 
 /// The keys of the configuration.
 const CERT: &str = "serve.tls.cert";
@@ -28,6 +29,7 @@ pub struct Certificates {
     files: Tls,
     /// What the files held when they were last read.
     current: ArcSwap<Loaded>,
+    failure: LoggedFailure,
 }
 
 struct Loaded {
@@ -45,25 +47,33 @@ impl Certificates {
         Ok(Self {
             files,
             current: ArcSwap::from_pointee(loaded),
+            failure: LoggedFailure::default(),
         })
     }
 
-    /// Reads the files again if they changed. If that fails, the certificate that was read before stays in use.
-    pub fn reload(&self) {
+    /// Reads the files again if they changed. If that fails, the certificate that was read before stays in use, and the
+    /// failure is logged once, but always if somebody asked for this.
+    pub fn reload(&self, is_asked: bool) {
+        if is_asked {
+            self.failure.end();
+        }
         // A renewal replaces the two files one after the other. A certificate and a key that do not match are refused
         // by `load`, and the next round reads them again.
         let texts = read(&self.files);
         if texts.as_ref().ok() == Some(&self.current.load().texts) {
-            return;
+            return self.failure.end();
         }
         match load(&self.files) {
             Ok(loaded) => {
+                self.failure.end();
                 self.current.store(Arc::new(loaded));
                 info!("reloaded the certificate {}", self.files.cert.display());
             }
             Err(error) => {
                 let error = error.chain();
-                error!("{error}; the old certificate stays in use");
+                if self.failure.is_new(&error) {
+                    error!("{error}; the old certificate stays in use");
+                }
             }
         }
     }

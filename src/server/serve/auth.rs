@@ -14,6 +14,7 @@ use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::http::access::Caller;
 use crate::http::error_response::ErrorResponse;
+use crate::http::logged_failure::LoggedFailure;
 use crate::index::Checksum;
 
 /// The hashes of the tokens that are accepted, and their names.
@@ -28,6 +29,7 @@ pub(super) struct Tokens {
     path: PathBuf,
     /// What the file held when it was last read, and what that means.
     current: ArcSwap<(String, Names)>,
+    failure: LoggedFailure,
 }
 
 type Names = HashMap<Checksum, Arc<str>>;
@@ -48,25 +50,34 @@ impl Tokens {
         Ok(Self {
             current: ArcSwap::from_pointee((text, names)),
             path,
+            failure: LoggedFailure::default(),
         })
     }
 
-    /// Reads the file again if it changed. If that fails, the tokens that were read before stay valid.
-    pub(super) fn reload(&self) {
+    /// Reads the file again if it changed. If that fails, the tokens that were read before stay valid, and the failure
+    /// is logged once, but always if somebody asked for this.
+    pub(super) fn reload(&self, is_asked: bool) {
+        if is_asked {
+            self.failure.end();
+        }
         let read = ServeConfig::read_file(&self.path);
         if read.as_ref().ok() == Some(&self.current.load().0) {
-            return;
+            return self.failure.end();
         }
         let parsed = read.and_then(|text| parse(&text).map(|names| (text, names)));
         match parsed {
             Ok(new) => {
                 info!("{}: {} tokens", self.path.display(), new.1.len());
+                self.failure.end();
                 self.current.store(Arc::new(new));
             }
-            Err(error) => error!(
-                "{}: {error}; the tokens that were read before stay valid",
-                self.path.display()
-            ),
+            Err(error) => {
+                let error = error.to_string();
+                if self.failure.is_new(&error) {
+                    let path = self.path.display();
+                    error!("{path}: {error}; the tokens that were read before stay valid");
+                }
+            }
         }
     }
 

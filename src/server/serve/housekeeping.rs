@@ -27,15 +27,18 @@ pub(super) async fn forever(
     // The default would make up for the ticks that a long eviction missed, with as many rounds in a row.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for round in 0u64.. {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = hangup.recv() => info!("SIGHUP: tokens and certificate are reloaded"),
+        let is_asked = tokio::select! {
+            _ = ticks.tick() => false,
+            _ = hangup.recv() => true,
+        };
+        if is_asked {
+            info!("SIGHUP: tokens and certificate are reloaded");
         }
         if let Some(tokens) = &state.tokens {
-            tokens.reload();
+            tokens.reload(is_asked);
         }
         if let Some(certificates) = certificates {
-            certificates.reload();
+            certificates.reload(is_asked);
         }
         if round % FLUSH_EVERY == 0 {
             flush(state).await;
