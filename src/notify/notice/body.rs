@@ -21,7 +21,7 @@ struct Section {
 struct Row {
     label: String,
     text: String,
-    link: Option<Url>,
+    link: Option<String>,
     is_command: bool,
 }
 
@@ -42,9 +42,13 @@ struct Html<'a> {
 }
 
 impl Notice {
-    /// Returns the body as plain text and as HTML.
-    pub fn bodies(&self) -> Result<(String, String)> {
-        let (headline, sections) = (&self.headline(), &self.sections());
+    /// Returns the body as plain text and as HTML, with all texts masked by `scrub`.
+    pub fn bodies(&self, scrub: impl Fn(&str) -> String) -> Result<(String, String)> {
+        let mut sections = self.sections();
+        // Before anything is rendered: a secret with `&` or `<` is not found in HTML.
+        let rows = sections.iter_mut().flat_map(|section| &mut section.rows);
+        rows.for_each(|row| row.mask(&scrub));
+        let (headline, sections) = (&self.headline(), &sections);
         let version = env!("CARGO_PKG_VERSION");
         let text = Text {
             headline,
@@ -208,7 +212,7 @@ fn about_the_job(job: &Job) -> Section {
             .clone()
             .or_else(|| link.as_ref().map(ToString::to_string))?;
         Some(Row {
-            link: link.clone(),
+            link: link.as_ref().map(ToString::to_string),
             ..Row::labelled(label, text)
         })
     };
@@ -241,9 +245,14 @@ impl Row {
         }
     }
 
+    fn mask(&mut self, scrub: impl Fn(&str) -> String) {
+        self.text = scrub(&self.text);
+        self.link = self.link.as_deref().map(scrub);
+    }
+
     /// Returns the link unless the text is that link already.
     fn hidden_link(&self) -> Option<&str> {
-        let link = self.link.as_ref()?.as_str();
+        let link = self.link.as_deref()?;
         (link != self.text).then_some(link)
     }
 }

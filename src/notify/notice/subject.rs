@@ -7,8 +7,8 @@ use crate::error::Kind;
 const LIMIT: usize = 77 - "Subject: ".len();
 
 impl Notice {
-    /// Returns the subject: ASCII, at most 68 characters, without line breaks.
-    pub fn subject(&self) -> String {
+    /// Returns the subject, masked by `scrub`: ASCII, at most 68 characters, without line breaks.
+    pub fn subject(&self, scrub: impl Fn(&str) -> String) -> String {
         let (before, after) = match &self.event {
             Event::Failed(failure) => ("sync failed: ", format!(": {}", summary(failure.kind))),
             Event::Warned(_) => ("sync has a warning: ", String::new()),
@@ -19,7 +19,9 @@ impl Notice {
         };
         // Not negative: the words around the address have at most 39 characters.
         let room = LIMIT - before.len() - after.len();
-        format!("{before}{}{after}", short_url(&self.mirror.url, room))
+        // Masked before it is cut: a part of a secret is not found.
+        let place = short_url(&scrub(&self.mirror.url), room);
+        format!("{before}{place}{after}")
     }
 }
 

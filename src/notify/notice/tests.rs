@@ -51,7 +51,7 @@ fn the_subject_says_what_where_and_why() {
     let with = |event, url: &str| {
         let mut notice = notice(event);
         notice.mirror.url = url.to_owned();
-        notice.subject()
+        notice.subject(str::to_owned)
     };
     let failed = || Event::Failed(failure(Kind::Permission));
     assert_eq!(
@@ -78,7 +78,7 @@ proptest! {
         for event in [Event::Failed(failure(kind)), Event::Test, Event::Warned(Vec::new())] {
             let mut notice = notice(event);
             notice.mirror.url = url.clone();
-            let subject = notice.subject();
+            let subject = notice.subject(str::to_owned);
             prop_assert!(subject.len() <= 68, "{}", subject);
             prop_assert!(subject.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{}", subject);
         }
@@ -88,7 +88,7 @@ proptest! {
 #[test]
 fn a_failure_is_told_with_its_causes_its_kind_and_what_to_do() {
     let (text, html) = notice(Event::Failed(failure(Kind::Permission)))
-        .bodies()
+        .bodies(str::to_owned)
         .unwrap();
     let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     insta::assert_snapshot!(text, @r"
@@ -137,7 +137,7 @@ fn a_recovery_says_since_when_and_how_often() {
         since: 1_779_990_000,
         failures: 3,
     };
-    let (text, _) = notice(event).bodies().unwrap();
+    let (text, _) = notice(event).bodies(str::to_owned).unwrap();
     assert!(
         text.starts_with("The sync works again. Since 2026-05-28 17:40:00 UTC, 3 syncs failed.\n"),
         "{text}"
@@ -148,7 +148,9 @@ fn a_recovery_says_since_when_and_how_often() {
 #[test]
 fn warnings_are_listed() {
     let warning = Warning::calling(Topic::UpstreamConfig, "upstream changed its config.json");
-    let (text, html) = notice(Event::Warned(vec![warning])).bodies().unwrap();
+    let (text, html) = notice(Event::Warned(vec![warning]))
+        .bodies(str::to_owned)
+        .unwrap();
     for body in [text, html] {
         assert!(body.contains("upstream changed its config.json"), "{body}");
     }
@@ -162,7 +164,7 @@ fn what_is_not_known_is_left_out() {
     notice.last_success = None;
     notice.repeat_after = None;
     notice.dry_run = String::new();
-    let (text, _) = notice.bodies().unwrap();
+    let (text, _) = notice.bodies(str::to_owned).unwrap();
     for part in [
         "The job",
         "last moved",
