@@ -50,12 +50,15 @@ pub(super) async fn probe(
         return;
     };
     findings.pass("branch", format!("{reference} is at {}", tip.short()));
-    match upstream {
+    let found = match upstream {
         Some(()) => base(config, around, remote, findings).await,
-        None => findings.skip("base", "upstream could not be read"),
-    }
+        None => {
+            findings.skip("base", "upstream could not be read");
+            None
+        }
+    };
     config_json(config, &mut mirror, tip, findings).await;
-    history(config, &mut mirror, tip, findings).await;
+    history(config, found, &mut mirror, tip, findings).await;
 }
 
 /// Probes HEAD, because cargo reads HEAD and not a branch by its name.
@@ -76,20 +79,36 @@ fn head(config: &Config, head: &Head, findings: &mut Findings) {
     }
 }
 
-async fn base(config: &Config, around: Context<'_>, mirror: &Remote, findings: &mut Findings) {
-    let measured = measure_lag(config, around, mirror).await;
-    if let Some(text) = findings.take("base", measured) {
-        findings.pass("base", text);
+/// Probes how far behind the mirror is, and returns its history mode, if that shows.
+async fn base(
+    config: &Config,
+    around: Context<'_>,
+    mirror: &Remote,
+    findings: &mut Findings,
+) -> Option<History> {
+    let lag = findings.take("base", measure_lag(config, mirror).await)?;
+    let found = match &lag {
+        // Without commits of ours on top, it is upstream's history.
+        Lag::None(found) => found.unwrap_or(History::Merge),
+        Lag::Behind { history, .. } => *history,
+    };
+    if findings
+        .take("base", mode(config.mirror.history, found))
+        .is_some()
+    {
+        findings.pass("base", describe(lag, around));
     }
+    Some(found)
 }
 
-async fn measure_lag(config: &Config, around: Context<'_>, mirror: &Remote) -> Result<String> {
+async fn measure_lag(config: &Config, mirror: &Remote) -> Result<Lag> {
     let upstream = config.upstream_remote()?;
-    match Lag::measure(config, &upstream, mirror).await? {
-        Lag::None(found) => {
-            mode(config.mirror.history, found.unwrap_or(History::Merge))?;
-            Ok("the mirror has all that upstream has".to_owned())
-        }
+    Lag::measure(config, &upstream, mirror).await
+}
+
+fn describe(lag: Lag, around: Context<'_>) -> String {
+    match lag {
+        Lag::None(_) => "the mirror has all that upstream has".to_owned(),
         Lag::Behind {
             base,
             seconds,
@@ -97,7 +116,6 @@ async fn measure_lag(config: &Config, around: Context<'_>, mirror: &Remote) -> R
             relation,
             history,
         } => {
-            mode(config.mirror.history, history)?;
             // A commit from a clock that is ahead of ours is 0 seconds old.
             let age = u64::try_from(around.now() - seconds).unwrap_or_default();
             let age = HumanDuration(Duration::from_secs(age));
@@ -107,9 +125,7 @@ async fn measure_lag(config: &Config, around: Context<'_>, mirror: &Remote) -> R
                 History::Snapshot => format!("carried {age} ago"),
             };
             let (base, count) = (base.short(), commits(count));
-            Ok(format!(
-                "{base}, {count} behind upstream ({relation}); {age}"
-            ))
+            format!("{base}, {count} behind upstream ({relation}); {age}")
         }
     }
 }
@@ -166,9 +182,10 @@ async fn read_config_json(mirror: &mut UploadPack<'_>, tip: ObjectId) -> Result<
     )
 }
 
-/// Counts the mirror's commits, up to a bound.
+/// Counts the mirror's commits, up to a bound; `found` is its history mode, if that is known.
 async fn history(
     config: &Config,
+    found: Option<History>,
     mirror: &mut UploadPack<'_>,
     tip: ObjectId,
     findings: &mut Findings,
@@ -197,7 +214,8 @@ async fn history(
         "at least "
     };
     let text = format!("the mirror carries {at_least}{}", commits(count));
-    if count > MUCH_HISTORY && config.mirror.history != Some(History::Snapshot) {
+    let grows = found == Some(History::Merge) && config.mirror.history != Some(History::Snapshot);
+    if count > MUCH_HISTORY && grows {
         findings.pass_with_advice(
             "history",
             text,

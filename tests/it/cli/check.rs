@@ -1,10 +1,10 @@
 //! `crates-ferry check` against real servers: what it finds, what it says to do, and that it changes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::daemon::GitDaemon;
 use crate::support::ferry::{Ferry, empty_mirror};
-use crate::support::repo::git;
+use crate::support::repo::{git, git_command};
 use crate::support::sshd::{Options, Sshd};
 use crate::support::upstream::{Commit, Upstream, bare, commit_to};
 use assert_cmd::Command;
@@ -136,6 +136,43 @@ fn a_snapshot_mirror_behind_says_when_it_carried_last() {
         detail.ends_with(" ago") && !detail.contains("old"),
         "{detail}"
     );
+}
+
+/// Adds commits without changes to a mirror's branch.
+fn add_commits(mirror: &Path, number: usize) {
+    use std::io::Write as _;
+    let mut import = git_command(mirror)
+        .args(["fast-import", "--quiet"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let commit = format!("commit refs/heads/master\ncommitter T <t@e> {now} +0000\ndata 1\nx\n");
+    let first = format!("{commit}from refs/heads/master^0\n");
+    let stream = first + &commit.repeat(number - 1);
+    let mut input = import.stdin.take().unwrap();
+    input.write_all(stream.as_bytes()).unwrap();
+    drop(input);
+    assert!(import.wait().unwrap().success());
+}
+
+#[test]
+fn only_a_mirror_with_history_is_advised_to_leave_it_out() {
+    for (history, is_advised) in [("merge", true), ("snapshot", false)] {
+        let scene = Scene::new();
+        let ferry = scene.ferry().with("FERRY_MIRROR_HISTORY", history);
+        ferry.init().unwrap();
+        add_commits(&scene.mirror, 2_001);
+        // The mirror knows its mode; the configuration does not have to say it.
+        let (code, json) = scene.check(&scene.ferry());
+        assert_eq!((code, probe(&json, "history").0), (0, "passed"), "{json:#}");
+        let text = json.to_string();
+        assert_eq!(
+            text.contains("keeps further history out"),
+            is_advised,
+            "{history}: {text}"
+        );
+    }
 }
 
 #[test]
