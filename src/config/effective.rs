@@ -181,7 +181,10 @@ impl fmt::Display for Value {
         match self {
             Self::One(text) => f.pad(text),
             Self::List(texts) => f.pad(&texts.join(", ")),
-            Self::Names(names) => f.pad(&format!("{}=…", names.join("=…, "))),
+            Self::Names(names) => {
+                let names: Vec<String> = names.iter().map(|name| format!("{name}=…")).collect();
+                f.pad(&names.join(", "))
+            }
         }
     }
 }
@@ -206,5 +209,21 @@ impl fmt::Display for EffectiveConfig {
             .map(|(name, is_set)| format!("{name:<26}  {}", word(*is_set)))
             .collect();
         f.write_str(&lines.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_shows_its_names_and_an_empty_one_nothing() {
+        let shown = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned());
+            Value::Names(names.collect()).to_string()
+        };
+        assert_eq!(shown(&[]), "");
+        assert_eq!(shown(&["A"]), "A=…");
+        assert_eq!(shown(&["A", "B"]), "A=…, B=…");
     }
 }

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::git::transport::KnownHostsText;
 
 /// The variables of the secrets, except those of AWS.
-const VARIABLES: [&str; 10] = [
+pub(super) const VARIABLES: [&str; 10] = [
     "SSH_PRIVATE_KEY",
     "SSH_KEY_PASSPHRASE",
     "SSH_KNOWN_HOSTS",

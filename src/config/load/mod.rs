@@ -15,6 +15,9 @@ use crate::error::{Error, Kind, Result};
 
 pub use flags::Flags;
 
+/// The variable that names the configuration file.
+const CONFIG_FILE: &str = "FERRY_CONFIG";
+
 /// What was loaded.
 pub(super) struct Loaded {
     /// The configuration file, where there is one.
@@ -53,7 +56,7 @@ fn locate(flags: &Flags, environment: &Environment) -> Result<Option<PathBuf>> {
     if let Some(path) = &flags.file {
         return Ok(Some(folder.join(path)));
     }
-    if let Some(path) = environment.text("FERRY_CONFIG")? {
+    if let Some(path) = environment.text(CONFIG_FILE)? {
         return Ok(Some(folder.join(path)));
     }
     let usual = folder.join("ferry.yml");

@@ -4,19 +4,12 @@ use tracing::warn;
 
 use super::super::environment::Environment;
 use super::super::keys::{Key, Shape};
+use super::super::secrets;
 use super::super::sections::KEYS;
 use super::super::settings::{Origin, Settings};
+use super::CONFIG_FILE;
 use super::hint::hint;
 use crate::error::Result;
-
-/// Variables that begin with `FERRY_` and set no key.
-const OTHER_VARIABLES: [&str; 5] = [
-    "FERRY_CONFIG",
-    "FERRY_HOOK_TOKEN",
-    "FERRY_MIRROR_TOKEN",
-    "FERRY_SMTP_PASSWORD",
-    "FERRY_TRIGGER_TOKEN",
-];
 
 /// Adds the values of the keys' variables, and warns of unknown variables that begin with `FERRY_`.
 pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result<()> {
@@ -56,7 +49,10 @@ fn texts_of(key: &Key, text: &str) -> Vec<String> {
 /// Returns every variable that begins with `FERRY_` and is read.
 fn known_variables() -> Vec<String> {
     let keys = KEYS.iter().map(Key::variable);
-    keys.chain(OTHER_VARIABLES.map(str::to_owned)).collect()
+    let secrets = secrets::VARIABLES.iter().copied();
+    let others = secrets.filter(|name| name.starts_with("FERRY_"));
+    let others = others.chain([CONFIG_FILE]).map(str::to_owned);
+    keys.chain(others).collect()
 }
 
 /// Returns the variables that begin with `FERRY_`, are not empty, and are unknown.
