@@ -96,7 +96,7 @@ async fn base(
         .take("base", mode(config.mirror.history, found))
         .is_some()
     {
-        findings.pass("base", describe(lag, around));
+        findings.pass("base", describe(lag, around.now()));
     }
     Some(found)
 }
@@ -106,7 +106,7 @@ async fn measure_lag(config: &Config, mirror: &Remote) -> Result<Lag> {
     Lag::measure(config, &upstream, mirror).await
 }
 
-fn describe(lag: Lag, around: Context<'_>) -> String {
+fn describe(lag: Lag, now: i64) -> String {
     match lag {
         Lag::None(_) => "the mirror has all that upstream has".to_owned(),
         Lag::Behind {
@@ -116,8 +116,8 @@ fn describe(lag: Lag, around: Context<'_>) -> String {
             relation,
             history,
         } => {
-            // A commit from a clock that is ahead of ours is 0 seconds old.
-            let age = u64::try_from(around.now() - seconds).unwrap_or_default();
+            // A commit from a clock that is ahead of ours is 0 seconds old. Whoever made it chose any date.
+            let age = u64::try_from(now.saturating_sub(seconds)).unwrap_or_default();
             let age = HumanDuration(Duration::from_secs(age));
             let age = match history {
                 History::Merge => format!("the commit is {age} old"),
@@ -224,5 +224,26 @@ async fn history(
         );
     } else {
         findings.pass("history", text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::plan::Relation;
+
+    #[test]
+    fn a_commit_from_the_end_of_time_is_as_old_as_can_be_told() {
+        let behind = |seconds| Lag::Behind {
+            base: ObjectId::ZERO,
+            seconds,
+            commits: 1,
+            relation: Relation::Advanced,
+            history: History::Merge,
+        };
+        let text = describe(behind(i64::MIN), 1_780_000_000);
+        assert!(text.ends_with("years old"), "{text}");
+        let text = describe(behind(i64::MAX), -1);
+        assert!(text.ends_with("is 0 seconds old"), "{text}");
     }
 }

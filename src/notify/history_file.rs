@@ -2,8 +2,8 @@
 //!
 //! It is a convenience: a missing, broken or unwritable file costs one mail too many, and never a sync.
 
-use std::fs::Permissions;
-use std::io::{self, Write as _};
+use std::fs::{File, Permissions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -71,13 +71,16 @@ fn read_or_default(path: &Path) -> MailHistory {
 }
 
 fn read(path: &Path) -> io::Result<MailHistory> {
-    if std::fs::metadata(path)?.len() > LIMIT {
+    let mut text = Vec::new();
+    // Not by the file's length, which says nothing of a pipe, and may change.
+    let length = File::open(path)?.take(LIMIT + 1).read_to_end(&mut text)?;
+    if length as u64 > LIMIT {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "the file is larger than 1 MiB",
         ));
     }
-    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+    Ok(serde_json::from_slice(&text)?)
 }
 
 fn write(path: &Path, history: &MailHistory) -> io::Result<()> {
@@ -94,4 +97,31 @@ fn write(path: &Path, history: &MailHistory) -> io::Result<()> {
     // Renamed, so that no reader finds half a file; not synced, since losing it in a crash costs one mail too many.
     file.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_shows_no_length_is_read_no_further_than_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let pipe = path.clone();
+        let writer = std::thread::spawn(move || {
+            let mut pipe = File::options().write(true).open(pipe)?;
+            pipe.write_all(&vec![b' '; usize::try_from(LIMIT).unwrap_or_default() + 1])?;
+            serde_json::to_writer(pipe, &MailHistory::default()).map_err(io::Error::from)
+        });
+        let error = read(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        // The reader has left: the rest cannot be written.
+        drop(writer.join().unwrap());
+    }
 }

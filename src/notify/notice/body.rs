@@ -180,8 +180,10 @@ impl Notice {
         let mut rows = vec![remote("mirror", &self.mirror)];
         rows.extend(self.upstream.iter().map(|it| remote("upstream", it)));
         let ago = |at: i64| {
-            // A commit may be dated by a clock that is ahead of ours: it is then 0 seconds old.
-            let age = Duration::from_secs(u64::try_from(self.now - at).unwrap_or_default());
+            // A commit may be dated by a clock that is ahead of ours: it is then 0 seconds old. Whoever made it chose any
+            // date.
+            let age = u64::try_from(self.now.saturating_sub(at)).unwrap_or_default();
+            let age = Duration::from_secs(age);
             format!("{}, {} ago", time(at), HumanDuration(age))
         };
         let last_moved = match &self.mirror_status.last_moved {

@@ -177,3 +177,17 @@ fn what_is_not_known_is_left_out() {
     }
     assert!(text.contains("may go away by itself"), "{text}");
 }
+
+#[test]
+fn a_date_from_the_end_of_time_is_told_all_the_same() {
+    let mut notice = notice(Event::Failed(failure(Kind::Network)));
+    for (at, age) in [
+        (i64::MIN, "years ago, to 1"),
+        (i64::MAX, "0 seconds ago, to 1"),
+    ] {
+        notice.mirror_status.last_moved = Observed::Known(("1234567".to_owned(), at));
+        notice.now = if at < 0 { 1_780_000_000 } else { -1 };
+        let (text, _) = notice.bodies(str::to_owned).unwrap();
+        assert!(text.contains(age), "{text}");
+    }
+}
