@@ -240,12 +240,14 @@ pub fn stop_at_root_tree(
     root: &mut Option<ObjectId>,
 ) -> ControlFlow<()> {
     match object.kind {
-        ObjectKind::Commit if object.id == tip => {
-            *root = Commit::parse(&object.content)
-                .ok()
-                .map(|commit| commit.tree);
-            ControlFlow::Continue(())
-        }
+        ObjectKind::Commit if object.id == tip => match Commit::parse(&object.content) {
+            Ok(commit) => {
+                *root = Some(commit.tree);
+                ControlFlow::Continue(())
+            }
+            // Who asked for it parses it again and fails: the rest of the pack is for nothing.
+            Err(_) => ControlFlow::Break(()),
+        },
         ObjectKind::Tree if Some(object.id) == *root => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     }

@@ -30,18 +30,16 @@ pub(super) struct Tip {
 pub(super) async fn fetch_tip(session: &mut Session<'_>) -> Result<Tip> {
     let id = session.upstream_tip;
     let fetch = Fetch::commits(id, 1);
-    let mut found: Option<Commit> = None;
+    let mut found: Option<Result<Commit>> = None;
     let mut root = None;
     let visit = |object: &Object| match object.kind {
         ObjectKind::Commit if object.id == id => {
-            found = Commit::parse(&object.content).ok();
-            ControlFlow::Continue(())
+            match found.insert(Commit::parse(&object.content)) {
+                Ok(_) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
         }
-        ObjectKind::Tree
-            if found
-                .as_ref()
-                .is_some_and(|commit| commit.tree == object.id) =>
-        {
+        ObjectKind::Tree if matches!(&found, Some(Ok(commit)) if commit.tree == object.id) => {
             root = Some(object.content.clone());
             ControlFlow::Break(())
         }
@@ -58,6 +56,7 @@ pub(super) async fn fetch_tip(session: &mut Session<'_>) -> Result<Tip> {
         )
         .advise("Try again.")
     })?;
+    let commit = commit.map_err(|error| error.on(session.upstream.remote()))?;
     let root = match root {
         Some(content) => parse_tree(&content)?,
         // `fetch_trees` returns every tree that was asked for, or fails: the default is never taken.

@@ -175,3 +175,25 @@ fn another_branch_is_carried_to_another_branch() {
         "{report}"
     );
 }
+
+#[test]
+fn a_tip_that_is_no_commit_is_told_as_that() {
+    let mut world = World::empty();
+    world.upstream.publish("one", "1.0.0");
+    let tree = world.upstream.id("master^{tree}");
+    let file = world.folder().join("malformed");
+    // Without an author, as no git writes it.
+    std::fs::write(&file, format!("tree {tree}\n\nmessage\n")).unwrap();
+    let path = world.upstream.path();
+    let write = ["hash-object", "-w", "-t", "commit", "--literally"];
+    let id = git(path, &[&write[..], &[file.to_str().unwrap()]].concat());
+    std::fs::write(path.join("refs/heads/master"), id).unwrap();
+    let error = error_of(world.ferry.clone().init());
+    assert_eq!(error.kind(), Kind::Server);
+    let text = error.chain();
+    assert!(
+        text.contains("upstream.git: a commit cannot be parsed"),
+        "{text}"
+    );
+    assert!(error.advice().unwrap().contains("git fsck"), "{error:?}");
+}
