@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crates_ferry::config::{EffectiveConfig, Environment, TriggerConfig};
 use crates_ferry::error::Result;
 use crates_ferry::mirror::Context;
-use crates_ferry::program::{self, Failure, InterruptNote, Output};
+use crates_ferry::program::{self, Destinations, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::trigger::{fire, run};
 
@@ -23,13 +23,16 @@ const INTERRUPT_NOTE: InterruptNote = InterruptNote {
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let mut destinations = program::destinations_in(&arguments, INTERRUPT_NOTE);
+    let mut destinations = Destinations {
+        // This program has no `--report`: what was found by hand is the value of another flag, or a mistake.
+        report: None,
+        ..program::destinations_in(&arguments, INTERRUPT_NOTE)
+    };
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return program::finish_parsing(&error, &destinations),
     };
-    // This program has no `--report`: what was found by hand is the value of another flag.
-    (destinations.format, destinations.report) = (cli.common.format, None);
+    destinations.format = cli.common.format;
     program::start_log(cli.common.verbosity(), None);
     program::finish(&destinations, dispatch(cli))
 }

@@ -284,3 +284,13 @@ fn what_is_missing_is_named() {
     let (code, _, stderr) = fired(&gitlab, &[], &["--if-behind"]);
     assert!(code == 2 && stderr.contains("FERRY_MIRROR_URL"), "{stderr}");
 }
+
+#[test]
+fn a_flag_that_is_not_known_writes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    std::fs::write(&file, "another file").unwrap();
+    let output = fire(&[], &["--report", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "another file");
+}
