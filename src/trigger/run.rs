@@ -88,8 +88,9 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
         _ = stop => {}
     }
     info!("stopping: draining requests");
-    // Requests that come from here on are answered with 503.
-    messages.close();
+    // Requests that come from here on are answered with 503, and so are those that are queued: who waits for one would
+    // wait longer than `GRACE`.
+    drop(messages);
     drop(stop_server);
     let draining = async {
         // The helper first: the server's last requests wait for its answers.
