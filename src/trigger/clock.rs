@@ -9,6 +9,15 @@ use croner::parser::{CronParser, Year};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+/// A tick of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    /// When the schedule has it.
+    pub due: Timestamp,
+    /// When it comes, late by the jitter.
+    pub at: Timestamp,
+}
+
 /// The times at which the clock ticks.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -59,20 +68,30 @@ impl Schedule {
         })
     }
 
-    /// Returns the tick after `last`, late by `random`, from 0 to 1, of the jitter; `None` if the calendar ends.
+    /// Returns the tick after a time, late by `random`, from 0 to 1, of the jitter; `None` if the calendar ends.
     ///
     /// The jitter is at most half of the way to the tick that follows, so that ticks keep their order and none is
     /// skipped.
-    pub fn next(&self, last: Timestamp, random: f64) -> Option<Timestamp> {
-        let tick = self.tick(last)?;
-        let room = self.tick(tick).map_or(SignedDuration::ZERO, |following| {
-            following.duration_since(tick) / 2
+    pub fn next(&self, after: Timestamp, random: f64) -> Option<Tick> {
+        let due = self.due(after)?;
+        let room = self.due(due).map_or(SignedDuration::ZERO, |following| {
+            following.duration_since(due) / 2
         });
         let late = self.jitter.min(room).mul_f64(random.clamp(0.0, 1.0));
-        tick.checked_add(late).ok()
+        let at = due.checked_add(late).ok()?;
+        Some(Tick { due, at })
     }
 
-    fn tick(&self, after: Timestamp) -> Option<Timestamp> {
+    /// Returns the tick after `last`, as [`Schedule::next`]. Ticks that were missed, on a machine that was suspended,
+    /// are left out, and a clock that was set back starts over.
+    pub fn following(&self, last: Tick, now: Timestamp, random: f64) -> Option<Tick> {
+        // After the time of the schedule: after the late one, the jitter of all ticks would add up.
+        let next = self.next(last.due, random);
+        next.filter(|next| last.due <= now && now < next.at)
+            .or_else(|| self.next(now, random))
+    }
+
+    fn due(&self, after: Timestamp) -> Option<Timestamp> {
         match &self.rhythm {
             Rhythm::Every(interval) => after.checked_add(*interval).ok(),
             Rhythm::Cron(cron, zone) => {

@@ -6,7 +6,7 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::clock::{Schedule, Timer};
+use super::clock::{Schedule, Tick, Timer};
 use super::gitlab::Pipeline;
 use super::pipeline_gate::{FireResult, Origin, Pacing, PipelineGate, TriggerResponse};
 use super::status::Status;
@@ -57,8 +57,8 @@ pub struct Core {
     gate: PipelineGate,
     watch: Watch,
     watchdog: Watchdog,
-    /// The next tick of the clock.
-    tick: Option<Timer>,
+    /// The next tick of the clock, and the timer until then.
+    tick: Option<(Tick, Timer)>,
     /// The next poll, and the next read of a pipeline.
     next_poll: Option<Timer>,
     next_read: Option<Timer>,
@@ -82,7 +82,7 @@ impl Core {
             gate: PipelineGate::new(pacing),
             watch: Watch::new(pacing.min_interval),
             watchdog: Watchdog::new(alarm_after, repeat_after),
-            tick: next_tick(&settings, now, random),
+            tick: first_tick(&settings, now, random),
             next_poll: settings.can_poll.then_some(at_once(now)),
             next_read: None,
             is_polling: false,
@@ -99,9 +99,13 @@ impl Core {
     /// Returns the actions that are due.
     pub fn act(&mut self, now: Timestamp, random: f64) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.tick.is_some_and(|timer| timer.has_fired(now)) {
+        if let Some((tick, timer)) = self.tick
+            && timer.has_fired(now)
+        {
             self.gate.request(now, Origin::Clock);
-            self.tick = next_tick(&self.settings, now, random);
+            let schedule = self.settings.schedule.as_ref();
+            let next = schedule.and_then(|schedule| schedule.following(tick, now, random));
+            self.tick = next.map(|tick| timed(tick, now));
         }
         if self.next_poll.is_some_and(|timer| timer.has_fired(now)) && !self.is_polling {
             self.is_polling = true;
@@ -132,7 +136,7 @@ impl Core {
             .readable()
             .map(|_| deadline(self.next_read).unwrap_or(now));
         let wakes = [
-            deadline(self.tick),
+            deadline(self.tick.map(|(_, timer)| timer)),
             deadline(poll),
             read,
             self.gate.wake(now),
@@ -273,7 +277,7 @@ impl Core {
         let last = self.watch.last();
         let behind = self.watch.behind_since();
         let pending = self.gate.wake(now);
-        let tick = self.tick.and_then(|timer| timer.deadline(now));
+        let tick = self.tick.and_then(|(_, timer)| timer.deadline(now));
         let status = &mut self.status;
         status.next_firing = [tick, pending].into_iter().flatten().min();
         status.running = self.gate.is_busy(now);
@@ -294,8 +298,12 @@ fn at_once(now: Timestamp) -> Timer {
     Timer::start(now, SignedDuration::ZERO)
 }
 
-/// Returns a timer for the next tick of the clock: unlike a plain time, it survives a machine whose clock is set back.
-fn next_tick(settings: &CoreSettings, now: Timestamp, random: f64) -> Option<Timer> {
+fn first_tick(settings: &CoreSettings, now: Timestamp, random: f64) -> Option<(Tick, Timer)> {
     let tick = settings.schedule.as_ref()?.next(now, random)?;
-    Some(Timer::start(now, tick.duration_since(now)))
+    Some(timed(tick, now))
+}
+
+/// Adds a timer to a tick: unlike a plain time, it survives a machine whose clock is set back.
+fn timed(tick: Tick, now: Timestamp) -> (Tick, Timer) {
+    (tick, Timer::start(now, tick.at.duration_since(now)))
 }

@@ -16,15 +16,24 @@ fn cron(expression: &str, zone: &str) -> Schedule {
 fn an_interval_ticks_after_each_such_time() {
     let every = Schedule::every(SignedDuration::from_mins(10), SignedDuration::from_secs(30));
     let last = at("2026-11-24T10:00:00Z");
-    assert_eq!(every.next(last, 0.0), Some(at("2026-11-24T10:10:00Z")));
-    assert_eq!(every.next(last, 1.0), Some(at("2026-11-24T10:10:30Z")));
+    assert_eq!(
+        every.next(last, 0.0).unwrap().at,
+        at("2026-11-24T10:10:00Z")
+    );
+    assert_eq!(
+        every.next(last, 1.0).unwrap().at,
+        at("2026-11-24T10:10:30Z")
+    );
 }
 
 #[test]
 fn a_jitter_never_reaches_the_following_tick() {
     let every = Schedule::every(SignedDuration::from_secs(2), SignedDuration::from_secs(30));
     let last = at("2026-11-24T10:00:00Z");
-    assert_eq!(every.next(last, 1.0), Some(at("2026-11-24T10:00:03Z")));
+    assert_eq!(
+        every.next(last, 1.0).unwrap().at,
+        at("2026-11-24T10:00:03Z")
+    );
 }
 
 #[test]
@@ -80,8 +89,8 @@ fn a_cron_expression_is_read_in_its_time_zone() {
         ),
     ];
     for (expression, zone, last, next) in rows {
-        let found = cron(expression, zone).next(at(last), 0.5);
-        assert_eq!(found, Some(at(next)), "{expression} {zone} {last}");
+        let found = cron(expression, zone).next(at(last), 0.5).unwrap();
+        assert_eq!(found.at, at(next), "{expression} {zone} {last}");
     }
 }
 
@@ -96,7 +105,7 @@ fn the_change_to_summer_time_and_back_neither_skips_nor_doubles_a_day() {
         let mut last = at(start);
         let mut ticks = Vec::new();
         for _ in 0..days {
-            last = schedule.next(last, 0.0).unwrap();
+            last = schedule.next(last, 0.0).unwrap().at;
             ticks.push(
                 last.to_zoned(TimeZone::get("Europe/Berlin").unwrap())
                     .date(),
@@ -131,9 +140,9 @@ proptest! {
         let last = Timestamp::from_second(second).unwrap();
         let jitter = SignedDuration::from_secs(jitter);
         let every = Schedule::every(SignedDuration::from_secs(seconds), jitter);
-        prop_assert!(every.next(last, random).unwrap() > last);
+        prop_assert!(every.next(last, random).unwrap().at > last);
         let hourly = Schedule::cron("0 * * * *", "Europe/Berlin", jitter).unwrap();
-        prop_assert!(hourly.next(last, random).unwrap() > last);
+        prop_assert!(hourly.next(last, random).unwrap().at > last);
     }
 }
 
@@ -150,7 +159,7 @@ fn a_change_of_the_clocks_disturbs_no_rhythm_within_the_day() {
         let schedule = cron("*/10 * * * *", zone);
         let mut last = at(start);
         for _ in 0..60 {
-            let next = schedule.next(last, 0.0).unwrap();
+            let next = schedule.next(last, 0.0).unwrap().at;
             assert_eq!(next.duration_since(last).as_mins(), 10, "{zone}: {last}");
             last = next;
         }
@@ -161,8 +170,8 @@ fn a_change_of_the_clocks_disturbs_no_rhythm_within_the_day() {
 fn a_midnight_that_is_skipped_still_has_its_day() {
     // 2026-04-24 begins at 1 o'clock.
     let schedule = cron("0 0 * * *", "Africa/Cairo");
-    let first = schedule.next(at("2026-04-22T22:00:00Z"), 0.0).unwrap();
-    let second = schedule.next(first, 0.0).unwrap();
+    let first = schedule.next(at("2026-04-22T22:00:00Z"), 0.0).unwrap().at;
+    let second = schedule.next(first, 0.0).unwrap().at;
     assert_eq!(
         [first, second],
         [at("2026-04-23T22:00:00Z"), at("2026-04-24T21:00:00Z")]

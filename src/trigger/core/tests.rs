@@ -166,3 +166,28 @@ fn a_machine_whose_clock_is_set_back_polls_and_ticks_all_the_same() {
         [Action::Poll(Some(poll('a', 'a', false))), Action::Fire]
     );
 }
+
+#[test]
+fn the_jitter_of_the_clock_does_not_add_up() {
+    let every = Schedule::every(SignedDuration::from_mins(10), SignedDuration::from_secs(30));
+    let settings = CoreSettings {
+        schedule: Some(every),
+        can_poll: false,
+        poll: None,
+        ..settings()
+    };
+    let mut now = at(0);
+    let mut core = Core::new(settings, now, 1.0);
+    for (id, random) in [(1, 0.5), (2, 0.0), (3, 1.0), (4, 1.0)] {
+        now = core.wake(now).unwrap();
+        assert_eq!(core.act(now, random), [Action::Fire]);
+        core.answered(now, &FireResult::Created(pipeline(id, "success")), 0.0);
+        let late = SignedDuration::from_secs(30).mul_f64(random);
+        let due = at(600 * (i64::try_from(id).unwrap() + 1));
+        assert_eq!(core.status(now).next_firing, Some(due + late), "{id}");
+    }
+    // A machine that was suspended for an hour ticks once, and goes on from there.
+    assert_eq!(core.act(at(7_000), 0.0), [Action::Fire]);
+    core.answered(at(7_000), &FireResult::Created(pipeline(9, "success")), 0.0);
+    assert_eq!(core.status(at(7_000)).next_firing, Some(at(7_600)));
+}
