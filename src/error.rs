@@ -114,6 +114,7 @@ pub struct Error {
     message: String,
     advice: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    is_underway: bool,
 }
 
 impl Error {
@@ -124,6 +125,7 @@ impl Error {
             message: message.into(),
             advice: None,
             source: None,
+            is_underway: false,
         }
     }
 
@@ -149,6 +151,18 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Marks an error that came up after the work had begun to ask the repositories.
+    #[must_use]
+    pub fn underway(mut self) -> Self {
+        self.is_underway = true;
+        self
+    }
+
+    /// Says whether it came up after the work had begun: then it may have begun by itself, whatever its kind is.
+    pub fn is_underway(&self) -> bool {
+        self.is_underway
     }
 
     /// Returns the kind.

@@ -47,10 +47,11 @@ pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Re
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&sync.upstream, &sync.mirror];
-    retry(&config.network, remotes, async |unconfirmed| {
+    let done = retry(&config.network, remotes, async |unconfirmed| {
         sync.attempt(unconfirmed).await
-    })
-    .await
+    });
+    // Above, only the configuration was read.
+    done.await.map_err(Error::underway)
 }
 
 struct Sync<'a> {

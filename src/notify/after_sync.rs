@@ -24,8 +24,9 @@ pub async fn after_sync(config: &Config, result: &Result<Report>, around: Contex
     let mut file = HistoryFile::open(config.mail.state.as_deref(), &thread(&mirror));
     let now = around.now();
     match result {
-        // Whoever has just changed the configuration or the command line sees the error without a mail.
-        Err(error) if error.kind().exit_code() == 2 => return,
+        // Whoever has just changed the configuration or the command line sees the error without a mail. What came up
+        // later, such as a branch that upstream renamed, nobody may be looking at.
+        Err(error) if error.kind().exit_code() == 2 && !error.is_underway() => return,
         Err(error) => {
             file.history.failed(now);
             let event = Event::Failed(Failure::from(error));

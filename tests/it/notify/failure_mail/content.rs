@@ -156,3 +156,31 @@ fn a_sync_that_succeeds_a_dry_run_and_a_configuration_error_mail_nothing() {
     assert_eq!(code, 0);
     mails(&post.exim, 0);
 }
+
+#[test]
+fn an_upstream_that_renames_its_branch_is_mailed_and_a_key_that_is_none_is_not() {
+    let Some(post) = Post::new() else { return };
+    let broken = "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n-----END OPENSSH PRIVATE KEY-----";
+    let (code, _) = post.sync(&[
+        ("FERRY_MIRROR_URL", "ssh://git@127.0.0.1:1/x"),
+        ("SSH_PRIVATE_KEY", broken),
+    ]);
+    assert_eq!(code, 2);
+    mails(&post.exim, 0);
+
+    git(
+        post.scene.source.path(),
+        &["branch", "-m", "master", "main"],
+    );
+    let (code, report) = post.sync(&[]);
+    assert_eq!((code, &report["error"]["kind"]), (2, &"config".into()));
+    let [mail] = &mails(&post.exim, 1)[..] else {
+        panic!("one mail");
+    };
+    assert!(
+        mail.text.contains("it has no branch master"),
+        "{}",
+        mail.text
+    );
+    assert!(mail.text.contains("config (exit code 2)"), "{}", mail.text);
+}
