@@ -161,7 +161,7 @@ fn the_status_is_shown_to_programs_to_prometheus_and_to_people() {
     for line in [
         "# TYPE crates_ferry_trigger_pipelines_fired_total counter",
         "crates_ferry_trigger_pipelines_fired_total 1",
-        "crates_ferry_trigger_running 1",
+        "crates_ferry_trigger_pipeline_running 1",
         "crates_ferry_trigger_pipeline_pending 0",
         "crates_ferry_trigger_needs_person 0",
     ] {
