@@ -108,7 +108,8 @@ key_table! {
         alarm_after: Duration = or_default("alarm_after", durations::duration, "1h");
         /// Accepts the endpoint's token as `?token=`, too.
         query_token: bool = or_default("query_token", numbers::yes_or_no, "false");
-        /// How many `POST` requests are answered a minute.
+        /// How many `POST` requests are accepted a minute. Those without a valid token have a limit of their own, of the same
+        /// size.
         rate_limit: u32 = or_default("rate_limit", numbers::rate, "6000");
     }
 
