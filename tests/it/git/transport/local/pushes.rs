@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use crates_ferry::git::transport::local::LocalRemote;
+use crates_ferry::git::transport::{Service, Stream};
+use crates_ferry::git::wire::PacketWriter;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::{History, Stage, fsck};
 use crate::support::repo::git;
 use crate::support::upstream::{Commit, commit_to};
@@ -186,6 +191,41 @@ fn the_branch_of_a_work_tree_stays_unless_the_settings_say_otherwise() {
 }
 
 #[test]
+fn a_hook_that_follows_a_push_ends_as_ever_when_the_client_goes_away() {
+    let pair = Pair::new();
+    let (number, done) = (pair.stage.path("number"), pair.stage.path("done"));
+    // More than all pipes hold, so that it cannot end before the client goes away.
+    pair.stage.hook(
+        "post-receive",
+        &format!(
+            "echo $$ >{}; seq 200000 && echo >{}",
+            number.display(),
+            done.display()
+        ),
+    );
+    let pack = pack_of(&pair, "master");
+    let new = git(&pair.work, &["rev-parse", "master"]);
+    hand_push(&pair, &pair.tip(), &new, &pack, async |mut stream| {
+        let mut said = [0; 4096];
+        let mut all = String::new();
+        while !all.contains("199") {
+            let n = stream.reader.read(&mut said).await.unwrap();
+            assert_ne!(n, 0, "{all}");
+            all += &String::from_utf8_lossy(&said[..n]);
+        }
+        // Waits for the end of the service.
+        drop(stream);
+    });
+    assert_eq!(pair.tip(), new);
+    assert!(done.exists(), "the hook was ended");
+    let number = std::fs::read_to_string(&number).unwrap();
+    assert!(
+        !std::path::Path::new("/proc").join(number.trim()).exists(),
+        "a zombie"
+    );
+}
+
+#[test]
 fn a_repository_that_checks_objects_takes_no_malformed_ones() {
     let pair = Pair::new();
     let work = pair.work.to_str().unwrap();
@@ -265,12 +305,37 @@ fn a_commit_that_lacks_something_is_refused() {
     assert_eq!(pair.stage.state(), before);
 }
 
+/// Packs what a branch of the clone has.
+fn pack_of(pair: &Pair, branch: &str) -> Vec<u8> {
+    let script = format!(
+        "echo {branch} | git -C {} pack-objects --revs --stdout -q",
+        pair.work.display()
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
 /// Pushes to `master` without a client; returns all that the service says.
 fn push_by_hand(pair: &Pair, old: &str, new: &str, pack: &[u8]) -> String {
-    use crates_ferry::git::transport::Service;
-    use crates_ferry::git::transport::local::LocalRemote;
-    use crates_ferry::git::wire::PacketWriter;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    hand_push(pair, old, new, pack, async |mut stream| {
+        let mut said = Vec::new();
+        stream.reader.read_to_end(&mut said).await.unwrap();
+        String::from_utf8_lossy(&said).into_owned()
+    })
+}
+
+/// Pushes to `master` without a client, and hands over the stream once all is sent.
+fn hand_push<T>(
+    pair: &Pair,
+    old: &str,
+    new: &str,
+    pack: &[u8],
+    then: impl AsyncFnOnce(Stream) -> T,
+) -> T {
     let remote = LocalRemote::new(pair.stage.served(), &crate::support::client::limits());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -287,9 +352,7 @@ fn push_by_hand(pair: &Pair, old: &str, new: &str, pack: &[u8]) -> String {
         stream.writer.write_all(&head.finish()).await.unwrap();
         let _ = stream.writer.write_all(pack).await;
         let _ = stream.writer.shutdown().await;
-        let mut said = Vec::new();
-        stream.reader.read_to_end(&mut said).await.unwrap();
-        String::from_utf8_lossy(&said).into_owned()
+        then(stream).await
     })
 }
 
