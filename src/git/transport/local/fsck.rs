@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::path::Path;
 
-use git2::Config;
+use git2::{Config, Repository};
 use gix_object::bstr::{BStr, ByteSlice};
 use gix_object::tree::{EntryKind, EntryRef};
 use gix_object::{CommitRef, TagRef, TreeRef};
@@ -54,7 +54,7 @@ impl Findings<'_> {
 
 impl Strictness {
     /// Reads the settings; returns `None` where objects are not to be checked.
-    pub(super) fn read(config: &Config) -> Result<Option<Self>> {
+    pub(super) fn read(repository: &Repository, config: &Config) -> Result<Option<Self>> {
         let is_on = config
             .get_bool("receive.fsckobjects")
             // The setting of the service wins over that of both directions (git-config).
@@ -73,7 +73,11 @@ impl Strictness {
             levels.insert(name.replace("receive.fsck.", ""), value(entry).to_owned());
         }
         let skipped = match levels.remove("skiplist") {
-            Some(path) => skip_list(Path::new(&path))?,
+            // As a path, of which `~` may be the beginning. A relative one is relative to where git's own service runs.
+            Some(_) => {
+                let path = config.get_path("receive.fsck.skiplist");
+                skip_list(&repository.path().join(path.map_err(unreadable)?))?
+            }
             None => HashSet::new(),
         };
         levels.retain(|_, level| ["ignore", "warn"].contains(&level.to_ascii_lowercase().as_str()));

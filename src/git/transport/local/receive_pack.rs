@@ -13,6 +13,7 @@ use super::objects::{Objects, from_git2};
 use super::pipe::{Failure, Input, Output, Result};
 use super::push_request::{Command, Push};
 use super::quarantine::{Quarantine, Unusable};
+use super::repository;
 use super::upload_pack::own_shallow;
 use crate::git::ObjectId;
 use crate::git::wire::{AGENT, PacketWriter};
@@ -184,7 +185,7 @@ impl<'a> ReceivePack<'a> {
         // The quarantine first: most of what the checks read was just pushed.
         let incoming = Objects::open(&[quarantine.path(), &objects])?;
         // Before connectivity, which parses these objects: git, too, runs its checks while it indexes the pack.
-        if let Some(strictness) = Strictness::read(&self.config)?
+        if let Some(strictness) = Strictness::read(self.repository, &self.config)?
             && let Some(index) = quarantine.index()
         {
             match fsck::check(index, &incoming, &strictness, self.output) {
@@ -291,16 +292,14 @@ impl<'a> ReceivePack<'a> {
             return because("it is a symbolic ref");
         }
         if self.is_checked_out(reference) {
-            match self
-                .config
-                .get_str("receive.denycurrentbranch")
-                .unwrap_or("refuse")
-            {
-                "ignore" | "false" | "no" | "off" | "0" => {}
-                "warn" if has_sideband => self
+            match repository::word(&self.config, "receive.denycurrentbranch").as_deref() {
+                Some("ignore") => {}
+                Some("warn") if has_sideband => self
                     .output
                     .band(2, b"warning: updating the current branch\n")?,
-                "warn" => {}
+                Some("warn") => {}
+                // The other words are those of a truth value; without a value, or with another word, it is on.
+                Some(word) if Config::parse_bool(word) == Ok(false) => {}
                 _ => return because("branch is currently checked out"),
             }
         }

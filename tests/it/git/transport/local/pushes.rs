@@ -191,6 +191,43 @@ fn the_branch_of_a_work_tree_stays_unless_the_settings_say_otherwise() {
 }
 
 #[test]
+fn the_setting_for_the_branch_of_a_work_tree_is_read_as_git_reads_it() {
+    let pair = Pair::new();
+    pair.configure("core.bare", "false");
+    for (number, value) in ["Ignore", "WARN", "No", "OFF", "0", ""]
+        .into_iter()
+        .enumerate()
+    {
+        pair.configure("receive.denyCurrentBranch", value);
+        commit_to(
+            &pair.work,
+            [Commit::new("More").file("n", number.to_string())],
+        );
+        let output = pair.stage.try_push(&pair.work, &["master:master"]);
+        assert!(output.status.success(), "{value:?}: {output:?}");
+    }
+    commit_to(&pair.work, [Commit::new("Last").file("n", "last")]);
+    for value in ["Refuse", "Yes", "true"] {
+        pair.configure("receive.denyCurrentBranch", value);
+        let said = pair.refused("master:master");
+        assert!(
+            said.contains("(branch is currently checked out)"),
+            "{value}: {said}"
+        );
+    }
+    git(
+        &pair.stage.served(),
+        &["config", "--unset", "receive.denyCurrentBranch"],
+    );
+    let config = pair.stage.served().join("config");
+    let text = std::fs::read_to_string(&config).unwrap();
+    // Without a value it is on.
+    std::fs::write(&config, text + "[receive]\n\tdenyCurrentBranch\n").unwrap();
+    let said = pair.refused("master:master");
+    assert!(said.contains("(branch is currently checked out)"), "{said}");
+}
+
+#[test]
 fn a_hook_that_follows_a_push_ends_as_ever_when_the_client_goes_away() {
     let pair = Pair::new();
     let (number, done) = (pair.stage.path("number"), pair.stage.path("done"));
