@@ -55,9 +55,29 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Runs a hook, and says whether it agrees; a missing hook does. While objects are in quarantine, a client that
-    /// hangs up ends the hook, too.
+    /// Runs a hook, and says whether it agrees: a missing one does, one that cannot be run does not. While objects are in
+    /// quarantine, a client that hangs up ends the hook, too.
     pub(super) fn run(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        input: String,
+        incoming: Option<Incoming<'_>>,
+    ) -> Result<bool> {
+        match self.try_run(name, arguments, input, incoming) {
+            // As in git: the push goes on to its report, for other refs may move, or have moved.
+            Err(Failure::Refused(why)) => {
+                tracing::warn!("{why}");
+                if self.has_sideband {
+                    self.output.band(2, format!("error: {why}\n").as_bytes())?;
+                }
+                Ok(false)
+            }
+            ended => ended,
+        }
+    }
+
+    fn try_run(
         &self,
         name: &str,
         arguments: &[&str],

@@ -41,24 +41,6 @@ struct PackFiles {
     index: PathBuf,
 }
 
-/// Why a pack is not accepted.
-#[derive(Debug)]
-pub(super) enum Unusable {
-    /// The client hung up.
-    Gone,
-    /// The reason that the client is told.
-    Because(String),
-}
-
-impl From<Failure> for Unusable {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Gone => Self::Gone,
-            Failure::Refused(why) => Self::Because(why),
-        }
-    }
-}
-
 impl Quarantine {
     /// Creates the folder inside the repository's `objects`: a rename needs the same file system.
     pub(super) fn create(objects: &Path) -> Result<Self> {
@@ -97,7 +79,7 @@ impl Quarantine {
         input: &mut Input,
         output: &Output,
         limit: Option<u64>,
-    ) -> Result<(), Unusable> {
+    ) -> Result<()> {
         let bases = super::objects::open(&self.objects)?;
         let folder = self.folder.path().join("pack");
         let mut pieces = Pieces::new(input, limit);
@@ -127,9 +109,9 @@ impl Quarantine {
         let indexed = match (indexed, pieces.failure.take()) {
             (Ok(indexed), _) => indexed,
             // First, since an interrupted indexer reports an error of its own, and nobody is left to read it.
-            (Err(_), _) if output.is_gone() => return Err(Unusable::Gone),
+            (Err(_), _) if output.is_gone() => return Err(Failure::Gone),
             (Err(_), Some(failure)) => return Err(failure),
-            (Err(error), None) => return Err(Unusable::Because(chain(&error))),
+            (Err(error), None) => return Err(Failure::Refused(chain(&error))),
         };
         if let (Some(pack), Some(index)) = (indexed.data_path, indexed.index_path) {
             self.pack = Some(PackFiles { pack, index });
@@ -197,7 +179,7 @@ struct Pieces<'a> {
     size: u64,
     piece: Bytes,
     /// Why reading failed.
-    failure: Option<Unusable>,
+    failure: Option<Failure>,
 }
 
 impl<'a> Pieces<'a> {
@@ -211,15 +193,14 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    fn next(&mut self) -> Result<Bytes, Unusable> {
+    fn next(&mut self) -> Result<Bytes> {
         let piece = self.input.bytes()?;
         self.size += piece.len() as u64;
         if piece.is_empty() {
-            return Err(Unusable::Gone);
+            return Err(Failure::Gone);
         }
         if self.limit.is_some_and(|limit| self.size > limit) {
-            let why = "pack exceeds maximum allowed size";
-            return Err(Unusable::Because(why.to_owned()));
+            return Err(Failure::new("pack exceeds maximum allowed size"));
         }
         Ok(piece)
     }

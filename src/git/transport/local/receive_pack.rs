@@ -12,7 +12,7 @@ use super::hooks::{Hooks, Incoming};
 use super::objects::{Objects, from_git2};
 use super::pipe::{Failure, Input, Output, Result};
 use super::push_request::{Command, Push};
-use super::quarantine::{Quarantine, Unusable};
+use super::quarantine::Quarantine;
 use super::repository;
 use super::upload_pack::own_shallow;
 use crate::git::ObjectId;
@@ -130,21 +130,25 @@ impl<'a> ReceivePack<'a> {
     fn take(&self, push: &mut Push, input: &mut Input) -> Result<()> {
         let options = push.options.clone();
         let hooks = Hooks::new(self.repository, &options, self.output, push.has_sideband());
-        let unpacked = self.unpack(push, input, &hooks)?;
-        if let Err(why) = &unpacked {
-            self.tell(push, &format!("fatal: {why}\n"))?;
-            push.refuse_all("unpacker error");
-        }
+        let unpack_error = match self.unpack(push, input, &hooks) {
+            Ok(()) => None,
+            Err(Failure::Gone) => return Err(Failure::Gone),
+            Err(Failure::Refused(why)) => {
+                self.tell(push, &format!("fatal: {why}\n"))?;
+                push.refuse_all("unpacker error");
+                Some(why)
+            }
+        };
         // Before the hooks that follow a push: they may take long, and decide nothing any more.
-        self.report(push, unpacked.err().as_deref())?;
-        self.ran(hooks.run("post-receive", &[], push.lines(), None))?;
+        self.report(push, unpack_error.as_deref())?;
+        hooks.run("post-receive", &[], push.lines(), None)?;
         let moved: Vec<_> = push
             .accepted()
             .map(|command| command.reference.clone())
             .collect();
         if !moved.is_empty() {
             let moved: Vec<_> = moved.iter().map(String::as_str).collect();
-            self.ran(hooks.run("post-update", &moved, String::new(), None))?;
+            hooks.run("post-update", &moved, String::new(), None)?;
         }
         match push.has_sideband() {
             true => self.output.send(b"0000"),
@@ -152,23 +156,8 @@ impl<'a> ReceivePack<'a> {
         }
     }
 
-    /// Takes the result of a hook that decides nothing: the refs have moved, so one that cannot be run is only logged.
-    fn ran(&self, hook: Result<bool>) -> Result<()> {
-        match hook {
-            Err(Failure::Refused(why)) => tracing::warn!("{why}"),
-            Err(Failure::Gone) => return Err(Failure::Gone),
-            Ok(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Takes the pack and moves the refs. The inner error says why the pack was not accepted.
-    fn unpack(
-        &self,
-        push: &mut Push,
-        input: &mut Input,
-        hooks: &Hooks<'_>,
-    ) -> Result<Result<(), String>> {
+    /// Takes the pack and moves the refs. Where it refuses, which the report then says, no ref has moved.
+    fn unpack(&self, push: &mut Push, input: &mut Input, hooks: &Hooks<'_>) -> Result<()> {
         let objects = self.repository.commondir().join("objects");
         let mut quarantine = Quarantine::create(&objects)?;
         if !push.commands.iter().all(Command::is_deletion) {
@@ -176,11 +165,7 @@ impl<'a> ReceivePack<'a> {
             let limit = limit
                 .and_then(|limit| u64::try_from(limit).ok())
                 .filter(|limit| *limit > 0);
-            match quarantine.receive(input, self.output, limit) {
-                Ok(()) => {}
-                Err(Unusable::Gone) => return Err(Failure::Gone),
-                Err(Unusable::Because(why)) => return Ok(Err(why)),
-            }
+            quarantine.receive(input, self.output, limit)?;
         }
         // The quarantine first: most of what the checks read was just pushed.
         let incoming = Objects::open(&[quarantine.path(), &objects])?;
@@ -188,11 +173,7 @@ impl<'a> ReceivePack<'a> {
         if let Some(strictness) = Strictness::read(self.repository, &self.config)?
             && let Some(index) = quarantine.index()
         {
-            match fsck::check(index, &incoming, &strictness, self.output) {
-                Ok(()) => {}
-                Err(Failure::Gone) => return Err(Failure::Gone),
-                Err(Failure::Refused(why)) => return Ok(Err(why)),
-            }
+            fsck::check(index, &incoming, &strictness, self.output)?;
         }
         self.judge(push, &incoming, &quarantine, hooks)?;
         // It finds the quarantine's files by paths that the next step takes away.
@@ -200,7 +181,7 @@ impl<'a> ReceivePack<'a> {
         if push.accepted().next().is_some() {
             self.apply(push, quarantine, hooks)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Decides which refs may move.
@@ -367,7 +348,7 @@ impl<'a> ReceivePack<'a> {
             } else {
                 "aborted"
             };
-            self.ran(hook(phase))?;
+            hook(phase)?;
             if let Err(error) = moved {
                 tracing::debug!("{reference}: {error}");
                 command.refuse("failed to update ref");

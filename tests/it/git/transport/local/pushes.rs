@@ -228,6 +228,42 @@ fn the_setting_for_the_branch_of_a_work_tree_is_read_as_git_reads_it() {
 }
 
 #[test]
+fn what_cannot_be_run_or_read_refuses_the_push_and_is_reported() {
+    use std::os::unix::fs::PermissionsExt;
+    let pair = Pair::new();
+    let before = pair.tip();
+    for (hook, reason) in [
+        ("pre-receive", "pre-receive hook declined"),
+        ("update", "hook declined"),
+        ("reference-transaction", "failed to update ref"),
+    ] {
+        let path = pair.stage.served().join("hooks").join(hook);
+        std::fs::write(&path, "#!/nowhere/sh\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let output = pair.stage.try_push(&pair.work, &["master:master"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(&format!("({reason})")), "{hook}: {said}");
+        assert!(
+            said.contains(&format!("cannot run the hook {hook}")),
+            "{said}"
+        );
+        assert_eq!(pair.tip(), before);
+        std::fs::remove_file(&path).unwrap();
+    }
+    pair.configure("receive.fsckObjects", "true");
+    pair.configure("receive.fsck.skipList", "nowhere");
+    let said = pair.refused("master:master");
+    assert!(said.contains("(unpacker error)"), "{said}");
+    assert!(
+        said.contains("cannot read") && said.contains("nowhere"),
+        "{said}"
+    );
+    // As in git, a relative path is relative to the repository.
+    std::fs::write(pair.stage.served().join("nowhere"), "").unwrap();
+    pair.push(&[]);
+}
+
+#[test]
 fn a_hook_that_follows_a_push_ends_as_ever_when_the_client_goes_away() {
     let pair = Pair::new();
     let (number, done) = (pair.stage.path("number"), pair.stage.path("done"));
