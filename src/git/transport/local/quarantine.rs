@@ -5,7 +5,7 @@
 //! and 33 MB).
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -120,13 +120,16 @@ impl Quarantine {
     }
 
     /// Moves the pack to the repository's objects. Readers see it whole or not at all, whenever this process may end.
-    pub(super) fn migrate(self) -> Result<()> {
+    ///
+    /// The pack is to be kept until the refs lead to it: a `git repack` in between would drop it.
+    pub(super) fn migrate(self) -> Result<Kept> {
         let Some(files) = &self.pack else {
-            return Ok(());
+            return Ok(Kept(None));
         };
         let folder = self.objects.join("pack");
-        let moved = || -> io::Result<()> {
+        let moved = || -> io::Result<Kept> {
             fs::create_dir_all(&folder)?;
+            let kept = Kept::create(folder.join(files.keep_name()))?;
             // In this order: git ignores a pack without an index, and complains of an index without its pack.
             for path in [&files.pack, &files.index] {
                 // Before the rename: after a power failure the new name must not lead to a file without contents.
@@ -137,11 +140,49 @@ impl Quarantine {
                 fs::rename(path, folder.join(name))?;
             }
             // The folder as well, or the names may be lost while the ref that needs them is kept.
-            File::open(&folder)?.sync_all()
+            File::open(&folder)?.sync_all()?;
+            Ok(kept)
         };
         moved().map_err(|error| {
             Failure::because(format_args!("cannot write to {}", folder.display()), error)
         })
+    }
+}
+
+impl PackFiles {
+    fn keep_name(&self) -> PathBuf {
+        let name = self.pack.file_name().unwrap_or_default();
+        Path::new(name).with_extension("keep")
+    }
+}
+
+/// The `.keep` beside a pack, which `git repack` and `git gc` leave as it is (git-repack); dropping it removes the file.
+#[must_use]
+pub(super) struct Kept(Option<PathBuf>);
+
+impl Kept {
+    fn create(path: PathBuf) -> io::Result<Self> {
+        match File::create_new(&path) {
+            Ok(mut file) => {
+                // From here on it is removed. It says whose it is, as git's do, should this process be killed.
+                let kept = Self(Some(path));
+                writeln!(file, "receive-pack {} of crates-ferry", std::process::id())?;
+                Ok(kept)
+            }
+            // Somebody else keeps the same pack, perhaps for good.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Self(None)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::warn!("cannot remove {}: {error}", path.display());
+        }
     }
 }
 

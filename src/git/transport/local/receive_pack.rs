@@ -320,15 +320,15 @@ impl<'a> ReceivePack<'a> {
         // move.
         self.output.check()?;
         // Objects before refs: a process that is killed in between leaves unused objects, never a ref to missing ones.
-        match quarantine.migrate() {
-            Ok(()) => {}
+        let kept = match quarantine.migrate() {
+            Ok(kept) => kept,
             Err(Failure::Gone) => return Err(Failure::Gone),
             Err(Failure::Refused(why)) => {
                 self.tell(push, &format!("error: {why}\n"))?;
                 push.refuse_all("unable to migrate objects to permanent storage");
                 return Ok(());
             }
-        }
+        };
         for command in push.accepted() {
             let Command {
                 old,
@@ -354,6 +354,8 @@ impl<'a> ReceivePack<'a> {
                 command.refuse("failed to update ref");
             }
         }
+        // Only now do the refs lead to the pack.
+        drop(kept);
         Ok(())
     }
 

@@ -228,6 +228,34 @@ fn the_setting_for_the_branch_of_a_work_tree_is_read_as_git_reads_it() {
 }
 
 #[test]
+fn a_pack_is_kept_from_a_repack_until_the_ref_has_moved() {
+    let pair = Pair::new();
+    let kept = pair.stage.path("kept");
+    let repack = format!(
+        "test \"$1\" = prepared || exit 0\ngit repack -a -d -q || exit 1\nls objects/pack >{}",
+        kept.display()
+    );
+    let keeps = || {
+        let names = std::fs::read_dir(pair.stage.served().join("objects/pack")).unwrap();
+        names
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|kind| kind == "keep"))
+            .count()
+    };
+    pair.stage
+        .hook("reference-transaction", &format!("{repack}; exit 1"));
+    let output = pair.stage.try_push(&pair.work, &["master:master"]);
+    assert!(!output.status.success());
+    assert!(pair.noted("kept").contains(".keep"));
+    assert_eq!(keeps(), 0, "left behind by a push that failed");
+    std::fs::remove_file(&kept).unwrap();
+    pair.stage.hook("reference-transaction", &repack);
+    pair.push(&[]);
+    assert!(pair.noted("kept").contains(".keep"));
+    assert_eq!(keeps(), 0, "left behind by a push");
+}
+
+#[test]
 fn what_cannot_be_run_or_read_refuses_the_push_and_is_reported() {
     use std::os::unix::fs::PermissionsExt;
     let pair = Pair::new();
