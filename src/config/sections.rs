@@ -102,13 +102,14 @@ key_table! {
         poll: Option<Duration> = optional("poll", durations::duration);
         /// The least time between two pipelines.
         min_interval: Duration = or_default("min_interval", durations::duration, "60s");
-        /// How long a pipeline counts as running while neither its status, a webhook nor the mirror says that it ended.
+        /// How long a pipeline counts as running if nothing says that it ended.
         assume_running: Duration = or_default("assume_running", durations::duration, "5m");
-        /// How long the mirror may be behind without moving before a mail is sent.
+        /// How long the mirror may stay behind before a mail is sent.
         alarm_after: Duration = or_default("alarm_after", durations::duration, "1h");
         /// Accepts the endpoint's token as `?token=`, too.
         query_token: bool = or_default("query_token", numbers::yes_or_no, "false");
-        /// How many `POST` requests are answered a minute.
+        /// How many `POST` requests are accepted a minute. Those without a valid token have a limit of their own, of the same
+        /// size.
         rate_limit: u32 = or_default("rate_limit", numbers::rate, "6000");
     }
 

@@ -19,13 +19,23 @@ pub enum Access {
     Token,
 }
 
+/// Whether a request carried what its path demands. Each kind has a rate limit of its own: otherwise whoever knows no token
+/// could use up the limit of those who do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// It did, or its path demands nothing.
+    Authenticated,
+    /// Its token, secret or signature is missing or not valid.
+    Stranger,
+}
+
 /// Authentication, as the state of a server implements it: `serve` has a file of hashes, the trigger helper one secret.
 pub trait Authenticate: Clone + Send + Sync + 'static {
-    /// Admits a request before its credentials are checked. A rate limit goes here: it also slows down guessing.
+    /// Limits the rate of requests, once it is known who sends them.
     ///
     /// # Errors
     /// 429.
-    fn admit(&self, _method: &Method) -> Result<(), ErrorResponse> {
+    fn admit(&self, _method: &Method, _client: Client) -> Result<(), ErrorResponse> {
         Ok(())
     }
 

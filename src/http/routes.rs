@@ -23,7 +23,7 @@ use axum::response::IntoResponse;
 use futures_util::future::{BoxFuture, Either};
 use hyper::body::Incoming;
 
-use super::access::{Access, Authenticate, Caller};
+use super::access::{Access, Authenticate, Caller, Client};
 use super::body::Body;
 use super::error_response::ErrorResponse;
 use super::webhook::{self, Event, Hosts};
@@ -224,12 +224,12 @@ impl<S: Authenticate> Table<S> {
             // Before authentication: a 404 tells nothing that the documentation does not.
             return self.no_handler(head);
         };
-        // Before the token is checked, so that guessing tokens is limited as well.
-        state.admit(&head.method)?;
         match *target {
             Target::Handler(access, handler) => {
                 if access == Access::Token {
-                    *caller = state.token(head)?;
+                    *caller = count(&state, &head.method, state.token(head))?;
+                } else {
+                    state.admit(&head.method, Client::Authenticated)?;
                 }
                 // The only place that calls a handler; a row without an `Access` does not compile.
                 let request = Authorized {
@@ -243,9 +243,11 @@ impl<S: Authenticate> Table<S> {
             Target::Webhook(hosts, handler) => {
                 let headers = std::mem::take(&mut head.headers);
                 let limit = self.webhook_body;
+                let method = head.method.clone();
                 Ok(Reply::later(async move {
                     let secret = state.hook_secret();
-                    let event = webhook::receive(hosts, secret, &headers, body, limit).await?;
+                    let received = webhook::receive(hosts, secret, &headers, body, limit).await;
+                    let event = count(&state, &method, received)?;
                     handler(state, event)?.wait().await
                 }))
             }
@@ -269,6 +271,22 @@ impl<S: Authenticate> Table<S> {
         response.headers_mut().insert(ALLOW, allow);
         Ok(Reply::Now(response))
     }
+}
+
+/// Counts a request in the rate limit of its kind of client, and passes on what its authentication returned.
+///
+/// Authentication comes first: nobody who has a valid token is refused because of what others send.
+fn count<S: Authenticate, T>(
+    state: &S,
+    method: &Method,
+    authenticated: Result<T, ErrorResponse>,
+) -> Result<T, ErrorResponse> {
+    let client = match &authenticated {
+        Ok(_) => Client::Authenticated,
+        Err(_) => Client::Stranger,
+    };
+    state.admit(method, client)?;
+    authenticated
 }
 
 /// Finds the handler of a request, and what the `*` of its row stands for.

@@ -37,7 +37,7 @@ pub enum Hosts {
     /// GitLab only. Its token is checked before the body is read.
     GitLab,
     /// GitLab, GitHub, Gitea and Forgejo. A signature can only be checked once the body was read, so that anybody can
-    /// make the server hold bodies: for servers with a rate limit only.
+    /// make the server hold one body for each connection.
     Any,
 }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 
 use crate::http;
-use crate::http::access::{Authenticate, Caller, is_secret};
+use crate::http::access::{Authenticate, Caller, Client, is_secret};
 use crate::http::error_response::ErrorResponse;
 use crate::trigger::gitlab::Pipeline;
 use crate::trigger::pipeline_gate::{Origin, TriggerResponse};
@@ -88,17 +88,28 @@ pub(super) struct Endpoint {
     core: mpsc::Sender<Message>,
     pub(super) status: watch::Receiver<Status>,
     limiter: DefaultDirectRateLimiter,
+    /// For requests whose authentication failed.
+    strangers: DefaultDirectRateLimiter,
 }
 
 impl Authenticate for Arc<Endpoint> {
-    /// Limits the rate of requests that can lead to a pipeline.
-    fn admit(&self, method: &Method) -> Result<(), ErrorResponse> {
+    /// Limits the rate of requests that can lead to a pipeline, and that of attempts to.
+    fn admit(&self, method: &Method, client: Client) -> Result<(), ErrorResponse> {
         if *method != Method::POST {
             return Ok(());
         }
-        self.limiter.check().map_err(|not_until| {
-            let text = "too many requests: trigger.rate_limit is how many are accepted a minute";
-            let wait = not_until.wait_time_from(self.limiter.clock().now());
+        let (limiter, text) = match client {
+            Client::Authenticated => (
+                &self.limiter,
+                "too many requests: trigger.rate_limit is how many are accepted a minute",
+            ),
+            Client::Stranger => (
+                &self.strangers,
+                "too many requests without a valid token, secret or signature",
+            ),
+        };
+        limiter.check().map_err(|not_until| {
+            let wait = not_until.wait_time_from(limiter.clock().now());
             // Rounded up: whoever comes back a moment too early is refused again.
             let seconds = wait.as_secs() + 1;
             ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, text)
@@ -143,8 +154,10 @@ impl Endpoint {
         status: watch::Receiver<Status>,
     ) -> Self {
         let rate = NonZeroU32::new(settings.rate_limit).unwrap_or(NonZeroU32::MIN);
+        let limiter = || RateLimiter::direct(Quota::per_minute(rate));
         Self {
-            limiter: RateLimiter::direct(Quota::per_minute(rate)),
+            limiter: limiter(),
+            strangers: limiter(),
             settings,
             core,
             status,

@@ -102,7 +102,7 @@ fn gauges(status: &Status) {
             "For how long the mirror has been behind without moving.",
         ),
         (
-            "crates_ferry_trigger_running",
+            "crates_ferry_trigger_pipeline_running",
             flag(status.running),
             "1 while a pipeline is running.",
         ),

@@ -108,6 +108,23 @@ fn what_cannot_be_answered_has_its_status() {
 }
 
 #[test]
+fn requests_without_a_valid_token_do_not_use_up_the_rate_limit_of_the_others() {
+    let gitlab = Gitlab::start();
+    let helper = helper(&gitlab, &[("FERRY_TRIGGER_RATE_LIMIT", "3")]);
+    let wrong = [("Authorization", "Bearer wrong")];
+    let strangers: Vec<u16> = [&wrong[..], &[], &wrong[..], &[], &wrong[..]]
+        .map(|headers| http("POST", &helper.url("/trigger"), headers, b"").status)
+        .into();
+    assert_eq!(strangers, [401, 401, 401, 429, 429]);
+    let hook = http("POST", &helper.url("/hooks/gitlab"), &wrong, b"{}");
+    assert_eq!((hook.status, hook.header("retry-after")), (429, Some("20")));
+    for _ in 0..3 {
+        assert_eq!(helper.trigger().status, 202);
+    }
+    assert_eq!(helper.trigger().status, 429);
+}
+
+#[test]
 fn gitlabs_refusal_reaches_who_asked() {
     let gitlab = Gitlab::start();
     let helper = helper(&gitlab, &[]);
@@ -161,7 +178,7 @@ fn the_status_is_shown_to_programs_to_prometheus_and_to_people() {
     for line in [
         "# TYPE crates_ferry_trigger_pipelines_fired_total counter",
         "crates_ferry_trigger_pipelines_fired_total 1",
-        "crates_ferry_trigger_running 1",
+        "crates_ferry_trigger_pipeline_running 1",
         "crates_ferry_trigger_pipeline_pending 0",
         "crates_ferry_trigger_needs_person 0",
     ] {
