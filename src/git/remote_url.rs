@@ -91,7 +91,12 @@ impl RemoteUrl {
 
     /// Says whether both are the same address, whatever the user.
     pub fn is_address_of(&self, other: &Self) -> bool {
-        self.has_host_of(other) && self.to_string() == other.to_string()
+        let is_same_place = match (self, other) {
+            // Their `Display` shows the user.
+            (Self::Ssh(address), Self::Ssh(other)) => address.path == other.path,
+            _ => self.to_string() == other.to_string(),
+        };
+        self.has_host_of(other) && is_same_place
     }
 }
 

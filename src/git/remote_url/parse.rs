@@ -68,7 +68,7 @@ fn http(text: &str) -> Result<RemoteUrl> {
     if url.query().is_some() || url.fragment().is_some() {
         return refuse("the address of a repository has neither `?` nor `#`");
     }
-    check_host(url.host_str().unwrap_or_default())?;
+    host_of(&url)?;
     let user = (!url.username().is_empty())
         .then(|| decoded(url.username()))
         .transpose()?;
@@ -204,8 +204,8 @@ fn split_port(host: &str) -> Result<(&str, u16)> {
     match host.split_once(':') {
         None => Ok((host, SSH_PORT)),
         Some((host, port)) => match port.parse() {
-            Ok(port) => Ok((host, port)),
-            Err(_) => refuse("the port in brackets is not a number from 1 to 65535"),
+            Ok(port) if port != 0 => Ok((host, port)),
+            _ => refuse("the port in brackets is not a number from 1 to 65535"),
         },
     }
 }

@@ -108,6 +108,8 @@ fn what_cannot_be_an_address_is_refused_with_its_reason() {
         ("ssh://h.example", "no path"),
         ("ssh://h.example/", "no path"),
         ("ssh://h.example:0/p", "port 0"),
+        ("git@[h.example:0]:p", "from 1 to 65535"),
+        ("http://h.example:0/p", "port 0"),
         ("ssh://h.example:99999/p", "port"),
         ("ssh://a%20b/p", "host"),
         ("git://me@h.example/p", "neither user nor password"),
@@ -131,6 +133,37 @@ fn what_cannot_be_an_address_is_refused_with_its_reason() {
         let message = error.to_string();
         assert!(message.contains(reason), "{text}: {message}");
         assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
+fn an_address_is_the_same_whatever_the_user() {
+    let is_address_of = |one: &str, other: &str| {
+        let read = |text: &str| text.parse::<RemoteUrl>().unwrap();
+        read(one).is_address_of(&read(other))
+    };
+    let same = [
+        ("git@h.example:p", "me@h.example:p"),
+        ("ssh://git@h.example/p", "ssh://me@H.example:22/p"),
+        ("https://h.example/p", "https://me:word@h.example/p"),
+        ("git://h.example/p", "git://h.example:9418/p"),
+        ("/srv/p", "file:///srv/p"),
+    ];
+    for (one, other) in same {
+        assert!(is_address_of(one, other), "{one} {other}");
+    }
+    let others = [
+        ("git@h.example:p", "git@h.example:q"),
+        ("git@h.example:p", "git@other.example:p"),
+        // The first is relative to the user's home.
+        ("git@h.example:p", "git@h.example:/p"),
+        ("ssh://h.example/~/p", "ssh://me@h.example/~/q"),
+        ("https://h.example/p", "https://h.example/q"),
+        ("https://h.example/p", "http://h.example/p"),
+        ("/srv/p", "/srv/q"),
+    ];
+    for (one, other) in others {
+        assert!(!is_address_of(one, other), "{one} {other}");
     }
 }
 

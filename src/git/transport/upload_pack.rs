@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
 use tracing::debug;
 
 use super::{Connection, HostMessage, Remote, Service};
@@ -137,9 +138,12 @@ impl<'r> UploadPack<'r> {
             return Ok(refs);
         }
         let request = ls_refs_request(&self.connection.advertisement.capabilities, reference);
-        self.connection.request(request).await?;
+        let after = self.state;
+        self.begin(request).await?;
         let read = read_ls_refs(self.connection.packets()).await;
-        read.map_err(|error| self.error("listing its refs", error))
+        let refs = read.map_err(|error| self.error("listing its refs", error))?;
+        self.state = after;
+        Ok(refs)
     }
 
     /// Sends a fetch and reads the response up to the pack, which can then be read from [`UploadPack::pack`].
@@ -164,7 +168,6 @@ impl<'r> UploadPack<'r> {
         let protocol = *protocol;
         let request = fetch.request(protocol, capabilities);
         debug!("{}: > {}", self.remote, outline(fetch));
-        self.connection.request(request).await?;
         let after = match protocol {
             // Over HTTP the server remembers nothing of one request at the next.
             _ if self.connection.is_stateless() => State::Fresh,
@@ -172,16 +175,22 @@ impl<'r> UploadPack<'r> {
             Protocol::V2 if fetch.deepen.is_some() || !fetch.shallow.is_empty() => State::Deepened,
             Protocol::V2 => self.state,
         };
-        // Until the response has been read to its end, this byte stream takes no other request.
-        if !self.connection.is_stateless() {
-            self.state = State::Spent;
-        }
+        self.begin(request).await?;
         let answer = FetchResponse::read(self.connection.packets(), protocol, fetch).await;
         let answer = answer.map_err(|error| self.fetch_error("fetching from it", error))?;
         if !answer.pack_follows {
             self.state = after;
         }
         Ok((answer, after))
+    }
+
+    /// Sends a request. Until its response has been read to the end, a byte stream takes no other: whoever gives up before, or
+    /// is dropped, leaves the connection spent.
+    async fn begin(&mut self, request: Bytes) -> Result<()> {
+        if !self.connection.is_stateless() {
+            self.state = State::Spent;
+        }
+        self.connection.request(request).await
     }
 
     /// Returns a reader of the pack that follows the response to the last fetch.

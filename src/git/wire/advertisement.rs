@@ -3,7 +3,7 @@
 use tokio::io::AsyncRead;
 
 use super::refs::RefsReader;
-use super::{Error, Packet, PacketReader, Refs, Result};
+use super::{AGENT, Error, Packet, PacketReader, Refs, Result};
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +48,12 @@ impl Capabilities {
     pub fn value_has(&self, name: &str, word: &str) -> bool {
         self.value(name)
             .is_some_and(|value| value.split(' ').any(|known| known == word))
+    }
+
+    /// Returns the capability that says who we are, unless the server did not offer it: a client must not name it then
+    /// (gitprotocol-capabilities).
+    pub(super) fn agent(&self) -> Option<String> {
+        self.has("agent").then(|| format!("agent={AGENT}"))
     }
 
     fn add(&mut self, text: &str) -> Result<()> {

@@ -11,7 +11,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Error, PacketTrace, Result};
+use super::{Capabilities, Error, PacketTrace, Result};
 
 #[cfg(test)]
 mod tests;
@@ -189,6 +189,15 @@ impl PacketWriter {
     /// Appends a packet with a line of text; the newline is added.
     pub fn line(&mut self, text: &str) -> &mut Self {
         self.data(format!("{text}\n").as_bytes())
+    }
+
+    /// Appends the head of a v2 command, up to the delimiter packet before its arguments.
+    pub(super) fn command(&mut self, name: &str, offered: &Capabilities) -> &mut Self {
+        self.line(&format!("command={name}"));
+        if let Some(agent) = offered.agent() {
+            self.line(&agent);
+        }
+        self.delimiter()
     }
 
     /// Appends a packet with a payload of at most 65,516 bytes; a longer one is cut into several packets.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::io::AsyncRead;
 
-use super::{AGENT, Capabilities, Error, Packet, PacketReader, PacketWriter, Result, Sideband};
+use super::{Capabilities, Error, Packet, PacketReader, PacketWriter, Result, Sideband};
 use crate::git::ObjectId;
 
 #[cfg(test)]
@@ -26,16 +26,18 @@ impl Update {
         let with_options = !push_options.is_empty() && offered.has("push-options");
         // `quiet`, since the server's progress would come in the band of the hooks' messages, and be shown as one of
         // them. Not `atomic`: a single ref is moved or not.
+        // A client must not name a capability that the server did not offer (gitprotocol-capabilities).
         let mut capabilities = vec!["report-status", "side-band-64k", "quiet", "ofs-delta"];
         capabilities.retain(|name| offered.has(name));
         if with_options {
             capabilities.push("push-options");
         }
-        let mut capabilities = capabilities.join(" ");
-        // A client must not name a capability that the server did not offer (gitprotocol-capabilities).
         if offered.has("object-format") {
-            capabilities.push_str(" object-format=sha1");
+            capabilities.push("object-format=sha1");
         }
+        let agent = offered.agent();
+        capabilities.extend(agent.as_deref());
+        let capabilities = capabilities.join(" ");
         let Self {
             reference,
             old,
@@ -43,9 +45,7 @@ impl Update {
         } = self;
         let mut request = PacketWriter::new();
         request
-            .line(&format!(
-                "{old} {new} {reference}\0{capabilities} agent={AGENT}"
-            ))
+            .line(&format!("{old} {new} {reference}\0{capabilities}"))
             .flush();
         if with_options {
             for option in push_options {

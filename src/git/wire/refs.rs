@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tokio::io::AsyncRead;
 
-use super::{AGENT, Capabilities, Error, Packet, PacketReader, PacketWriter, Result};
+use super::{Capabilities, Error, Packet, PacketReader, PacketWriter, Result};
 use crate::git::ObjectId;
 
 #[cfg(test)]
@@ -44,11 +44,7 @@ pub struct Refs {
 /// Builds the v2 command that lists HEAD and the refs that begin with `reference`.
 pub fn ls_refs_request(capabilities: &Capabilities, reference: &str) -> Bytes {
     let mut request = PacketWriter::new();
-    request
-        .line("command=ls-refs")
-        .line(&format!("agent={AGENT}"))
-        .delimiter();
-    request.line("symrefs");
+    request.command("ls-refs", capabilities).line("symrefs");
     if capabilities.value_has("ls-refs", "unborn") {
         request.line("unborn");
     }

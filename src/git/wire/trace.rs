@@ -43,7 +43,9 @@ impl PacketTrace {
     pub fn new(name: &'static str, secrets: Vec<SecretString>) -> Self {
         let is_on = enabled!(target: TARGET, Level::TRACE);
         let is_word = |secret: &SecretString| secret.expose_secret().len() >= SHORTEST;
-        let secrets = secrets.into_iter().filter(is_word).collect();
+        let mut secrets: Vec<_> = secrets.into_iter().filter(is_word).collect();
+        // The longest first, so that no part of one stays behind where another is its beginning.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
         Self(is_on.then(|| Arc::new(Peer { name, secrets })))
     }
 
@@ -84,10 +86,36 @@ impl Peer {
             Packet::Delimiter => trace!(target: TARGET, "{name} {direction} 0001"),
             Packet::ResponseEnd => trace!(target: TARGET, "{name} {direction} 0002"),
             Packet::Data(payload) => {
-                let (length, text) = (payload.len() + 4, self.redact(&text(payload)));
+                let (length, text) = (payload.len() + 4, self.shown(payload));
                 trace!(target: TARGET, "{name} {direction} {length:04x} {text}");
             }
         }
+    }
+
+    /// Shows a payload on one line: text as it is, packs as sizes. In a sideband the first byte says which of them it is.
+    fn shown(&self, payload: &[u8]) -> String {
+        match payload.split_first() {
+            // No line of the protocol begins with one of these bytes, so it need not be known whether a sideband is open.
+            Some((1, data)) => size(data.len()),
+            Some((2, words)) => format!("remote: {}", self.line(words)),
+            Some((3, words)) => format!("fatal: {}", self.line(words)),
+            _ => self.line(payload),
+        }
+    }
+
+    /// Redacts first: a secret that is cut, or has a letter escaped, would not be found.
+    fn line(&self, bytes: &[u8]) -> String {
+        let text = self.redact(String::from_utf8_lossy(bytes).trim_end());
+        let mut shown = String::new();
+        for letter in text.chars().take(SHOWN) {
+            match letter {
+                '\0' => shown.push_str("\\0"),
+                // A server must not be able to forge log lines, or to move the cursor of a terminal.
+                letter if letter.is_control() => shown.extend(letter.escape_default()),
+                letter => shown.push(letter),
+            }
+        }
+        shown
     }
 
     fn redact(&self, text: &str) -> String {
@@ -99,34 +127,9 @@ impl Peer {
     }
 }
 
-/// Shows a payload on one line: text as it is, packs as sizes. In a sideband the first byte says which of them it is.
-fn text(payload: &[u8]) -> String {
-    match payload.split_first() {
-        // No line of the protocol begins with one of these bytes, so it need not be known whether a sideband is open.
-        Some((1, data)) => size(data.len()),
-        Some((2, words)) => format!("remote: {}", line(words)),
-        Some((3, words)) => format!("fatal: {}", line(words)),
-        _ => line(payload),
-    }
-}
-
 fn size(bytes: usize) -> String {
     let plural = if bytes == 1 { "" } else { "s" };
     format!("pack data, {bytes} byte{plural}")
-}
-
-fn line(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut shown = String::new();
-    for letter in text.trim_end().chars().take(SHOWN) {
-        match letter {
-            '\0' => shown.push_str("\\0"),
-            // A server must not be able to forge log lines, or to move the cursor of a terminal.
-            letter if letter.is_control() => shown.extend(letter.escape_default()),
-            letter => shown.push(letter),
-        }
-    }
-    shown
 }
 
 /// Takes users and passwords out of URLs, known or not: hooks print URLs, too.
@@ -135,7 +138,7 @@ fn redact_user_info(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
         let authority = after
-            .split(['/', ' ', '\'', '"'])
+            .split(|c: char| c.is_whitespace() || c.is_control() || "/'\"".contains(c))
             .next()
             .unwrap_or_default();
         shown.push_str(before);
@@ -163,6 +166,7 @@ mod tests {
 
     #[test]
     fn a_packet_is_one_line_of_text_or_a_size() {
+        let text = |payload: &[u8]| peer().shown(payload);
         assert_eq!(text(b"want 12\n"), "want 12");
         assert_eq!(text(b"a ref\0report-status\n"), "a ref\\0report-status");
         assert_eq!(text(b"\x01PACK\0\0"), "pack data, 6 bytes");
@@ -180,5 +184,21 @@ mod tests {
             "see https://[masked]@a.example/x and ssh://[masked]@b.example/y@z"
         );
         assert_eq!(shown("http://a.example"), "http://a.example");
+        assert_eq!(shown("http://a.example\nme@b"), "http://a.example\nme@b");
+    }
+
+    #[test]
+    fn a_secret_that_reaches_across_the_cut_shows_no_part_of_itself() {
+        for secret in ["hunter2", "https://me:pass@a.example"] {
+            for before in SHOWN - secret.len()..SHOWN {
+                let line = format!("{}{secret} and more", "x".repeat(before));
+                let shown = peer().shown(line.as_bytes());
+                assert!(
+                    !shown.contains("hun") && !shown.contains("me:"),
+                    "{before}: {shown}"
+                );
+                assert!(shown.chars().count() <= SHOWN, "{before}");
+            }
+        }
     }
 }

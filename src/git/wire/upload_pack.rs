@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::io::AsyncRead;
 
-use super::{AGENT, Capabilities, Error, Packet, PacketReader, PacketWriter, Protocol, Result};
+use super::{Capabilities, Error, Packet, PacketReader, PacketWriter, Protocol, Result};
 use crate::git::ObjectId;
 
 #[cfg(test)]
@@ -51,10 +51,7 @@ impl Fetch {
 
     fn request_v2(&self, offered: &Capabilities) -> Bytes {
         let mut request = PacketWriter::new();
-        request
-            .line("command=fetch")
-            .line(&format!("agent={AGENT}"))
-            .delimiter();
+        request.command("fetch", offered);
         // Without `ofs-delta` servers send deltas that name their base by id, which a reader must look up. Progress
         // would fill the band of the messages, of which the end is kept.
         request.line("no-progress").line("ofs-delta");
@@ -89,13 +86,12 @@ impl Fetch {
         }
         // A client must not name a capability that the server did not offer (gitprotocol-capabilities).
         capabilities.retain(|name| offered.has(name));
+        let agent = offered.agent();
+        capabilities.extend(agent.as_deref());
         let mut request = PacketWriter::new();
         for (number, id) in self.wants.iter().enumerate() {
             match number {
-                0 => request.line(&format!(
-                    "want {id} {} agent={AGENT}",
-                    capabilities.join(" ")
-                )),
+                0 => request.line(&format!("want {id} {}", capabilities.join(" "))),
                 _ => request.line(&format!("want {id}")),
             };
         }

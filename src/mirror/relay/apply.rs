@@ -11,7 +11,7 @@ use tracing::{debug, info};
 
 use super::Session;
 use super::draft::Draft;
-use super::push_result::{check, remove_duplicate};
+use super::push_result::{check, remove_duplicate, whole_objects_may_help};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Connection, Remote, Service, UploadPack};
 use crate::git::wire::pack::Rewriter;
@@ -67,7 +67,7 @@ pub async fn apply(
             Err(error) if remove_duplicate(&mut draft.objects, &report) => {
                 info!("{error}; retrying without the object that upstream sends as well");
             }
-            Err(error) if thin && report.unpack_error.is_some() => {
+            Err(error) if thin && whole_objects_may_help(&report) => {
                 info!("{error}; retrying without a thin pack");
                 thin = false;
             }

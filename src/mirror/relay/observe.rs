@@ -164,6 +164,27 @@ pub(super) fn mirror_fallbacks(view: &MirrorView, base: &Base) -> [Fetch; 2] {
     [last_sync, own_paths]
 }
 
+/// Says whether a history contains a commit, to a server that does not serve the commit itself: offers it as a `have`. What the
+/// server then sends ends at the commit, if the history contains it.
+async fn leads_to(mirror: &mut UploadPack<'_>, from: ObjectId, to: ObjectId) -> Result<bool> {
+    // Without `done`, so that a server which does not know the commit does not send its whole history.
+    let asked = NewCommits::fetch(mirror, from, &[to], false).await?;
+    if !asked.has_pack && !asked.acknowledged.contains(&to) {
+        return Ok(false);
+    }
+    // That the server has it proves nothing yet, because forks share their objects.
+    let newer = match asked.has_pack {
+        true => Ok(asked),
+        false => NewCommits::fetch(mirror, from, &[to], true).await,
+    };
+    match newer {
+        Ok(newer) => Ok(newer.edges.contains(&to)),
+        // More commits than can be read lie in between, if any do. Nothing is taken back without knowing.
+        Err(FetchError::TooLarge(_)) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl Observation {
     /// Returns the commits at the boundary of what a mirror of this mode lacks: it has the tree of each and, in `merge`, the
     /// history.
@@ -247,8 +268,8 @@ impl Observation {
         }
         match NewCommits::fetch(&mut session.mirror, tip, &[self.view.tip], true).await {
             Ok(missing) => Ok(missing.count == 0),
-            // The mirror lacks the commit or, in v0, does not serve it by id: nothing shows that upstream went back.
-            Err(FetchError::Missing(_)) => Ok(false),
+            // The mirror lacks the commit or, as by default in v0, does not serve it by id.
+            Err(FetchError::Missing(_)) => leads_to(&mut session.mirror, self.view.tip, tip).await,
             Err(error) => Err(error.into()),
         }
     }

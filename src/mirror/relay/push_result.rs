@@ -17,6 +17,13 @@ const NOT_TAKEN: Meaning = Meaning {
     advice: "Try again. If it fails again, ask the server's administrator (disk, quota, size limits).",
 };
 
+/// Another branch stands in the way: `a` and `a/b` cannot both exist.
+const NAME_CONFLICT: Meaning = Meaning {
+    kind: Kind::Config,
+    advice: "Set `mirror.branch` to a name that neither begins with another branch's name and a slash, nor is such a \
+             beginning, or delete the other branch.",
+};
+
 /// The server rejected the push, for an unknown reason.
 const DECLINED: Meaning = Meaning {
     kind: Kind::Permission,
@@ -49,25 +56,47 @@ fn unpack_answer(why: &str, said: &HostMessage) -> Meaning {
 
 /// Tells a race, an outage of the server and a rejection apart.
 fn refusal(why: &str, said: &HostMessage) -> Meaning {
+    // With these words the server has compared the ref's values itself: its messages only repeat them. The last four are git's
+    // since 2.50 (refs.c, `ref_transaction_error_msg`).
     const RACES: [&str; 6] = [
         "fetch first",
         "non-fast-forward",
-        "failed to update ref",
-        "failed to lock",
-        "cannot lock ref",
         "reference already exists",
+        "reference does not exist",
+        "incorrect old value provided",
+        "expected symref but found regular ref",
     ];
+    // With these it only says that the ref was not written, which its messages may explain.
+    const UNWRITTEN: [&str; 3] = ["failed to update ref", "failed to lock", "cannot lock ref"];
     // What prevents a server from writing a ref, which it reports in the same way as a race.
     const OBSTACLES: [&str; 4] = ["denied", "No space", "unable to", "cannot create"];
+    const NAMES: [&str; 2] = ["refname conflict", "reference conflict"];
+    // Words of git about itself. It reports `ng REF unpacker error` for every ref of a pack that it could not unpack.
+    const OUTAGES: [&str; 5] = [
+        "unpacker error",
+        "unable to migrate objects",
+        "transaction failed to start",
+        "invalid new value provided",
+        "unknown failure",
+    ];
     let has_any = |text: &str, list: &[&str]| list.iter().any(|part| text.contains(part));
     if has_any(why, &RACES) {
-        return match has_any(&said.to_string(), &OBSTACLES) {
-            true => Meaning::OUTAGE,
-            false => RACE,
+        return RACE;
+    }
+    if has_any(why, &NAMES) {
+        return NAME_CONFLICT;
+    }
+    let words = said.to_string();
+    if has_any(why, &UNWRITTEN) {
+        return if words.contains("exists; cannot create 'refs/") {
+            NAME_CONFLICT
+        } else if has_any(&words, &OBSTACLES) {
+            Meaning::OUTAGE
+        } else {
+            RACE
         };
     }
-    // git reports `ng REF unpacker error` for every ref of a pack that it could not unpack.
-    let is_outage = why.contains("unpacker error") || HostMessage::new(why).is_outage();
+    let is_outage = has_any(why, &OUTAGES) || HostMessage::new(why).is_outage();
     let guess = match is_outage || said.is_outage() {
         true => Meaning::OUTAGE,
         false => DECLINED,
@@ -94,6 +123,19 @@ pub(super) fn remove_duplicate(objects: &mut Vec<NewObject>, report: &ReportStat
     let before = objects.len();
     objects.retain(|object| Some(object.id()) != twice);
     objects.len() < before
+}
+
+/// Says whether the push may succeed where the pack names no object that it leaves out: the server could not unpack it, and
+/// did not say why, or for a reason that is not known to be another. The larger pack would meet a limit or a full disk again.
+pub(super) fn whole_objects_may_help(report: &ReportStatus) -> bool {
+    // What the system says of a full disk, or of one that is full for this user (`strerror`).
+    const FULL: [&str; 2] = ["No space left", "quota exceeded"];
+    let Some(why) = &report.unpack_error else {
+        return false;
+    };
+    let is_full = |text: &str| FULL.iter().any(|words| text.contains(words));
+    let said = HostMessage::new(&report.messages);
+    !is_full(why) && !is_full(&report.messages) && known(why, &said).is_none()
 }
 
 #[cfg(test)]
@@ -131,11 +173,84 @@ mod tests {
                 "push denied for this branch",
                 Kind::Permission,
             ),
+            // What git says of a transaction that it rejected (refs.c, `ref_transaction_error_msg`).
+            ("incorrect old value provided", "", Kind::Race),
+            (
+                "reference does not exist",
+                "error: cannot lock ref 'refs/heads/x': unable to resolve reference 'refs/heads/x'",
+                Kind::Race,
+            ),
+            ("reference already exists", "", Kind::Race),
+            ("expected symref but found regular ref", "", Kind::Race),
+            ("refname conflict", "", Kind::Config),
+            (
+                "reference conflict due to case-insensitive filesystem",
+                "",
+                Kind::Config,
+            ),
+            (
+                "failed to update ref",
+                "error: cannot lock ref 'refs/heads/a/b': 'refs/heads/a' exists; cannot create 'refs/heads/a/b'",
+                Kind::Config,
+            ),
+            ("invalid new value provided", "", Kind::Server),
+            ("unknown failure", "", Kind::Server),
+            ("transaction failed to start", "", Kind::Server),
+            (
+                "unable to migrate objects to permanent storage",
+                "",
+                Kind::Server,
+            ),
         ];
         for (why, messages, kind) in cases {
             let said = HostMessage::new(messages);
             assert_eq!(refusal(why, &said).kind, kind, "{why}: {messages}");
         }
+    }
+
+    #[test]
+    fn only_an_unknown_failure_to_unpack_is_worth_a_pack_with_whole_objects() {
+        let cases = [
+            (
+                "index-pack abnormal exit",
+                "fatal: pack has 3 unresolved deltas",
+                true,
+            ),
+            ("disk full", "", true),
+            (
+                "index-pack abnormal exit",
+                "fatal: pack exceeds maximum allowed size",
+                false,
+            ),
+            (
+                "index-pack abnormal exit",
+                "remote: Your push to this repository would exceed storage limits",
+                false,
+            ),
+            (
+                "index-pack abnormal exit",
+                "fatal: write error: No space left on device",
+                false,
+            ),
+            (
+                "index-pack abnormal exit",
+                "fatal: write error: Disk quota exceeded",
+                false,
+            ),
+        ];
+        for (why, messages, expected) in cases {
+            let report = ReportStatus {
+                unpack_error: Some(why.to_owned()),
+                reference_error: Some("unpacker error".to_owned()),
+                messages: messages.to_owned(),
+            };
+            assert_eq!(
+                whole_objects_may_help(&report),
+                expected,
+                "{why}: {messages}"
+            );
+        }
+        assert!(!whole_objects_may_help(&ReportStatus::default()));
     }
 
     #[test]

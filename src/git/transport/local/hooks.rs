@@ -55,9 +55,29 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Runs a hook, and says whether it agrees; a missing hook does. While objects are in quarantine, a client that
-    /// hangs up ends the hook, too.
+    /// Runs a hook, and says whether it agrees: a missing one does, one that cannot be run does not. While objects are in
+    /// quarantine, a client that hangs up ends the hook, too.
     pub(super) fn run(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        input: String,
+        incoming: Option<Incoming<'_>>,
+    ) -> Result<bool> {
+        match self.try_run(name, arguments, input, incoming) {
+            // As in git: the push goes on to its report, for other refs may move, or have moved.
+            Err(Failure::Refused(why)) => {
+                tracing::warn!("{why}");
+                if self.has_sideband {
+                    self.output.band(2, format!("error: {why}\n").as_bytes())?;
+                }
+                Ok(false)
+            }
+            ended => ended,
+        }
+    }
+
+    fn try_run(
         &self,
         name: &str,
         arguments: &[&str],
@@ -93,12 +113,11 @@ impl<'a> Hooks<'a> {
             // On a thread, and its error ignored: a hook need not read its input, and a full pipe would block us.
             std::thread::spawn(move || stdin.write_all(input.as_bytes()));
         }
-        let relayed = self.relay(reader, &mut child, incoming.is_some());
-        // Only then: once the refs have moved, `post-receive` and its like are left running, whoever hangs up.
-        if relayed.is_err() && incoming.is_some() {
+        // Once the refs have moved, `post-receive` and its like run to their end, whoever hangs up.
+        if let Err(gone) = self.relay(reader, &mut child, incoming.is_some()) {
             end(&mut child);
+            return Err(gone);
         }
-        relayed?;
         let status = child.wait().map_err(cannot_run)?;
         tracing::debug!("the hook {name} ended with {status}");
         Ok(status.success())
@@ -139,7 +158,7 @@ impl<'a> Hooks<'a> {
         variables
     }
 
-    /// Passes on a hook's output until the hook has ended.
+    /// Passes on a hook's output until the hook has ended; fails if the client is gone and the hook `may_end` with it.
     fn relay(&self, mut reader: io::PipeReader, child: &mut Child, may_end: bool) -> Result<()> {
         let (words, said) = mpsc::channel();
         std::thread::spawn(move || {
@@ -151,26 +170,33 @@ impl<'a> Hooks<'a> {
             }
         });
         let mut ended: Option<Instant> = None;
+        let mut is_heard = self.has_sideband;
         loop {
-            match said.recv_timeout(LOOK) {
-                Ok(words) if self.has_sideband => self.output.band(2, &words)?,
-                Ok(_) => {}
+            let sent = match said.recv_timeout(LOOK) {
+                Ok(words) if is_heard => self.output.band(2, &words),
+                Ok(_) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.has_sideband {
-                        self.output.keep_alive()?;
-                    // Without a sideband no keepalive can be sent, but a hook in quarantine must still not outlive its
-                    // client.
-                    } else if may_end {
-                        self.output.check()?;
-                    }
                     if ended.is_none() && matches!(child.try_wait(), Ok(Some(_))) {
                         ended = Some(Instant::now());
                     }
                     if ended.is_some_and(|since| since.elapsed() > LAST_WORDS) {
                         return Ok(());
                     }
+                    match is_heard {
+                        true => self.output.keep_alive(),
+                        // Without a sideband no keepalive can be sent, but a hook in quarantine must still not outlive
+                        // its client.
+                        false => self.output.check(),
+                    }
                 }
+            };
+            if let Err(gone) = sent {
+                if may_end {
+                    return Err(gone);
+                }
+                // Its output is still read: a pipe without a reader would end it.
+                is_heard = false;
             }
         }
     }

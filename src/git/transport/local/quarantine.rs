@@ -5,7 +5,7 @@
 //! and 33 MB).
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,24 +39,6 @@ pub(super) struct Quarantine {
 struct PackFiles {
     pack: PathBuf,
     index: PathBuf,
-}
-
-/// Why a pack is not accepted.
-#[derive(Debug)]
-pub(super) enum Unusable {
-    /// The client hung up.
-    Gone,
-    /// The reason that the client is told.
-    Because(String),
-}
-
-impl From<Failure> for Unusable {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Gone => Self::Gone,
-            Failure::Refused(why) => Self::Because(why),
-        }
-    }
 }
 
 impl Quarantine {
@@ -97,7 +79,7 @@ impl Quarantine {
         input: &mut Input,
         output: &Output,
         limit: Option<u64>,
-    ) -> Result<(), Unusable> {
+    ) -> Result<()> {
         let bases = super::objects::open(&self.objects)?;
         let folder = self.folder.path().join("pack");
         let mut pieces = Pieces::new(input, limit);
@@ -127,9 +109,9 @@ impl Quarantine {
         let indexed = match (indexed, pieces.failure.take()) {
             (Ok(indexed), _) => indexed,
             // First, since an interrupted indexer reports an error of its own, and nobody is left to read it.
-            (Err(_), _) if output.is_gone() => return Err(Unusable::Gone),
+            (Err(_), _) if output.is_gone() => return Err(Failure::Gone),
             (Err(_), Some(failure)) => return Err(failure),
-            (Err(error), None) => return Err(Unusable::Because(chain(&error))),
+            (Err(error), None) => return Err(Failure::Refused(chain(&error))),
         };
         if let (Some(pack), Some(index)) = (indexed.data_path, indexed.index_path) {
             self.pack = Some(PackFiles { pack, index });
@@ -138,13 +120,16 @@ impl Quarantine {
     }
 
     /// Moves the pack to the repository's objects. Readers see it whole or not at all, whenever this process may end.
-    pub(super) fn migrate(self) -> Result<()> {
+    ///
+    /// The pack is to be kept until the refs lead to it: a `git repack` in between would drop it.
+    pub(super) fn migrate(self) -> Result<Kept> {
         let Some(files) = &self.pack else {
-            return Ok(());
+            return Ok(Kept(None));
         };
         let folder = self.objects.join("pack");
-        let moved = || -> io::Result<()> {
+        let moved = || -> io::Result<Kept> {
             fs::create_dir_all(&folder)?;
+            let kept = Kept::create(folder.join(files.keep_name()))?;
             // In this order: git ignores a pack without an index, and complains of an index without its pack.
             for path in [&files.pack, &files.index] {
                 // Before the rename: after a power failure the new name must not lead to a file without contents.
@@ -155,11 +140,49 @@ impl Quarantine {
                 fs::rename(path, folder.join(name))?;
             }
             // The folder as well, or the names may be lost while the ref that needs them is kept.
-            File::open(&folder)?.sync_all()
+            File::open(&folder)?.sync_all()?;
+            Ok(kept)
         };
         moved().map_err(|error| {
             Failure::because(format_args!("cannot write to {}", folder.display()), error)
         })
+    }
+}
+
+impl PackFiles {
+    fn keep_name(&self) -> PathBuf {
+        let name = self.pack.file_name().unwrap_or_default();
+        Path::new(name).with_extension("keep")
+    }
+}
+
+/// The `.keep` beside a pack, which `git repack` and `git gc` leave as it is (git-repack); dropping it removes the file.
+#[must_use]
+pub(super) struct Kept(Option<PathBuf>);
+
+impl Kept {
+    fn create(path: PathBuf) -> io::Result<Self> {
+        match File::create_new(&path) {
+            Ok(mut file) => {
+                // From here on it is removed. It says whose it is, as git's do, should this process be killed.
+                let kept = Self(Some(path));
+                writeln!(file, "receive-pack {} of crates-ferry", std::process::id())?;
+                Ok(kept)
+            }
+            // Somebody else keeps the same pack, perhaps for good.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Self(None)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::warn!("cannot remove {}: {error}", path.display());
+        }
     }
 }
 
@@ -197,7 +220,7 @@ struct Pieces<'a> {
     size: u64,
     piece: Bytes,
     /// Why reading failed.
-    failure: Option<Unusable>,
+    failure: Option<Failure>,
 }
 
 impl<'a> Pieces<'a> {
@@ -211,15 +234,14 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    fn next(&mut self) -> Result<Bytes, Unusable> {
+    fn next(&mut self) -> Result<Bytes> {
         let piece = self.input.bytes()?;
         self.size += piece.len() as u64;
         if piece.is_empty() {
-            return Err(Unusable::Gone);
+            return Err(Failure::Gone);
         }
         if self.limit.is_some_and(|limit| self.size > limit) {
-            let why = "pack exceeds maximum allowed size";
-            return Err(Unusable::Because(why.to_owned()));
+            return Err(Failure::new("pack exceeds maximum allowed size"));
         }
         Ok(piece)
     }

@@ -12,7 +12,8 @@ use super::hooks::{Hooks, Incoming};
 use super::objects::{Objects, from_git2};
 use super::pipe::{Failure, Input, Output, Result};
 use super::push_request::{Command, Push};
-use super::quarantine::{Quarantine, Unusable};
+use super::quarantine::Quarantine;
+use super::repository;
 use super::upload_pack::own_shallow;
 use crate::git::ObjectId;
 use crate::git::wire::{AGENT, PacketWriter};
@@ -129,21 +130,25 @@ impl<'a> ReceivePack<'a> {
     fn take(&self, push: &mut Push, input: &mut Input) -> Result<()> {
         let options = push.options.clone();
         let hooks = Hooks::new(self.repository, &options, self.output, push.has_sideband());
-        let unpacked = self.unpack(push, input, &hooks)?;
-        if let Err(why) = &unpacked {
-            self.tell(push, &format!("fatal: {why}\n"))?;
-            push.refuse_all("unpacker error");
-        }
+        let unpack_error = match self.unpack(push, input, &hooks) {
+            Ok(()) => None,
+            Err(Failure::Gone) => return Err(Failure::Gone),
+            Err(Failure::Refused(why)) => {
+                self.tell(push, &format!("fatal: {why}\n"))?;
+                push.refuse_all("unpacker error");
+                Some(why)
+            }
+        };
         // Before the hooks that follow a push: they may take long, and decide nothing any more.
-        self.report(push, unpacked.err().as_deref())?;
-        self.ran(hooks.run("post-receive", &[], push.lines(), None))?;
+        self.report(push, unpack_error.as_deref())?;
+        hooks.run("post-receive", &[], push.lines(), None)?;
         let moved: Vec<_> = push
             .accepted()
             .map(|command| command.reference.clone())
             .collect();
         if !moved.is_empty() {
             let moved: Vec<_> = moved.iter().map(String::as_str).collect();
-            self.ran(hooks.run("post-update", &moved, String::new(), None))?;
+            hooks.run("post-update", &moved, String::new(), None)?;
         }
         match push.has_sideband() {
             true => self.output.send(b"0000"),
@@ -151,23 +156,8 @@ impl<'a> ReceivePack<'a> {
         }
     }
 
-    /// Takes the result of a hook that decides nothing: the refs have moved, so one that cannot be run is only logged.
-    fn ran(&self, hook: Result<bool>) -> Result<()> {
-        match hook {
-            Err(Failure::Refused(why)) => tracing::warn!("{why}"),
-            Err(Failure::Gone) => return Err(Failure::Gone),
-            Ok(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Takes the pack and moves the refs. The inner error says why the pack was not accepted.
-    fn unpack(
-        &self,
-        push: &mut Push,
-        input: &mut Input,
-        hooks: &Hooks<'_>,
-    ) -> Result<Result<(), String>> {
+    /// Takes the pack and moves the refs. Where it refuses, which the report then says, no ref has moved.
+    fn unpack(&self, push: &mut Push, input: &mut Input, hooks: &Hooks<'_>) -> Result<()> {
         let objects = self.repository.commondir().join("objects");
         let mut quarantine = Quarantine::create(&objects)?;
         if !push.commands.iter().all(Command::is_deletion) {
@@ -175,23 +165,15 @@ impl<'a> ReceivePack<'a> {
             let limit = limit
                 .and_then(|limit| u64::try_from(limit).ok())
                 .filter(|limit| *limit > 0);
-            match quarantine.receive(input, self.output, limit) {
-                Ok(()) => {}
-                Err(Unusable::Gone) => return Err(Failure::Gone),
-                Err(Unusable::Because(why)) => return Ok(Err(why)),
-            }
+            quarantine.receive(input, self.output, limit)?;
         }
         // The quarantine first: most of what the checks read was just pushed.
         let incoming = Objects::open(&[quarantine.path(), &objects])?;
         // Before connectivity, which parses these objects: git, too, runs its checks while it indexes the pack.
-        if let Some(strictness) = Strictness::read(&self.config)?
+        if let Some(strictness) = Strictness::read(self.repository, &self.config)?
             && let Some(index) = quarantine.index()
         {
-            match fsck::check(index, &incoming, &strictness, self.output) {
-                Ok(()) => {}
-                Err(Failure::Gone) => return Err(Failure::Gone),
-                Err(Failure::Refused(why)) => return Ok(Err(why)),
-            }
+            fsck::check(index, &incoming, &strictness, self.output)?;
         }
         self.judge(push, &incoming, &quarantine, hooks)?;
         // It finds the quarantine's files by paths that the next step takes away.
@@ -199,7 +181,7 @@ impl<'a> ReceivePack<'a> {
         if push.accepted().next().is_some() {
             self.apply(push, quarantine, hooks)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Decides which refs may move.
@@ -291,16 +273,14 @@ impl<'a> ReceivePack<'a> {
             return because("it is a symbolic ref");
         }
         if self.is_checked_out(reference) {
-            match self
-                .config
-                .get_str("receive.denycurrentbranch")
-                .unwrap_or("refuse")
-            {
-                "ignore" | "false" | "no" | "off" | "0" => {}
-                "warn" if has_sideband => self
+            match repository::word(&self.config, "receive.denycurrentbranch").as_deref() {
+                Some("ignore") => {}
+                Some("warn") if has_sideband => self
                     .output
                     .band(2, b"warning: updating the current branch\n")?,
-                "warn" => {}
+                Some("warn") => {}
+                // The other words are those of a truth value; without a value, or with another word, it is on.
+                Some(word) if Config::parse_bool(word) == Ok(false) => {}
                 _ => return because("branch is currently checked out"),
             }
         }
@@ -340,15 +320,15 @@ impl<'a> ReceivePack<'a> {
         // move.
         self.output.check()?;
         // Objects before refs: a process that is killed in between leaves unused objects, never a ref to missing ones.
-        match quarantine.migrate() {
-            Ok(()) => {}
+        let kept = match quarantine.migrate() {
+            Ok(kept) => kept,
             Err(Failure::Gone) => return Err(Failure::Gone),
             Err(Failure::Refused(why)) => {
                 self.tell(push, &format!("error: {why}\n"))?;
                 push.refuse_all("unable to migrate objects to permanent storage");
                 return Ok(());
             }
-        }
+        };
         for command in push.accepted() {
             let Command {
                 old,
@@ -368,12 +348,14 @@ impl<'a> ReceivePack<'a> {
             } else {
                 "aborted"
             };
-            self.ran(hook(phase))?;
+            hook(phase)?;
             if let Err(error) = moved {
                 tracing::debug!("{reference}: {error}");
                 command.refuse("failed to update ref");
             }
         }
+        // Only now do the refs lead to the pack.
+        drop(kept);
         Ok(())
     }
 

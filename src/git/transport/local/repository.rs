@@ -43,15 +43,16 @@ pub(super) fn open(path: &Path, service: Service) -> Result<Repository, Obstacle
 }
 
 fn is_partial(config: &Config) -> bool {
-    any(config, r"^remote\..*\.promisor$", |value| value != "false")
+    any(config, r"^remote\..*\.promisor$", |value| {
+        // A key without `=` is on (git-config).
+        value.is_none_or(|value| Config::parse_bool(value).unwrap_or(true))
+    })
 }
 
 /// Returns the setting, if there is one, under which a push does what only git can do.
 fn unusual_push(repository: &Repository, config: &Config) -> Option<String> {
-    let updates = config.get_str("receive.denycurrentbranch");
-    if !repository.is_bare()
-        && updates.is_ok_and(|value| value.eq_ignore_ascii_case("updateInstead"))
-    {
+    let updates = word(config, "receive.denycurrentbranch");
+    if !repository.is_bare() && updates.is_some_and(|word| word == "updateinstead") {
         return Some(
             "updates its work tree on a push (receive.denyCurrentBranch = updateInstead)"
                 .to_owned(),
@@ -66,12 +67,21 @@ fn unusual_push(repository: &Repository, config: &Config) -> Option<String> {
         .then(|| "hands pushes to a hook proc-receive (receive.procReceiveRefs)".to_owned())
 }
 
-fn any(config: &Config, pattern: &str, accept: impl Fn(&str) -> bool) -> bool {
+/// Returns a setting that is one of several words, in lower case: git compares them without regard to it. `None` where it is
+/// not set, or has no value.
+pub(super) fn word(config: &Config, name: &str) -> Option<String> {
+    let entry = config.get_entry(name).ok()?;
+    entry
+        .has_value()
+        .then(|| value(&entry).to_ascii_lowercase())
+}
+
+fn any(config: &Config, pattern: &str, accept: impl Fn(Option<&str>) -> bool) -> bool {
     let mut found = false;
     // A configuration that cannot be read has failed in `open`.
     if let Ok(mut entries) = config.entries(Some(pattern)) {
         while let Some(Ok(entry)) = entries.next() {
-            found |= accept(value(entry));
+            found |= accept(entry.has_value().then(|| value(entry)));
         }
     }
     found
@@ -128,4 +138,36 @@ fn unreadable_format(path: &Path) -> Option<String> {
         return None;
     };
     Some(format!("{what}, which libgit2 cannot read"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_makes_a_partial_clone_where_git_reads_its_setting_as_true() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let cases = [
+            ("promisor = true", true),
+            ("promisor = Yes", true),
+            ("promisor = 1", true),
+            ("promisor", true),
+            ("promisor = neither", true),
+            ("promisor = false", false),
+            ("promisor = NO", false),
+            ("promisor = off", false),
+            ("promisor = 0", false),
+            ("promisor =", false),
+        ];
+        for (line, expected) in cases {
+            std::fs::write(&file, format!("[remote \"origin\"]\n{line}\n")).unwrap();
+            assert_eq!(
+                is_partial(&Config::open(&file).unwrap()),
+                expected,
+                "{line}"
+            );
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::git::wire::Advertisement;
 use crate::git::wire::testing::{data, dribbled, lines, now, packets};
+use crate::git::wire::{AGENT, Advertisement};
 
 const BRANCH: &str = "refs/heads/master";
 
@@ -30,8 +30,7 @@ fn request(words: &str) -> String {
 
 #[test]
 fn a_push_names_the_ref_and_what_both_sides_can() {
-    let words =
-        "report-status delete-refs side-band-64k quiet ofs-delta push-options object-format=sha1";
+    let words = "report-status delete-refs side-band-64k quiet ofs-delta push-options object-format=sha1 agent=git/2";
     let line = format!(
         "{} {} {BRANCH}\0report-status side-band-64k quiet ofs-delta push-options object-format=sha1 agent={AGENT}\n",
         "0".repeat(40),
@@ -45,7 +44,7 @@ fn a_push_names_the_ref_and_what_both_sides_can() {
 fn push_options_are_not_sent_to_a_server_that_does_not_take_them() {
     let sent = request("report-status");
     assert!(
-        sent.ends_with(&format!("{BRANCH}\0report-status agent={AGENT}\n0000")),
+        sent.ends_with(&format!("{BRANCH}\0report-status\n0000")),
         "{sent:?}"
     );
 }

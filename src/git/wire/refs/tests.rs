@@ -1,13 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::git::wire::Advertisement;
 use crate::git::wire::testing::{dribbled, lines, now};
+use crate::git::wire::{AGENT, Advertisement};
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 fn capabilities(ls_refs: &str) -> Capabilities {
-    let bytes = lines(&["version 2\n", ls_refs]);
+    let bytes = lines(&["version 2\n", "agent=git/2\n", ls_refs]);
     now(Advertisement::read(&mut dribbled(&bytes)))
         .unwrap()
         .capabilities
@@ -29,6 +29,11 @@ fn the_command_asks_for_head_and_the_branch_and_for_the_unborn_where_offered() {
     assert_eq!(
         String::from_utf8_lossy(&plain),
         format!("{head}{rest}").replace("000bunborn\n", "")
+    );
+    let silent = ls_refs_request(&Capabilities::default(), "refs/heads/master");
+    assert!(
+        silent.starts_with(b"0014command=ls-refs\n0001"),
+        "{silent:?}"
     );
 }
 

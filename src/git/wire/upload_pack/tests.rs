@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::git::wire::Advertisement;
 use crate::git::wire::testing::{dribbled, lines, now, packets, payload};
+use crate::git::wire::{AGENT, Advertisement};
 
 fn id(digit: char) -> ObjectId {
     digit.to_string().repeat(40).parse().unwrap()
@@ -13,7 +13,13 @@ fn id(digit: char) -> ObjectId {
 /// Capabilities as a server of version 2 or 0 offers them.
 fn offered(protocol: Protocol, words: &str) -> Capabilities {
     let bytes = match protocol {
-        Protocol::V2 => lines(&["version 2\n", &format!("fetch={words}\n")]),
+        Protocol::V2 => {
+            let (words, agent) = match words.strip_suffix(" agent=git/2") {
+                Some(words) => (words, "agent=git/2\n"),
+                None => (words, "server-option\n"),
+            };
+            lines(&["version 2\n", agent, &format!("fetch={words}\n")])
+        }
         Protocol::V0 => lines(&[&format!("{} HEAD\0{words}\n", id('a'))]),
     };
     now(Advertisement::read(&mut dribbled(&bytes)))
@@ -54,7 +60,7 @@ fn everything() -> Fetch {
 #[test]
 fn a_request_of_version_2_is_one_command() {
     assert_eq!(
-        shown(&everything(), Protocol::V2, "shallow filter"),
+        shown(&everything(), Protocol::V2, "shallow filter agent=git/2"),
         "command=fetch | agent=us | Delimiter | no-progress | ofs-delta | thin-pack | want 1 | want 2 | shallow 4 \
          | deepen 8 | filter tree:0 | have 3 | done | Flush"
     );
@@ -65,14 +71,13 @@ fn a_request_of_version_2_is_one_command() {
     };
     assert_eq!(
         shown(&asking, Protocol::V2, "shallow"),
-        "command=fetch | agent=us | Delimiter | no-progress | ofs-delta | want 1 | have 3 | Flush"
+        "command=fetch | Delimiter | no-progress | ofs-delta | want 1 | have 3 | Flush"
     );
 }
 
 #[test]
 fn a_request_of_version_0_carries_what_both_sides_can_on_its_first_want() {
-    let words =
-        "multi_ack_detailed side-band-64k ofs-delta no-progress thin-pack filter shallow other";
+    let words = "multi_ack_detailed side-band-64k ofs-delta no-progress thin-pack filter shallow other agent=git/2";
     assert_eq!(
         shown(&everything(), Protocol::V0, words),
         "want 1 multi_ack_detailed side-band-64k ofs-delta no-progress thin-pack filter shallow agent=us | want 2 \
@@ -84,7 +89,7 @@ fn a_request_of_version_0_carries_what_both_sides_can_on_its_first_want() {
 fn what_a_server_does_not_offer_is_not_asked_for() {
     assert_eq!(
         shown(&everything(), Protocol::V0, "side-band-64k ofs-delta"),
-        "want 1 side-band-64k ofs-delta agent=us | want 2 | shallow 4 | deepen 8 | Flush | have 3 | done"
+        "want 1 side-band-64k ofs-delta | want 2 | shallow 4 | deepen 8 | Flush | have 3 | done"
     );
     let request = shown(&everything(), Protocol::V2, "shallow");
     assert!(!request.contains("filter"), "{request}");

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::support::client::{advertisement, limits};
 use crate::support::daemon::GitDaemon;
+use crate::support::frames::packet;
 use crate::support::repo::repos;
 use crates_ferry::error::Kind;
 use crates_ferry::git::transport::Limits;
-use crates_ferry::git::transport::Service;
 use crates_ferry::git::transport::git::GitRemote;
 use crates_ferry::git::transport::local::LocalRemote;
+use crates_ferry::git::transport::{Credentials, Remote, Service, UploadPack};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -141,4 +142,45 @@ async fn a_daemon_that_takes_nothing_is_given_up() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn a_list_of_refs_that_breaks_off_is_not_read_on_by_the_next_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("git://{}/index", listener.local_addr().unwrap());
+    let list = |digit: &str| {
+        let line = format!("{} refs/heads/master\n", digit.repeat(40));
+        [packet(&line), b"0000".to_vec()].concat()
+    };
+    let garbage = [packet("no ref\n"), list("1")].concat();
+    let half = list("1")[..20].to_vec();
+    let server = tokio::spawn(async move {
+        let mut open = Vec::new();
+        for answer in [garbage, half, list("2")] {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let head = [packet("version 2\n"), packet("ls-refs\n"), b"0000".to_vec()].concat();
+            client.write_all(&[head, answer].concat()).await.unwrap();
+            open.push(client);
+        }
+        open
+    });
+    let remote = Remote::new(
+        "mirror",
+        &url.parse().unwrap(),
+        &Credentials::default(),
+        &limits(),
+    )
+    .unwrap();
+    let mut client = UploadPack::open(&remote).await.unwrap();
+    assert!(client.refs("refs/heads/master").await.is_err());
+    // The second answer does not end: whoever waits for it gives up.
+    let given_up =
+        tokio::time::timeout(Duration::from_millis(50), client.refs("refs/heads/master"));
+    assert!(given_up.await.is_err());
+    let refs = client.refs("refs/heads/master").await.unwrap();
+    assert_eq!(
+        refs.branches["refs/heads/master"].to_string(),
+        "2".repeat(40)
+    );
+    assert_eq!(server.await.unwrap().len(), 3);
 }

@@ -7,8 +7,8 @@ use crate::support::repo::git;
 use crate::support::scene::told;
 use crate::support::upstream::{Commit, commit_to, index_path};
 use crates_ferry::error::Kind;
-use crates_ferry::mirror::plan::Outcome;
-use servers::{Poor, SERVERS, Server, hide_thin_pack, young};
+use crates_ferry::mirror::plan::{Outcome, Relation};
+use servers::{Poor, SERVERS, Server, copy_without_the_rest, hide_thin_pack, young};
 
 /// Carries some commits, a squash with the mirror abreast, more commits, and a squash with the mirror behind.
 fn live(upstream: Server, mirror: Server, history: &str) {
@@ -51,6 +51,48 @@ fn a_base_without_parents_that_nobody_serves_is_told_with_advice() {
     let error = poor.ferry.sync().expect_err("nobody can tell the base");
     assert_eq!(error.kind(), Kind::Config, "{}", told(&error));
     assert!(error.advice().unwrap().contains("allowAnySHA1InWant"));
+}
+
+#[test]
+fn an_old_copy_of_upstream_is_refused_whatever_the_mirror_serves() {
+    for (upstream, mirror) in [Server::V2, Server::V0]
+        .into_iter()
+        .flat_map(|upstream| SERVERS.map(|mirror| (upstream, mirror)))
+    {
+        let what = format!("{upstream:?} to {mirror:?}");
+        let mut poor = Poor::new(upstream, mirror, "merge");
+        poor.source.publish_many("early", 3);
+        poor.sync(&what);
+        // No tip that was ever synced, and further back than the commits of the mirror that a sync reads.
+        poor.source.publish_many("middle", 10);
+        let old = poor.source.id("master");
+        poor.source.publish_many("late", 20);
+        poor.sync(&what);
+        let before = git(&poor.mirror(), &["rev-parse", "master"]);
+        let whole = poor.folder.path().join("whole.git");
+        std::fs::rename(poor.source.path(), &whole).unwrap();
+        copy_without_the_rest(&whole, poor.source.path(), &old);
+        upstream.configure(poor.source.path());
+        let error = poor.ferry.sync().expect_err(&what);
+        assert_eq!(error.kind(), Kind::Rewound, "{what}: {}", told(&error));
+        assert_eq!(git(&poor.mirror(), &["rev-parse", "master"]), before);
+        std::fs::remove_dir_all(poor.source.path()).unwrap();
+        std::fs::rename(&whole, poor.source.path()).unwrap();
+        poor.source.publish_many("later", 1);
+        assert_eq!(poor.sync(&what).outcome, Outcome::Merge, "{what}");
+    }
+}
+
+#[test]
+fn an_upstream_that_was_rewritten_is_followed_whatever_the_mirror_serves() {
+    for mirror in SERVERS {
+        let mut poor = Poor::new(Server::V2, mirror, "merge");
+        poor.source.publish_many("withdrawn", 12);
+        poor.sync("commits");
+        poor.source.rewind(12).publish_many("instead", 2);
+        let report = poor.sync(&format!("{mirror:?}"));
+        assert_eq!(report.relation, Some(Relation::Diverged));
+    }
 }
 
 #[test]

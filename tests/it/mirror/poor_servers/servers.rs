@@ -44,7 +44,7 @@ impl Server {
         matches!(self, Self::V2 | Self::V0Both)
     }
 
-    fn configure(self, repo: &Path) {
+    pub fn configure(self, repo: &Path) {
         let value = |is_on: bool| if is_on { "true" } else { "false" };
         git(
             repo,
@@ -218,4 +218,14 @@ pub fn hide_thin_pack(passing: &mut Passing<'_>) {
     if let Some(at) = at.filter(|_| passing.way == Way::Down) {
         passing.bytes[at..at + name.len()].copy_from_slice(b"thick-pac");
     }
+}
+
+/// Copies a repository as it was when its branch was at `tip`, without any later object.
+pub fn copy_without_the_rest(from: &Path, to: &Path, tip: &str) {
+    git(
+        to.parent().unwrap(),
+        &["init", "-q", "--bare", "-b", "master", to.to_str().unwrap()],
+    );
+    let refspec = format!("{tip}:refs/heads/master");
+    git(to, &["fetch", "-q", from.to_str().unwrap(), &refspec]);
 }

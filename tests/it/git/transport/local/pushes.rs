@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use crates_ferry::git::transport::local::LocalRemote;
+use crates_ferry::git::transport::{Service, Stream};
+use crates_ferry::git::wire::PacketWriter;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::{History, Stage, fsck};
 use crate::support::repo::git;
 use crate::support::upstream::{Commit, commit_to};
@@ -186,6 +191,142 @@ fn the_branch_of_a_work_tree_stays_unless_the_settings_say_otherwise() {
 }
 
 #[test]
+fn the_setting_for_the_branch_of_a_work_tree_is_read_as_git_reads_it() {
+    let pair = Pair::new();
+    pair.configure("core.bare", "false");
+    for (number, value) in ["Ignore", "WARN", "No", "OFF", "0", ""]
+        .into_iter()
+        .enumerate()
+    {
+        pair.configure("receive.denyCurrentBranch", value);
+        commit_to(
+            &pair.work,
+            [Commit::new("More").file("n", number.to_string())],
+        );
+        let output = pair.stage.try_push(&pair.work, &["master:master"]);
+        assert!(output.status.success(), "{value:?}: {output:?}");
+    }
+    commit_to(&pair.work, [Commit::new("Last").file("n", "last")]);
+    for value in ["Refuse", "Yes", "true"] {
+        pair.configure("receive.denyCurrentBranch", value);
+        let said = pair.refused("master:master");
+        assert!(
+            said.contains("(branch is currently checked out)"),
+            "{value}: {said}"
+        );
+    }
+    git(
+        &pair.stage.served(),
+        &["config", "--unset", "receive.denyCurrentBranch"],
+    );
+    let config = pair.stage.served().join("config");
+    let text = std::fs::read_to_string(&config).unwrap();
+    // Without a value it is on.
+    std::fs::write(&config, text + "[receive]\n\tdenyCurrentBranch\n").unwrap();
+    let said = pair.refused("master:master");
+    assert!(said.contains("(branch is currently checked out)"), "{said}");
+}
+
+#[test]
+fn a_pack_is_kept_from_a_repack_until_the_ref_has_moved() {
+    let pair = Pair::new();
+    let kept = pair.stage.path("kept");
+    let repack = format!(
+        "test \"$1\" = prepared || exit 0\ngit repack -a -d -q || exit 1\nls objects/pack >{}",
+        kept.display()
+    );
+    let keeps = || {
+        let names = std::fs::read_dir(pair.stage.served().join("objects/pack")).unwrap();
+        names
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|kind| kind == "keep"))
+            .count()
+    };
+    pair.stage
+        .hook("reference-transaction", &format!("{repack}; exit 1"));
+    let output = pair.stage.try_push(&pair.work, &["master:master"]);
+    assert!(!output.status.success());
+    assert!(pair.noted("kept").contains(".keep"));
+    assert_eq!(keeps(), 0, "left behind by a push that failed");
+    std::fs::remove_file(&kept).unwrap();
+    pair.stage.hook("reference-transaction", &repack);
+    pair.push(&[]);
+    assert!(pair.noted("kept").contains(".keep"));
+    assert_eq!(keeps(), 0, "left behind by a push");
+}
+
+#[test]
+fn what_cannot_be_run_or_read_refuses_the_push_and_is_reported() {
+    use std::os::unix::fs::PermissionsExt;
+    let pair = Pair::new();
+    let before = pair.tip();
+    for (hook, reason) in [
+        ("pre-receive", "pre-receive hook declined"),
+        ("update", "hook declined"),
+        ("reference-transaction", "failed to update ref"),
+    ] {
+        let path = pair.stage.served().join("hooks").join(hook);
+        std::fs::write(&path, "#!/nowhere/sh\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let output = pair.stage.try_push(&pair.work, &["master:master"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(&format!("({reason})")), "{hook}: {said}");
+        assert!(
+            said.contains(&format!("cannot run the hook {hook}")),
+            "{said}"
+        );
+        assert_eq!(pair.tip(), before);
+        std::fs::remove_file(&path).unwrap();
+    }
+    pair.configure("receive.fsckObjects", "true");
+    pair.configure("receive.fsck.skipList", "nowhere");
+    let said = pair.refused("master:master");
+    assert!(said.contains("(unpacker error)"), "{said}");
+    assert!(
+        said.contains("cannot read") && said.contains("nowhere"),
+        "{said}"
+    );
+    // As in git, a relative path is relative to the repository.
+    std::fs::write(pair.stage.served().join("nowhere"), "").unwrap();
+    pair.push(&[]);
+}
+
+#[test]
+fn a_hook_that_follows_a_push_ends_as_ever_when_the_client_goes_away() {
+    let pair = Pair::new();
+    let (number, done) = (pair.stage.path("number"), pair.stage.path("done"));
+    // More than all pipes hold, so that it cannot end before the client goes away.
+    pair.stage.hook(
+        "post-receive",
+        &format!(
+            "echo $$ >{}; seq 200000 && echo >{}",
+            number.display(),
+            done.display()
+        ),
+    );
+    let pack = pack_of(&pair, "master");
+    let new = git(&pair.work, &["rev-parse", "master"]);
+    hand_push(&pair, &pair.tip(), &new, &pack, async |mut stream| {
+        let mut said = [0; 4096];
+        let mut all = String::new();
+        while !all.contains("199") {
+            let n = stream.reader.read(&mut said).await.unwrap();
+            assert_ne!(n, 0, "{all}");
+            all += &String::from_utf8_lossy(&said[..n]);
+        }
+        // Waits for the end of the service.
+        drop(stream);
+    });
+    assert_eq!(pair.tip(), new);
+    assert!(done.exists(), "the hook was ended");
+    let number = std::fs::read_to_string(&number).unwrap();
+    assert!(
+        !std::path::Path::new("/proc").join(number.trim()).exists(),
+        "a zombie"
+    );
+}
+
+#[test]
 fn a_repository_that_checks_objects_takes_no_malformed_ones() {
     let pair = Pair::new();
     let work = pair.work.to_str().unwrap();
@@ -265,12 +406,37 @@ fn a_commit_that_lacks_something_is_refused() {
     assert_eq!(pair.stage.state(), before);
 }
 
+/// Packs what a branch of the clone has.
+fn pack_of(pair: &Pair, branch: &str) -> Vec<u8> {
+    let script = format!(
+        "echo {branch} | git -C {} pack-objects --revs --stdout -q",
+        pair.work.display()
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
 /// Pushes to `master` without a client; returns all that the service says.
 fn push_by_hand(pair: &Pair, old: &str, new: &str, pack: &[u8]) -> String {
-    use crates_ferry::git::transport::Service;
-    use crates_ferry::git::transport::local::LocalRemote;
-    use crates_ferry::git::wire::PacketWriter;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    hand_push(pair, old, new, pack, async |mut stream| {
+        let mut said = Vec::new();
+        stream.reader.read_to_end(&mut said).await.unwrap();
+        String::from_utf8_lossy(&said).into_owned()
+    })
+}
+
+/// Pushes to `master` without a client, and hands over the stream once all is sent.
+fn hand_push<T>(
+    pair: &Pair,
+    old: &str,
+    new: &str,
+    pack: &[u8],
+    then: impl AsyncFnOnce(Stream) -> T,
+) -> T {
     let remote = LocalRemote::new(pair.stage.served(), &crate::support::client::limits());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -287,9 +453,7 @@ fn push_by_hand(pair: &Pair, old: &str, new: &str, pack: &[u8]) -> String {
         stream.writer.write_all(&head.finish()).await.unwrap();
         let _ = stream.writer.write_all(pack).await;
         let _ = stream.writer.shutdown().await;
-        let mut said = Vec::new();
-        stream.reader.read_to_end(&mut said).await.unwrap();
-        String::from_utf8_lossy(&said).into_owned()
+        then(stream).await
     })
 }
 

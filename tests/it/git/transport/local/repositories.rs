@@ -83,6 +83,18 @@ fn a_mirror_lives_in_folders_without_a_git_program() {
 }
 
 #[test]
+fn a_list_of_objects_to_skip_may_be_in_the_home() {
+    let place = Place::new();
+    git(&place.mirror(), &["config", "receive.fsckObjects", "true"]);
+    git(
+        &place.mirror(),
+        &["config", "receive.fsck.skipList", "~/skipped"],
+    );
+    std::fs::write(place.path("home/skipped"), "# none\n").unwrap();
+    place.succeeds("init");
+}
+
+#[test]
 fn a_repository_that_libgit2_cannot_read_is_handed_to_git_or_named() {
     let place = Place::new();
     let upstream = place.upstream.path().to_str().unwrap();
