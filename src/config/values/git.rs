@@ -80,7 +80,7 @@ pub(in super::super) fn author(text: &str) -> Result<Author, String> {
 
 /// Reads a glob of paths.
 pub(in super::super) fn glob(text: &str) -> Result<String, String> {
-    let expected = "expected a path or a glob such as my/pr/*";
+    let expected = "expected a path or a glob such as ac/me/acme-*";
     if text.is_empty() || text.contains(char::is_control) {
         return Err(format!("{expected}, found `{}`", text.escape_debug()));
     }

@@ -64,7 +64,7 @@ impl Pattern {
         if trimmed.is_empty() {
             return Err(
                 Error::new(Kind::Config, format!("mirror.keep: {text:?} names no path"))
-                    .advise("Name a path or a glob such as `my/pr/*`, or remove the entry."),
+                    .advise("Name a path or a glob such as `ac/me/acme-*`, or remove the entry."),
             );
         }
         let whole = compile(trimmed).map_err(|error| {
