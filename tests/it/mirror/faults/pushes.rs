@@ -147,7 +147,7 @@ fn reports_of_every_kind_have_their_own_kind_of_error() {
     let scene = Scene::new("merge");
     refuse_pushes(&scene);
     let ng = |why: &str| format!("ng {MASTER}{why}\n");
-    let cases: [(Vec<String>, Kind, &str); 8] = [
+    let cases: [(Vec<String>, Kind, &str); 10] = [
         (vec![], Kind::Server, "neither the pack nor the ref"),
         (
             vec!["unpack ok\n".to_owned()],
@@ -173,6 +173,19 @@ fn reports_of_every_kind_have_their_own_kind_of_error() {
             vec!["unpack ok\n".to_owned(), ng(" failed to update ref")],
             Kind::Race,
             "failed to update",
+        ),
+        (
+            vec![
+                "unpack ok\n".to_owned(),
+                ng(" incorrect old value provided"),
+            ],
+            Kind::Race,
+            "incorrect old value",
+        ),
+        (
+            vec!["unpack ok\n".to_owned(), ng(" refname conflict")],
+            Kind::Config,
+            "refname conflict",
         ),
         (
             vec!["unpack disk full\n".to_owned(), ng(" unpacker error")],
