@@ -103,12 +103,21 @@ fn token(environment: &Environment, name: &str) -> Result<Option<SecretString>> 
         return Ok(None);
     };
     let path = Path::new(value.trim());
-    // Only a file that is there makes the value a path: a passphrase may begin with a slash, too.
-    let text = match path.is_absolute() && path.is_file() {
-        true => text_file::read(path).map_err(|e| {
+    let text = if path.is_absolute() && path.is_file() {
+        text_file::read(path).map_err(|e| {
             unusable(name, format!("cannot read the file {}", path.display())).because(e)
-        })?,
-        false => value.to_owned(),
+        })?
+    } else if is_path_of_nothing(path) {
+        // Not shown: it may be a secret after all.
+        return Err(unusable(
+            name,
+            "the value is an absolute path, and there is no such file",
+        )
+        .advise(
+            "Correct the path. A secret that itself looks like one has to be given in a file.",
+        ));
+    } else {
+        value.to_owned()
     };
     let text = text.trim_end_matches(['\r', '\n']);
     // No HTTP header can carry these; most likely too much was pasted.
@@ -119,6 +128,13 @@ fn token(environment: &Environment, name: &str) -> Result<Option<SecretString>> 
         ));
     }
     Ok((!text.is_empty()).then(|| text.into()))
+}
+
+/// Says whether a text can only be meant as a path: a mount that is missing must not make its own path, which many know,
+/// the secret. A passphrase may begin with a slash.
+fn is_path_of_nothing(path: &Path) -> bool {
+    let has_spaces = || path.to_string_lossy().contains(char::is_whitespace);
+    path.is_absolute() && path.components().count() > 2 && !has_spaces()
 }
 
 fn aws(environment: &Environment) -> Result<Vec<(String, SecretString)>> {

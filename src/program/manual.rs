@@ -41,13 +41,26 @@ fn completions(shell: Shell, mut program: Command) -> Output {
     let mut script = Vec::new();
     let name = program.get_name().to_owned();
     clap_complete::generate(shell, &mut program, name, &mut script);
-    let text = String::from_utf8_lossy(&script).trim_end().to_owned();
+    let mut text = String::from_utf8_lossy(&script).trim_end().to_owned();
+    if shell == Shell::Bash {
+        text = with_matching_labels(&text, program.get_name());
+    }
     let json = json!({ "shell": shell.to_string(), "script": text });
     Output {
         text,
         json,
         exit_code: 0,
     }
+}
+
+/// Makes the labels of bash's script those that it looks for. In clap_complete 4.6.11 the two differ for a program whose
+/// name has a hyphen, so that nothing is completed after its first word.
+fn with_matching_labels(script: &str, program: &str) -> String {
+    let (label, wanted) = (
+        program.replace('-', "__subcmd__"),
+        program.replace('-', "__"),
+    );
+    script.replace(&label, &wanted)
 }
 
 fn page_of(path: &[String], program: &Command) -> Result<Output> {

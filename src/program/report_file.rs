@@ -1,19 +1,26 @@
 //! Writes the file of `--report`.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Replaces a file in one step: a reader finds the last report or this one, never half of one.
+use rustix::fs::OFlags;
+
+/// Replaces a file in one step: a reader finds the last report or this one, never half of one. A symbolic link stays,
+/// and the file that it leads to is replaced.
 ///
-/// A path that is no regular file, such as a pipe or `/dev/stderr`, is written to, and not replaced.
+/// What is no regular file, such as a pipe or a terminal, and what the system shows of a process's open files, such as
+/// `/dev/stdout`, is written to, and not replaced.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return fs::write(path, text);
+    if !is_replaceable(path) {
+        return append(path, text);
     }
+    // A file that is not there yet has no other path.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let Some(name) = path.file_name() else {
-        return fs::write(path, text);
+        return append(path, text);
     };
     let mut beside = OsString::from(".");
     beside.push(name);
@@ -26,4 +33,28 @@ pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     written
+}
+
+fn is_replaceable(path: &Path) -> bool {
+    // `/dev/stdout` is a link to `/proc/self/fd/1`, and that is a link to the file that stdout was redirected to.
+    let mut target = path.to_owned();
+    while let Ok(next) = fs::read_link(&target) {
+        target = target.parent().unwrap_or(Path::new("/")).join(next);
+        if target.starts_with("/proc") {
+            return false;
+        }
+    }
+    fs::metadata(path).map_or(true, |found| found.is_file())
+}
+
+/// Writes to the end of what is there.
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    // Opening a pipe would wait for its reader for ever, and signals are not heard any more at this point.
+    let open_at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let mut file = OpenOptions::new()
+        .append(true)
+        .custom_flags(open_at_once)
+        .open(path)?;
+    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    file.write_all(text.as_bytes())
 }

@@ -156,6 +156,20 @@ fn tokens_lose_their_last_line_break_and_may_be_in_a_file() {
 }
 
 #[test]
+fn the_path_of_a_file_that_is_not_there_is_no_token_and_is_not_shown() {
+    for name in [
+        "GITLAB_TRIGGER_TOKEN",
+        "FERRY_HOOK_TOKEN",
+        "FERRY_MIRROR_TOKEN",
+    ] {
+        let refused = refusal(name, "/run/secrets/missing\n");
+        assert!(refused.starts_with(name), "{refused}");
+        assert!(refused.contains("there is no such file"), "{refused}");
+        assert!(!refused.contains("missing"), "{refused}");
+    }
+}
+
+#[test]
 fn the_job_token_is_for_the_server_that_the_job_names() {
     let token = ("CI_JOB_TOKEN", "s3cr3t");
     let read_port = |pairs: &[(&str, &str)]| {

@@ -252,6 +252,32 @@ fn completions_and_manual_pages_need_no_configuration() {
 }
 
 #[test]
+fn bash_completes_the_words_after_a_command() {
+    let folder = TempDir::new().unwrap();
+    let script = stdout(
+        &ferry(folder.path(), &["completions", "bash"])
+            .output()
+            .unwrap(),
+    );
+    for (line, wanted) in [
+        ("crates-ferry sy", "sync"),
+        ("crates-ferry sync --dry", "--dry-run"),
+        ("crates-ferry cache ev", "evict"),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (at, before) = (words.len() - 1, words[words.len() - 2]);
+        let asked = format!(
+            "{script}\nCOMP_WORDS=({line}); COMP_CWORD={at}; _crates-ferry crates-ferry '{}' '{before}'\necho \"${{COMPREPLY[*]}}\"",
+            words[at]
+        );
+        let output = std::process::Command::new("bash")
+            .args(["-c", &asked])
+            .output();
+        assert_eq!(stdout(&output.unwrap()).trim(), wanted, "{line}");
+    }
+}
+
+#[test]
 fn colours_are_forced_and_forbidden_by_the_usual_variables() {
     let shown = |variables: &[(&str, &str)]| {
         let variables = [variables, &[("FERRY_UNKNOWN", "x")]].concat();

@@ -110,3 +110,51 @@ fn a_success_is_in_the_file_and_in_words_on_stdout_and_fails_where_the_file_cann
     assert!(stdout(&output).starts_with("up-to-date: "));
     assert!(stderr(&output).contains("error: cannot write the report to nowhere/report.json: "));
 }
+
+#[test]
+fn a_link_stays_a_link_and_the_file_that_it_leads_to_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    let link = folder.path().join("link.json");
+    std::os::unix::fs::symlink("report.json", &link).unwrap();
+    for _ in 0..2 {
+        failing(&folder, &["--report", "link.json", "check"]);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        fs::metadata(folder.path().join("report.json")).unwrap();
+        assert_eq!(report(&folder, "link.json")["error"]["kind"], "config");
+    }
+}
+
+#[test]
+fn stdout_that_was_redirected_to_a_file_takes_the_report_too() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("ferry.yml"), UNKNOWN_KEY).unwrap();
+    // As `/dev/stdout`, which a test must not put at risk.
+    let link = folder.path().join("stdout");
+    std::os::unix::fs::symlink("/proc/self/fd/1", &link).unwrap();
+    let shown = fs::File::create(folder.path().join("shown")).unwrap();
+    let program = assert_cmd::cargo::cargo_bin!("crates-ferry");
+    let status = std::process::Command::new(program)
+        .env_clear()
+        .current_dir(folder.path())
+        .args(["--report", "stdout", "check"])
+        .stdout(shown)
+        .status();
+    assert_eq!(status.unwrap().code(), Some(2));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(report(&folder, "shown")["error"]["kind"], "config");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_an_error_and_not_a_wait() {
+    let folder = TempDir::new().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(folder.path().join("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    let output = failing(&folder, &["--report", "pipe", "check"]);
+    let shown = stderr(&output);
+    assert!(
+        shown.contains("cannot write the report to pipe: "),
+        "{shown}"
+    );
+}
