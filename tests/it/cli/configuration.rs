@@ -267,7 +267,7 @@ fn bash_completes_the_words_after_a_command() {
         let words: Vec<&str> = line.split(' ').collect();
         let (at, before) = (words.len() - 1, words[words.len() - 2]);
         let asked = format!(
-            "{script}\nCOMP_WORDS=({line}); COMP_CWORD={at}; _crates-ferry crates-ferry '{}' '{before}'\necho \"${{COMPREPLY[*]}}\"",
+            "{script}\nCOMP_WORDS=({line}); COMP_CWORD={at}; _crates__ferry crates-ferry '{}' '{before}'\necho \"${{COMPREPLY[*]}}\"",
             words[at]
         );
         let output = std::process::Command::new("bash")
