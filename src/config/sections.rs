@@ -142,7 +142,8 @@ key_table! {
         max_size: Option<u64> = optional("max_size", numbers::size);
         /// How long a crate file that nobody asks for stays in a directory. By default no limit.
         max_idle: Option<Duration> = optional("max_idle", durations::duration);
-        /// The size of the memory caches: half for index entries, half for crate files.
+        /// The size of the memory caches: half for index entries, half for crate files. What clients have not read yet comes
+        /// on top.
         memory: u64 = or_default("memory", numbers::size, "256MiB");
         /// How many crate files are fetched at the same time, 1 to 1024.
         upstream_connections: u32 = or_default("upstream_connections", numbers::connections, "16");

@@ -31,6 +31,10 @@ const HEAD: usize = 32 << 10;
 // RFC 9113, section 6.5.2, recommends no fewer than 100; hyper's default is 200.
 const STREAMS: u32 = 128;
 
+/// How many bytes of a response HTTP/2 holds for a client that takes none.
+// hyper's default is 400 KiB for each of the requests in flight, whose number is STREAMS times that of the connections.
+const SEND_BUFFER: usize = 16 << 10;
+
 /// How many unsent bytes the system holds for a connection.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 << 10;
@@ -156,6 +160,7 @@ where
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(HEAD as u32)
+            .max_send_buf_size(SEND_BUFFER)
             .keep_alive_interval(Some(self.bounds.write))
             .serve_connection(
                 TokioIo::new(stream),

@@ -6,6 +6,7 @@ pub mod cargo_config;
 pub mod catalog;
 pub mod crate_files;
 pub mod index_copy;
+pub mod memory_budget;
 pub mod prefetch;
 pub mod serve;
 pub mod store;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
@@ -13,8 +14,41 @@ use super::verified_file::{VerifiedFile, read_at};
 
 /// How many bytes of a file on disk are read at a time: larger pieces are not faster.
 const PIECE: u64 = 64 << 10;
-/// How many bytes of a file in flight are read at a time: crowds wait for those, and a thousand clients take 16 MiB.
+/// How many bytes of a file in flight are read at a time: crowds wait for those.
 const SMALL_PIECE: u64 = 16 << 10;
+/// The smallest piece.
+const LEAST_PIECE: u64 = 4 << 10;
+/// How many bytes all pieces together may be, as long as none is smaller than the least.
+const PIECES: u64 = 8 << 20;
+
+/// How many bodies are being read from disk. One number for the process, whose memory it is about.
+static READERS: AtomicU64 = AtomicU64::new(0);
+
+/// A body that is being read: a client that takes nothing of it holds one piece.
+struct Reader;
+
+impl Reader {
+    fn begin() -> Self {
+        READERS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+
+    /// Returns how many bytes to read next. The more bodies there are the fewer, so that memory has a bound whatever
+    /// their clients do.
+    fn piece(&self) -> u64 {
+        piece_among(READERS.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        READERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn piece_among(readers: u64) -> u64 {
+    (PIECES / readers.max(1)).clamp(LEAST_PIECE, PIECE)
+}
 
 /// The bytes of a crate file.
 pub enum Body {
@@ -56,30 +90,34 @@ impl Body {
     pub fn into_stream(self) -> BoxStream<'static, io::Result<Bytes>> {
         match self {
             Self::Whole(bytes) => futures_util::stream::once(async { Ok(bytes) }).boxed(),
-            Self::File(file, size) => try_unfold(0, move |at| {
+            Self::File(file, size) => try_unfold((Reader::begin(), 0), move |(reader, at)| {
                 let file = Arc::clone(&file);
                 async move {
                     if at == size {
                         return Ok(None);
                     }
                     // At most a piece, so that the cast loses nothing.
-                    let piece = read_at(&file, at, (size - at).min(PIECE) as usize).await?;
+                    let length = (size - at).min(reader.piece()) as usize;
+                    let piece = read_at(&file, at, length).await?;
                     let next = at + piece.len() as u64;
-                    Ok(Some((piece, next)))
+                    Ok(Some((piece, (reader, next))))
                 }
             })
             .boxed(),
-            Self::InFlight(body) => try_unfold((body, 0), |(mut body, at)| async move {
-                let released = body.released_beyond(at).await?;
-                if released == at {
-                    return Ok(None);
-                }
-                let length = (released - at).min(SMALL_PIECE) as usize;
-                let piece = read_at(&body.file, at, length).await?;
-                let next = at + piece.len() as u64;
-                Ok(Some((piece, (body, next))))
-            })
-            .boxed(),
+            Self::InFlight(body) => {
+                let begin = (Reader::begin(), body, 0);
+                try_unfold(begin, |(reader, mut body, at)| async move {
+                    let released = body.released_beyond(at).await?;
+                    if released == at {
+                        return Ok(None);
+                    }
+                    let length = (released - at).min(SMALL_PIECE).min(reader.piece()) as usize;
+                    let piece = read_at(&body.file, at, length).await?;
+                    let next = at + piece.len() as u64;
+                    Ok(Some((piece, (reader, body, next))))
+                })
+                .boxed()
+            }
         }
     }
 }
@@ -139,6 +177,14 @@ mod tests {
             total,
             released,
         }
+    }
+
+    #[test]
+    fn the_more_bodies_are_read_the_smaller_their_pieces() {
+        assert_eq!(piece_among(0), PIECE);
+        assert_eq!(piece_among(128), PIECE);
+        assert_eq!(piece_among(1024), 8 << 10);
+        assert_eq!(piece_among(u64::MAX), LEAST_PIECE);
     }
 
     #[tokio::test]

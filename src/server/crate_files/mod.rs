@@ -43,6 +43,7 @@ use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Checksum, CrateFile};
 use crate::server::catalog::{Catalog, Limits};
+use crate::server::memory_budget::MemoryBudget;
 use crate::server::store::Scratch;
 pub use body::{Body, InFlight};
 use counts::Counter;
@@ -70,6 +71,8 @@ pub struct CrateFiles {
     flights: SingleFlight,
     inventory: Arc<Inventory>,
     evictor: Arc<Evictor>,
+    /// The memory of small files, in the hot cache and on their way to clients.
+    budget: MemoryBudget,
     runtime: Handle,
     hits: Counter,
     misses: Counter,
@@ -117,10 +120,12 @@ impl CrateFiles {
             size: config.serve.max_size,
             idle: config.serve.max_idle,
         };
+        let budget = MemoryBudget::of_cache(config.serve.memory / 2);
         Ok(Self {
             // The index has the other half.
             hot_cache: HotCache::new(config.serve.memory / 2),
-            store: VerifiedStore::new(Arc::clone(&inventory), scratch.clone()),
+            store: VerifiedStore::new(Arc::clone(&inventory), scratch.clone(), budget.clone()),
+            budget,
             fetcher: match config.serve.downloads {
                 Downloads::Cache | Downloads::Redirect => Some(Fetcher::new(config, scratch)?),
                 Downloads::Offline => None,
@@ -213,7 +218,8 @@ impl CrateFiles {
             // A store that cannot be read may have the file: `NotStored` would be a guess.
             return Err(unreadable.unwrap_or(Unavailable::NotStored));
         };
-        let received = fetcher.fetch(file, flight).await?;
+        let mut received = fetcher.fetch(file, flight).await?;
+        received.file = received.file.counted(&self.budget);
         self.cache(file, &received.file);
         // Clients do not wait for the disk.
         flight.ready(received.file.clone(), true);

@@ -9,6 +9,8 @@ use bytes::{Bytes, BytesMut};
 use rustix::io::ReadWriteFlags;
 use tokio::task::spawn_blocking;
 
+use crate::server::memory_budget::MemoryBudget;
+
 /// Up to this size, in bytes, a file is read whole before it is served, and cached in memory.
 pub(super) const SMALL: usize = 1 << 20;
 
@@ -22,6 +24,17 @@ pub(super) enum VerifiedFile {
 }
 
 impl VerifiedFile {
+    /// Counts the memory of a file that was received: how many are is bounded by the connections to upstream.
+    pub(super) fn counted(self, budget: &MemoryBudget) -> Self {
+        match self {
+            Self::Memory(bytes) => {
+                let share = budget.take_anyway(bytes.len() as u64);
+                Self::Memory(share.hold(bytes))
+            }
+            disk => disk,
+        }
+    }
+
     /// Returns its size, in bytes.
     pub(super) fn size(&self) -> u64 {
         match self {

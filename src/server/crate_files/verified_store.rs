@@ -24,6 +24,7 @@ use super::receive::{Incoming, Received, finish, receive};
 use super::unavailable::Unavailable;
 use super::verified_file::{SMALL, VerifiedFile, read_at};
 use crate::index::{Checksum, CrateFile};
+use crate::server::memory_budget::{MemoryBudget, Share};
 use crate::server::store::{Content, Removed, Scratch, Store, StoredBytes};
 
 /// How long a bucket may be silent while a client waits: upstream has the file, too.
@@ -41,6 +42,8 @@ pub(super) struct VerifiedStore {
     /// Pauses a bucket that keeps failing.
     breaker: CircuitBreaker,
     scratch: Scratch,
+    /// The memory of small files, also of those that left the hot cache.
+    budget: MemoryBudget,
     pub(super) damaged: Counter,
     pub(super) write_failures: Counter,
 }
@@ -67,12 +70,13 @@ pub enum Verified {
 }
 
 impl VerifiedStore {
-    pub(super) fn new(inventory: Arc<Inventory>, scratch: Scratch) -> Self {
+    pub(super) fn new(inventory: Arc<Inventory>, scratch: Scratch, budget: MemoryBudget) -> Self {
         Self {
             inventory,
             fingerprints: Fingerprints::default(),
             breaker: CircuitBreaker::new(BUCKET_FAILURES),
             scratch,
+            budget,
             damaged: Counter::default(),
             write_failures: Counter::default(),
         }
@@ -96,14 +100,14 @@ impl VerifiedStore {
         }
         self.inventory.touch(path);
         let stored = Arc::new(stored);
-        // Larger files stay on disk, and the system's page cache is their memory.
-        if about.len() > SMALL as u64 {
+        // Other files stay on disk, and the system's page cache is their memory.
+        let Some(share) = share_of(&self.budget, about.len()) else {
             return Some(VerifiedFile::Disk(stored, about.len()));
-        }
+        };
         // Not hashed again: the fingerprint was read from the open file, and not by its path, so that it is that of
         // these bytes.
-        let read = read_at(&stored, 0, about.len() as usize).await;
-        read.ok().map(VerifiedFile::Memory)
+        let read = read_at(&stored, 0, about.len() as usize).await.ok()?;
+        Some(VerifiedFile::Memory(share.hold(read)))
     }
 
     /// Reads a file and verifies it; a damaged one is removed. A bucket that keeps failing is not asked.
@@ -205,7 +209,7 @@ impl VerifiedStore {
             Some(StoredBytes::File(stored)) => {
                 // Taken before it is read: a file that is written meanwhile has another fingerprint.
                 let (about, now) = (stored.metadata()?, Instant::now());
-                let reading = verify(stored, file.checksum).await?;
+                let reading = verify(stored, file.checksum, self.budget.clone()).await?;
                 if matches!(reading, Reading::Right(_)) {
                     self.fingerprints.remember(file.checksum, &about, now);
                 }
@@ -219,7 +223,7 @@ impl VerifiedStore {
                 // Without a flight nobody sees it before it is verified: if it is damaged, upstream's is served. So one
                 // that is too large for memory is downloaded whole, to a scratch file, for each search.
                 match receive(incoming, file.checksum, &self.scratch, None).await {
-                    Ok(received) => Ok(Reading::Right(received.file)),
+                    Ok(received) => Ok(Reading::Right(received.file.counted(&self.budget))),
                     Err(Unavailable::Mismatch { .. }) => Ok(Reading::Damaged),
                     Err(Unavailable::Store(why)) => Err(io::Error::other(why)),
                     Err(other) => Err(io::Error::other(other)),
@@ -288,16 +292,21 @@ fn silent(silence: Duration) -> io::Error {
     )
 }
 
+/// Takes the memory of a file of this size; `None` if it is large, or there is no memory left for it.
+fn share_of(budget: &MemoryBudget, size: u64) -> Option<Share> {
+    (size <= SMALL as u64).then(|| budget.take(size)).flatten()
+}
+
 /// Reads and hashes a file of the folder; a small one stays in memory.
-async fn verify(file: File, wanted: Checksum) -> io::Result<Reading> {
+async fn verify(file: File, wanted: Checksum, budget: MemoryBudget) -> io::Result<Reading> {
     let verifying = spawn_blocking(move || {
         let size = file.metadata()?.len();
-        let (found, verified) = if size <= SMALL as u64 {
+        let (found, verified) = if let Some(share) = share_of(&budget, size) {
             let mut bytes = BytesMut::zeroed(size as usize);
             file.read_exact_at(&mut bytes, 0)?;
             let mut hash = Context::new(&SHA256);
             hash.update(&bytes);
-            (finish(hash), VerifiedFile::Memory(bytes.freeze()))
+            (finish(hash), VerifiedFile::Memory(share.hold(bytes)))
         } else {
             let found = checksum_of(&file)?;
             (found, VerifiedFile::Disk(Arc::new(file), size))
@@ -338,7 +347,8 @@ mod tests {
     fn store() -> (VerifiedStore, TempDir) {
         let (inventory, folder) = inventory();
         let scratch = Scratch::open(folder.path().join("tmp")).unwrap();
-        (VerifiedStore::new(inventory, scratch), folder)
+        let budget = MemoryBudget::of_cache(0);
+        (VerifiedStore::new(inventory, scratch, budget), folder)
     }
 
     fn file(bytes: &[u8]) -> CrateFile {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, RETRY_AFTER,
+    VARY,
 };
 use axum::http::{HeaderValue, Response, StatusCode};
 use tokio::task::spawn_blocking;
@@ -19,11 +20,15 @@ use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::index::{CrateName, entry};
+use crate::server::memory_budget::MemoryBudget;
 
 /// How long a cache in between may answer by itself; cargo revalidates every time.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 /// If tokens are needed, no shared cache may answer.
 const PRIVATE_CACHE: HeaderValue = HeaderValue::from_static("private, max-age=60");
+
+/// After how many seconds a client may retry that found no memory for its response.
+const BUSY: u64 = 10;
 
 /// The id of the empty blob: no crate has an empty index file, and a client cannot have it.
 const EMPTY: ObjectId = ObjectId::from_bytes([
@@ -133,8 +138,9 @@ async fn load(
     view: &Arc<View>,
     id: ObjectId,
 ) -> Result<Arc<IndexFile>, ErrorResponse> {
-    let of = Arc::clone(view);
-    let file = read_copy(state, move || prepare(&of, id)).await?;
+    let (of, budget) = (Arc::clone(view), state.index_cache.budget());
+    let file = read_copy(state, move || prepare(&of, id, budget)).await?;
+    let file = file.ok_or_else(busy)?;
     state.index_cache.put((id, view.generation), &file);
     Ok(file)
 }
@@ -151,19 +157,30 @@ async fn read_copy<T: Send + 'static>(
         .map_err(|error| state.replace_copy(&error))
 }
 
-/// Reads a file from the copy; if only stored versions are listed, leaves the others out.
-fn prepare(view: &View, id: ObjectId) -> Result<Arc<IndexFile>> {
+/// Reads a file from the copy; if only stored versions are listed, leaves the others out. `None` if there is no memory
+/// for it.
+fn prepare(view: &View, id: ObjectId, budget: &MemoryBudget) -> Result<Option<Arc<IndexFile>>> {
     let content = view.snapshot.content(id)?;
-    Ok(Arc::new(match &view.stored {
-        None => IndexFile::new(content, Tag::of(id.as_bytes())),
+    let file = match &view.stored {
+        None => IndexFile::new(content, Tag::of(id.as_bytes()), budget),
         Some(stored) => {
             let listed = entry::only(&content, |file| stored.contains(&file.path()));
             // A tag has room for a git object id; as many bytes of a SHA-256 serve as well.
             let mut hash = [0; 20];
             hash.copy_from_slice(&digest(&SHA256, &listed).as_ref()[..20]);
-            IndexFile::new(listed, Tag::of(&hash))
+            IndexFile::new(listed, Tag::of(&hash), budget)
         }
-    }))
+    };
+    Ok(file.map(Arc::new))
+}
+
+/// Refuses while clients that do not read their responses hold all of the memory for index files.
+fn busy() -> ErrorResponse {
+    ErrorResponse::for_cargo(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many responses wait for clients that do not read them; try again in a few seconds",
+    )
+    .with(RETRY_AFTER, BUSY)
 }
 
 /// Responds with a file. One of which no version is listed does not exist.

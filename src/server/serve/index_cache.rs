@@ -15,6 +15,7 @@ use crate::bounded_cache::{Weighter, bounded};
 use crate::git::ObjectId;
 use crate::index::CrateFile;
 use crate::index::entry::{self, Listed};
+use crate::server::memory_budget::MemoryBudget;
 
 /// The smallest file that is worth compressing, in bytes.
 const LEAST_TO_COMPRESS: usize = 300;
@@ -30,7 +31,10 @@ const USUAL: u64 = 8 << 10;
 type Key = (ObjectId, u64);
 
 /// The cache, bounded by bytes.
-pub(super) struct IndexCache(Cache<Key, Arc<IndexFile>, BySize>);
+pub(super) struct IndexCache {
+    files: Cache<Key, Arc<IndexFile>, BySize>,
+    budget: MemoryBudget,
+}
 
 /// The index file of a crate: a line of JSON for each version.
 pub(super) struct IndexFile {
@@ -40,6 +44,7 @@ pub(super) struct IndexFile {
     pub(super) etag: HeaderValue,
     pub(super) weak_etag: HeaderValue,
     gzip: OnceLock<Option<Bytes>>,
+    budget: MemoryBudget,
     versions: OnceLock<HashMap<String, Listed>>,
 }
 
@@ -55,40 +60,55 @@ impl Weighter<Key, Arc<IndexFile>> for BySize {
 
 impl IndexCache {
     pub(super) fn new(bytes: u64) -> Self {
-        Self(bounded(bytes, USUAL, BySize))
+        Self {
+            files: bounded(bytes, USUAL, BySize),
+            budget: MemoryBudget::of_cache(bytes),
+        }
     }
 
     pub(super) fn get(&self, key: Key) -> Option<Arc<IndexFile>> {
-        self.0.get(&key)
+        self.files.get(&key)
     }
 
     pub(super) fn put(&self, key: Key, file: &Arc<IndexFile>) {
-        self.0.insert(key, Arc::clone(file));
+        self.files.insert(key, Arc::clone(file));
+    }
+
+    /// Returns the budget of all index files in memory, also of those that left the cache.
+    pub(super) fn budget(&self) -> &MemoryBudget {
+        &self.budget
     }
 }
 
 impl IndexFile {
-    /// Prepares a file; `tag` changes whenever its bytes do.
-    pub(super) fn new(plain: Vec<u8>, tag: Tag) -> Self {
+    /// Prepares a file; `tag` changes whenever its bytes do. `None` if the budget has no room for it.
+    pub(super) fn new(plain: Vec<u8>, tag: Tag, budget: &MemoryBudget) -> Option<Self> {
+        let share = budget.take(plain.len() as u64)?;
         let file = Self {
-            plain: plain.into(),
+            plain: share.hold(plain),
             tag,
             etag: tag.strong(),
             weak_etag: tag.weak(),
             gzip: OnceLock::new(),
+            budget: budget.clone(),
             versions: OnceLock::new(),
         };
         if file.plain.len() > LARGE {
             file.gzip();
             file.versions();
         }
-        file
+        Some(file)
     }
 
     /// Returns the compressed bytes, or nothing if compression gains nothing. They are made once, when a client first
     /// accepts them.
     pub(super) fn gzip(&self) -> Option<&Bytes> {
-        self.gzip.get_or_init(|| compress(&self.plain)).as_ref()
+        let compressed = || {
+            let bytes = compress(&self.plain)?;
+            // Less than half of the plain bytes mostly, which the budget had room for.
+            Some(self.budget.take_anyway(bytes.len() as u64).hold(bytes))
+        };
+        self.gzip.get_or_init(compressed).as_ref()
     }
 
     /// Returns the crate file of a version.
@@ -101,7 +121,7 @@ impl IndexFile {
     }
 }
 
-fn compress(plain: &[u8]) -> Option<Bytes> {
+fn compress(plain: &[u8]) -> Option<Vec<u8>> {
     if plain.len() < LEAST_TO_COMPRESS {
         return None;
     }
@@ -109,5 +129,5 @@ fn compress(plain: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).ok()?;
     let compressed = encoder.finish().ok()?;
-    (compressed.len() < plain.len()).then(|| compressed.into())
+    (compressed.len() < plain.len()).then_some(compressed)
 }

@@ -1,5 +1,7 @@
 //! Answers over HTTP/2.
 
+use std::io::Write as _;
+
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
@@ -72,4 +74,66 @@ fn over_http2_a_head_has_the_lengths_and_no_bytes() {
         &[(Method::GET, "/api/v1/crates/large/1.0.0/download")],
     )[0];
     assert!(*body == large);
+}
+
+/// One frame of HTTP/2 (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
+/// Opens a connection with windows as large as there are, makes these requests at once, and reads nothing.
+fn ask_greedily(server: &Server, paths: &[String]) -> std::net::TcpStream {
+    let most = 0x7fff_ffff_u32;
+    let window = [&[0, 4], &most.to_be_bytes()[..]].concat();
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    sent.extend(frame(4, 0, 0, &window));
+    sent.extend(frame(8, 0, 0, &(most - 65_535).to_be_bytes()));
+    for (number, path) in (0..).zip(paths) {
+        // GET, http, and as literals without a table (RFC 7541, section 6.2.2) :path and :authority.
+        let length = u8::try_from(path.len()).unwrap();
+        let head = [
+            &[0x82, 0x86, 0x04, length],
+            path.as_bytes(),
+            &[0x01, 1, b'x'],
+        ]
+        .concat();
+        sent.extend(frame(1, 5, 2 * number + 1, &head));
+    }
+    let mut stream = server.connect();
+    stream.write_all(&sent).unwrap();
+    stream
+}
+
+#[test]
+fn clients_that_read_nothing_take_little_memory_however_much_they_ask_for() {
+    const CLIENTS: usize = 12;
+    const REQUESTS: usize = 120;
+    let mut site = Site::new();
+    site.publish("large", "1.0.0", &noise(2 << 20, 1));
+    for number in 0..40 {
+        let small = noise(1_000_000, 10 + number);
+        site.publish("small", &format!("{number}.0.0"), &small);
+    }
+    let large = vec!["/api/v1/crates/large/1.0.0/download".to_owned()];
+    let small = (0..40).map(|number| format!("/api/v1/crates/small/{number}.0.0/download"));
+    for paths in [large, small.collect()] {
+        let server = site.serve(&[("FERRY_SERVE_MEMORY", "8MiB")]);
+        for path in &paths {
+            assert!(server.get(path).is_whole);
+        }
+        let before = server.peak_memory();
+        let asked: Vec<String> = paths.iter().cycle().take(REQUESTS).cloned().collect();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| ask_greedily(&server, &asked))
+            .collect();
+        let begun = |name| server.metric(name) >= (CLIENTS * REQUESTS) as f64;
+        server.wait_for("asked for", || begun("crates_ferry_crate_hits_total"));
+        // Others are served as ever.
+        assert!(server.get(&paths[0]).is_whole);
+        let taken = server.peak_memory() - before;
+        assert!(taken < 100_000_000, "{taken} bytes");
+        drop(clients);
+    }
 }

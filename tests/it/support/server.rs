@@ -326,6 +326,20 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
+    /// Returns the most memory that it had so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.unwrap();
+        let peak = status.lines().find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse()
+                .ok()
+        });
+        1024 * peak.unwrap_or(0_u64)
+    }
+
     /// Kills it, as a power cut would.
     pub fn kill(mut self) {
         self.process.kill().unwrap();
