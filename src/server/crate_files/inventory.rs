@@ -6,9 +6,12 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::config::ServeConfig;
@@ -17,11 +20,28 @@ use crate::index::CrateFile;
 use crate::server::catalog::{Catalog, CatalogEntry};
 use crate::server::store::{Store, StoreFolder, StoredFile};
 
+/// How long monitoring waits for the database, which another process may hold.
+const TOTALS_WAIT: Duration = Duration::from_millis(500);
+
 /// The store, with its catalog.
 pub struct Inventory {
     store: Store,
     /// The catalog of a folder; a bucket has none.
     catalog: Option<Arc<Catalog>>,
+    totals: Arc<Totals>,
+}
+
+/// The number of stored files and of their bytes, as they were last read.
+#[derive(Default)]
+struct Totals {
+    last: Mutex<Option<(u64, u64)>>,
+    is_reading: AtomicBool,
+}
+
+impl Totals {
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<(u64, u64)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Inventory {
@@ -37,7 +57,12 @@ impl Inventory {
             // Listing a bucket to reconcile a catalog costs requests, and buckets expire objects by themselves.
             Store::Bucket(_) => None,
         };
-        Ok(Self { store, catalog })
+        let totals = Arc::default();
+        Ok(Self {
+            store,
+            catalog,
+            totals,
+        })
     }
 
     /// Returns the store.
@@ -106,6 +131,25 @@ impl Inventory {
     pub async fn version(&self) -> Option<u64> {
         let catalog = Arc::clone(self.catalog.as_ref()?);
         blocking(move || catalog.version()).await.ok()
+    }
+
+    /// Returns the number of stored files and of their bytes; those of before if the database is busy, and `None` for a
+    /// bucket.
+    pub async fn totals(&self) -> Option<(u64, u64)> {
+        let catalog = Arc::clone(self.catalog.as_ref()?);
+        let totals = Arc::clone(&self.totals);
+        // One at a time: each would keep a thread for as long as another process holds the database.
+        if !totals.is_reading.swap(true, Ordering::Relaxed) {
+            let reading = blocking(move || {
+                let read = catalog.total();
+                totals.is_reading.store(false, Ordering::Relaxed);
+                *totals.last() = Some(read?);
+                Ok(())
+            });
+            // Late or failed, it leaves the totals of before.
+            let _ = timeout(TOTALS_WAIT, reading).await;
+        }
+        *self.totals.last()
     }
 
     /// Lists the stored files, as the catalog knows them or as the bucket lists them.

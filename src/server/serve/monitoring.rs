@@ -36,16 +36,20 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
 
 /// `GET /metrics`.
 pub(super) fn metrics(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
-    // A recorder for each scrape: the numbers have their own places, where counting them costs less than a registry's
-    // look-up.
-    let recorder = PrometheusBuilder::new().build_recorder();
-    ::metrics::with_local_recorder(&recorder, || {
-        traffic(state);
-        crate_files(state);
-        index(state);
-    });
-    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok(Reply::now((kind, recorder.handle().render())))
+    Ok(Reply::later(async move {
+        let totals = state.crate_files.inventory().totals().await;
+        // A recorder for each scrape: the numbers have their own places, where counting them costs less than a
+        // registry's look-up.
+        let recorder = PrometheusBuilder::new().build_recorder();
+        ::metrics::with_local_recorder(&recorder, || {
+            traffic(state);
+            crate_files(state);
+            store(totals);
+            index(state);
+        });
+        let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+        Reply::now((kind, recorder.handle().render())).wait().await
+    }))
 }
 
 fn traffic(state: &State) {
@@ -115,12 +119,11 @@ fn crate_files(state: &State) {
     for (name, value, help) in rows {
         count(name, value, help);
     }
-    if let Some(Ok((files, bytes))) = state
-        .crate_files
-        .inventory()
-        .catalog()
-        .map(|catalog| catalog.total())
-    {
+}
+
+/// The stored files and their bytes; nothing of a bucket.
+fn store(totals: Option<(u64, u64)>) {
+    if let Some((files, bytes)) = totals {
         show(
             "crates_ferry_store_files",
             files as f64,

@@ -1,7 +1,7 @@
 //! What is known of the kept files, when the folder or the catalog itself is not what it was.
 
 use std::fs::{self, File};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::support::server::{Site, files_in, noise, printed};
 
@@ -104,4 +104,23 @@ fn a_file_that_is_gone_or_damaged_is_forgotten_when_that_shows() {
             server.metric("crates_ferry_store_files") == left
         });
     }
+}
+
+#[test]
+fn metrics_do_not_wait_for_a_process_that_holds_the_catalog() {
+    let mut site = site();
+    site.publish("bar", "1.0.0", &noise(10_000, 9));
+    let server = site.serve(&[]);
+    let files = || server.metric("crates_ferry_store_files");
+    assert_eq!(files(), 3.0);
+    let catalog = rusqlite::Connection::open(site.data().join("catalog.sqlite")).unwrap();
+    catalog.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Its entry in the catalog waits for as long.
+    assert!(server.download("bar", "1.0.0").is_whole);
+    server.wait_for("stored", || site.kept("bar", "1.0.0").exists());
+    let begun = Instant::now();
+    assert_eq!(files(), 3.0);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    catalog.execute_batch("ROLLBACK").unwrap();
+    server.wait_for("in the catalog", || files() == 4.0);
 }
