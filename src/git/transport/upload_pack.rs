@@ -122,7 +122,7 @@ impl<'r> UploadPack<'r> {
         !self.is_v0()
     }
 
-    /// Lists HEAD and the branch `reference` (and what begins like it).
+    /// Lists HEAD and the branch `reference`; in v0 all branches.
     ///
     /// # Errors
     /// As [`Remote::open`], and `server` for a response that is not the protocol's.
@@ -140,7 +140,7 @@ impl<'r> UploadPack<'r> {
         let request = ls_refs_request(&self.connection.advertisement.capabilities, reference);
         let after = self.state;
         self.begin(request).await?;
-        let read = read_ls_refs(self.connection.packets()).await;
+        let read = read_ls_refs(self.connection.packets(), reference).await;
         let refs = read.map_err(|error| self.error("listing its refs", error))?;
         self.state = after;
         Ok(refs)

@@ -136,7 +136,7 @@ impl Advertisement {
         first: Packet,
     ) -> Result<Self> {
         let mut capabilities = Capabilities::default();
-        let mut refs = RefsReader::default();
+        let mut refs = RefsReader::new(None);
         let mut next = first;
         let mut is_first = true;
         while let Packet::Data(line) = next {

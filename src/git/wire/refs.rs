@@ -54,12 +54,15 @@ pub fn ls_refs_request(capabilities: &Capabilities, reference: &str) -> Bytes {
     request.flush().finish()
 }
 
-/// Reads the response to [`ls_refs_request`].
+/// Reads the response to [`ls_refs_request`]; of the branches it keeps `reference`, whatever else the server lists.
 ///
 /// # Errors
 /// `Garbage` for a line that is no ref, `Limit` for a list without end.
-pub async fn read_ls_refs<R: AsyncRead + Unpin>(packets: &mut PacketReader<R>) -> Result<Refs> {
-    let mut refs = RefsReader::default();
+pub async fn read_ls_refs<R: AsyncRead + Unpin>(
+    packets: &mut PacketReader<R>,
+    reference: &str,
+) -> Result<Refs> {
+    let mut refs = RefsReader::new(Some(reference));
     loop {
         match packets.line().await? {
             Packet::Data(line) => refs.line_v2(&line)?,
@@ -74,28 +77,34 @@ pub async fn read_ls_refs<R: AsyncRead + Unpin>(packets: &mut PacketReader<R>) -
 }
 
 /// Collects refs line by line, within bounds.
-pub(super) struct RefsReader {
+pub(super) struct RefsReader<'r> {
     refs: Refs,
+    /// The branch that is asked for; `None` if that is not known yet, and all are kept.
+    wanted: Option<&'r str>,
     lines: usize,
+    size: usize,
 }
 
-impl Default for RefsReader {
-    fn default() -> Self {
+impl<'r> RefsReader<'r> {
+    /// Repositories with a million refs exist; a list of more than two million is taken for one without end.
+    const LINES_LIMIT: usize = 2_000_000;
+    /// The most memory that branches may take, in bytes: room for some 60,000. One name may have as many bytes as a
+    /// packet, so that their number is no bound.
+    const SIZE_LIMIT: usize = 8 << 20;
+    /// What a branch takes besides its name, in bytes.
+    const OVERHEAD: usize = 100;
+
+    pub(super) fn new(wanted: Option<&'r str>) -> Self {
         Self {
             refs: Refs {
                 branches: BTreeMap::new(),
                 head: Head::Unknown,
             },
+            wanted,
             lines: 0,
+            size: 0,
         }
     }
-}
-
-impl RefsReader {
-    /// Repositories with a million refs exist; a list of more than two million is taken for one without end.
-    const LINES_LIMIT: usize = 2_000_000;
-    /// Branches beyond this number are ignored, to bound memory.
-    const BRANCHES_LIMIT: usize = 20_000;
 
     /// Takes `id SP name [SP symref-target:NAME] [SP peeled:ID]` or `unborn HEAD symref-target:NAME`.
     fn line_v2(&mut self, line: &[u8]) -> Result<()> {
@@ -153,9 +162,22 @@ impl RefsReader {
         let id: ObjectId = id
             .parse()
             .map_err(|_| Error::garbage(format!("the list of refs holds {:?}", shorten(id))))?;
-        if name.starts_with("refs/heads/") && self.refs.branches.len() < Self::BRANCHES_LIMIT {
-            self.refs.branches.insert(name.to_owned(), id);
+        let is_kept = match self.wanted {
+            Some(wanted) => name == wanted,
+            None => name.starts_with("refs/heads/"),
+        };
+        if !is_kept {
+            return Ok(());
         }
+        self.size += name.len() + Self::OVERHEAD;
+        // Not ignored: the branch that is asked for might be among those that follow, and would count as missing.
+        if self.size > Self::SIZE_LIMIT {
+            return Err(Error::Limit {
+                what: "the size of the names of a repository's branches",
+                limit: Self::SIZE_LIMIT,
+            });
+        }
+        self.refs.branches.insert(name.to_owned(), id);
         Ok(())
     }
 

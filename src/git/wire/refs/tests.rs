@@ -14,7 +14,7 @@ fn capabilities(ls_refs: &str) -> Capabilities {
 }
 
 fn read(text: &[&str]) -> Result<Refs> {
-    now(read_ls_refs(&mut dribbled(&lines(text))))
+    now(read_ls_refs(&mut dribbled(&lines(text)), "refs/heads/main"))
 }
 
 #[test]
@@ -47,7 +47,11 @@ fn branches_and_the_head_are_read() {
     ])
     .unwrap();
     assert_eq!(told.head, Head::Branch("refs/heads/main".to_owned()));
-    assert_eq!(told.branches.len(), 2);
+    // The prefix has others, too, and a server may list what nobody asked for.
+    assert_eq!(
+        told.branches.into_keys().collect::<Vec<_>>(),
+        ["refs/heads/main"]
+    );
 }
 
 #[test]
@@ -72,4 +76,18 @@ fn a_line_that_is_no_ref_is_garbage() {
     for line in ["", "hello", "1234 refs/heads/main\n", &sha256] {
         assert!(matches!(read(&[line]), Err(Error::Garbage(_))), "{line:?}");
     }
+}
+
+#[test]
+fn the_names_of_an_advertisement_have_a_bound_in_bytes() {
+    let long = "x".repeat(60_000);
+    let many = |count: usize| {
+        let names = (0..count).map(|number| format!("{A} refs/heads/{number}{long}\n"));
+        let names: Vec<String> = names.collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        now(Advertisement::read(&mut dribbled(&lines(&names))))
+    };
+    assert_eq!(many(100).unwrap().refs.unwrap().branches.len(), 100);
+    let error = many(200).unwrap_err();
+    assert!(matches!(error, Error::Limit { .. }), "{error}");
 }
