@@ -24,6 +24,8 @@ pub struct Capabilities(Vec<(String, Option<String>)>);
 impl Capabilities {
     // git's own services offer about twenty; this bounds what a server that never stops can make us store.
     const LIMIT: usize = 200;
+    /// The most bytes that all of them may have: four packets full.
+    const SIZE_LIMIT: usize = 256 << 10;
 
     /// Says whether a capability is offered.
     pub fn has(&self, name: &str) -> bool {
@@ -61,6 +63,16 @@ impl Capabilities {
             return Err(Error::Limit {
                 what: "the number of a server's capabilities",
                 limit: Self::LIMIT,
+            });
+        }
+        let lengths = self
+            .0
+            .iter()
+            .map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
+        if lengths.sum::<usize>() + text.len() > Self::SIZE_LIMIT {
+            return Err(Error::Limit {
+                what: "the size of a server's capabilities",
+                limit: Self::SIZE_LIMIT,
             });
         }
         self.0.push(match text.split_once('=') {

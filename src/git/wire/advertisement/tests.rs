@@ -133,4 +133,10 @@ fn capabilities_without_end_are_refused() {
     let mut text = vec!["version 2\n".to_owned()];
     text.extend((0..300).map(|number| format!("capability-{number}\n")));
     assert!(matches!(read(&text), Err(Error::Limit { .. })));
+    let long = format!("{}\n", "x".repeat(60_000));
+    let few = ["version 2\n".to_owned(), long.clone()];
+    assert!(read(&few).is_ok());
+    let mut many = few.to_vec();
+    many.extend(vec![long; 5]);
+    assert!(matches!(read(&many), Err(Error::Limit { .. })));
 }
