@@ -1,7 +1,7 @@
-//! The secrets: read from the environment only. `scrub` masks them in texts that may repeat them.
+//! The secrets: read from the environment only. `mask` takes them out of texts that may repeat them.
 
+mod mask;
 mod private_key;
-mod scrub;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +14,8 @@ use super::environment::{Environment, unusable};
 use super::text_file;
 use crate::error::Result;
 use crate::git::transport::KnownHostsText;
+
+pub use mask::Mask;
 
 /// The variables of the secrets, except those of AWS.
 pub(super) const VARIABLES: [&str; 10] = [

@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::config::Mask;
+
 /// How much is logged: `-v` and `-q`.
 #[derive(Debug, Clone, Copy)]
 pub struct Verbosity {
@@ -20,7 +22,9 @@ pub struct Verbosity {
 }
 
 /// Sends the log of the whole process to stderr; `bars` are the ones that its lines must not run into.
-pub fn start(verbosity: Verbosity, bars: Option<&MultiProgress>) {
+///
+/// What `mask` knows is masked in each line.
+pub fn start(verbosity: Verbosity, bars: Option<&MultiProgress>, mask: Mask) {
     let has_colours = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     let lines = tracing_subscriber::fmt::layer()
         .without_time()
@@ -28,7 +32,10 @@ pub fn start(verbosity: Verbosity, bars: Option<&MultiProgress>) {
         .with_ansi(has_colours)
         // A closed stderr must not end the process.
         .log_internal_errors(false)
-        .with_writer(BesideBars(bars.cloned()));
+        .with_writer(Stderr {
+            bars: bars.cloned(),
+            mask,
+        });
     tracing_subscriber::registry()
         .with(lines)
         .with(filter(verbosity, bars.is_some()))
@@ -49,10 +56,13 @@ fn filter(verbosity: Verbosity, has_bars: bool) -> Targets {
         .with_target("crates_ferry", ours)
 }
 
-/// Writes to stderr while the bars are hidden.
-struct BesideBars(Option<MultiProgress>);
+/// Writes to stderr, without secrets, while the bars are hidden.
+struct Stderr {
+    bars: Option<MultiProgress>,
+    mask: Mask,
+}
 
-impl<'a> MakeWriter<'a> for BesideBars {
+impl<'a> MakeWriter<'a> for Stderr {
     type Writer = &'a Self;
 
     fn make_writer(&'a self) -> Self::Writer {
@@ -60,13 +70,18 @@ impl<'a> MakeWriter<'a> for BesideBars {
     }
 }
 
-impl Write for &BesideBars {
+impl Write for &Stderr {
+    /// Takes a whole line: tracing writes each event at once, so that no secret is cut in two.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.0 {
+        let line = String::from_utf8_lossy(bytes);
+        let masked = self.mask.apply(&line);
+        let write = || io::stderr().write_all(masked.as_bytes());
+        match &self.bars {
             // Otherwise the next tick of a bar would overwrite the line.
-            Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
-            None => io::stderr().write(bytes),
-        }
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::config::Mask;
 use crate::error::{Error, Kind, Result};
 
 pub use arguments::{CommonArgs, CommonCommand};
@@ -105,6 +106,7 @@ pub fn destinations_in(arguments: &[OsString], interrupt_note: InterruptNote) ->
         format: if json { Format::Json } else { Format::Text },
         report: value_of("--report").map(PathBuf::from),
         interrupt_note,
+        mask: Mask::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{report_file, style};
+use crate::config::Mask;
 use crate::error::{Error, Kind};
 
 /// How the report is written.
@@ -71,6 +72,8 @@ pub struct Destinations {
     pub report: Option<PathBuf>,
     /// What is written after a signal.
     pub interrupt_note: InterruptNote,
+    /// What is masked in all of it.
+    pub mask: Mask,
 }
 
 /// What a command that a signal stopped leaves behind.
@@ -84,7 +87,7 @@ pub struct InterruptNote {
 
 /// Writes the report or the error of a command, and returns the exit code; a command that runs until a signal has no report.
 pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>) -> ExitCode {
-    let (text, json, code, failed) = match end {
+    let (text, mut json, code, failed) = match end {
         Ok(None) => return ExitCode::SUCCESS,
         Ok(Some(output)) => (output.text, output.json, output.exit_code, false),
         Err(Failure::Error(error)) => {
@@ -96,6 +99,9 @@ pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>)
             (text, json, code, true)
         }
     };
+    // Here, and in the log: whatever a command quotes of what a server said, no secret gets past.
+    let text = destinations.mask.apply(&text);
+    destinations.mask.apply_to_json(&mut json);
     let printed = match destinations.format {
         // Straight to stdout: JSON has no colours to take out.
         Format::Json => print(io::stdout(), &json.to_string()),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{CommandFactory as _, Parser as _};
-use crates_ferry::config::{EffectiveConfig, Environment, TriggerConfig};
+use crates_ferry::config::{EffectiveConfig, Environment, Mask, TriggerConfig};
 use crates_ferry::error::Result;
 use crates_ferry::mirror::Context;
 use crates_ferry::program::{self, Destinations, Failure, InterruptNote, Output};
@@ -33,22 +33,23 @@ fn main() -> ExitCode {
         Err(error) => return program::finish_parsing(&error, &destinations),
     };
     destinations.format = cli.common.format;
-    program::start_log(cli.common.verbosity(), None);
-    program::finish(&destinations, dispatch(cli))
+    let environment = Environment::of_process();
+    destinations.mask = Mask::of_process(&cli.flags(), &environment);
+    program::start_log(cli.common.verbosity(), None, destinations.mask.clone());
+    program::finish(&destinations, dispatch(cli, &environment))
 }
 
 /// Loads the configuration if the command needs it, and runs the command.
-fn dispatch(cli: Cli) -> Result<Option<Output>, Failure> {
-    let environment = Environment::of_process();
+fn dispatch(cli: Cli, environment: &Environment) -> Result<Option<Output>, Failure> {
     let flags = cli.flags();
-    let config = || TriggerConfig::load(&flags, &environment).map_err(Failure::Error);
+    let config = || TriggerConfig::load(&flags, environment).map_err(Failure::Error);
     match cli.command {
         Command::Common(asked) => {
             let output = program::manual::run(&asked, Cli::command());
             output.map(Some).map_err(Failure::Error)
         }
         Command::Config(_) => {
-            let config = EffectiveConfig::load(&flags, &environment);
+            let config = EffectiveConfig::load(&flags, environment);
             let output = config.and_then(|config| Output::new(&config, 0));
             output.map(Some).map_err(Failure::Error)
         }

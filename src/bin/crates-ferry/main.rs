@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{CommandFactory as _, Parser as _};
-use crates_ferry::config::{Config, EffectiveConfig, Environment};
+use crates_ferry::config::{Config, EffectiveConfig, Environment, Mask};
 use crates_ferry::error::Result;
 use crates_ferry::mirror::{Context, init, sync};
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
@@ -41,13 +41,19 @@ fn main() -> ExitCode {
     (destinations.format, destinations.report) = (cli.common.format, cli.report.clone());
     destinations.interrupt_note = interrupt_note(&cli.command);
     let bars = progress::bars(&cli);
-    program::start_log(cli.common.verbosity(), bars.as_ref());
-    program::finish(&destinations, dispatch(cli, bars.as_ref()))
+    let environment = Environment::of_process();
+    destinations.mask = Mask::of_process(&cli.flags(), &environment);
+    let mask = destinations.mask.clone();
+    program::start_log(cli.common.verbosity(), bars.as_ref(), mask);
+    program::finish(&destinations, dispatch(cli, &environment, bars.as_ref()))
 }
 
 /// Loads the configuration that the command needs, and runs it.
-fn dispatch(cli: Cli, bars: Option<&MultiProgress>) -> Result<Option<Output>, Failure> {
-    let environment = Environment::of_process();
+fn dispatch(
+    cli: Cli,
+    environment: &Environment,
+    bars: Option<&MultiProgress>,
+) -> Result<Option<Output>, Failure> {
     let flags = cli.flags();
     let progress = Arc::new(Progress::default());
     match cli.command {
@@ -56,20 +62,20 @@ fn dispatch(cli: Cli, bars: Option<&MultiProgress>) -> Result<Option<Output>, Fa
             output.map(Some).map_err(Failure::Error)
         }
         Command::Config(_) => {
-            let config = EffectiveConfig::load(&flags, &environment);
+            let config = EffectiveConfig::load(&flags, environment);
             let output = config.and_then(|config| Output::new(&config, 0));
             output.map(Some).map_err(Failure::Error)
         }
         #[cfg(feature = "server")]
-        Command::Serve(_) => server::serve(&flags, &environment),
+        Command::Serve(_) => server::serve(&flags, environment),
         #[cfg(feature = "server")]
         Command::Server(command) => {
-            let config = server::config(&flags, &environment)?;
+            let config = server::config(&flags, environment)?;
             let work = server::run(command, config, Arc::clone(&progress));
             run_to_its_end(work, bars, &progress)
         }
         Command::Mirror(command) => {
-            let config = Config::load(&flags, &environment).map_err(Failure::Error)?;
+            let config = Config::load(&flags, environment).map_err(Failure::Error)?;
             let work = run(command, config, Arc::clone(&progress));
             run_to_its_end(work, bars, &progress)
         }

@@ -1,6 +1,14 @@
 //! No secret is among what the program writes.
 
-use super::{run, stderr, stdout};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tempfile::TempDir;
+
+use super::{ferry, run, stderr, stdout};
 
 /// Arguments, the private key's variable, the mirror's, and `ferry.yml`.
 type Case<'a> = (
@@ -89,6 +97,91 @@ fn no_secret_is_ever_shown() {
                 !shown.contains(MARKER),
                 "{arguments:?} {mirror:?} {ferry_yml}\n{shown}"
             );
+        }
+    }
+}
+
+/// An HTTP server that refuses every request and repeats its credentials, as they are and decoded.
+struct Echo {
+    address: SocketAddr,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Echo {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = thread::spawn(
+            move || {
+                while refuse(listener.accept().unwrap().0).is_some() {}
+            },
+        );
+        let serving = Some(serving);
+        Self { address, serving }
+    }
+}
+
+/// Refuses one request; `None` if the connection ends without one.
+fn refuse(mut stream: TcpStream) -> Option<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut lines = head.lines();
+    let basic = lines.find_map(|line| line.strip_prefix("authorization: Basic "));
+    let basic = basic.unwrap_or_default();
+    let decoded = String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap();
+    let body = format!("denied for {basic} = {decoded}");
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    stream.write_all(answer.as_bytes()).unwrap();
+    Some(())
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        // A connection without a request ends it.
+        drop(TcpStream::connect(self.address).unwrap());
+        let _ = self.serving.take().map(JoinHandle::join);
+    }
+}
+
+#[test]
+fn a_secret_that_a_server_repeats_is_masked_wherever_it_would_be_shown() {
+    let echo = Echo::start();
+    let folder = TempDir::new().unwrap();
+    let basic = STANDARD.encode(format!("oauth2:{MARKER}"));
+    let variables = [
+        ("FERRY_MIRROR_TOKEN", MARKER),
+        (
+            "FERRY_MIRROR_URL",
+            &format!("http://{}/a.git", echo.address),
+        ),
+        (
+            "FERRY_UPSTREAM_URL",
+            &format!("http://{}/b.git", echo.address),
+        ),
+        ("FERRY_NETWORK_RETRIES", "0"),
+    ];
+    for command in ["sync", "init", "check"] {
+        for format in ["text", "json"] {
+            let arguments = ["-vv", "--format", format, "--report", "report", command];
+            let output = ferry(folder.path(), &arguments).envs(variables).output();
+            let output = output.unwrap();
+            let report = std::fs::read_to_string(folder.path().join("report")).unwrap();
+            let shown = [stdout(&output), stderr(&output), report].concat();
+            assert!(
+                shown.contains("denied for ") && shown.contains("[masked]"),
+                "{command} {format}: {shown}"
+            );
+            for secret in [MARKER, &basic, &basic[12..]] {
+                assert!(!shown.contains(secret), "{command} {format}: {shown}");
+            }
         }
     }
 }
