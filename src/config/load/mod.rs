@@ -3,6 +3,7 @@
 mod file;
 mod flags;
 mod hint;
+mod password;
 mod variables;
 mod yaml_value;
 

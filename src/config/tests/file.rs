@@ -132,6 +132,17 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
 }
 
 #[test]
+fn a_password_in_the_file_is_refused_with_the_variable_that_takes_it() {
+    let shown = message(from_file("mail:\n  smtp: smtps://u:hunter2@x.example\n"));
+    assert!(
+        shown.contains("mail.smtp: the address carries a password")
+            && shown.contains("FERRY_SMTP_PASSWORD")
+            && !shown.contains("FERRY_MIRROR_TOKEN"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_file_that_says_nothing_is_no_error() {
     for text in [
         "",

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use std::time::Duration;
 
-use super::addresses::{refuse_password, web_address};
+use super::addresses::web_address;
 use super::durations::duration;
 use super::git::{author, branch};
 use super::numbers::share;
@@ -97,13 +97,4 @@ fn addresses_for_cargo_are_web_addresses_and_keep_their_markers() {
     ] {
         assert!(web_address(text).is_err(), "{text:?}");
     }
-}
-
-#[test]
-fn a_password_is_found_in_any_address() {
-    assert!(refuse_password("https://me:pw@x.example/").is_err());
-    assert!(refuse_password("https://:pw@x.example/").is_err());
-    assert!(refuse_password("ssh://me:pw@x.example/").is_err());
-    assert!(refuse_password("https://me@x.example/").is_ok());
-    assert!(refuse_password("Name <a@b>").is_ok());
 }
