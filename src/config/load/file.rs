@@ -25,7 +25,7 @@ pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<(
             line: position.0,
             column: position.1,
         };
-        settings.set(key, origin, texts);
+        settings.set(key, origin, texts)?;
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ pub(super) fn load(flags: &Flags, settings: &mut Settings) -> Result<()> {
         let origin = Origin::Flag(key.flag.unwrap_or(path));
         // The process list shows flags to every user of the machine.
         refuse_password(key, text).map_err(|reason| refused(key, &origin, reason))?;
-        settings.set(key, origin, vec![text.clone()]);
+        settings.set(key, origin, vec![text.clone()])?;
     }
     Ok(())
 }

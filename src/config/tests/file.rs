@@ -117,6 +117,14 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
         ),
         ("mirror:\n url: a: b", "ferry.yml:2:8: "),
         (
+            "trigger:\n  variables: { A: hunter2, B: 1, A: 6 }",
+            "ferry.yml:2:14: trigger.variables: `A` is given twice",
+        ),
+        (
+            "mail:\n  to: [a@x.example, a@x.example]",
+            "ferry.yml:2:7: mail.to: `a@x.example` is given twice",
+        ),
+        (
             "- a",
             "ferry.yml:1:1: invalid type: sequence, expected a mapping with the keys upstream, mirror, network",
         ),
