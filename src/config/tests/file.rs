@@ -125,6 +125,14 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
             "ferry.yml:2:7: mail.to: `a@x.example` is given twice",
         ),
         (
+            "trigger:\n  every: '61 * * * *'",
+            "ferry.yml:2:10: trigger.every: expected",
+        ),
+        (
+            "serve:\n  max_size: 99999999999999999999GiB",
+            "ferry.yml:2:13: serve.max_size: expected a size",
+        ),
+        (
             "- a",
             "ferry.yml:1:1: invalid type: sequence, expected a mapping with the keys upstream, mirror, network",
         ),
