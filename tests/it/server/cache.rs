@@ -157,11 +157,12 @@ fn what_only_looks_changes_nothing() {
         drop(printed(&site.run(arguments), code));
         assert!(disk(&site) == before, "{arguments:?}");
     }
-    let nothing = site.folder.path().join("nothing");
-    let elsewhere = [("FERRY_SERVE_DATA_DIR", nothing.to_str().unwrap())];
+    let empty = site.folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let elsewhere = [("FERRY_SERVE_DATA_DIR", empty.to_str().unwrap())];
     let listed = site.run_with(&elsewhere, &["cache", "ls"]);
     assert_eq!(printed(&listed, 0), "no crate files are stored");
-    assert!(!nothing.exists());
+    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
 }
 
 #[test]
@@ -361,4 +362,37 @@ fn a_bucket_and_limits_exclude_each_other() {
         String::from_utf8_lossy(&output.stderr).contains("lifecycle"),
         "{output:?}"
     );
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_refused_and_not_made() {
+    let site = site(1);
+    let commands = [
+        &["cache", "ls"][..],
+        &["cache", "stat"],
+        &["cache", "verify"],
+        &["cache", "verify", "--dry-run"],
+        &["cache", "evict", "--max-size", "1"],
+        &["cache", "evict", "--max-size", "1", "--dry-run"],
+        &["cache", "pin", "foo"],
+    ];
+    let missing = site.folder.path().join("dtaa");
+    let missing = missing.to_str().unwrap();
+    let is_refused = |command: &[&str], key: &str, flag: &str| {
+        let output = site.run(&[command, &[flag, missing]].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {stderr}");
+        assert!(
+            stderr.contains(&format!("{flag}: {key}: ")) && stderr.contains(missing),
+            "{command:?}: {stderr}"
+        );
+        assert!(!std::path::Path::new(missing).exists(), "{command:?}");
+    };
+    for command in commands {
+        is_refused(command, "serve.data_dir", "--data-dir");
+    }
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    for command in commands {
+        is_refused(command, "serve.store", "--store");
+    }
 }
