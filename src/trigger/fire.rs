@@ -93,8 +93,10 @@ async fn fire(
         }
     }
     let firing = || project.fire((around.clock)());
-    let created = retry(config, end, firing).await;
-    let pipeline = created.map_err(|error| error.on("cannot create a pipeline"))?;
+    // Another try after a lost answer could create a second pipeline.
+    let is_safe = |failure: &ApiError| !failure.remedy.may_be_created();
+    let created = retry(config, end, firing, is_safe).await;
+    let pipeline = created.map_err(not_created)?;
     let pipeline = match options.wait {
         true => follow(config, &project, pipeline, around, end).await?,
         false => pipeline,
@@ -106,12 +108,24 @@ async fn fire(
     })
 }
 
-/// Retries transient failures, `network.retries` times, and no earlier than GitLab allows.
+/// Makes the error of a pipeline that was not created, as far as that is known.
+fn not_created(failure: ApiError) -> Error {
+    match failure.remedy.may_be_created() {
+        true => failure
+            .error
+            .on("it is not known whether a pipeline was created")
+            .advise("Look for it in the project: Build, Pipelines. If there is none, run the command again."),
+        false => failure.error.on("cannot create a pipeline"),
+    }
+}
+
+/// Retries those transient failures after which that is safe, `network.retries` times, and no earlier than GitLab allows.
 async fn retry<F>(
     config: &TriggerConfig,
     end: Instant,
     request: impl FnMut() -> F,
-) -> Result<Pipeline>
+    is_safe: impl Fn(&ApiError) -> bool,
+) -> Result<Pipeline, ApiError>
 where
     F: Future<Output = Result<Pipeline, ApiError>>,
 {
@@ -122,7 +136,7 @@ where
         .with_max_times(config.network.retries as usize);
     let retrying = request
         .retry(delays)
-        .when(|failure: &ApiError| failure.remedy != Remedy::Person)
+        .when(|failure: &ApiError| failure.remedy != Remedy::Person && is_safe(failure))
         .notify(|failure: &ApiError, pause| {
             let pause = humantime::format_duration(Duration::from_secs(pause.as_secs() + 1));
             warn!("{}; retrying within {pause}", failure.error);
@@ -135,7 +149,7 @@ where
             // Waiting past the deadline would end as a timeout, and hide what GitLab said.
             pause.filter(|pause| Instant::now() + *pause < end)
         });
-    retrying.await.map_err(|failure| failure.error)
+    retrying.await
 }
 
 async fn follow(
@@ -168,7 +182,8 @@ async fn follow(
         tokio::time::sleep(FOLLOW_INTERVAL).await;
         let id = pipeline.id;
         let reading = || project.pipeline(id, (around.clock)());
-        let read = retry(config, end, reading).await;
-        pipeline = read.map_err(|error| error.on("cannot read the pipeline"))?;
+        // Reading creates nothing.
+        let read = retry(config, end, reading, |_| true).await;
+        pipeline = read.map_err(|failure| failure.error.on("cannot read the pipeline"))?;
     }
 }
