@@ -133,6 +133,14 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
             "ferry.yml:2:13: serve.max_size: expected a size",
         ),
         (
+            "# one\nmirror:\n  branch: a\n\n---\nmirror:\n",
+            "ferry.yml:5:1: a second document begins here",
+        ),
+        (
+            "---\nmirror:\n...\nmirror:\n",
+            "ferry.yml:3:1: a second document begins here",
+        ),
+        (
             "- a",
             "ferry.yml:1:1: invalid type: sequence, expected a mapping with the keys upstream, mirror, network",
         ),
@@ -145,6 +153,20 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn a_file_that_is_not_utf8_names_the_line_and_what_to_do() {
+    let (folder, path) = ferry_yml("");
+    std::fs::write(path, b"mirror:\n  # caf\xe9\n").unwrap();
+    let here = Environment::from_pairs([MIRROR]).in_folder(folder.path());
+    let error = Config::load(&Flags::default(), &here).unwrap_err();
+    assert!(
+        error.chain().contains("line 2 is not UTF-8"),
+        "{}",
+        error.chain()
+    );
+    assert!(error.advice().unwrap().contains("UTF-8"), "{error:?}");
 }
 
 #[test]
