@@ -88,17 +88,19 @@ fn no_runtime(error: std::io::Error) -> Error {
 /// Finds `--format` and `--report` in a command line that may be one that clap cannot parse: its error must reach them,
 /// too.
 pub fn destinations_in(arguments: &[OsString], interrupt_note: InterruptNote) -> Destinations {
+    // clap takes no flag for a value, except after `=`, and no empty text.
+    let is_value = |next: &&OsString| *next == "-" || !next.as_encoded_bytes().starts_with(b"-");
     let value_of = |flag: &str| {
         // clap takes `--flag=value` and `--flag value`.
         let joined = format!("{flag}=");
         let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| {
             match argument.to_str()?.strip_prefix(&joined) {
                 Some(value) => Some(value.into()),
-                None if argument == flag => arguments.get(at + 1).cloned(),
+                None if argument == flag => arguments.get(at + 1).filter(is_value).cloned(),
                 None => None,
             }
         });
-        values.next()
+        values.next().filter(|value| !value.is_empty())
     };
     let json = value_of("--format").is_some_and(|value: OsString| value == "json");
     Destinations {
@@ -115,6 +117,25 @@ mod tests {
     use std::process::ExitCode;
 
     use super::*;
+
+    #[test]
+    fn a_report_file_without_a_name_is_none() {
+        let note = InterruptNote {
+            message: "",
+            advice: "",
+        };
+        let found = |arguments: &[&str]| {
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            destinations_in(&arguments, note).report
+        };
+        assert_eq!(found(&["--report", "a"]), Some("a".into()));
+        assert_eq!(found(&["--report", "-"]), Some("-".into()));
+        assert_eq!(found(&["--report", ""]), None);
+        assert_eq!(found(&["--report="]), None);
+        // clap takes no flag for a value.
+        assert_eq!(found(&["--report", "--format", "json"]), None);
+        assert_eq!(found(&["--report=--format"]), Some("--format".into()));
+    }
 
     #[test]
     fn a_signal_drops_the_work_and_sets_the_exit_code() {
