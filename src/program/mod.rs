@@ -54,16 +54,47 @@ fn run_on<T>(
     end
 }
 
-/// Runs the work until it is done or a signal stops it; a stopped one is dropped, which closes its connections.
+/// Runs the work until it is done or a signal stops it, also SIGHUP: the terminal was closed. Stopped work is dropped, which
+/// closes its connections and removes what it had not finished.
 ///
 /// # Errors
 /// The work's, or the signal that stopped it.
 pub async fn until_stopped(work: impl Future<Output = Result<Output>>) -> Result<Output, Failure> {
     let stop = stop_signal().map_err(Failure::Error)?;
+    let hangup = hangup().map_err(Failure::Error)?;
     tokio::select! {
         end = work => end.map_err(Failure::Error),
         signal = stop => Err(Failure::Stopped(signal)),
+        () = hangup => Err(Failure::Stopped(Signal::Hangup)),
     }
+}
+
+/// Waits for SIGHUP, which ends the process no longer; for ever if the process was started to ignore it, as `nohup` does.
+fn hangup() -> Result<impl Future<Output = ()>> {
+    let mut hangup = match ignores_hangup() {
+        true => None,
+        false => Some(signal(SignalKind::hangup()).map_err(no_runtime)?),
+    };
+    Ok(async move {
+        match &mut hangup {
+            Some(hangup) => drop(hangup.recv().await),
+            None => std::future::pending().await,
+        }
+    })
+}
+
+/// Says whether the process was started with SIGHUP ignored, where `/proc` tells (`proc_pid_status(5)`).
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored(&status).is_some_and(|mask| mask & 1 != 0)
+}
+
+/// Returns the mask of ignored signals, whose lowest bit is SIGHUP, the first of them.
+fn ignored(status: &str) -> Option<u64> {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 /// Waits for SIGINT or SIGTERM; from now on they end the process no longer.
@@ -138,6 +169,17 @@ mod tests {
     }
 
     #[test]
+    fn a_hangup_that_was_ignored_from_the_start_stays_ignored() {
+        let mask = |text| ignored(&format!("Name:\tx\nSigBlk:\t1\nSigIgn:\t{text}\n"));
+        assert_eq!(mask("0000000000001001"), Some(0x1001));
+        assert_eq!(ignored("Name:\tx\n"), None);
+        let mut nohup = std::process::Command::new("nohup");
+        let status = nohup.args(["cat", "/proc/self/status"]).output().unwrap();
+        let status = String::from_utf8(status.stdout).unwrap();
+        assert_eq!(ignored(&status).unwrap() & 1, 1);
+    }
+
+    #[test]
     fn a_signal_drops_the_work_and_sets_the_exit_code() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -151,7 +193,10 @@ mod tests {
                 advice: "Run it again.",
             },
         );
-        for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        let signals = [("-INT", 130), ("-TERM", 143), ("-HUP", 129)];
+        // The tests themselves may run under `nohup`.
+        let heard = signals.len() - usize::from(ignores_hangup());
+        for (name, code) in signals.into_iter().take(heard) {
             let signalled = async {
                 let kill = tokio::process::Command::new("kill")
                     .args([name, &pid])
