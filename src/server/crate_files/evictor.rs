@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::counts::Counter;
 use super::inventory::{Inventory, blocking};
+use crate::count::counted;
 use crate::error::Result;
 use crate::server::catalog::{CatalogEntry, Limits, Position};
 use crate::server::store::Removed;
@@ -206,7 +207,8 @@ impl Evictor {
 fn report(evicted: &Evicted, reported: &mut HashSet<String>) {
     let bytes: u64 = evicted.files.iter().map(|file| file.size).sum();
     if !evicted.files.is_empty() {
-        info!("evicted {} crate files, {bytes} bytes", evicted.files.len());
+        let files = counted(evicted.files.len(), "crate file");
+        info!("evicted {files}, {}", counted(bytes, "byte"));
     }
     for (path, why) in &evicted.failed {
         if reported.insert(path.clone()) {

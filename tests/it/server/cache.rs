@@ -28,7 +28,7 @@ fn what_is_kept_is_listed_summed_pinned_and_evicted() {
         (Some(4), Some(40_000))
     );
     let pinned = printed(&site.run(&["cache", "pin", "foo@0.0.0"]), 0);
-    assert!(pinned.ends_with("1 crate files pinned"), "{pinned}");
+    assert!(pinned.ends_with("1 crate file pinned"), "{pinned}");
     let evict = ["cache", "evict", "--max-size", "25000"];
     let dry: Vec<&str> = evict.iter().chain(&["--dry-run"]).copied().collect();
     let planned = printed(&site.run(&dry), 0);
@@ -47,7 +47,7 @@ fn what_is_kept_is_listed_summed_pinned_and_evicted() {
     assert!(again.starts_with("0 crate files evicted"), "{again}");
     drop(printed(&site.run(&["cache", "pin", "--remove", "foo"]), 0));
     let named = printed(&site.run(&["cache", "evict", "foo@0.0.0"]), 0);
-    assert!(named.contains("1 crate files evicted"), "{named}");
+    assert!(named.contains("1 crate file evicted"), "{named}");
     assert!(!site.kept("foo", "0.0.0").exists());
     assert_eq!(site.run(&["cache", "evict"]).status.code(), Some(2));
     assert_eq!(site.run(&["cache", "pin", "bar"]).status.code(), Some(2));
@@ -211,10 +211,7 @@ fn who_only_looks_sees_files_that_came_by_other_ways() {
         "{evicted}"
     );
     let pinned = look(&["cache", "pin", "foo@2.0.0", "--dry-run"], 0);
-    assert!(
-        pinned.ends_with("1 crate files would be pinned"),
-        "{pinned}"
-    );
+    assert!(pinned.ends_with("1 crate file would be pinned"), "{pinned}");
 }
 
 #[test]
@@ -342,7 +339,7 @@ fn of_two_lines_for_a_version_the_last_one_is_the_law() {
     drop(printed(&site.run(&["prefetch", "--crate", "foo@1.0.0"]), 0));
     let verified = printed(&site.run(&["cache", "verify"]), 0);
     assert!(
-        verified.starts_with("1 crate files are intact, 0 damaged"),
+        verified.starts_with("1 crate file is intact, 0 damaged"),
         "{verified}"
     );
     let server = site.serve(&[("FERRY_SERVE_DOWNLOADS", "offline")]);
