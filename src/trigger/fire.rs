@@ -63,17 +63,17 @@ impl fmt::Display for Fired {
 /// GitLab refuses; `pipeline` if a pipeline that is followed does not succeed; with `if_behind` those of a sync that
 /// cannot read its remotes.
 pub async fn run(config: &TriggerConfig, options: Options, around: Context<'_>) -> Result<Fired> {
-    let limit = config.network.timeout;
-    let end = Instant::now() + limit;
+    let end = Instant::now() + config.network.timeout;
     // `end` goes along, so that what waits can stop before it and say what it waited for.
     let work = tokio::time::timeout_at(end, fire(config, options, around, end));
     work.await.unwrap_or_else(|_| {
-        let limit = humantime::format_duration(limit);
-        Err(
-            Error::new(Kind::Network, format!("timed out after {limit}"))
-                .advise("`network.timeout` says how long a command may take."),
-        )
+        Err(timed_out(config).advise("`network.timeout` says how long a command may take."))
     })
+}
+
+fn timed_out(config: &TriggerConfig) -> Error {
+    let limit = humantime::format_duration(config.network.timeout);
+    Error::new(Kind::Network, format!("timed out after {limit}"))
 }
 
 async fn fire(
@@ -92,7 +92,17 @@ async fn fire(
             return Ok(Fired::UpToDate);
         }
     }
-    let firing = || project.fire((around.clock)());
+    // With the end of the command: once it has come, only this knows that the request was under way.
+    let firing = || async {
+        let asked = tokio::time::timeout_at(end, project.fire((around.clock)()));
+        asked.await.unwrap_or_else(|_| {
+            let remedy = Remedy::Retry {
+                may_be_created: true,
+            };
+            let error = timed_out(config);
+            Err(ApiError { error, remedy })
+        })
+    };
     // Another try after a lost answer could create a second pipeline.
     let is_safe = |failure: &ApiError| !failure.remedy.may_be_created();
     let created = retry(config, end, firing, is_safe).await;

@@ -274,6 +274,13 @@ fn no_second_pipeline_is_asked_for_where_the_first_may_have_been_created() {
             "{reply:?}: {stderr}"
         );
     }
+    let gitlab = Gitlab::start();
+    gitlab.reply(Reply::Silent);
+    let (code, _, stderr) = fired(&gitlab, &[("FERRY_NETWORK_TIMEOUT", "300ms")], &[]);
+    assert!(
+        code == 1 && stderr.contains("it is not known whether a pipeline was created: timed out"),
+        "{stderr}"
+    );
 }
 
 #[test]
