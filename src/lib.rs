@@ -1,12 +1,13 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
 //! The rooms, imports pointing down only: `program` (what both programs share); `trigger`, `check` and `server`; `notify`;
-//! `mirror`; `http`; `config`; `index`; `git`; and the ground: `error`, `progress`, `bounded_cache`.
+//! `mirror`; `http`; `config`; `index`; `git`; and the ground: `error`, `progress`, `bounded_cache`, `count`.
 
 #[cfg(feature = "server")]
 pub mod bounded_cache;
 pub mod check;
 pub mod config;
+pub mod count;
 pub mod error;
 pub mod git;
 pub mod http;

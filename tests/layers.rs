@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, the lowest layer first: each uses those of the layers before its own.
 const LAYERS: &[&[&str]] = &[
-    &["bounded_cache", "error", "progress"],
+    &["bounded_cache", "count", "error", "progress"],
     &["git"],
     &["index"],
     &["config"],

@@ -6,6 +6,7 @@ use indicatif::HumanDuration;
 
 use super::Findings;
 use crate::config::{Config, History};
+use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
@@ -124,15 +125,10 @@ fn describe(lag: Lag, now: i64) -> String {
                 // A stand-in has the date of the sync that made it.
                 History::Snapshot => format!("carried {age} ago"),
             };
-            let (base, count) = (base.short(), commits(count));
+            let (base, count) = (base.short(), counted(count, "commit"));
             format!("{base}, {count} behind upstream ({relation}); {age}")
         }
     }
-}
-
-fn commits(count: usize) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} commit{plural}")
 }
 
 async fn config_json(
@@ -213,7 +209,7 @@ async fn history(
     } else {
         "at least "
     };
-    let text = format!("the mirror carries {at_least}{}", commits(count));
+    let text = format!("the mirror carries {at_least}{}", counted(count, "commit"));
     let grows = found == Some(History::Merge) && config.mirror.history != Some(History::Snapshot);
     if count > MUCH_HISTORY && grows {
         findings.pass_with_advice(

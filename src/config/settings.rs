@@ -1,9 +1,9 @@
 //! The values that were given for keys, each with where it comes from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::keys::Key;
+use super::keys::{Key, Shape};
 use super::values::Parse;
 use crate::error::{Error, Kind, Result};
 
@@ -82,8 +82,16 @@ pub(super) struct Settings(BTreeMap<&'static str, Given>);
 
 impl Settings {
     /// Sets a key; a later value replaces an earlier one.
-    pub(super) fn set(&mut self, key: &Key, origin: Origin, texts: Vec<String>) {
+    ///
+    /// # Errors
+    /// `config` for a list that holds an element twice, or a map that holds a name twice.
+    pub(super) fn set(&mut self, key: &Key, origin: Origin, texts: Vec<String>) -> Result<()> {
+        if let Some(name) = repeated(key, &texts) {
+            let reason = format!("`{}` is given twice", name.escape_debug());
+            return Err(refused(key, &origin, reason));
+        }
         self.0.insert(key.path, Given { origin, texts });
+        Ok(())
     }
 
     /// Returns the texts that were given for a key, and where they come from.
@@ -123,7 +131,7 @@ impl Settings {
         Ok(self.all(key, parse)?.unwrap_or_default())
     }
 
-    /// Returns the names and values of a map, which is empty by default; a name that is given twice has its last value.
+    /// Returns the names and values of a map, which is empty by default.
     pub(super) fn map<T>(
         &self,
         key: &Key,
@@ -150,6 +158,16 @@ impl Settings {
             .map(Some)
             .map_err(|reason| refused(key, &given.origin, reason))
     }
+}
+
+/// Returns the first element of a list, or name of a map, that is there twice. A map's value may be a token, and is not shown.
+fn repeated<'a>(key: &Key, texts: &'a [String]) -> Option<&'a str> {
+    let named = |text: &'a String| match key.shape {
+        Shape::Map => text.split('=').next().unwrap_or_default().trim(),
+        Shape::One | Shape::List => text.as_str(),
+    };
+    let mut seen = BTreeSet::new();
+    texts.iter().map(named).find(|name| !seen.insert(*name))
 }
 
 /// Makes the error of a value that cannot be used: where it comes from, its key, and what was expected.

@@ -190,6 +190,20 @@ fn a_password_in_an_address_is_taken_from_the_variable_only() {
 }
 
 #[test]
+fn what_a_list_or_map_in_a_variable_gives_twice_is_refused() {
+    let refused = |name: &'static str, text: &'static str| message(from_variables(&[(name, text)]));
+    let shown = refused("FERRY_TRIGGER_VARIABLES", "A=hunter2, A =2");
+    assert!(
+        shown.starts_with("FERRY_TRIGGER_VARIABLES: trigger.variables: `A` is given twice")
+            && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    assert!(refused("FERRY_TRIGGER_INPUTS", "a=1,b=1,a=1").contains("`a` is given twice"));
+    assert!(refused("FERRY_MIRROR_KEEP", "a/*,b,a/*").contains("`a/*` is given twice"));
+    assert!(from_variables(&[("FERRY_TRIGGER_VARIABLES", "A=1,B=1,a=1")]).is_ok());
+}
+
+#[test]
 fn extra_certificates_come_from_our_key_else_from_the_usual_variables() {
     let folder = TempDir::new().unwrap();
     let file = |name: &str, text: &str| {

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::count::counted;
 use crate::git::ObjectId;
 use crate::mirror::plan::{Outcome, Relation};
 
@@ -77,11 +78,10 @@ impl Report {
     }
 
     fn headline(&self) -> String {
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
         let what = match (self.outcome, self.commits) {
             (Outcome::UpToDate, _) => "the mirror has all of upstream".to_owned(),
             (Outcome::Created, _) => "the mirror's first commit".to_owned(),
-            (_, Some(count)) => format!("{count} commit{}", plural(count)),
+            (_, Some(count)) => counted(count, "commit"),
             (_, None) => String::new(),
         };
         match (self.dry_run, self.outcome) {

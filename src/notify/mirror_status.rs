@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::notice::{MirrorStatus, Observed};
 use crate::config::Config;
+use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::git::branch_ref;
 use crate::git::transport::UploadPack;
@@ -58,9 +59,6 @@ async fn behind(config: &Config) -> Result<String> {
         Lag::None(_) => "up to date".to_owned(),
         Lag::Behind {
             commits, relation, ..
-        } => {
-            let plural = if commits == 1 { "" } else { "s" };
-            format!("{commits} commit{plural} ({relation})")
-        }
+        } => format!("{} ({relation})", counted(commits, "commit")),
     })
 }

@@ -55,16 +55,47 @@ fn run_on<T>(
     end
 }
 
-/// Runs the work until it is done or a signal stops it; a stopped one is dropped, which closes its connections.
+/// Runs the work until it is done or a signal stops it, also SIGHUP: the terminal was closed. Stopped work is dropped, which
+/// closes its connections and removes what it had not finished.
 ///
 /// # Errors
 /// The work's, or the signal that stopped it.
 pub async fn until_stopped(work: impl Future<Output = Result<Output>>) -> Result<Output, Failure> {
     let stop = stop_signal().map_err(Failure::Error)?;
+    let hangup = hangup().map_err(Failure::Error)?;
     tokio::select! {
         end = work => end.map_err(Failure::Error),
         signal = stop => Err(Failure::Stopped(signal)),
+        () = hangup => Err(Failure::Stopped(Signal::Hangup)),
     }
+}
+
+/// Waits for SIGHUP, which ends the process no longer; for ever if the process was started to ignore it, as `nohup` does.
+fn hangup() -> Result<impl Future<Output = ()>> {
+    let mut hangup = match ignores_hangup() {
+        true => None,
+        false => Some(signal(SignalKind::hangup()).map_err(no_runtime)?),
+    };
+    Ok(async move {
+        match &mut hangup {
+            Some(hangup) => drop(hangup.recv().await),
+            None => std::future::pending().await,
+        }
+    })
+}
+
+/// Says whether the process was started with SIGHUP ignored, where `/proc` tells (`proc_pid_status(5)`).
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored(&status).is_some_and(|mask| mask & 1 != 0)
+}
+
+/// Returns the mask of ignored signals, whose lowest bit is SIGHUP, the first of them.
+fn ignored(status: &str) -> Option<u64> {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 /// Waits for SIGINT or SIGTERM; from now on they end the process no longer.
@@ -89,17 +120,19 @@ fn no_runtime(error: std::io::Error) -> Error {
 /// Finds `--format` and `--report` in a command line that may be one that clap cannot parse: its error must reach them,
 /// too.
 pub fn destinations_in(arguments: &[OsString], interrupt_note: InterruptNote) -> Destinations {
+    // clap takes no flag for a value, except after `=`, and no empty text.
+    let is_value = |next: &&OsString| *next == "-" || !next.as_encoded_bytes().starts_with(b"-");
     let value_of = |flag: &str| {
         // clap takes `--flag=value` and `--flag value`.
         let joined = format!("{flag}=");
         let mut values = arguments.iter().enumerate().filter_map(|(at, argument)| {
             match argument.to_str()?.strip_prefix(&joined) {
                 Some(value) => Some(value.into()),
-                None if argument == flag => arguments.get(at + 1).cloned(),
+                None if argument == flag => arguments.get(at + 1).filter(is_value).cloned(),
                 None => None,
             }
         });
-        values.next()
+        values.next().filter(|value| !value.is_empty())
     };
     let json = value_of("--format").is_some_and(|value: OsString| value == "json");
     Destinations {
@@ -119,6 +152,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_report_file_without_a_name_is_none() {
+        let note = InterruptNote {
+            message: "",
+            advice: "",
+        };
+        let found = |arguments: &[&str]| {
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            destinations_in(&arguments, note).report
+        };
+        assert_eq!(found(&["--report", "a"]), Some("a".into()));
+        assert_eq!(found(&["--report", "-"]), Some("-".into()));
+        assert_eq!(found(&["--report", ""]), None);
+        assert_eq!(found(&["--report="]), None);
+        // clap takes no flag for a value.
+        assert_eq!(found(&["--report", "--format", "json"]), None);
+        assert_eq!(found(&["--report=--format"]), Some("--format".into()));
+    }
+
+    #[test]
+    fn a_hangup_that_was_ignored_from_the_start_stays_ignored() {
+        let mask = |text| ignored(&format!("Name:\tx\nSigBlk:\t1\nSigIgn:\t{text}\n"));
+        assert_eq!(mask("0000000000001001"), Some(0x1001));
+        assert_eq!(ignored("Name:\tx\n"), None);
+        let mut nohup = std::process::Command::new("nohup");
+        let status = nohup.args(["cat", "/proc/self/status"]).output().unwrap();
+        let status = String::from_utf8(status.stdout).unwrap();
+        assert_eq!(ignored(&status).unwrap() & 1, 1);
+    }
+
+    #[test]
     fn a_signal_drops_the_work_and_sets_the_exit_code() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -132,7 +195,10 @@ mod tests {
                 advice: "Run it again.",
             },
         );
-        for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        let signals = [("-INT", 130), ("-TERM", 143), ("-HUP", 129)];
+        // The tests themselves may run under `nohup`.
+        let heard = signals.len() - usize::from(ignores_hangup());
+        for (name, code) in signals.into_iter().take(heard) {
             let signalled = async {
                 let kill = tokio::process::Command::new("kill")
                     .args([name, &pid])

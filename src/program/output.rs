@@ -62,6 +62,8 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP.
+    Hangup,
 }
 
 /// Where the report of a command is written, or its error.
@@ -196,6 +198,7 @@ fn stopped(signal: Signal, note: InterruptNote) -> (String, Value, u8) {
         // 128 and the number of the signal, as shells report it.
         Signal::Interrupt => ("interrupted", 130),
         Signal::Terminate => ("terminated", 143),
+        Signal::Hangup => ("hung_up", 129),
     };
     let message = format!("stopped by a signal; {}", note.message);
     let advice = note.advice;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::count::noun_of;
 use crate::progress::Progress;
 
 /// Returns for example `carrying the pack: 1,234 objects, 5.00 MiB, 2.50 MiB/s`.
@@ -11,8 +12,9 @@ pub fn progress_line(progress: &Progress, elapsed: Duration) -> String {
     let mut line = progress.current_phase();
     if progress.objects() > 0 {
         let objects = HumanCount(progress.objects().into());
+        let noun = noun_of(progress.objects(), "object");
         line.push_str(&format!(
-            ": {objects} objects, {}",
+            ": {objects} {noun}, {}",
             HumanBytes(progress.bytes())
         ));
     }

@@ -5,9 +5,10 @@
 mod tests;
 
 use croner::Cron;
-use croner::parser::{CronParser, Year};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+
+use crate::config;
 
 /// A tick of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,20 +49,7 @@ impl Schedule {
         let zone = TimeZone::get(time_zone).map_err(|_| {
             format!("trigger.time_zone: expected a name such as Europe/Berlin or UTC, found `{time_zone}`")
         })?;
-        let unusable = |reason: String| {
-            format!(
-                "trigger.every: expected a duration such as 10m or a cron expression such as `*/10 * * * *`, found `{expression}` ({reason})"
-            )
-        };
-        // With a year in the expression, the clock would stop for good one day, and nobody would notice.
-        let parser = CronParser::builder().year(Year::Disallowed).build();
-        let cron = parser
-            .parse(expression)
-            .map_err(|e| unusable(e.to_string()))?;
-        // From a fixed time, so that the check of a configuration does not depend on when it runs.
-        let start = Timestamp::UNIX_EPOCH.to_zoned(zone.clone());
-        cron.find_next_occurrence(&start, false)
-            .map_err(|_| unusable("it matches no time".to_owned()))?;
+        let cron = config::cron(expression).map_err(|reason| format!("trigger.every: {reason}"))?;
         Ok(Self {
             rhythm: Rhythm::Cron(Box::new(cron), zone),
             jitter,

@@ -63,17 +63,17 @@ impl fmt::Display for Fired {
 /// GitLab refuses; `pipeline` if a pipeline that is followed does not succeed; with `if_behind` those of a sync that
 /// cannot read its remotes.
 pub async fn run(config: &TriggerConfig, options: Options, around: Context<'_>) -> Result<Fired> {
-    let limit = config.network.timeout;
-    let end = Instant::now() + limit;
+    let end = Instant::now() + config.network.timeout;
     // `end` goes along, so that what waits can stop before it and say what it waited for.
     let work = tokio::time::timeout_at(end, fire(config, options, around, end));
     work.await.unwrap_or_else(|_| {
-        let limit = humantime::format_duration(limit);
-        Err(
-            Error::new(Kind::Network, format!("timed out after {limit}"))
-                .advise("`network.timeout` says how long a command may take."),
-        )
+        Err(timed_out(config).advise("`network.timeout` says how long a command may take."))
     })
+}
+
+fn timed_out(config: &TriggerConfig) -> Error {
+    let limit = humantime::format_duration(config.network.timeout);
+    Error::new(Kind::Network, format!("timed out after {limit}"))
 }
 
 async fn fire(
@@ -92,9 +92,21 @@ async fn fire(
             return Ok(Fired::UpToDate);
         }
     }
-    let firing = || project.fire((around.clock)());
-    let created = retry(config, end, firing).await;
-    let pipeline = created.map_err(|error| error.on("cannot create a pipeline"))?;
+    // With the end of the command: once it has come, only this knows that the request was under way.
+    let firing = || async {
+        let asked = tokio::time::timeout_at(end, project.fire((around.clock)()));
+        asked.await.unwrap_or_else(|_| {
+            let remedy = Remedy::Retry {
+                may_be_created: true,
+            };
+            let error = timed_out(config);
+            Err(ApiError { error, remedy })
+        })
+    };
+    // Another try after a lost answer could create a second pipeline.
+    let is_safe = |failure: &ApiError| !failure.remedy.may_be_created();
+    let created = retry(config, end, firing, is_safe).await;
+    let pipeline = created.map_err(not_created)?;
     let pipeline = match options.wait {
         true => follow(config, &project, pipeline, around, end).await?,
         false => pipeline,
@@ -106,12 +118,24 @@ async fn fire(
     })
 }
 
-/// Retries transient failures, `network.retries` times, and no earlier than GitLab allows.
+/// Makes the error of a pipeline that was not created, as far as that is known.
+fn not_created(failure: ApiError) -> Error {
+    match failure.remedy.may_be_created() {
+        true => failure
+            .error
+            .on("it is not known whether a pipeline was created")
+            .advise("Look for it in the project: Build, Pipelines. If there is none, run the command again."),
+        false => failure.error.on("cannot create a pipeline"),
+    }
+}
+
+/// Retries those transient failures after which that is safe, `network.retries` times, and no earlier than GitLab allows.
 async fn retry<F>(
     config: &TriggerConfig,
     end: Instant,
     request: impl FnMut() -> F,
-) -> Result<Pipeline>
+    is_safe: impl Fn(&ApiError) -> bool,
+) -> Result<Pipeline, ApiError>
 where
     F: Future<Output = Result<Pipeline, ApiError>>,
 {
@@ -122,7 +146,7 @@ where
         .with_max_times(config.network.retries as usize);
     let retrying = request
         .retry(delays)
-        .when(|failure: &ApiError| failure.remedy != Remedy::Person)
+        .when(|failure: &ApiError| failure.remedy != Remedy::Person && is_safe(failure))
         .notify(|failure: &ApiError, pause| {
             let pause = humantime::format_duration(Duration::from_secs(pause.as_secs() + 1));
             warn!("{}; retrying within {pause}", failure.error);
@@ -135,7 +159,7 @@ where
             // Waiting past the deadline would end as a timeout, and hide what GitLab said.
             pause.filter(|pause| Instant::now() + *pause < end)
         });
-    retrying.await.map_err(|failure| failure.error)
+    retrying.await
 }
 
 async fn follow(
@@ -168,7 +192,8 @@ async fn follow(
         tokio::time::sleep(FOLLOW_INTERVAL).await;
         let id = pipeline.id;
         let reading = || project.pipeline(id, (around.clock)());
-        let read = retry(config, end, reading).await;
-        pipeline = read.map_err(|error| error.on("cannot read the pipeline"))?;
+        // Reading creates nothing.
+        let read = retry(config, end, reading, |_| true).await;
+        pipeline = read.map_err(|failure| failure.error.on("cannot read the pipeline"))?;
     }
 }

@@ -31,7 +31,7 @@ Exit codes:
   1    worth another try: network, server
   2    usage or configuration
   3    a person is needed: GitLab refuses, the pipeline failed …
-  130  `fire` was interrupted (143: terminated); `run` ends with 0";
+  130  `fire` was interrupted (143: terminated, 129: hung up); `run` ends with 0";
 
 /// Creates pipelines of the mirror's GitLab project when there is something to carry.
 ///

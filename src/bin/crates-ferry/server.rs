@@ -101,7 +101,7 @@ async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) ->
             dry_run,
         } => {
             let limits = Limits {
-                size: max_size.map(|size| size.as_u64()),
+                size: max_size,
                 idle: max_idle,
             };
             let eviction = Eviction {

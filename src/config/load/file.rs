@@ -17,7 +17,7 @@ type KeyAndTexts = (&'static Key, Vec<String>);
 /// Adds the values in the text of a configuration file; `shown` is the file's name in messages.
 pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<()> {
     let mut found = Vec::new();
-    read(text, None, &mut found).map_err(|error| located(&error, shown))?;
+    read(text, None, &mut found).map_err(|error| located(&error, text, shown))?;
     for (at, (key, texts)) in found.into_iter().enumerate() {
         let position = position(text, at);
         let origin = Origin::File {
@@ -25,7 +25,7 @@ pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<(
             line: position.0,
             column: position.1,
         };
-        settings.set(key, origin, texts);
+        settings.set(key, origin, texts)?;
     }
     Ok(())
 }
@@ -57,17 +57,33 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 }
 
 /// Puts the position in front, as compilers do: `ferry.yml:3:5: …`.
-fn located(error: &serde_yaml::Error, shown: &str) -> Error {
+fn located(error: &serde_yaml::Error, file: &str, shown: &str) -> Error {
     let text = error.to_string();
-    let message = match error.location() {
-        Some(at) => {
+    let message = match (error.location(), second_document(file)) {
+        (Some(at), _) => {
             let position = format!(" at line {} column {}", at.line(), at.column());
             let text = text.strip_suffix(&position).unwrap_or(&text);
             format!("{shown}:{}:{}: {text}", at.line(), at.column())
         }
-        None => format!("{shown}: {text}"),
+        // The parser's one error about the file as a whole has no position.
+        (None, Some(line)) => format!(
+            "{shown}:{line}:1: a second document begins here, and the configuration is one document"
+        ),
+        (None, None) => format!("{shown}: {text}"),
     };
     Error::new(Kind::Config, message)
+}
+
+/// Returns the line, from 1 on, at which a first document ends: a marker that something comes before.
+fn second_document(file: &str) -> Option<usize> {
+    let is_marker = |line: &str| matches!(line.split_whitespace().next(), Some("---" | "..."));
+    let is_content = |line: &str| !line.trim_start().is_empty() && !line.starts_with(['#', '%']);
+    let lines = || file.lines().enumerate();
+    let (first, _) = lines().find(|(_, line)| is_content(line))?;
+    let (marker, _) = lines()
+        .skip(first + 1)
+        .find(|(_, line)| line.starts_with(['-', '.']) && is_marker(line))?;
+    Some(marker + 1)
 }
 
 /// The document (no section), one section of it, or a group of keys in a section.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::sections;
 use super::super::settings::{Origin, Settings, refused};
-use super::super::values::addresses;
+use super::password::refuse_password;
 use crate::error::Result;
 
 /// The values of keys that the command line gives, and its `--config`.
@@ -40,8 +40,8 @@ pub(super) fn load(flags: &Flags, settings: &mut Settings) -> Result<()> {
         let key = sections::key(path);
         let origin = Origin::Flag(key.flag.unwrap_or(path));
         // The process list shows flags to every user of the machine.
-        addresses::refuse_password(text).map_err(|reason| refused(key, &origin, reason))?;
-        settings.set(key, origin, vec![text.clone()]);
+        refuse_password(key, text).map_err(|reason| refused(key, &origin, reason))?;
+        settings.set(key, origin, vec![text.clone()])?;
     }
     Ok(())
 }

@@ -3,9 +3,11 @@
 mod file;
 mod flags;
 mod hint;
+mod password;
 mod variables;
 mod yaml_value;
 
+use std::io;
 use std::path::PathBuf;
 
 use super::environment::Environment;
@@ -34,7 +36,7 @@ pub(super) fn load(flags: &Flags, environment: &Environment) -> Result<Loaded> {
     let file = locate(flags, environment)?;
     if let Some(path) = &file {
         let shown = path.display().to_string();
-        let text = text_file::read(path).map_err(|e| unreadable(&shown).because(e))?;
+        let text = text_file::read(path).map_err(|e| unreadable(&shown, e))?;
         file::load(&text, &shown, &mut settings)?;
     }
     variables::load(environment, &mut settings)?;
@@ -42,10 +44,15 @@ pub(super) fn load(flags: &Flags, environment: &Environment) -> Result<Loaded> {
     Ok(Loaded { file, settings })
 }
 
-fn unreadable(shown: &str) -> Error {
+fn unreadable(shown: &str, cause: io::Error) -> Error {
     let message = format!("cannot read the configuration file {shown}");
+    let advice = match cause.kind() {
+        io::ErrorKind::InvalidData => "Save it as UTF-8 text, or name another file by --config.",
+        _ => "The file is named by --config, else by FERRY_CONFIG, else it is ./ferry.yml.",
+    };
     Error::new(Kind::Config, message)
-        .advise("The file is named by --config, else by FERRY_CONFIG, else it is ./ferry.yml.")
+        .because(cause)
+        .advise(advice)
 }
 
 /// Finds the file: the named one, which must then be there, or `ferry.yml` of the current folder.

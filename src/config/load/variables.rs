@@ -18,7 +18,7 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
         let name = key.variable();
         if let Some(text) = environment.text(&name)? {
             let texts = texts_of(key, text);
-            settings.set(key, Origin::Variable(name), texts);
+            settings.set(key, Origin::Variable(name), texts)?;
         }
     }
     // Warnings, where the file has errors: a job's environment also holds what is meant for another version or program.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::super::keys::{Key, Shape};
-use super::super::values::addresses;
+use super::password::refuse_password;
 
 /// The value of a key: `None` for a YAML null, which counts as unset.
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ pub(super) struct Value {
 
 impl Value {
     fn element<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-        addresses::refuse_password(text).map_err(E::custom)?;
+        refuse_password(self.key, text).map_err(E::custom)?;
         (self.key.check)(text).map_err(E::custom)?;
         Ok(text.to_owned())
     }

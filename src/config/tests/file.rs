@@ -117,6 +117,30 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
         ),
         ("mirror:\n url: a: b", "ferry.yml:2:8: "),
         (
+            "trigger:\n  variables: { A: hunter2, B: 1, A: 6 }",
+            "ferry.yml:2:14: trigger.variables: `A` is given twice",
+        ),
+        (
+            "mail:\n  to: [a@x.example, a@x.example]",
+            "ferry.yml:2:7: mail.to: `a@x.example` is given twice",
+        ),
+        (
+            "trigger:\n  every: '61 * * * *'",
+            "ferry.yml:2:10: trigger.every: expected",
+        ),
+        (
+            "serve:\n  max_size: 99999999999999999999GiB",
+            "ferry.yml:2:13: serve.max_size: expected a size",
+        ),
+        (
+            "# one\nmirror:\n  branch: a\n\n---\nmirror:\n",
+            "ferry.yml:5:1: a second document begins here",
+        ),
+        (
+            "---\nmirror:\n...\nmirror:\n",
+            "ferry.yml:3:1: a second document begins here",
+        ),
+        (
             "- a",
             "ferry.yml:1:1: invalid type: sequence, expected a mapping with the keys upstream, mirror, network",
         ),
@@ -129,6 +153,31 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn a_file_that_is_not_utf8_names_the_line_and_what_to_do() {
+    let (folder, path) = ferry_yml("");
+    std::fs::write(path, b"mirror:\n  # caf\xe9\n").unwrap();
+    let here = Environment::from_pairs([MIRROR]).in_folder(folder.path());
+    let error = Config::load(&Flags::default(), &here).unwrap_err();
+    assert!(
+        error.chain().contains("line 2 is not UTF-8"),
+        "{}",
+        error.chain()
+    );
+    assert!(error.advice().unwrap().contains("UTF-8"), "{error:?}");
+}
+
+#[test]
+fn a_password_in_the_file_is_refused_with_the_variable_that_takes_it() {
+    let shown = message(from_file("mail:\n  smtp: smtps://u:hunter2@x.example\n"));
+    assert!(
+        shown.contains("mail.smtp: the address carries a password")
+            && shown.contains("FERRY_SMTP_PASSWORD")
+            && !shown.contains("FERRY_MIRROR_TOKEN"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -21,16 +21,6 @@ pub(in super::super) fn remote_url(text: &str) -> Result<RemoteUrl, String> {
         .map_err(|e| format!("expected the address of a repository: {e}"))
 }
 
-/// Refuses addresses with a password where a file or a process list would show it.
-pub(in super::super) fn refuse_password(text: &str) -> Result<(), String> {
-    match Url::parse(text) {
-        Ok(url) if url.password().is_some() => Err("the address carries a password, and secrets come from the environment \
-             only: leave it out and set FERRY_MIRROR_TOKEN (or give the whole address by its variable)"
-            .to_owned()),
-        _ => Ok(()),
-    }
-}
-
 /// Reads an address for cargo, which is passed on as it is; `dl` may carry cargo's markers.
 pub(in super::super) fn web_address(text: &str) -> Result<String, String> {
     let expected = || "expected an address that begins with https:// or http://".to_owned();

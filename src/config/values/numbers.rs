@@ -40,16 +40,23 @@ pub(in super::super) fn connections(text: &str) -> Result<u32, String> {
     }
 }
 
-/// Reads a number of bytes, with a unit of 1,000 or 1,024 or none.
-pub(in super::super) fn size(text: &str) -> Result<u64, String> {
+/// Reads a number of bytes below 8 EiB, with a unit of 1,000 or 1,024 or none.
+///
+/// # Errors
+/// What was expected.
+pub fn size(text: &str) -> Result<u64, String> {
     let error = || {
         format!(
-            "expected a size such as 256MiB or 50GB, found `{}`",
+            "expected a size below 8EiB such as 256MiB or 50GB, found `{}`",
             text.escape_debug()
         )
     };
     let size: bytesize::ByteSize = text.parse().map_err(|_| error())?;
-    Ok(size.as_u64())
+    // The parser turns what is too large into the largest number; and SQLite, which sums sizes up, has signed ones.
+    match i64::try_from(size.as_u64()) {
+        Ok(_) => Ok(size.as_u64()),
+        Err(_) => Err(error()),
+    }
 }
 
 /// Reads `true` or `false`.

@@ -128,8 +128,9 @@ fn tls(url: &Url, implicit: bool) -> Result<SmtpTls, String> {
         // Whoever strips STARTTLS from the server's reply gets nothing; to send without TLS, a person has to say so.
         false => SmtpTls::Required,
     };
-    for (key, value) in url.query_pairs() {
+    for (number, (key, value)) in url.query_pairs().enumerate() {
         found = match (key.as_ref(), value.as_ref()) {
+            ("tls", _) if number > 0 => return Err("`tls` is given twice".to_owned()),
             ("tls", "required") => found,
             ("tls", "opportunistic" | "none") if implicit => {
                 return Err(format!(

@@ -4,10 +4,10 @@ use std::process::{Command, Stdio};
 
 use std::time::Duration;
 
-use super::addresses::{refuse_password, web_address};
-use super::durations::duration;
+use super::addresses::web_address;
+use super::durations::{Rhythm, duration, duration_or_zero, rhythm};
 use super::git::{author, branch};
-use super::numbers::share;
+use super::numbers::{share, size};
 
 #[test]
 fn a_branch_is_accepted_where_git_accepts_it() {
@@ -100,10 +100,56 @@ fn addresses_for_cargo_are_web_addresses_and_keep_their_markers() {
 }
 
 #[test]
-fn a_password_is_found_in_any_address() {
-    assert!(refuse_password("https://me:pw@x.example/").is_err());
-    assert!(refuse_password("https://:pw@x.example/").is_err());
-    assert!(refuse_password("ssh://me:pw@x.example/").is_err());
-    assert!(refuse_password("https://me@x.example/").is_ok());
-    assert!(refuse_password("Name <a@b>").is_ok());
+fn a_size_that_no_disk_has_is_refused() {
+    assert_eq!(size("256MiB").unwrap(), 256 << 20);
+    assert_eq!(size("7EiB").unwrap(), 7 << 60);
+    for text in [
+        "99999999999999999999GiB",
+        "99999999999999999999",
+        "8EiB",
+        "18446744073709551615",
+        "9999999999999.5TB",
+        "1PB2",
+    ] {
+        let reason = size(text).expect_err(text);
+        assert!(reason.starts_with("expected a size"), "{reason}");
+    }
+}
+
+#[test]
+fn a_duration_that_no_clock_can_count_is_refused() {
+    assert!(duration("100years").is_ok() && duration_or_zero("100years").is_ok());
+    for text in ["101years", "500000000000years"] {
+        let reason = duration(text).expect_err(text);
+        assert!(reason.contains("at most 100 years"), "{reason}");
+        assert!(duration_or_zero(text).is_err() && rhythm(text).is_err());
+    }
+}
+
+#[test]
+fn a_cron_expression_is_checked_where_it_is_read_and_the_wrong_field_is_named() {
+    for text in ["*/10 * * * *", "0 0 * * MON", "@daily", "30 0 12 * * *"] {
+        assert_eq!(rhythm(text), Ok(Rhythm::Cron(text.to_owned())));
+    }
+    let table = [
+        ("61 * * * *", "`61` is no minute (0 to 59)"),
+        ("* 24 * * *", "`24` is no hour (0 to 23)"),
+        ("* * 0 * *", "`0` is no day of the month (1 to 31)"),
+        ("* * * 13 *", "`13` is no month (1 to 12, or JAN to DEC)"),
+        (
+            "* * * * 8",
+            "`8` is no day of the week (0 to 7, or SUN to SAT)",
+        ),
+        ("60 * * * * *", "`60` is no second (0 to 59)"),
+        ("0 0 31 2 *", "it matches no time"),
+        ("@sometimes", "an expression has five fields"),
+        ("* * * * * * *", "an expression has five fields"),
+    ];
+    for (text, words) in table {
+        let reason = rhythm(text).expect_err(text);
+        assert!(
+            reason.contains(words) && reason.contains("such as `*/10 * * * *`"),
+            "{reason}"
+        );
+    }
 }

@@ -16,6 +16,7 @@ use tracing::{Level, enabled, trace};
 
 use super::Packet;
 use super::pkt_line::split;
+use crate::count::counted;
 
 /// The target of the trace's lines, which `-vv` shows.
 const TARGET: &str = "crates_ferry::git::packet";
@@ -128,8 +129,7 @@ impl Peer {
 }
 
 fn size(bytes: usize) -> String {
-    let plural = if bytes == 1 { "" } else { "s" };
-    format!("pack data, {bytes} byte{plural}")
+    format!("pack data, {}", counted(bytes, "byte"))
 }
 
 /// Takes users and passwords out of URLs, known or not: hooks print URLs, too.

@@ -11,6 +11,7 @@ use super::Observation;
 use super::merge::MergedTrees;
 use super::mirror_view::STAND_IN;
 use crate::config::History;
+use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
@@ -313,14 +314,13 @@ fn message<'a>(
 ) -> String {
     // A commit may carry thousands of crates, and its message is fetched whenever the mirror's last commits are read.
     const NAMED: usize = 20;
-    let plural = if count == 1 { "" } else { "s" };
     let across = match outcome {
         Outcome::Squash => " across a squash of upstream's history",
         _ => "",
     };
     let more = crates.len().saturating_sub(NAMED);
     let names: Vec<String> = crates.take(NAMED).map(ToString::to_string).collect();
-    let mut text = format!("Carry {count} commit{plural}{across}");
+    let mut text = format!("Carry {}{across}", counted(count, "commit"));
     if !names.is_empty() {
         text = format!("{text}\n\nCrates: {}", names.join(", "));
         if more > 0 {

@@ -4,6 +4,7 @@
 //! head. The old head moves to a `snapshot-…` branch, which is removed after a while. A squash that cannot be proven is mirrored
 //! all the same, with a warning that reaches a person; how it is pushed is decided in `draft`, by `Observation::boundary`.
 
+use crate::count::counted;
 use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
@@ -137,8 +138,9 @@ async fn proof_from_upstream(
         if leads_to_base {
             squash.upstream_has_base = true;
             return Ok(Proof::Proven(format!(
-                "its root has the tree of {}, which is {count} commits after the mirror's base",
-                head.short()
+                "its root has the tree of {}, which is {} after the mirror's base",
+                head.short(),
+                counted(count, "commit")
             )));
         }
         let Some((id, commit)) = earlier else {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::{ServeConfig, StoreUrl};
+use crate::count::{counted, is_or_are};
 use crate::index::stored_at;
 use crate::server::catalog::CatalogEntry;
 
@@ -159,10 +160,11 @@ impl fmt::Display for Statistics {
             write!(f, "\noldest use:  {oldest}")?;
         }
         if self.pinned_missing > 0 {
-            let number = self.pinned_missing;
+            let (missing, are) = (self.pinned_missing, is_or_are(self.pinned_missing));
+            let missing = counted(missing, "pinned crate file");
             write!(
                 f,
-                "\nmissing:     {number} pinned crate files are not stored; `cache ls` lists them"
+                "\nmissing:     {missing} {are} not stored; see `cache ls`"
             )?;
         }
         Ok(())

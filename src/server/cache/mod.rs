@@ -6,7 +6,7 @@ mod verify;
 
 use std::sync::Arc;
 
-use crate::config::ServeConfig;
+use crate::config::{ServeConfig, StoreUrl};
 use crate::error::{Error, Kind, Result};
 use crate::index::{CrateSpec, stored_at};
 use crate::progress::Progress;
@@ -30,9 +30,9 @@ pub struct Eviction {
 /// Lists the stored files.
 ///
 /// # Errors
-/// If the store or its catalog cannot be read.
+/// `config` for a directory that does not exist; if the store or its catalog cannot be read.
 pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
-    let files = CrateFiles::read_only(config).await?;
+    let files = open(config, true).await?;
     let (mut entries, mut pinned_missing) =
         (files.inventory().entries().await?, pinned_missing(&files)?);
     entries.retain(|entry| is_named(entry, crates));
@@ -45,7 +45,7 @@ pub async fn ls(config: &ServeConfig, crates: &[CrateSpec]) -> Result<Listing> {
 /// # Errors
 /// As [`ls`].
 pub async fn stat(config: &ServeConfig) -> Result<Statistics> {
-    let files = CrateFiles::read_only(config).await?;
+    let files = open(config, true).await?;
     let (entries, pinned_missing) = (files.inventory().entries().await?, pinned_missing(&files)?);
     Ok(Statistics::of(&entries, pinned_missing.len(), config))
 }
@@ -146,10 +146,28 @@ pub async fn verify(
 
 /// Opens the store; for a dry run only for reading.
 async fn open(config: &ServeConfig, dry_run: bool) -> Result<Arc<CrateFiles>> {
+    check_directories(config)?;
     match dry_run {
         true => CrateFiles::read_only(config).await,
         false => CrateFiles::open(config).await,
     }
+}
+
+/// Refuses directories that are not there: a mistyped one would look like an empty store, and be created.
+fn check_directories(config: &ServeConfig) -> Result<()> {
+    // Without `serve.store` it is in `serve.data_dir`, where the first file to be stored makes it.
+    let (key, directory) = match &config.serve.store {
+        // A bucket has no catalog in `serve.data_dir`.
+        Some(StoreUrl::Bucket { .. }) => return Ok(()),
+        Some(StoreUrl::Folder(folder)) if !folder.is_dir() => ("serve.store", folder),
+        _ if !config.serve.data_dir.is_dir() => ("serve.data_dir", &config.serve.data_dir),
+        _ => return Ok(()),
+    };
+    let message = format!("the directory {} does not exist", directory.display());
+    let error = Error::new(Kind::Config, message).advise(
+        "Name the directory of the server whose crate files are meant. `serve` and `prefetch` create it.",
+    );
+    Err(config.origins.blame(key, error))
 }
 
 /// Returns the pinned files that are not stored.

@@ -6,6 +6,7 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::list::ListedFile;
+use crate::count::counted;
 use crate::server::catalog::CatalogEntry;
 use crate::server::crate_files::Evicted;
 
@@ -86,8 +87,11 @@ impl fmt::Display for Removal {
             true => ("would be ", "would stay"),
             false => ("", "stayed"),
         };
-        let (number, bytes) = (self.evicted.len(), HumanBytes(self.bytes));
-        write!(f, "{number} crate files {would}evicted, {bytes}")?;
+        let (files, bytes) = (
+            counted(self.evicted.len(), "crate file"),
+            HumanBytes(self.bytes),
+        );
+        write!(f, "{files} {would}evicted, {bytes}")?;
         if self.in_use > 0 {
             write!(f, "; {} {stay}, being read", self.in_use)?;
         }
@@ -134,6 +138,7 @@ impl fmt::Display for Pinning {
         }
         let would = if self.dry_run { "would be " } else { "" };
         let what = if self.pinned { "pinned" } else { "unpinned" };
-        write!(f, "{} crate files {would}{what}", self.changed.len())
+        let files = counted(self.changed.len(), "crate file");
+        write!(f, "{files} {would}{what}")
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::removal::Failed;
 use crate::config::ServeConfig;
+use crate::count::{counted, is_or_are};
 use crate::error::Result;
 use crate::index::{CrateFile, entry, stored_at};
 use crate::progress::Progress;
@@ -136,11 +137,9 @@ impl fmt::Display for Verification {
             writeln!(f, "cannot read {path}: {why}")?;
         }
         let bytes = HumanBytes(self.bytes);
-        let (right, damaged) = (self.right, self.damaged.len());
-        write!(
-            f,
-            "{right} crate files are intact, {damaged} damaged; {bytes} read"
-        )?;
+        let (right, are) = (counted(self.right, "crate file"), is_or_are(self.right));
+        let damaged = self.damaged.len();
+        write!(f, "{right} {are} intact, {damaged} damaged; {bytes} read")?;
         match self.unreadable.len() {
             0 => Ok(()),
             number => write!(f, "; {number} cannot be read"),

@@ -1,12 +1,14 @@
 //! Evicts the files that the catalog chooses.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use tracing::{info, warn};
 
 use super::counts::Counter;
 use super::inventory::{Inventory, blocking};
+use crate::count::counted;
 use crate::error::Result;
 use crate::server::catalog::{CatalogEntry, Limits, Position};
 use crate::server::store::Removed;
@@ -25,13 +27,40 @@ pub struct Evicted {
     pub failed: Vec<(String, String)>,
 }
 
+/// Work that is done by one at a time, with what it keeps between two times. Whoever asks during the work asks for all of
+/// it once more: the work may be past what that one asks for.
+#[derive(Default)]
+struct OneAtATime<T> {
+    is_asked: AtomicBool,
+    kept: Mutex<T>,
+}
+
+impl<T> OneAtATime<T> {
+    /// Does the work until nobody has asked for it meanwhile; leaves it to whoever is doing it.
+    fn run(&self, mut work: impl FnMut(&mut T) -> Result<()>) -> Result<()> {
+        self.is_asked.store(true, Ordering::SeqCst);
+        // Again from the lock: between the last look and its release others may have asked and gone.
+        while self.is_asked.load(Ordering::SeqCst) {
+            let mut kept = match self.kept.try_lock() {
+                Ok(kept) => kept,
+                // What is kept says only what was logged: after a panic it is as good as before.
+                Err(TryLockError::Poisoned(broken)) => PoisonError::into_inner(broken),
+                Err(TryLockError::WouldBlock) => return Ok(()),
+            };
+            while self.is_asked.swap(false, Ordering::SeqCst) {
+                work(&mut kept)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Evicts files from a store; one eviction by the configured limits at a time.
 pub struct Evictor {
     inventory: Arc<Inventory>,
     limits: Limits,
-    /// Files that could not be removed, and for which that was logged. Locked during an eviction by the configured
-    /// limits.
-    reported: Mutex<HashSet<String>>,
+    /// The evictions by the configured limits, with the files that could not be removed and for which that was logged.
+    evictions: OneAtATime<HashSet<String>>,
     pub(super) evicted: Counter,
 }
 
@@ -40,12 +69,12 @@ impl Evictor {
         Self {
             inventory,
             limits,
-            reported: Mutex::default(),
+            evictions: OneAtATime::default(),
             evicted: Counter::default(),
         }
     }
 
-    /// Evicts what exceeds the configured limits, unless such an eviction is under way.
+    /// Evicts what exceeds the configured limits; if such an eviction is under way, that one starts over at its end.
     pub async fn evict_by_limits(self: &Arc<Self>) {
         self.inventory.reconcile_if_new().await;
         let is_unlimited = self.limits.size.is_none() && self.limits.idle.is_none();
@@ -54,15 +83,11 @@ impl Evictor {
         }
         let evictor = Arc::clone(self);
         let evicting = blocking(move || {
-            // The set says only what was logged: after a panic it is as good as before.
-            let mut reported = match evictor.reported.try_lock() {
-                Ok(reported) => reported,
-                Err(TryLockError::Poisoned(broken)) => PoisonError::into_inner(broken),
-                Err(TryLockError::WouldBlock) => return Ok(()),
-            };
-            let evicted = evictor.evict_over(evictor.limits_now()?)?;
-            report(&evicted, &mut reported);
-            Ok(())
+            evictor.evictions.run(|reported| {
+                let evicted = evictor.evict_over(evictor.limits_now()?)?;
+                report(&evicted, reported);
+                Ok(())
+            })
         });
         if let Err(error) = evicting.await {
             warn!("{}", error.chain());
@@ -182,7 +207,8 @@ impl Evictor {
 fn report(evicted: &Evicted, reported: &mut HashSet<String>) {
     let bytes: u64 = evicted.files.iter().map(|file| file.size).sum();
     if !evicted.files.is_empty() {
-        info!("evicted {} crate files, {bytes} bytes", evicted.files.len());
+        let files = counted(evicted.files.len(), "crate file");
+        info!("evicted {files}, {}", counted(bytes, "byte"));
     }
     for (path, why) in &evicted.failed {
         if reported.insert(path.clone()) {
@@ -217,6 +243,25 @@ mod tests {
             size: Some(size),
             idle: None,
         }
+    }
+
+    #[test]
+    fn what_is_asked_for_during_the_work_is_done_after_it() {
+        let evictions = OneAtATime::<usize>::default();
+        let mut asked = 3;
+        let again = || evictions.run(|_| unreachable!("two at a time"));
+        let done = evictions.run(|times| {
+            *times += 1;
+            // Each of the first three runs is asked twice for more, which is one more run.
+            if asked > 0 {
+                asked -= 1;
+                again()?;
+                again()?;
+            }
+            Ok(())
+        });
+        assert!(done.is_ok());
+        assert_eq!(*evictions.kept.lock().unwrap(), 4);
     }
 
     #[tokio::test]

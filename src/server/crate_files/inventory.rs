@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::config::ServeConfig;
+use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::index::CrateFile;
 use crate::server::catalog::{Catalog, CatalogEntry};
@@ -291,9 +292,9 @@ fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) ->
     let (known, _) = catalog.total()?;
     // An empty folder is trusted only if the catalog is empty, too: its disk may not be mounted.
     if files.is_empty() && known > 0 {
-        let path = folder.path().display();
+        let (path, known) = (folder.path().display(), counted(known, "crate file"));
         warn!(
-            "{path} holds none of the {known} crate files in the catalog: is it mounted? The catalog stays as it is"
+            "{path} holds none of the {known} in the catalog: is it mounted? The catalog stays as it is"
         );
         return Ok(());
     }

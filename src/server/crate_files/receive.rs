@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use super::single_flight::Flight;
 use super::unavailable::Unavailable;
 use super::verified_file::{SMALL, VerifiedFile};
+use crate::count::counted;
 use crate::index::Checksum;
 use crate::server::store::Scratch;
 
@@ -112,7 +113,8 @@ impl Length {
         let most = self.total.unwrap_or(LARGEST);
         match self.read > most {
             true => Err(Unavailable::Upstream(format!(
-                "it sends more than {most} bytes, its announced length or the most that a crate file has"
+                "it sends more than {}, its announced length or the most that a crate file has",
+                counted(most, "byte")
             ))),
             false => Ok(()),
         }
@@ -123,8 +125,9 @@ impl Length {
     fn check_end(&self) -> Result<(), Unavailable> {
         match self.total {
             Some(total) if total != self.read => Err(Unavailable::Upstream(format!(
-                "it ends after {} of {total} bytes",
-                self.read
+                "it ends after {} of {}",
+                self.read,
+                counted(total, "byte")
             ))),
             _ => Ok(()),
         }

@@ -12,6 +12,7 @@ use url::Url;
 use super::receive::Incoming;
 use super::unavailable::Unavailable;
 use super::upstream_client::{UpstreamClient, failure_of};
+use crate::count::counted;
 
 /// The body of a response that is resumed with further requests.
 pub(super) struct ResumableBody {
@@ -142,7 +143,8 @@ fn continues(headers: &HeaderMap, from: u64, total: Option<u64>) -> bool {
 
 fn other_file(read: u64) -> Unavailable {
     Unavailable::Upstream(format!(
-        "the connection was cut after {read} bytes, and the next response is not the rest of the file"
+        "the connection was cut after {}, and the next response is not the rest of the file",
+        counted(read, "byte")
     ))
 }
 

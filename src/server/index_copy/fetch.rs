@@ -10,6 +10,7 @@ use tracing::debug;
 use super::objects::Objects;
 use super::repository::Repository;
 use super::{IndexCopy, Snapshot, blocking, receive};
+use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
@@ -43,7 +44,8 @@ impl IndexCopy {
             // suspicion.
             let received = receive::receive(&mut server, repository, objects).await?;
             let received = received.inspect_err(|error| self.suspect(error))?;
-            debug!("{remote}: {received} objects for {}", tip.short());
+            let received = counted(received, "object");
+            debug!("{remote}: {received} for {}", tip.short());
         }
         let after = advance(repository, objects, before, tip).await;
         after.inspect_err(|error| self.suspect(error)).map(Some)

@@ -6,6 +6,7 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::fetch::End;
+use crate::count::counted;
 use crate::index::CrateFile;
 
 /// What a prefetch fetched, what was stored before, and what is missing.
@@ -72,15 +73,14 @@ impl fmt::Display for PrefetchReport {
         let bytes = HumanBytes(self.bytes);
         write!(
             f,
-            "{} crate files: {} fetched ({bytes}), {} stored before",
-            self.wanted, self.fetched, self.held
+            "{}: {} fetched ({bytes}), {} stored before",
+            counted(self.wanted, "crate file"),
+            self.fetched,
+            self.held
         )?;
         if !self.other_sources.is_empty() {
-            let number = self.other_sources.len();
-            write!(
-                f,
-                "\nleft out: {number} packages that are not from crates.io"
-            )?;
+            let packages = counted(self.other_sources.len(), "package");
+            write!(f, "\nleft out: {packages} not from crates.io")?;
         }
         if !self.missing.is_empty() {
             write!(f, "\n{} missing:", self.missing.len())?;

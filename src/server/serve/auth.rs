@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tracing::{error, info};
 
 use crate::config::ServeConfig;
+use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::http::access::Caller;
 use crate::http::error_response::ErrorResponse;
@@ -67,7 +68,8 @@ impl Tokens {
         let parsed = read.and_then(|text| parse(&text).map(|names| (text, names)));
         match parsed {
             Ok(new) => {
-                info!("{}: {} tokens", self.path.display(), new.1.len());
+                let tokens = counted(new.1.len(), "token");
+                info!("{}: {tokens}", self.path.display());
                 self.failure.end();
                 self.current.store(Arc::new(new));
             }

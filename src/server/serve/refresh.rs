@@ -29,7 +29,7 @@ pub(super) async fn forever(state: &'static State) {
             Err(error) => {
                 let text = state.config.scrub(&describe(&error));
                 if state.refreshes().last_error.as_ref() != Some(&text) {
-                    warn!("cannot refresh the index; serving the last one: {text}");
+                    warn!("{}: {text}", failed(state.copy.snapshot().is_some()));
                 }
                 state.refresh_failed(text);
             }
@@ -74,6 +74,14 @@ async fn fetch(state: &State) -> Result<()> {
         info!("the index is at {}", after.short());
     }
     Ok(())
+}
+
+/// Says what it means that the index could not be fetched.
+fn failed(is_served: bool) -> &'static str {
+    match is_served {
+        true => "cannot refresh the index; serving the last one",
+        false => "cannot fetch the index, and there is none to serve yet",
+    }
 }
 
 fn describe(error: &Error) -> String {

@@ -48,6 +48,16 @@ pub enum Remedy {
     Person,
 }
 
+impl Remedy {
+    /// Says whether the pipeline may have been created, although the request failed.
+    pub fn may_be_created(self) -> bool {
+        match self {
+            Self::Wait { may_be_created, .. } | Self::Retry { may_be_created } => may_be_created,
+            Self::Person => false,
+        }
+    }
+}
+
 impl ApiError {
     /// Makes the error of a request that got no response, or none that can be read.
     pub(super) fn unanswered(error: Error, may_be_created: bool) -> Self {

@@ -28,7 +28,7 @@ fn what_is_kept_is_listed_summed_pinned_and_evicted() {
         (Some(4), Some(40_000))
     );
     let pinned = printed(&site.run(&["cache", "pin", "foo@0.0.0"]), 0);
-    assert!(pinned.ends_with("1 crate files pinned"), "{pinned}");
+    assert!(pinned.ends_with("1 crate file pinned"), "{pinned}");
     let evict = ["cache", "evict", "--max-size", "25000"];
     let dry: Vec<&str> = evict.iter().chain(&["--dry-run"]).copied().collect();
     let planned = printed(&site.run(&dry), 0);
@@ -47,7 +47,7 @@ fn what_is_kept_is_listed_summed_pinned_and_evicted() {
     assert!(again.starts_with("0 crate files evicted"), "{again}");
     drop(printed(&site.run(&["cache", "pin", "--remove", "foo"]), 0));
     let named = printed(&site.run(&["cache", "evict", "foo@0.0.0"]), 0);
-    assert!(named.contains("1 crate files evicted"), "{named}");
+    assert!(named.contains("1 crate file evicted"), "{named}");
     assert!(!site.kept("foo", "0.0.0").exists());
     assert_eq!(site.run(&["cache", "evict"]).status.code(), Some(2));
     assert_eq!(site.run(&["cache", "pin", "bar"]).status.code(), Some(2));
@@ -157,11 +157,12 @@ fn what_only_looks_changes_nothing() {
         drop(printed(&site.run(arguments), code));
         assert!(disk(&site) == before, "{arguments:?}");
     }
-    let nothing = site.folder.path().join("nothing");
-    let elsewhere = [("FERRY_SERVE_DATA_DIR", nothing.to_str().unwrap())];
+    let empty = site.folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let elsewhere = [("FERRY_SERVE_DATA_DIR", empty.to_str().unwrap())];
     let listed = site.run_with(&elsewhere, &["cache", "ls"]);
     assert_eq!(printed(&listed, 0), "no crate files are stored");
-    assert!(!nothing.exists());
+    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
 }
 
 #[test]
@@ -210,10 +211,7 @@ fn who_only_looks_sees_files_that_came_by_other_ways() {
         "{evicted}"
     );
     let pinned = look(&["cache", "pin", "foo@2.0.0", "--dry-run"], 0);
-    assert!(
-        pinned.ends_with("1 crate files would be pinned"),
-        "{pinned}"
-    );
+    assert!(pinned.ends_with("1 crate file would be pinned"), "{pinned}");
 }
 
 #[test]
@@ -341,7 +339,7 @@ fn of_two_lines_for_a_version_the_last_one_is_the_law() {
     drop(printed(&site.run(&["prefetch", "--crate", "foo@1.0.0"]), 0));
     let verified = printed(&site.run(&["cache", "verify"]), 0);
     assert!(
-        verified.starts_with("1 crate files are intact, 0 damaged"),
+        verified.starts_with("1 crate file is intact, 0 damaged"),
         "{verified}"
     );
     let server = site.serve(&[("FERRY_SERVE_DOWNLOADS", "offline")]);
@@ -361,4 +359,37 @@ fn a_bucket_and_limits_exclude_each_other() {
         String::from_utf8_lossy(&output.stderr).contains("lifecycle"),
         "{output:?}"
     );
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_refused_and_not_made() {
+    let site = site(1);
+    let commands = [
+        &["cache", "ls"][..],
+        &["cache", "stat"],
+        &["cache", "verify"],
+        &["cache", "verify", "--dry-run"],
+        &["cache", "evict", "--max-size", "1"],
+        &["cache", "evict", "--max-size", "1", "--dry-run"],
+        &["cache", "pin", "foo"],
+    ];
+    let missing = site.folder.path().join("dtaa");
+    let missing = missing.to_str().unwrap();
+    let is_refused = |command: &[&str], key: &str, flag: &str| {
+        let output = site.run(&[command, &[flag, missing]].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {stderr}");
+        assert!(
+            stderr.contains(&format!("{flag}: {key}: ")) && stderr.contains(missing),
+            "{command:?}: {stderr}"
+        );
+        assert!(!std::path::Path::new(missing).exists(), "{command:?}");
+    };
+    for command in commands {
+        is_refused(command, "serve.data_dir", "--data-dir");
+    }
+    drop(printed(&site.run(&["prefetch", "--all"]), 0));
+    for command in commands {
+        is_refused(command, "serve.store", "--store");
+    }
 }

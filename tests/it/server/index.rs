@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use crate::support::server::Site;
+use crate::support::server::{Server, Site};
 
 fn site() -> Site {
     let mut site = Site::new();
@@ -196,4 +196,33 @@ fn an_index_that_cannot_be_read_leaves_the_old_one_and_says_so() {
         "{}",
         server.log()
     );
+}
+
+#[test]
+fn a_failed_poll_says_whether_there_is_an_index_to_serve() {
+    let mut site = Site::new();
+    site.publish("foo", "1.0.0", b"foo");
+    let (index, away) = (
+        site.index.path().to_owned(),
+        site.folder.path().join("away"),
+    );
+    std::fs::rename(&index, &away).unwrap();
+    let server = Server::start(&site.variables());
+    server.wait_for("told", || server.log().contains("WARN cannot"));
+    let log = server.log();
+    assert!(
+        log.contains("cannot fetch the index, and there is none to serve yet: "),
+        "{log}"
+    );
+    assert!(!log.contains("serving the last one"), "{log}");
+    std::fs::rename(&away, &index).unwrap();
+    assert_eq!(server.push_hook().status, 202);
+    server.wait_until_ready();
+    std::fs::rename(&index, &away).unwrap();
+    assert_eq!(server.push_hook().status, 202);
+    server.wait_for("told", || {
+        server
+            .log()
+            .contains("cannot refresh the index; serving the last one: ")
+    });
 }

@@ -99,7 +99,7 @@ fn crates_and_the_whole_index_are_fetched_by_version() {
         let arguments: Vec<&str> = ["prefetch"].iter().chain(arguments).copied().collect();
         let shown = printed(&site.run(&arguments), 0);
         assert!(
-            shown.starts_with(&format!("{number} crate files")),
+            shown.starts_with(&format!("{number} crate file")),
             "{arguments:?}: {shown}"
         );
     }

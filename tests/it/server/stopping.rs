@@ -39,7 +39,7 @@ fn a_hangup_reads_tokens_anew_and_ends_nothing() {
     std::fs::write(&tokens, token).unwrap();
     server.signal("HUP");
     server.wait_for("SIGHUP", || server.log().contains("SIGHUP: tokens"));
-    server.wait_for("1 tokens", || server.log().contains("1 tokens"));
+    server.wait_for("1 token", || server.log().contains("1 token"));
     let asked = [("authorization", "token")];
     assert_eq!(server.get_with("/index/config.json", &asked).status, 200);
 }

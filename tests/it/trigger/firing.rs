@@ -135,7 +135,7 @@ fn each_answer_has_its_exit_code_and_says_what_to_do() {
         ),
         (retry("Retry-After: 30"), 1, "how often"),
         (retry("RateLimit-Reset: 4000000000"), 1, "how often"),
-        (says(500, "<html>oops</html>"), 1, "problem of its own"),
+        (says(500, "<html>oops</html>"), 1, "Build, Pipelines"),
         (says(503, ""), 1, "problem of its own"),
         (says(302, ""), 2, "redirect"),
         (
@@ -242,6 +242,45 @@ fn a_failure_that_passes_is_tried_again() {
     ));
     let (code, _, stderr) = fired(&gitlab, &[("FERRY_NETWORK_RETRIES", "1")], &[]);
     assert_eq!((code, gitlab.requests().len()), (0, 2), "{stderr}");
+}
+
+#[test]
+fn no_second_pipeline_is_asked_for_where_the_first_may_have_been_created() {
+    let says = |status| Reply::Says(status, vec!["Retry-After: 1".to_owned()], String::new());
+    for reply in [
+        Reply::Lost,
+        Reply::Cut,
+        Reply::HangUp,
+        Reply::Silent,
+        says(500),
+        says(502),
+        says(504),
+    ] {
+        let gitlab = Gitlab::start();
+        gitlab.reply(reply.clone());
+        let more = [
+            ("FERRY_NETWORK_RETRIES", "2"),
+            ("FERRY_NETWORK_IDLE_TIMEOUT", "200ms"),
+        ];
+        let (code, _, stderr) = fired(&gitlab, &more, &[]);
+        assert_eq!(
+            (code, gitlab.requests().len()),
+            (1, 1),
+            "{reply:?}: {stderr}"
+        );
+        assert!(
+            stderr.contains("it is not known whether a pipeline was created: ")
+                && stderr.contains("Build, Pipelines"),
+            "{reply:?}: {stderr}"
+        );
+    }
+    let gitlab = Gitlab::start();
+    gitlab.reply(Reply::Silent);
+    let (code, _, stderr) = fired(&gitlab, &[("FERRY_NETWORK_TIMEOUT", "300ms")], &[]);
+    assert!(
+        code == 1 && stderr.contains("it is not known whether a pipeline was created: timed out"),
+        "{stderr}"
+    );
 }
 
 #[test]

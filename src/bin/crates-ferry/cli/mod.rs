@@ -59,7 +59,7 @@ Exit codes:
        a crate file of `prefetch` is missing, `cache verify` found damage)
   2    usage or configuration
   3    a person is needed: host key, access, conflict, guard, rewound upstream …
-  130  interrupted (143: terminated)";
+  130  interrupted (143: terminated, 129: hung up)";
 
 /// Carries the crates.io index to a git host you own, without ever cloning it.
 ///

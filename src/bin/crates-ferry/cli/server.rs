@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use crates_ferry::config::{Flags, flag_help, flag_long_help};
+use crates_ferry::config::{Flags, duration_or_zero, flag_help, flag_long_help, size};
 use crates_ferry::index::CrateSpec;
 use crates_ferry::server::cargo_config::Index;
 
@@ -162,11 +161,11 @@ pub(crate) enum Cache {
         crates: Vec<CrateSpec>,
 
         /// Evict until at most SIZE remains, such as 50GiB [serve.max_size, FERRY_SERVE_MAX_SIZE].
-        #[arg(long, value_name = "SIZE", conflicts_with = "crates")]
-        max_size: Option<ByteSize>,
+        #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "crates")]
+        max_size: Option<u64>,
 
         /// Evict what was not used for this long, such as 90d [serve.max_idle, FERRY_SERVE_MAX_IDLE].
-        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "crates")]
+        #[arg(long, value_name = "DURATION", value_parser = duration_or_zero, conflicts_with = "crates")]
         max_idle: Option<Duration>,
 
         /// Prints what would be evicted and stops.

@@ -57,6 +57,10 @@ fn what_is_no_address_of_a_server_is_refused_with_the_reason() {
         ("http://smtp.example.com", "http:// is neither"),
         ("smtp://", "no host"),
         (
+            "smtp://x.example?tls=none&tls=required",
+            "`tls` is given twice",
+        ),
+        (
             "smtps://user:hunter2@smtp.example.com",
             "FERRY_SMTP_PASSWORD",
         ),
