@@ -40,6 +40,9 @@ const OUTAGES: [&str; 7] = [
     "unavailable",
 ];
 
+/// What our own `upload-pack` says of an object that it should have.
+pub(super) const LACKS_OBJECT: &str = "the repository lacks the object";
+
 /// What a host's message means, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meaning {
@@ -60,6 +63,13 @@ impl Meaning {
     pub(super) const MISSING: Self = Self {
         kind: Kind::Race,
         advice: "Try again: the repository changed meanwhile.",
+    };
+
+    /// A repository lacks an object that its branch leads to, or cannot read it.
+    pub(super) const DAMAGED: Self = Self {
+        kind: Kind::Server,
+        advice: "Run `git fsck` in that repository, which seems to be damaged, and fetch what it lacks from another copy, or \
+                 restore it from a backup.",
     };
 
     /// Makes the error, with one sentence on what was refused where, and the host's message.

@@ -9,7 +9,7 @@ const fn answer(kind: Kind, advice: &'static str) -> Meaning {
 
 /// Patterns in lower case, in which `*` stands for any text, and the meaning of a message that one of them matches. The first
 /// row that matches counts: rules on content come first, because they quote what was pushed, which may hold any text.
-pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
+pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 23] = [
     (
         &[
             "commit message '*' does not follow the pattern",
@@ -292,4 +292,15 @@ pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
         ),
     ),
     (&["not our ref"], Meaning::MISSING),
+    (
+        &[
+            super::LACKS_OBJECT,
+            "bad tree object",
+            "object file * is empty",
+            "object * is corrupt",
+            "unable to read tree",
+            "aborting due to possible repository corruption",
+        ],
+        Meaning::DAMAGED,
+    ),
 ];

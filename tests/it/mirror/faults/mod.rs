@@ -1,5 +1,6 @@
 //! Servers that break off, lie, stall or never end: each is an error of the right kind, and the mirror is as it was.
 
+mod damage;
 mod packs;
 mod pushes;
 mod servers;
