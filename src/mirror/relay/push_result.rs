@@ -11,6 +11,13 @@ const RACE: Meaning = Meaning {
     advice: "Run it again: it starts from the mirror's new tip.",
 };
 
+/// Another process holds the lock of the branch, or one that was killed has left it behind.
+const LOCKED: Meaning = Meaning {
+    kind: Kind::Server,
+    advice: "See that no other git process is running in the mirror's repository. Then remove the lock file that the message \
+             names, and run it again.",
+};
+
 /// The server could not unpack the pack, for an unknown reason.
 const NOT_TAKEN: Meaning = Meaning {
     kind: Kind::Server,
@@ -87,6 +94,12 @@ fn refusal(why: &str, said: &HostMessage) -> Meaning {
         return NAME_CONFLICT;
     }
     let words = said.to_string();
+    // git's words, and libgit2's.
+    let is_locked =
+        words.contains(".lock': File exists") || words.contains("failed to lock file '");
+    if has_any(why, &UNWRITTEN) && is_locked {
+        return LOCKED;
+    }
     if has_any(why, &UNWRITTEN) {
         return if words.contains("exists; cannot create 'refs/") {
             NAME_CONFLICT
@@ -146,6 +159,17 @@ mod tests {
     fn a_race_an_outage_and_a_rejection_are_told_apart() {
         let cases = [
             ("failed to update ref", "", Kind::Race),
+            (
+                "failed to update ref",
+                "error: cannot lock ref 'refs/heads/x': Unable to create '/x.git/refs/heads/x.lock': File exists.\n\n\
+                 Another git process seems to be running in this repository",
+                Kind::Server,
+            ),
+            (
+                "failed to update ref",
+                "error: cannot lock ref 'refs/heads/x': old reference value does not match",
+                Kind::Race,
+            ),
             (
                 "failed to update ref",
                 "error: No space left on device",

@@ -73,3 +73,17 @@ fn a_mirror_that_lacks_what_its_branch_names_is_damaged() {
         }
     }
 }
+
+#[test]
+fn a_lock_that_was_left_behind_is_named_with_what_to_do() {
+    for transport in [Transport::Folder, Transport::Git] {
+        let scene = Scene::over(transport, "merge").unwrap();
+        std::fs::write(scene.mirror_path().join("refs/heads/master.lock"), "").unwrap();
+        let error = scene.refused(&scene.ferry());
+        let said = format!("{transport:?}: {}", told(&error));
+        assert_eq!(error.kind(), Kind::Server, "{said}");
+        assert!(said.contains("master.lock'"), "{said}");
+        let advice = error.advice().unwrap_or_default();
+        assert!(advice.contains("remove the lock file"), "{said}: {advice}");
+    }
+}
