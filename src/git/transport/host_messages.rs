@@ -40,6 +40,9 @@ const OUTAGES: [&str; 7] = [
     "unavailable",
 ];
 
+/// What git says of a pushed object that `receive.fsckObjects` refuses, and our own `receive-pack` as well.
+pub(super) const FSCK_ERROR: &str = "fsck error in packed object";
+
 /// What our own `upload-pack` says of an object that it should have.
 pub(super) const LACKS_OBJECT: &str = "the repository lacks the object";
 

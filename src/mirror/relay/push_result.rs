@@ -50,11 +50,19 @@ pub(super) fn check(mirror: &Remote, report: &ReportStatus) -> Result<()> {
         (None, Some(why)) => (refusal(why, &said), why, "the server rejected the push"),
         (None, None) => return Ok(()),
     };
-    let message = match said.is_empty() {
-        true => format!("{mirror}: {refused}: {why}"),
-        false => format!("{mirror}: {refused}: {why} ({said})"),
-    };
-    Err(answer.error(message))
+    Err(answer.error(format!("{mirror}: {refused}: {}", reason(why, &said))))
+}
+
+/// Joins the reason in the report with the server's messages, which often repeat it.
+fn reason(why: &str, said: &HostMessage) -> String {
+    let said = said.to_string();
+    if said.is_empty() || said.trim_start_matches("fatal: ") == why {
+        why.to_owned()
+    } else if said.contains(why) {
+        said
+    } else {
+        format!("{why} ({said})")
+    }
 }
 
 fn unpack_answer(why: &str, said: &HostMessage) -> Meaning {
@@ -229,6 +237,22 @@ mod tests {
         for (why, messages, kind) in cases {
             let said = HostMessage::new(messages);
             assert_eq!(refusal(why, &said).kind, kind, "{why}: {messages}");
+        }
+    }
+
+    #[test]
+    fn a_reason_that_the_messages_repeat_is_told_once() {
+        for (why, said, expected) in [
+            ("disk full", "", "disk full"),
+            ("disk full", "fatal: disk full", "disk full"),
+            (
+                "disk full",
+                "error: x\nfatal: disk full",
+                "error: x / fatal: disk full",
+            ),
+            ("hook declined", "No.", "hook declined (No.)"),
+        ] {
+            assert_eq!(reason(why, &HostMessage::new(said)), expected);
         }
     }
 

@@ -9,7 +9,7 @@ const fn answer(kind: Kind, advice: &'static str) -> Meaning {
 
 /// Patterns in lower case, in which `*` stands for any text, and the meaning of a message that one of them matches. The first
 /// row that matches counts: rules on content come first, because they quote what was pushed, which may hold any text.
-pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 23] = [
+pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 24] = [
     (
         &[
             "commit message '*' does not follow the pattern",
@@ -96,6 +96,15 @@ pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 23] = [
             Permission,
             "Raise the host's limit on the size of pushes, files, the repository or its group, or free space there. \
              Retrying does not help. `history: snapshot` needs a small part of what `history: merge` does.",
+        ),
+    ),
+    (
+        &[super::FSCK_ERROR],
+        answer(
+            Permission,
+            "The mirror's repository checks what is pushed (`receive.fsckObjects`), and upstream's objects are pushed \
+             unchanged. If they are to be accepted, set `receive.fsck.<id>` to `ignore` in that repository, with the \
+             message's id for <id>, or name the object in the file of `receive.fsck.skipList`.",
         ),
     ),
     (

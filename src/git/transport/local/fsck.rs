@@ -18,6 +18,7 @@ use super::objects::{Objects, missing, ours};
 use super::pipe::{Failure, Output, Result};
 use super::repository::value;
 use crate::git::ObjectId;
+use crate::git::transport::host_messages::FSCK_ERROR;
 use crate::git::wire::pack::ObjectKind;
 
 const SHA1: gix_hash::Kind = gix_hash::Kind::Sha1;
@@ -150,7 +151,7 @@ impl Checker<'_> {
         };
         inspect(kind, content, &mut links, &mut findings);
         if let Some(why) = findings.refusal {
-            return Err(Failure::new(format!("object {id}: {why}")));
+            return Err(Failure::new(format!("{FSCK_ERROR}: object {id}: {why}")));
         }
         for link in links {
             if !self.there.contains(&link) {
