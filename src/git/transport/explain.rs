@@ -41,7 +41,7 @@ pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &st
         wire::Error::Unsupported(_) => {
             Error::new(Kind::Config, format!("{remote}: unsupported repository"))
                 .because(error)
-                .advise("Check the URL.")
+                .advise("Use a repository with the object format sha1: `git init --bare --object-format=sha1` makes one.")
         }
         wire::Error::Garbage(_) | wire::Error::Limit { .. } | wire::Error::Checksum => Error::new(
             Kind::Server,

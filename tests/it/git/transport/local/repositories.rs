@@ -128,6 +128,33 @@ fn a_repository_that_libgit2_cannot_read_is_handed_to_git_or_named() {
 }
 
 #[test]
+fn a_repository_that_no_program_can_carry_is_refused_with_the_reason() {
+    let place = Place::new();
+    let other = place.path("sha256.git");
+    git(
+        place.folder.path(),
+        &[
+            "init",
+            "-q",
+            "--bare",
+            "--object-format=sha256",
+            "sha256.git",
+        ],
+    );
+    let said = place.fails(&other);
+    assert!(
+        said.contains("object format sha256") && !said.contains("is not installed"),
+        "{said}"
+    );
+    std::fs::write(other.join("config"), "[core\n").unwrap();
+    let said = place.fails(&other);
+    assert!(
+        said.contains("Correct the configuration file") && said.contains("sha256.git/config"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_repository_of_somebody_else_is_served_once_it_is_named_as_safe() {
     let place = Place::new();
     if std::os::unix::fs::chown(place.upstream.path(), Some(4321), None).is_err() {
