@@ -75,6 +75,13 @@ impl Meaning {
                  restore it from a backup.",
     };
 
+    /// A push leads to objects that neither it nor the mirror has.
+    pub const INCOMPLETE: Self = Self {
+        kind: Kind::Permission,
+        advice: "Look whether upstream is a shallow clone, which lacks the older history: run `git fetch --unshallow` there, \
+                 or make a new mirror with `--history snapshot`. Otherwise run `git fsck` in both repositories.",
+    };
+
     /// Makes the error, with one sentence on what was refused where, and the host's message.
     pub fn error(&self, message: impl Into<String>) -> Error {
         Error::new(self.kind, message).advise(self.advice)

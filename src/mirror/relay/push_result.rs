@@ -34,8 +34,8 @@ const NAME_CONFLICT: Meaning = Meaning {
 /// The server rejected the push, for an unknown reason.
 const DECLINED: Meaning = Meaning {
     kind: Kind::Permission,
-    advice: "Allow the key or token to push to this branch (GitLab: Settings, Repository, Protected branches, and \
-             \"Grant write permissions\" on the deploy key), or check what the server's hook requires.",
+    advice: "Check what the server's hook requires, and allow the user, key or token to push to this branch (GitLab: \
+             Settings, Repository, Protected branches, and \"Grant write permissions\" on the deploy key).",
 };
 
 /// Turns the server's report into a result.
@@ -112,7 +112,7 @@ fn refusal(why: &str, said: &HostMessage) -> Meaning {
         return if words.contains("exists; cannot create 'refs/") {
             NAME_CONFLICT
         } else if has_any(&words, &OBSTACLES) {
-            Meaning::OUTAGE
+            said.meaning().unwrap_or(Meaning::OUTAGE)
         } else {
             RACE
         };
@@ -127,7 +127,12 @@ fn refusal(why: &str, said: &HostMessage) -> Meaning {
 
 /// Returns the meaning of the hook's message, or else of the reason in the report, if a known host sends it.
 fn known(why: &str, said: &HostMessage) -> Option<Meaning> {
-    said.meaning().or_else(|| HostMessage::new(why).meaning())
+    let reason = HostMessage::new(why).meaning();
+    // git's own messages only name one of the objects, as they would in a damaged repository.
+    if reason == Some(Meaning::INCOMPLETE) {
+        return reason;
+    }
+    said.meaning().or(reason)
 }
 
 /// Removes an object that a strict server rejected because upstream's pack contains it, too: a file or tree of the mirror's own
@@ -200,6 +205,16 @@ mod tests {
                 Kind::Server,
             ),
             ("deny updating a hidden ref", "", Kind::Permission),
+            (
+                "failed to update ref",
+                "error: cannot lock ref 'refs/heads/x': Unable to create '/x.git/refs/heads/x.lock': Permission denied",
+                Kind::Permission,
+            ),
+            (
+                "missing necessary objects",
+                "error: the repository lacks the object 1234; run `git fsck` there",
+                Kind::Permission,
+            ),
             (
                 "prohibited",
                 "push denied for this branch",

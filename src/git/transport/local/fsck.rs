@@ -14,7 +14,7 @@ use gix_object::tree::{EntryKind, EntryRef};
 use gix_object::{CommitRef, TagRef, TreeRef};
 use gix_validate::path::component;
 
-use super::objects::{Objects, missing, ours};
+use super::objects::{Objects, ours};
 use super::pipe::{Failure, Output, Result};
 use super::repository::value;
 use crate::git::ObjectId;
@@ -156,7 +156,10 @@ impl Checker<'_> {
         for link in links {
             if !self.there.contains(&link) {
                 if !self.objects.has(link) {
-                    return Err(missing(link));
+                    // git's words, since the push is what is incomplete here, and not the repository.
+                    return Err(Failure::new(format!(
+                        "did not receive expected object {link}"
+                    )));
                 }
                 self.there.insert(link);
             }

@@ -1,9 +1,11 @@
 //! Opens a repository with libgit2, or says why it cannot be opened: because of its owner, or of its format.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use git2::{Config, ConfigEntry, ErrorClass, ErrorCode, Repository, RepositoryOpenFlags};
+use rustix::fs::{Access, access};
 
 use crate::error::{Error, Kind};
 use crate::git::transport::Service;
@@ -35,11 +37,42 @@ pub(super) fn open(path: &Path, service: Service) -> Result<Repository, Obstacle
         ));
     }
     if service == Service::ReceivePack
+        && let Some((folder, cause)) = unwritable(&repository)
+    {
+        return Err(Obstacle::Refused(read_only(&folder, cause)));
+    }
+    if service == Service::ReceivePack
         && let Some(why) = unusual_push(&repository, &config)
     {
         return Err(Obstacle::NeedsGit(why));
     }
     Ok(repository)
+}
+
+/// Returns a folder, if there is one, that a push has to write to and cannot: asked here, so that `check` learns of it and a
+/// sync need not wait for upstream's pack.
+fn unwritable(repository: &Repository) -> Option<(PathBuf, io::Error)> {
+    let folders = ["objects", "objects/pack", "refs", "refs/heads"];
+    let mut folders = folders.iter().map(|name| repository.commondir().join(name));
+    folders.find_map(|folder| {
+        let asked = access(&folder, Access::WRITE_OK | Access::EXEC_OK);
+        match asked.map_err(io::Error::from) {
+            Ok(()) => None,
+            // The push makes it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some((folder, error)),
+        }
+    })
+}
+
+fn read_only(folder: &Path, cause: io::Error) -> Error {
+    let folder = folder.display();
+    Error::new(Kind::Permission, format!("the folder {folder} cannot be written to"))
+        .because(cause)
+        .advise(
+            "Let the user that runs this write to the whole repository: look at the owner and the mode of its files and \
+             folders (`ls -l`, `chown -R`, `chmod -R u+rwX`).",
+        )
 }
 
 fn is_partial(config: &Config) -> bool {
