@@ -2,6 +2,7 @@
 
 mod damage;
 mod packs;
+mod plain;
 mod pushes;
 mod servers;
 use crate::support::frames::packet;
