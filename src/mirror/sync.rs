@@ -116,7 +116,7 @@ impl Sync<'_> {
         let applied = apply::apply(session, receiver, &draft, self.context.progress).await;
         if let Err(error) = applied {
             // After any failure: whether the mirror took the push is only seen at its tip, by the next attempt.
-            *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report));
+            *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report, &error));
             return Err(error);
         }
         Ok(report)

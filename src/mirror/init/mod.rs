@@ -77,7 +77,7 @@ impl Init<'_> {
         match apply::apply(&mut session, receiver, &draft, self.context.progress).await {
             Ok(()) => Ok(report),
             Err(error) => {
-                *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report));
+                *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report, &error));
                 Err(error)
             }
         }

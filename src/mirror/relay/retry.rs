@@ -15,24 +15,41 @@ use crate::mirror::report::Report;
 /// hardly chance: something else pushes to the branch all the time.
 const RACES: usize = 3;
 
-/// A push whose report was lost: it was done if the mirror turns out to be at `tip`.
+/// A push that failed, or whose report was lost: it was done if the mirror turns out to be at `tip`.
 #[derive(Debug)]
 pub struct UnconfirmedPush {
     tip: ObjectId,
     report: Report,
+    failure: Kind,
 }
 
 impl UnconfirmedPush {
-    /// Remembers a push that moves the mirror to `tip`.
-    pub fn new(tip: ObjectId, report: Report) -> Self {
-        Self { tip, report }
+    /// Remembers a push that moves the mirror to `tip`, and that ended in `error`.
+    pub fn new(tip: ObjectId, report: Report, error: &Error) -> Self {
+        Self {
+            tip,
+            report,
+            failure: error.kind(),
+        }
     }
 
     /// Returns the report of the push if the mirror's tip shows that it was done.
     pub fn confirmed(unconfirmed: &mut Option<Self>, tip: Option<ObjectId>) -> Option<Report> {
         let confirmed = unconfirmed.take_if(|pushed| Some(pushed.tip) == tip)?;
-        info!("the push whose report was lost has reached the mirror");
+        info!("{}", confirmed.how());
         Some(confirmed.report)
+    }
+
+    /// Says how the mirror came to be at the commit of this push.
+    fn how(&self) -> &'static str {
+        match self.failure {
+            // Two syncs of the same second make the same commit.
+            Kind::Race => {
+                "another push has brought the mirror to the very commit that this one was refused with"
+            }
+            Kind::Network => "the push whose report was lost has reached the mirror",
+            _ => "the mirror is at the commit of the push that was reported as failed",
+        }
     }
 }
 
@@ -103,4 +120,20 @@ fn too_long(limit: Duration) -> Error {
         format!("the command took longer than {limit}"),
     )
     .advise("Try again, or raise `network.timeout`.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_that_was_refused_is_not_said_to_have_arrived() {
+        let how = |kind| {
+            let error = Error::new(kind, "it failed");
+            UnconfirmedPush::new(ObjectId::ZERO, Report::about(ObjectId::ZERO), &error).how()
+        };
+        assert!(how(Kind::Network).contains("report was lost"));
+        assert!(how(Kind::Race).starts_with("another push"));
+        assert!(!how(Kind::Server).contains("lost"));
+    }
 }
