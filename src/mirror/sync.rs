@@ -47,9 +47,12 @@ pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Re
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&sync.upstream, &sync.mirror];
-    let done = retry(&config.network, remotes, async |unconfirmed| {
-        sync.attempt(unconfirmed).await
-    });
+    let done = retry(
+        &config.network,
+        remotes,
+        context.progress,
+        async |unconfirmed| sync.attempt(unconfirmed).await,
+    );
     // Above, only the configuration was read.
     done.await.map_err(Error::underway)
 }

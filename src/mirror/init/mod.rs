@@ -32,9 +32,12 @@ pub async fn run(config: &Config, context: Context<'_>) -> Result<Report> {
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&init.upstream, &init.mirror];
-    retry(&config.network, remotes, async |unconfirmed| {
-        init.attempt(unconfirmed).await
-    })
+    retry(
+        &config.network,
+        remotes,
+        context.progress,
+        async |unconfirmed| init.attempt(unconfirmed).await,
+    )
     .await
 }
 

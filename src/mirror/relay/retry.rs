@@ -1,5 +1,6 @@
 //! Retries a command: after transient failures with exponential backoff, after races at once, within `network.timeout`.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -10,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::transport::Remote;
 use crate::mirror::report::Report;
+use crate::progress::Progress;
 
 /// How often a command is tried when another push, or a change of upstream, interferes. Three in a row are
 /// hardly chance: something else pushes to the branch all the time.
@@ -60,14 +62,16 @@ impl UnconfirmedPush {
 pub async fn retry(
     network: &Network,
     remotes: [&Remote; 2],
+    progress: &Progress,
     attempt: impl AsyncFnMut(&mut Option<UnconfirmedPush>) -> Result<Report>,
 ) -> Result<Report> {
     let started = Instant::now();
     // Around all attempts: what counts is how long a job runs, not each of its attempts.
-    let within = tokio::time::timeout(network.timeout, repeat(network.retries, attempt));
-    let mut report = within
-        .await
-        .unwrap_or_else(|_| Err(too_long(network.timeout)))?;
+    let mut attempts = pin!(repeat(network.retries, attempt));
+    let within = tokio::time::timeout(network.timeout, attempts.as_mut()).await;
+    // The attempts still live: what they wait for shows only as long as they do.
+    let mut report =
+        within.unwrap_or_else(|_| Err(too_long(network.timeout, remotes, progress)))?;
     report.received_bytes = remotes
         .iter()
         .map(|remote| remote.traffic().received())
@@ -113,13 +117,21 @@ async fn repeat(
     }
 }
 
-fn too_long(limit: Duration) -> Error {
+fn too_long(limit: Duration, remotes: [&Remote; 2], progress: &Progress) -> Error {
     let limit = humantime::format_duration(limit);
-    Error::new(
-        Kind::Network,
-        format!("the command took longer than {limit}"),
-    )
-    .advise("Try again, or raise `network.timeout`.")
+    let mut message = format!("the command took longer than {limit}");
+    let phase = progress.current_phase();
+    if !phase.is_empty() {
+        message += &format!(" while {phase}");
+    }
+    let awaited = remotes
+        .iter()
+        .filter(|remote| remote.traffic().is_awaited());
+    let awaited: Vec<String> = awaited.map(ToString::to_string).collect();
+    if !awaited.is_empty() {
+        message += &format!("; it waited for {}", awaited.join(" and "));
+    }
+    Error::new(Kind::Network, message).advise("Try again, or raise `network.timeout`.")
 }
 
 #[cfg(test)]
