@@ -47,9 +47,12 @@ pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Re
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&sync.upstream, &sync.mirror];
-    let done = retry(&config.network, remotes, async |unconfirmed| {
-        sync.attempt(unconfirmed).await
-    });
+    let done = retry(
+        &config.network,
+        remotes,
+        context.progress,
+        async |unconfirmed| sync.attempt(unconfirmed).await,
+    );
     // Above, only the configuration was read.
     done.await.map_err(Error::underway)
 }
@@ -116,7 +119,7 @@ impl Sync<'_> {
         let applied = apply::apply(session, receiver, &draft, self.context.progress).await;
         if let Err(error) = applied {
             // After any failure: whether the mirror took the push is only seen at its tip, by the next attempt.
-            *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report));
+            *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report, &error));
             return Err(error);
         }
         Ok(report)

@@ -9,7 +9,7 @@ use crate::git::wire;
 /// The meaning of a message that looks like a denial and that no known host sends.
 const DENIED: Meaning = Meaning {
     kind: Kind::Permission,
-    advice: "Check the URL, and the permissions of the key or token: the mirror needs write access (GitLab: a deploy key \
+    advice: "Check the URL, and what the user, key or token may do there: the mirror needs write access (GitLab: a deploy key \
              with \"Grant write permissions\" that is allowed to push to the protected branch).",
 };
 
@@ -41,7 +41,7 @@ pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &st
         wire::Error::Unsupported(_) => {
             Error::new(Kind::Config, format!("{remote}: unsupported repository"))
                 .because(error)
-                .advise("Check the URL.")
+                .advise("Use a repository with the object format sha1: `git init --bare --object-format=sha1` makes one.")
         }
         wire::Error::Garbage(_) | wire::Error::Limit { .. } | wire::Error::Checksum => Error::new(
             Kind::Server,

@@ -40,6 +40,12 @@ const OUTAGES: [&str; 7] = [
     "unavailable",
 ];
 
+/// What git says of a pushed object that `receive.fsckObjects` refuses, and our own `receive-pack` as well.
+pub(super) const FSCK_ERROR: &str = "fsck error in packed object";
+
+/// What our own `upload-pack` says of an object that it should have.
+pub(super) const LACKS_OBJECT: &str = "the repository lacks the object";
+
 /// What a host's message means, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meaning {
@@ -60,6 +66,20 @@ impl Meaning {
     pub(super) const MISSING: Self = Self {
         kind: Kind::Race,
         advice: "Try again: the repository changed meanwhile.",
+    };
+
+    /// A repository lacks an object that its branch leads to, or cannot read it.
+    pub(super) const DAMAGED: Self = Self {
+        kind: Kind::Server,
+        advice: "Run `git fsck` in that repository, which seems to be damaged, and fetch what it lacks from another copy, or \
+                 restore it from a backup.",
+    };
+
+    /// A push leads to objects that neither it nor the mirror has.
+    pub const INCOMPLETE: Self = Self {
+        kind: Kind::Permission,
+        advice: "Look whether upstream is a shallow clone, which lacks the older history: run `git fetch --unshallow` there, \
+                 or make a new mirror with `--history snapshot`. Otherwise run `git fsck` in both repositories.",
     };
 
     /// Makes the error, with one sentence on what was refused where, and the host's message.

@@ -78,6 +78,7 @@ impl Remote {
     pub async fn open(&self, service: Service) -> Result<Connection> {
         // `receive-pack` has no version 2, and git's own client does not request it for a push either.
         let v2 = service == Service::UploadPack;
+        let _awaiting = self.traffic.awaiting();
         match &self.host {
             Host::Git(remote) => {
                 let stream = remote.open(service, v2).await?;

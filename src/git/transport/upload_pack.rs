@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use tracing::debug;
 
-use super::{Connection, HostMessage, Remote, Service};
+use super::{Connection, HostMessage, Meaning, Remote, Service};
 use crate::error::{Error, Result};
 use crate::git::ObjectId;
 use crate::git::wire::pack::{Object, Scanner};
@@ -23,6 +23,8 @@ pub struct UploadPack<'r> {
     remote: &'r Remote,
     connection: Connection,
     state: State,
+    /// The branch that was listed last, and where it was.
+    listed: Option<(String, ObjectId)>,
 }
 
 /// What the connection can still be used for.
@@ -84,6 +86,7 @@ impl<'r> UploadPack<'r> {
             connection: remote.open(Service::UploadPack).await?,
             remote,
             state: State::Fresh,
+            listed: None,
         })
     }
 
@@ -127,6 +130,13 @@ impl<'r> UploadPack<'r> {
     /// # Errors
     /// As [`Remote::open`], and `server` for a response that is not the protocol's.
     pub async fn refs(&mut self, reference: &str) -> Result<Refs> {
+        let refs = self.list(reference).await?;
+        let tip = refs.branches.get(reference);
+        self.listed = tip.map(|tip| (reference.to_owned(), *tip));
+        Ok(refs)
+    }
+
+    async fn list(&mut self, reference: &str) -> Result<Refs> {
         debug!("{}: > ls-refs {reference}", self.remote);
         if self.state == State::Spent
             || (self.is_v0() && self.connection.advertisement.refs.is_none())
@@ -177,7 +187,13 @@ impl<'r> UploadPack<'r> {
         };
         self.begin(request).await?;
         let answer = FetchResponse::read(self.connection.packets(), protocol, fetch).await;
-        let answer = answer.map_err(|error| self.fetch_error("fetching from it", error))?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => match self.fetch_error("fetching from it", error) {
+                FetchError::Missing(error) => return Err(self.missing(error).await),
+                other => return Err(other),
+            },
+        };
         if !answer.pack_follows {
             self.state = after;
         }
@@ -245,6 +261,19 @@ impl<'r> UploadPack<'r> {
             (_, true) => FetchError::TooLarge(error),
             _ => FetchError::Failed(error),
         }
+    }
+
+    /// Tells a branch that moved from a repository that is damaged: a branch that still is where it was listed leads to all that
+    /// is wanted of it, and no other try finds it.
+    async fn missing(&mut self, error: Error) -> FetchError {
+        if let Some((reference, tip)) = self.listed.clone()
+            && let Ok(refs) = self.list(&reference).await
+            && refs.branches.get(&reference) == Some(&tip)
+        {
+            let message = format!("{error}; its {reference} still is at {tip}");
+            return FetchError::Missing(Meaning::DAMAGED.error(message));
+        }
+        FetchError::Missing(error)
     }
 
     fn is_v0(&self) -> bool {

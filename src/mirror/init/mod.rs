@@ -32,9 +32,12 @@ pub async fn run(config: &Config, context: Context<'_>) -> Result<Report> {
         keep: Keep::new(&config.mirror.keep)?,
     };
     let remotes = [&init.upstream, &init.mirror];
-    retry(&config.network, remotes, async |unconfirmed| {
-        init.attempt(unconfirmed).await
-    })
+    retry(
+        &config.network,
+        remotes,
+        context.progress,
+        async |unconfirmed| init.attempt(unconfirmed).await,
+    )
     .await
 }
 
@@ -77,7 +80,7 @@ impl Init<'_> {
         match apply::apply(&mut session, receiver, &draft, self.context.progress).await {
             Ok(()) => Ok(report),
             Err(error) => {
-                *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report));
+                *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report, &error));
                 Err(error)
             }
         }

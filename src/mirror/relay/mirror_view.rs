@@ -128,6 +128,11 @@ impl MirrorView {
         }
     }
 
+    /// Returns how many objects were fetched: the commits, and a root tree from a server without filters.
+    pub(super) fn count(&self) -> usize {
+        self.window.len()
+    }
+
     /// Returns the commits to send upstream as `have`: never the relay's own, which upstream does not have.
     pub fn haves(&self) -> Vec<ObjectId> {
         /// 50 bytes each in the request, 100 KB in all; the oldest are left out.

@@ -11,6 +11,13 @@ const RACE: Meaning = Meaning {
     advice: "Run it again: it starts from the mirror's new tip.",
 };
 
+/// Another process holds the lock of the branch, or one that was killed has left it behind.
+const LOCKED: Meaning = Meaning {
+    kind: Kind::Server,
+    advice: "See that no other git process is running in the mirror's repository. Then remove the lock file that the message \
+             names, and run it again.",
+};
+
 /// The server could not unpack the pack, for an unknown reason.
 const NOT_TAKEN: Meaning = Meaning {
     kind: Kind::Server,
@@ -27,8 +34,8 @@ const NAME_CONFLICT: Meaning = Meaning {
 /// The server rejected the push, for an unknown reason.
 const DECLINED: Meaning = Meaning {
     kind: Kind::Permission,
-    advice: "Allow the key or token to push to this branch (GitLab: Settings, Repository, Protected branches, and \
-             \"Grant write permissions\" on the deploy key), or check what the server's hook requires.",
+    advice: "Check what the server's hook requires, and allow the user, key or token to push to this branch (GitLab: \
+             Settings, Repository, Protected branches, and \"Grant write permissions\" on the deploy key).",
 };
 
 /// Turns the server's report into a result.
@@ -43,11 +50,19 @@ pub(super) fn check(mirror: &Remote, report: &ReportStatus) -> Result<()> {
         (None, Some(why)) => (refusal(why, &said), why, "the server rejected the push"),
         (None, None) => return Ok(()),
     };
-    let message = match said.is_empty() {
-        true => format!("{mirror}: {refused}: {why}"),
-        false => format!("{mirror}: {refused}: {why} ({said})"),
-    };
-    Err(answer.error(message))
+    Err(answer.error(format!("{mirror}: {refused}: {}", reason(why, &said))))
+}
+
+/// Joins the reason in the report with the server's messages, which often repeat it.
+fn reason(why: &str, said: &HostMessage) -> String {
+    let said = said.to_string();
+    if said.is_empty() || said.trim_start_matches("fatal: ") == why {
+        why.to_owned()
+    } else if said.contains(why) {
+        said
+    } else {
+        format!("{why} ({said})")
+    }
 }
 
 fn unpack_answer(why: &str, said: &HostMessage) -> Meaning {
@@ -87,11 +102,17 @@ fn refusal(why: &str, said: &HostMessage) -> Meaning {
         return NAME_CONFLICT;
     }
     let words = said.to_string();
+    // git's words, and libgit2's.
+    let is_locked =
+        words.contains(".lock': File exists") || words.contains("failed to lock file '");
+    if has_any(why, &UNWRITTEN) && is_locked {
+        return LOCKED;
+    }
     if has_any(why, &UNWRITTEN) {
         return if words.contains("exists; cannot create 'refs/") {
             NAME_CONFLICT
         } else if has_any(&words, &OBSTACLES) {
-            Meaning::OUTAGE
+            said.meaning().unwrap_or(Meaning::OUTAGE)
         } else {
             RACE
         };
@@ -106,7 +127,12 @@ fn refusal(why: &str, said: &HostMessage) -> Meaning {
 
 /// Returns the meaning of the hook's message, or else of the reason in the report, if a known host sends it.
 fn known(why: &str, said: &HostMessage) -> Option<Meaning> {
-    said.meaning().or_else(|| HostMessage::new(why).meaning())
+    let reason = HostMessage::new(why).meaning();
+    // git's own messages only name one of the objects, as they would in a damaged repository.
+    if reason == Some(Meaning::INCOMPLETE) {
+        return reason;
+    }
+    said.meaning().or(reason)
 }
 
 /// Removes an object that a strict server rejected because upstream's pack contains it, too: a file or tree of the mirror's own
@@ -148,6 +174,17 @@ mod tests {
             ("failed to update ref", "", Kind::Race),
             (
                 "failed to update ref",
+                "error: cannot lock ref 'refs/heads/x': Unable to create '/x.git/refs/heads/x.lock': File exists.\n\n\
+                 Another git process seems to be running in this repository",
+                Kind::Server,
+            ),
+            (
+                "failed to update ref",
+                "error: cannot lock ref 'refs/heads/x': old reference value does not match",
+                Kind::Race,
+            ),
+            (
+                "failed to update ref",
                 "error: No space left on device",
                 Kind::Server,
             ),
@@ -168,6 +205,16 @@ mod tests {
                 Kind::Server,
             ),
             ("deny updating a hidden ref", "", Kind::Permission),
+            (
+                "failed to update ref",
+                "error: cannot lock ref 'refs/heads/x': Unable to create '/x.git/refs/heads/x.lock': Permission denied",
+                Kind::Permission,
+            ),
+            (
+                "missing necessary objects",
+                "error: the repository lacks the object 1234; run `git fsck` there",
+                Kind::Permission,
+            ),
             (
                 "prohibited",
                 "push denied for this branch",
@@ -205,6 +252,22 @@ mod tests {
         for (why, messages, kind) in cases {
             let said = HostMessage::new(messages);
             assert_eq!(refusal(why, &said).kind, kind, "{why}: {messages}");
+        }
+    }
+
+    #[test]
+    fn a_reason_that_the_messages_repeat_is_told_once() {
+        for (why, said, expected) in [
+            ("disk full", "", "disk full"),
+            ("disk full", "fatal: disk full", "disk full"),
+            (
+                "disk full",
+                "error: x\nfatal: disk full",
+                "error: x / fatal: disk full",
+            ),
+            ("hook declined", "No.", "hook declined (No.)"),
+        ] {
+            assert_eq!(reason(why, &HostMessage::new(said)), expected);
         }
     }
 

@@ -72,14 +72,19 @@ async fn find_base(
     mirror_tip: ObjectId,
 ) -> Result<(MirrorView, Option<NewCommits>)> {
     let tip = session.upstream_tip;
+    let mut fetched = 0;
+    let mut is_shallow = false;
     for depth in DEPTHS {
         let mut view = MirrorView::fetch(&mut session.mirror, mirror_tip, depth).await?;
+        // A history that goes on and yet gives no more at a greater depth is cut off in the mirror itself.
+        is_shallow = !view.is_complete && view.count() == fetched;
+        fetched = view.count();
         if view.base.is_some() || view.others.contains(&tip) {
             return Ok((view, None));
         }
         let new_commits =
             NewCommits::fetch(&mut session.upstream, tip, &view.haves(), false).await?;
-        let is_last = view.is_complete || depth == DEPTHS[DEPTHS.len() - 1];
+        let is_last = view.is_complete || is_shallow || depth == DEPTHS[DEPTHS.len() - 1];
         // Without `done`, a pack means that upstream's tip leads to a `have`: the newest one at its edge is the base.
         let found = match new_commits.has_pack {
             true => view.newest_among(&new_commits.edges)?,
@@ -97,7 +102,10 @@ async fn find_base(
         }
         info!("no upstream commit among the mirror's last {depth} generations; fetching more");
     }
-    Err(unrelated(session))
+    Err(match is_shallow {
+        true => shallow(session),
+        false => unrelated(session),
+    })
 }
 
 /// Finds the newest upstream commit that the mirror has, where upstream's collapsed history leads to none.
@@ -155,6 +163,17 @@ pub(super) fn rewound(session: &Session<'_>, base: &Base) -> Error {
     .advise(
         "Wait if upstream is being repaired. Otherwise check `upstream.url` and `upstream.branch`. A mirror is never moved \
          back automatically.",
+    )
+}
+
+fn shallow(session: &Session<'_>) -> Error {
+    let (upstream, mirror) = (session.upstream.remote(), session.mirror.remote());
+    let message = format!(
+        "{mirror} is a shallow clone, and what it has of its history has nothing in common with {upstream}"
+    );
+    Error::new(Kind::Unrelated, message).advise(
+        "Run `git fetch --unshallow` in the mirror's repository, or make a new mirror: run `crates-ferry init` on an empty \
+         repository.",
     )
 }
 

@@ -9,7 +9,7 @@ const fn answer(kind: Kind, advice: &'static str) -> Meaning {
 
 /// Patterns in lower case, in which `*` stands for any text, and the meaning of a message that one of them matches. The first
 /// row that matches counts: rules on content come first, because they quote what was pushed, which may hold any text.
-pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
+pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 29] = [
     (
         &[
             "commit message '*' does not follow the pattern",
@@ -99,6 +99,15 @@ pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
         ),
     ),
     (
+        &[super::FSCK_ERROR],
+        answer(
+            Permission,
+            "The mirror's repository checks what is pushed (`receive.fsckObjects`), and upstream's objects are pushed \
+             unchanged. If they are to be accepted, set `receive.fsck.<id>` to `ignore` in that repository, with the \
+             message's id for <id>, or name the object in the file of `receive.fsck.skipList`.",
+        ),
+    ),
+    (
         &[
             // Before the row on protected branches: GitHub's text says "Protected branch" as well, but is mended
             // elsewhere.
@@ -112,6 +121,53 @@ pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
             "Let the deploy key or the token's user bypass the protection of this branch (GitHub: Settings, Rules, \
              the ruleset's bypass list; or Settings, Branches).",
         ),
+    ),
+    (
+        // Before the next row, whose advice is for hosts: a plain repository protects what its work tree shows.
+        &[
+            "branch is currently checked out",
+            "refusing to update checked out branch",
+        ],
+        answer(
+            Permission,
+            "Make the mirror a bare repository (`git init --bare`), which has no work tree, or set \
+             `receive.denyCurrentBranch` to `ignore` in it, which leaves the work tree as it is.",
+        ),
+    ),
+    (
+        &["deny updating a hidden ref"],
+        answer(
+            Permission,
+            "Take the branch out of `receive.hideRefs` and `transfer.hideRefs` in the mirror's repository, or set \
+             `mirror.branch` to another.",
+        ),
+    ),
+    (
+        &[
+            "insufficient permission for adding an object",
+            "cannot write to * permission denied",
+            "cannot lock ref * permission denied",
+        ],
+        answer(
+            Permission,
+            "Let the user that runs the git service write to the whole repository: look at the owner and the mode of its \
+             files and folders (`ls -l`, `chown -R`, `chmod -R u+rwX`).",
+        ),
+    ),
+    (
+        &["repository not exported", "service not enabled"],
+        answer(
+            Permission,
+            "Check the URL. A git daemon serves a repository that has the file git-daemon-export-ok, and takes pushes if \
+             `daemon.receivepack` is set there.",
+        ),
+    ),
+    (
+        &[
+            "missing necessary objects",
+            "did not receive expected object",
+        ],
+        Meaning::INCOMPLETE,
     ),
     (
         &[
@@ -292,4 +348,15 @@ pub(super) const KNOWN_MESSAGES: [(&[&str], Meaning); 22] = [
         ),
     ),
     (&["not our ref"], Meaning::MISSING),
+    (
+        &[
+            super::LACKS_OBJECT,
+            "bad tree object",
+            "object file * is empty",
+            "object * is corrupt",
+            "unable to read tree",
+            "aborting due to possible repository corruption",
+        ],
+        Meaning::DAMAGED,
+    ),
 ];

@@ -221,6 +221,7 @@ impl HttpRemote {
         request_summary: &RequestSummary,
         activity: &Activity,
     ) -> Result<Response> {
+        let _awaiting = self.traffic.awaiting();
         let (method, url) = (
             &request_summary.method,
             redirect::shown(&request_summary.url),

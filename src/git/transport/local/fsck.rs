@@ -14,10 +14,11 @@ use gix_object::tree::{EntryKind, EntryRef};
 use gix_object::{CommitRef, TagRef, TreeRef};
 use gix_validate::path::component;
 
-use super::objects::{Objects, missing, ours};
+use super::objects::{Objects, ours};
 use super::pipe::{Failure, Output, Result};
 use super::repository::value;
 use crate::git::ObjectId;
+use crate::git::transport::host_messages::FSCK_ERROR;
 use crate::git::wire::pack::ObjectKind;
 
 const SHA1: gix_hash::Kind = gix_hash::Kind::Sha1;
@@ -150,12 +151,15 @@ impl Checker<'_> {
         };
         inspect(kind, content, &mut links, &mut findings);
         if let Some(why) = findings.refusal {
-            return Err(Failure::new(format!("object {id}: {why}")));
+            return Err(Failure::new(format!("{FSCK_ERROR}: object {id}: {why}")));
         }
         for link in links {
             if !self.there.contains(&link) {
                 if !self.objects.has(link) {
-                    return Err(missing(link));
+                    // git's words, since the push is what is incomplete here, and not the repository.
+                    return Err(Failure::new(format!(
+                        "did not receive expected object {link}"
+                    )));
                 }
                 self.there.insert(link);
             }

@@ -66,7 +66,8 @@ impl LocalRemote {
     /// The service ends when the stream's reader is dropped.
     ///
     /// # Errors
-    /// `config` where the folder is not there, is no repository, or is one that cannot be read.
+    /// `config` where the folder is not there, is no repository, or is one that cannot be read; `permission` for a push to one
+    /// that cannot be written to.
     pub async fn open(&self, service: Service) -> Result<Stream> {
         let path = self.folder().await?;
         tracing::debug!(path = %path.display(), service = service.name(), "opening a folder");

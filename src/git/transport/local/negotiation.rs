@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::commits::{Commits, Span};
-use super::objects::Objects;
+use super::objects::{Objects, missing};
 use super::pack_output::Abilities;
 use super::pipe::{Failure, Result};
 use super::reachable::{Filter, Roots};
@@ -158,11 +158,13 @@ pub(super) fn target(tag: &[u8]) -> Option<ObjectId> {
 }
 
 impl<'o> Negotiation<'o> {
-    /// Looks up what a request names; `own_shallow` is where the repository's own history is cut off.
+    /// Looks up what a request names; `own_shallow` is where the repository's own history is cut off, `is_named` says whether the
+    /// repository should have an object.
     pub(super) fn new(
         objects: &'o Objects,
         request: &Request,
         own_shallow: &HashSet<ObjectId>,
+        is_named: impl Fn(ObjectId) -> bool,
     ) -> Result<Self> {
         let mut negotiation = Self {
             objects,
@@ -177,6 +179,9 @@ impl<'o> Negotiation<'o> {
             // Any object may be wanted, reachable or not: v2 has no `allowAnySHA1InWant`, and nobody is here to be kept
             // from it.
             if !negotiation.wanted.take(objects, *id)? {
+                if is_named(*id) {
+                    return Err(missing(*id));
+                }
                 // git's own words, by which clients, ours among them, recognize a missing object.
                 return Err(Failure::new(format!("upload-pack: not our ref {id}")));
             }

@@ -11,6 +11,7 @@ use gix_pack::data::entry::Location;
 
 use super::pipe::{Failure, Result};
 use crate::git::ObjectId;
+use crate::git::transport::host_messages::LACKS_OBJECT;
 use crate::git::wire::pack::ObjectKind;
 
 /// How many bytes of inflated objects are cached as bases of deltas.
@@ -147,9 +148,7 @@ pub(super) fn open(folder: &Path) -> Result<gix_odb::HandleArc> {
 
 /// Makes the failure of an object that is missing.
 pub(super) fn missing(id: ObjectId) -> Failure {
-    Failure::new(format!(
-        "the repository lacks the object {id}; run `git fsck` there"
-    ))
+    Failure::new(format!("{LACKS_OBJECT} {id}; run `git fsck` there"))
 }
 
 fn kind(kind: gix_object::Kind) -> ObjectKind {

@@ -329,6 +329,7 @@ impl<'a> ReceivePack<'a> {
                 return Ok(());
             }
         };
+        let has_sideband = push.has_sideband();
         for command in push.accepted() {
             let Command {
                 old,
@@ -350,8 +351,13 @@ impl<'a> ReceivePack<'a> {
             };
             hook(phase)?;
             if let Err(error) = moved {
-                tracing::debug!("{reference}: {error}");
+                // As git does: the report only says that the ref was not written.
+                let why = error.message().trim_end_matches([':', ' ']);
+                let words = format!("error: cannot lock ref '{reference}': {why}\n");
                 command.refuse("failed to update ref");
+                if has_sideband {
+                    self.output.band(2, words.as_bytes())?;
+                }
             }
         }
         // Only now do the refs lead to the pack.

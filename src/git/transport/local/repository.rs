@@ -1,9 +1,11 @@
 //! Opens a repository with libgit2, or says why it cannot be opened: because of its owner, or of its format.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use git2::{Config, ConfigEntry, ErrorClass, ErrorCode, Repository, RepositoryOpenFlags};
+use rustix::fs::{Access, access};
 
 use crate::error::{Error, Kind};
 use crate::git::transport::Service;
@@ -35,11 +37,42 @@ pub(super) fn open(path: &Path, service: Service) -> Result<Repository, Obstacle
         ));
     }
     if service == Service::ReceivePack
+        && let Some((folder, cause)) = unwritable(&repository)
+    {
+        return Err(Obstacle::Refused(read_only(&folder, cause)));
+    }
+    if service == Service::ReceivePack
         && let Some(why) = unusual_push(&repository, &config)
     {
         return Err(Obstacle::NeedsGit(why));
     }
     Ok(repository)
+}
+
+/// Returns a folder, if there is one, that a push has to write to and cannot: asked here, so that `check` learns of it and a
+/// sync need not wait for upstream's pack.
+fn unwritable(repository: &Repository) -> Option<(PathBuf, io::Error)> {
+    let folders = ["objects", "objects/pack", "refs", "refs/heads"];
+    let mut folders = folders.iter().map(|name| repository.commondir().join(name));
+    folders.find_map(|folder| {
+        let asked = access(&folder, Access::WRITE_OK | Access::EXEC_OK);
+        match asked.map_err(io::Error::from) {
+            Ok(()) => None,
+            // The push makes it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some((folder, error)),
+        }
+    })
+}
+
+fn read_only(folder: &Path, cause: io::Error) -> Error {
+    let folder = folder.display();
+    Error::new(Kind::Permission, format!("the folder {folder} cannot be written to"))
+        .because(cause)
+        .advise(
+            "Let the user that runs this write to the whole repository: look at the owner and the mode of its files and \
+             folders (`ls -l`, `chown -R`, `chmod -R u+rwX`).",
+        )
 }
 
 fn is_partial(config: &Config) -> bool {
@@ -97,10 +130,23 @@ pub(super) fn value<'entry>(entry: &'entry ConfigEntry<'_>) -> &'entry str {
 
 fn obstacle(path: &Path, error: git2::Error) -> Obstacle {
     let place = path.display();
-    if let Some(why) = unreadable_format(path) {
-        return Obstacle::NeedsGit(why);
-    }
     let told = |message: String| Error::new(Kind::Config, message);
+    match unreadable_format(path) {
+        Some(Format::Hash(name)) => {
+            // No git program helps here: it would serve the repository, and then the wrong objects.
+            let error = told(format!(
+                "the repository {place} has the object format {name}, and the index, which has sha1, cannot be carried to or \
+                 from it"
+            ));
+            return Obstacle::Refused(error.advise(
+                "Use a repository with the object format sha1: `git init --bare --object-format=sha1` makes one.",
+            ));
+        }
+        Some(Format::Layout(what)) => {
+            return Obstacle::NeedsGit(format!("{what}, which libgit2 cannot read"));
+        }
+        None => {}
+    }
     Obstacle::Refused(match (error.code(), error.class()) {
         (ErrorCode::Owner, _) => told(format!("the repository {place} belongs to another user")).advise(format!(
             "If it is meant, name it as safe for the user that runs this: `git config --global --add safe.directory \
@@ -110,34 +156,46 @@ fn obstacle(path: &Path, error: git2::Error) -> Obstacle {
             told(format!("{place} does not appear to be a git repository"))
                 .advise("Check the path; `git init --bare` makes an empty repository.")
         }
+        (_, ErrorClass::Config) => {
+            told(format!("the configuration of the repository {place} cannot be read"))
+                .because(error)
+                .advise("Correct the configuration file that the cause names.")
+        }
         _ => told(format!("the repository {place} cannot be opened"))
             .because(error)
             .advise("Run `git fsck` in that repository."),
     })
 }
 
+/// What a repository's configuration says about its format.
+enum Format {
+    /// It names its objects by this hash.
+    Hash(String),
+    /// It does this with its files, which git can read.
+    Layout(&'static str),
+}
+
 /// Reads what a repository's configuration says about a format that libgit2 does not know.
 ///
 /// From the file itself, since libgit2 has refused the repository, and the message of its error is no interface.
-fn unreadable_format(path: &Path) -> Option<String> {
+fn unreadable_format(path: &Path) -> Option<Format> {
     let files = [path.join("config"), path.join(".git/config")];
     let file = files.iter().find(|file| file.is_file())?;
     let config = Config::open(file).ok()?;
     let has = |name: &str, accept: fn(&str) -> bool| {
-        config
-            .get_entry(&format!("extensions.{name}"))
-            .is_ok_and(|entry| accept(value(&entry)))
+        let entry = config.get_entry(&format!("extensions.{name}")).ok()?;
+        Some(value(&entry).to_owned()).filter(|value| accept(value))
     };
-    let what = if has("refstorage", |value| value != "files") {
-        "keeps its refs in a reftable"
-    } else if has("partialclone", |_| true) {
-        "is a partial clone"
-    } else if has("objectformat", |value| value != "sha1") {
-        "names its objects by another hash than sha1"
+    // First, since what else is unusual does not matter then.
+    if let Some(name) = has("objectformat", |value| value != "sha1") {
+        Some(Format::Hash(name))
+    } else if has("refstorage", |value| value != "files").is_some() {
+        Some(Format::Layout("keeps its refs in a reftable"))
+    } else if has("partialclone", |_| true).is_some() {
+        Some(Format::Layout("is a partial clone"))
     } else {
-        return None;
-    };
-    Some(format!("{what}, which libgit2 cannot read"))
+        None
+    }
 }
 
 #[cfg(test)]

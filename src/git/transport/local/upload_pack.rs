@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use git2::{ObjectType, Reference, Repository};
 
+use super::commits::Commits;
 use super::hidden_refs::HiddenRefs;
 use super::negotiation::{Negotiation, Request};
 use super::objects::{Objects, from_git2};
@@ -142,7 +143,8 @@ impl<'a> UploadPack<'a> {
         let folder = self.repository.commondir();
         let objects = Objects::open(&[&folder.join("objects")])?;
         let own_shallow = own_shallow(self.repository)?;
-        let mut negotiation = Negotiation::new(&objects, request, &own_shallow)?;
+        let is_named = |id| self.is_named(id, &objects);
+        let mut negotiation = Negotiation::new(&objects, request, &own_shallow, is_named)?;
         if request.is_negotiating() && !self.acknowledge(request, &mut negotiation)? {
             return Ok(());
         }
@@ -169,6 +171,23 @@ impl<'a> UploadPack<'a> {
             return Err(Failure::Gone);
         }
         sent
+    }
+
+    /// Says whether a ref names an object, or the commit of which it is the root tree: what is wanted and never there without
+    /// damage.
+    fn is_named(&self, id: ObjectId, objects: &Objects) -> bool {
+        let references = self.repository.references();
+        let Ok(references) = references else {
+            return false;
+        };
+        let mut tips = references
+            .flatten()
+            .filter_map(|reference| reference.target());
+        let mut commits = Commits::new(objects, HashSet::new());
+        tips.any(|tip| {
+            let tip = from_git2(tip);
+            tip == id || commits.get(tip).is_ok_and(|commit| commit.tree == id)
+        })
     }
 
     /// Sends the acknowledgments; says whether the pack follows.

@@ -1,6 +1,8 @@
 //! Servers that break off, lie, stall or never end: each is an error of the right kind, and the mirror is as it was.
 
+mod damage;
 mod packs;
+mod plain;
 mod pushes;
 mod servers;
 use crate::support::frames::packet;
@@ -98,4 +100,27 @@ fn a_tip_that_is_gone_when_it_is_asked_for_is_looked_up_again() {
     });
     scene.sync().unwrap();
     scene.assert_carried();
+}
+
+#[test]
+fn a_command_that_takes_too_long_says_at_what_and_which_side_is_silent() {
+    let scene = Scene::new("merge");
+    let ferry = scene.ferry().with("FERRY_NETWORK_TIMEOUT", "1s");
+    for (side, other, proxy) in [
+        ("upstream", "mirror", &scene.upstream),
+        ("mirror", "upstream", &scene.mirror),
+    ] {
+        proxy.watch(|passing| match is_first(passing) {
+            true => Action::Stall,
+            false => Action::Pass,
+        });
+        let said = told(&scene.refused(&ferry));
+        proxy.watch(|_| Action::Pass);
+        assert!(
+            said.contains("longer than 1s while reading both sides"),
+            "{said}"
+        );
+        assert!(said.contains(&format!("{side} git://")), "{said}");
+        assert!(!said.contains(&format!("{other} git://")), "{said}");
+    }
 }

@@ -8,7 +8,7 @@ use super::contains;
 use crate::support::frames::packet;
 use crate::support::proxy::{Action, Passing, Way};
 use crate::support::repo::git;
-use crate::support::scene::{MASTER, Scene, told};
+use crate::support::scene::{MASTER, Scene, Transport, told};
 use crates_ferry::error::Kind;
 use crates_ferry::mirror::plan::Outcome;
 
@@ -249,4 +249,41 @@ fn a_pack_that_cannot_be_taken_in_is_sent_once_more_with_nothing_left_out() {
         "{error}"
     );
     assert!(thin.lock().unwrap().ends_with(&[true, false]), "{thin:?}");
+}
+
+/// Adds a commit to upstream of which `git fsck` finds that its author is not written properly.
+fn publish_malformed(source: &Path) {
+    let content = git(source, &["cat-file", "commit", "master"]);
+    let parent = git(source, &["rev-parse", "master"]);
+    let tree = content.lines().next().unwrap();
+    let malformed = format!(
+        "{tree}\nparent {parent}\nauthor A<a@b.example> 1700000000 +0000\n\
+         committer A <a@b.example> 1700000000 +0000\n\nMalformed\n"
+    );
+    let file = source.join("malformed");
+    std::fs::write(&file, malformed).unwrap();
+    let write = ["hash-object", "-t", "commit", "-w", "--literally"];
+    let id = git(source, &[&write[..], &[file.to_str().unwrap()]].concat());
+    git(source, &["update-ref", MASTER, &id]);
+}
+
+#[test]
+fn an_object_that_the_mirror_checks_and_refuses_needs_a_person_after_one_push() {
+    for transport in [Transport::Folder, Transport::Git] {
+        let scene = Scene::over(transport, "merge").unwrap();
+        publish_malformed(scene.source.path());
+        let pushes = Arc::<Mutex<usize>>::default();
+        let counted = Arc::clone(&pushes);
+        scene.mirror.watch(move |passing| {
+            *counted.lock().unwrap() += usize::from(is_request(passing));
+            Action::Pass
+        });
+        let error = scene.refused(&scene.ferry().with("FERRY_NETWORK_RETRIES", "1"));
+        let said = format!("{transport:?}: {}", told(&error));
+        assert_eq!(error.kind(), Kind::Permission, "{said}");
+        assert_eq!(said.matches("missingSpaceBeforeEmail").count(), 1, "{said}");
+        let advice = error.advice().unwrap_or_default();
+        assert!(advice.contains("receive.fsck.<id>"), "{said}: {advice}");
+        assert_eq!(*pushes.lock().unwrap(), 1, "{said}");
+    }
 }

@@ -128,6 +128,33 @@ fn a_repository_that_libgit2_cannot_read_is_handed_to_git_or_named() {
 }
 
 #[test]
+fn a_repository_that_no_program_can_carry_is_refused_with_the_reason() {
+    let place = Place::new();
+    let other = place.path("sha256.git");
+    git(
+        place.folder.path(),
+        &[
+            "init",
+            "-q",
+            "--bare",
+            "--object-format=sha256",
+            "sha256.git",
+        ],
+    );
+    let said = place.fails(&other);
+    assert!(
+        said.contains("object format sha256") && !said.contains("is not installed"),
+        "{said}"
+    );
+    std::fs::write(other.join("config"), "[core\n").unwrap();
+    let said = place.fails(&other);
+    assert!(
+        said.contains("Correct the configuration file") && said.contains("sha256.git/config"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_repository_of_somebody_else_is_served_once_it_is_named_as_safe() {
     let place = Place::new();
     if std::os::unix::fs::chown(place.upstream.path(), Some(4321), None).is_err() {
@@ -145,4 +172,48 @@ fn a_repository_of_somebody_else_is_served_once_it_is_named_as_safe() {
     );
     std::fs::write(place.path("home/.gitconfig"), config).unwrap();
     place.succeeds("init");
+}
+
+/// Runs the program as a user whom no folder belongs to; nothing where the machine does not allow that.
+fn run_as_nobody(place: &Place, command: &str) -> Option<Output> {
+    use std::os::unix::fs::PermissionsExt;
+    // The folder of a test is its user's alone.
+    std::fs::set_permissions(place.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let program = place.path("program");
+    std::fs::copy(assert_cmd::cargo::cargo_bin!("crates-ferry"), &program).unwrap();
+    std::fs::write(place.path("home/.gitconfig"), "[safe]\n\tdirectory = *\n").unwrap();
+    let ferry = Ferry::new(
+        place.upstream.path().to_str().unwrap(),
+        place.mirror().to_str().unwrap(),
+    );
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&program)
+        .arg(command)
+        .env_clear()
+        .env("PATH", std::env::var("PATH").unwrap())
+        .env("HOME", place.path("home"))
+        .envs(ferry.variables().iter().cloned())
+        .current_dir(place.path("home"))
+        .output()
+        .ok()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    (!said.starts_with("setpriv: ")).then_some(output)
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_told_by_a_check_and_by_a_push() {
+    let place = Place::new();
+    for (command, code) in [("check", 1), ("init", 3)] {
+        let Some(output) = run_as_nobody(&place, command) else {
+            println!("skipped: only root can become another user");
+            return;
+        };
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains("objects cannot be written to"), "{said}");
+        assert!(said.contains("look at the owner and the mode"), "{said}");
+        assert!(!said.contains("passed   push"), "{said}");
+    }
 }
