@@ -142,7 +142,12 @@ fn variables(environment: &Environment) -> Vec<String> {
         };
         let path = std::path::Path::new(value.trim());
         let file = path.is_file().then(|| text_file::read(path).ok()).flatten();
-        let text = file.as_deref().unwrap_or(value);
+        let text = match &file {
+            Some(text) => text,
+            // The path of a file that is not there: its error has to name it.
+            None if path.is_absolute() => continue,
+            None => value,
+        };
         // A key has many lines; of the others the line break at the end is no part.
         found.extend(
             text.lines()

@@ -164,7 +164,7 @@ fn a_secret_that_a_server_repeats_is_masked_wherever_it_would_be_shown() {
         ),
         (
             "FERRY_UPSTREAM_URL",
-            &format!("http://{}/b.git", echo.address),
+            &format!("http://oauth2:{MARKER}@{}/b.git", echo.address),
         ),
         ("FERRY_NETWORK_RETRIES", "0"),
     ];
