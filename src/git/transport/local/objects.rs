@@ -15,7 +15,7 @@ use crate::git::transport::host_messages::LACKS_OBJECT;
 use crate::git::wire::pack::ObjectKind;
 
 /// How many bytes of inflated objects are cached as bases of deltas.
-const BASES: usize = 4 << 20;
+const BASES: usize = 8 << 20;
 /// How many packs a repository may have at least: a mirror without `git gc` gets one with every push.
 const SLOTS: u16 = 4096;
 
