@@ -116,7 +116,7 @@ fn token(environment: &Environment, name: &str) -> Result<Option<SecretString>> 
             "the value is an absolute path, and there is no such file",
         )
         .advise(
-            "Correct the path. A secret that itself looks like one has to be given in a file.",
+            "Correct the path. If the secret itself looks like a path, write it to a file and set the variable to that file's path.",
         ));
     } else {
         value.to_owned()

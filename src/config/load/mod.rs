@@ -47,7 +47,7 @@ pub(super) fn load(flags: &Flags, environment: &Environment) -> Result<Loaded> {
 fn unreadable(shown: &str, cause: io::Error) -> Error {
     let message = format!("cannot read the configuration file {shown}");
     let advice = match cause.kind() {
-        io::ErrorKind::InvalidData => "Save it as UTF-8 text, or name another file by --config.",
+        io::ErrorKind::InvalidData => "Save it as UTF-8 text, or name another file with --config.",
         _ => "The file is named by --config, else by FERRY_CONFIG, else it is ./ferry.yml.",
     };
     Error::new(Kind::Config, message)

@@ -25,12 +25,12 @@ fn instead(key: &Key, scheme: &str) -> String {
             "; over ssh the key comes from SSH_PRIVATE_KEY".to_owned()
         }
         ("mirror.url", "https" | "http") => format!(
-            " and set FERRY_MIRROR_TOKEN (or give the whole address by {})",
+            " and set FERRY_MIRROR_TOKEN (or give the whole address in {})",
             key.variable()
         ),
         // The mirror's token goes to the mirror's host only.
         ("upstream.url" | "serve.index", "https" | "http") => {
-            format!(", or give the whole address by {}", key.variable())
+            format!(", or give the whole address in {}", key.variable())
         }
         _ => String::new(),
     }
@@ -66,17 +66,17 @@ mod tests {
             (
                 "mirror.url",
                 web,
-                " and set FERRY_MIRROR_TOKEN (or give the whole address by FERRY_MIRROR_URL)",
+                " and set FERRY_MIRROR_TOKEN (or give the whole address in FERRY_MIRROR_URL)",
             ),
             (
                 "upstream.url",
                 web,
-                ", or give the whole address by FERRY_UPSTREAM_URL",
+                ", or give the whole address in FERRY_UPSTREAM_URL",
             ),
             (
                 "serve.index",
                 web,
-                ", or give the whole address by FERRY_SERVE_INDEX",
+                ", or give the whole address in FERRY_SERVE_INDEX",
             ),
             ("trigger.gitlab", web, " and set GITLAB_TRIGGER_TOKEN"),
             (
@@ -94,7 +94,7 @@ mod tests {
             (
                 "mirror.url",
                 "https://:hunter2@x.example/",
-                " and set FERRY_MIRROR_TOKEN (or give the whole address by FERRY_MIRROR_URL)",
+                " and set FERRY_MIRROR_TOKEN (or give the whole address in FERRY_MIRROR_URL)",
             ),
             ("mirror.url", "git://me:hunter2@x.example/a", ""),
         ];

@@ -103,7 +103,7 @@ fn fault(parser: &CronParser, text: &str) -> String {
     let first = match fields.len() {
         5 => 1,
         6 => 0,
-        _ => return "an expression has five fields, or six with seconds".to_owned(),
+        _ => return "a cron expression has five fields, or six with seconds".to_owned(),
     };
     let is_wrong = |at: usize| {
         let mut alone = vec!["*"; fields.len()];

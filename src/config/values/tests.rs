@@ -142,8 +142,8 @@ fn a_cron_expression_is_checked_where_it_is_read_and_the_wrong_field_is_named() 
         ),
         ("60 * * * * *", "`60` is no second (0 to 59)"),
         ("0 0 31 2 *", "it matches no time"),
-        ("@sometimes", "an expression has five fields"),
-        ("* * * * * * *", "an expression has five fields"),
+        ("@sometimes", "a cron expression has five fields"),
+        ("* * * * * * *", "a cron expression has five fields"),
     ];
     for (text, words) in table {
         let reason = rhythm(text).expect_err(text);

@@ -46,9 +46,7 @@ impl UnconfirmedPush {
     fn how(&self) -> &'static str {
         match self.failure {
             // Two syncs of the same second make the same commit.
-            Kind::Race => {
-                "another push has brought the mirror to the very commit that this one was refused with"
-            }
+            Kind::Race => "another push moved the mirror to the same commit; this push was refused",
             Kind::Network => "the push whose report was lost has reached the mirror",
             _ => "the mirror is at the commit of the push that was reported as failed",
         }

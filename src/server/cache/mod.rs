@@ -165,7 +165,7 @@ fn check_directories(config: &ServeConfig) -> Result<()> {
     };
     let message = format!("the directory {} does not exist", directory.display());
     let error = Error::new(Kind::Config, message).advise(
-        "Name the directory of the server whose crate files are meant. `serve` and `prefetch` create it.",
+        "Set serve.data_dir or --data-dir to the data directory of a server. `serve` and `prefetch` create it.",
     );
     Err(config.origins.blame(key, error))
 }

@@ -5,7 +5,7 @@ use git2::Repository;
 use super::commits::{Commits, Span};
 use super::negotiation::target;
 use super::objects::{Objects, from_git2, missing};
-use super::pack_output::Inventory;
+use super::pack_inventory::Inventory;
 use super::pipe::{Failure, Output, Result};
 use super::reachable::{self, Filter, Found, Roots};
 use super::upload_pack::own_shallow;

@@ -12,6 +12,7 @@ mod hidden_refs;
 mod hooks;
 mod negotiation;
 mod objects;
+mod pack_inventory;
 mod pack_output;
 mod pipe;
 mod process;

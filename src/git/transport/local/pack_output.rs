@@ -14,9 +14,8 @@ use gix_pack::data::entry::Header;
 use hashbrown::HashTable;
 
 use super::objects::{Objects, Place, ours, theirs};
+use super::pack_inventory::{Inventory, NONE};
 use super::pipe::{BandWriter, Failure, Output, Result};
-use super::reachable::Found;
-use crate::git::ObjectId;
 use crate::git::wire::pack::{ObjectKind, Sha1, between};
 
 /// How many deltas may build on each other where we make them, as in git (`pack.depth`).
@@ -29,81 +28,6 @@ const DELTA_LIMIT: usize = 4 << 20;
 /// How many earlier states of a path are searched for one that the receiver has. A change that was undone makes a
 /// circle of states, in which the search would not end.
 const LOOK_BACK: usize = 100_000;
-
-const NONE: u32 = u32::MAX;
-
-/// The objects of a pack to be, and those that stood at their paths before.
-#[derive(Default)]
-pub(super) struct Inventory {
-    items: Vec<Item>,
-    by_id: HashTable<u32>,
-    sent: u32,
-}
-
-struct Item {
-    id: ObjectId,
-    kind: ObjectKind,
-    /// What stood at its path before.
-    before: u32,
-    /// Whether it goes into the pack. Otherwise the receiver has it, and it is here as a base only.
-    is_sent: bool,
-}
-
-impl Inventory {
-    /// Adds an object to the pack; says whether it is new to it.
-    pub(super) fn add(&mut self, found: Found) -> bool {
-        let at = self.place_of(found.id, found.kind);
-        if self.items[at as usize].is_sent {
-            return false;
-        }
-        let before = match found.before.filter(|before| *before != found.id) {
-            Some(before) => self.place_of(before, found.kind),
-            None => NONE,
-        };
-        let item = &mut self.items[at as usize];
-        item.is_sent = true;
-        item.kind = found.kind;
-        item.before = before;
-        self.sent += 1;
-        true
-    }
-
-    /// Returns how many objects the pack has.
-    pub(super) fn len(&self) -> u32 {
-        self.sent
-    }
-
-    /// Says whether the pack has an object.
-    pub(super) fn has(&self, id: ObjectId) -> bool {
-        let found = self
-            .by_id
-            .find(hash(&id), |at| self.items[*at as usize].id == id);
-        found.is_some_and(|at| self.items[*at as usize].is_sent)
-    }
-
-    fn place_of(&mut self, id: ObjectId, kind: ObjectKind) -> u32 {
-        let Self { items, by_id, .. } = self;
-        if let Some(at) = by_id.find(hash(&id), |at| items[*at as usize].id == id) {
-            return *at;
-        }
-        // The cast loses nothing: a pack counts its objects in 32 bits, and memory ends long before.
-        let at = items.len() as u32;
-        items.push(Item {
-            id,
-            kind,
-            before: NONE,
-            is_sent: false,
-        });
-        by_id.insert_unique(hash(&id), at, |at| hash(&items[*at as usize].id));
-        at
-    }
-}
-
-/// Hashes an id: SHA-1 is evenly spread as it is.
-fn hash(id: &ObjectId) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *id.as_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
-}
 
 /// What the receiver can read.
 #[derive(Debug, Clone, Copy)]
@@ -359,15 +283,7 @@ impl Pack<'_> {
                     .find(place_hash(place.0, place.1), is_at)
                     .copied()
             }
-            Header::RefDelta { base_id } => {
-                let id = ours(base_id);
-                let items = &self.inventory.items;
-                let found = self
-                    .inventory
-                    .by_id
-                    .find(hash(&id), |at| items[*at as usize].id == id);
-                found.copied()
-            }
+            Header::RefDelta { base_id } => self.inventory.find(ours(base_id)),
             _ => None,
         }
     }
