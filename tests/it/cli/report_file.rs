@@ -1,7 +1,9 @@
 //! What `--report` writes, and where it cannot.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Output;
+use std::time::Duration;
 
 use crates_ferry::config::History;
 use serde_json::Value;
@@ -132,6 +134,7 @@ fn stdout_that_was_redirected_to_a_file_takes_the_report_too() {
     let link = folder.path().join("stdout");
     std::os::unix::fs::symlink("/proc/self/fd/1", &link).unwrap();
     let shown = fs::File::create(folder.path().join("shown")).unwrap();
+    let inode = shown.metadata().unwrap().ino();
     let program = assert_cmd::cargo::cargo_bin!("crates-ferry");
     let status = std::process::Command::new(program)
         .env_clear()
@@ -142,6 +145,8 @@ fn stdout_that_was_redirected_to_a_file_takes_the_report_too() {
     assert_eq!(status.unwrap().code(), Some(2));
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(report(&folder, "shown")["error"]["kind"], "config");
+    let after = fs::metadata(folder.path().join("shown")).unwrap().ino();
+    assert_eq!(after, inode, "stdout still leads to the file");
 }
 
 #[test]
@@ -151,7 +156,9 @@ fn a_pipe_that_nobody_reads_is_an_error_and_not_a_wait() {
         .arg(folder.path().join("pipe"))
         .status();
     assert!(made.unwrap().success());
-    let output = failing(&folder, &["--report", "pipe", "check"]);
+    fs::write(folder.path().join("ferry.yml"), UNKNOWN_KEY).unwrap();
+    let mut command = ferry(folder.path(), &["--report", "pipe", "check"]);
+    let output = command.timeout(Duration::from_secs(60)).output().unwrap();
     let shown = stderr(&output);
     assert!(
         shown.contains("cannot write the report to pipe: "),

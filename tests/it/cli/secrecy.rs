@@ -108,21 +108,22 @@ struct Echo {
 }
 
 impl Echo {
-    fn start() -> Self {
+    fn start(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = thread::spawn(
-            move || {
-                while refuse(listener.accept().unwrap().0).is_some() {}
-            },
-        );
+        let serving =
+            thread::spawn(
+                move || {
+                    while refuse(listener.accept().unwrap().0, status).is_some() {}
+                },
+            );
         let serving = Some(serving);
         Self { address, serving }
     }
 }
 
 /// Refuses one request; `None` if the connection ends without one.
-fn refuse(mut stream: TcpStream) -> Option<()> {
+fn refuse(mut stream: TcpStream, status: &str) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -137,7 +138,7 @@ fn refuse(mut stream: TcpStream) -> Option<()> {
     let body = format!("denied for {basic} = {decoded}");
     let length = body.len();
     let answer = format!(
-        "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     stream.write_all(answer.as_bytes()).unwrap();
     Some(())
@@ -153,23 +154,23 @@ impl Drop for Echo {
 
 #[test]
 fn a_secret_that_a_server_repeats_is_masked_wherever_it_would_be_shown() {
-    let echo = Echo::start();
     let folder = TempDir::new().unwrap();
     let basic = STANDARD.encode(format!("oauth2:{MARKER}"));
-    let variables = [
-        ("FERRY_MIRROR_TOKEN", MARKER),
-        (
-            "FERRY_MIRROR_URL",
-            &format!("http://{}/a.git", echo.address),
-        ),
-        (
-            "FERRY_UPSTREAM_URL",
-            &format!("http://oauth2:{MARKER}@{}/b.git", echo.address),
-        ),
-        ("FERRY_NETWORK_RETRIES", "0"),
-    ];
-    for command in ["sync", "init", "check"] {
-        for format in ["text", "json"] {
+    // The first status is final. The second is retried, and the log says why.
+    for (status, retries, commands) in [
+        ("403 Forbidden", "0", &["sync", "init", "check"][..]),
+        ("503 Service Unavailable", "1", &["sync"]),
+    ] {
+        let echo = Echo::start(status);
+        let mirror = format!("http://{}/a.git", echo.address);
+        let upstream = format!("http://oauth2:{MARKER}@{}/b.git", echo.address);
+        let variables = [
+            ("FERRY_MIRROR_TOKEN", MARKER),
+            ("FERRY_MIRROR_URL", &mirror),
+            ("FERRY_UPSTREAM_URL", &upstream),
+            ("FERRY_NETWORK_RETRIES", retries),
+        ];
+        for (command, format) in commands.iter().flat_map(|c| [(c, "text"), (c, "json")]) {
             let arguments = ["-vv", "--format", format, "--report", "report", command];
             let output = ferry(folder.path(), &arguments).envs(variables).output();
             let output = output.unwrap();
@@ -179,6 +180,7 @@ fn a_secret_that_a_server_repeats_is_masked_wherever_it_would_be_shown() {
                 shown.contains("denied for ") && shown.contains("[masked]"),
                 "{command} {format}: {shown}"
             );
+            assert_eq!(retries == "1", shown.contains("retrying"), "{shown}");
             for secret in [MARKER, &basic, &basic[12..]] {
                 assert!(!shown.contains(secret), "{command} {format}: {shown}");
             }
