@@ -156,14 +156,15 @@ impl Drop for Echo {
 fn a_secret_that_a_server_repeats_is_masked_wherever_it_would_be_shown() {
     let folder = TempDir::new().unwrap();
     let basic = STANDARD.encode(format!("oauth2:{MARKER}"));
-    // The first status is final. The second is retried, and the log says why.
+    // The first status is final. The second is retried, and the log says why, with the address: somebody took it for the
+    // place of a token.
     for (status, retries, commands) in [
         ("403 Forbidden", "0", &["sync", "init", "check"][..]),
         ("503 Service Unavailable", "1", &["sync"]),
     ] {
         let echo = Echo::start(status);
-        let mirror = format!("http://{}/a.git", echo.address);
-        let upstream = format!("http://oauth2:{MARKER}@{}/b.git", echo.address);
+        let mirror = format!("http://{}/{MARKER}/a.git", echo.address);
+        let upstream = format!("http://oauth2:{MARKER}@{}/{MARKER}/b.git", echo.address);
         let variables = [
             ("FERRY_MIRROR_TOKEN", MARKER),
             ("FERRY_MIRROR_URL", &mirror),

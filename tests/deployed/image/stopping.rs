@@ -3,7 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::container::{Container, Image, RESTRICTED};
+use super::container::{Container, Image, RESTRICTED};
 use crate::support::ferry::Ferry;
 
 /// Much less than the ten seconds after which docker kills; starting docker's client takes a part of it.

@@ -5,9 +5,9 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
+use super::{Project, Scene};
 use crate::support::lighttpd::Lighttpd;
 use crate::support::repo::git;
-use crate::{Project, Scene};
 
 const SYNC: &str = "ci/sync.gitlab-ci.yml";
 
@@ -51,8 +51,8 @@ fn assert_carries(scene: &Scene, job: &str) {
 
 #[test]
 fn the_component_is_the_job() {
-    let job = include_str!("../../ci/sync.gitlab-ci.yml");
-    let component = include_str!("../../templates/sync.yml");
+    let job = include_str!("../../../ci/sync.gitlab-ci.yml");
+    let component = include_str!("../../../templates/sync.yml");
     assert!(job == component, "cp {SYNC} templates/sync.yml");
 }
 
@@ -188,7 +188,7 @@ fn a_project_on_any_host_includes_the_file_by_its_url() {
     };
     let text = format!(
         "include:\n  - remote: {}\n    inputs:\n      upstream: {}\n      mirror: {}\n",
-        serve_once(include_str!("../../ci/sync.gitlab-ci.yml")),
+        serve_once(include_str!("../../../ci/sync.gitlab-ci.yml")),
         scene.upstream_url(),
         scene.mirror_url()
     );

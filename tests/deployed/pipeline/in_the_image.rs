@@ -1,8 +1,8 @@
 //! The job in the container image, by gitlab-ci-local's docker executor. `ci/check-image` builds the image and runs these.
 
-use crate::mailing::refusing_and_mailing;
-use crate::project::{Docker, OWN_FILES};
-use crate::{Project, Scene};
+use super::mailing::refusing_and_mailing;
+use super::project::{Docker, OWN_FILES};
+use super::{Project, Scene};
 
 /// A project whose job runs in the image that `ci/check-image` built; none where it did not.
 fn scene() -> Option<(Scene, Docker)> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::Scene;
+use super::Scene;
 use crate::support::exim::{Exim, Options};
 
 /// Makes the mirror refuse pushes, and the project mail failures over a server; none where the machine lacks that.

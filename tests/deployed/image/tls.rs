@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::container::{Image, RESTRICTED};
+use super::container::{Image, RESTRICTED};
 use crate::support::certificate;
 use crate::support::ferry::Ferry;
 

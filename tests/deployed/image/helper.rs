@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::container::{Image, RESTRICTED};
+use super::container::{Image, RESTRICTED};
 use crate::support::ferry::Ferry;
 use crate::support::gitlab::Gitlab;
 use crate::support::trigger::{TOKEN, http};

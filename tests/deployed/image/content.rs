@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::container::{Image, docker};
+use super::container::{Image, docker};
 use crate::support::repo::git;
 
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";

@@ -1,16 +1,6 @@
-//! A program of its own, so that `ci/check-image` builds no other tests than these and those of tests/pipeline.
-//!
 //! The container image, as little trusted as it may be, between a git daemon and an sshd on this machine.
 //!
 //! `ci/check-image` builds the image and runs these tests; elsewhere they say that they are skipped.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr
-)]
-
-mod support;
 
 mod container;
 mod content;
@@ -23,10 +13,11 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use container::{Image, RESTRICTED, text};
-use support::ferry::Ferry;
-use support::sides::World;
-use support::sshd::{Options, Sshd};
+use crate::support::ferry::Ferry;
+use crate::support::sides::World;
+use crate::support::sshd::{Options, Sshd};
+
+use self::container::{Image, RESTRICTED, text};
 
 /// A world whose mirror is behind sshd, with upstream being some crates ahead of it.
 struct Stage {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use crate::container::{Image, RESTRICTED, text};
+use super::container::{Image, RESTRICTED, text};
 use crate::support::ferry::Ferry;
 use crate::support::incompressible::incompressible;
 use crate::support::mirror::Mirror;

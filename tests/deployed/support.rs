@@ -9,12 +9,16 @@
 pub mod certificate;
 #[path = "../it/support/daemon.rs"]
 pub mod daemon;
+#[path = "../it/support/exim.rs"]
+pub mod exim;
 #[path = "../it/support/ferry.rs"]
 pub mod ferry;
 #[path = "../it/support/gitlab/mod.rs"]
 pub mod gitlab;
 #[path = "../footprint/incompressible.rs"]
 pub mod incompressible;
+#[path = "../it/support/lighttpd.rs"]
+pub mod lighttpd;
 #[path = "../it/support/mirror.rs"]
 pub mod mirror;
 #[path = "../it/support/repo.rs"]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use crate::Scene;
+use super::Scene;
 use crate::support::sshd::{Options, Sshd};
 
 /// Runs the job where it must fail; returns its log and the error of its report.

@@ -1,25 +1,17 @@
-//! A program of its own, so that `ci/check-image`, which runs some of these tests in the image, builds few others.
-//!
 //! The pipelines, as gitlab-ci-local runs them: an upstream on a git daemon, a mirror on a real sshd, the job in a shell.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr
-)]
 
 mod failing;
 mod in_the_image;
 mod including;
 mod mailing;
 mod project;
-mod support;
 
-use project::{OWN_FILES, Project};
-use support::ferry::empty_mirror;
-use support::repo::git;
-use support::sides::World;
-use support::sshd::{Options, Sshd};
+use crate::support::ferry::empty_mirror;
+use crate::support::repo::git;
+use crate::support::sides::World;
+use crate::support::sshd::{Options, Sshd};
+
+use self::project::{OWN_FILES, Project};
 
 /// A project that syncs a mirror over ssh.
 struct Scene {
