@@ -25,6 +25,8 @@ pub mod mirror;
 pub mod repo;
 #[path = "../it/support/sides.rs"]
 pub mod sides;
+#[path = "../it/support/skip.rs"]
+pub mod skip;
 #[path = "../it/support/sshd.rs"]
 pub mod sshd;
 #[path = "../it/support/trigger.rs"]

@@ -13,5 +13,7 @@ pub mod data;
 pub mod ferry;
 #[path = "../it/support/repo.rs"]
 pub mod repo;
+#[path = "../it/support/skip.rs"]
+pub mod skip;
 #[path = "../it/support/upstream/mod.rs"]
 pub mod upstream;

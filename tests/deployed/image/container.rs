@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use crate::support::ferry::Ferry;
+use crate::support::skip::skip;
 
 /// What a container is given: no disk, no rights, little memory.
 pub(crate) const RESTRICTED: [&str; 7] = [
@@ -29,9 +30,9 @@ impl Image {
         let variable = |name| {
             let value = std::env::var(name).ok();
             if value.is_none() {
-                eprintln!(
-                    "skipped: {name} is not set; ci/check-image builds the image and sets it"
-                );
+                skip(&format!(
+                    "{name} is not set; ci/check-image builds the image and sets it"
+                ));
             }
             value
         };

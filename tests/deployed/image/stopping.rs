@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::container::{Container, Image, RESTRICTED};
 use crate::support::ferry::Ferry;
+use crate::support::skip::skip;
 
 /// Much less than the ten seconds after which docker kills; starting docker's client takes a part of it.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -56,7 +57,7 @@ fn a_stop_ends_it_while_a_name_is_looked_up() {
     };
     // A name server that never answers.
     let Ok(silent) = UdpSocket::bind("127.0.0.77:53") else {
-        eprintln!("skipped: no name server can be set up here, which takes root");
+        skip("no name server can be set up here, which takes root");
         return;
     };
     let ferry = Ferry::new("git://nobody.example/a", "git://nobody.example/b");

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::support::repo::git;
+use crate::support::skip::skip;
 
 /// This repository's own pipeline, and the files that it includes.
 pub(crate) const OWN_FILES: [&str; 3] = [
@@ -38,9 +39,7 @@ impl Docker {
     pub(crate) fn built() -> Option<Self> {
         let names = ["FERRY_IMAGE", "FERRY_HELPER_IMAGE"].map(std::env::var);
         let [Ok(image), Ok(helper)] = names else {
-            eprintln!(
-                "skipped: FERRY_IMAGE is not set; ci/check-image builds the image and sets it"
-            );
+            skip("FERRY_IMAGE is not set; ci/check-image builds the image and sets it");
             return None;
         };
         Some(Self { image, helper })
@@ -69,11 +68,11 @@ impl Project {
     /// Makes a project of no files whose git host is this one.
     pub(crate) fn empty(remote: &str) -> Option<Self> {
         let Some(program) = find("gitlab-ci-local") else {
-            eprintln!("skipped: gitlab-ci-local is not there (ci/install-tools)");
+            skip("gitlab-ci-local is not there (ci/install-tools)");
             return None;
         };
         if find("rsync").is_none() {
-            eprintln!("skipped: rsync is not there, which gitlab-ci-local calls");
+            skip("rsync is not there, which gitlab-ci-local calls");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

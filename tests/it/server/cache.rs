@@ -7,6 +7,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use crate::support::server::{Site, files_in, noise, printed};
+use crate::support::skip::skip;
 
 fn site(number: u64) -> Site {
     let mut site = Site::new();
@@ -293,7 +294,7 @@ fn run_restrained(site: &Site, arguments: &[&str]) -> Option<Output> {
         .ok()
         .filter(|output| output.status.code() != Some(127));
     if output.is_none() {
-        eprintln!("skipped: setpriv is not there");
+        skip("setpriv is not there");
     }
     output
 }

@@ -229,8 +229,8 @@ fn offline_only_what_is_held_is_served() {
 fn a_dl_that_leads_back_to_us_is_refused() {
     let (site, _) = site();
     let variables = site.variables_and(&[
-        ("FERRY_SERVE_LISTEN", "127.0.0.1:8099"),
-        ("FERRY_SERVE_DL", "http://127.0.0.1:8099/api/v1/crates"),
+        ("FERRY_SERVE_PUBLIC_URL", "http://mirror.example"),
+        ("FERRY_SERVE_DL", "http://mirror.example/api/v1/crates"),
     ]);
     let output = crate::support::server::command(&variables)
         .arg("serve")

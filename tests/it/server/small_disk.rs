@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::server::{Site, files_in, noise};
+use crate::support::skip::skip;
 use crate::support::upstream::Commit;
 
 /// A mounted tmpfs; dropping it takes it away.
@@ -35,7 +36,7 @@ fn a_full_disk_keeps_nothing_wrong_and_small_files_are_served_all_the_same() {
     site.publish("foo", "0.0.0", &files[0]);
     site.publish("foo", "1.0.0", &files[1]);
     let Some(_disk) = Tmpfs::mount(&site.data(), "2m") else {
-        eprintln!("skipped: no tmpfs can be mounted by this user");
+        skip("no tmpfs can be mounted by this user");
         return;
     };
     let server = site.serve(&[]);
@@ -89,7 +90,7 @@ fn an_increment_that_finds_no_room_is_no_damage_and_is_taken_once_there_is_some(
     let mut site = Site::new();
     site.publish("first", "1.0.0", b"first");
     let Some(_disk) = Tmpfs::mount(&site.data(), "8m") else {
-        eprintln!("skipped: no tmpfs can be mounted by this user");
+        skip("no tmpfs can be mounted by this user");
         return;
     };
     let server = site.serve(&[]);

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::skip::skip;
+
 /// Returns a bundle where it is at hand: in the folder that `FERRY_TEST_DATA` names, else in `../shared/data`.
 pub fn bundle(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -10,7 +12,7 @@ pub fn bundle(name: &str) -> Option<PathBuf> {
     if bundle.exists() {
         return Some(bundle);
     }
-    println!("skipped: {} is not there", bundle.display());
+    skip(&format!("{} is not there", bundle.display()));
     None
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::certificate;
+use super::skip::skip;
 
 const EXIM: &str = "/usr/sbin/exim4";
 const PASSWORD: &str = "hunter2-of-the-mail";
@@ -48,7 +49,7 @@ impl Exim {
     /// Starts a server, or says that the test is skipped where exim is not installed.
     pub fn start(options: &Options) -> Option<Self> {
         if !Path::new(EXIM).exists() {
-            eprintln!("skipped: {EXIM} is not there (package exim4-daemon-light)");
+            skip(&format!("{EXIM} is not there (package exim4-daemon-light)"));
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::skip::skip;
+
 /// Lighttpd over a folder of bare repositories; it ends with the value.
 pub(crate) struct Lighttpd {
     child: Child,
@@ -20,7 +22,7 @@ impl Lighttpd {
     /// has no lighttpd. Repositories that are pushed to need `http.receivepack true`.
     pub(crate) fn start(repos_dir: &Path, login: Option<(&str, &str)>) -> Option<Self> {
         let Some(program) = installed() else {
-            println!("skipped: lighttpd is not installed");
+            skip("lighttpd is not there (package lighttpd)");
             return None;
         };
         // Another process may take the free port before lighttpd does; then another one is tried.

@@ -23,6 +23,7 @@ pub mod s3;
 pub mod scene;
 pub mod server;
 pub mod sides;
+pub mod skip;
 pub mod sshd;
 pub mod trigger;
 pub mod upstream;

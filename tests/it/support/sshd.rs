@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::skip::skip;
+
 const SSHD: &str = "/usr/sbin/sshd";
 
 /// How the server is set up.
@@ -48,7 +50,7 @@ impl Sshd {
     /// Starts a server, or says that the test is skipped where OpenSSH's server is not installed.
     pub fn start(options: &Options) -> Option<Self> {
         if !Path::new(SSHD).exists() {
-            eprintln!("skipped: {SSHD} is not there (package openssh-server)");
+            skip(&format!("{SSHD} is not there (package openssh-server)"));
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::support::ferry::{Ferry, empty_mirror};
 use crate::support::repo::git;
+use crate::support::skip::skip;
 use crate::support::upstream::Upstream;
 
 /// An upstream and an empty mirror in folders, and the program in a process of its own.
@@ -158,7 +159,7 @@ fn a_repository_that_no_program_can_carry_is_refused_with_the_reason() {
 fn a_repository_of_somebody_else_is_served_once_it_is_named_as_safe() {
     let place = Place::new();
     if std::os::unix::fs::chown(place.upstream.path(), Some(4321), None).is_err() {
-        println!("skipped: only root can give a folder away");
+        skip("only root can give a folder away");
         return;
     }
     let said = place.fails(place.upstream.path());
@@ -206,7 +207,7 @@ fn a_folder_that_cannot_be_written_to_is_told_by_a_check_and_by_a_push() {
     let place = Place::new();
     for (command, code) in [("check", 1), ("init", 3)] {
         let Some(output) = run_as_nobody(&place, command) else {
-            println!("skipped: only root can become another user");
+            skip("only root can become another user");
             return;
         };
         let said = [output.stdout, output.stderr].concat();
