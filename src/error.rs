@@ -185,14 +185,15 @@ impl Error {
         line
     }
 
-    /// Returns the causes, nearest first, each as one line; a cause that only repeats the line above it is left out.
+    /// Returns the causes, nearest first, each as one line; a cause that the line above it says already is left out.
     pub fn causes(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         let mut next = self.source.as_deref().map(|e| e as &dyn StdError);
         while let Some(error) = next {
             let line = error.to_string();
-            // Libraries often show a cause both as their own text and as `source`.
-            if lines.last() != Some(&line) {
+            // Libraries often show a cause both in their own text and as `source`.
+            let above = lines.last().unwrap_or(&self.message);
+            if !above.contains(&line) {
                 lines.push(line);
             }
             next = error.source();
@@ -224,6 +225,8 @@ mod tests {
         let doubled = Error::new(Kind::Network, "no route").because("no route");
         let repeated = Error::new(Kind::Server, "it failed").because(doubled);
         assert_eq!(repeated.chain(), "it failed: no route");
+        let told = Error::new(Kind::Network, "a.example: no route").because("no route");
+        assert_eq!(told.chain(), "a.example: no route");
     }
 
     #[test]

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::notice::{MirrorStatus, Observed};
+use super::notice::{Behind, MirrorStatus, Observed};
 use crate::config::Config;
-use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::git::branch_ref;
 use crate::git::transport::UploadPack;
@@ -52,13 +51,20 @@ async fn last_moved(config: &Config) -> Result<(String, i64)> {
     Ok((tip.short(), view.commit.seconds))
 }
 
-/// Returns how far the mirror is behind upstream, in words.
-async fn behind(config: &Config) -> Result<String> {
+/// Returns how far the mirror is behind upstream.
+async fn behind(config: &Config) -> Result<Option<Behind>> {
     let (upstream, mirror) = (config.upstream_remote()?, config.mirror_remote()?);
     Ok(match Lag::measure(config, &upstream, &mirror).await? {
-        Lag::None(_) => "up to date".to_owned(),
+        Lag::None(_) => None,
         Lag::Behind {
-            commits, relation, ..
-        } => format!("{} ({relation})", counted(commits, "commit")),
+            commits,
+            seconds,
+            relation,
+            ..
+        } => Some(Behind {
+            commits,
+            since: seconds,
+            relation,
+        }),
     })
 }

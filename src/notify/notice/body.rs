@@ -8,7 +8,9 @@ use askama::Template;
 use indicatif::HumanDuration;
 use url::Url;
 
-use super::{Event, Failure, Job, Notice, Observed, RemoteBranch};
+use super::subject::short_url;
+use super::{Behind, Event, Failure, Job, Notice, Observed, RemoteBranch};
+use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 
 /// A heading and the rows below it.
@@ -22,7 +24,8 @@ struct Row {
     label: String,
     text: String,
     link: Option<String>,
-    is_command: bool,
+    /// Whether the text is to be copied: it stands alone, as it is.
+    is_verbatim: bool,
 }
 
 #[derive(Template)]
@@ -48,7 +51,7 @@ impl Notice {
         // Before anything is rendered: a secret with `&` or `<` is not found in HTML.
         let rows = sections.iter_mut().flat_map(|section| &mut section.rows);
         rows.for_each(|row| row.mask(&scrub));
-        let (headline, sections) = (&self.headline(), &sections);
+        let (headline, sections) = (&scrub(&self.headline()), &sections);
         let version = env!("CARGO_PKG_VERSION");
         let text = Text {
             headline,
@@ -71,8 +74,11 @@ impl Notice {
     fn headline(&self) -> String {
         match &self.event {
             Event::Failed(_) => {
-                "The sync failed. What the mirror has is not affected, but new crates do not reach it."
-                    .to_owned()
+                let failed = "The sync failed. What the mirror has is not affected, but new crates do not reach it.";
+                match self.state_of_the_mirror() {
+                    Some(state) => format!("{state} {failed}"),
+                    None => failed.to_owned(),
+                }
             }
             Event::Warned(_) => {
                 "The sync succeeded, but something needs your attention.".to_owned()
@@ -82,7 +88,10 @@ impl Notice {
                     1 => "one sync".to_owned(),
                     count => format!("{count} syncs"),
                 };
-                format!("The sync works again. Since {}, {syncs} failed.", time(*since))
+                format!(
+                    "The sync works again. Since {}, {syncs} failed.",
+                    time(*since)
+                )
             }
             Event::Alarm { .. } => "The trigger helper needs your attention.".to_owned(),
             Event::Resolved { since } => format!(
@@ -90,9 +99,31 @@ impl Notice {
                 time(*since)
             ),
             Event::Test => {
-                "This is a test mail. Failures of this mirror will be mailed like this one.".to_owned()
+                "This is a test mail. Failures of this mirror will be mailed like this one."
+                    .to_owned()
             }
         }
+    }
+
+    /// Says how far the mirror is behind, or at least when it last moved: that decides how urgent the rest is.
+    fn state_of_the_mirror(&self) -> Option<String> {
+        let mirror = short_url(&self.mirror.url, usize::MAX);
+        let status = &self.mirror_status;
+        if let Observed::Known(Some(Behind { commits, since, .. })) = &status.behind {
+            let (commits, age) = (counted(*commits, "commit"), self.age(*since));
+            return Some(format!("{mirror} is {commits} and {age} behind."));
+        }
+        match &status.last_moved {
+            Observed::Known((_, at)) => Some(format!("{mirror} last moved {} ago.", self.age(*at))),
+            _ => None,
+        }
+    }
+
+    /// Returns how long ago a time was, in seconds since 1970.
+    fn age(&self, at: i64) -> HumanDuration {
+        // A commit may be dated by a clock that is ahead of ours: it is then 0 seconds old. Whoever made it chose any date.
+        let age = u64::try_from(self.now.saturating_sub(at)).unwrap_or_default();
+        HumanDuration(Duration::from_secs(age))
     }
 
     fn sections(&self) -> Vec<Section> {
@@ -102,10 +133,7 @@ impl Notice {
         if !self.dry_run.is_empty() {
             sections.push(Section {
                 title: "Try it by hand",
-                rows: vec![Row {
-                    is_command: true,
-                    ..Row::plain(&self.dry_run)
-                }],
+                rows: vec![Row::verbatim(&self.dry_run)],
             });
         }
         sections.retain(|section| !section.rows.is_empty());
@@ -149,8 +177,16 @@ impl Notice {
     }
 
     fn what_to_do(&self, failure: &Failure) -> Vec<Row> {
-        let advice = failure.advice.iter();
-        let mut rows: Vec<Row> = advice.map(|text| Row::plain(text)).collect();
+        let mut rows = Vec::new();
+        if let Some(advice) = &failure.advice {
+            // The line to copy must not run into the sentence before it, as it would in HTML.
+            let (sentences, line) = match advice.split_once(":\n") {
+                Some((sentences, line)) => (format!("{sentences}:"), Some(line)),
+                None => (advice.clone(), None),
+            };
+            rows.push(Row::plain(&sentences));
+            rows.extend(line.map(Row::verbatim));
+        }
         let is_alarm = matches!(self.event, Event::Alarm { .. });
         if !is_alarm {
             rows.push(Row::plain(match failure.kind.is_transient() {
@@ -179,20 +215,18 @@ impl Notice {
         };
         let mut rows = vec![remote("mirror", &self.mirror)];
         rows.extend(self.upstream.iter().map(|it| remote("upstream", it)));
-        let ago = |at: i64| {
-            // A commit may be dated by a clock that is ahead of ours: it is then 0 seconds old. Whoever made it chose any
-            // date.
-            let age = u64::try_from(self.now.saturating_sub(at)).unwrap_or_default();
-            let age = Duration::from_secs(age);
-            format!("{}, {} ago", time(at), HumanDuration(age))
-        };
+        let ago = |at: i64| format!("{}, {} ago", time(at), self.age(at));
         let last_moved = match &self.mirror_status.last_moved {
             Observed::Known((tip, at)) => Some(format!("{}, to {tip}", ago(*at))),
             Observed::Unknown(reason) => Some(format!("unknown: {reason}")),
             Observed::NotAsked => None,
         };
         let behind = match &self.mirror_status.behind {
-            Observed::Known(text) => Some(text.clone()),
+            Observed::Known(None) => Some("up to date".to_owned()),
+            Observed::Known(Some(lag)) => {
+                let commits = counted(lag.commits, "commit");
+                Some(format!("{commits} ({})", lag.relation))
+            }
             Observed::Unknown(reason) => Some(format!("unknown: {reason}")),
             Observed::NotAsked => None,
         };
@@ -243,7 +277,14 @@ impl Row {
             label: label.to_owned(),
             text,
             link: None,
-            is_command: false,
+            is_verbatim: false,
+        }
+    }
+
+    fn verbatim(text: &str) -> Self {
+        Self {
+            is_verbatim: true,
+            ..Self::plain(text)
         }
     }
 

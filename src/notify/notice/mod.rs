@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::config::Job;
 use crate::error::{Error, Kind};
+use crate::mirror::plan::Relation;
 use crate::mirror::report::Warning;
 
 /// What happened that a person is told about.
@@ -86,8 +87,19 @@ pub struct RemoteBranch {
 pub struct MirrorStatus {
     /// The mirror's tip and its date in seconds since 1970.
     pub last_moved: Observed<(String, i64)>,
-    /// How far the mirror is behind, in words.
-    pub behind: Observed<String>,
+    /// How far the mirror is behind; `None` if it is up to date.
+    pub behind: Observed<Option<Behind>>,
+}
+
+/// How far the mirror is behind upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// The number of upstream's commits that it lacks.
+    pub commits: usize,
+    /// The date of the newest upstream commit that it has, in seconds since 1970.
+    pub since: i64,
+    /// How upstream's history relates to the mirror's.
+    pub relation: Relation,
 }
 
 /// The result of a question that may fail.

@@ -2,6 +2,7 @@
 
 use super::{Event, Notice};
 use crate::error::Kind;
+use crate::mirror::report::{Topic, Warning};
 
 /// RFC 5322 asks for header lines of at most 78 characters: a longer subject would be folded, and some clients show the fold.
 const LIMIT: usize = 77 - "Subject: ".len();
@@ -11,7 +12,11 @@ impl Notice {
     pub fn subject(&self, scrub: impl Fn(&str) -> String) -> String {
         let (before, after) = match &self.event {
             Event::Failed(failure) => ("sync failed: ", format!(": {}", summary(failure.kind))),
-            Event::Warned(_) => ("sync has a warning: ", String::new()),
+            Event::Warned(warnings) => {
+                let topics = warnings.iter().filter_map(Warning::calls);
+                let first = topics.map(topic).next().unwrap_or("see the log");
+                ("sync warning: ", format!(": {first}"))
+            }
             Event::Recovered { .. } => ("sync recovered: ", String::new()),
             Event::Alarm { summary, .. } => ("mirror alarm: ", format!(": {summary}")),
             Event::Resolved { .. } => ("mirror recovered: ", String::new()),
@@ -49,8 +54,18 @@ fn summary(kind: Kind) -> &'static str {
     }
 }
 
+/// Says in a few words what a warning is about.
+fn topic(topic: Topic) -> &'static str {
+    match topic {
+        Topic::UpstreamConfig => "config.json changed",
+        Topic::Squash => "unproven squash",
+        Topic::Rewritten => "history was rewritten",
+        Topic::Difference => "a path differs",
+    }
+}
+
 /// Shortens an address to host and path; a path that is still too long loses its beginning, because its end says more.
-fn short_url(url: &str, room: usize) -> String {
+pub(super) fn short_url(url: &str, room: usize) -> String {
     let place = url.split_once("://").map_or(url, |(_, place)| place);
     // The user of an ssh address says nothing: it is `git` at most hosts.
     let place = place.split_once('@').map_or(place, |(_, place)| place);

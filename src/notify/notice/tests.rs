@@ -92,7 +92,7 @@ fn a_failure_is_told_with_its_causes_its_kind_and_what_to_do() {
         .unwrap();
     let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     insta::assert_snapshot!(text, @r"
-    The sync failed. What the mirror has is not affected, but new crates do not reach it.
+    gitlab.example:rust/index last moved 2 hours ago. The sync failed. What the mirror has is not affected, but new crates do not reach it.
 
     What failed
       git@gitlab.example:rust/index.git: it refused the push: pre-receive hook declined
@@ -125,10 +125,42 @@ fn a_failure_is_told_with_its_causes_its_kind_and_what_to_do() {
     for part in [
         "You are &#60;not&#62; allowed",
         "<a href=\"https://gitlab.example/pipelines/3?a=1&#38;b=2\">",
-        "<code>crates-ferry sync --dry-run</code>",
+        ">crates-ferry sync --dry-run</pre>",
     ] {
         assert!(html.contains(part), "{html}");
     }
+}
+
+#[test]
+fn the_first_words_say_how_far_the_mirror_is_behind() {
+    let mut notice = notice(Event::Failed(failure(Kind::Permission)));
+    notice.mirror_status.behind = Observed::Known(Some(Behind {
+        commits: 1,
+        since: 1_780_000_000 - 3 * 3600,
+        relation: Relation::Advanced,
+    }));
+    let (text, _) = notice.bodies(str::to_owned).unwrap();
+    let start = "gitlab.example:rust/index is 1 commit and 3 hours behind. The sync failed. ";
+    assert!(text.starts_with(start), "{text}");
+    assert!(
+        text.contains("  behind       1 commit (advanced)\n"),
+        "{text}"
+    );
+    notice.mirror_status = MirrorStatus::default();
+    let (text, _) = notice.bodies(str::to_owned).unwrap();
+    assert!(text.starts_with("The sync failed. "), "{text}");
+}
+
+#[test]
+fn what_is_to_be_copied_stands_alone_on_its_line() {
+    let mut failure = failure(Kind::HostKey);
+    let line = "gitlab.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5";
+    failure.advice = Some(format!("Add this line to SSH_KNOWN_HOSTS:\n{line}"));
+    let (text, html) = notice(Event::Failed(failure))
+        .bodies(str::to_owned)
+        .unwrap();
+    assert!(text.lines().any(|it| it.trim() == line), "{text}");
+    assert!(html.contains(&format!(">{line}</pre>")), "{html}");
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn a_config_json_that_changed_upstream_is_mailed_as_a_warning() {
     assert_eq!((code, &object["outcome"]), (0, &"merge".into()));
     let mail = &mails(&post.exim, 1)[0];
     assert!(
-        mail.subject.starts_with("sync has a warning: "),
+        mail.subject.starts_with("sync warning: "),
         "{}",
         mail.subject
     );
