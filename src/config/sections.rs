@@ -43,8 +43,8 @@ key_table! {
         author: Author = or_default("author", git::author, "crates-ferry <crates-ferry@localhost>");
         /// A list of globs. Paths that match stay as the mirror has them, whatever upstream does.
         keep: Vec<String> = list("keep", git::glob);
-        /// An upstream that lost more of its root entries is refused without `--allow-loss`. Watches roots of 500 entries
-        /// or more.
+        /// An upstream that lost more of its root entries is refused without `--allow-loss`. A root of fewer than 500
+        /// entries may lose less than half. One that lost `config.json` is always refused.
         max_root_loss: f64 = or_default("max_root_loss", numbers::share, "20%");
     }
 

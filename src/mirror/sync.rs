@@ -148,8 +148,12 @@ impl Sync<'_> {
             return Ok(None);
         }
         let share = loss.share() * 100.0;
+        let config = match loss.is_config_lost {
+            true => ", among them config.json",
+            false => "",
+        };
         let text = format!(
-            "upstream lost {} of {} entries of its root ({share:.0}%)",
+            "upstream lost {} of {} entries of its root ({share:.0}%){config}",
             loss.lost, loss.of
         );
         if self.options.allow_loss {

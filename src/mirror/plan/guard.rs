@@ -1,9 +1,12 @@
 //! Guards against an upstream that lost much of its root, as after an accident or an attack.
 
 use crate::git::tree::Tree;
+use crate::index::config_json::CONFIG_JSON;
 
-/// The number of root entries from which the guard applies: in a small index the loss of a fifth is normal.
-const GUARDED_FROM: usize = 500;
+/// The number of root entries from which `mirror.max_root_loss` applies: in a small index the loss of a fifth is normal.
+const LARGE: usize = 500;
+/// The share that a smaller root may not lose either.
+const HALF: f64 = 0.5;
 
 /// How many root entries of the base upstream no longer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub struct Loss {
     pub lost: usize,
     /// All entries of the base's root.
     pub of: usize,
+    /// Whether `config.json` is among the lost ones: then it is no index any more.
+    pub is_config_lost: bool,
 }
 
 impl Loss {
@@ -23,24 +28,27 @@ impl Loss {
         self.lost as f64 / self.of.max(1) as f64
     }
 
-    /// Says whether more than the share `max` (0 to 1) is gone from a root that is large enough for the guard.
+    /// Says whether it looks like an accident: `config.json` is gone, or more than the share `max` (0 to 1); of a small
+    /// root also half of it.
     pub fn exceeds(self, max: f64) -> bool {
-        self.of >= GUARDED_FROM && self.share() > max
+        let is_enough = self.of >= LARGE || self.share() >= HALF;
+        self.is_config_lost || is_enough && self.share() > max
     }
 }
 
 /// Counts the names at the root of `base` that `theirs` no longer has; a changed entry is not a lost one.
 pub fn root_loss(base: &Tree, theirs: &Tree) -> Loss {
+    let is_lost = |name: &[u8]| !theirs.contains_key(name);
+    let config = CONFIG_JSON.as_bytes();
     Loss {
-        lost: base
-            .keys()
-            .filter(|name| !theirs.contains_key(*name))
-            .count(),
+        lost: base.keys().filter(|name| is_lost(name)).count(),
         of: base.len(),
+        is_config_lost: base.contains_key(config) && is_lost(config),
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::git::ObjectId;
@@ -61,7 +69,8 @@ mod tests {
             loss,
             Loss {
                 lost: 201,
-                of: 1000
+                of: 1000,
+                is_config_lost: false,
             }
         );
         assert!(loss.exceeds(0.2));
@@ -78,9 +87,24 @@ mod tests {
     }
 
     #[test]
-    fn a_root_below_five_hundred_entries_is_not_guarded() {
-        assert!(!root_loss(&root(0..499, 1), &Tree::new()).exceeds(0.2));
-        assert!(root_loss(&root(0..500, 1), &Tree::new()).exceeds(0.2));
+    fn a_root_below_five_hundred_entries_may_lose_less_than_half() {
+        assert!(!root_loss(&root(0..499, 1), &root(249..499, 1)).exceeds(0.2));
+        assert!(root_loss(&root(0..499, 1), &root(250..499, 1)).exceeds(0.2));
+        assert!(root_loss(&root(0..500, 1), &root(101..500, 1)).exceeds(0.2));
+        // Whoever allows more for a large root allows it for a small one.
+        assert!(!root_loss(&root(0..10, 1), &root(6..10, 1)).exceeds(0.6));
+    }
+
+    #[test]
+    fn an_index_without_its_config_json_is_none() {
+        let mut base = root(0..10, 1);
+        let config = base.values().next().copied().unwrap();
+        base.insert(CONFIG_JSON.as_bytes().to_vec(), config);
+        let loss = root_loss(&base, &root(0..10, 1));
+        assert!(loss.is_config_lost && loss.exceeds(1.0), "{loss:?}");
+        assert!(!root_loss(&base, &base).exceeds(0.0));
+        // What never had one cannot lose it.
+        assert!(!root_loss(&root(0..10, 1), &root(0..10, 1)).exceeds(0.0));
     }
 
     #[test]

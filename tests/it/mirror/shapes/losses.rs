@@ -68,10 +68,22 @@ fn an_upstream_that_lost_a_fifth_of_a_large_root_is_carried() {
 }
 
 #[test]
-fn a_small_root_may_lose_anything() {
+fn a_small_root_may_lose_less_than_half() {
     let mut world = with_root(History::Merge, 498);
-    lose(&mut world, 498);
+    lose(&mut world, 249);
     world.carry(Outcome::Merge);
+    let mut world = with_root(History::Merge, 498);
+    lose(&mut world, 250);
+    world.refused(Kind::Guard);
+}
+
+#[test]
+fn an_upstream_without_its_config_json_is_refused() {
+    let mut world = with_root(History::Merge, 20);
+    let commit = Commit::new("Lose what makes it an index");
+    world.upstream.commit([commit.without("config.json")]);
+    let error = world.refused(Kind::Guard);
+    assert!(error.to_string().contains("config.json"), "{error}");
 }
 
 #[test]
