@@ -11,7 +11,7 @@ mod style;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::config::Mask;
 use crate::error::{Error, Kind, Result};
@@ -61,11 +61,11 @@ fn run_on<T>(
 /// # Errors
 /// The work's, or the signal that stopped it.
 pub async fn until_stopped(work: impl Future<Output = Result<Output>>) -> Result<Output, Failure> {
-    let stop = stop_signal().map_err(Failure::Error)?;
+    let mut stop = StopSignals::new().map_err(Failure::Error)?;
     let hangup = hangup().map_err(Failure::Error)?;
     tokio::select! {
         end = work => end.map_err(Failure::Error),
-        signal = stop => Err(Failure::Stopped(signal)),
+        signal = stop.next() => Err(Failure::Stopped(signal)),
         () = hangup => Err(Failure::Stopped(Signal::Hangup)),
     }
 }
@@ -98,19 +98,38 @@ fn ignored(status: &str) -> Option<u64> {
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
-/// Waits for SIGINT or SIGTERM; from now on they end the process no longer.
+/// Waits for SIGINT or SIGTERM, so that a server can drain its requests; a second one ends the process at once.
 ///
 /// # Errors
 /// `server` if signals cannot be received.
-pub fn stop_signal() -> Result<impl Future<Output = Signal>> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_runtime)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_runtime)?;
+pub fn graceful_stop() -> Result<impl Future> {
+    let mut signals = StopSignals::new()?;
     Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => Signal::Interrupt,
-            _ = terminate.recv() => Signal::Terminate,
-        }
+        signals.next().await;
+        tokio::spawn(async move { std::process::exit(signals.next().await.exit_code().into()) });
     })
+}
+
+/// SIGINT and SIGTERM, which end the process no longer.
+struct StopSignals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(no_runtime)?,
+            terminate: signal(SignalKind::terminate()).map_err(no_runtime)?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+        }
+    }
 }
 
 fn no_runtime(error: std::io::Error) -> Error {

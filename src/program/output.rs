@@ -66,6 +66,17 @@ pub enum Signal {
     Hangup,
 }
 
+impl Signal {
+    /// Returns 128 and the number of the signal, as shells report it.
+    pub(super) fn exit_code(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+            Self::Hangup => 129,
+        }
+    }
+}
+
 /// Where the report of a command is written, or its error.
 pub struct Destinations {
     /// The format of stdout.
@@ -194,11 +205,10 @@ fn error_json(error: &Error) -> Value {
 }
 
 fn stopped(signal: Signal, note: InterruptNote) -> (String, Value, u8) {
-    let (kind, code) = match signal {
-        // 128 and the number of the signal, as shells report it.
-        Signal::Interrupt => ("interrupted", 130),
-        Signal::Terminate => ("terminated", 143),
-        Signal::Hangup => ("hung_up", 129),
+    let kind = match signal {
+        Signal::Interrupt => "interrupted",
+        Signal::Terminate => "terminated",
+        Signal::Hangup => "hung_up",
     };
     let message = format!("stopped by a signal; {}", note.message);
     let advice = note.advice;
@@ -207,6 +217,6 @@ fn stopped(signal: Signal, note: InterruptNote) -> (String, Value, u8) {
     (
         format!("error[{kind}]: {message}\n  help: {advice}"),
         json,
-        code,
+        signal.exit_code(),
     )
 }

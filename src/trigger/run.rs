@@ -87,7 +87,7 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
         () = helper.work(&mut messages, &status) => {}
         _ = stop => {}
     }
-    info!("stopping: draining requests");
+    info!("stopping: draining requests; a second signal ends it at once");
     // Requests that come from here on are answered with 503, and so are those that are queued: who waits for one would
     // wait longer than `GRACE`.
     drop(messages);

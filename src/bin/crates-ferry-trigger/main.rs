@@ -66,7 +66,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<Option<Output>, Failu
 }
 
 async fn running(config: &TriggerConfig) -> Result<Option<Output>, Failure> {
-    let stop = program::stop_signal().map_err(Failure::Error)?;
+    let stop = program::graceful_stop().map_err(Failure::Error)?;
     let end = run::run(config, stop).await;
     end.map(|()| None)
         .map_err(|error| Failure::Error(config.origins.locate(error)))

@@ -37,7 +37,7 @@ pub(crate) fn serve(flags: &Flags, environment: &Environment) -> Result<Option<O
     // Requests have workers of their own (`http`); this runtime accepts connections, fetches crate files and refreshes
     // the index, none of which may wait for another.
     program::block_on_all_cores(async {
-        let stop = program::stop_signal().map_err(Failure::Error)?;
+        let stop = program::graceful_stop().map_err(Failure::Error)?;
         // The server takes the configuration; its errors still name the file and line of a key.
         let origins = config.origins.clone();
         let end = server::run(config, stop).await;

@@ -82,7 +82,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
         () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}
         _ = stop => {}
     }
-    info!("stopping: draining requests");
+    info!("stopping: draining requests; a second signal ends it at once");
     drop(stop_server);
     let ending = async {
         // A task that panicked has nothing left to drain.

@@ -30,6 +30,28 @@ fn a_download_in_hand_is_finished() {
 }
 
 #[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let mut site = Site::new();
+    site.publish("foo", "1.0.0", &noise(2_000_000, 1));
+    let server = site.serve(&[]);
+    site.host.hold();
+    let url = server.url("/api/v1/crates/foo/1.0.0/download");
+    let client = thread::spawn(move || {
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+        crate::support::server::ask(client, "GET", &url, &[], b"")
+    });
+    site.host.wait_for_requests(1);
+    server.signal("INT");
+    server.wait_for("stopping", || server.log().contains("stopping"));
+    server.signal("INT");
+    // The host still holds the file back: without the second signal the server would wait for it.
+    let (end, log) = server.end();
+    assert_eq!(end.code(), Some(130), "{log}");
+    site.host.release();
+    assert!(client.join().unwrap().is_err());
+}
+
+#[test]
 fn a_hangup_reads_tokens_anew_and_ends_nothing() {
     let site = Site::new();
     let tokens = site.folder.path().join("tokens.txt");
