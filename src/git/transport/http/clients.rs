@@ -7,6 +7,7 @@ use reqwest::{Certificate, Client, redirect, retry};
 use url::Url;
 
 use super::error::innermost;
+use super::reach::Reach;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Limits;
 
@@ -17,7 +18,8 @@ const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"))
 /// needs none, unless it may be redirected to `https://`.
 pub(crate) struct Clients {
     agent: String,
-    redirects: usize,
+    /// How many redirects are followed, and where they may lead.
+    redirects: Option<(usize, Reach)>,
     connect_timeout: Duration,
     extra_cas: Vec<Certificate>,
     plain: OnceLock<Client>,
@@ -27,11 +29,25 @@ pub(crate) struct Clients {
 impl Clients {
     /// Prepares the clients of git's protocol, which follows redirects itself.
     pub(crate) fn new(limits: &Limits) -> Result<Self> {
-        Self::with_agent(limits, USER_AGENT, 0)
+        Self::with_redirects(limits, USER_AGENT, None)
     }
 
-    /// Prepares clients with a `User-Agent` of their own that follow up to `redirects` redirects.
-    pub(crate) fn with_agent(limits: &Limits, agent: &str, redirects: usize) -> Result<Self> {
+    /// Prepares clients with a `User-Agent` of their own for URLs that others choose: they follow up to `redirects` redirects,
+    /// and connect to what is within `reach`.
+    pub(crate) fn for_foreign_urls(
+        limits: &Limits,
+        agent: &str,
+        redirects: usize,
+        reach: Reach,
+    ) -> Result<Self> {
+        Self::with_redirects(limits, agent, Some((redirects, reach)))
+    }
+
+    fn with_redirects(
+        limits: &Limits,
+        agent: &str,
+        redirects: Option<(usize, Reach)>,
+    ) -> Result<Self> {
         let extra_cas = match &limits.extra_cas {
             Some(pem) => certificates(pem)?,
             None => Vec::new(),
@@ -53,8 +69,8 @@ impl Clients {
         }
         // A redirect may lead to `https://`; without certificates only that fails.
         match self.redirects {
-            0 => self.client(false),
-            _ => self.client(true).or_else(|_| self.client(false)),
+            None => self.client(false),
+            Some(_) => self.client(true).or_else(|_| self.client(false)),
         }
     }
 
@@ -72,9 +88,9 @@ impl Clients {
 
     fn build(&self, tls: bool) -> Result<Client> {
         let extra_cas = self.extra_cas.iter().cloned();
-        let policy = match self.redirects {
-            0 => redirect::Policy::none(),
-            most => redirect::Policy::limited(most),
+        let policy = match &self.redirects {
+            None => redirect::Policy::none(),
+            Some((most, reach)) => reach.clone().policy(*most),
         };
         // No retries and no `Referer`: reqwest would repeat some requests by itself, where the caller counts attempts,
         // and show the address of a repository to where it redirects.
@@ -85,6 +101,10 @@ impl Clients {
             .retry(retry::never())
             .referer(false)
             .connect_timeout(self.connect_timeout);
+        let builder = match &self.redirects {
+            Some((_, reach)) => builder.dns_resolver(reach.clone()),
+            None => builder,
+        };
         let builder = if tls {
             builder.tls_certs_merge(extra_cas)
         } else {

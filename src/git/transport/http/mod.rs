@@ -5,6 +5,7 @@ mod body;
 mod clients;
 mod error;
 mod idle;
+mod reach;
 mod redirect;
 mod response;
 
@@ -21,6 +22,7 @@ use self::body::{Gathered, PackBody};
 pub(crate) use self::clients::Clients;
 pub(crate) use self::error::sending;
 use self::idle::Activity;
+pub(crate) use self::reach::{Reach, is_refused};
 use self::response::RequestSummary;
 use super::{Reader, Service, Traffic};
 use crate::error::{Error, Kind, Result};
