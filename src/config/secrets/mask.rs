@@ -15,6 +15,7 @@ use crate::config::environment::Environment;
 use crate::config::load::{self, Flags};
 use crate::config::text_file;
 use crate::git::RemoteUrl;
+use crate::shown;
 
 /// What stands where a secret was.
 const MASK: &str = "[masked]";
@@ -54,18 +55,19 @@ impl Mask {
         Self(searcher.ok())
     }
 
-    /// Returns the text without any of the secrets.
+    /// Returns the text without any of the secrets, and without characters that a terminal or a mail would obey.
     pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match &self.0 {
             Some(searcher) if searcher.is_match(text) => {
                 let masks = vec![MASK; searcher.patterns_len()];
-                Cow::Owned(searcher.replace_all(text, &masks))
+                let masked = searcher.replace_all(text, &masks);
+                Cow::Owned(shown::lines(&masked).into_owned())
             }
-            _ => Cow::Borrowed(text),
+            _ => shown::lines(text),
         }
     }
 
-    /// Masks the secrets in each text of a JSON value.
+    /// Applies the mask to each text of a JSON value.
     pub fn apply_to_json(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
@@ -99,6 +101,8 @@ fn forms(word: &str) -> Vec<String> {
     };
     let mut forms = vec![
         word.to_owned(),
+        // As it stands in an error.
+        shown::printable(word.trim()).into_owned(),
         utf8_percent_encode(word, NON_ALPHANUMERIC).to_string(),
         url::form_urlencoded::byte_serialize(word.as_bytes()).collect(),
         quoted(Value::from(word).to_string()),

@@ -44,7 +44,7 @@ fn gitlabs_frame_is_taken_off() {
     );
     assert_eq!(
         HostMessage::new(&framed).to_string(),
-        "ERROR: No. / [1mReally"
+        "ERROR: No. / Really\\u{7}"
     );
     assert!(HostMessage::new(&format!("remote: {ruler}\n--\n")).is_empty());
 }
