@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
+use secrecy::ExposeSecret as _;
 use url::{Host, Url};
 
+use crate::config::secrets;
 use crate::git::RemoteUrl;
 
 /// The markers that cargo fills in, in a `dl`.
@@ -20,8 +22,19 @@ const LONGEST: usize = 2048;
 
 /// Reads the address of a git repository.
 pub(in super::super) fn remote_url(text: &str) -> Result<RemoteUrl, String> {
-    text.parse()
-        .map_err(|e| format!("expected the address of a repository: {e}"))
+    let url = text
+        .parse()
+        .map_err(|e| format!("expected the address of a repository: {e}"))?;
+    match &url {
+        RemoteUrl::Http {
+            password: Some(password),
+            ..
+        } if !secrets::is_long_enough(password.expose_secret()) => Err(format!(
+            "the password in the address has fewer than {} characters, too few to be masked where a server repeats it",
+            secrets::SHORTEST
+        )),
+        _ => Ok(url),
+    }
 }
 
 /// Reads an address for cargo, which is passed on as it is; `dl` may carry cargo's markers.
