@@ -13,7 +13,7 @@ use super::circuit_breaker::CircuitBreaker;
 use super::unavailable::Unavailable;
 use crate::config::ServeConfig;
 use crate::error::Result;
-use crate::git::transport::{Clients, Reach, is_refused};
+use crate::git::transport::{Clients, Reach, Refused, refused};
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
@@ -85,11 +85,11 @@ impl UpstreamClient {
     }
 
     async fn request_once(&self, url: &Url, from: u64) -> Result<Response, Failure> {
-        let unusable = |why: String| Failure::Permanent(Unavailable::Upstream(why));
         let within_reach = self.reach.check(url).await;
-        within_reach.map_err(|refused| unusable(refused.to_string()))?;
+        within_reach.map_err(|why| Failure::Permanent(out_of_reach(&why)))?;
         let client = self.clients.for_url(url);
-        let client = client.map_err(|error| unusable(error.to_string()))?;
+        let client =
+            client.map_err(|e| Failure::Permanent(Unavailable::Upstream(e.to_string())))?;
         let mut request = client.get(url.clone()).header(VIA, &self.via);
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
@@ -98,7 +98,7 @@ impl UpstreamClient {
         let response = match timeout(self.idle_timeout, request.send()).await {
             Ok(Ok(response)) => response,
             // A retry would follow the same redirects, to the same addresses.
-            Ok(Err(error)) if error.is_redirect() || is_refused(&error) => {
+            Ok(Err(error)) if error.is_redirect() || refused(&error).is_some() => {
                 return Err(Failure::Permanent(failure_of(&error)));
             }
             Ok(Err(error)) => return Err(Failure::Transient(failure_of(&error), None)),
@@ -168,8 +168,20 @@ pub fn instance() -> &'static str {
     NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
 }
 
+/// Says why a host is not asked, and what to do if it should be.
+fn out_of_reach(refused: &Refused) -> Unavailable {
+    let cure = match refused.is_private() {
+        true => "; if it is meant, name the host in serve.allow_private",
+        false => "",
+    };
+    Unavailable::Upstream(format!("{refused}{cure}"))
+}
+
 /// Describes in one line why a request failed, without the path of its URL.
 pub(super) fn failure_of(error: &reqwest::Error) -> Unavailable {
+    if let Some(refused) = refused(error) {
+        return out_of_reach(refused);
+    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -18,8 +18,9 @@ const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"))
 /// needs none, unless it may be redirected to `https://`.
 pub(crate) struct Clients {
     agent: String,
-    /// How many redirects are followed, and where they may lead.
-    redirects: Option<(usize, Reach)>,
+    redirects: usize,
+    /// Where redirects may lead, also those that the caller follows; `None` where none is followed.
+    reach: Option<Reach>,
     connect_timeout: Duration,
     extra_cas: Vec<Certificate>,
     plain: OnceLock<Client>,
@@ -27,9 +28,14 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Prepares the clients of git's protocol, which follows redirects itself.
+    /// Prepares clients for the configured host alone.
     pub(crate) fn new(limits: &Limits) -> Result<Self> {
-        Self::with_redirects(limits, USER_AGENT, None)
+        Self::make(limits, USER_AGENT, 0, None)
+    }
+
+    /// Prepares the clients of git's protocol, which follows redirects itself, to what is within `reach`.
+    pub(super) fn of_git(limits: &Limits, reach: Reach) -> Result<Self> {
+        Self::make(limits, USER_AGENT, 0, Some(reach))
     }
 
     /// Prepares clients with a `User-Agent` of their own for URLs that others choose: they follow up to `redirects` redirects,
@@ -40,14 +46,10 @@ impl Clients {
         redirects: usize,
         reach: Reach,
     ) -> Result<Self> {
-        Self::with_redirects(limits, agent, Some((redirects, reach)))
+        Self::make(limits, agent, redirects, Some(reach))
     }
 
-    fn with_redirects(
-        limits: &Limits,
-        agent: &str,
-        redirects: Option<(usize, Reach)>,
-    ) -> Result<Self> {
+    fn make(limits: &Limits, agent: &str, redirects: usize, reach: Option<Reach>) -> Result<Self> {
         let extra_cas = match &limits.extra_cas {
             Some(pem) => certificates(pem)?,
             None => Vec::new(),
@@ -55,6 +57,7 @@ impl Clients {
         Ok(Self {
             agent: agent.to_owned(),
             redirects,
+            reach,
             connect_timeout: limits.connect_timeout,
             extra_cas,
             plain: OnceLock::new(),
@@ -69,8 +72,8 @@ impl Clients {
         }
         // A redirect may lead to `https://`; without certificates only that fails.
         match self.redirects {
-            None => self.client(false),
-            Some(_) => self.client(true).or_else(|_| self.client(false)),
+            0 => self.client(false),
+            _ => self.client(true).or_else(|_| self.client(false)),
         }
     }
 
@@ -88,9 +91,9 @@ impl Clients {
 
     fn build(&self, tls: bool) -> Result<Client> {
         let extra_cas = self.extra_cas.iter().cloned();
-        let policy = match &self.redirects {
-            None => redirect::Policy::none(),
-            Some((most, reach)) => reach.clone().policy(*most),
+        let policy = match (self.redirects, &self.reach) {
+            (0, _) | (_, None) => redirect::Policy::none(),
+            (most, Some(reach)) => reach.clone().policy(most),
         };
         // No retries and no `Referer`: reqwest would repeat some requests by itself, where the caller counts attempts,
         // and show the address of a repository to where it redirects.
@@ -101,8 +104,8 @@ impl Clients {
             .retry(retry::never())
             .referer(false)
             .connect_timeout(self.connect_timeout);
-        let builder = match &self.redirects {
-            Some((_, reach)) => builder.dns_resolver(reach.clone()),
+        let builder = match &self.reach {
+            Some(reach) => builder.dns_resolver(reach.clone()),
             None => builder,
         };
         let builder = if tls {

@@ -37,6 +37,13 @@ pub(crate) struct Refused {
     what: &'static str,
 }
 
+impl Refused {
+    /// Says whether the host would be connected to if whoever runs this named it.
+    pub(crate) fn is_private(&self) -> bool {
+        range(self.address) == Range::Private
+    }
+}
+
 /// Where an address leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Range {
@@ -104,7 +111,7 @@ impl Reach {
             Range::Public => return Ok(()),
             Range::Private if origin_is_private || self.0.named.contains(host) => return Ok(()),
             Range::Private => {
-                "in a private network, and upstream is not; if that is meant, name the host in serve.allow_private"
+                "in a private network, from which nothing is fetched for a host that is not"
             }
             Range::Never => "link-local or reserved, and never connected to",
         };
@@ -136,10 +143,14 @@ impl Reach {
     }
 
     async fn addresses(self, host: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
-        let is_private = self.origin_is_private().await;
         let mut refused = None;
         let mut allowed: Vec<SocketAddr> = Vec::new();
         for address in lookup_host((host.as_str(), 0)).await? {
+            // A second name is looked up only where it matters.
+            let is_private = match range(address.ip()) {
+                Range::Private => self.origin_is_private().await,
+                Range::Public | Range::Never => false,
+            };
             match self.check_address(&host, address.ip(), is_private) {
                 Ok(()) => allowed.push(address),
                 Err(why) => refused = Some(why),
@@ -160,10 +171,11 @@ impl Resolve for Reach {
     }
 }
 
-/// Says whether a request failed because of where it would have led.
-pub(crate) fn is_refused(error: &reqwest::Error) -> bool {
+/// Returns where a request would have led, if it failed because of that.
+pub(crate) fn refused(error: &reqwest::Error) -> Option<&Refused> {
     let error: &(dyn StdError + 'static) = error;
-    std::iter::successors(Some(error), |&error| error.source()).any(|error| error.is::<Refused>())
+    std::iter::successors(Some(error), |&error| error.source())
+        .find_map(|error| error.downcast_ref())
 }
 
 /// Returns the proxies' hosts, which are resolved in place of the URLs' own.
