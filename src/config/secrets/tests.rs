@@ -223,7 +223,10 @@ fn a_secret_that_could_not_be_masked_is_refused() {
     ] {
         let refused = refusal(name, "s3cr3t7");
         let reason = "the secret has fewer than 8 characters";
-        assert_eq!(refused, format!("{name}: {reason}"));
+        assert!(
+            refused.starts_with(&format!("{name}: {reason}")) && !refused.contains("s3cr3t7"),
+            "{refused}"
+        );
         assert!(read(&[(name, "s3cr3t-8")]).is_ok());
     }
     // It is the key's name, and no secret.

@@ -108,7 +108,6 @@ fn what_a_server_says_is_shown_and_not_obeyed() {
             let arguments = ["-vv", "--format", format, "--report", "report", command];
             let output = ferry(folder.path(), &arguments)
                 .envs(variables)
-                .env("CLICOLOR_FORCE", "0")
                 .output()
                 .unwrap();
             assert!(!output.status.success(), "{what}: {output:?}");

@@ -195,7 +195,7 @@ fn clients_learn_no_secret_that_upstream_repeats() {
     let mut site = Site::new();
     site.publish("foo", "1.0.0", MARKER.as_bytes());
     let echo = Echo::start("403 Forbidden");
-    let upstream = format!("http://oauth2:{MARKER}@{}/b.git", echo.address);
+    let upstream = format!("http://oauth2:{MARKER}@{}/{MARKER}/b.git", echo.address);
     let index = site.index.path().display().to_string();
     let token = ("FERRY_MIRROR_TOKEN", MARKER);
     let server = site.serve(&[
@@ -206,14 +206,11 @@ fn clients_learn_no_secret_that_upstream_repeats() {
     let got = server.download("foo", "1.0.0");
     assert_eq!(got.status, 502);
     let detail = got.detail();
+    // Somebody took the address for the place of a token.
     assert!(
-        detail.contains("denied for ") && detail.contains("[masked]"),
+        detail.contains("/[masked]/b.git") && !detail.contains(MARKER),
         "{detail}"
     );
-    let basic = STANDARD.encode(format!("oauth2:{MARKER}"));
-    for secret in [MARKER, &basic, &basic[12..]] {
-        assert!(!detail.contains(secret), "{detail}");
-    }
     drop(server);
     // A crate file is what its checksum says, whatever it holds.
     let got = site.serve(&[token]).download("foo", "1.0.0");

@@ -235,6 +235,7 @@ fn an_index_elsewhere_cannot_send_the_server_into_its_own_network() {
             let server = site.serve(&[&pairs[..], &[named]].concat());
             let got = server.download("foo", "0.0.0");
             assert!(got.is_whole, "{named:?}: {}", got.text());
+            server.wait_for("kept", || site.kept("foo", "0.0.0").is_file());
             drop(server);
             std::fs::remove_file(site.kept("foo", "0.0.0")).unwrap();
         }
