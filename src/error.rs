@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::shown;
+
 /// The reasons for which a command fails. [`Kind::exit_code`] maps each to an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,11 +120,11 @@ pub struct Error {
 }
 
 impl Error {
-    /// Makes an error with one sentence on what failed, and where.
+    /// Makes an error with one sentence on what failed, and where; what a server put into it cannot break the line.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            message: message.into(),
+            message: shown::one_line(&message.into()).into_owned(),
             advice: None,
             source: None,
             is_underway: false,
@@ -132,14 +134,16 @@ impl Error {
     /// Puts the place in front of the message, where the code that failed did not know it.
     #[must_use]
     pub fn on(mut self, place: impl fmt::Display) -> Self {
-        self.message = format!("{place}: {}", self.message);
+        let message = format!("{place}: {}", self.message);
+        self.message = shown::one_line(&message).into_owned();
         self
     }
 
     /// Adds the advice: whole sentences in the imperative, on what to do about it.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
-        let advice = advice.into();
+        // A line to copy may stand alone.
+        let advice = shown::lines(&advice.into()).into_owned();
         // In debug builds only, where tests find it: poor form is no reason to replace the error by a panic.
         debug_assert!(is_sentence(&advice), "not a sentence: {advice:?}");
         self.advice = Some(advice);
@@ -190,7 +194,7 @@ impl Error {
         let mut lines: Vec<String> = Vec::new();
         let mut next = self.source.as_deref().map(|e| e as &dyn StdError);
         while let Some(error) = next {
-            let line = error.to_string();
+            let line = shown::one_line(&error.to_string()).into_owned();
             // Libraries often show a cause both in their own text and as `source`.
             let above = lines.last().unwrap_or(&self.message);
             if !above.contains(&line) {
@@ -227,6 +231,20 @@ mod tests {
         assert_eq!(repeated.chain(), "it failed: no route");
         let told = Error::new(Kind::Network, "a.example: no route").because("no route");
         assert_eq!(told.chain(), "a.example: no route");
+    }
+
+    #[test]
+    fn no_part_of_an_error_can_pass_for_another_line_or_command_a_terminal() {
+        let error = Error::new(Kind::Server, "it says a\nerror[config]: b\u{1b}[2J")
+            .on("x\ny")
+            .because("c\r\n  help: d\u{202e}")
+            .advise("Run this:\ne\u{7}");
+        assert_eq!(
+            error.to_string(),
+            "x / y: it says a / error[config]: b\\u{1b}[2J"
+        );
+        assert_eq!(error.causes(), ["c / help: d\\u{202e}"]);
+        assert_eq!(error.advice(), Some("Run this:\ne\\u{7}"));
     }
 
     #[test]

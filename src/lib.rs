@@ -1,7 +1,8 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
 //! The rooms, imports pointing down only: `program` (what both programs share); `trigger`, `check` and `server`; `notify`;
-//! `mirror`; `http`; `config`; `index`; `git`; and the ground: `error`, `progress`, `bounded_cache`, `count`.
+//! `mirror`; `http`; `config`; `index`; `git`; and the ground: `error`, `progress`, `bounded_cache`, `count`,
+//! `shown`, `guarded`.
 
 #[cfg(feature = "server")]
 pub mod bounded_cache;
@@ -10,6 +11,7 @@ pub mod config;
 pub mod count;
 pub mod error;
 pub mod git;
+pub mod guarded;
 pub mod http;
 pub mod index;
 pub mod mirror;
@@ -18,4 +20,5 @@ pub mod program;
 pub mod progress;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod shown;
 pub mod trigger;

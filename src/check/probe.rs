@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::shown;
 
 /// How a probe ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -93,8 +94,9 @@ impl Findings {
         self.probes.push(Probe {
             name,
             status,
-            detail,
-            advice,
+            // A server may have chosen it: the name of a branch, or a value of config.json.
+            detail: shown::one_line(&detail).into_owned(),
+            advice: advice.map(|advice| shown::lines(&advice).into_owned()),
         });
     }
 }

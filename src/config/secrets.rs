@@ -17,6 +17,9 @@ use crate::git::transport::KnownHostsText;
 
 pub use mask::Mask;
 
+/// The fewest characters of a secret.
+pub(super) const SHORTEST: usize = 8;
+
 /// The variables of the secrets, except those of AWS.
 pub(super) const VARIABLES: [&str; 10] = [
     "SSH_PRIVATE_KEY",
@@ -129,7 +132,25 @@ fn token(environment: &Environment, name: &str) -> Result<Option<SecretString>> 
             "the secret contains a line break or another control character",
         ));
     }
+    check_length(name, text)?;
     Ok((!text.is_empty()).then(|| text.into()))
+}
+
+/// Refuses a secret that is so short that it would stand in texts by chance: it could not be masked in them.
+fn check_length(name: &str, text: &str) -> Result<()> {
+    match text.is_empty() || is_long_enough(text) {
+        true => Ok(()),
+        false => Err(unusable(
+            name,
+            format!("the secret has fewer than {SHORTEST} characters"),
+        )
+        .advise("Make a longer one: one so short is soon guessed, and cannot be masked in what a server repeats.")),
+    }
+}
+
+/// Says whether a secret can be told from ordinary words.
+pub(super) fn is_long_enough(text: &str) -> bool {
+    text.chars().count() >= SHORTEST
 }
 
 /// Says whether a text can only be meant as a path: a mount that is missing must not make its own path, which many know,
@@ -143,6 +164,9 @@ fn aws(environment: &Environment) -> Result<Vec<(String, SecretString)>> {
     let mut found = Vec::new();
     for name in environment.names_that_begin_with("AWS_") {
         if let Some(value) = environment.text(name)? {
+            if mask::is_secret_of_aws(name) {
+                check_length(name, value)?;
+            }
             found.push((name.to_owned(), value.into()));
         }
     }

@@ -127,6 +127,9 @@ key_table! {
         branch: Option<String> = optional("branch", git::branch);
         /// Where crate files are fetched from. By default the `dl` of upstream's own `config.json`.
         dl: Option<String> = optional("dl", addresses::web_address);
+        /// A list of hosts, by name or address, from which crate files are fetched although they are in a private network and
+        /// the upstream index is not.
+        allow_private: Vec<String> = list("allow_private", addresses::host);
         /// `cache`, `redirect` or `offline`: how crate files are served. The flag `--offline` sets `offline`.
         downloads: Downloads = or_default("downloads", serve::downloads, "cache") flag "--offline";
         /// `full` or `held`: what the index lists when `serve.downloads` is `offline`.

@@ -7,7 +7,7 @@ use url::Url;
 use super::environment::Environment;
 use super::load::{self, Flags};
 use super::network;
-use super::secrets::Secrets;
+use super::secrets::{Mask, Secrets};
 use super::sections::{Mirror, Network, Serve, Upstream};
 use super::settings::{Origin, Origins, Settings};
 use super::text_file;
@@ -116,10 +116,9 @@ impl ServeConfig {
         })
     }
 
-    /// Returns the text without any secret of this configuration.
-    pub fn scrub(&self, text: &str) -> String {
-        self.secrets
-            .scrub(&[&self.upstream.url, &self.index.url], text)
+    /// Returns the secrets of this configuration, for all that is told to others.
+    pub fn mask(&self) -> Mask {
+        self.secrets.mask(&[&self.upstream.url, &self.index.url])
     }
 
     /// Refuses keys that do not go together.

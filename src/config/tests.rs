@@ -99,7 +99,7 @@ fn mails_need_a_server_a_sender_and_a_recipient() {
 fn every_key_is_also_a_variable() {
     let names: Vec<_> = KEYS.iter().map(Key::variable).collect();
     assert!(
-        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 55,
+        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 56,
         "{names:?}"
     );
     for name in &names {
@@ -170,7 +170,7 @@ fn a_missing_mirror_says_what_sets_it() {
 
 #[test]
 fn a_password_in_an_address_is_taken_from_the_variable_only() {
-    let address = "https://me:hunter2@x.example/a";
+    let address = "https://me:hunter2hunter2@x.example/a";
     let RemoteUrl::Http { password, .. } = from_variables(&[("FERRY_MIRROR_URL", address)])
         .unwrap()
         .mirror
@@ -185,6 +185,18 @@ fn a_password_in_an_address_is_taken_from_the_variable_only() {
         shown.starts_with("--mirror: ")
             && shown.contains("FERRY_MIRROR_TOKEN")
             && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_password_in_an_address_is_long_enough_to_be_masked() {
+    let url = ("FERRY_MIRROR_URL", "https://me:hunter2@x.example/a");
+    let shown = message(from_variables(&[url]));
+    assert!(
+        shown.starts_with(
+            "FERRY_MIRROR_URL: mirror.url: the password in the address has fewer than 8"
+        ) && !shown.contains("hunter2"),
         "{shown}"
     );
 }
@@ -238,14 +250,14 @@ fn extra_certificates_come_from_our_key_else_from_the_usual_variables() {
 #[test]
 fn nothing_secret_is_in_the_debug_form() {
     let pairs = [
-        ("FERRY_MIRROR_URL", "https://me:hunter2@x.example/a"),
-        ("FERRY_MIRROR_TOKEN", "hunter2"),
-        ("SSH_KEY_PASSPHRASE", "hunter2"),
+        ("FERRY_MIRROR_URL", "https://me:hunter2hunter2@x.example/a"),
+        ("FERRY_MIRROR_TOKEN", "hunter2hunter2"),
+        ("SSH_KEY_PASSPHRASE", "hunter2hunter2"),
         (
             "SSH_PRIVATE_KEY",
             "-----BEGIN X-----\nhunter2\n-----END X-----",
         ),
-        ("CI_JOB_TOKEN", "hunter2"),
+        ("CI_JOB_TOKEN", "hunter2hunter2"),
         ("CI_SERVER_HOST", "x.example"),
     ];
     let environment = Environment::from_pairs(pairs);

@@ -89,6 +89,15 @@ impl RemoteUrl {
         }
     }
 
+    /// Returns the host's name or address, without brackets; `None` for a path.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Http { url, .. } => url.host_str().map(|host| host.trim_matches(['[', ']'])),
+            Self::Ssh(SshAddress { host, .. }) | Self::Git { host, .. } => Some(host),
+            Self::Local(_) => None,
+        }
+    }
+
     /// Says whether both are the same address, whatever the user.
     pub fn is_address_of(&self, other: &Self) -> bool {
         let is_same_place = match (self, other) {

@@ -1,6 +1,7 @@
 //! The command with which a person reproduces by hand what a job did.
 
 use crate::config::Config;
+use crate::shown::shell_word;
 
 /// Returns a `crates-ferry sync --dry-run` of the same two repositories, quoted for a shell.
 pub(super) fn dry_run(config: &Config) -> String {
@@ -13,17 +14,15 @@ pub(super) fn dry_run(config: &Config) -> String {
         .iter()
         // The default of both keys; the branches have no flags.
         .filter(|(_, branch)| branch.as_str() != "master")
-        .map(|(name, branch)| format!("{name}={}", quoted(branch)))
+        .map(|(name, branch)| format!("{name}={}", shell_word(branch)))
         .collect();
     words.push("crates-ferry sync --dry-run -v".to_owned());
-    words.push(format!("--upstream {}", quoted(&upstream.url.to_string())));
-    words.push(format!("--mirror {}", quoted(&mirror.url.to_string())));
+    words.push(format!(
+        "--upstream {}",
+        shell_word(&upstream.url.to_string())
+    ));
+    words.push(format!("--mirror {}", shell_word(&mirror.url.to_string())));
     words.join(" ")
-}
-
-/// Quotes a word for a shell; only a NUL cannot be quoted, and no configuration holds one.
-fn quoted(word: &str) -> String {
-    shlex::try_quote(word).map_or_else(|_| String::new(), |quoted| quoted.into_owned())
 }
 
 #[cfg(test)]

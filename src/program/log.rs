@@ -10,7 +10,11 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::panics;
 use crate::config::Mask;
+
+/// The control character that begins a colour.
+const ESCAPE: &str = "\x1b";
 
 /// How much is logged: `-v` and `-q`.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +44,7 @@ pub fn start(verbosity: Verbosity, bars: Option<&MultiProgress>, mask: Mask) {
         .with(lines)
         .with(filter(verbosity, bars.is_some()))
         .init();
+    panics::log();
 }
 
 fn filter(verbosity: Verbosity, has_bars: bool) -> Targets {
@@ -74,7 +79,12 @@ impl Write for &Stderr {
     /// Takes a whole line: tracing writes each event at once, so that no secret is cut in two.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let line = String::from_utf8_lossy(bytes);
-        let masked = self.mask.apply(&line);
+        let line = line.trim_end_matches('\n');
+        // The only ones left are those of our colours: tracing escapes those of a message, in which no secret has any.
+        let pieces = line.split(ESCAPE).map(|piece| self.mask.apply(piece));
+        let pieces: Vec<_> = pieces.collect();
+        // A line break that a server sent must not begin a line that looks like one of ours.
+        let masked = pieces.join(ESCAPE).replace('\n', "\n    ") + "\n";
         let write = || io::stderr().write_all(masked.as_bytes());
         match &self.bars {
             // Otherwise the next tick of a bar would overwrite the line.

@@ -4,6 +4,7 @@ mod arguments;
 mod log;
 pub mod manual;
 mod output;
+mod panics;
 mod progress_line;
 mod report_file;
 mod style;
@@ -21,6 +22,7 @@ pub use log::{Verbosity, start as start_log};
 pub use output::{
     Destinations, Failure, Format, InterruptNote, Output, Signal, finish, finish_parsing,
 };
+pub use panics::caught;
 pub use progress_line::progress_line;
 pub use style::HELP as HELP_STYLES;
 

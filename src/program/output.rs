@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{report_file, style};
+use super::report_file;
+use super::style::styled;
 use crate::config::Mask;
 use crate::error::{Error, Kind};
 
@@ -40,7 +41,7 @@ impl Output {
         let unwritable =
             |e| Error::new(Kind::Server, "the report cannot be written as JSON").because(e);
         Ok(Self {
-            text: style::styled(&shown.to_string()),
+            text: shown.to_string(),
             json: serde_json::to_value(shown).map_err(unwritable)?,
             exit_code,
         })
@@ -112,7 +113,7 @@ pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>)
             (text, json, code, true)
         }
     };
-    // Here, and in the log: whatever a command quotes of what a server said, no secret gets past.
+    // Here, and in the log: whatever a command quotes of what a server said, no secret gets past, and no control character.
     let text = destinations.mask.apply(&text);
     destinations.mask.apply_to_json(&mut json);
     let printed = match destinations.format {
@@ -122,7 +123,7 @@ pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>)
             print_error(&text);
             Ok(())
         }
-        Format::Text => print(anstream::stdout(), &text),
+        Format::Text => print(anstream::stdout(), &styled(&text)),
     };
     let printed = printed.map_err(|e| format!("cannot write the report to stdout: {e}"));
     // Even if stdout failed: a job may keep only this file.
@@ -181,7 +182,7 @@ fn print(mut stdout: impl Write, text: &str) -> io::Result<()> {
 
 /// Writes an error to stderr, unless stderr is closed.
 fn print_error(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{}", style::styled(text));
+    let _ = writeln!(anstream::stderr(), "{}", styled(text));
 }
 
 fn error_text(error: &Error) -> String {

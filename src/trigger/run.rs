@@ -184,6 +184,7 @@ impl Helper<'_> {
                 found => drop(response.send(found)),
             },
             Message::Pipeline(pipeline) => {
+                let pipeline = pipeline.cleaned(|text| self.config.scrub(text));
                 debug!("hook: pipeline {} is `{}`", pipeline.id, pipeline.status);
                 self.core.pipeline_changed(now, &pipeline);
             }

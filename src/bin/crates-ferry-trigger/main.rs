@@ -36,7 +36,8 @@ fn main() -> ExitCode {
     let environment = Environment::of_process();
     destinations.mask = Mask::of_process(&cli.flags(), &environment);
     program::start_log(cli.common.verbosity(), None, destinations.mask.clone());
-    program::finish(&destinations, dispatch(cli, &environment))
+    let end = program::caught(|| dispatch(cli, &environment));
+    program::finish(&destinations, end)
 }
 
 /// Loads the configuration if the command needs it, and runs the command.

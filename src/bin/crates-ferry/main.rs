@@ -45,7 +45,8 @@ fn main() -> ExitCode {
     destinations.mask = Mask::of_process(&cli.flags(), &environment);
     let mask = destinations.mask.clone();
     program::start_log(cli.common.verbosity(), bars.as_ref(), mask);
-    program::finish(&destinations, dispatch(cli, &environment, bars.as_ref()))
+    let end = program::caught(|| dispatch(cli, &environment, bars.as_ref()));
+    program::finish(&destinations, end)
 }
 
 /// Loads the configuration that the command needs, and runs it.

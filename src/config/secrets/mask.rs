@@ -15,6 +15,7 @@ use crate::config::environment::Environment;
 use crate::config::load::{self, Flags};
 use crate::config::text_file;
 use crate::git::RemoteUrl;
+use crate::shown;
 
 /// What stands where a secret was.
 const MASK: &str = "[masked]";
@@ -25,9 +26,20 @@ const SHORTEST_LINE: usize = 16;
 /// The shortest piece of base64 that is masked. Fewer characters stand for fewer than six bytes.
 const SHORTEST_BASE64: usize = 8;
 
+/// What stands between two lines, also where a text was made one line, or quoted.
+const BREAKS: [&str; 7] = [" / ", "\\r", "\\n", "\r", "\n", "\t", " "];
+
 /// The secrets of a process, in every form in which they are masked.
 #[derive(Clone, Default)]
-pub struct Mask(Option<AhoCorasick>);
+pub struct Mask(Option<Searchers>);
+
+#[derive(Clone)]
+struct Searchers {
+    /// Finds every form.
+    all: AhoCorasick,
+    /// Finds base64, which mail and PEM break into lines, in a text without breaks.
+    unbroken: AhoCorasick,
+}
 
 impl Mask {
     /// Collects what the environment, the flags and the configuration file hold, as far as they can be read: also the error of
@@ -45,27 +57,33 @@ impl Mask {
     }
 
     fn new<'w>(words: impl Iterator<Item = &'w str>) -> Self {
-        let words = words.filter(|word| word.len() >= SHORTEST);
-        let forms: Vec<String> = words.flat_map(forms).collect();
-        // The longest first, so that no part of one stays behind where another is its beginning.
-        let searcher = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(forms);
-        Self(searcher.ok())
+        let words: Vec<&str> = words.filter(|word| word.len() >= SHORTEST).collect();
+        let searcher = |forms: Vec<String>| {
+            // The longest first, so that no part of one stays behind where another is its beginning.
+            AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(forms)
+                .ok()
+        };
+        let all = searcher(words.iter().flat_map(|word| forms(word)).collect());
+        let unbroken = searcher(words.iter().flat_map(|word| base64_forms(word)).collect());
+        let both = all.zip(unbroken);
+        Self(both.map(|(all, unbroken)| Searchers { all, unbroken }))
     }
 
-    /// Returns the text without any of the secrets.
+    /// Returns the text without any of the secrets, and without characters that a terminal or a mail would obey.
     pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match &self.0 {
-            Some(searcher) if searcher.is_match(text) => {
-                let masks = vec![MASK; searcher.patterns_len()];
-                Cow::Owned(searcher.replace_all(text, &masks))
-            }
-            _ => Cow::Borrowed(text),
+        let masked = match &self.0 {
+            Some(searchers) => searchers.apply(text),
+            None => Cow::Borrowed(text),
+        };
+        match masked {
+            Cow::Borrowed(text) => shown::lines(text),
+            Cow::Owned(text) => Cow::Owned(shown::lines(&text).into_owned()),
         }
     }
 
-    /// Masks the secrets in each text of a JSON value.
+    /// Applies the mask to each text of a JSON value.
     pub fn apply_to_json(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
@@ -84,6 +102,51 @@ impl Mask {
     }
 }
 
+impl Searchers {
+    fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        if self.all.is_match(&*text) {
+            let masks = vec![MASK; self.all.patterns_len()];
+            text = Cow::Owned(self.all.replace_all(&text, &masks));
+        }
+        match self.apply_across_breaks(&text) {
+            Some(masked) => Cow::Owned(masked),
+            None => text,
+        }
+    }
+
+    /// Masks base64 that is broken into lines; `None` if there is none.
+    fn apply_across_breaks(&self, text: &str) -> Option<String> {
+        if self.unbroken.patterns_len() == 0 {
+            return None;
+        }
+        let (mut unbroken, mut places) = (String::new(), Vec::new());
+        let mut at = 0;
+        while let Some(letter) = text[at..].chars().next() {
+            match BREAKS.iter().find(|one| text[at..].starts_with(**one)) {
+                Some(one) => at += one.len(),
+                None => {
+                    unbroken.push(letter);
+                    places.extend(at..at + letter.len_utf8());
+                    at += letter.len_utf8();
+                }
+            }
+        }
+        if unbroken.len() == text.len() {
+            return None;
+        }
+        let mut masked = String::new();
+        let mut rest = 0;
+        for found in self.unbroken.find_iter(&unbroken) {
+            masked.push_str(&text[rest..places[found.start()]]);
+            masked.push_str(MASK);
+            // Base64 is ASCII: its last letter is one byte.
+            rest = places[found.end() - 1] + 1;
+        }
+        (rest > 0).then(|| masked + &text[rest..])
+    }
+}
+
 impl std::fmt::Debug for Mask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Mask")
@@ -99,21 +162,26 @@ fn forms(word: &str) -> Vec<String> {
     };
     let mut forms = vec![
         word.to_owned(),
+        // As it stands in an error.
+        shown::printable(word.trim()).into_owned(),
         utf8_percent_encode(word, NON_ALPHANUMERIC).to_string(),
         url::form_urlencoded::byte_serialize(word.as_bytes()).collect(),
         quoted(Value::from(word).to_string()),
         quoted(format!("{word:?}")),
     ];
-    for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
-        forms.extend(
-            (0..3)
-                .map(|offset| base64_after(word, offset, &engine))
-                .filter(|form| form.len() >= SHORTEST_BASE64),
-        );
-    }
+    forms.extend(base64_forms(word));
     forms.sort_unstable();
     forms.dedup();
     forms
+}
+
+/// Returns the forms in which a secret is found in base64.
+fn base64_forms(word: &str) -> impl Iterator<Item = String> {
+    let engines = [STANDARD_NO_PAD, URL_SAFE_NO_PAD];
+    let forms = engines
+        .into_iter()
+        .flat_map(move |engine| (0..3).map(move |offset| base64_after(word, offset, &engine)));
+    forms.filter(|form| form.len() >= SHORTEST_BASE64)
 }
 
 /// Returns the part of a word's base64 that does not depend on what stands before and after it, where `offset` bytes,
@@ -159,7 +227,7 @@ fn variables(environment: &Environment) -> Vec<String> {
 }
 
 /// The others (region, endpoint, the key's id) are no secrets, and messages need them.
-fn is_secret_of_aws(name: &str) -> bool {
+pub(super) fn is_secret_of_aws(name: &str) -> bool {
     name.contains("SECRET") || name.contains("TOKEN")
 }
 
@@ -177,9 +245,14 @@ fn addresses(flags: &Flags, environment: &Environment) -> Vec<RemoteUrl> {
 }
 
 impl Secrets {
+    /// Returns these secrets and those in the addresses, in every form.
+    pub(in super::super) fn mask(&self, urls: &[&RemoteUrl]) -> Mask {
+        Mask::new(self.words(urls))
+    }
+
     /// Returns the text without any of these secrets, and without those in the addresses.
     pub(in super::super) fn scrub(&self, urls: &[&RemoteUrl], text: &str) -> String {
-        Mask::new(self.words(urls)).apply(text).into_owned()
+        self.mask(urls).apply(text).into_owned()
     }
 
     fn words<'s>(&'s self, urls: &'s [&RemoteUrl]) -> impl Iterator<Item = &'s str> {
@@ -243,8 +316,8 @@ mod tests {
         let environment = Environment::from_pairs([
             ("SSH_PRIVATE_KEY", key),
             ("SSH_KEY_PASSPHRASE", "passphrase1"),
-            ("FERRY_MIRROR_TOKEN", "token22"),
-            ("FERRY_SMTP_PASSWORD", "token22longer"),
+            ("FERRY_MIRROR_TOKEN", "token-22"),
+            ("FERRY_SMTP_PASSWORD", "token-22longer"),
             ("CI_JOB_TOKEN", "job-token"),
             ("CI_SERVER_HOST", "gitlab.example"),
             ("FERRY_MIRROR_URL", "https://me:in-the-url@gitlab.example/a"),
@@ -254,7 +327,7 @@ mod tests {
             ),
         ]);
         let config = Config::load(&Flags::default(), &environment).unwrap();
-        let text = "keykeykeykeykeykeykey passphrase1 token22 token22longer job-token in-the-url glpat-0123456789abcdef me";
+        let text = "keykeykeykeykeykeykey passphrase1 token-22 token-22longer job-token in-the-url glpat-0123456789abcdef me";
         let masked = format!("{}me", "[masked] ".repeat(7));
         assert_eq!(config.scrub(text), masked);
     }
@@ -310,10 +383,38 @@ mod tests {
     }
 
     #[test]
+    fn base64_that_is_broken_into_lines_is_masked() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        let secret = "glpat-0123456789abcdef";
+        let mask = super::Mask::new([secret].into_iter());
+        for before in ["", "u:", "me:", "\0user\0"] {
+            let encoded = STANDARD.encode(format!("{before}{secret} and more"));
+            for separator in ["\n", "\r\n", "\n    ", " / ", "\\n", "\\r\\n"] {
+                for width in [1, 4, 19] {
+                    let lines: Vec<&str> = (0..encoded.len())
+                        .step_by(width)
+                        .map(|at| &encoded[at..encoded.len().min(at + width)])
+                        .collect();
+                    let text = format!("it says\n{}\nat the end", lines.join(separator));
+                    let masked = mask.apply(&text).into_owned();
+                    assert!(masked.contains("[masked]"), "{text}: {masked}");
+                    let left: String = masked.split(separator).collect();
+                    let wanted = STANDARD.encode(secret);
+                    assert!(!left.contains(&wanted[4..12]), "{masked}");
+                    assert!(masked.starts_with("it says\n") && masked.ends_with("\nat the end"));
+                }
+            }
+        }
+        let plain = "many words / on two\nlines";
+        assert_eq!(mask.apply(plain), plain);
+    }
+
+    #[test]
     fn ordinary_words_stay() {
         let environment = Environment::from_pairs([
             ("FERRY_MIRROR_URL", "https://me@gitlab.example/a"),
-            ("FERRY_MIRROR_TOKEN", "abc"),
+            ("FERRY_MIRROR_TOKEN", "abcdefgh"),
         ]);
         let config = Config::load(&Flags::default(), &environment).unwrap();
         assert_eq!(config.scrub("me, abc and you"), "me, abc and you");

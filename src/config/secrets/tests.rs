@@ -135,20 +135,25 @@ fn known_hosts_come_from_the_variable_else_from_the_home_folder() {
 #[test]
 fn tokens_lose_their_last_line_break_and_may_be_in_a_file() {
     let folder = TempDir::new().unwrap();
-    let path = file(&folder, "token", "s3cr3t\r\n");
-    for value in ["s3cr3t", "s3cr3t\n", &path, &format!("{path}\n")] {
+    let path = file(&folder, "token", "s3cr3t-s3cr3t\r\n");
+    for value in [
+        "s3cr3t-s3cr3t",
+        "s3cr3t-s3cr3t\n",
+        &path,
+        &format!("{path}\n"),
+    ] {
         let token = read(&[("FERRY_MIRROR_TOKEN", value)])
             .unwrap()
             .mirror_token
             .unwrap();
-        assert_eq!(token.expose_secret(), "s3cr3t");
+        assert_eq!(token.expose_secret(), "s3cr3t-s3cr3t");
     }
     let phrase = read(&[("SSH_KEY_PASSPHRASE", " / a phrase ")])
         .unwrap()
         .ssh_key_passphrase
         .unwrap();
     assert_eq!(phrase.expose_secret(), " / a phrase ");
-    let shown = refusal("FERRY_MIRROR_TOKEN", "s3cr3t\nx");
+    let shown = refusal("FERRY_MIRROR_TOKEN", "s3cr3t-s3cr3t\nx");
     assert!(
         shown.contains("line break") && !shown.contains("s3cr3t"),
         "{shown}"
@@ -171,7 +176,7 @@ fn the_path_of_a_file_that_is_not_there_is_no_token_and_is_not_shown() {
 
 #[test]
 fn the_job_token_is_for_the_server_that_the_job_names() {
-    let token = ("CI_JOB_TOKEN", "s3cr3t");
+    let token = ("CI_JOB_TOKEN", "s3cr3t-s3cr3t");
     let read_port = |pairs: &[(&str, &str)]| {
         read(pairs)
             .unwrap()
@@ -200,4 +205,30 @@ fn the_job_token_is_for_the_server_that_the_job_names() {
         ])
         .is_err()
     );
+}
+
+#[test]
+fn a_secret_that_could_not_be_masked_is_refused() {
+    for name in [
+        "FERRY_MIRROR_TOKEN",
+        "FERRY_SMTP_PASSWORD",
+        "SSH_KEY_PASSPHRASE",
+        "GITLAB_TRIGGER_TOKEN",
+        "GITLAB_READ_TOKEN",
+        "FERRY_TRIGGER_TOKEN",
+        "FERRY_HOOK_TOKEN",
+        "CI_JOB_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ] {
+        let refused = refusal(name, "s3cr3t7");
+        let reason = "the secret has fewer than 8 characters";
+        assert!(
+            refused.starts_with(&format!("{name}: {reason}")) && !refused.contains("s3cr3t7"),
+            "{refused}"
+        );
+        assert!(read(&[(name, "s3cr3t-8")]).is_ok());
+    }
+    // It is the key's name, and no secret.
+    assert!(read(&[("AWS_REGION", "x")]).is_ok());
 }

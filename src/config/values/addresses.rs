@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use url::Url;
+use secrecy::ExposeSecret as _;
+use url::{Host, Url};
 
+use crate::config::secrets;
 use crate::git::RemoteUrl;
 
 /// The markers that cargo fills in, in a `dl`.
@@ -15,18 +17,38 @@ const DL_MARKERS: [&str; 5] = [
     "{sha256-checksum}",
 ];
 
+/// The longest address for cargo, in bytes.
+const LONGEST: usize = 2048;
+
 /// Reads the address of a git repository.
 pub(in super::super) fn remote_url(text: &str) -> Result<RemoteUrl, String> {
-    text.parse()
-        .map_err(|e| format!("expected the address of a repository: {e}"))
+    let url = text
+        .parse()
+        .map_err(|e| format!("expected the address of a repository: {e}"))?;
+    match &url {
+        RemoteUrl::Http {
+            password: Some(password),
+            ..
+        } if !secrets::is_long_enough(password.expose_secret()) => Err(format!(
+            "the password in the address has fewer than {} characters, too few to be masked where a server repeats it",
+            secrets::SHORTEST
+        )),
+        _ => Ok(url),
+    }
 }
 
 /// Reads an address for cargo, which is passed on as it is; `dl` may carry cargo's markers.
-pub(in super::super) fn web_address(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What was expected.
+pub fn web_address(text: &str) -> Result<String, String> {
     let expected = || "expected an address that begins with https:// or http://".to_owned();
     let filled = DL_MARKERS.iter().fold(text.to_owned(), |filled, marker| {
         filled.replace(marker, "x")
     });
+    if text.len() > LONGEST {
+        return Err(format!("{} of at most {LONGEST} bytes", expected()));
+    }
     if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
         return Err(format!("{} without white space", expected()));
     }
@@ -38,6 +60,22 @@ pub(in super::super) fn web_address(text: &str) -> Result<String, String> {
         return Err("the address is published in the mirror's config.json and must not carry a user or a password".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// Reads the name or the address of a host, as a URL has it.
+pub(in super::super) fn host(text: &str) -> Result<String, String> {
+    let text = text.trim_matches(['[', ']']);
+    let host = match text.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => Ok(Host::Ipv6(address)),
+        Err(_) => Host::parse(text),
+    };
+    match host {
+        Ok(host) => Ok(host.to_string().trim_matches(['[', ']']).to_owned()),
+        Err(_) => Err(format!(
+            "expected the name or the address of a host, without a port, found `{}`",
+            text.escape_debug()
+        )),
+    }
 }
 
 /// Reads the address by which clients reach the API server.

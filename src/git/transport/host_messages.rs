@@ -11,6 +11,7 @@ use std::fmt;
 
 use self::known_messages::KNOWN_MESSAGES;
 use crate::error::{Error, Kind};
+use crate::shown;
 
 /// Words of a host that denies access, or that has no such repository: hosts do not tell the two apart.
 const DENIALS: [&str; 13] = [
@@ -146,7 +147,9 @@ fn unframed(line: &str) -> Option<String> {
     let line = line.strip_prefix("remote:").unwrap_or(line).trim();
     // GitLab draws lines of `=` above and below its messages, and empty ones around them.
     let has_words = line.chars().any(char::is_alphanumeric);
-    has_words.then(|| line.chars().filter(|c| !c.is_control()).collect())
+    // Some hosts colour their messages.
+    let plain = anstream::adapter::strip_str(line).to_string();
+    has_words.then(|| shown::printable(&plain).into_owned())
 }
 
 /// Says whether a text contains the parts of a pattern, which `*` separates, in this order.

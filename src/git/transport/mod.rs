@@ -31,7 +31,7 @@ pub use credentials::{
     BasicAuth, Credentials, JOB_TOKEN_USER, KnownHostsText, Limits, SshCredentials,
 };
 pub use host_messages::{HostMessage, Meaning};
-pub(crate) use http::{Clients, sending};
+pub(crate) use http::{Clients, Reach, Refused, refused, sending};
 pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 pub use upload_pack::{FetchError, Scan, UploadPack};

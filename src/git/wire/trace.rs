@@ -17,6 +17,7 @@ use tracing::{Level, enabled, trace};
 use super::Packet;
 use super::pkt_line::split;
 use crate::count::counted;
+use crate::shown;
 
 /// The target of the trace's lines, which `-vv` shows.
 const TARGET: &str = "crates_ferry::git::packet";
@@ -107,16 +108,9 @@ impl Peer {
     /// Redacts first: a secret that is cut, or has a letter escaped, would not be found.
     fn line(&self, bytes: &[u8]) -> String {
         let text = self.redact(String::from_utf8_lossy(bytes).trim_end());
-        let mut shown = String::new();
-        for letter in text.chars().take(SHOWN) {
-            match letter {
-                '\0' => shown.push_str("\\0"),
-                // A server must not be able to forge log lines, or to move the cursor of a terminal.
-                letter if letter.is_control() => shown.extend(letter.escape_default()),
-                letter => shown.push(letter),
-            }
-        }
-        shown
+        let start: String = text.chars().take(SHOWN).collect();
+        // A server must not be able to forge log lines, or to move the cursor of a terminal.
+        shown::printable(&start).into_owned()
     }
 
     fn redact(&self, text: &str) -> String {

@@ -25,6 +25,7 @@ use crate::index::CrateName;
 use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::plan::three_way::Conflict;
 use crate::mirror::plan::{Outcome, Relation};
+use crate::shown::shell_word;
 
 /// An object that is appended to upstream's pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -345,7 +346,7 @@ fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let path = &first.path;
+    let path = shell_word(&first.path);
     Err(Error::new(
         Kind::Conflict,
         format!("mirror and upstream changed the same paths: {}{more}", listed.join("; ")),

@@ -5,6 +5,8 @@ use std::ops::Deref;
 
 use serde::{Serialize, Serializer};
 
+use crate::shown;
+
 /// Something that a person should look at, and that did not stop the command; derefs to its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
@@ -46,8 +48,8 @@ impl Warning {
     /// Makes a warning that is mailed.
     pub fn calling(topic: Topic, text: impl Into<String>) -> Self {
         Self {
-            text: text.into(),
             calls: Some(topic),
+            ..Self::from(text.into())
         }
     }
 
@@ -57,9 +59,10 @@ impl Warning {
     }
 }
 
-/// A warning that is not mailed.
+/// A warning that is not mailed, on one line.
 impl From<String> for Warning {
     fn from(text: String) -> Self {
+        let text = shown::one_line(&text).into_owned();
         Self { text, calls: None }
     }
 }

@@ -12,6 +12,7 @@ use super::subject::short_url;
 use super::{Behind, Event, Failure, Job, Notice, Observed, RemoteBranch};
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
+use crate::shown;
 
 /// A heading and the rows below it.
 struct Section {
@@ -269,13 +270,19 @@ fn about_the_job(job: &Job) -> Section {
 
 impl Row {
     fn plain(text: &str) -> Self {
-        Self::labelled("", text.to_owned())
+        Self {
+            label: String::new(),
+            text: text.to_owned(),
+            link: None,
+            is_command: false,
+        }
     }
 
+    /// Makes a row of one line, since its text may be what others chose, such as the name of a branch.
     fn labelled(label: &str, text: String) -> Self {
         Self {
             label: label.to_owned(),
-            text,
+            text: shown::one_line(&text).into_owned(),
             link: None,
             is_verbatim: false,
         }

@@ -61,7 +61,7 @@ fn the_address_of_a_git_index_is_one_that_cargo_reads() {
             "https://gitlab.example.com/rust/index.git",
         ),
         (
-            "https://user:word@gitlab.example.com/rust/index.git",
+            "https://user:long-word@gitlab.example.com/rust/index.git",
             "https://gitlab.example.com/rust/index.git",
         ),
         ("/srv/index.git", "file:///srv/index.git"),

@@ -13,7 +13,7 @@ use super::circuit_breaker::CircuitBreaker;
 use super::unavailable::Unavailable;
 use crate::config::ServeConfig;
 use crate::error::Result;
-use crate::git::transport::Clients;
+use crate::git::transport::{Clients, Reach, Refused, refused};
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
@@ -25,6 +25,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Sends requests for crate files.
 pub(super) struct UpstreamClient {
     clients: Clients,
+    reach: Reach,
     /// Names this process, should its own requests come back to it.
     via: String,
     pub(super) retries: u32,
@@ -41,8 +42,11 @@ impl UpstreamClient {
             Some(contact) => format!("crates-ferry/{} ({contact})", env!("CARGO_PKG_VERSION")),
             None => format!("crates-ferry/{}", env!("CARGO_PKG_VERSION")),
         };
+        let reach = reach(config);
+        let limits = config.network.limits();
         Ok(Self {
-            clients: Clients::with_agent(&config.network.limits(), &agent, REDIRECTS)?,
+            clients: Clients::for_foreign_urls(&limits, &agent, REDIRECTS, reach.clone())?,
+            reach,
             // A proxy finds loops by its own name in `Via` (RFC 9110, section 7.6.3).
             via: format!("1.1 {}", instance()),
             retries: config.network.retries,
@@ -81,6 +85,8 @@ impl UpstreamClient {
     }
 
     async fn request_once(&self, url: &Url, from: u64) -> Result<Response, Failure> {
+        let within_reach = self.reach.check(url).await;
+        within_reach.map_err(|why| Failure::Permanent(out_of_reach(&why)))?;
         let client = self.clients.for_url(url);
         let client =
             client.map_err(|e| Failure::Permanent(Unavailable::Upstream(e.to_string())))?;
@@ -91,8 +97,8 @@ impl UpstreamClient {
         let limit = humantime::format_duration(self.idle_timeout);
         let response = match timeout(self.idle_timeout, request.send()).await {
             Ok(Ok(response)) => response,
-            // A retry would follow the same redirects.
-            Ok(Err(error)) if error.is_redirect() => {
+            // A retry would follow the same redirects, to the same addresses.
+            Ok(Err(error)) if error.is_redirect() || refused(&error).is_some() => {
                 return Err(Failure::Permanent(failure_of(&error)));
             }
             Ok(Err(error)) => return Err(Failure::Transient(failure_of(&error), None)),
@@ -133,6 +139,21 @@ impl UpstreamClient {
     }
 }
 
+/// Returns where crate files may be fetched from: whoever writes the index, or the host that it names, must not make this server
+/// ask the network that it is in.
+fn reach(config: &ServeConfig) -> Reach {
+    let serve = &config.serve;
+    // Markers such as `{crate}` come after the host.
+    let dl = serve.dl.as_ref().and_then(|dl| Url::parse(dl).ok());
+    let dl = dl.and_then(|dl| dl.host_str().map(without_brackets));
+    let named = serve.allow_private.iter().cloned().chain(dl);
+    Reach::new(config.upstream.url.host(), named)
+}
+
+fn without_brackets(host: &str) -> String {
+    host.trim_matches(['[', ']']).to_owned()
+}
+
 /// Why a request failed.
 enum Failure {
     Permanent(Unavailable),
@@ -147,8 +168,20 @@ pub fn instance() -> &'static str {
     NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
 }
 
+/// Says why a host is not asked, and what to do if it should be.
+fn out_of_reach(refused: &Refused) -> Unavailable {
+    let cure = match refused.is_private() {
+        true => "; if it is meant, name the host in serve.allow_private",
+        false => "",
+    };
+    Unavailable::Upstream(format!("{refused}{cure}"))
+}
+
 /// Describes in one line why a request failed, without the path of its URL.
 pub(super) fn failure_of(error: &reqwest::Error) -> Unavailable {
+    if let Some(refused) = refused(error) {
+        return out_of_reach(refused);
+    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

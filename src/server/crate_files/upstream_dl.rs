@@ -17,7 +17,7 @@ use url::Url;
 
 use super::receive::finish;
 use super::unavailable::Unavailable;
-use crate::config::ServeConfig;
+use crate::config::{ServeConfig, web_address};
 use crate::error::{Error, Kind, Result};
 use crate::git::branch_ref;
 use crate::git::transport::UploadPack;
@@ -194,6 +194,10 @@ impl Inner {
             Unavailable::Upstream(format!("cannot use upstream's config.json: {why}"))
         };
         let dl = points_to(bytes).map_err(unusable)?.dl;
+        let dl = web_address(&dl).map_err(|why| {
+            let text = format!("cannot use the dl of upstream's config.json: {why}");
+            Unavailable::Upstream(text)
+        })?;
         if leads_here(&dl, &self.config) {
             let text = format!(
                 "the dl of upstream's config.json is {dl}, which is this server itself: set upstream.url to the index that the mirror is made from, or set serve.dl"

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use cargo_lock::{Checksum as LockChecksum, Lockfile, Package};
 
 use crate::error::{Error, Kind, Result};
+use crate::guarded::guarded;
 use crate::index::{Checksum, CrateName, CrateVersion};
 
 /// A package of a lockfile, from crates.io.
@@ -46,7 +47,9 @@ fn read(path: &Path, locks: &mut Locks) -> Result<()> {
         )
         .advise("Name a Cargo.lock as cargo writes it.")
     };
-    let lockfile = Lockfile::load(path).map_err(|error| unreadable().because(error))?;
+    // cargo-lock panics at a checksum of 64 bytes that are not ASCII.
+    let loaded = guarded(|| Lockfile::load(path)).map_err(|panic| unreadable().because(panic))?;
+    let lockfile = loaded.map_err(|error| unreadable().because(error))?;
     for package in lockfile.packages {
         let Some(source) = &package.source else {
             // A member of the workspace, or a path dependency.

@@ -18,6 +18,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::index::{CrateFile, CrateName};
 use crate::server::crate_files::{self, Unavailable, instance};
+use crate::shown::one_line;
 
 /// The bytes of a version never change.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -125,7 +126,7 @@ async fn redirect(state: &'static State, file: CrateFile) -> Result<Response<Bod
         .crate_files
         .upstream_url(&file)
         .await
-        .map_err(error_response)?;
+        .map_err(|why| error_response(state, why))?;
     let url = HeaderValue::from_str(url.as_str()).map_err(|_| unlisted())?;
     let mut response = Response::new(Body::empty());
     // 302, not 301: upstream may move its files, and nobody should remember this answer.
@@ -143,7 +144,7 @@ async fn head(
         .crate_files
         .size(&file)
         .await
-        .map_err(error_response)?;
+        .map_err(|why| error_response(state, why))?;
     Ok(file_response(state, etag, size, Body::empty()))
 }
 
@@ -152,7 +153,11 @@ async fn get(
     file: CrateFile,
     etag: HeaderValue,
 ) -> Result<Response<Body>, ErrorResponse> {
-    let body = state.crate_files.get(&file).await.map_err(error_response)?;
+    let body = state
+        .crate_files
+        .get(&file)
+        .await
+        .map_err(|why| error_response(state, why))?;
     let size = body.size();
     let body = match body {
         crate_files::Body::Whole(bytes) => Body::from(bytes),
@@ -212,8 +217,10 @@ fn add_validators(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
 }
 
 /// Explains why there is no crate file, in the form that cargo shows.
-fn error_response(why: Unavailable) -> ErrorResponse {
-    let response = ErrorResponse::for_cargo(status(&why), why.to_string());
+fn error_response(state: &State, why: Unavailable) -> ErrorResponse {
+    let text = one_line(&why.to_string()).into_owned();
+    let text = state.mask.apply(&text).into_owned();
+    let response = ErrorResponse::for_cargo(status(&why), text);
     match why {
         Unavailable::Paused(seconds) | Unavailable::FailedRecently(_, seconds) => {
             response.with(RETRY_AFTER, seconds)

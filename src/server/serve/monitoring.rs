@@ -26,9 +26,13 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
         Some((at, _)) if at.elapsed() <= limit => Ok(Reply::now("ready\n")),
         _ => {
             let limit = humantime::format_duration(limit);
-            let error = refreshes.last_error;
-            let error = error.unwrap_or_else(|| "the first one has not ended yet".to_owned());
-            let text = format!("no refresh of the index succeeded within {limit}: {error}");
+            let why = match refreshes.last_error {
+                None => "the first one has not ended yet",
+                // Anybody may ask this, and the error names hosts.
+                Some(_) if state.tokens.is_some() => "the log says why",
+                Some(ref error) => error,
+            };
+            let text = format!("no refresh of the index succeeded within {limit}: {why}");
             Err(ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, text))
         }
     }

@@ -27,7 +27,7 @@ pub(super) async fn forever(state: &'static State) {
                 state.refresh_succeeded();
             }
             Err(error) => {
-                let text = state.config.scrub(&describe(&error));
+                let text = state.mask.apply(&describe(&error)).into_owned();
                 if state.refreshes().last_error.as_ref() != Some(&text) {
                     warn!("{}: {text}", failed(state.copy.snapshot().is_some()));
                 }

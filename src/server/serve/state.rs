@@ -14,7 +14,7 @@ use super::auth::Tokens;
 use super::index_cache::IndexCache;
 use super::traffic::Traffic;
 use super::view::{StoredFiles, View};
-use crate::config::{OfflineIndex, ServeConfig};
+use crate::config::{Mask, OfflineIndex, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::error_response::ErrorResponse;
 use crate::server::crate_files::CrateFiles;
@@ -23,6 +23,8 @@ use crate::server::index_copy::IndexCopy;
 /// What the handlers and background tasks of the server share.
 pub(super) struct State {
     pub(super) config: ServeConfig,
+    /// What is taken out of what upstream, the index or the store said, before a client is told of it.
+    pub(super) mask: Mask,
     pub(super) config_json: Bytes,
     pub(super) copy: IndexCopy,
     pub(super) crate_files: Arc<CrateFiles>,
@@ -71,6 +73,7 @@ impl State {
             view: ArcSwapOption::empty(),
             refreshes: Mutex::default(),
             copy,
+            mask: config.mask(),
             config,
         };
         // It lives as long as the process. An `Arc` would be cloned for each request, by threads that then share its

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 use tracing::warn;
+use url::Url;
 
 use super::{Content, StoredBytes, StoredFile};
 use crate::config::{Network, Secrets};
@@ -47,7 +48,10 @@ impl Bucket {
         let mut builder = AmazonS3Builder::new();
         for (name, value) in &secrets.aws {
             match name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
-                Ok(key) => builder = builder.with_config(key, value.expose_secret()),
+                Ok(key) => {
+                    check_variable(name, value.expose_secret())?;
+                    builder = builder.with_config(key, value.expose_secret());
+                }
                 Err(_) => warn!("ignoring {name}: it is no setting of an S3 client"),
             }
         }
@@ -155,6 +159,57 @@ async fn write_parts(upload: &mut WriteMultipart, from: &Path) -> io::Result<()>
         // At most two parts in flight, so that memory stays small however large the file is.
         upload.wait_for_capacity(2).await?;
         upload.write(&buffer[..read]);
+    }
+}
+
+/// Refuses addresses that object_store takes and panics over with the first request.
+fn check_variable(name: &str, value: &str) -> Result<()> {
+    let is_address = name.contains("_ENDPOINT") || name.ends_with("_FULL_URI");
+    let checked = match name {
+        "AWS_REGION" | "AWS_DEFAULT_REGION" => check_region(value),
+        _ if is_address => check_address(value),
+        _ => Ok(()),
+    };
+    checked.map_err(|(why, advice)| {
+        Error::new(Kind::Config, format!("the variable {name} {why}")).advise(advice)
+    })
+}
+
+/// Says what is wrong with an address, and what to do.
+fn check_address(text: &str) -> Result<(), (String, String)> {
+    let expected = "must begin with https:// or http://";
+    let url = Url::parse(text).ok();
+    let has_user = |url: &Url| !url.username().is_empty() || url.password().is_some();
+    match url {
+        Some(url) if has_user(&url) => Err((
+            "must not carry a user and a password".to_owned(),
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.".to_owned(),
+        )),
+        Some(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => Ok(()),
+        // `HOST:PORT` is read as a scheme and a path.
+        _ if text.contains(['@', '/']) || text.is_empty() => Err((
+            expected.to_owned(),
+            "Set it to an address such as https://s3.example.com.".to_owned(),
+        )),
+        _ => Err((
+            format!("is `{text}`, and {expected}"),
+            format!(
+                "Set it to https://{text}, or to http://{text} where the server has no certificate."
+            ),
+        )),
+    }
+}
+
+/// A region becomes a part of the server's name.
+fn check_region(text: &str) -> Result<(), (String, String)> {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    match text.chars().all(is_part) {
+        true => Ok(()),
+        false => Err((
+            "is not the name of a region".to_owned(),
+            "Set it to a name such as eu-central-1; any will do for a server of your own."
+                .to_owned(),
+        )),
     }
 }
 

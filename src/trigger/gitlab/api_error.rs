@@ -11,6 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::error::{Error, Kind};
+use crate::shown::printable;
 
 /// How many characters of GitLab's message are shown.
 const MAX_MESSAGE: usize = 300;
@@ -94,11 +95,7 @@ pub(super) fn message(body: &[u8]) -> String {
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars()
-        // Control characters could forge a line of the log or colour a terminal.
-        .filter(|c| !c.is_control())
-        .take(MAX_MESSAGE)
-        .collect()
+    printable(&line).chars().take(MAX_MESSAGE).collect()
 }
 
 fn gather(value: &Value, texts: &mut Vec<String>) {

@@ -15,6 +15,7 @@ use url::form_urlencoded::Serializer;
 use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Clients, sending};
+use crate::shown;
 
 pub use api_error::{ApiError, Remedy};
 
@@ -44,6 +45,23 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// Replaces what GitLab must not make us show: anything but words and the address of a web page; `scrub` masks secrets.
+    #[must_use]
+    pub fn cleaned(self, scrub: impl Fn(&str) -> String) -> Self {
+        let page = |text: String| {
+            let url = Url::parse(&text).ok()?;
+            let is_page = matches!(url.scheme(), "https" | "http")
+                && url.username().is_empty()
+                && url.password().is_none();
+            is_page.then(|| scrub(url.as_str()))
+        };
+        Self {
+            id: self.id,
+            status: scrub(&shown::one_line(&self.status)),
+            url: self.url.and_then(page),
+        }
+    }
+
     /// Says whether the pipeline has finished, with success or not.
     pub fn is_finished(&self) -> bool {
         matches!(
@@ -167,6 +185,7 @@ impl<'a> Project<'a> {
         };
         if status.is_success() {
             return serde_json::from_slice(&body)
+                .map(|pipeline: Pipeline| pipeline.cleaned(|text| self.config.scrub(text)))
                 .map_err(|error| not_a_pipeline(url, &headers, &error));
         }
         let message = self.config.scrub(&api_error::message(&body));
@@ -218,4 +237,34 @@ pub fn no_read_token() -> Error {
         "GITLAB_READ_TOKEN is not set, and trigger tokens cannot read pipelines",
     )
     .advise("Set GITLAB_READ_TOKEN to a project access token with the scope read_api and the role Reporter.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_words_and_the_address_of_a_page_is_taken_from_gitlab() {
+        let cleaned = |status: &str, url: &str| {
+            let pipeline = Pipeline {
+                id: 1,
+                status: status.to_owned(),
+                url: Some(url.to_owned()),
+            };
+            let cleaned = pipeline.cleaned(|text| text.replace("glptt-secret", "[masked]"));
+            (cleaned.status, cleaned.url)
+        };
+        let (status, page) = cleaned("run\u{1b}[2J\nning", "https://gitlab.example/p/1\u{202e}\n");
+        assert_eq!(status, "run\\u{1b}[2J / ning");
+        assert_eq!(page.as_deref(), Some("https://gitlab.example/p/1%E2%80%AE"));
+        let (_, page) = cleaned("created", "https://gitlab.example/glptt-secret");
+        assert_eq!(page.as_deref(), Some("https://gitlab.example/[masked]"));
+        for address in [
+            "javascript:alert(1)",
+            "https://me:password@gitlab.example/",
+            "no address",
+        ] {
+            assert_eq!(cleaned("created", address).1, None, "{address}");
+        }
+    }
 }

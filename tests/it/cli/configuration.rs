@@ -91,13 +91,13 @@ fn every_key_and_its_origin_are_lines_of_the_text() {
 #[test]
 fn the_effective_configuration_shows_no_secret() {
     let variables = [
-        ("FERRY_MIRROR_URL", "https://me:pw@mirror.example/a"),
+        ("FERRY_MIRROR_URL", "https://me:long-pw@mirror.example/a"),
         (
             "FERRY_UPSTREAM_URL",
             "https://glpat-0123456789abcdef@upstream.example/a",
         ),
-        ("FERRY_MIRROR_TOKEN", "hunter2"),
-        ("AWS_SECRET_ACCESS_KEY", "hunter3"),
+        ("FERRY_MIRROR_TOKEN", "hunter2hunter2"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter3hunter3"),
         ("FERRY_TRIGGER_VARIABLES", "NAME=hunter4"),
     ];
     for format in ["text", "json"] {

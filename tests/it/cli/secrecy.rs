@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use super::{ferry, run, stderr, stdout};
+use crate::support::server::Site;
 
 /// Arguments, the private key's variable, the mirror's, and `ferry.yml`.
 type Case<'a> = (
@@ -187,4 +188,31 @@ fn a_secret_that_a_server_repeats_is_masked_wherever_it_would_be_shown() {
             }
         }
     }
+}
+
+#[test]
+fn clients_learn_no_secret_that_upstream_repeats() {
+    let mut site = Site::new();
+    site.publish("foo", "1.0.0", MARKER.as_bytes());
+    let echo = Echo::start("403 Forbidden");
+    let upstream = format!("http://oauth2:{MARKER}@{}/{MARKER}/b.git", echo.address);
+    let index = site.index.path().display().to_string();
+    let token = ("FERRY_MIRROR_TOKEN", MARKER);
+    let server = site.serve(&[
+        ("FERRY_UPSTREAM_URL", &upstream),
+        ("FERRY_SERVE_INDEX", &index),
+        token,
+    ]);
+    let got = server.download("foo", "1.0.0");
+    assert_eq!(got.status, 502);
+    let detail = got.detail();
+    // Somebody took the address for the place of a token.
+    assert!(
+        detail.contains("/[masked]/b.git") && !detail.contains(MARKER),
+        "{detail}"
+    );
+    drop(server);
+    // A crate file is what its checksum says, whatever it holds.
+    let got = site.serve(&[token]).download("foo", "1.0.0");
+    assert!(got.is_whole && got.body == MARKER.as_bytes());
 }

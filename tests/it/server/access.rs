@@ -1,7 +1,7 @@
 //! Tokens, TLS, and the access log.
 
 use crate::support::certificate;
-use crate::support::server::{Site, sha256};
+use crate::support::server::{Server, Site, sha256};
 
 const TOKEN: &str = "a-long-random-token";
 
@@ -47,6 +47,29 @@ fn without_a_known_token_nothing_is_served() {
     }
     server.wait_for("logged", || server.log().contains("\"caller\":\"ci\""));
     assert!(!server.log().contains(TOKEN));
+}
+
+#[test]
+fn strangers_learn_no_addresses_from_the_health_checks() {
+    let site = site();
+    let tokens = site.folder.path().join("tokens.txt");
+    std::fs::write(&tokens, format!("{}  ci\n", sha256(TOKEN.as_bytes()))).unwrap();
+    let pairs = [
+        ("FERRY_SERVE_REFRESH", "10ms"),
+        ("FERRY_SERVE_STALE_AFTER", "200ms"),
+        ("FERRY_SERVE_AUTH", tokens.to_str().unwrap()),
+    ];
+    let server = site.serve(&pairs);
+    std::fs::rename(site.index.path(), site.folder.path().join("away.git")).unwrap();
+    let index = site.index.path().display().to_string();
+    server.wait_for("stale", || {
+        server.get("/readyz").text().contains("the log says why")
+    });
+    assert!(!server.get("/readyz").text().contains(&index));
+    drop(server);
+    // Where everybody may read everything, it says more.
+    let server = Server::start(&site.variables_and(&pairs[..2]));
+    server.wait_for("stale", || server.get("/readyz").text().contains(&index));
 }
 
 #[test]

@@ -195,3 +195,42 @@ fn a_bucket_that_hangs_holds_up_neither_downloads_nor_places_for_long() {
         !kept(&site).is_empty()
     });
 }
+
+#[test]
+fn an_address_without_its_scheme_is_refused_at_the_start() {
+    let site = Site::new();
+    let run = |name: &str, value: &str, command: &[&str]| {
+        let pairs = [
+            ("FERRY_SERVE_STORE", "s3://crates"),
+            ("AWS_ACCESS_KEY_ID", "key-of-a-test"),
+            ("AWS_SECRET_ACCESS_KEY", "secret-of-a-test"),
+            (name, value),
+        ];
+        let end = site.run_with(&pairs, &[&["--format", "json"], command].concat());
+        let error: serde_json::Value = serde_json::from_str(&printed(&end, 2)).unwrap();
+        let error = &error["error"];
+        assert_eq!(error["kind"], "config", "{error}");
+        let message = error["message"].as_str().unwrap();
+        let wanted = format!("the variable {name} ");
+        assert!(message.starts_with(&wanted), "{message}");
+        let log = String::from_utf8(end.stderr).unwrap();
+        assert!(!log.contains("panicked"), "{log}");
+        error["advice"].as_str().unwrap().to_owned()
+    };
+    for command in [&["serve"][..], &["prefetch", "--all"]] {
+        let advice = run("AWS_ENDPOINT_URL", "minio.example:9000", command);
+        assert!(advice.contains("http://minio.example:9000"), "{advice}");
+    }
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", "ftp://minio.example"),
+        ("AWS_ENDPOINT_URL_S3", "//minio.example"),
+        ("AWS_ENDPOINT", "https://me:password@minio.example"),
+        ("AWS_ENDPOINT_URL_STS", "sts.example"),
+        ("AWS_METADATA_ENDPOINT", "169.254.169.254"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "localhost/x"),
+        ("AWS_REGION", "eu central/1"),
+    ] {
+        let advice = run(name, value, &["serve"]);
+        assert!(!advice.contains("password@"), "{advice}");
+    }
+}

@@ -249,3 +249,21 @@ fn a_prefetch_that_is_stopped_says_what_holds_and_goes_on() {
     site.host.release();
     drop(printed(&site.run(&["prefetch", "--all"]), 0));
 }
+
+#[test]
+fn a_lockfile_that_its_reader_panics_over_is_an_error_of_that_file() {
+    let site = site();
+    let sum = format!("{}ϥ{}", "a".repeat(55), "b".repeat(7));
+    let lock = lockfile(&site, &[("foo", "1.0.0", Some(sum))]);
+    let end = site.run(&["prefetch", &lock, "--format", "json"]);
+    let error: serde_json::Value = serde_json::from_str(&printed(&end, 2)).unwrap();
+    let error = &error["error"];
+    assert_eq!(error["kind"], "config");
+    let message = error["message"].as_str().unwrap();
+    assert_eq!(message, format!("cannot read the lockfile {lock}"));
+    let cause = error["causes"][0].as_str().unwrap();
+    assert!(cause.starts_with("a panic: "), "{cause}");
+    assert!(error["advice"].as_str().unwrap().contains("Cargo.lock"));
+    let log = String::from_utf8(end.stderr).unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+}

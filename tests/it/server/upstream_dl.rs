@@ -157,3 +157,87 @@ fn a_dl_of_http_may_lead_to_https() {
     site.host.behave(Manner::Fine);
     assert!(server.download("foo", "1.0.0").body == bytes);
 }
+
+#[test]
+fn a_dl_of_upstream_must_be_one_that_could_be_configured() {
+    let long = format!("https://files.example/{}", "a".repeat(5000));
+    for (number, dl) in [
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "http://me:password@files.example/",
+        "http://files.example/\u{202e}\nx y",
+        &long,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut site = site();
+        point_to(&mut site, serde_json::json!({ "dl": dl }).to_string());
+        let server = site.serve(&[]);
+        let got = server.download("foo", "0.0.0");
+        assert_eq!(got.status, 502, "{number}");
+        let detail = got.detail();
+        let wanted = "cannot use the dl of upstream's config.json: ";
+        assert!(detail.contains(wanted), "{detail}");
+        assert!(!detail.contains("password@"), "{detail}");
+        assert!(detail.len() < 400, "{detail}");
+    }
+}
+
+#[test]
+fn nothing_is_fetched_from_an_address_of_the_link() {
+    let mut site = site();
+    let to = "location: http://169.254.169.254/latest/meta-data\r\n".to_owned();
+    site.host.behave(Manner::Status(302, to));
+    let detail = site.serve(&[]).download("foo", "0.0.0").detail();
+    assert!(detail.contains("link-local"), "{detail}");
+    point_to(
+        &mut site,
+        r#"{"dl":"http://169.254.169.254/latest"}"#.to_owned(),
+    );
+    let data = site.folder.path().join("other").display().to_string();
+    let pairs = [
+        ("FERRY_SERVE_DATA_DIR", &*data),
+        ("FERRY_SERVE_ALLOW_PRIVATE", "169.254.169.254"),
+    ];
+    let got = site.serve(&pairs).download("foo", "0.0.0");
+    assert_eq!(got.status, 502);
+    assert!(got.detail().contains("link-local"), "{}", got.detail());
+}
+
+#[test]
+fn an_index_elsewhere_cannot_send_the_server_into_its_own_network() {
+    let site = site();
+    // No host has this address (RFC 5737). What such an upstream said last time is on the disk.
+    let upstream = "git://192.0.2.1/index.git";
+    let name = &sha256(format!("{upstream} master").as_bytes())[..16];
+    let saved = site.data().join(format!("upstream-config-{name}.json"));
+    let index = site.index.path().display().to_string();
+    let loopback = site.host.dl();
+    let local = loopback.replace("127.0.0.1", "localhost");
+    for (dl, allowed) in [(&*loopback, "127.0.0.1"), (&local, "localhost")] {
+        std::fs::create_dir_all(site.data()).unwrap();
+        std::fs::write(&saved, serde_json::json!({ "dl": dl }).to_string()).unwrap();
+        let pairs = [
+            ("FERRY_UPSTREAM_URL", upstream),
+            ("FERRY_SERVE_INDEX", &index),
+        ];
+        let before = site.host.requests().len();
+        let got = site.serve(&pairs).download("foo", "0.0.0");
+        assert_eq!(got.status, 502, "{}", got.text());
+        let detail = got.detail();
+        assert!(detail.contains("serve.allow_private"), "{detail}");
+        assert_eq!(site.host.requests().len(), before);
+        for named in [
+            ("FERRY_SERVE_ALLOW_PRIVATE", allowed),
+            ("FERRY_SERVE_DL", dl),
+        ] {
+            let server = site.serve(&[&pairs[..], &[named]].concat());
+            let got = server.download("foo", "0.0.0");
+            assert!(got.is_whole, "{named:?}: {}", got.text());
+            server.wait_for("kept", || site.kept("foo", "0.0.0").is_file());
+            drop(server);
+            std::fs::remove_file(site.kept("foo", "0.0.0")).unwrap();
+        }
+    }
+}

@@ -7,6 +7,7 @@ use reqwest::{Certificate, Client, redirect, retry};
 use url::Url;
 
 use super::error::innermost;
+use super::reach::Reach;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Limits;
 
@@ -18,6 +19,8 @@ const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"))
 pub(crate) struct Clients {
     agent: String,
     redirects: usize,
+    /// Where redirects may lead, also those that the caller follows; `None` where none is followed.
+    reach: Option<Reach>,
     connect_timeout: Duration,
     extra_cas: Vec<Certificate>,
     plain: OnceLock<Client>,
@@ -25,13 +28,28 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Prepares the clients of git's protocol, which follows redirects itself.
+    /// Prepares clients for the configured host alone.
     pub(crate) fn new(limits: &Limits) -> Result<Self> {
-        Self::with_agent(limits, USER_AGENT, 0)
+        Self::make(limits, USER_AGENT, 0, None)
     }
 
-    /// Prepares clients with a `User-Agent` of their own that follow up to `redirects` redirects.
-    pub(crate) fn with_agent(limits: &Limits, agent: &str, redirects: usize) -> Result<Self> {
+    /// Prepares the clients of git's protocol, which follows redirects itself, to what is within `reach`.
+    pub(super) fn of_git(limits: &Limits, reach: Reach) -> Result<Self> {
+        Self::make(limits, USER_AGENT, 0, Some(reach))
+    }
+
+    /// Prepares clients with a `User-Agent` of their own for URLs that others choose: they follow up to `redirects` redirects,
+    /// and connect to what is within `reach`.
+    pub(crate) fn for_foreign_urls(
+        limits: &Limits,
+        agent: &str,
+        redirects: usize,
+        reach: Reach,
+    ) -> Result<Self> {
+        Self::make(limits, agent, redirects, Some(reach))
+    }
+
+    fn make(limits: &Limits, agent: &str, redirects: usize, reach: Option<Reach>) -> Result<Self> {
         let extra_cas = match &limits.extra_cas {
             Some(pem) => certificates(pem)?,
             None => Vec::new(),
@@ -39,6 +57,7 @@ impl Clients {
         Ok(Self {
             agent: agent.to_owned(),
             redirects,
+            reach,
             connect_timeout: limits.connect_timeout,
             extra_cas,
             plain: OnceLock::new(),
@@ -72,9 +91,9 @@ impl Clients {
 
     fn build(&self, tls: bool) -> Result<Client> {
         let extra_cas = self.extra_cas.iter().cloned();
-        let policy = match self.redirects {
-            0 => redirect::Policy::none(),
-            most => redirect::Policy::limited(most),
+        let policy = match (self.redirects, &self.reach) {
+            (0, _) | (_, None) => redirect::Policy::none(),
+            (most, Some(reach)) => reach.clone().policy(most),
         };
         // No retries and no `Referer`: reqwest would repeat some requests by itself, where the caller counts attempts,
         // and show the address of a repository to where it redirects.
@@ -85,6 +104,10 @@ impl Clients {
             .retry(retry::never())
             .referer(false)
             .connect_timeout(self.connect_timeout);
+        let builder = match &self.reach {
+            Some(reach) => builder.dns_resolver(reach.clone()),
+            None => builder,
+        };
         let builder = if tls {
             builder.tls_certs_merge(extra_cas)
         } else {

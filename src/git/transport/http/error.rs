@@ -5,7 +5,8 @@ use std::io;
 
 use url::Url;
 
-use super::redirect::shown;
+use super::reach::refused;
+use super::redirect::{out_of_reach, shown};
 use crate::error::{Error, Kind};
 
 const CERTIFICATE_ADVICE: &str = "Set `network.ca_file` or SSL_CERT_FILE to the certificate (PEM) of the server's \
@@ -35,6 +36,9 @@ pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
     // upstream did.
     if let Some(Broken(cause)) = causes(&error).find_map(|e| e.downcast_ref::<Broken>()) {
         return broken_pack(url, cause);
+    }
+    if let Some(refused) = refused(&error) {
+        return out_of_reach(url, refused);
     }
     // reqwest's own text shows the URL with its query, and a redirect's query may hold a token.
     let (error, shown) = (error.without_url(), shown(url));

@@ -5,6 +5,7 @@ mod body;
 mod clients;
 mod error;
 mod idle;
+mod reach;
 mod redirect;
 mod response;
 
@@ -21,6 +22,7 @@ use self::body::{Gathered, PackBody};
 pub(crate) use self::clients::Clients;
 pub(crate) use self::error::sending;
 use self::idle::Activity;
+pub(crate) use self::reach::{Reach, Refused, refused};
 use self::response::RequestSummary;
 use super::{Reader, Service, Traffic};
 use crate::error::{Error, Kind, Result};
@@ -36,6 +38,8 @@ const MAX_REDIRECTS: usize = 5;
 /// `network.ca_file` names the proxy's authority: the system's certificates are loaded for `https://` alone.
 pub struct HttpRemote {
     clients: Clients,
+    /// Where a redirect may lead.
+    reach: Reach,
     /// Where the repository is now: as configured, or where a redirect led.
     base: Mutex<Url>,
     /// The only origin that gets the credentials.
@@ -59,10 +63,13 @@ impl HttpRemote {
         traffic: Arc<Traffic>,
     ) -> Result<Self> {
         let base = redirect::base(url)?;
-        let clients = Clients::new(limits)?;
+        let host = base.host_str().map(|host| host.trim_matches(['[', ']']));
+        let reach = Reach::new(host, host.map(str::to_owned));
+        let clients = Clients::of_git(limits, reach.clone())?;
         clients.for_url(&base)?;
         Ok(Self {
             clients,
+            reach,
             origin: base.origin(),
             base: Mutex::new(base),
             credentials,
@@ -90,6 +97,8 @@ impl HttpRemote {
             let response = self.send(request, &request_summary, &activity).await?;
             if redirect::is_redirect(response.status()) {
                 url = redirect::target(&url, response.headers().get(LOCATION))?;
+                let within_reach = self.reach.check(&url).await;
+                within_reach.map_err(|refused| redirect::out_of_reach(&url, &refused))?;
                 continue;
             }
             let reader = self.accept(response, &request_summary, activity).await?;

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use url::Url;
 
+use super::reach::Refused;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Service;
 
@@ -92,6 +93,17 @@ pub(super) fn target(from: &Url, location: Option<&HeaderValue>) -> Result<Url> 
             .advise("Configure the URL that it redirects to, if you trust it: from https, only redirects to https are followed."));
     }
     Ok(without_user(target))
+}
+
+/// Makes the error of a redirect into a network that the host has no business in.
+pub(super) fn out_of_reach(target: &Url, refused: &Refused) -> Error {
+    let message = format!(
+        "a redirect leads to {}, which is not followed",
+        shown(target)
+    );
+    Error::new(Kind::Config, message)
+        .because(refused.to_string())
+        .advise("Configure the URL that it leads to, if you trust it.")
 }
 
 /// Makes the error of a redirect loop.

@@ -9,6 +9,7 @@ use rustix::fs::{Access, access};
 
 use crate::error::{Error, Kind};
 use crate::git::transport::Service;
+use crate::shown::shell_word;
 
 /// Why this process does not serve a repository.
 #[derive(Debug)]
@@ -150,7 +151,8 @@ fn obstacle(path: &Path, error: git2::Error) -> Obstacle {
     Obstacle::Refused(match (error.code(), error.class()) {
         (ErrorCode::Owner, _) => told(format!("the repository {place} belongs to another user")).advise(format!(
             "If it is meant, name it as safe for the user that runs this: `git config --global --add safe.directory \
-             {place}`, or without git the lines `[safe]` and `directory = {place}` in ~/.gitconfig."
+             {}`, or without git the lines `[safe]` and `directory = {place}` in ~/.gitconfig.",
+            shell_word(&place.to_string())
         )),
         (ErrorCode::NotFound, ErrorClass::Repository) => {
             told(format!("{place} does not appear to be a git repository"))

@@ -23,6 +23,7 @@ use super::Keep;
 use super::keep::prefixes;
 use crate::git::ObjectId;
 use crate::git::tree::{MergedTree, Tree};
+use crate::shown;
 
 /// The directories that a merge enters below one another; an index has three levels. Each level is a round of fetches,
 /// so without a bound a tree could keep a sync busy for good.
@@ -227,8 +228,9 @@ fn depth(path: &[u8]) -> usize {
 }
 
 /// Returns a path for people; a directory's ends in `/`.
-fn shown(path: &[u8], is_directory: bool) -> String {
-    let mut text = String::from_utf8_lossy(path).into_owned();
+fn shown_path(path: &[u8], is_directory: bool) -> String {
+    let text = String::from_utf8_lossy(path);
+    let mut text = shown::printable(&text).into_owned();
     if is_directory {
         text.push('/');
     }

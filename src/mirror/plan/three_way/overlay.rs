@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Difference, MAX_DEPTH, MergeWarning, Needs, Side, depth, join, shown};
+use super::{Difference, MAX_DEPTH, MergeWarning, Needs, Side, depth, join, shown_path};
 use crate::git::ObjectId;
 use crate::git::tree::{Tree, TreeEntry};
 use crate::index::config_json::CONFIG_JSON;
@@ -59,7 +59,7 @@ impl Pair {
     fn into_difference(self, cut: bool) -> Difference {
         let entry = self.ours.or(self.theirs);
         Difference {
-            path: shown(&self.path, entry.is_some_and(|entry| entry.mode.is_tree())),
+            path: shown_path(&self.path, entry.is_some_and(|entry| entry.mode.is_tree())),
             ours: self.ours,
             theirs: self.theirs,
             cut,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::overlay::{EMPTY, Pair};
 use super::{
     Conflict, ConflictKind, MAX_DEPTH, MergeWarning, Needs, Rules, Side, Sides, depth, file, join,
-    shown,
+    shown_path,
 };
 use crate::git::ObjectId;
 use crate::git::tree::{MergedEntry, MergedTree, Tree, TreeEntry};
@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
         if self.rules.keep.covers(path) {
             if theirs != base {
                 let is_directory = theirs.or(base).is_some_and(|entry| entry.mode.is_tree());
-                let path = shown(path, is_directory);
+                let path = shown_path(path, is_directory);
                 self.found
                     .warnings
                     .push(MergeWarning::KeptPathChangedUpstream { path });
@@ -199,7 +199,7 @@ impl<'a> Walk<'a> {
     }
 
     fn conflict(&mut self, path: &[u8], kind: ConflictKind) {
-        let path = shown(path, false);
+        let path = shown_path(path, false);
         self.found.conflicts.push(Conflict { path, kind });
     }
 }

@@ -191,7 +191,7 @@ fn the_message_of_an_error_is_one_short_line() {
             "insufficient_scope; needs more",
         ),
         ("<html><body>Sign in</body></html>", ""),
-        ("Retry\r\n  later\u{1b}[31m", "Retry later[31m"),
+        ("Retry\r\n  later\u{1b}[31m", "Retry later\\u{1b}[31m"),
         ("", ""),
     ];
     for (body, expected) in rows {

@@ -68,7 +68,7 @@ fn without_starttls_nothing_is_sent_unless_it_is_said_to_be_right() {
     let url = format!("smtp://ferry@127.0.0.1:{}?tls=opportunistic", exim.port());
     let login = [
         ("FERRY_MAIL_SMTP", url.as_str()),
-        ("FERRY_SMTP_PASSWORD", "hunter2"),
+        ("FERRY_SMTP_PASSWORD", "hunter2hunter2"),
     ];
     fails(
         &with(exim.variables(), &login),

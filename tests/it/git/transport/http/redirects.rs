@@ -149,3 +149,21 @@ async fn a_redirected_post_is_not_followed() {
     let (_, reader) = tokio::join!(server.answer(to), post);
     assert_eq!(reader.err().unwrap().kind(), Kind::Server);
 }
+
+#[tokio::test]
+async fn a_redirect_to_the_metadata_service_of_a_cloud_is_not_followed() {
+    let server = Script::new().await;
+    for to in [
+        "http://169.254.169.254/info/refs?service=git-upload-pack",
+        "http://[fe80::1]/info/refs?service=git-upload-pack",
+    ] {
+        let remote = remote(&server.url("a"));
+        let asked = server.answer(redirect(to));
+        let (_, reader) = tokio::join!(asked, remote.advertisement(Service::UploadPack, true));
+        let error = reader.err().unwrap();
+        assert_eq!(error.kind(), Kind::Config);
+        let causes = error.causes();
+        assert!(causes[0].contains("link-local"), "{causes:?}");
+        assert!(error.advice().unwrap().contains("if you trust it"));
+    }
+}
