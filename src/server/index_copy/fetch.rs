@@ -42,7 +42,8 @@ impl IndexCopy {
         if answer.pack_follows {
             // The outer error is the connection's, and says nothing about our disk; only the inner one raises a
             // suspicion.
-            let received = receive::receive(&mut server, repository, objects).await?;
+            let received =
+                receive::receive(&mut server, repository, objects, &self.indexer).await?;
             let received = received.inspect_err(|error| self.suspect(error))?;
             let received = counted(received, "object");
             debug!("{remote}: {received} for {}", tip.short());

@@ -15,6 +15,7 @@ mod objects;
 mod receive;
 mod repository;
 mod snapshot;
+mod work;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -33,6 +34,7 @@ use crate::git::objects::Commit;
 use crate::git::transport::Remote;
 use compact::ObsoletePacks;
 use objects::Objects;
+use receive::Indexer;
 use repository::Repository;
 pub use snapshot::Snapshot;
 
@@ -49,6 +51,7 @@ pub struct IndexCopy {
     is_damaged: AtomicBool,
     /// One refresh at a time.
     writing: Mutex<Writing>,
+    indexer: Indexer,
     /// Locks out other processes that would write.
     _lock: File,
 }
@@ -95,6 +98,7 @@ impl IndexCopy {
                 obsolete: ObsoletePacks::default(),
                 last_rebuild: None,
             }),
+            indexer: Indexer::default(),
             _lock: lock,
         })
     }

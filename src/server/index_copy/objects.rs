@@ -12,6 +12,10 @@ use crate::git::ObjectId;
 /// How many packs there may be at the same time: far more than compaction lets there be.
 const SLOTS: u16 = 1024;
 
+/// The most memory for one object, in bytes. The largest files of the index have some MB. gix-pack bounds by the same
+/// number what it notes of all objects of a pack, which allows for a million.
+pub(super) const OBJECT_LIMIT: usize = 64 << 20;
+
 /// Reads objects on one thread.
 pub(super) type Handle = gix_odb::HandleArc;
 
@@ -28,6 +32,7 @@ impl Objects {
         let options = Options {
             slots: Slots::Given(SLOTS),
             use_multi_pack_index: false,
+            alloc_limit_bytes: Some(OBJECT_LIMIT),
             ..Options::default()
         };
         let no_replacements = &mut std::iter::empty();
