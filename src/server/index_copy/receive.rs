@@ -217,7 +217,7 @@ impl Read for Pieces<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::error::Error as _;
@@ -233,15 +233,15 @@ mod tests {
     const BOUND: Duration = Duration::from_secs(60);
 
     /// A copy without objects.
-    struct Copy {
+    pub(in crate::server::index_copy) struct Copy {
         repository: Repository,
-        objects: Objects,
+        pub(in crate::server::index_copy) objects: Objects,
         indexer: Indexer,
         _folder: TempDir,
     }
 
     impl Copy {
-        fn new() -> Self {
+        pub(in crate::server::index_copy) fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let repository = Repository::new(folder.path().join("index.git"), "master");
             repository.prepare("git://index.example/").unwrap();
@@ -260,7 +260,7 @@ mod tests {
             (pieces, begun.await)
         }
 
-        async fn index(&self, pack: Vec<u8>) -> Result<Outcome> {
+        pub(in crate::server::index_copy) async fn index(&self, pack: Vec<u8>) -> Result<Outcome> {
             let (pieces, indexing) = self.begin().await;
             pieces.send(Ok(pack.into())).await.unwrap();
             drop(pieces);
@@ -268,7 +268,7 @@ mod tests {
         }
     }
 
-    fn pack(entries: &[Bytes]) -> Vec<u8> {
+    pub(in crate::server::index_copy) fn pack(entries: &[Bytes]) -> Vec<u8> {
         let count = (entries.len() as u32).to_be_bytes();
         let mut pack = [b"PACK\0\0\0\x02", &count[..], &entries.concat()].concat();
         let mut hash = gix_hash::hasher(gix_hash::Kind::Sha1);
@@ -326,7 +326,7 @@ mod tests {
         let pack = swelling(8 << 20, 100);
         assert!(pack.len() < 64 << 10);
         let error = Copy::new().index(pack).await.unwrap_err();
-        assert!(error.to_string().contains("inflate"), "{error}");
+        assert!(error.chain().contains("inflate"), "{error:?}");
     }
 
     #[tokio::test]

@@ -72,12 +72,10 @@ impl Work {
         let received = self.0.received.load(Ordering::Relaxed);
         let inflated = self.inflated();
         self.0.is_too_much.load(Ordering::Relaxed).then(|| {
-            let text = format!(
-                "the pack was refused: its {received} bytes inflate to {inflated} and more"
-            );
-            Error::new(Kind::Server, text).advise(
-                "No index has such a pack. Check what the repository holds; nothing was changed.",
-            )
+            let why = format!("its {received} bytes inflate to {inflated} and more");
+            Error::new(Kind::Server, "the pack was refused")
+                .because(gix_error::cancelled(why))
+                .advise("No index has such a pack. Check what the repository holds; nothing was changed.")
         })
     }
 
