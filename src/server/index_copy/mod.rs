@@ -32,6 +32,7 @@ use tracing::{info, warn};
 use crate::error::{Error, Kind, Result};
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
+use crate::server::shortage::is_shortage;
 use compact::ObsoletePacks;
 use objects::Objects;
 use receive::Indexer;
@@ -83,7 +84,10 @@ impl IndexCopy {
         repository.recover()?;
         repository.prepare(origin)?;
         let objects = Objects::open(&repository.objects())?;
-        let found = current(&repository, &objects);
+        let found = match current(&repository, &objects) {
+            Err(error) if is_shortage(&error) => return Err(error),
+            found => found,
+        };
         if let Err(error) = &found {
             let error = error.chain();
             warn!("cannot read the copy of the index, fetching a new one: {error}");
