@@ -14,6 +14,7 @@ use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::upload_pack::Fetch;
+use crate::index::config_json::{CONFIG_JSON, ConfigJson};
 use crate::server::shortage::is_shortage;
 
 impl IndexCopy {
@@ -47,7 +48,8 @@ impl IndexCopy {
             let received = counted(received, "object");
             debug!("{remote}: {received} for {}", tip.short());
         }
-        let after = advance(repository, objects, before, tip).await;
+        let place = remote.to_string();
+        let after = advance(repository, objects, before, tip, place).await;
         after
             .inspect_err(|error| self.suspect(error, objects))
             .map(Some)
@@ -85,16 +87,35 @@ async fn advance(
     objects: &Objects,
     before: Option<Arc<Snapshot>>,
     tip: ObjectId,
+    place: String,
 ) -> Result<Snapshot> {
     let (repository, objects) = (repository.clone(), objects.clone());
     blocking(move || {
         let commit = Commit::parse(&objects.read(tip)?)?;
         let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
+        // Before the branch moves: what was served before is served on.
+        check_is_index(&after).map_err(|error| error.on(place))?;
         // Last: a process that is killed before has the old branch, whose objects are all there.
         repository.move_branch(tip)?;
         Ok(after)
     })
     .await
+}
+
+/// Checks that a repository holds an index at all: what is served of another one is a 404 for each crate.
+///
+/// # Errors
+/// `config` if its `config.json` is missing or cannot be read.
+pub(super) fn check_is_index(snapshot: &Snapshot) -> Result<()> {
+    let none = |text| {
+        Error::new(Kind::Config, text)
+            .advise("Set `serve.index` and `serve.branch` to a repository that holds the index.")
+    };
+    let file = snapshot.file(CONFIG_JSON)?;
+    let file = file.ok_or_else(|| none("this is no index: it has no config.json at its root"))?;
+    serde_json::from_slice::<ConfigJson>(&snapshot.content(file)?)
+        .map(drop)
+        .map_err(|error| none("this is no index: its config.json cannot be read").because(error))
 }
 
 /// Says whether the indexing of a pack was ended since it was too much.

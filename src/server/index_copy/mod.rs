@@ -232,7 +232,9 @@ fn current(repository: &Repository, objects: &Objects) -> Result<Option<Snapshot
         return Ok(None);
     };
     let commit = Commit::parse(&objects.read(tip)?)?;
-    Snapshot::after(None, tip, &commit, objects.clone()).map(Some)
+    let snapshot = Snapshot::after(None, tip, &commit, objects.clone())?;
+    fetch::check_is_index(&snapshot)?;
+    Ok(Some(snapshot))
 }
 
 fn lock(data_dir: &Path) -> Result<File> {

@@ -124,6 +124,9 @@ impl State {
             return Ok(view);
         }
         let detail = match self.copy.snapshot() {
+            None if self.refreshes().last_error.is_some() => {
+                "the server could not fetch the index so far; /readyz and its log say why"
+            }
             None => "the index is being fetched for the first time",
             Some(_) => "the crate files in the store cannot be listed yet",
         };
