@@ -54,7 +54,7 @@ pub struct Bounds {
     pub write: Duration,
 }
 
-/// The address that a request came from; behind a proxy, the proxy's.
+/// The address that a request came from, which all requests of a connection have; behind a proxy, the proxy's.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 

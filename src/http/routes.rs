@@ -25,6 +25,7 @@ use hyper::body::Incoming;
 
 use super::access::{Access, Authenticate, Caller, Client};
 use super::body::Body;
+use super::connection::Peer;
 use super::error_response::ErrorResponse;
 use super::webhook::{self, Event, Hosts};
 
@@ -33,6 +34,8 @@ use super::webhook::{self, Event, Hosts};
 pub struct Authorized<'r> {
     /// What the `*` of the route's path stands for.
     pub wildcard: &'r str,
+    /// Which connection it came from.
+    pub peer: Peer,
     /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the
     /// body out.
     pub method: &'r Method,
@@ -201,11 +204,11 @@ pub struct Routed {
 
 impl<S: Authenticate> Table<S> {
     /// Authenticates a request, and calls the handler of its path.
-    pub fn route(&self, state: S, request: Request<Incoming>) -> Routed {
+    pub fn route(&self, state: S, request: Request<Incoming>, peer: Peer) -> Routed {
         let (mut head, body) = request.into_parts();
         let is_head = head.method == Method::HEAD;
         let mut caller = None;
-        let reply = self.dispatch(state, &mut head, body, &mut caller);
+        let reply = self.dispatch(state, &mut head, body, peer, &mut caller);
         Routed {
             caller,
             reply: reply.unwrap_or_else(Reply::now),
@@ -218,6 +221,7 @@ impl<S: Authenticate> Table<S> {
         state: S,
         head: &mut Parts,
         body: Incoming,
+        peer: Peer,
         caller: &mut Option<Caller>,
     ) -> Result<Reply, ErrorResponse> {
         let Some((target, wildcard)) = find(self.routes, &head.method, head.uri.path()) else {
@@ -234,6 +238,7 @@ impl<S: Authenticate> Table<S> {
                 // The only place that calls a handler; a row without an `Access` does not compile.
                 let request = Authorized {
                     wildcard,
+                    peer,
                     method: &head.method,
                     headers: std::mem::take(&mut head.headers),
                     body,

@@ -20,6 +20,7 @@ use super::objects::Objects;
 use super::receive;
 use super::repository::Repository;
 use super::snapshot::Snapshot;
+use super::work::Work;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 
@@ -97,6 +98,7 @@ pub(super) fn into_one(
         &mut BufReader::new(file),
         &repository.pack_folder(),
         no_bases,
+        &Work::default(),
     )?;
     outcome
         .data_path

@@ -1,7 +1,5 @@
 //! Fetches the tip of a branch into the copy.
 
-use std::error::Error as StdError;
-use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,6 +14,8 @@ use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::upload_pack::Fetch;
+use crate::index::config_json::{CONFIG_JSON, ConfigJson};
+use crate::server::shortage::is_shortage;
 
 impl IndexCopy {
     /// Fetches the tip of the branch into a repository and moves its branch there; `None` if it is up to date.
@@ -42,19 +42,24 @@ impl IndexCopy {
         if answer.pack_follows {
             // The outer error is the connection's, and says nothing about our disk; only the inner one raises a
             // suspicion.
-            let received = receive::receive(&mut server, repository, objects).await?;
-            let received = received.inspect_err(|error| self.suspect(error))?;
+            let received =
+                receive::receive(&mut server, repository, objects, &self.indexer).await?;
+            let received = received.inspect_err(|error| self.suspect(error, objects))?;
             let received = counted(received, "object");
             debug!("{remote}: {received} for {}", tip.short());
         }
-        let after = advance(repository, objects, before, tip).await;
-        after.inspect_err(|error| self.suspect(error)).map(Some)
+        let place = remote.to_string();
+        let after = advance(repository, objects, before, tip, place).await;
+        after
+            .inspect_err(|error| self.suspect(error, objects))
+            .map(Some)
     }
 
-    /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not on a full disk, where a second copy
-    /// would find still less room.
-    fn suspect(&self, error: &Error) {
-        if !is_disk_full(error) {
+    /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not for want of files, memory or disk, of
+    /// which a second copy would find still less, and not for what is wrong at the other end.
+    fn suspect(&self, error: &Error, objects: &Objects) {
+        let is_for_want = is_shortage(error) || objects.shortage().is_some();
+        if error.kind() == Kind::Server && !is_refusal(error) && !is_for_want {
             self.is_damaged.store(true, Ordering::Relaxed);
         }
     }
@@ -82,11 +87,14 @@ async fn advance(
     objects: &Objects,
     before: Option<Arc<Snapshot>>,
     tip: ObjectId,
+    place: String,
 ) -> Result<Snapshot> {
     let (repository, objects) = (repository.clone(), objects.clone());
     blocking(move || {
         let commit = Commit::parse(&objects.read(tip)?)?;
         let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
+        // Before the branch moves: what was served before is served on.
+        check_is_index(&after).map_err(|error| error.on(place))?;
         // Last: a process that is killed before has the old branch, whose objects are all there.
         repository.move_branch(tip)?;
         Ok(after)
@@ -94,51 +102,23 @@ async fn advance(
     .await
 }
 
-/// Says whether any cause of an error is a full disk or an exceeded quota.
-fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if is_full(error) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+/// Checks that a repository holds an index at all: what is served of another one is a 404 for each crate.
+///
+/// # Errors
+/// `config` if its `config.json` is missing or cannot be read.
+pub(super) fn check_is_index(snapshot: &Snapshot) -> Result<()> {
+    let none = |text| {
+        Error::new(Kind::Config, text)
+            .advise("Set `serve.index` and `serve.branch` to a repository that holds the index.")
+    };
+    let file = snapshot.file(CONFIG_JSON)?;
+    let file = file.ok_or_else(|| none("this is no index: it has no config.json at its root"))?;
+    serde_json::from_slice::<ConfigJson>(&snapshot.content(file)?)
+        .map(drop)
+        .map_err(|error| none("this is no index: its config.json cannot be read").because(error))
 }
 
-fn is_full(error: &(dyn StdError + 'static)) -> bool {
-    if let Some(error) = error.downcast_ref::<io::Error>() {
-        let is_full = matches!(
-            error.kind(),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-        );
-        // `source` skips the wrapped error itself.
-        is_full || error.get_ref().is_some_and(|inner| is_disk_full(inner))
-    } else if let Some(error) = error.downcast_ref::<gix_error::Error>() {
-        // Its causes are a tree, of which `source` shows one branch.
-        error.iter_errors().any(is_disk_full)
-    } else {
-        false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use gix_error::ErrorExt as _;
-
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_found_among_all_causes() {
-        let full = || io::Error::from(ErrorKind::StorageFull);
-        let because = |error: io::Error| Error::new(Kind::Server, "it failed").because(error);
-        assert!(is_disk_full(&because(full())));
-        assert!(is_disk_full(&because(io::Error::other(because(full())))));
-        assert!(is_disk_full(&because(ErrorKind::QuotaExceeded.into())));
-        let raised = full().and_raise(gix_error::message("cannot write"));
-        let raised = Error::new(Kind::Server, "it failed").because(raised);
-        assert!(is_disk_full(&raised));
-        assert!(!is_disk_full(&because(ErrorKind::UnexpectedEof.into())));
-        assert!(!is_disk_full(&Error::new(Kind::Server, "it failed")));
-    }
+/// Says whether the indexing of a pack was ended since it was too much.
+fn is_refusal(error: &Error) -> bool {
+    gix_error::classify(error).is_cancelled()
 }

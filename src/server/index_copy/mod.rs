@@ -15,6 +15,7 @@ mod objects;
 mod receive;
 mod repository;
 mod snapshot;
+mod work;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -31,8 +32,10 @@ use tracing::{info, warn};
 use crate::error::{Error, Kind, Result};
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
+use crate::server::shortage::is_shortage;
 use compact::ObsoletePacks;
 use objects::Objects;
+use receive::Indexer;
 use repository::Repository;
 pub use snapshot::Snapshot;
 
@@ -49,6 +52,7 @@ pub struct IndexCopy {
     is_damaged: AtomicBool,
     /// One refresh at a time.
     writing: Mutex<Writing>,
+    indexer: Indexer,
     /// Locks out other processes that would write.
     _lock: File,
 }
@@ -80,7 +84,10 @@ impl IndexCopy {
         repository.recover()?;
         repository.prepare(origin)?;
         let objects = Objects::open(&repository.objects())?;
-        let found = current(&repository, &objects);
+        let found = match current(&repository, &objects) {
+            Err(error) if is_shortage(&error) => return Err(error),
+            found => found,
+        };
         if let Err(error) = &found {
             let error = error.chain();
             warn!("cannot read the copy of the index, fetching a new one: {error}");
@@ -95,6 +102,7 @@ impl IndexCopy {
                 obsolete: ObsoletePacks::default(),
                 last_rebuild: None,
             }),
+            indexer: Indexer::default(),
             _lock: lock,
         })
     }
@@ -224,7 +232,9 @@ fn current(repository: &Repository, objects: &Objects) -> Result<Option<Snapshot
         return Ok(None);
     };
     let commit = Commit::parse(&objects.read(tip)?)?;
-    Snapshot::after(None, tip, &commit, objects.clone()).map(Some)
+    let snapshot = Snapshot::after(None, tip, &commit, objects.clone())?;
+    fetch::check_is_index(&snapshot)?;
+    Ok(Some(snapshot))
 }
 
 fn lock(data_dir: &Path) -> Result<File> {

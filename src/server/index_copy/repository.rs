@@ -138,11 +138,16 @@ impl Repository {
     /// Returns the commit of the branch; `None` before the first fetch.
     ///
     /// # Errors
-    /// `config` if the file is damaged.
+    /// `config` if the file is damaged, or cannot be read.
     pub(super) fn branch(&self) -> Result<Option<ObjectId>> {
         let path = self.branch_file();
-        let Ok(text) = fs::read_to_string(&path) else {
-            return Ok(None);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let text = format!("cannot read {}", path.display());
+                return Err(Error::new(Kind::Config, text).because(error));
+            }
         };
         let id = text.trim_end().parse().map_err(|e| {
             Error::new(Kind::Config, format!("{} is damaged", path.display())).because(e)

@@ -9,6 +9,11 @@ use crate::git::objects::{Commit, parse_tree};
 use crate::git::tree::Mode;
 use crate::index::CrateName;
 
+/// How many directories the path of a crate's file has at most, as `se/rd` in `se/rd/serde`.
+// What is deeper is no part of an index. A tree of any depth can be sent in a few bytes a level, and what goes through the
+// directories here is recursive, their drop as well.
+const LEVELS: u8 = 2;
+
 /// The index at one commit. Snapshots share the directories that did not change between them.
 pub struct Snapshot {
     commit: ObjectId,
@@ -20,6 +25,8 @@ pub struct Snapshot {
 /// A directory of the tree, whose entries are read when they are first needed.
 struct Directory {
     id: ObjectId,
+    /// How many directories it is in.
+    level: u8,
     entries: OnceLock<Entries>,
 }
 
@@ -41,7 +48,7 @@ impl Snapshot {
     ) -> Result<Self> {
         let root = match before {
             Some(before) => before.root.after(commit.tree, &objects)?,
-            None => Directory::unread(commit.tree),
+            None => Directory::unread(commit.tree, 0),
         };
         // The root is always read: a copy that lacks it is damaged.
         root.entries(&objects)?;
@@ -127,9 +134,9 @@ impl Entries {
 }
 
 impl Directory {
-    fn unread(id: ObjectId) -> Arc<Self> {
+    fn unread(id: ObjectId, level: u8) -> Arc<Self> {
         let entries = OnceLock::new();
-        Arc::new(Self { id, entries })
+        Arc::new(Self { id, level, entries })
     }
 
     fn entries(&self, objects: &Objects) -> Result<&Entries> {
@@ -137,7 +144,10 @@ impl Directory {
             return Ok(entries);
         }
         // Two requests may read it at the same time; the first result stays.
-        let read = Self::read(self.id, objects, |_, id| Ok(Self::unread(id)))?;
+        let below = self.level + 1;
+        let read = Self::read(self.id, self.level, objects, |_, id| {
+            Ok(Self::unread(id, below))
+        })?;
         Ok(self.entries.get_or_init(|| read))
     }
 
@@ -148,18 +158,20 @@ impl Directory {
             return Ok(Arc::clone(self));
         }
         let Some(before) = self.entries.get() else {
-            return Ok(Self::unread(id));
+            return Ok(Self::unread(id, self.level));
         };
-        let entries = Self::read(id, objects, |name, id| match before.get(name) {
+        let level = self.level;
+        let entries = Self::read(id, level, objects, |name, id| match before.get(name) {
             Some(TreeEntry::Directory(inner)) => inner.after(id, objects),
-            _ => Ok(Self::unread(id)),
+            _ => Ok(Self::unread(id, level + 1)),
         })?;
         let entries = OnceLock::from(entries);
-        Ok(Arc::new(Self { id, entries }))
+        Ok(Arc::new(Self { id, level, entries }))
     }
 
     fn read(
         id: ObjectId,
+        level: u8,
         objects: &Objects,
         directory: impl Fn(&[u8], ObjectId) -> Result<Arc<Self>>,
     ) -> Result<Entries> {
@@ -167,9 +179,11 @@ impl Directory {
         let mut entries = Vec::with_capacity(tree.len());
         for (name, entry) in tree {
             let entry = match entry.mode {
-                mode if mode.is_tree() => TreeEntry::Directory(directory(&name, entry.id)?),
+                mode if mode.is_tree() && level < LEVELS => {
+                    TreeEntry::Directory(directory(&name, entry.id)?)
+                }
                 mode if mode.is_same_type(Mode::FILE) => TreeEntry::File(entry.id),
-                // Symbolic links and submodules are not part of an index.
+                // Symbolic links, submodules and what is too deep are not part of an index.
                 _ => continue,
             };
             entries.push((name.into_boxed_slice(), entry));
@@ -194,5 +208,59 @@ impl Directory {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::git::wire::pack::{ObjectKind, whole_entry};
+    use crate::server::index_copy::receive::tests::{Copy, pack};
+
+    /// Adds an object to the entries of a pack.
+    fn add(entries: &mut Vec<bytes::Bytes>, kind: ObjectKind, content: &[u8]) -> ObjectId {
+        entries.push(whole_entry(kind, content).unwrap());
+        kind.id_of(content)
+    }
+
+    fn tree(entries: &[(&str, ObjectId)]) -> Vec<u8> {
+        let lines = entries.iter();
+        lines
+            .flat_map(|(name, id)| [name.as_bytes(), b"\0", id.as_bytes()].concat())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn directories_are_read_as_deep_as_an_index_has_them_and_no_deeper() {
+        let mut entries = Vec::new();
+        let file = add(&mut entries, ObjectKind::Blob, b"a line");
+        let mut deep = add(&mut entries, ObjectKind::Tree, &tree(&[("100644 f", file)]));
+        for _ in 0..50_000 {
+            deep = add(&mut entries, ObjectKind::Tree, &tree(&[("40000 de", deep)]));
+        }
+        let rd = tree(&[("40000 deeper", deep), ("100644 serde", file)]);
+        let rd = add(&mut entries, ObjectKind::Tree, &rd);
+        let se = add(&mut entries, ObjectKind::Tree, &tree(&[("40000 rd", rd)]));
+        let root = tree(&[("40000 de", deep), ("40000 se", se)]);
+        let tree = add(&mut entries, ObjectKind::Tree, &root);
+        let text = format!(
+            "tree {tree}\nauthor a <a@b.example> 1 +0000\ncommitter a <a@b.example> 1 +0000\n\nAll\n"
+        );
+        let tip = add(&mut entries, ObjectKind::Commit, text.as_bytes());
+        let copy = Copy::new();
+        copy.index(pack(&entries)).await.unwrap();
+
+        let commit = Commit::parse(&copy.objects.read(tip).unwrap()).unwrap();
+        let first = Snapshot::after(None, tip, &commit, copy.objects.clone()).unwrap();
+        let second = Snapshot::after(Some(&first), tip, &commit, copy.objects.clone()).unwrap();
+        for snapshot in [first, second] {
+            let names = snapshot.crates().unwrap();
+            assert_eq!(names.len(), 1);
+            assert_eq!(names[0].as_str(), "serde");
+            assert_eq!(snapshot.file("se/rd/serde").unwrap(), Some(file));
+            assert_eq!(snapshot.file("de/de/de/de").unwrap(), None);
+        }
     }
 }

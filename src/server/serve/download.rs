@@ -6,6 +6,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, VIA,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use futures_util::StreamExt as _;
 use percent_encoding::percent_decode_str;
 
 use super::conditions::is_named;
@@ -13,9 +14,9 @@ use super::index;
 use super::index_cache::IndexFile;
 use super::state::State;
 use crate::config::Downloads;
-use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
+use crate::http::{Body, Peer};
 use crate::index::{CrateFile, CrateName};
 use crate::server::crate_files::{self, Unavailable, instance};
 use crate::shown::one_line;
@@ -52,7 +53,7 @@ pub(super) fn download(
     state: &'static State,
     request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
-    let headers = request.headers;
+    let (headers, peer) = (request.headers, request.peer);
     refuse_own(&headers)?;
     let requested = parse(request.wildcard).ok_or_else(unlisted)?;
     let is_head = *request.method == Method::HEAD;
@@ -66,13 +67,14 @@ pub(super) fn download(
             listed(file.as_deref(), &requested)?,
             is_head,
             &headers,
+            peer,
         );
     }
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
         let file = index::find(state, &view, path).await?;
         let file = listed(file.as_deref(), &requested)?;
-        respond(state, file, is_head, &headers)?.wait().await
+        respond(state, file, is_head, &headers, peer)?.wait().await
     }))
 }
 
@@ -95,6 +97,7 @@ fn respond(
     file: &CrateFile,
     is_head: bool,
     headers: &HeaderMap,
+    peer: Peer,
 ) -> Result<Reply, ErrorResponse> {
     let etag = etag(file);
     // The tag is the checksum, which the index knows: the file itself need not be here.
@@ -117,7 +120,7 @@ fn respond(
             Some(bytes.len() as u64),
             bytes.into(),
         )),
-        None => Reply::later(get(state, file.clone(), etag)),
+        None => Reply::later(get(state, file.clone(), etag, peer)),
     })
 }
 
@@ -152,7 +155,10 @@ async fn get(
     state: &'static State,
     file: CrateFile,
     etag: HeaderValue,
+    peer: Peer,
 ) -> Result<Response<Body>, ErrorResponse> {
+    // Before the file is looked for, which opens it.
+    let may_open = state.files.take(peer.0).await.ok_or_else(no_files)?;
     let body = state
         .crate_files
         .get(&file)
@@ -161,9 +167,22 @@ async fn get(
     let size = body.size();
     let body = match body {
         crate_files::Body::Whole(bytes) => Body::from(bytes),
-        other => axum::body::Body::from_stream(other.into_stream()).into(),
+        // The stream has the file open to its end.
+        other => axum::body::Body::from_stream(other.into_stream().inspect(move |_| {
+            let _ = &may_open;
+        }))
+        .into(),
     };
     Ok(file_response(state, etag, Some(size), body))
+}
+
+/// Refuses while clients that do not read their responses have all files open that there may be.
+fn no_files() -> ErrorResponse {
+    ErrorResponse::for_cargo(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many crate files wait for clients that do not read them; try again in a few seconds",
+    )
+    .with(RETRY_AFTER, BUSY)
 }
 
 /// Refuses a request that this server sent itself, because upstream's `dl` leads back to it.

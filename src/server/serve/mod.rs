@@ -32,15 +32,12 @@ use tracing::{info, warn};
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{self, Bounds, Certificates, Request};
+use crate::server::file_budget::FileShares;
 use access_log::Record;
 use state::State;
 
 /// How long requests in flight may take after a signal: a container is killed after 30 seconds.
 const GRACE: Duration = Duration::from_secs(25);
-/// How many connections are served at once, if the limit of open files allows it.
-const CONNECTIONS: usize = 8192;
-/// How many open files are not for connections.
-const OTHER_FILES: u64 = 256;
 /// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(15);
 /// How long a client may read nothing of a response.
@@ -52,6 +49,8 @@ const WRITE: Duration = Duration::from_secs(60);
 /// `config` if the configuration cannot be used, or the address cannot be listened on; `server` if signals cannot be
 /// received.
 pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
+    let fetches = config.serve.upstream_connections;
+    let shares = FileShares::of(http::raise_open_files(), fetches);
     let certificates = config.tls().map(Certificates::read).transpose()?;
     let certificates = certificates.map(Arc::new);
     // Before the store is listed, which may take long: a taken address fails at once, and early clients wait in the
@@ -59,17 +58,17 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let listener = listen(&mut config).await?;
     let hangup = signal(SignalKind::hangup())
         .map_err(|error| Error::new(Kind::Server, "cannot receive signals").because(error))?;
-    let state = State::open(config).await?;
+    let state = State::open(config, shares).await?;
     describe(&state.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let answer = move |request: Request, peer| {
         let record = Record::begin(&state.access_log, &state.traffic, &request, peer);
-        routes::answer(state, request, record).map(Ok)
+        routes::answer(state, request, peer, record).map(Ok)
     };
     let serving = tokio::spawn(http::serve(
         listener,
         answer,
-        bounds(),
+        bounds(shares),
         certificates.clone(),
         async {
             // A dropped sender means the same.
@@ -98,12 +97,9 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     Ok(())
 }
 
-fn bounds() -> Bounds {
-    let files = http::raise_open_files().saturating_sub(OTHER_FILES);
-    let files = usize::try_from(files).unwrap_or(CONNECTIONS);
+fn bounds(shares: FileShares) -> Bounds {
     Bounds {
-        // Each connection may be sent a file, which is open, too.
-        connections: (files / 2).clamp(64, CONNECTIONS),
+        connections: shares.connections,
         threads: thread::available_parallelism().map_or(1, usize::from),
         head: HEAD,
         write: WRITE,

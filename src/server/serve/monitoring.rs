@@ -19,8 +19,13 @@ pub(super) fn healthz(_: &'static State, _: Authorized<'_>) -> Result<Reply, Err
 /// `GET /readyz`: there is an index, and it was refreshed within `serve.stale_after`.
 pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     // Ready only with something to serve: a refresh may succeed before the store could be listed.
-    state.view()?;
+    let view = state.view();
     let refreshes = state.refreshes();
+    if let (Err(_), Some(error)) = (&view, &refreshes.last_error) {
+        let text = format!("there is no index to serve yet: {error}");
+        return Err(ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    }
+    view?;
     let limit = state.config.serve.stale_after;
     match refreshes.last_success {
         Some((at, _)) if at.elapsed() <= limit => Ok(Reply::now("ready\n")),

@@ -11,7 +11,7 @@ use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Route, Table};
 use crate::http::webhook::Hosts;
-use crate::http::{Body, Request};
+use crate::http::{Body, Peer, Request};
 
 /// The paths of the server. Those that cargo asks for most come first.
 const TABLE: Table<&'static State> = Table {
@@ -51,9 +51,10 @@ impl Authenticate for &'static State {
 pub(super) fn answer(
     state: &'static State,
     request: Request,
+    peer: Peer,
     mut record: Record,
 ) -> impl Future<Output = Response<Body>> + Send {
-    let mut routed = TABLE.route(state, request);
+    let mut routed = TABLE.route(state, request, peer);
     record.called_by(routed.caller.take());
     routed.respond(|response| record.end(response))
 }

@@ -1,7 +1,7 @@
 //! What the handlers share: configuration, index, crate files, tokens, and what is counted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwapOption, Guard};
 use axum::http::{StatusCode, header};
@@ -18,7 +18,12 @@ use crate::config::{Mask, OfflineIndex, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::error_response::ErrorResponse;
 use crate::server::crate_files::CrateFiles;
+use crate::server::file_budget::{FileBudget, FileShares};
 use crate::server::index_copy::IndexCopy;
+use crate::server::shortage::is_shortage;
+
+/// The least time between two log lines about a shortage.
+const BETWEEN_SHORTAGES: Duration = Duration::from_secs(60);
 
 /// What the handlers and background tasks of the server share.
 pub(super) struct State {
@@ -28,6 +33,8 @@ pub(super) struct State {
     pub(super) config_json: Bytes,
     pub(super) copy: IndexCopy,
     pub(super) crate_files: Arc<CrateFiles>,
+    /// Bounds the crate files that are open.
+    pub(super) files: FileBudget,
     pub(super) index_cache: IndexCache,
     pub(super) tokens: Option<Tokens>,
     pub(super) access_log: AccessLog,
@@ -38,6 +45,8 @@ pub(super) struct State {
     stored: ArcSwapOption<StoredFiles>,
     view: ArcSwapOption<View>,
     refreshes: Mutex<Refreshes>,
+    /// When a shortage was logged last.
+    last_shortage: Mutex<Option<Instant>>,
 }
 
 /// How the refreshes of the index went.
@@ -56,13 +65,14 @@ impl State {
     ///
     /// # Errors
     /// `config` if a file or folder of the configuration cannot be used.
-    pub(super) async fn open(config: ServeConfig) -> Result<&'static Self> {
+    pub(super) async fn open(config: ServeConfig, shares: FileShares) -> Result<&'static Self> {
         let serve = &config.serve;
         let origin = config.index.url.to_string();
         let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
         let state = Self {
             config_json: make_config_json(&config)?,
             crate_files: CrateFiles::open(&config).await?,
+            files: FileBudget::new(shares),
             // One half of the memory; the other is for crate files.
             index_cache: IndexCache::new(serve.memory / 2),
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
@@ -72,6 +82,7 @@ impl State {
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),
             refreshes: Mutex::default(),
+            last_shortage: Mutex::default(),
             copy,
             mask: config.mask(),
             config,
@@ -116,6 +127,9 @@ impl State {
             return Ok(view);
         }
         let detail = match self.copy.snapshot() {
+            None if self.refreshes().last_error.is_some() => {
+                "the server could not fetch the index so far; /readyz and its log say why"
+            }
             None => "the index is being fetched for the first time",
             Some(_) => "the crate files in the store cannot be listed yet",
         };
@@ -139,9 +153,15 @@ impl State {
         }
     }
 
-    /// Requests a new copy of the index after an object could not be read, and returns the response to the request that
-    /// needed it.
+    /// Requests a new copy of the index after an object could not be read, unless that was for want of files or memory.
+    /// Returns the response to the request that needed it.
     pub(super) fn replace_copy(&self, error: &Error) -> ErrorResponse {
+        if is_shortage(error) {
+            self.log_shortage(error);
+            return unready(
+                "the server is short of open files or of memory; try again in a few seconds",
+            );
+        }
         // Many requests find the same damage: the first one logs it.
         if self.copy.report_damage() {
             let error = error.chain();
@@ -149,6 +169,19 @@ impl State {
             self.refresh_now.notify_one();
         }
         unready("the server's copy of the index is damaged; it is fetching another")
+    }
+
+    /// Logs a shortage, which many requests meet at the same time, at most once a minute.
+    fn log_shortage(&self, error: &Error) {
+        let last = self.last_shortage.lock();
+        let mut last = last.unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() > BETWEEN_SHORTAGES) {
+            *last = Some(Instant::now());
+            tracing::error!(
+                "{}. Raise the limit of open files (ulimit -n) or the memory.",
+                error.chain()
+            );
+        }
     }
 
     pub(super) fn refreshes(&self) -> Refreshes {

@@ -21,7 +21,7 @@ use crate::http::access::Access;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply, Route, Table};
 use crate::http::webhook::{Hosts, read_body};
-use crate::http::{self, Bounds, Request};
+use crate::http::{self, Bounds, Peer, Request};
 use endpoint::Endpoint;
 pub use endpoint::{EndpointSettings, Message, Timeouts};
 
@@ -62,7 +62,7 @@ pub async fn serve(
         write: settings.timeouts.request,
     };
     let endpoint = Arc::new(Endpoint::new(settings, core, status));
-    let answer = move |request, _| answer(Arc::clone(&endpoint), request);
+    let answer = move |request, peer| answer(Arc::clone(&endpoint), request, peer);
     http::serve(listener, answer, bounds, None, stop).await;
 }
 
@@ -70,10 +70,13 @@ pub async fn serve(
 async fn answer(
     endpoint: Arc<Endpoint>,
     request: Request,
+    peer: Peer,
 ) -> Result<Response<http::Body>, Infallible> {
     let limit = endpoint.settings.timeouts.request;
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let answering = TABLE.route(endpoint, request).respond(|response| response);
+    let answering = TABLE
+        .route(endpoint, request, peer)
+        .respond(|response| response);
     let response = match timeout(limit, answering).await {
         Ok(response) => response,
         Err(_) => {

@@ -7,6 +7,7 @@ use crate::support::lighttpd::Lighttpd;
 use crate::support::repo::git;
 use crate::support::server::{Server, Site, files_in};
 use crate::support::sshd::{Options, Sshd};
+use crate::support::upstream::Commit;
 
 /// Publishes crates one by one and across a squash, and sees each served.
 fn follow(site: &mut Site, server: &Server) {
@@ -229,4 +230,36 @@ fn requests_are_answered_whole_while_the_index_moves() {
         is_done.store(true, std::sync::atomic::Ordering::Relaxed);
         assert!(asking.join().unwrap() > 1);
     });
+}
+
+#[test]
+fn a_repository_that_is_no_index_is_not_served() {
+    let mut site = site();
+    let config = git(site.index.path(), &["show", "master:config.json"]);
+    for wrong in [None, Some("no JSON"), Some("{}")] {
+        let commit = Commit::new("Break it");
+        site.index.commit([match wrong {
+            None => commit.without("config.json"),
+            Some(text) => commit.file("config.json", text),
+        }]);
+        let server = Server::start(&site.variables());
+        server.wait_for("told", || {
+            server.get("/readyz").text().contains("this is no index")
+        });
+        let ready = server.get("/readyz");
+        assert_eq!(ready.status, 503, "{}", ready.text());
+        let entry = server.entry("first");
+        assert_eq!(entry.status, 503);
+        assert!(!entry.detail().contains("first time"), "{}", entry.detail());
+    }
+    // One that was served is served on.
+    site.index
+        .commit([Commit::new("Mend it").file("config.json", config.as_str())]);
+    let server = site.serve(&[]);
+    site.index
+        .commit([Commit::new("Break it again").without("config.json")]);
+    server.push_hook();
+    server.wait_for("told", || server.log().contains("this is no index"));
+    assert_eq!(server.entry("first").status, 200);
+    assert!(!server.log().contains("damaged"), "{}", server.log());
 }

@@ -14,6 +14,7 @@ mod held;
 mod http2;
 mod index;
 mod killed;
+mod open_files;
 mod paths;
 mod prefetch;
 mod read_only;

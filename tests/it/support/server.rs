@@ -194,7 +194,28 @@ pub struct Server {
 impl Server {
     /// Starts a server and waits until it listens.
     pub fn start(variables: &[(String, String)]) -> Self {
-        let mut process = command(variables)
+        Self::run(variables, command(variables))
+    }
+
+    /// Starts a server that may have so many files open, and not more.
+    pub fn start_with_open_files(variables: &[(String, String)], limit: u32) -> Self {
+        let mut shell = Command::new("sh");
+        let program = command(variables);
+        shell
+            .args(["-c", "ulimit -n \"$0\"; exec \"$@\"", &limit.to_string()])
+            .arg(program.get_program())
+            .env_clear()
+            .envs(
+                program
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .stdin(Stdio::null());
+        Self::run(variables, shell)
+    }
+
+    fn run(variables: &[(String, String)], mut command: Command) -> Self {
+        let mut process = command
             .args(["-v", "serve"])
             .stderr(Stdio::piped())
             .spawn()
@@ -338,6 +359,18 @@ impl Server {
                 .ok()
         });
         1024 * peak.unwrap_or(0_u64)
+    }
+
+    /// Sets how many files it may have open from now on; returns how many there were before.
+    pub fn set_open_files(&self, limit: Option<u64>) -> Option<u64> {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let pid = Pid::from_child(&self.process);
+        let limit = Rlimit {
+            current: limit,
+            // A child process that is not root's could not raise it again.
+            maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
+        };
+        prlimit(Some(pid), Resource::Nofile, limit).unwrap().current
     }
 
     /// Kills it, as a power cut would.
