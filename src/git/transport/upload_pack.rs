@@ -292,11 +292,20 @@ async fn read_objects(
     objects: &mut Scanner,
     visit: &mut impl FnMut(&Object) -> ControlFlow<()>,
 ) -> wire::Result<ControlFlow<()>> {
+    /// How much work is done without a pause, in bytes: some milliseconds.
+    const WITHOUT_PAUSE: usize = 1024 * 1024;
+    let mut paused_at = 0;
     while let Some(chunk) = pack.data().await? {
         objects.push(&chunk)?;
         while let Some(object) = objects.next_object()? {
             if visit(&object).is_break() {
                 return Ok(ControlFlow::Break(()));
+            }
+            // A small pack can be much work, during which nothing is waited for: timeouts, signals and other requests
+            // would have to wait instead.
+            if objects.work() - paused_at > WITHOUT_PAUSE {
+                tokio::task::yield_now().await;
+                paused_at = objects.work();
             }
         }
     }

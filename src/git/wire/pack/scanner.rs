@@ -1,13 +1,14 @@
 //! Reads the objects of a small pack as it arrives: commits and single trees, for planning.
 //!
-//! The pack is stored compressed, and an object is inflated on demand. Bounded: a pack or an object beyond the limit is an
-//! error, so that no server can exhaust the memory.
+//! The pack is stored compressed, and an object is inflated on demand. Bounded: a pack or an object beyond a limit in size or
+//! in work is an error, so that no server can exhaust the memory or the processor. Whoever reads a pack lets other tasks run
+//! in between ([`Scanner::work`]).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::entry::{EntryHeader, EntryKind, inflate};
+use super::entry::{EntryHeader, EntryKind, Inflate};
 use super::{HEADER, ObjectKind, delta, entry_count};
 use crate::git::ObjectId;
 use crate::git::wire::{Error, Result};
@@ -30,8 +31,11 @@ pub struct Scanner {
     /// Where the next entry begins.
     at: usize,
     entries_left: Option<u32>,
+    /// The entry at `at`, of which some bytes have arrived.
+    begun: Option<Begun>,
     offsets: HashMap<ObjectId, u32>,
     recent: RefCell<Recent>,
+    work: Work,
 }
 
 impl Scanner {
@@ -75,16 +79,17 @@ impl Scanner {
         if left == 0 {
             return Ok(None);
         }
-        // An entry whose end is missing is inflated again from its start once more bytes are there: no state of the
-        // decompressor has to be kept between two calls.
-        let Some((length, (kind, content))) = self.resolve(self.at)? else {
+        let Some(part) = self.next_part()? else {
             return Ok(None);
         };
+        let length = part.length;
+        let (kind, content) = self.resolve(part)?;
         // The id is computed, never believed: a server cannot pass off one object as another.
         let id = kind.id_of(&content);
         // `PACK_LIMIT` keeps every offset far below 32 bits.
         let offset = u32::try_from(self.at).unwrap_or(u32::MAX);
-        self.offsets.insert(id, offset);
+        // The first of its kind: a delta that makes its own base again would lead to itself.
+        self.offsets.entry(id).or_insert(offset);
         self.recent
             .borrow_mut()
             .insert(self.at, (kind, Arc::clone(&content)));
@@ -121,14 +126,27 @@ impl Scanner {
     }
 
     /// Returns an object that has been read.
-    pub fn get(&self, id: &ObjectId) -> Option<Object> {
-        let offset = *self.offsets.get(id)? as usize;
-        let (_, (kind, content)) = self.resolve(offset).ok()??;
-        Some(Object {
+    ///
+    /// # Errors
+    /// `Limit` when reading objects of this pack has become more work than planning ever needs.
+    pub fn get(&self, id: &ObjectId) -> Result<Option<Object>> {
+        let Some(offset) = self.offsets.get(id) else {
+            return Ok(None);
+        };
+        self.work.begin_object();
+        let (kind, content) = self.resolve(self.part(*offset as usize)?)?;
+        Ok(Some(Object {
             kind,
             id: *id,
             content,
-        })
+        }))
+    }
+
+    /// Returns how much work reading the objects has been so far, in bytes that went through it.
+    ///
+    /// An object is read without a pause; between two, whoever runs other tasks besides looks here how long they had to wait.
+    pub fn work(&self) -> usize {
+        self.work.whole.get()
     }
 
     fn read_header(&mut self) -> Result<Option<u32>> {
@@ -139,16 +157,35 @@ impl Scanner {
         Ok(self.entries_left)
     }
 
-    /// Inflates the entry at `offset` and what it builds on; returns the entry's length and the object.
-    fn resolve(&self, offset: usize) -> Result<Option<(usize, Content)>> {
-        let Some(Part { length, base, data }) = self.part(offset)? else {
+    /// Goes on with the entry at `at`; `None` where more bytes are needed.
+    fn next_part(&mut self) -> Result<Option<Part>> {
+        let mut begun = match self.begun.take() {
+            Some(begun) => begun,
+            None => match self.header(self.at)? {
+                Some((header, base)) => Begun {
+                    // `header` has refused sizes beyond the limits, so the cast loses nothing.
+                    data: Inflate::new(header.size as usize),
+                    header: header.length,
+                    base,
+                },
+                None => return Ok(None),
+            },
+        };
+        let deflated = &self.pack[self.at + begun.header..];
+        if !begun.data.go_on(deflated)? {
+            self.begun = Some(begun);
             return Ok(None);
-        };
-        let content = match base {
-            Base::None(kind) => (kind, Arc::new(data)),
-            Base::At(base) => apply(&self.base(base)?, &data)?,
-        };
-        Ok(Some((length, content)))
+        }
+        self.work.begin_object();
+        begun.end(&self.work).map(Some)
+    }
+
+    /// Makes the object of an entry's data and what that builds on.
+    fn resolve(&self, part: Part) -> Result<Content> {
+        match part.base {
+            Base::None(kind) => Ok((kind, Arc::new(part.data))),
+            Base::At(base) => self.apply(&self.base(base)?, &part.data),
+        }
     }
 
     /// Returns the object at `offset`, as the base of a delta.
@@ -173,10 +210,10 @@ impl Scanner {
             };
         }
         for at in chain.into_iter().rev() {
-            let part = self.part(at)?.ok_or_else(breaks_off)?;
+            let part = self.part(at)?;
             let object = match (part.base, &content) {
                 (Base::None(kind), _) => (kind, Arc::new(part.data)),
-                (Base::At(_), Some(base)) => apply(base, &part.data)?,
+                (Base::At(_), Some(base)) => self.apply(base, &part.data)?,
                 (Base::At(_), None) => return Err(breaks_off()),
             };
             self.recent.borrow_mut().insert(at, object.clone());
@@ -185,19 +222,26 @@ impl Scanner {
         content.ok_or_else(breaks_off)
     }
 
-    /// Inflates the data of the entry at `offset`, be it an object or a delta; `None` where more bytes are needed.
-    fn part(&self, offset: usize) -> Result<Option<Part>> {
-        let Some((header, base)) = self.header(offset)? else {
-            return Ok(None);
-        };
-        let deflated = &self.pack[offset + header.length..];
-        // `header` has refused sizes beyond the limits, so the cast loses nothing.
-        let inflated = inflate(deflated, header.size as usize)?;
-        Ok(inflated.map(|(data, deflated)| Part {
-            length: header.length + deflated,
+    /// Inflates the data of an entry that has been read before, be it an object or a delta.
+    fn part(&self, offset: usize) -> Result<Part> {
+        let (header, base) = self.header(offset)?.ok_or_else(breaks_off)?;
+        let mut data = Inflate::new(header.size as usize);
+        if !data.go_on(&self.pack[offset + header.length..])? {
+            return Err(breaks_off());
+        }
+        let begun = Begun {
+            header: header.length,
             base,
             data,
-        }))
+        };
+        begun.end(&self.work)
+    }
+
+    fn apply(&self, (kind, base): &Content, delta: &[u8]) -> Result<Content> {
+        let object = delta::apply(base, delta, Self::OBJECT_LIMIT)?;
+        within_limit(Some(*kind), object.len() as u64)?;
+        self.work.add(object.len())?;
+        Ok((*kind, Arc::new(object)))
     }
 
     /// Reads the header of the entry at `offset`; `None` where more bytes are needed.
@@ -227,6 +271,72 @@ impl Scanner {
     }
 }
 
+/// An entry whose data is being inflated.
+struct Begun {
+    /// The length of its header, in bytes.
+    header: usize,
+    base: Base,
+    data: Inflate,
+}
+
+impl Begun {
+    /// Ends an entry whose data is complete.
+    fn end(self, work: &Work) -> Result<Part> {
+        let deflated = self.data.consumed();
+        let data = self.data.into_data();
+        // Both: a stream of empty blocks is work, too.
+        work.add(deflated.max(data.len()))?;
+        Ok(Part {
+            length: self.header + deflated,
+            base: self.base,
+            data,
+        })
+    }
+}
+
+/// Counts the bytes that are inflated and that deltas make.
+///
+/// Sizes alone bound no work: each of the deltas in a small pack may make the largest object, on a base that is made anew each
+/// time because others were needed in between.
+#[derive(Default)]
+struct Work {
+    whole: Cell<usize>,
+    object: Cell<usize>,
+}
+
+impl Work {
+    /// The most work on one pack, in bytes: ten times what the largest packs of an index take.
+    const LIMIT: usize = 1024 * 1024 * 1024;
+    /// The most work on one object, in bytes: a root tree at the end of a chain of 250 takes a tenth.
+    const OBJECT_LIMIT: usize = 128 * 1024 * 1024;
+
+    fn begin_object(&self) {
+        self.object.set(0);
+    }
+
+    fn add(&self, bytes: usize) -> Result<()> {
+        let counts = [
+            (
+                &self.whole,
+                Self::LIMIT,
+                "the work of reading a pack for planning, in bytes,",
+            ),
+            (
+                &self.object,
+                Self::OBJECT_LIMIT,
+                "the work of reading an object of a pack, in bytes,",
+            ),
+        ];
+        for (count, limit, what) in counts {
+            count.set(count.get().saturating_add(bytes));
+            if count.get() > limit {
+                return Err(Error::Limit { what, limit });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// An entry's inflated data.
 struct Part {
     /// The length of the entry, in bytes.
@@ -241,12 +351,6 @@ enum Base {
     None(ObjectKind),
     /// The entry that begins there.
     At(usize),
-}
-
-fn apply((kind, base): &Content, delta: &[u8]) -> Result<Content> {
-    let object = delta::apply(base, delta, Scanner::OBJECT_LIMIT)?;
-    within_limit(Some(*kind), object.len() as u64)?;
-    Ok((*kind, Arc::new(object)))
 }
 
 /// Refuses what is larger than planning ever needs; a delta has no kind of its own.
