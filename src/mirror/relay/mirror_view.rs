@@ -2,6 +2,7 @@
 
 use super::NewCommits;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use crate::config::History;
 use crate::error::{Error, Kind, Result};
@@ -77,8 +78,12 @@ impl MirrorView {
     pub async fn fetch(mirror: &mut UploadPack<'_>, tip: ObjectId, depth: u32) -> Result<Self> {
         let fetch = Fetch::commits(tip, depth);
         let mut root = None;
+        let commits_first = !mirror.is_plain();
         let scan = mirror
-            .scan(&fetch, |object| stop_at_root_tree(object, tip, &mut root))
+            .scan(&fetch, |object| match commits_first {
+                true => stop_at_root_tree(object, tip, &mut root),
+                false => ControlFlow::Continue(()),
+            })
             .await?;
         Self::of(scan, tip).map_err(|error| error.on(mirror.remote()))
     }

@@ -5,7 +5,7 @@
 //! in between ([`Scanner::work`]).
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::entry::{EntryHeader, EntryKind, Inflate};
@@ -34,6 +34,7 @@ pub struct Scanner {
     /// The entry at `at`, of which some bytes have arrived.
     begun: Option<Begun>,
     offsets: HashMap<ObjectId, u32>,
+    later: Later,
     recent: RefCell<Recent>,
     work: Work,
 }
@@ -68,41 +69,57 @@ impl Scanner {
         Ok(())
     }
 
-    /// Returns the next object in the pack's order; `None` where more bytes are needed or all have been read.
+    /// Returns the next object, in the pack's order but for deltas that come before their base; `None` where more bytes are
+    /// needed or all have been read.
     ///
     /// # Errors
-    /// `Garbage` for bytes that are not a pack.
+    /// `Garbage` for bytes that are not a pack, `Limit` for one that is more work than planning ever needs.
     pub fn next_object(&mut self) -> Result<Option<Object>> {
-        let Some(left) = self.read_header()? else {
-            return Ok(None);
-        };
-        if left == 0 {
-            return Ok(None);
+        self.work.begin_object();
+        loop {
+            if let Some(offset) = self.later.ready.pop() {
+                return self.finish(offset, self.part(offset)?).map(Some);
+            }
+            let Some(left) = self.read_header()? else {
+                return Ok(None);
+            };
+            if left == 0 {
+                return self.later.refuse_waiting().map(|()| None);
+            }
+            let Some(part) = self.next_part()? else {
+                return Ok(None);
+            };
+            let offset = self.at;
+            self.at += part.length;
+            self.entries_left = Some(left - 1);
+            match self.later.awaited(&part.base) {
+                Some(base) => self.later.wait(base, offset)?,
+                None => return self.finish(offset, part).map(Some),
+            }
         }
-        let Some(part) = self.next_part()? else {
-            return Ok(None);
-        };
-        let length = part.length;
+    }
+
+    /// Makes the object of an entry whose base has been read.
+    fn finish(&mut self, offset: usize, part: Part) -> Result<Object> {
         let (kind, content) = self.resolve(part)?;
         // The id is computed, never believed: a server cannot pass off one object as another.
         let id = kind.id_of(&content);
         // `PACK_LIMIT` keeps every offset far below 32 bits.
-        let offset = u32::try_from(self.at).unwrap_or(u32::MAX);
+        let short = u32::try_from(offset).unwrap_or(u32::MAX);
         // The first of its kind: a delta that makes its own base again would lead to itself.
-        self.offsets.entry(id).or_insert(offset);
+        self.offsets.entry(id).or_insert(short);
         self.recent
             .borrow_mut()
-            .insert(self.at, (kind, Arc::clone(&content)));
-        self.at += length;
-        self.entries_left = Some(left - 1);
-        Ok(Some(Object { kind, id, content }))
+            .insert(offset, (kind, Arc::clone(&content)));
+        self.later.wake(id, offset);
+        Ok(Object { kind, id, content })
     }
 
     /// Says whether every object of the pack has been read.
     pub fn is_complete(&self) -> bool {
         // The pack's own checksum is not looked at: each object is asked for by its id, which was computed from its
         // content.
-        self.entries_left == Some(0)
+        self.entries_left == Some(0) && self.later.is_empty()
     }
 
     /// Returns the number of objects read so far.
@@ -176,7 +193,6 @@ impl Scanner {
             self.begun = Some(begun);
             return Ok(None);
         }
-        self.work.begin_object();
         begun.end(&self.work).map(Some)
     }
 
@@ -185,6 +201,7 @@ impl Scanner {
         match part.base {
             Base::None(kind) => Ok((kind, Arc::new(part.data))),
             Base::At(base) => self.apply(&self.base(base)?, &part.data),
+            Base::Later(_) => Err(breaks_off()),
         }
     }
 
@@ -207,6 +224,7 @@ impl Scanner {
             next = match self.header(at)?.ok_or_else(breaks_off)?.1 {
                 Base::At(base) => Some(base),
                 Base::None(_) => None,
+                Base::Later(_) => return Err(breaks_off()),
             };
         }
         for at in chain.into_iter().rev() {
@@ -214,7 +232,7 @@ impl Scanner {
             let object = match (part.base, &content) {
                 (Base::None(kind), _) => (kind, Arc::new(part.data)),
                 (Base::At(_), Some(base)) => self.apply(base, &part.data)?,
-                (Base::At(_), None) => return Err(breaks_off()),
+                _ => return Err(breaks_off()),
             };
             self.recent.borrow_mut().insert(at, object.clone());
             content = Some(object);
@@ -260,9 +278,12 @@ impl Scanner {
                 .filter(|distance| *distance > 0)
                 .and_then(|distance| offset.checked_sub(distance))
                 .filter(|base| *base >= HEADER),
-            // Planning requests no thin packs, so a base is in the pack; one that comes later could not be resolved
-            // yet.
-            EntryKind::RefDelta(id) => self.offsets.get(&id).map(|at| *at as usize),
+            // Planning requests no thin packs, so a base is in the pack, mostly before the delta.
+            EntryKind::RefDelta(id) => {
+                within_limit(None, header.size)?;
+                let found = self.offsets.get(&id).map(|at| Base::At(*at as usize));
+                return Ok(Some((header, found.unwrap_or(Base::Later(id)))));
+            }
         };
         within_limit(None, header.size)?;
         let base =
@@ -351,6 +372,73 @@ enum Base {
     None(ObjectKind),
     /// The entry that begins there.
     At(usize),
+    /// An object that has not been read yet.
+    Later(ObjectId),
+}
+
+/// What an entry waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Awaited {
+    Object(ObjectId),
+    Entry(usize),
+}
+
+/// Deltas that came before their base, as dulwich sends them.
+#[derive(Default)]
+struct Later {
+    waiting: HashMap<Awaited, Vec<usize>>,
+    entries: HashSet<usize>,
+    /// Entries whose base has been read meanwhile.
+    ready: Vec<usize>,
+}
+
+impl Later {
+    /// The most that may wait at a time: as many deltas as fit into a pack would take several times its memory.
+    const LIMIT: usize = 50_000;
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns what has to be read before a delta on this base can be applied.
+    fn awaited(&self, base: &Base) -> Option<Awaited> {
+        match base {
+            Base::None(_) => None,
+            Base::At(entry) => self
+                .entries
+                .contains(entry)
+                .then_some(Awaited::Entry(*entry)),
+            Base::Later(id) => Some(Awaited::Object(*id)),
+        }
+    }
+
+    fn wait(&mut self, awaited: Awaited, offset: usize) -> Result<()> {
+        if self.entries.len() == Self::LIMIT {
+            return Err(Error::Limit {
+                what: "the number of deltas before their base",
+                limit: Self::LIMIT,
+            });
+        }
+        self.entries.insert(offset);
+        self.waiting.entry(awaited).or_default().push(offset);
+        Ok(())
+    }
+
+    /// Notes that an object has been read: what waited for it is next.
+    fn wake(&mut self, id: ObjectId, offset: usize) {
+        self.entries.remove(&offset);
+        for awaited in [Awaited::Object(id), Awaited::Entry(offset)] {
+            self.ready
+                .extend(self.waiting.remove(&awaited).unwrap_or_default());
+        }
+    }
+
+    fn refuse_waiting(&self) -> Result<()> {
+        match self.waiting.is_empty() {
+            true => Ok(()),
+            false => Err(Error::garbage("a delta whose base is not in the pack")),
+        }
+    }
 }
 
 /// Refuses what is larger than planning ever needs; a delta has no kind of its own.

@@ -152,3 +152,53 @@ fn an_object_in_the_smallest_pieces_is_inflated_once() {
     assert_eq!(*objects[0].content, noise);
     assert!(scanner.work() <= noise.len().max(pack.len()));
 }
+
+#[test]
+fn deltas_that_come_before_their_base_are_read_once_it_is_there() {
+    let mut entries = deltas_in_a_chain(3000, 60);
+    let (_, in_order) = scanned(&pack_of(&entries), || 4096).unwrap();
+    entries.reverse();
+    let backwards = pack_of(&entries);
+    for chunk in [1, 4096] {
+        let (scanner, objects) = scanned(&backwards, || chunk).unwrap();
+        assert!(scanner.is_complete());
+        assert_eq!(objects, in_order);
+        for object in in_order.iter().cloned() {
+            assert_eq!(scanner.get(&object.id).unwrap(), Some(object));
+        }
+    }
+    // Without its base, the rest is nothing.
+    let Err(error) = scanned(&pack_of(&entries[..60]), || 4096) else {
+        panic!("deltas without a base were read");
+    };
+    assert!(
+        error.to_string().contains("base is not in the pack"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_delta_by_offset_on_a_delta_that_waits_is_read_after_it() {
+    let entries = deltas_in_a_chain(3000, 2);
+    let (_, in_order) = scanned(&pack_of(&entries), || 4096).unwrap();
+    let [whole, first, second] = &entries[..] else {
+        panic!("{} entries", entries.len());
+    };
+    // The last delta again, but with the distance of its base instead of the base's id.
+    let second = &second[..];
+    assert_eq!(second[0] >> 4 & 7, 7, "a delta by id");
+    let size = 1 + usize::from(second[0] >> 7);
+    let distance = first.len();
+    assert!((0x80..0x4000).contains(&distance) || distance < 0x80);
+    let mut by_offset = vec![second[0] & 0x8f | 0x60];
+    by_offset.extend_from_slice(&second[1..size]);
+    match distance {
+        0..0x80 => by_offset.push(distance as u8),
+        _ => by_offset.extend([((distance >> 7) - 1) as u8 | 0x80, (distance & 0x7f) as u8]),
+    }
+    by_offset.extend_from_slice(&second[size + 20..]);
+    let pack = pack_of(&[first.clone(), by_offset.into(), whole.clone()]);
+    let (scanner, objects) = scanned(&pack, || 7).unwrap();
+    assert!(scanner.is_complete());
+    assert_eq!(objects, in_order);
+}
