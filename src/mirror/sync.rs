@@ -95,7 +95,10 @@ impl Sync<'_> {
         behind: Behind,
         unconfirmed: &mut Option<UnconfirmedPush>,
     ) -> Result<Report> {
-        let (seen, receiver) = try_join!(observe(session, behind), self.open_mirror())?;
+        // A server that talks to one client at a time would keep the reads of the mirror waiting until the push.
+        let opens_early = !session.mirror.is_plain();
+        let (seen, mut receiver) =
+            try_join!(observe(session, behind), self.open_mirror(opens_early))?;
         // Before the merge, whose conflicts would hide the cause: upstream deleted what the mirror changed.
         let loss = self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;
@@ -112,6 +115,9 @@ impl Sync<'_> {
         let draft = draft(&seen, &trees, &terms)?;
         let mut report = self.describe(&seen, &trees, &draft);
         report.warnings.extend(loss);
+        if receiver.is_none() {
+            receiver = self.open_mirror(true).await?;
+        }
         let Some(receiver) = receiver else {
             return Ok(report);
         };
@@ -125,10 +131,10 @@ impl Sync<'_> {
         Ok(report)
     }
 
-    /// Opens the mirror for the push, unless this is a dry run. Runs beside the observation, since over ssh it takes a
-    /// while.
-    async fn open_mirror(&self) -> Result<Option<Connection>> {
-        if self.options.dry_run {
+    /// Opens the mirror for the push if now is the time, unless this is a dry run. Runs beside the observation, since over ssh
+    /// it takes a while.
+    async fn open_mirror(&self, is_time: bool) -> Result<Option<Connection>> {
+        if self.options.dry_run || !is_time {
             return Ok(None);
         }
         apply::open(&self.mirror).await.map(Some)

@@ -39,8 +39,10 @@ async fn fetch_commit(server: &mut UploadPack<'_>, id: ObjectId) -> Result<Commi
     let fetch = Fetch::commits(id, 1);
     let scan = server.scan(&fetch, |object| stop_at_root_tree(object, id, &mut root));
     let objects = scan.await?.objects;
-    let commit = objects
+    let object = objects
         .get(&id)
+        .map_err(|error| server.error("reading its pack", error))?;
+    let commit = object
         .filter(|object| object.kind == ObjectKind::Commit)
         .ok_or_else(|| incomplete(&id));
     commit

@@ -149,6 +149,17 @@ impl Connection {
         Ok(())
     }
 
+    /// Closes the connection of a byte stream, for good.
+    pub fn hang_up(&mut self) {
+        if let Channel::Stream {
+            packets, writer, ..
+        } = &mut self.channel
+        {
+            *packets = PacketReader::new(Box::new(tokio::io::empty()));
+            *writer = Box::new(tokio::io::sink());
+        }
+    }
+
     /// Ends the conversation with a flush packet, without which the server logs a connection that was cut.
     pub async fn close(mut self) {
         if let Channel::Stream { writer, .. } = &mut self.channel {

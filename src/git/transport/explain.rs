@@ -43,6 +43,12 @@ pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &st
                 .because(error)
                 .advise("Use a repository with the object format sha1: `git init --bare --object-format=sha1` makes one.")
         }
+        wire::Error::Lacks { .. } => Error::new(
+            Kind::Config,
+            format!("{remote}: the server cannot be used for this"),
+        )
+        .because(error)
+        .advise("Serve the repository with another git server, such as git's own."),
         wire::Error::Garbage(_) | wire::Error::Limit { .. } | wire::Error::Checksum => Error::new(
             Kind::Server,
             format!("{remote}: an invalid response while {doing}"),

@@ -13,9 +13,9 @@ use super::{Connection, HostMessage, Meaning, Remote, Service};
 use crate::error::{Error, Result};
 use crate::git::ObjectId;
 use crate::git::wire::pack::{Object, Scanner};
-use crate::git::wire::upload_pack::{Fetch, FetchResponse};
+use crate::git::wire::upload_pack::{Fetch, FetchResponse, is_plain, sideband};
 use crate::git::wire::{
-    self, Advertisement, Protocol, Refs, Sideband, ls_refs_request, read_ls_refs,
+    self, Advertisement, PacketWriter, Protocol, Refs, Sideband, ls_refs_request, read_ls_refs,
 };
 
 /// Fetches from one remote.
@@ -58,6 +58,29 @@ pub enum FetchError {
     TooLarge(Error),
     /// The connection, the server or the response failed, for a while or for good.
     Failed(Error),
+}
+
+/// Why there is no response to a fetch.
+enum NoResponse {
+    /// The server closed the connection without a message.
+    HungUp(Error),
+    /// Anything else.
+    Failed(FetchError),
+}
+
+impl From<Error> for NoResponse {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<NoResponse> for FetchError {
+    fn from(none: NoResponse) -> Self {
+        match none {
+            NoResponse::HungUp(error) => Self::Failed(error),
+            NoResponse::Failed(error) => error,
+        }
+    }
 }
 
 impl From<Error> for FetchError {
@@ -120,6 +143,13 @@ impl<'r> UploadPack<'r> {
         *protocol == Protocol::V2 || words.iter().all(|word| capabilities.has(word))
     }
 
+    /// Says whether the server is one that does not name itself: its packs have no order, and it may talk to one client at a
+    /// time. Packs of other servers begin with the commits, so that a reader of commits can stop after them.
+    pub fn is_plain(&self) -> bool {
+        let advertisement = &self.connection.advertisement;
+        is_plain(advertisement.protocol, &advertisement.capabilities)
+    }
+
     /// Says whether the server lists refs on request (v2), instead of once in its advertisement.
     pub fn lists_refs_on_request(&self) -> bool {
         !self.is_v0()
@@ -145,6 +175,12 @@ impl<'r> UploadPack<'r> {
         }
         // Taken, not copied: a second listing in v0 must be a fresh one, and so opens a new connection above.
         if let Some(refs) = self.connection.advertisement.refs.take() {
+            // dulwich's own TCP server talks to one client at a time: the next one, for the push, would wait for ever.
+            if self.is_plain() && !self.connection.is_stateless() {
+                let flush = PacketWriter::new().flush().finish();
+                self.begin(flush).await?;
+                self.connection.hang_up();
+            }
             return Ok(refs);
         }
         let request = ls_refs_request(&self.connection.advertisement.capabilities, reference);
@@ -166,6 +202,25 @@ impl<'r> UploadPack<'r> {
 
     /// As [`UploadPack::fetch`]; also returns what the connection can be used for after the pack.
     async fn ask(&mut self, fetch: &Fetch) -> Result<(FetchResponse, State), FetchError> {
+        let may_be_refused = self.wants_unadvertised(fetch);
+        match self.ask_once(fetch).await {
+            // JGit's daemon and dulwich close the connection at a `want` that they do not serve, without a word. Closed
+            // once, it may have been the network; closed twice at the same place, it is the answer.
+            Err(NoResponse::HungUp(_)) if may_be_refused => match self.ask_once(fetch).await {
+                Err(NoResponse::HungUp(error)) => Err(FetchError::Missing(error)),
+                again => again.map_err(FetchError::from),
+            },
+            once => once.map_err(FetchError::from),
+        }
+    }
+
+    /// Says whether a fetch wants what the server need not serve: an id that it has not listed.
+    fn wants_unadvertised(&self, fetch: &Fetch) -> bool {
+        let listed = self.listed.as_ref().map(|(_, tip)| tip);
+        !self.can_want_any() && fetch.wants.iter().any(|id| Some(id) != listed)
+    }
+
+    async fn ask_once(&mut self, fetch: &Fetch) -> Result<(FetchResponse, State), NoResponse> {
         let depends_on_history = !fetch.haves.is_empty() || fetch.deepen.is_some();
         if self.state == State::Spent || (self.state == State::Deepened && depends_on_history) {
             self.reopen().await?;
@@ -176,6 +231,8 @@ impl<'r> UploadPack<'r> {
             ..
         } = &self.connection.advertisement;
         let protocol = *protocol;
+        let suited = fetch.suited_to(protocol, capabilities);
+        let fetch = &suited.map_err(|error| self.error("fetching from it", error))?;
         let request = fetch.request(protocol, capabilities);
         debug!("{}: > {}", self.remote, outline(fetch));
         let after = match protocol {
@@ -189,9 +246,15 @@ impl<'r> UploadPack<'r> {
         let answer = FetchResponse::read(self.connection.packets(), protocol, fetch).await;
         let answer = match answer {
             Ok(answer) => answer,
+            Err(wire::Error::Cut) if self.connection.stderr().is_empty() => {
+                let error = self.error("fetching from it", wire::Error::Cut);
+                return Err(NoResponse::HungUp(error));
+            }
             Err(error) => match self.fetch_error("fetching from it", error) {
-                FetchError::Missing(error) => return Err(self.missing(error).await),
-                other => return Err(other),
+                FetchError::Missing(error) => {
+                    return Err(NoResponse::Failed(self.missing(error).await));
+                }
+                other => return Err(NoResponse::Failed(other)),
             },
         };
         if !answer.pack_follows {
@@ -211,7 +274,14 @@ impl<'r> UploadPack<'r> {
 
     /// Returns a reader of the pack that follows the response to the last fetch.
     pub fn pack(&mut self) -> Sideband<'_, super::Reader> {
-        Sideband::new(self.connection.packets())
+        let advertisement = &self.connection.advertisement;
+        let is_multiplexed = advertisement.protocol == Protocol::V2
+            || !sideband(&advertisement.capabilities).is_empty();
+        let packets = self.connection.packets();
+        match is_multiplexed {
+            true => Sideband::new(packets),
+            false => Sideband::plain(packets),
+        }
     }
 
     /// Fetches objects for planning and passes each to `visit`, which may stop the fetch.
@@ -237,6 +307,10 @@ impl<'r> UploadPack<'r> {
                 Ok(ControlFlow::Break(())) => {}
                 Err(error) => return Err(self.fetch_error("reading its pack", error)),
             }
+        }
+        // At once: the server stops sending, and one that talks to one client at a time is free for the next.
+        if self.state == State::Spent {
+            self.connection.hang_up();
         }
         debug!("{}: < {} objects", self.remote, objects.len());
         Ok(Scan { answer, objects })
@@ -281,6 +355,7 @@ impl<'r> UploadPack<'r> {
     }
 
     async fn reopen(&mut self) -> Result<()> {
+        self.connection.hang_up();
         self.connection = self.remote.open(Service::UploadPack).await?;
         self.state = State::Fresh;
         Ok(())
@@ -292,11 +367,20 @@ async fn read_objects(
     objects: &mut Scanner,
     visit: &mut impl FnMut(&Object) -> ControlFlow<()>,
 ) -> wire::Result<ControlFlow<()>> {
+    /// How much work is done without a pause, in bytes: some milliseconds.
+    const WITHOUT_PAUSE: usize = 1024 * 1024;
+    let mut paused_at = 0;
     while let Some(chunk) = pack.data().await? {
         objects.push(&chunk)?;
         while let Some(object) = objects.next_object()? {
             if visit(&object).is_break() {
                 return Ok(ControlFlow::Break(()));
+            }
+            // A small pack can be much work, during which nothing is waited for: timeouts, signals and other requests
+            // would have to wait instead.
+            if objects.work() - paused_at > WITHOUT_PAUSE {
+                tokio::task::yield_now().await;
+                paused_at = objects.work();
             }
         }
     }

@@ -28,6 +28,14 @@ pub enum Error {
     /// The repository or the server is of an unsupported kind.
     #[error("{0}")]
     Unsupported(String),
+    /// The server offers less of the protocol than is needed.
+    #[error("the server does not offer `{capability}`, without which {without}")]
+    Lacks {
+        /// The capability, as gitprotocol-capabilities names it.
+        capability: &'static str,
+        /// What cannot be done without it.
+        without: &'static str,
+    },
     /// The pack's checksum does not match its contents.
     #[error("the pack is damaged: its checksum is not that of its contents")]
     Checksum,

@@ -1,4 +1,5 @@
-//! The sideband: packets whose first byte says what they contain. 1 data, 2 messages for people, 3 a fatal error.
+//! The sideband: packets whose first byte says what they contain. 1 data, 2 messages for people, 3 a fatal error. A server that
+//! offers none sends its data as it is, up to the end of the connection.
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncRead;
@@ -12,6 +13,7 @@ mod tests;
 pub struct Sideband<'a, R> {
     packets: &'a mut PacketReader<R>,
     messages: Vec<u8>,
+    is_plain: bool,
 }
 
 impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
@@ -23,6 +25,15 @@ impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
         Self {
             packets,
             messages: Vec::new(),
+            is_plain: false,
+        }
+    }
+
+    /// Reads data that is not multiplexed: what follows, without packets around it, up to the stream's end.
+    pub fn plain(packets: &'a mut PacketReader<R>) -> Self {
+        Self {
+            is_plain: true,
+            ..Self::new(packets)
         }
     }
 
@@ -31,6 +42,10 @@ impl<'a, R: AsyncRead + Unpin> Sideband<'a, R> {
     /// # Errors
     /// `Remote` with the server's message for a fatal error.
     pub async fn data(&mut self) -> Result<Option<Bytes>> {
+        if self.is_plain {
+            let bytes = self.packets.bytes().await?;
+            return Ok(Some(bytes).filter(|bytes| !bytes.is_empty()));
+        }
         loop {
             let mut payload = match self.packets.packet().await? {
                 Packet::Data(payload) => payload,

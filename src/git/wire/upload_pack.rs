@@ -41,6 +41,33 @@ impl Fetch {
         }
     }
 
+    /// Returns the fetch as a server with these capabilities takes it.
+    ///
+    /// # Errors
+    /// `Lacks` where the server would send the whole repository instead.
+    pub fn suited_to(&self, protocol: Protocol, offered: &Capabilities) -> Result<Self> {
+        let mut fetch = self.clone();
+        let offers_shallow = match protocol {
+            Protocol::V2 => offered.value_has("fetch", "shallow"),
+            Protocol::V0 => offered.has("shallow"),
+        };
+        let is_plain = is_plain(protocol, offered);
+        // What the receiver has bounds the pack, too, so that the rest can be left out.
+        if !self.haves.is_empty() && (is_plain || !offers_shallow) {
+            fetch.deepen = None;
+            fetch.shallow.clear();
+            // dulwich then leaves out trees alone, and sends all commits from the first one on.
+            fetch.only_wanted_trees &= !is_plain;
+        }
+        if !offers_shallow && fetch.deepen.is_some() {
+            return Err(Error::Lacks {
+                capability: "shallow",
+                without: "it sends nothing less than the whole repository",
+            });
+        }
+        Ok(fetch)
+    }
+
     /// Builds the request for a server with this protocol version and these capabilities.
     pub fn request(&self, protocol: Protocol, capabilities: &Capabilities) -> Bytes {
         match protocol {
@@ -61,21 +88,20 @@ impl Fetch {
         for id in &self.wants {
             request.line(&format!("want {id}"));
         }
-        self.shallow_lines(&mut request, offered.value_has("fetch", "filter"));
+        self.shallow_lines(&mut request);
+        self.filter_line(&mut request, offered.value_has("fetch", "filter"));
         self.have_lines(&mut request);
         request.flush().finish()
     }
 
     /// The capabilities are part of the first want; haves follow after a flush packet.
     fn request_v0(&self, offered: &Capabilities) -> Bytes {
-        // Without multi_ack_detailed the number of the server's ACK lines is not known in advance.
-        let mut capabilities = vec![
-            "multi_ack_detailed",
-            "side-band-64k",
-            "ofs-delta",
-            "no-progress",
-        ];
-        if self.thin {
+        // Without multi_ack_detailed a server acknowledges one `have` in all.
+        let mut capabilities = vec!["multi_ack_detailed", sideband(offered)];
+        capabilities.extend(["ofs-delta", "no-progress"]);
+        let is_plain = is_plain(Protocol::V0, offered);
+        // dulwich hangs up on a client that does not name it, and makes no thin packs.
+        if self.thin || is_plain {
             capabilities.push("thin-pack");
         }
         if self.only_wanted_trees {
@@ -95,7 +121,16 @@ impl Fetch {
                 _ => request.line(&format!("want {id}")),
             };
         }
-        self.shallow_lines(&mut request, offered.has("filter"));
+        let filters = offered.has("filter");
+        // The filter's place is the last one (gitprotocol-pack), where dulwich does not read it. Other servers take the
+        // lines in any order, but only to dulwich is it worth to rely on that.
+        if is_plain {
+            self.filter_line(&mut request, filters);
+        }
+        self.shallow_lines(&mut request);
+        if !is_plain {
+            self.filter_line(&mut request, filters);
+        }
         request.flush();
         self.have_lines(&mut request);
         // In v0 the server acknowledges at each flush packet; after `done` it answers without one.
@@ -105,13 +140,16 @@ impl Fetch {
         request.finish()
     }
 
-    fn shallow_lines(&self, request: &mut PacketWriter, filters: bool) {
+    fn shallow_lines(&self, request: &mut PacketWriter) {
         for id in &self.shallow {
             request.line(&format!("shallow {id}"));
         }
         if let Some(depth) = self.deepen {
             request.line(&format!("deepen {depth}"));
         }
+    }
+
+    fn filter_line(&self, request: &mut PacketWriter, filters: bool) {
         if self.only_wanted_trees && filters {
             request.line("filter tree:0");
         }
@@ -125,6 +163,24 @@ impl Fetch {
             request.line("done");
         }
     }
+}
+
+/// Says whether a server is one of the few that do not name themselves, as git has done since 2012 and JGit since 2014.
+///
+/// Such a server (dulwich) is asked in the plainest words: it may end the connection at a line that it does not
+/// expect, without a message, and its packs have no order.
+pub fn is_plain(protocol: Protocol, offered: &Capabilities) -> bool {
+    // Both sidebands are offered by every server that is made after git's, whether or not it names itself.
+    protocol == Protocol::V0 && !offered.has("agent") && !offered.has("side-band")
+}
+
+/// Returns the sideband to ask for; empty for a server that offers none, whose packs follow as they are.
+pub fn sideband(offered: &Capabilities) -> &'static str {
+    let known = ["side-band-64k", "side-band"];
+    known
+        .into_iter()
+        .find(|name| offered.has(name))
+        .unwrap_or_default()
 }
 
 /// The response to a fetch, up to the pack.

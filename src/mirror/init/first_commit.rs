@@ -23,7 +23,7 @@ impl Init<'_> {
         session: &Session<'_>,
         tip: &Tip,
         merged: &Merged,
-        config_json: Vec<u8>,
+        config_json: Option<Vec<u8>>,
     ) -> Result<Draft> {
         let mirror = &self.config.mirror;
         let history = mirror.history.unwrap_or(History::Merge);
@@ -78,7 +78,7 @@ impl Init<'_> {
 fn first_objects(
     tip: &Tip,
     merged: &Merged,
-    config_json: Vec<u8>,
+    config_json: Option<Vec<u8>>,
 ) -> Result<(ObjectId, Vec<NewObject>)> {
     let mut made = Vec::new();
     let root = write_tree(&merged.root, &mut made)?;
@@ -88,10 +88,12 @@ fn first_objects(
     }
     // Upstream's pack may have the same file under another name, and strict servers reject an object that is sent
     // twice.
-    let blob = NewObject::whole(ObjectKind::Blob, config_json);
-    let has_it = |entry: &TreeEntry| entry.id == blob.id();
-    if !tip.root.values().any(has_it) {
-        objects.push(blob);
+    if let Some(content) = config_json {
+        let blob = NewObject::whole(ObjectKind::Blob, content);
+        let has_it = |entry: &TreeEntry| entry.id == blob.id();
+        if !tip.root.values().any(has_it) {
+            objects.push(blob);
+        }
     }
     let trees = made.into_iter().map(|tree| tree.content);
     objects.extend(trees.map(|content| NewObject::whole(ObjectKind::Tree, content)));

@@ -1,6 +1,6 @@
 //! Makes the mirror's first tree: upstream's, with the mirror's own `config.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
 use tracing::{info, warn};
@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, parse_tree, write_tree};
 use crate::git::transport::UploadPack;
-use crate::git::transport::by_id::{fetch_objects, fetch_trees};
+use crate::git::transport::by_id::{fetch_objects, fetch_trees, incomplete};
 use crate::git::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry};
 use crate::git::wire::pack::{Object, ObjectKind};
 use crate::git::wire::upload_pack::Fetch;
@@ -29,38 +29,36 @@ pub(super) struct Tip {
 /// Fetches upstream's tip and its root tree.
 pub(super) async fn fetch_tip(session: &mut Session<'_>) -> Result<Tip> {
     let id = session.upstream_tip;
-    let fetch = Fetch::commits(id, 1);
-    let mut found: Option<Result<Commit>> = None;
-    let mut root = None;
-    let visit = |object: &Object| match object.kind {
-        ObjectKind::Commit if object.id == id => {
-            match found.insert(Commit::parse(&object.content)) {
-                Ok(_) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            }
-        }
-        ObjectKind::Tree if matches!(&found, Some(Ok(commit)) if commit.tree == object.id) => {
-            root = Some(object.content.clone());
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
+    let upstream = &mut session.upstream;
+    let fetch = Fetch {
+        // A filter leaves the root tree out, and then it has to be asked for by its id.
+        only_wanted_trees: upstream.can_want_any(),
+        ..Fetch::commits(id, 1)
     };
-    session.upstream.scan(&fetch, visit).await?;
-    let commit = found.ok_or_else(|| {
-        Error::new(
-            Kind::Server,
-            format!(
-                "{}: the server did not send its tip {id}",
-                session.upstream.remote()
-            ),
-        )
-        .advise("Try again.")
-    })?;
-    let commit = commit.map_err(|error| error.on(session.upstream.remote()))?;
-    let root = match root {
-        Some(content) => parse_tree(&content)?,
+    let mut found: Option<Result<Commit>> = None;
+    let mut trees = HashSet::new();
+    let visit = |object: &Object| {
+        match object.kind {
+            ObjectKind::Commit if object.id == id => {
+                _ = found.insert(Commit::parse(&object.content))
+            }
+            ObjectKind::Tree => _ = trees.insert(object.id),
+            _ => {}
+        }
+        match &found {
+            Some(Err(_)) => ControlFlow::Break(()),
+            Some(Ok(commit)) if trees.contains(&commit.tree) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    };
+    let scan = upstream.scan(&fetch, visit).await?;
+    let commit = found.ok_or_else(|| incomplete(&id)).flatten();
+    let commit = commit.map_err(|error| error.on(upstream.remote()))?;
+    let root = scan.objects.get(&commit.tree);
+    let root = match root.map_err(|error| upstream.error("reading its pack", error))? {
+        Some(object) => parse_tree(&object.content)?,
         // `fetch_trees` returns every tree that was asked for, or fails: the default is never taken.
-        None => fetch_trees(&mut session.upstream, &[commit.tree], &[])
+        None => fetch_trees(upstream, &[commit.tree], &[])
             .await?
             .remove(&commit.tree)
             .unwrap_or_default(),
@@ -69,13 +67,14 @@ pub(super) async fn fetch_tip(session: &mut Session<'_>) -> Result<Tip> {
 }
 
 impl Init<'_> {
-    /// Makes the mirror's `config.json`; without `mirror.dl` and `mirror.api` it is upstream's.
+    /// Makes the mirror's `config.json`; without `mirror.dl` and `mirror.api` it is upstream's, and `None` where upstream's
+    /// server sends no single file.
     pub(super) async fn config_json(
         &self,
         upstream: &mut UploadPack<'_>,
         tip: &Tip,
         warnings: &mut Vec<report::Warning>,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Option<Vec<u8>>> {
         let (dl, api) = (
             self.config.mirror.dl.as_deref(),
             self.config.mirror.api.as_deref(),
@@ -86,12 +85,11 @@ impl Init<'_> {
             );
         }
         let Some(entry) = tip.root.get(CONFIG_JSON.as_bytes()) else {
-            return Err(Error::new(
-                Kind::UpstreamConfig,
-                format!("{}: config.json is missing", self.upstream),
-            )
-            .advise("Check `upstream.url` and `upstream.branch`: an index has one at its root."));
+            return Err(self.lacks_config_json());
         };
+        if !upstream.can_want_any() && dl.is_none() && api.is_none() {
+            return Ok(None);
+        }
         let theirs = if upstream.can_want_any() || dl.is_none() {
             let mut objects = fetch_objects(upstream, &[entry.id], &[]).await?;
             objects.remove(&entry.id).map(|object| object.content)
@@ -107,19 +105,30 @@ impl Init<'_> {
         let theirs = theirs
             .as_ref()
             .map_or(&b"{}"[..], |content| content.as_slice());
-        config_json::ours(theirs, dl, api)
+        config_json::ours(theirs, dl, api).map(Some)
     }
 
-    /// Plans the first tree as a merge with a tree that has only our `config.json`, so that `mirror.keep` applies.
+    fn lacks_config_json(&self) -> Error {
+        let message = format!("{}: config.json is missing", self.upstream);
+        Error::new(Kind::UpstreamConfig, message)
+            .advise("Check `upstream.url` and `upstream.branch`: an index has one at its root.")
+    }
+
+    /// Plans the first tree as a merge with a tree that has only our `config.json`, so that `mirror.keep` applies. Without one
+    /// of our own, that tree has upstream's.
     pub(super) async fn own_tree(
         &self,
         upstream: &mut UploadPack<'_>,
         tip: &Tip,
-        config_json: &[u8],
+        config_json: Option<&[u8]>,
     ) -> Result<Merged> {
-        let entry = TreeEntry {
+        let theirs = tip.root.get(CONFIG_JSON.as_bytes()).copied();
+        let made = config_json.map(|content| TreeEntry {
             mode: Mode::FILE,
-            id: ObjectKind::Blob.id_of(config_json),
+            id: ObjectKind::Blob.id_of(content),
+        });
+        let Some(entry) = made.or(theirs) else {
+            return Err(self.lacks_config_json());
         };
         let own = BTreeMap::from([(CONFIG_JSON.into(), MergedEntry::File(entry))]);
         let own = MergedTree::New(own);

@@ -66,7 +66,7 @@ impl Init<'_> {
             .config_json(&mut session.upstream, &tip, &mut warnings)
             .await?;
         let merged = self
-            .own_tree(&mut session.upstream, &tip, &config_json)
+            .own_tree(&mut session.upstream, &tip, config_json.as_deref())
             .await?;
         let draft = self.draft(&session, &tip, &merged, config_json)?;
         warnings.extend(self.head_warning(&session.mirror_head).map(Into::into));

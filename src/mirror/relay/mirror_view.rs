@@ -2,13 +2,15 @@
 
 use super::NewCommits;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use crate::config::History;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::by_id::{incomplete, stop_at_root_tree};
 use crate::git::transport::{Scan, UploadPack};
+use crate::git::wire;
 use crate::git::wire::pack::{Object, ObjectKind, Scanner};
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::commit_message::{crate_in, is_squash};
@@ -76,8 +78,12 @@ impl MirrorView {
     pub async fn fetch(mirror: &mut UploadPack<'_>, tip: ObjectId, depth: u32) -> Result<Self> {
         let fetch = Fetch::commits(tip, depth);
         let mut root = None;
+        let commits_first = !mirror.is_plain();
         let scan = mirror
-            .scan(&fetch, |object| stop_at_root_tree(object, tip, &mut root))
+            .scan(&fetch, |object| match commits_first {
+                true => stop_at_root_tree(object, tip, &mut root),
+                false => ControlFlow::Continue(()),
+            })
             .await?;
         Self::of(scan, tip).map_err(|error| error.on(mirror.remote()))
     }
@@ -107,8 +113,11 @@ impl MirrorView {
     }
 
     /// Returns the root tree of the tip, if a server without filters sent it.
-    pub fn root_tree(&self) -> Option<Object> {
-        self.window.get(&self.commit.tree)
+    ///
+    /// # Errors
+    /// `server` when reading the commits has become too much work.
+    pub fn root_tree(&self) -> Result<Option<Object>> {
+        self.window.get(&self.commit.tree).map_err(unreadable)
     }
 
     /// Says whether `id` is an ancestor of the base, as far as the fetched commits show.
@@ -317,10 +326,15 @@ impl MirrorView {
 }
 
 fn read(objects: &Scanner, id: &ObjectId) -> Result<Option<Commit>> {
-    let commit = objects
-        .get(id)
-        .filter(|object| object.kind == ObjectKind::Commit);
+    let object = objects.get(id).map_err(unreadable)?;
+    let commit = object.filter(|object| object.kind == ObjectKind::Commit);
     commit
         .map(|object| Commit::parse(&object.content))
         .transpose()
+}
+
+fn unreadable(error: wire::Error) -> Error {
+    Error::new(Kind::Server, "the mirror's last commits cannot be read")
+        .because(error)
+        .advise("Check `mirror.url`: this is not the history of an index.")
 }

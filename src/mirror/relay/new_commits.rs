@@ -57,10 +57,15 @@ impl NewCommits {
             ..Fetch::default()
         };
         let mut new_commits = Self::default();
+        let commits_first = !upstream.is_plain();
         // What visits the objects can stop the scan, but not fail.
         let mut unreadable = None;
         let scan = upstream
             .scan(&fetch, |object| match new_commits.take(object, &tip) {
+                // Only the root tree is seen: commits may come after it.
+                Ok(_) if !commits_first && new_commits.roots.len() <= Self::ROOTS_LIMIT => {
+                    ControlFlow::Continue(())
+                }
                 Ok(flow) => flow,
                 Err(error) => {
                     unreadable = Some(error);
@@ -70,6 +75,13 @@ impl NewCommits {
             .await?;
         if let Some(error) = unreadable {
             return Err(error.on(upstream.remote()).into());
+        }
+        if let Some(commit) = &new_commits.tip
+            && new_commits.root_tree.is_none()
+        {
+            let tree = scan.objects.get(&commit.tree);
+            new_commits.root_tree =
+                tree.map_err(|error| upstream.error("reading its pack", error))?;
         }
         if new_commits.roots.len() > Self::ROOTS_LIMIT {
             let error = Error::new(

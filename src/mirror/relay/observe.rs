@@ -129,7 +129,7 @@ async fn mirror_roots(
     base: &Base,
 ) -> Result<HashMap<ObjectId, Tree>> {
     let mut known = HashMap::new();
-    if let Some(object) = view.root_tree() {
+    if let Some(object) = view.root_tree()? {
         known.insert(object.id, parse_tree(&object.content)?);
     }
     let mut ids = vec![view.commit.tree, base.tree];

@@ -1,6 +1,6 @@
 //! Runs `init` and `sync` of the library, in this process.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crates_ferry::config::{Config, Environment, Flags};
 use crates_ferry::error::Result;
@@ -25,6 +25,27 @@ impl Ferry {
     /// Runs `sync` with options.
     pub fn sync_with(&self, options: &sync::Options) -> Result<Report> {
         self.run(async |config, around| sync::run(config, options, around).await)
+    }
+
+    /// Runs `sync` beside another task of the same thread; returns what `sync` does, and the longest time for which the other
+    /// task had to wait for its turn.
+    pub fn sync_beside_another_task(&self) -> (Result<Report>, Duration) {
+        let mut longest = Duration::ZERO;
+        let end = self.run(async |config, around| {
+            let other = async {
+                loop {
+                    let before = Instant::now();
+                    tokio::task::yield_now().await;
+                    longest = longest.max(before.elapsed());
+                }
+            };
+            let options = sync::Options::default();
+            tokio::select! {
+                end = sync::run(config, &options, around) => end,
+                () = other => unreachable!("it never ends"),
+            }
+        });
+        (end, longest)
     }
 
     fn run(

@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod client;
+pub mod costly_pack;
 pub mod counting_proxy;
 pub mod crate_host;
 pub mod daemon;

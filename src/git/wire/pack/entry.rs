@@ -123,34 +123,71 @@ impl Bits<'_> {
     }
 }
 
-/// Inflates `size` bytes; returns them and how many deflated bytes they took, `None` where more of those are needed.
-pub(super) fn inflate(deflated: &[u8], size: usize) -> Result<Option<(Vec<u8>, usize)>> {
-    // zlib compresses at most 1032 to 1: the input bounds what `size` can honestly claim, and so what is reserved. The
-    // one byte more lets a stream that is longer than it says show itself, instead of filling the buffer exactly.
-    let mut data = Vec::with_capacity(size.min(deflated.len().saturating_mul(1100)) + 1);
-    let mut stream = Decompress::new(true);
-    loop {
-        let consumed = stream.total_in() as usize;
-        let status = stream
-            .decompress_vec(&deflated[consumed..], &mut data, FlushDecompress::None)
-            .map_err(|_| Error::garbage("a pack entry that does not inflate"))?;
-        if data.len() > size {
-            return Err(Error::garbage("a pack entry that is longer than it says"));
+/// An entry's data, as far as it has been inflated.
+///
+/// Kept between two pieces of a pack: to begin anew with each piece takes quadratic time where a server sends small ones.
+pub(super) struct Inflate {
+    stream: Decompress,
+    data: Vec<u8>,
+    size: usize,
+}
+
+impl Inflate {
+    /// Begins with data that says it has `size` bytes.
+    pub(super) fn new(size: usize) -> Self {
+        Self {
+            stream: Decompress::new(true),
+            data: Vec::new(),
+            size,
         }
-        match status {
-            Status::StreamEnd if data.len() == size => {
-                return Ok(Some((data, stream.total_in() as usize)));
+    }
+
+    /// Goes on with the entry's deflated bytes, those from before included; says whether the data is complete.
+    pub(super) fn go_on(&mut self, deflated: &[u8]) -> Result<bool> {
+        loop {
+            let rest = deflated.get(self.consumed()..).unwrap_or_default();
+            self.make_room(rest.len());
+            let (consumed, before) = (self.consumed(), self.data.len());
+            let status = self
+                .stream
+                .decompress_vec(rest, &mut self.data, FlushDecompress::None)
+                .map_err(|_| Error::garbage("a pack entry that does not inflate"))?;
+            if self.data.len() > self.size {
+                return Err(Error::garbage("a pack entry that is longer than it says"));
             }
-            Status::StreamEnd => {
-                return Err(Error::garbage("a pack entry that is shorter than it says"));
+            match status {
+                Status::StreamEnd if self.data.len() == self.size => return Ok(true),
+                Status::StreamEnd => {
+                    return Err(Error::garbage("a pack entry that is shorter than it says"));
+                }
+                // Nothing moved though there was room for output: the rest has not arrived yet.
+                _ if self.consumed() == consumed && self.data.len() == before => return Ok(false),
+                _ => {}
             }
-            // All input is used up though there was room for output: the rest has not arrived yet.
-            _ if stream.total_in() as usize == deflated.len() && data.len() < data.capacity() => {
-                return Ok(None);
-            }
-            Status::BufError if data.len() < data.capacity() => return Ok(None),
-            _ => data.reserve(1),
         }
+    }
+
+    /// Makes room for at least one byte more.
+    fn make_room(&mut self, input: usize) {
+        if self.data.len() < self.data.capacity() {
+            return;
+        }
+        // zlib compresses at most 1032 to 1: the input bounds what `size` can honestly claim, and so what is reserved.
+        // The one byte more lets a stream that is longer than it says show itself, instead of filling the buffer
+        // exactly.
+        let left = (self.size + 1).saturating_sub(self.data.len());
+        self.data
+            .reserve(left.min(input.saturating_mul(1100)).max(1));
+    }
+
+    /// Returns how many deflated bytes were used so far.
+    pub(super) fn consumed(&self) -> usize {
+        self.stream.total_in() as usize
+    }
+
+    /// Returns the data.
+    pub(super) fn into_data(self) -> Vec<u8> {
+        self.data
     }
 }
 

@@ -1,13 +1,14 @@
 //! Reads the objects of a small pack as it arrives: commits and single trees, for planning.
 //!
-//! The pack is stored compressed, and an object is inflated on demand. Bounded: a pack or an object beyond the limit is an
-//! error, so that no server can exhaust the memory.
+//! The pack is stored compressed, and an object is inflated on demand. Bounded: a pack or an object beyond a limit in size or
+//! in work is an error, so that no server can exhaust the memory or the processor. Whoever reads a pack lets other tasks run
+//! in between ([`Scanner::work`]).
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::entry::{EntryHeader, EntryKind, inflate};
+use super::entry::{EntryHeader, EntryKind, Inflate};
 use super::{HEADER, ObjectKind, delta, entry_count};
 use crate::git::ObjectId;
 use crate::git::wire::{Error, Result};
@@ -30,8 +31,12 @@ pub struct Scanner {
     /// Where the next entry begins.
     at: usize,
     entries_left: Option<u32>,
+    /// The entry at `at`, of which some bytes have arrived.
+    begun: Option<Begun>,
     offsets: HashMap<ObjectId, u32>,
+    later: Later,
     recent: RefCell<Recent>,
+    work: Work,
 }
 
 impl Scanner {
@@ -64,40 +69,57 @@ impl Scanner {
         Ok(())
     }
 
-    /// Returns the next object in the pack's order; `None` where more bytes are needed or all have been read.
+    /// Returns the next object, in the pack's order but for deltas that come before their base; `None` where more bytes are
+    /// needed or all have been read.
     ///
     /// # Errors
-    /// `Garbage` for bytes that are not a pack.
+    /// `Garbage` for bytes that are not a pack, `Limit` for one that is more work than planning ever needs.
     pub fn next_object(&mut self) -> Result<Option<Object>> {
-        let Some(left) = self.read_header()? else {
-            return Ok(None);
-        };
-        if left == 0 {
-            return Ok(None);
+        self.work.begin_object();
+        loop {
+            if let Some(offset) = self.later.ready.pop() {
+                return self.finish(offset, self.part(offset)?).map(Some);
+            }
+            let Some(left) = self.read_header()? else {
+                return Ok(None);
+            };
+            if left == 0 {
+                return self.later.refuse_waiting().map(|()| None);
+            }
+            let Some(part) = self.next_part()? else {
+                return Ok(None);
+            };
+            let offset = self.at;
+            self.at += part.length;
+            self.entries_left = Some(left - 1);
+            match self.later.awaited(&part.base) {
+                Some(base) => self.later.wait(base, offset)?,
+                None => return self.finish(offset, part).map(Some),
+            }
         }
-        // An entry whose end is missing is inflated again from its start once more bytes are there: no state of the
-        // decompressor has to be kept between two calls.
-        let Some((length, (kind, content))) = self.resolve(self.at)? else {
-            return Ok(None);
-        };
+    }
+
+    /// Makes the object of an entry whose base has been read.
+    fn finish(&mut self, offset: usize, part: Part) -> Result<Object> {
+        let (kind, content) = self.resolve(part)?;
         // The id is computed, never believed: a server cannot pass off one object as another.
         let id = kind.id_of(&content);
         // `PACK_LIMIT` keeps every offset far below 32 bits.
-        let offset = u32::try_from(self.at).unwrap_or(u32::MAX);
-        self.offsets.insert(id, offset);
+        let short = u32::try_from(offset).unwrap_or(u32::MAX);
+        // The first of its kind: a delta that makes its own base again would lead to itself.
+        self.offsets.entry(id).or_insert(short);
         self.recent
             .borrow_mut()
-            .insert(self.at, (kind, Arc::clone(&content)));
-        self.at += length;
-        self.entries_left = Some(left - 1);
-        Ok(Some(Object { kind, id, content }))
+            .insert(offset, (kind, Arc::clone(&content)));
+        self.later.wake(id, offset);
+        Ok(Object { kind, id, content })
     }
 
     /// Says whether every object of the pack has been read.
     pub fn is_complete(&self) -> bool {
         // The pack's own checksum is not looked at: each object is asked for by its id, which was computed from its
         // content.
-        self.entries_left == Some(0)
+        self.entries_left == Some(0) && self.later.is_empty()
     }
 
     /// Returns the number of objects read so far.
@@ -121,14 +143,27 @@ impl Scanner {
     }
 
     /// Returns an object that has been read.
-    pub fn get(&self, id: &ObjectId) -> Option<Object> {
-        let offset = *self.offsets.get(id)? as usize;
-        let (_, (kind, content)) = self.resolve(offset).ok()??;
-        Some(Object {
+    ///
+    /// # Errors
+    /// `Limit` when reading objects of this pack has become more work than planning ever needs.
+    pub fn get(&self, id: &ObjectId) -> Result<Option<Object>> {
+        let Some(offset) = self.offsets.get(id) else {
+            return Ok(None);
+        };
+        self.work.begin_object();
+        let (kind, content) = self.resolve(self.part(*offset as usize)?)?;
+        Ok(Some(Object {
             kind,
             id: *id,
             content,
-        })
+        }))
+    }
+
+    /// Returns how much work reading the objects has been so far, in bytes that went through it.
+    ///
+    /// An object is read without a pause; between two, whoever runs other tasks besides looks here how long they had to wait.
+    pub fn work(&self) -> usize {
+        self.work.whole.get()
     }
 
     fn read_header(&mut self) -> Result<Option<u32>> {
@@ -139,16 +174,35 @@ impl Scanner {
         Ok(self.entries_left)
     }
 
-    /// Inflates the entry at `offset` and what it builds on; returns the entry's length and the object.
-    fn resolve(&self, offset: usize) -> Result<Option<(usize, Content)>> {
-        let Some(Part { length, base, data }) = self.part(offset)? else {
+    /// Goes on with the entry at `at`; `None` where more bytes are needed.
+    fn next_part(&mut self) -> Result<Option<Part>> {
+        let mut begun = match self.begun.take() {
+            Some(begun) => begun,
+            None => match self.header(self.at)? {
+                Some((header, base)) => Begun {
+                    // `header` has refused sizes beyond the limits, so the cast loses nothing.
+                    data: Inflate::new(header.size as usize),
+                    header: header.length,
+                    base,
+                },
+                None => return Ok(None),
+            },
+        };
+        let deflated = &self.pack[self.at + begun.header..];
+        if !begun.data.go_on(deflated)? {
+            self.begun = Some(begun);
             return Ok(None);
-        };
-        let content = match base {
-            Base::None(kind) => (kind, Arc::new(data)),
-            Base::At(base) => apply(&self.base(base)?, &data)?,
-        };
-        Ok(Some((length, content)))
+        }
+        begun.end(&self.work).map(Some)
+    }
+
+    /// Makes the object of an entry's data and what that builds on.
+    fn resolve(&self, part: Part) -> Result<Content> {
+        match part.base {
+            Base::None(kind) => Ok((kind, Arc::new(part.data))),
+            Base::At(base) => self.apply(&self.base(base)?, &part.data),
+            Base::Later(_) => Err(breaks_off()),
+        }
     }
 
     /// Returns the object at `offset`, as the base of a delta.
@@ -170,14 +224,15 @@ impl Scanner {
             next = match self.header(at)?.ok_or_else(breaks_off)?.1 {
                 Base::At(base) => Some(base),
                 Base::None(_) => None,
+                Base::Later(_) => return Err(breaks_off()),
             };
         }
         for at in chain.into_iter().rev() {
-            let part = self.part(at)?.ok_or_else(breaks_off)?;
+            let part = self.part(at)?;
             let object = match (part.base, &content) {
                 (Base::None(kind), _) => (kind, Arc::new(part.data)),
-                (Base::At(_), Some(base)) => apply(base, &part.data)?,
-                (Base::At(_), None) => return Err(breaks_off()),
+                (Base::At(_), Some(base)) => self.apply(base, &part.data)?,
+                _ => return Err(breaks_off()),
             };
             self.recent.borrow_mut().insert(at, object.clone());
             content = Some(object);
@@ -185,19 +240,26 @@ impl Scanner {
         content.ok_or_else(breaks_off)
     }
 
-    /// Inflates the data of the entry at `offset`, be it an object or a delta; `None` where more bytes are needed.
-    fn part(&self, offset: usize) -> Result<Option<Part>> {
-        let Some((header, base)) = self.header(offset)? else {
-            return Ok(None);
-        };
-        let deflated = &self.pack[offset + header.length..];
-        // `header` has refused sizes beyond the limits, so the cast loses nothing.
-        let inflated = inflate(deflated, header.size as usize)?;
-        Ok(inflated.map(|(data, deflated)| Part {
-            length: header.length + deflated,
+    /// Inflates the data of an entry that has been read before, be it an object or a delta.
+    fn part(&self, offset: usize) -> Result<Part> {
+        let (header, base) = self.header(offset)?.ok_or_else(breaks_off)?;
+        let mut data = Inflate::new(header.size as usize);
+        if !data.go_on(&self.pack[offset + header.length..])? {
+            return Err(breaks_off());
+        }
+        let begun = Begun {
+            header: header.length,
             base,
             data,
-        }))
+        };
+        begun.end(&self.work)
+    }
+
+    fn apply(&self, (kind, base): &Content, delta: &[u8]) -> Result<Content> {
+        let object = delta::apply(base, delta, Self::OBJECT_LIMIT)?;
+        within_limit(Some(*kind), object.len() as u64)?;
+        self.work.add(object.len())?;
+        Ok((*kind, Arc::new(object)))
     }
 
     /// Reads the header of the entry at `offset`; `None` where more bytes are needed.
@@ -216,14 +278,83 @@ impl Scanner {
                 .filter(|distance| *distance > 0)
                 .and_then(|distance| offset.checked_sub(distance))
                 .filter(|base| *base >= HEADER),
-            // Planning requests no thin packs, so a base is in the pack; one that comes later could not be resolved
-            // yet.
-            EntryKind::RefDelta(id) => self.offsets.get(&id).map(|at| *at as usize),
+            // Planning requests no thin packs, so a base is in the pack, mostly before the delta.
+            EntryKind::RefDelta(id) => {
+                within_limit(None, header.size)?;
+                let found = self.offsets.get(&id).map(|at| Base::At(*at as usize));
+                return Ok(Some((header, found.unwrap_or(Base::Later(id)))));
+            }
         };
         within_limit(None, header.size)?;
         let base =
             base.ok_or_else(|| Error::garbage("a delta whose base is not in the pack before it"))?;
         Ok(Some((header, Base::At(base))))
+    }
+}
+
+/// An entry whose data is being inflated.
+struct Begun {
+    /// The length of its header, in bytes.
+    header: usize,
+    base: Base,
+    data: Inflate,
+}
+
+impl Begun {
+    /// Ends an entry whose data is complete.
+    fn end(self, work: &Work) -> Result<Part> {
+        let deflated = self.data.consumed();
+        let data = self.data.into_data();
+        // Both: a stream of empty blocks is work, too.
+        work.add(deflated.max(data.len()))?;
+        Ok(Part {
+            length: self.header + deflated,
+            base: self.base,
+            data,
+        })
+    }
+}
+
+/// Counts the bytes that are inflated and that deltas make.
+///
+/// Sizes alone bound no work: each of the deltas in a small pack may make the largest object, on a base that is made anew each
+/// time because others were needed in between.
+#[derive(Default)]
+struct Work {
+    whole: Cell<usize>,
+    object: Cell<usize>,
+}
+
+impl Work {
+    /// The most work on one pack, in bytes: ten times what the largest packs of an index take.
+    const LIMIT: usize = 1024 * 1024 * 1024;
+    /// The most work on one object, in bytes: a root tree at the end of a chain of 250 takes a tenth.
+    const OBJECT_LIMIT: usize = 128 * 1024 * 1024;
+
+    fn begin_object(&self) {
+        self.object.set(0);
+    }
+
+    fn add(&self, bytes: usize) -> Result<()> {
+        let counts = [
+            (
+                &self.whole,
+                Self::LIMIT,
+                "the work of reading a pack for planning, in bytes,",
+            ),
+            (
+                &self.object,
+                Self::OBJECT_LIMIT,
+                "the work of reading an object of a pack, in bytes,",
+            ),
+        ];
+        for (count, limit, what) in counts {
+            count.set(count.get().saturating_add(bytes));
+            if count.get() > limit {
+                return Err(Error::Limit { what, limit });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -241,12 +372,73 @@ enum Base {
     None(ObjectKind),
     /// The entry that begins there.
     At(usize),
+    /// An object that has not been read yet.
+    Later(ObjectId),
 }
 
-fn apply((kind, base): &Content, delta: &[u8]) -> Result<Content> {
-    let object = delta::apply(base, delta, Scanner::OBJECT_LIMIT)?;
-    within_limit(Some(*kind), object.len() as u64)?;
-    Ok((*kind, Arc::new(object)))
+/// What an entry waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Awaited {
+    Object(ObjectId),
+    Entry(usize),
+}
+
+/// Deltas that came before their base, as dulwich sends them.
+#[derive(Default)]
+struct Later {
+    waiting: HashMap<Awaited, Vec<usize>>,
+    entries: HashSet<usize>,
+    /// Entries whose base has been read meanwhile.
+    ready: Vec<usize>,
+}
+
+impl Later {
+    /// The most that may wait at a time: as many deltas as fit into a pack would take several times its memory.
+    const LIMIT: usize = 50_000;
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns what has to be read before a delta on this base can be applied.
+    fn awaited(&self, base: &Base) -> Option<Awaited> {
+        match base {
+            Base::None(_) => None,
+            Base::At(entry) => self
+                .entries
+                .contains(entry)
+                .then_some(Awaited::Entry(*entry)),
+            Base::Later(id) => Some(Awaited::Object(*id)),
+        }
+    }
+
+    fn wait(&mut self, awaited: Awaited, offset: usize) -> Result<()> {
+        if self.entries.len() == Self::LIMIT {
+            return Err(Error::Limit {
+                what: "the number of deltas before their base",
+                limit: Self::LIMIT,
+            });
+        }
+        self.entries.insert(offset);
+        self.waiting.entry(awaited).or_default().push(offset);
+        Ok(())
+    }
+
+    /// Notes that an object has been read: what waited for it is next.
+    fn wake(&mut self, id: ObjectId, offset: usize) {
+        self.entries.remove(&offset);
+        for awaited in [Awaited::Object(id), Awaited::Entry(offset)] {
+            self.ready
+                .extend(self.waiting.remove(&awaited).unwrap_or_default());
+        }
+    }
+
+    fn refuse_waiting(&self) -> Result<()> {
+        match self.waiting.is_empty() {
+            true => Ok(()),
+            false => Err(Error::garbage("a delta whose base is not in the pack")),
+        }
+    }
 }
 
 /// Refuses what is larger than planning ever needs; a delta has no kind of its own.

@@ -63,3 +63,17 @@ fn of_a_talkative_server_the_last_words_are_kept() {
     let words = sideband.messages();
     assert!(words.len() <= 8 * 1024 && words.ends_with("the end"));
 }
+
+#[test]
+fn without_a_sideband_all_that_follows_is_data() {
+    let mut bytes = data(&[b"NAK\n"]);
+    bytes.extend_from_slice(b"PACK and so on");
+    let mut reader = dribbled(&bytes);
+    now(reader.line()).unwrap();
+    let mut sideband = Sideband::plain(&mut reader);
+    let mut read = Vec::new();
+    while let Some(piece) = now(sideband.data()).unwrap() {
+        read.extend_from_slice(&piece);
+    }
+    assert_eq!(read, b"PACK and so on");
+}

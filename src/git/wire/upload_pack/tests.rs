@@ -271,3 +271,52 @@ proptest! {
         }
     }
 }
+
+/// Shows the request as [`Fetch::suited_to`] makes it.
+fn suited(fetch: &Fetch, words: &str) -> Result<String> {
+    let fetch = fetch.suited_to(Protocol::V0, &offered(Protocol::V0, words))?;
+    Ok(shown(&fetch, Protocol::V0, words))
+}
+
+#[test]
+fn a_server_that_does_not_name_itself_is_asked_in_the_plainest_words() {
+    let words = "multi_ack_detailed side-band-64k ofs-delta no-progress thin-pack filter shallow";
+    let with_haves = Fetch {
+        thin: false,
+        ..everything()
+    };
+    assert_eq!(
+        suited(&with_haves, words).unwrap(),
+        "want 1 multi_ack_detailed side-band-64k ofs-delta no-progress thin-pack | want 2 | Flush | have 3 | done"
+    );
+    let without = Fetch {
+        haves: Vec::new(),
+        shallow: Vec::new(),
+        ..with_haves
+    };
+    assert_eq!(
+        suited(&without, words).unwrap(),
+        "want 1 multi_ack_detailed side-band-64k ofs-delta no-progress thin-pack filter shallow | want 2 \
+         | filter tree:0 | deepen 8 | Flush | done"
+    );
+    let named = format!("{words} agent=git/2");
+    let shown = shown(&everything(), Protocol::V0, &named);
+    assert_eq!(suited(&everything(), &named).unwrap(), shown);
+}
+
+#[test]
+fn what_needs_shallow_is_not_asked_of_a_server_without_it() {
+    let words = "side-band-64k agent=git/2";
+    assert_eq!(
+        suited(&everything(), words).unwrap(),
+        "want 1 side-band-64k agent=us | want 2 | Flush | have 3 | done"
+    );
+    let error = suited(&Fetch::commits(id('1'), 1), words).unwrap_err();
+    assert!(matches!(&error, Error::Lacks { capability, .. } if *capability == "shallow"));
+    let older = "side-band agent=git/1";
+    assert!(
+        suited(&everything(), older)
+            .unwrap()
+            .starts_with("want 1 side-band agent=us |")
+    );
+}

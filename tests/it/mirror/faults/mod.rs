@@ -5,6 +5,9 @@ mod packs;
 mod plain;
 mod pushes;
 mod servers;
+use std::time::Duration;
+
+use crate::support::costly_pack::{deltas_in_a_chain, pack_of};
 use crate::support::frames::packet;
 use crate::support::proxy::{Action, Passing, Way};
 use crate::support::scene::{MASTER, Scene, told};
@@ -83,6 +86,35 @@ fn a_server_that_never_ends_is_given_up_after_the_time_that_a_command_may_take()
         assert_eq!(error.kind(), Kind::Network);
         assert!(error.to_string().contains("longer than 1s"), "{error}");
     }
+}
+
+#[test]
+fn a_small_pack_that_is_much_work_ends_the_sync_and_keeps_nobody_waiting() {
+    let pack = pack_of(&deltas_in_a_chain(4 << 20, 400));
+    let scene = Scene::new("merge");
+    for (side, proxy) in [("upstream", &scene.upstream), ("mirror", &scene.mirror)] {
+        let mut pieces = Vec::new();
+        for piece in pack.chunks(60_000) {
+            pieces.extend(packet([&[1], piece].concat()));
+        }
+        proxy.watch(move |passing| {
+            if is_data(passing) {
+                passing.bytes.clone_from(&pieces);
+                return Action::HangUp;
+            }
+            Action::Pass
+        });
+        let (end, waited) = scene.ferry().sync_beside_another_task();
+        proxy.watch(|_| Action::Pass);
+        let error = end.expect_err("gigabytes of work are done");
+        let said = told(&error);
+        assert_eq!(error.kind(), Kind::Server, "{said}");
+        assert!(said.contains("the work of reading a pack"), "{said}");
+        assert!(said.contains(side), "{said}");
+        // An object takes some hundredths of a second, the pack several seconds.
+        assert!(waited < Duration::from_secs(1), "{side}: {waited:?}");
+    }
+    assert!(scene.is_untouched());
 }
 
 #[test]

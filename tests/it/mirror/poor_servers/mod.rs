@@ -2,13 +2,14 @@
 //! times the bytes, and a whole tree is never fetched.
 
 mod servers;
+use crate::support::ferry::{Ferry, empty_mirror};
 use crate::support::proxy::{Action, Way};
 use crate::support::repo::git;
 use crate::support::scene::told;
 use crate::support::upstream::{Commit, commit_to, index_path};
 use crates_ferry::error::Kind;
 use crates_ferry::mirror::plan::{Outcome, Relation};
-use servers::{Poor, SERVERS, Server, copy_without_the_rest, hide_thin_pack, young};
+use servers::{Poor, SERVERS, Server, copy_without_the_rest, hide, one_at_a_time, young};
 
 /// Carries some commits, a squash with the mirror abreast, more commits, and a squash with the mirror behind.
 fn live(upstream: Server, mirror: Server, history: &str) {
@@ -102,7 +103,7 @@ fn an_upstream_without_thin_packs_sends_whole_objects() {
         let is_wanted = passing.way == Way::Up && passing.bytes[4..].starts_with(b"want ");
         let wish = String::from_utf8_lossy(passing.bytes).into_owned();
         assert!(!is_wanted || !wish.contains("thin-pack"), "{wish}");
-        hide_thin_pack(passing);
+        hide(passing, &["thin-pack"]);
         Action::Pass
     });
     poor.source.publish_many("first", 3);
@@ -215,5 +216,128 @@ fn snapshots_from_an_upstream_that_serves_no_ids_are_refused() {
             error.advice().unwrap().contains("history: merge"),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn a_server_that_closes_the_connection_at_what_it_does_not_expect_is_asked_in_plain_words() {
+    live(Server::Dulwich, Server::V2, "merge");
+    live(Server::V2, Server::Dulwich, "merge");
+    live(Server::Dulwich, Server::Dulwich, "merge");
+    live(Server::V2, Server::Dulwich, "snapshot");
+}
+
+#[test]
+fn packs_are_read_without_a_sideband() {
+    live(Server::Bare, Server::V2, "merge");
+    live(Server::V0Both, Server::Bare, "merge");
+}
+
+#[test]
+fn a_server_without_shallow_is_told_in_one_sentence() {
+    for is_upstream in [true, false] {
+        let mut poor = Poor::new(Server::V2, Server::V2, "merge");
+        let side = match is_upstream {
+            true => &poor.servers.1,
+            false => &poor.servers.2,
+        };
+        // What go-git's server is left with.
+        side.watch(|passing| {
+            let names = [
+                "multi_ack",
+                "side-band",
+                "shallow",
+                "thin-pack",
+                "filter",
+                "deepen",
+            ];
+            hide(passing, &names);
+            Action::Pass
+        });
+        assert_eq!(poor.sync("nothing to do").outcome, Outcome::UpToDate);
+        poor.source.publish_many("first", 1);
+        if is_upstream {
+            // The commits since the base need none.
+            assert_eq!(poor.sync("commits").outcome, Outcome::Merge);
+            let mirror = empty_mirror(poor.folder.path(), "new.git");
+            let upstream = format!("git://127.0.0.1:{}/upstream.git", poor.servers.1.port());
+            let error = Ferry::new(upstream, mirror.to_str().unwrap()).init();
+            assert_lacks_shallow(&error.expect_err("everything is fetched"), "upstream");
+        } else {
+            let error = poor.ferry.sync().expect_err("everything is fetched");
+            assert_lacks_shallow(&error, "mirror");
+        }
+    }
+}
+
+fn assert_lacks_shallow(error: &crates_ferry::error::Error, side: &str) {
+    let said = told(error);
+    assert_eq!(error.kind(), Kind::Config, "{said}");
+    assert!(
+        said.contains(side) && said.contains("does not offer `shallow`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_mirror_that_talks_to_one_client_at_a_time_is_not_kept_waiting() {
+    let mut poor = Poor::new(Server::V2, Server::Dulwich, "merge");
+    poor.source.publish_many("first", 2);
+    let port = one_at_a_time(poor.servers.2.port());
+    let upstream = format!("git://127.0.0.1:{}/upstream.git", poor.servers.1.port());
+    let mirror = format!("git://127.0.0.1:{port}/mirror.git");
+    poor.ferry = Ferry::new(upstream, mirror).with("FERRY_NETWORK_IDLE_TIMEOUT", "20s");
+    assert_eq!(poor.sync("one client at a time").outcome, Outcome::Merge);
+}
+
+#[test]
+fn a_hidden_head_at_which_the_server_hangs_up_is_an_answer() {
+    for mirror in [Server::V2, Server::V0] {
+        let mut poor = Poor::new(Server::V0, mirror, "merge");
+        poor.servers.1.watch(|passing| {
+            hide(passing, &[]);
+            let is_refused = passing.bytes.windows(11).any(|part| part == b"not our ref");
+            if passing.way == Way::Down && is_refused {
+                passing.bytes.clear();
+                return Action::HangUp;
+            }
+            Action::Pass
+        });
+        poor.source.publish_many("first", 2);
+        poor.source.squash();
+        poor.source.publish_many("second", 1);
+        git(
+            poor.source.path(),
+            &["config", "transfer.hideRefs", "refs/heads/snapshot"],
+        );
+        for name in git(poor.source.path(), &["for-each-ref", "--format=%(refname)"]).lines() {
+            if name.contains("snapshot") {
+                git(
+                    poor.source.path(),
+                    &["config", "--add", "transfer.hideRefs", name],
+                );
+            }
+        }
+        let report = poor.ferry.sync();
+        let report = report.unwrap_or_else(|error| panic!("{mirror:?}: {}", told(&error)));
+        assert_eq!(report.outcome, Outcome::Squash);
+    }
+}
+
+#[test]
+fn a_first_mirror_without_addresses_of_its_own_needs_no_single_file_of_upstream() {
+    for upstream in [Server::V0, Server::V0Filters, Server::Dulwich] {
+        let poor = young(upstream, Server::V2);
+        let mirror = empty_mirror(poor.folder.path(), "new.git");
+        let url = format!("git://127.0.0.1:{}/upstream.git", poor.servers.1.port());
+        let ferry = Ferry::new(url, mirror.to_str().unwrap());
+        let ferry = ferry
+            .with("FERRY_MIRROR_DL", "")
+            .with("FERRY_MIRROR_API", "");
+        let report = ferry.init();
+        let report = report.unwrap_or_else(|error| panic!("{upstream:?}: {}", told(&error)));
+        assert_eq!(report.outcome, Outcome::Created);
+        let tree = |repo: &std::path::Path| git(repo, &["rev-parse", "master^{tree}"]);
+        assert_eq!(tree(&mirror), tree(poor.source.path()), "{upstream:?}");
     }
 }

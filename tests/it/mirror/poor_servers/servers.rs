@@ -1,7 +1,11 @@
 //! Servers that offer little, an upstream of many files, and its mirrors.
 
+use std::collections::HashMap;
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::thread;
 
 use crates_ferry::mirror::report::Report;
 use tempfile::TempDir;
@@ -30,13 +34,17 @@ pub enum Server {
     V0Filters,
     /// Version 0 with filters and wants by id.
     V0Both,
+    /// What dulwich serves.
+    Dulwich,
+    /// Version 0 without a sideband, and with one `ACK` in all: what the protocol's first servers offered.
+    Bare,
 }
 
 pub const SERVERS: [Server; 4] = [Server::V2, Server::V0, Server::V0Filters, Server::V0Both];
 
 impl Server {
     fn filters(self) -> bool {
-        matches!(self, Self::V0Filters | Self::V0Both)
+        matches!(self, Self::V0Filters | Self::V0Both | Self::Dulwich)
     }
 
     /// Says whether trees can be asked for by their id.
@@ -57,11 +65,17 @@ impl Server {
     /// Stands before the daemon and drops the wish for version 2, as an sshd without `AcceptEnv` does.
     fn before(self, daemon: &GitDaemon) -> Proxy {
         let proxy = Proxy::before(daemon.port());
-        if self != Self::V2 {
-            proxy.watch(|passing| {
+        match self {
+            Self::V2 => {}
+            Self::Dulwich => proxy.watch(dulwich()),
+            Self::Bare => proxy.watch(|passing| {
+                hide(passing, &["side-band", "multi_ack", "thin-pack"]);
+                Action::Pass
+            }),
+            Self::V0 | Self::V0Filters | Self::V0Both => proxy.watch(|passing| {
                 drop_version(passing);
                 Action::Pass
-            });
+            }),
         }
         proxy
     }
@@ -207,17 +221,83 @@ pub fn young(upstream: Server, mirror: Server) -> Poor {
     poor
 }
 
-/// Takes `thin-pack` out of what a server offers in version 0.
-pub fn hide_thin_pack(passing: &mut Passing<'_>) {
+/// Takes capabilities out of what a server offers in version 0, each by its first letters.
+pub fn hide(passing: &mut Passing<'_>, names: &[&str]) {
     drop_version(passing);
-    let name = b"thin-pack";
-    let at = passing
-        .bytes
-        .windows(name.len())
-        .position(|part| part == name);
-    if let Some(at) = at.filter(|_| passing.way == Way::Down) {
-        passing.bytes[at..at + name.len()].copy_from_slice(b"thick-pac");
+    // The first line alone has any, behind a zero byte.
+    let is_first = passing.bytes.contains(&0);
+    if passing.way == Way::Up || !is_first {
+        return;
     }
+    for name in names {
+        let name = format!(" {name}");
+        for at in 0..passing.bytes.len().saturating_sub(name.len()) {
+            if passing.bytes[at..].starts_with(name.as_bytes()) {
+                passing.bytes[at + 1] = b'x';
+            }
+        }
+    }
+}
+
+/// Plays what dulwich does: it does not say who it is, and closes the connection without a word at whatever it does not expect.
+pub fn dulwich() -> impl FnMut(&mut Passing<'_>) -> Action + Send {
+    let mut lines: HashMap<usize, Vec<String>> = HashMap::new();
+    move |passing| {
+        hide(passing, &["agent=", "side-band ", "allow-", "deepen-"]);
+        if passing.way == Way::Down {
+            // What it says of an unknown `want` is only in its log.
+            if contains(passing.bytes, "not our ref") {
+                passing.bytes.clear();
+                return Action::HangUp;
+            }
+            return Action::Pass;
+        }
+        let lines = lines.entry(passing.connection).or_default();
+        lines.push(String::from_utf8_lossy(passing.bytes).into_owned());
+        let has = |word: &str| lines.iter().any(|line| line[4..].starts_with(word));
+        let is_end = passing.bytes.as_slice() == b"0000";
+        let first_want = lines.iter().find(|line| line[4..].starts_with("want "));
+        let is_unexpected = first_want.is_some_and(|want| !want.contains(" thin-pack"))
+            || is_end && has("shallow ") && !has("deepen ")
+            || has("deepen ") && passing.bytes[4..].starts_with(b"filter ")
+            // It is not closed for these, but answered with more than was asked for.
+            || has("filter ") && has("have ")
+            || has("deepen ") && has("have ");
+        if is_unexpected {
+            passing.bytes.clear();
+            return Action::HangUp;
+        }
+        Action::Pass
+    }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    let mut parts = bytes.windows(text.len());
+    parts.any(|part| part == text.as_bytes())
+}
+
+/// Stands before a server and lets one connection at a time through to it.
+pub fn one_at_a_time(server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Ends with the process: nobody connects any more by then.
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            thread::scope(|scope| {
+                let (mut from, mut to) = (&client, &server);
+                scope.spawn(move || {
+                    io::copy(&mut from, &mut to).ok();
+                    to.shutdown(Shutdown::Write).ok();
+                });
+                let (mut from, mut to) = (&server, &client);
+                io::copy(&mut from, &mut to).ok();
+                client.shutdown(Shutdown::Both).ok();
+            });
+        }
+    });
+    port
 }
 
 /// Copies a repository as it was when its branch was at `tip`, without any later object.
