@@ -3,12 +3,14 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, redirect, retry};
+use reqwest::{Client, redirect, retry};
+use tokio_rustls::rustls::ClientConfig;
 use url::Url;
 
 use super::error::innermost;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Limits;
+use crate::git::transport::tls::Trust;
 
 /// GitHub and some proxies accept only agents that begin with `git/`.
 const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"));
@@ -19,7 +21,7 @@ pub(crate) struct Clients {
     agent: String,
     redirects: usize,
     connect_timeout: Duration,
-    extra_cas: Vec<Certificate>,
+    trust: Trust,
     plain: OnceLock<Client>,
     tls: OnceLock<Client>,
 }
@@ -32,15 +34,11 @@ impl Clients {
 
     /// Prepares clients with a `User-Agent` of their own that follow up to `redirects` redirects.
     pub(crate) fn with_agent(limits: &Limits, agent: &str, redirects: usize) -> Result<Self> {
-        let extra_cas = match &limits.extra_cas {
-            Some(pem) => certificates(pem)?,
-            None => Vec::new(),
-        };
         Ok(Self {
             agent: agent.to_owned(),
             redirects,
             connect_timeout: limits.connect_timeout,
-            extra_cas,
+            trust: Trust::new(limits.extra_cas.as_deref())?,
             plain: OnceLock::new(),
             tls: OnceLock::new(),
         })
@@ -71,7 +69,6 @@ impl Clients {
     }
 
     fn build(&self, tls: bool) -> Result<Client> {
-        let extra_cas = self.extra_cas.iter().cloned();
         let policy = match self.redirects {
             0 => redirect::Policy::none(),
             most => redirect::Policy::limited(most),
@@ -85,37 +82,22 @@ impl Clients {
             .retry(retry::never())
             .referer(false)
             .connect_timeout(self.connect_timeout);
-        let builder = if tls {
-            builder.tls_certs_merge(extra_cas)
-        } else {
+        let builder = match (tls, self.trust.is_empty()) {
+            (true, _) => builder.tls_backend_preconfigured(http1(self.trust.client_config()?)),
+            (false, false) => {
+                builder.tls_backend_preconfigured(http1(self.trust.own_client_config()?))
+            }
             // Does not load the system's certificates.
-            builder.tls_certs_only(extra_cas)
+            (false, true) => builder.tls_certs_only([]),
         };
         builder.build().map_err(|error| {
-            Error::new(Kind::Config, "the HTTPS client cannot be set up")
-                .because(innermost(&error))
-                .advise(
-                    "Install the system's certificates (the package ca-certificates), name them in \
-                     SSL_CERT_FILE, or check the certificates of `network.ca_file`.",
-                )
+            Error::new(Kind::Config, "the HTTP client cannot be set up").because(innermost(&error))
         })
     }
 }
 
-fn certificates(pem: &str) -> Result<Vec<Certificate>> {
-    let error = Error::new(
-        Kind::Config,
-        "the certificates of `network.ca_file` cannot be read",
-    )
-    .advise(
-        "Put one or more certificates in PEM form into it, each from -----BEGIN CERTIFICATE----- to \
-         -----END CERTIFICATE-----.",
-    );
-    match Certificate::from_pem_bundle(pem.as_bytes()) {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(error.because("it holds no certificate"))
-        }
-        Ok(certificates) => Ok(certificates),
-        Err(cause) => Err(error.because(innermost(&cause))),
-    }
+/// Offers HTTP/1.1 only: reqwest leaves settings that it did not make as they are.
+fn http1(mut config: ClientConfig) -> ClientConfig {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
 }
