@@ -1,5 +1,7 @@
 //! The certificates that are trusted besides the system's.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use tracing::warn;
@@ -15,14 +17,29 @@ pub(super) const CONVENTIONAL: [&str; 3] =
 /// Reads a file of certificates in PEM form; the error says why it is not one.
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let text = text_file::read(path);
-    let text = text.map_err(|e| format!("cannot read the certificates in {shown}: {e}"))?;
+    let text = text_file::read(path).map_err(|error| match is_der(path) {
+        true => format!("{shown} is in DER form, not in PEM form: {}", convert(path)),
+        false => format!("cannot read the certificates in {shown}: {error}"),
+    })?;
     if !text.contains("-----BEGIN CERTIFICATE-----") {
         return Err(format!(
             "{shown} holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)"
         ));
     }
     Ok(text)
+}
+
+/// Says whether a file that is no text begins as a certificate in DER form does: a SEQUENCE of 256 bytes or more.
+fn is_der(path: &Path) -> bool {
+    let mut start = [0; 2];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == [0x30, 0x82]
+}
+
+fn convert(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let file = shlex::try_quote(&text).unwrap_or_else(|_| "FILE".into());
+    format!("convert it with `openssl x509 -inform DER -in {file} -out ca.pem`")
 }
 
 /// Reads the certificates that other tools' variables name. Those variables are not ours, so a bad one only warns.

@@ -248,6 +248,17 @@ fn extra_certificates_come_from_our_key_else_from_the_usual_variables() {
 }
 
 #[test]
+fn certificates_in_der_form_are_refused_with_the_command_that_converts_them() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a ca.der");
+    std::fs::write(&path, [0x30, 0x82, 0x01, 0x80, 0xff]).unwrap();
+    let path = path.to_str().unwrap();
+    let said = message(from_variables(&[("FERRY_NETWORK_CA_FILE", path)]));
+    let command = format!("openssl x509 -inform DER -in '{path}' -out ca.pem");
+    assert!(said.contains(&command), "{said}");
+}
+
+#[test]
 fn nothing_secret_is_in_the_debug_form() {
     let pairs = [
         ("FERRY_MIRROR_URL", "https://me:hunter2hunter2@x.example/a"),

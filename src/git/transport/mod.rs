@@ -24,6 +24,7 @@ mod remote;
 pub mod ssh;
 mod stream;
 mod tcp;
+mod tls;
 mod upload_pack;
 
 pub use connection::Connection;
@@ -34,6 +35,8 @@ pub use host_messages::{HostMessage, Meaning};
 pub(crate) use http::{Clients, Reach, Refused, refused, sending};
 pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
+pub(crate) use tcp::{connect_tcp, deadline};
+pub(crate) use tls::{Refusal, Trust, refusal};
 pub use upload_pack::{FetchError, Scan, UploadPack};
 
 /// A git service that a remote runs for us.

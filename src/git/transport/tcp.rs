@@ -22,6 +22,11 @@ pub(crate) fn deadline(limit: Duration) -> Instant {
 /// Each address gets an equal share of the time left, so that one that drops packets (a broken IPv6 route) does not use up
 /// the time of those after it. `TcpStream::connect` on a name would wait for the first one alone.
 pub(crate) async fn connect(host: &str, port: u16, deadline: Instant) -> Result<QuickAck> {
+    Ok(QuickAck::new(connect_tcp(host, port, deadline).await?))
+}
+
+/// Connects as [`connect`] does, and leaves acknowledgments to the kernel.
+pub(crate) async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStream> {
     let addresses = resolve(host, port, deadline).await?;
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (index, address) in addresses.iter().enumerate() {
@@ -62,12 +67,12 @@ async fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketA
     Ok(addresses)
 }
 
-fn ready(stream: TcpStream, host: &str, port: u16) -> Result<QuickAck> {
+fn ready(stream: TcpStream, host: &str, port: u16) -> Result<TcpStream> {
     // Requests are small, and each waits for its response: Nagle's algorithm would hold back their last bytes.
     stream
         .set_nodelay(true)
         .map_err(|error| unreachable(host, port).because(error))?;
-    Ok(QuickAck::new(stream))
+    Ok(stream)
 }
 
 fn unreachable(host: &str, port: u16) -> Error {

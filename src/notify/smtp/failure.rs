@@ -1,12 +1,15 @@
 //! Turns failures of an SMTP session into errors with advice.
 
 use std::error::Error as StdError;
+use std::io;
 use std::time::Duration;
 
 use lettre::transport::smtp::Error as SmtpError;
+use tokio_rustls::rustls::pki_types::InvalidDnsNameError;
 
 use crate::config::Route;
 use crate::error::{Error, Kind};
+use crate::git::transport::{Refusal, refusal};
 
 /// The ends of messages by which [`is_about_tls`] recognises an error.
 const CERTIFICATE: &str = "the server's certificate is not trusted";
@@ -19,7 +22,7 @@ pub(super) fn explain(server: &str, about: &str, cause: SmtpError) -> Error {
             let code = code.to_string();
             refused(server, about, &code, &reply_text(&cause))
         }
-        None => broken(server, about, cause),
+        None => broken(server, about, innermost(&cause), cause.is_response()),
     }
 }
 
@@ -42,20 +45,43 @@ fn refused(server: &str, about: &str, code: &str, reply: &str) -> Error {
     }
 }
 
-/// The session broke off, or never began.
-///
-/// lettre does not expose the kind of a TLS failure, so rustls's messages tell them apart.
-fn broken(server: &str, about: &str, cause: SmtpError) -> Error {
-    let innermost = innermost(&cause);
-    let lower = innermost.to_lowercase();
-    if lower.contains("certificate") || lower.contains("unknownissuer") {
-        return Error::new(Kind::Config, format!("{server}: {CERTIFICATE}"))
-            .because(innermost)
-            .advise(
-                "Compare the host in `mail.smtp` with the names in the certificate. If its CA is your organisation's own, \
-                 set `network.ca_file`.",
-            );
+/// The connection could not be made.
+pub(super) fn unreachable(
+    server: &str,
+    cause: impl Into<Box<dyn StdError + Send + Sync>>,
+) -> Error {
+    Error::new(Kind::Network, format!("{server}: cannot connect"))
+        .because(cause)
+        .advise("Check host and port in `mail.smtp`, and the firewalls on the way.")
+}
+
+/// TLS has no form for the server's name.
+pub(super) fn no_host_name(server: &str, cause: InvalidDnsNameError) -> Error {
+    Error::new(
+        Kind::Config,
+        format!("{server}: the host cannot be verified by TLS"),
+    )
+    .because(cause)
+    .advise("Use a host name or an IP address in `mail.smtp`.")
+}
+
+/// The TLS handshake failed.
+pub(super) fn no_handshake(server: &str, about: &str, cause: &io::Error) -> Error {
+    match refusal(cause) {
+        Some(Refusal { cause, advice }) => {
+            Error::new(Kind::Config, format!("{server}: {CERTIFICATE}"))
+                .because(cause)
+                .advise(advice)
+        }
+        None => broken(server, about, innermost(cause), false),
     }
+}
+
+/// The session broke off, or never began; `is_reply` says that the server said something else than SMTP.
+///
+/// rustls's messages tell a handshake that failed from a connection that was cut.
+fn broken(server: &str, about: &str, innermost: String, is_reply: bool) -> Error {
+    let lower = innermost.to_lowercase();
     // A server that begins in clear text sends `220 …`, which rustls calls a corrupt message.
     if lower.contains("corrupt message") || lower.contains("handshake") || lower.contains("alert") {
         return Error::new(Kind::Config, format!("{server}: {HANDSHAKE}"))
@@ -65,7 +91,7 @@ fn broken(server: &str, about: &str, cause: SmtpError) -> Error {
                  text (587, 25).",
             );
     }
-    if cause.is_response() {
+    if is_reply {
         return Error::new(
             Kind::Server,
             format!("{server}: invalid reply while {}", doing(about)),
@@ -148,18 +174,6 @@ pub(super) fn no_mechanism(server: &str) -> Error {
     )
 }
 
-pub(super) fn no_tls_here(server: &str, cause: SmtpError) -> Error {
-    Error::new(
-        Kind::Config,
-        format!("{server}: cannot set up TLS on this machine"),
-    )
-    .because(innermost(&cause))
-    .advise(
-        "Install the system's CA certificates (the package ca-certificates), name them in SSL_CERT_FILE, or check the file \
-         in `network.ca_file`.",
-    )
-}
-
 /// Says whether TLS is what failed.
 pub(super) fn is_about_tls(error: &Error) -> bool {
     let text = error.to_string();
@@ -189,8 +203,8 @@ fn reply_text(cause: &SmtpError) -> String {
 }
 
 /// Returns the last cause: the errors above it only repeat it.
-fn innermost(error: &SmtpError) -> String {
-    let mut last: &dyn StdError = error;
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut last = error;
     while let Some(next) = last.source() {
         last = next;
     }

@@ -7,6 +7,7 @@
 mod failure;
 mod message;
 mod session;
+mod stream;
 
 use std::time::{Duration, SystemTime};
 

@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{
-    AsyncSmtpConnection, Certificate, TlsParameters, TlsParametersBuilder,
-};
-use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
+use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt, Starttls};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::{Error as SmtpError, response::Response};
 use secrecy::ExposeSecret;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::message::Message;
+use super::stream::{self, Encrypted};
 use super::{Mailer, SmtpProbe, Undelivered, failure};
-use crate::config::{Network, Route, SmtpServer, SmtpTls};
+use crate::config::{Route, SmtpTls};
 use crate::error::{Error, Result};
+use crate::git::transport::{connect_tcp, deadline};
 
 /// The SASL mechanisms that take a password, the preferred first: PLAIN is a standard (RFC 4616), LOGIN is what some servers
 /// offer instead.
@@ -27,6 +28,9 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection to a server that has said EHLO.
 pub(super) struct Session {
     connection: AsyncSmtpConnection,
+    /// The socket under a connection in clear text, on which TLS may begin.
+    socket: Option<TcpStream>,
+    is_encrypted: bool,
     /// How long each reply may take.
     idle_timeout: Duration,
     /// The server's address, for error messages.
@@ -56,7 +60,6 @@ pub(super) async fn probe(mailer: &Mailer<'_>) -> SmtpProbe {
     let encrypted = session.encrypt(mailer).await;
     let is_encrypted = encrypted.is_ok();
     probe.encrypted = Some(encrypted.map(str::to_owned));
-    // lettre panics when a connection is used after a failed STARTTLS.
     if is_encrypted {
         probe.authenticated = Some(session.authenticate(mailer).await);
         session.quit().await;
@@ -74,37 +77,37 @@ impl Session {
 
     async fn connect(mailer: &Mailer<'_>) -> Result<Self> {
         let (server, network) = (mailer.route.smtp, mailer.network);
-        let implicit = match server.tls {
-            SmtpTls::Implicit => Some(tls_parameters(server, network)?),
-            _ => None,
+        let (name, about) = (server.to_string(), "connecting");
+        let connecting = connect_tcp(&server.host, server.port, deadline(network.connect_timeout));
+        let tcp = connecting
+            .await
+            .map_err(|error| failure::unreachable(&name, error))?;
+        let opening = async {
+            if server.tls == SmtpTls::Implicit {
+                let tls = Encrypted::begin(mailer, about, tcp).await?;
+                return Ok::<_, Error>((greet(&name, about, tls).await?, None));
+            }
+            let (tcp, socket) =
+                stream::doubled(tcp).map_err(|error| failure::unreachable(&name, error))?;
+            Ok((greet(&name, about, tcp).await?, Some(socket)))
         };
-        let address = (server.host.as_str(), server.port);
-        let hello = ClientId::default();
-        // lettre's own limit is for the connection alone; the greeting and EHLO come on top.
-        let limit = network.connect_timeout + network.idle_timeout;
-        let connecting = AsyncSmtpConnection::connect_tokio1(
-            address,
-            Some(network.connect_timeout),
-            &hello,
-            implicit,
-            None,
-        );
-        let connected = timeout(limit, connecting).await;
-        let server = server.to_string();
-        let connection = connected
-            .map_err(|_| failure::timed_out(&server, "connecting"))?
-            .map_err(|e| failure::explain(&server, "connecting", e))?;
+        let (connection, socket) = timeout(network.idle_timeout, opening)
+            .await
+            .map_err(|_| failure::timed_out(&name, about))??;
         Ok(Self {
+            is_encrypted: socket.is_none(),
             connection,
+            socket,
             idle_timeout: network.idle_timeout,
-            server,
+            server: name,
         })
     }
 
     /// Begins TLS where the address demands it, or allows it and the server offers it; returns what was agreed, in words.
     async fn encrypt(&mut self, mailer: &Mailer<'_>) -> Result<&'static str> {
         let server = mailer.route.smtp;
-        let offered = self.connection.can_starttls();
+        let info = self.connection.server_info();
+        let offered = info.supports_feature(Extension::StartTls);
         match server.tls {
             SmtpTls::Implicit => return Ok("TLS from the first byte, certificate trusted"),
             SmtpTls::None => return Ok("off (?tls=none)"),
@@ -116,13 +119,19 @@ impl Session {
             SmtpTls::Required if !offered => return Err(failure::no_starttls(&self.server)),
             SmtpTls::Required | SmtpTls::Opportunistic => {}
         }
-        let parameters = tls_parameters(server, mailer.network)?;
-        let hello = ClientId::default();
-        let upgrading = self.connection.starttls(parameters, &hello);
-        timeout(self.idle_timeout, upgrading)
+        self.command("STARTTLS", Starttls).await?;
+        let Some(socket) = self.socket.take() else {
+            return Err(failure::no_starttls(&self.server));
+        };
+        let upgrading = async {
+            let tls = Encrypted::begin(mailer, "STARTTLS", socket).await?;
+            greet(&self.server, "STARTTLS", tls.greeted()).await
+        };
+        // Replaces the connection in clear text as a whole: what somebody put into it before TLS began is dropped with it.
+        self.connection = timeout(self.idle_timeout, upgrading)
             .await
-            .map_err(|_| failure::timed_out(&self.server, "STARTTLS"))?
-            .map_err(|e| failure::explain(&self.server, "STARTTLS", e))?;
+            .map_err(|_| failure::timed_out(&self.server, "STARTTLS"))??;
+        self.is_encrypted = true;
         Ok("STARTTLS, certificate trusted")
     }
 
@@ -139,7 +148,7 @@ impl Session {
         };
         // Whoever strips STARTTLS from an opportunistic connection must not get the password.
         let is_allowed = server.tls == SmtpTls::None && server.is_loopback();
-        if !self.connection.is_encrypted() && !is_allowed {
+        if !self.is_encrypted && !is_allowed {
             return Err(failure::password_in_clear(&self.server));
         }
         let info = self.connection.server_info();
@@ -240,13 +249,13 @@ impl Session {
     }
 }
 
-/// Returns TLS parameters that trust the system's CAs and those of `network.ca_file`.
-fn tls_parameters(server: &SmtpServer, network: &Network) -> Result<TlsParameters> {
-    let unusable = |e: SmtpError| failure::no_tls_here(&server.to_string(), e);
-    let mut builder = TlsParametersBuilder::new(server.host.clone());
-    if let Some(pem) = &network.extra_cas {
-        let certificates = Certificate::from_pem(pem.as_bytes()).map_err(unusable)?;
-        builder = builder.add_root_certificate(certificates);
-    }
-    builder.build().map_err(unusable)
+/// Reads the server's greeting and says EHLO.
+async fn greet(
+    server: &str,
+    about: &str,
+    stream: impl AsyncTokioStream + 'static,
+) -> Result<AsyncSmtpConnection> {
+    AsyncSmtpConnection::connect_with_transport(Box::new(stream), &ClientId::default())
+        .await
+        .map_err(|error| failure::explain(server, about, error))
 }

@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::client::{HttpClient, HttpConnector};
 use object_store::path::Path as Key;
 use object_store::{
-    BackoffConfig, Certificate, ClientOptions, ObjectStore as _, ObjectStoreExt as _, RetryConfig,
-    WriteMultipart,
+    BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore as _, ObjectStoreExt as _,
+    RetryConfig, WriteMultipart,
 };
 use secrecy::ExposeSecret as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 use tracing::warn;
 use url::Url;
 
 use super::{Content, StoredBytes, StoredFile};
 use crate::config::{Network, Secrets};
 use crate::error::{Error, Kind, Result};
+use crate::git::transport::Trust;
 
 /// The size of a part of a multipart upload, in bytes.
 // S3 takes no smaller parts than 5 MiB, the last one excepted.
@@ -57,7 +60,8 @@ impl Bucket {
         }
         let client = builder
             .with_bucket_name(bucket)
-            .with_client_options(client_options(secrets, network).map_err(unusable)?)
+            .with_client_options(client_options(secrets, network))
+            .with_http_connector(Connector::new(network)?)
             .with_retry(RetryConfig {
                 backoff: BackoffConfig::default(),
                 max_retries: network.retries as usize,
@@ -213,22 +217,59 @@ fn check_region(text: &str) -> Result<(), (String, String)> {
     }
 }
 
-fn client_options(
-    secrets: &Secrets,
-    network: &Network,
-) -> Result<ClientOptions, object_store::Error> {
+fn client_options(secrets: &Secrets, network: &Network) -> ClientOptions {
     let is_plain = |(name, value): &(String, secrecy::SecretString)| {
         name.starts_with("AWS_ENDPOINT") && value.expose_secret().starts_with("http://")
     };
-    let mut options = ClientOptions::new()
+    ClientOptions::new()
         .with_allow_http(secrets.aws.iter().any(is_plain))
         .with_connect_timeout(network.connect_timeout)
-        .with_read_timeout(network.idle_timeout)
-        .with_timeout(network.timeout);
-    if let Some(pem) = &network.extra_cas {
-        for certificate in Certificate::from_pem_bundle(pem.as_bytes())? {
-            options = options.with_root_certificate(certificate);
-        }
+}
+
+/// Makes the HTTP clients of a bucket. object_store's own take certificates of authorities only, and not the verifier of
+/// [`Trust`].
+#[derive(Debug)]
+struct Connector {
+    tls: ClientConfig,
+    connect_timeout: Duration,
+    idle_timeout: Duration,
+    timeout: Duration,
+}
+
+impl Connector {
+    fn new(network: &Network) -> Result<Self> {
+        let mut tls = Trust::new(network.extra_cas.as_deref())?.client_config()?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            tls,
+            connect_timeout: network.connect_timeout,
+            idle_timeout: network.idle_timeout,
+            timeout: network.timeout,
+        })
     }
-    Ok(options)
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        // Of the options only what object_store itself changes for the services that it gets credentials from.
+        let option = |key| options.get_config_value(&key);
+        let allows_http = option(ClientConfigKey::AllowHttp).as_deref() == Some("true");
+        let connect_timeout = option(ClientConfigKey::ConnectTimeout)
+            .and_then(|text| humantime::parse_duration(&text).ok())
+            .unwrap_or(self.connect_timeout);
+        // No limit for a whole answer but `network.timeout`, and none of the encodings that change its length.
+        let client = reqwest::Client::builder()
+            .http1_only()
+            .tls_backend_preconfigured(self.tls.clone())
+            .https_only(!allows_http)
+            .connect_timeout(connect_timeout)
+            .read_timeout(self.idle_timeout)
+            .timeout(self.timeout)
+            .build()
+            .map_err(|error| object_store::Error::Generic {
+                store: "S3",
+                source: Box::new(error),
+            })?;
+        Ok(HttpClient::new(client))
+    }
 }

@@ -54,7 +54,7 @@ impl Exim {
         }
         let folder = tempfile::tempdir().unwrap();
         let names = format!("DNS:localhost,{}", options.certified);
-        certificate::make(folder.path(), &names);
+        certificate::make_marked_as_authority(folder.path(), &names);
         let (process, port) = (0..5).find_map(|_| spawn(folder.path(), options)).unwrap();
         Some(Self {
             folder,

@@ -3,13 +3,15 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, redirect, retry};
+use reqwest::{Client, redirect, retry};
+use tokio_rustls::rustls::ClientConfig;
 use url::Url;
 
 use super::error::innermost;
 use super::reach::Reach;
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::Limits;
+use crate::git::transport::tls::Trust;
 
 /// GitHub and some proxies accept only agents that begin with `git/`.
 const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"));
@@ -22,7 +24,7 @@ pub(crate) struct Clients {
     /// Where redirects may lead, also those that the caller follows; `None` where none is followed.
     reach: Option<Reach>,
     connect_timeout: Duration,
-    extra_cas: Vec<Certificate>,
+    trust: Trust,
     plain: OnceLock<Client>,
     tls: OnceLock<Client>,
 }
@@ -50,16 +52,12 @@ impl Clients {
     }
 
     fn make(limits: &Limits, agent: &str, redirects: usize, reach: Option<Reach>) -> Result<Self> {
-        let extra_cas = match &limits.extra_cas {
-            Some(pem) => certificates(pem)?,
-            None => Vec::new(),
-        };
         Ok(Self {
             agent: agent.to_owned(),
             redirects,
             reach,
             connect_timeout: limits.connect_timeout,
-            extra_cas,
+            trust: Trust::new(limits.extra_cas.as_deref())?,
             plain: OnceLock::new(),
             tls: OnceLock::new(),
         })
@@ -90,7 +88,6 @@ impl Clients {
     }
 
     fn build(&self, tls: bool) -> Result<Client> {
-        let extra_cas = self.extra_cas.iter().cloned();
         let policy = match (self.redirects, &self.reach) {
             (0, _) | (_, None) => redirect::Policy::none(),
             (most, Some(reach)) => reach.clone().policy(most),
@@ -108,37 +105,22 @@ impl Clients {
             Some(reach) => builder.dns_resolver(reach.clone()),
             None => builder,
         };
-        let builder = if tls {
-            builder.tls_certs_merge(extra_cas)
-        } else {
+        let builder = match (tls, self.trust.is_empty()) {
+            (true, _) => builder.tls_backend_preconfigured(http1(self.trust.client_config()?)),
+            (false, false) => {
+                builder.tls_backend_preconfigured(http1(self.trust.own_client_config()?))
+            }
             // Does not load the system's certificates.
-            builder.tls_certs_only(extra_cas)
+            (false, true) => builder.tls_certs_only([]),
         };
         builder.build().map_err(|error| {
-            Error::new(Kind::Config, "the HTTPS client cannot be set up")
-                .because(innermost(&error))
-                .advise(
-                    "Install the system's certificates (the package ca-certificates), name them in \
-                     SSL_CERT_FILE, or check the certificates of `network.ca_file`.",
-                )
+            Error::new(Kind::Config, "the HTTP client cannot be set up").because(innermost(&error))
         })
     }
 }
 
-fn certificates(pem: &str) -> Result<Vec<Certificate>> {
-    let error = Error::new(
-        Kind::Config,
-        "the certificates of `network.ca_file` cannot be read",
-    )
-    .advise(
-        "Put one or more certificates in PEM form into it, each from -----BEGIN CERTIFICATE----- to \
-         -----END CERTIFICATE-----.",
-    );
-    match Certificate::from_pem_bundle(pem.as_bytes()) {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(error.because("it holds no certificate"))
-        }
-        Ok(certificates) => Ok(certificates),
-        Err(cause) => Err(error.because(innermost(&cause))),
-    }
+/// Offers HTTP/1.1 only: reqwest leaves settings that it did not make as they are.
+fn http1(mut config: ClientConfig) -> ClientConfig {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
 }

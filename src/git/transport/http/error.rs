@@ -8,9 +8,8 @@ use url::Url;
 use super::reach::refused;
 use super::redirect::{out_of_reach, shown};
 use crate::error::{Error, Kind};
+use crate::git::transport::tls;
 
-const CERTIFICATE_ADVICE: &str = "Set `network.ca_file` or SSL_CERT_FILE to the certificate (PEM) of the server's \
-    certificate authority, which is not trusted here.";
 const PROXY_ADVICE: &str =
     "Put the proxy's user and password into the proxy's URL (HTTPS_PROXY, HTTP_PROXY).";
 
@@ -49,6 +48,12 @@ pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
             .because(cause)
             .advise(PROXY_ADVICE);
     }
+    if let Some(refusal) = tls::refusal(&error) {
+        let message = format!("{shown}: the server's certificate is not trusted");
+        return Error::new(Kind::Config, message)
+            .because(refusal.cause)
+            .advise(refusal.advice);
+    }
     let what = match &error {
         e if e.is_dns() => "its name cannot be resolved",
         // Before the next arm, which holds for it, too.
@@ -57,11 +62,7 @@ pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
         e if e.is_timeout() => "it timed out",
         _ => "the connection was lost before a response came",
     };
-    let failed = Error::new(Kind::Network, format!("{shown}: {what}"));
-    if error.is_connect() && cause.contains("certificate") {
-        return failed.because(cause).advise(CERTIFICATE_ADVICE);
-    }
-    failed.because(cause)
+    Error::new(Kind::Network, format!("{shown}: {what}")).because(cause)
 }
 
 /// Makes the error of a response that could not be read to its end.

@@ -136,7 +136,7 @@ fn a_certificate_that_is_not_trusted_or_not_the_servers_ends_it() {
     }) else {
         return;
     };
-    fails(&exim.variables(), Kind::Config, "network.ca_file");
+    fails(&exim.variables(), Kind::Config, "subjectAltName");
     let Some(exim) = Exim::start(&Options {
         implicit: true,
         ..Options::default()

@@ -145,6 +145,22 @@ async fn a_certificate_of_the_configuration_is_trusted_among_several() {
 }
 
 #[tokio::test]
+async fn a_certificate_as_openssl_makes_it_is_trusted_where_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) =
+        crate::support::certificate::make_marked_as_authority(folder.path(), "DNS:localhost");
+    let trusting = Limits {
+        extra_cas: Some(std::fs::read_to_string(&certificate).unwrap()),
+        ..limits()
+    };
+    let server = Script::new().await;
+    let remote = remote_as(&local(&server), None, &trusting);
+    let asking = remote.advertisement(Service::UploadPack, true);
+    let (reader, ()) = tokio::join!(asking, serve_tls(&server, &certificate, &key));
+    assert_eq!(text(reader.unwrap()).await, "000eversion 2\n0000");
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_named_with_what_to_do() {
     let (_folder, certificate, key) = certificate();
     let server = Script::new().await;
@@ -152,7 +168,7 @@ async fn a_certificate_that_is_not_trusted_is_named_with_what_to_do() {
     let asking = remote.advertisement(Service::UploadPack, true);
     let (reader, ()) = tokio::join!(asking, serve_tls(&server, &certificate, &key));
     let error = reader.err().unwrap();
-    assert_eq!(error.kind(), Kind::Network);
+    assert_eq!(error.kind(), Kind::Config);
     assert!(
         error.causes()[0].contains("certificate"),
         "{:?}",
