@@ -22,22 +22,29 @@ impl Says {
     fn start(words: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let serving =
-            thread::spawn(move || while say(listener.accept().unwrap().0, &words).is_some() {});
+        let serving = thread::spawn(move || {
+            let mut length = [0; 4];
+            loop {
+                let mut stream = listener.accept().unwrap().0;
+                if stream.read_exact(&mut length).is_err() {
+                    return;
+                }
+                let words = words.clone();
+                // A command has several connections at once.
+                thread::spawn(move || say(stream, &words));
+            }
+        });
         let serving = Some(serving);
         Self { address, serving }
     }
 }
 
-/// Answers one connection; `None` if it ends without a request.
-fn say(mut stream: TcpStream, words: &[u8]) -> Option<()> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).ok()?;
+/// Answers one connection, until the other side closes it.
+fn say(mut stream: TcpStream, words: &[u8]) {
     // The client may have hung up.
     let _ = stream.write_all(words);
     let _ = stream.shutdown(std::net::Shutdown::Write);
     let _ = std::io::copy(&mut stream, &mut std::io::sink());
-    Some(())
 }
 
 impl Drop for Says {

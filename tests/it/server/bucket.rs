@@ -206,7 +206,13 @@ fn an_address_without_its_scheme_is_refused_at_the_start() {
             ("AWS_SECRET_ACCESS_KEY", "secret-of-a-test"),
             (name, value),
         ];
-        let end = site.run_with(&pairs, &[&["--format", "json"], command].concat());
+        let mut program = assert_cmd::Command::from_std(crate::support::server::command(
+            &site.variables_and(&pairs),
+        ));
+        // A server that starts would not end.
+        program.timeout(std::time::Duration::from_secs(60));
+        let end = program.args(["--format", "json"]).args(command);
+        let end = end.output().unwrap();
         let error: serde_json::Value = serde_json::from_str(&printed(&end, 2)).unwrap();
         let error = &error["error"];
         assert_eq!(error["kind"], "config", "{error}");
