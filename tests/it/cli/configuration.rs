@@ -91,7 +91,10 @@ fn every_key_and_its_origin_are_lines_of_the_text() {
 #[test]
 fn the_effective_configuration_shows_no_secret() {
     let variables = [
-        ("FERRY_MIRROR_URL", "https://me:long-pass-pw@mirror.example/a"),
+        (
+            "FERRY_MIRROR_URL",
+            "https://me:long-pass-pw@mirror.example/a",
+        ),
         (
             "FERRY_UPSTREAM_URL",
             "https://glpat-0123456789abcdef@upstream.example/a",

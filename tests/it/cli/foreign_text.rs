@@ -117,8 +117,9 @@ fn what_a_server_says_is_shown_and_not_obeyed() {
                 .envs(variables)
                 .output()
                 .unwrap();
-            assert!(!output.status.success(), "{what}: {output:?}");
             let what = format!("{what}, {command}, {format}");
+            // The packet trace shows what came, harmless.
+            assert!(stderr(&output).contains("gpj"), "{what}: {output:?}");
             is_harmless(&stdout(&output), &what);
             is_harmless(&stderr(&output), &what);
             let report = std::fs::read_to_string(folder.path().join("report")).unwrap();
