@@ -8,14 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, the lowest layer first: each uses those of the layers before its own.
 const LAYERS: &[&[&str]] = &[
-    &[
-        "bounded_cache",
-        "count",
-        "error",
-        "guarded",
-        "progress",
-        "shown",
-    ],
+    &["bounded_cache", "count", "guarded", "progress", "shown"],
+    &["error"],
     &["git"],
     &["index"],
     &["config"],
