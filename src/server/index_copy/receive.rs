@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
+use gix_error::{Class, ResourceExhaustionKind};
 use gix_object::Find;
 use gix_pack::Bundle;
 use gix_pack::bundle::write::{Options, Outcome};
@@ -16,7 +17,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::objects::{OBJECT_LIMIT, Objects};
 use super::repository::Repository;
-use super::work::{Bases, Progress, Work};
+use super::work::{Bases, Progress, Work, refused};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::UploadPack;
 use crate::git::wire;
@@ -24,6 +25,9 @@ use crate::git::wire;
 /// How many pieces of the pack may wait for the indexer.
 // A piece is at most one packet of git's protocol, 64 KiB: 4 MiB in all.
 const PIECES: usize = 64;
+
+/// What gix-pack says of an object beyond the limit.
+const TOO_LARGE: Class = Class::ResourceExhaustion(ResourceExhaustionKind::AllocationLimit);
 
 /// Lets one pack be indexed at a time.
 pub(super) type Indexer = Arc<Mutex<()>>;
@@ -142,6 +146,11 @@ pub(super) fn index(
         if let Some(error) = work.exceeded() {
             return error;
         }
+        if error.classify().has(TOO_LARGE) {
+            let limit = OBJECT_LIMIT >> 20;
+            let text = format!("the pack was refused: it has an object larger than {limit} MiB");
+            return refused(text).because(error);
+        }
         let message = format!("cannot index a pack into {}", folder.display());
         Error::new(Kind::Server, message).because(error).advise(
             "Check that the disk is not full; otherwise the pack was damaged on its way. Nothing was changed.",
@@ -220,7 +229,6 @@ impl Read for Pieces<'_> {
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::error::Error as _;
     use std::time::Duration;
 
     use tempfile::TempDir;
@@ -314,11 +322,7 @@ pub(super) mod tests {
         let pack = swelling(OBJECT_LIMIT + 1, 0);
         assert!(pack.len() < 1 << 20);
         let error = Copy::new().index(pack).await.unwrap_err();
-        let cause = error.source().unwrap();
-        assert!(
-            gix_error::classify(cause).is_resource_exhausted(),
-            "{error:?}"
-        );
+        assert!(error.to_string().contains("64 MiB"), "{error:?}");
     }
 
     #[tokio::test]

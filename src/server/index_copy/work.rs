@@ -73,9 +73,7 @@ impl Work {
         let inflated = self.inflated();
         self.0.is_too_much.load(Ordering::Relaxed).then(|| {
             let why = format!("its {received} bytes inflate to {inflated} and more");
-            Error::new(Kind::Server, "the pack was refused")
-                .because(gix_error::cancelled(why))
-                .advise("No index has such a pack. Check what the repository holds; nothing was changed.")
+            refused("the pack was refused").because(gix_error::cancelled(why))
         })
     }
 
@@ -89,6 +87,12 @@ impl Work {
             .saturating_add(of(&self.0.received, PER_BYTE_RECEIVED))
             .saturating_add(of(&self.0.bases, PER_BYTE_OF_BASES))
     }
+}
+
+/// Makes the error of a pack that nobody can have made of an index.
+pub(super) fn refused(text: impl Into<String>) -> Error {
+    Error::new(Kind::Server, text)
+        .advise("No index has such a pack. Check what the repository holds; nothing was changed.")
 }
 
 /// Finds the bases of a thin pack, and counts their bytes.

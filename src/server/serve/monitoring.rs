@@ -21,9 +21,14 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
     // Ready only with something to serve: a refresh may succeed before the store could be listed.
     let view = state.view();
     let refreshes = state.refreshes();
-    if let (Err(_), Some(error)) = (&view, &refreshes.last_error) {
-        let text = format!("there is no index to serve yet: {error}");
-        return Err(ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    let why = refreshes.last_error.map(|error| match state.tokens {
+        // Anybody may ask this, and the error names hosts.
+        Some(_) => "the log says why".to_owned(),
+        None => error,
+    });
+    let unready = |text: String| Err(ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    if let (Err(_), Some(why)) = (&view, &why) {
+        return unready(format!("there is no index to serve yet: {why}"));
     }
     view?;
     let limit = state.config.serve.stale_after;
@@ -31,14 +36,10 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
         Some((at, _)) if at.elapsed() <= limit => Ok(Reply::now("ready\n")),
         _ => {
             let limit = humantime::format_duration(limit);
-            let why = match refreshes.last_error {
-                None => "the first one has not ended yet",
-                // Anybody may ask this, and the error names hosts.
-                Some(_) if state.tokens.is_some() => "the log says why",
-                Some(ref error) => error,
-            };
-            let text = format!("no refresh of the index succeeded within {limit}: {why}");
-            Err(ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, text))
+            let why = why.unwrap_or_else(|| "the first one has not ended yet".to_owned());
+            unready(format!(
+                "no refresh of the index succeeded within {limit}: {why}"
+            ))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use super::http2::ask_greedily;
 use crate::support::server::{Server, Site, noise};
+use crate::support::upstream::Commit;
 
 /// Makes a request on an open connection, and returns the answer's text as far as it comes with its head.
 fn ask(connection: &mut TcpStream, path: &str) -> String {
@@ -49,7 +50,9 @@ fn an_index_that_no_file_is_left_for_is_not_taken_for_damaged() {
     let mut site = Site::new();
     site.publish("first", "1.0.0", b"first");
     drop(site.serve(&[]));
-    site.publish("second", "1.0.0", b"second");
+    let config = r#"{"dl":"http://127.0.0.1:1/crates"}"#;
+    let commit = Commit::new("Move the crate files").file("config.json", config);
+    site.index.commit([commit]);
     // Now there are two packs, of which a start reads the newer one.
     drop(site.serve(&[]));
     let server = site.serve(&[]);
