@@ -72,7 +72,8 @@ async fn probe_remotes(config: &Config, around: Context<'_>, findings: &mut Find
     let opened = UploadPack::open(mirror).await;
     access::host_key_and_login(config, opened.as_ref().err(), findings);
     match findings.take("mirror", opened) {
-        Some(opened) => {
+        Some(mut opened) => {
+            opened.release().await.ok();
             // Also where the branch does not exist yet: `init` will push, too.
             access::push(mirror, findings).await;
             index::probe(config, around, opened, mirror, upstream, findings).await;

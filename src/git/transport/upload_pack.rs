@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::{Connection, HostMessage, Meaning, Remote, Service};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::wire::pack::{Object, Scanner};
 use crate::git::wire::upload_pack::{Fetch, FetchResponse, is_plain, sideband};
@@ -166,6 +166,20 @@ impl<'r> UploadPack<'r> {
         Ok(refs)
     }
 
+    /// Lets go of a server that talks to one client at a time, as dulwich's own TCP server does, until the next request: another
+    /// connection, for a push, would wait for ever.
+    ///
+    /// # Errors
+    /// None in practice: a byte stream takes the last packet or is closed.
+    pub async fn release(&mut self) -> Result<()> {
+        if self.is_plain() && !self.connection.is_stateless() && self.state != State::Spent {
+            let flush = PacketWriter::new().flush().finish();
+            self.begin(flush).await?;
+            self.connection.hang_up();
+        }
+        Ok(())
+    }
+
     async fn list(&mut self, reference: &str) -> Result<Refs> {
         debug!("{}: > ls-refs {reference}", self.remote);
         if self.state == State::Spent
@@ -175,12 +189,7 @@ impl<'r> UploadPack<'r> {
         }
         // Taken, not copied: a second listing in v0 must be a fresh one, and so opens a new connection above.
         if let Some(refs) = self.connection.advertisement.refs.take() {
-            // dulwich's own TCP server talks to one client at a time: the next one, for the push, would wait for ever.
-            if self.is_plain() && !self.connection.is_stateless() {
-                let flush = PacketWriter::new().flush().finish();
-                self.begin(flush).await?;
-                self.connection.hang_up();
-            }
+            self.release().await?;
             return Ok(refs);
         }
         let request = ls_refs_request(&self.connection.advertisement.capabilities, reference);
@@ -207,7 +216,9 @@ impl<'r> UploadPack<'r> {
             // JGit's daemon and dulwich close the connection at a `want` that they do not serve, without a word. Closed
             // once, it may have been the network; closed twice at the same place, it is the answer.
             Err(NoResponse::HungUp(_)) if may_be_refused => match self.ask_once(fetch).await {
-                Err(NoResponse::HungUp(error)) => Err(FetchError::Missing(error)),
+                Err(NoResponse::HungUp(error)) if self.still_lists().await => {
+                    Err(FetchError::Missing(error))
+                }
                 again => again.map_err(FetchError::from),
             },
             once => once.map_err(FetchError::from),
@@ -218,6 +229,14 @@ impl<'r> UploadPack<'r> {
     fn wants_unadvertised(&self, fetch: &Fetch) -> bool {
         let listed = self.listed.as_ref().map(|(_, tip)| tip);
         !self.can_want_any() && fetch.wants.iter().any(|id| Some(id) != listed)
+    }
+
+    /// Says whether the server is there and lists its refs.
+    async fn still_lists(&mut self) -> bool {
+        match self.listed.clone() {
+            Some((reference, _)) => self.list(&reference).await.is_ok(),
+            None => false,
+        }
     }
 
     async fn ask_once(&mut self, fetch: &Fetch) -> Result<(FetchResponse, State), NoResponse> {
@@ -242,7 +261,13 @@ impl<'r> UploadPack<'r> {
             Protocol::V2 if fetch.deepen.is_some() || !fetch.shallow.is_empty() => State::Deepened,
             Protocol::V2 => self.state,
         };
-        self.begin(request).await?;
+        if let Err(error) = self.begin(request).await {
+            // Where other transports close the connection, HTTP says 500.
+            return Err(match error.kind() {
+                Kind::Server if self.is_plain() => NoResponse::HungUp(error),
+                _ => error.into(),
+            });
+        }
         let answer = FetchResponse::read(self.connection.packets(), protocol, fetch).await;
         let answer = match answer {
             Ok(answer) => answer,

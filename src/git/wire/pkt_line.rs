@@ -114,6 +114,16 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         }
     }
 
+    /// Says whether the next packet acknowledges a `have`, without reading it; at least eight bytes must follow.
+    ///
+    /// # Errors
+    /// `Cut` at the end of the stream.
+    pub(super) async fn is_ack_next(&mut self) -> Result<bool> {
+        const START: &[u8] = b"ACK ";
+        self.fill(LENGTH + START.len()).await?;
+        Ok(self.buffer[LENGTH..].starts_with(START))
+    }
+
     /// Returns the bytes that follow the packets read so far, as many as have arrived; no bytes at the stream's end.
     ///
     /// What a push sends after its commands is a pack, without packets around it.

@@ -56,9 +56,9 @@ impl Fetch {
         if !self.haves.is_empty() && (is_plain || !offers_shallow) {
             fetch.deepen = None;
             fetch.shallow.clear();
-            // dulwich then leaves out trees alone, and sends all commits from the first one on.
-            fetch.only_wanted_trees &= !is_plain;
         }
+        // dulwich applies a filter to the wanted objects alone, and then sends none of the history that leads to them.
+        fetch.only_wanted_trees &= !is_plain || fetch.deepen == Some(1);
         if !offers_shallow && fetch.deepen.is_some() {
             return Err(Error::Lacks {
                 capability: "shallow",
@@ -96,7 +96,6 @@ impl Fetch {
 
     /// The capabilities are part of the first want; haves follow after a flush packet.
     fn request_v0(&self, offered: &Capabilities) -> Bytes {
-        // Without multi_ack_detailed a server acknowledges one `have` in all.
         let mut capabilities = vec!["multi_ack_detailed", sideband(offered)];
         capabilities.extend(["ofs-delta", "no-progress"]);
         let is_plain = is_plain(Protocol::V0, offered);
@@ -254,7 +253,9 @@ impl FetchResponse {
                 return Err(Error::garbage("neither ACK nor NAK before the pack"));
             };
             self.line(&line)?;
-            if !is_followed(&line) {
+            // Without multi_ack_detailed git may repeat the last line for each `have` that the first one leads to.
+            let may_be_repeated = self.pack_follows && line.starts_with(b"ACK ");
+            if !is_followed(&line) && !(may_be_repeated && packets.is_ack_next().await?) {
                 return Ok(());
             }
         }

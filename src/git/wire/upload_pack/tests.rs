@@ -296,8 +296,13 @@ fn a_server_that_does_not_name_itself_is_asked_in_the_plainest_words() {
     };
     assert_eq!(
         suited(&without, words).unwrap(),
-        "want 1 multi_ack_detailed side-band-64k ofs-delta no-progress thin-pack filter shallow | want 2 \
-         | filter tree:0 | deepen 8 | Flush | done"
+        "want 1 multi_ack_detailed side-band-64k ofs-delta no-progress thin-pack shallow | want 2 | deepen 8 | Flush \
+         | done"
+    );
+    assert_eq!(
+        suited(&Fetch::commits(id('1'), 1), words).unwrap(),
+        "want 1 multi_ack_detailed side-band-64k ofs-delta no-progress thin-pack filter shallow | filter tree:0 \
+         | deepen 1 | Flush | done"
     );
     let named = format!("{words} agent=git/2");
     let shown = shown(&everything(), Protocol::V0, &named);
