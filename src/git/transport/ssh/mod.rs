@@ -50,10 +50,12 @@ impl SshRemote {
             Some(text) => Some(Arc::new(key::parse(text, passphrase)?)),
             None => None,
         };
+        let (host, port) = (&address.host, address.port);
+        let known_hosts = KnownHosts::parse(&credentials.known_hosts, host, port)?;
         Ok(Self {
             address,
             key,
-            known_hosts: Arc::new(KnownHosts::parse(&credentials.known_hosts)?),
+            known_hosts: Arc::new(known_hosts),
             limits: limits.clone(),
             connection: Mutex::default(),
         })
