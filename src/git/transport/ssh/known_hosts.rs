@@ -158,22 +158,15 @@ impl KnownHosts {
     /// Lists the keys that are trusted for a host, or, where none is for this port, those of the lines without a port, as OpenSSH does.
     fn trusted_by_any_name(&self, host: &str, port: u16) -> Vec<Trusted> {
         match self.trusted(host, port) {
-            none if none.is_empty() => self.trusted(host, DEFAULT_PORT),
+            // Not the built-in keys: they are for the addresses that gitlab.com publishes.
+            none if none.is_empty() => self.listed(host, DEFAULT_PORT),
             trusted => trusted,
         }
     }
 
     /// Lists the keys that are trusted for a host, built-in ones included.
     fn trusted(&self, host: &str, port: u16) -> Vec<Trusted> {
-        let names = names(host, port);
-        let mut trusted: Vec<Trusted> = self
-            .marked(&names, None)
-            .map(|line| Trusted {
-                algorithm: line.entry.public_key().algorithm(),
-                fingerprint: line.entry.public_key().fingerprint(HashAlg::Sha256),
-                source: self.place(line),
-            })
-            .collect();
+        let mut trusted = self.listed(host, port);
         if GITLAB_COM.contains(&(host.to_lowercase().as_str(), port)) {
             trusted.extend(GITLAB_COM_KEYS.iter().filter_map(|(algorithm, text)| {
                 Some(Trusted {
@@ -184,6 +177,19 @@ impl KnownHosts {
             }));
         }
         trusted
+    }
+
+    /// Lists the keys that lines of the file trust for a host.
+    fn listed(&self, host: &str, port: u16) -> Vec<Trusted> {
+        let names = names(host, port);
+        let lines = self.marked(&names, None);
+        lines
+            .map(|line| Trusted {
+                algorithm: line.entry.public_key().algorithm(),
+                fingerprint: line.entry.public_key().fingerprint(HashAlg::Sha256),
+                source: self.place(line),
+            })
+            .collect()
     }
 
     /// Lists the lines for a host with exactly this marker. `@cert-authority` lines are about certificates, which this client
