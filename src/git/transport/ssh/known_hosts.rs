@@ -222,8 +222,7 @@ fn is_about(text: &str, host: &str, port: u16) -> bool {
     };
     let is_usable = |kind: &&str| offered().iter().any(|one| same_type_name(one, kind));
     let is_host = |port| matches(&patterns, &names(host, port));
-    (is_host(port) || is_host(DEFAULT_PORT))
-        && (is_marked || fields.get(1).is_none_or(|kind| is_usable(&kind)))
+    (is_host(port) || is_host(DEFAULT_PORT)) && (is_marked || fields.get(1).is_none_or(is_usable))
 }
 
 /// Says whether a key of this type is used with an algorithm: RSA keys have one name, and an algorithm for each hash.
