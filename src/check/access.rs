@@ -46,10 +46,10 @@ pub(super) async fn upstream(
 /// Parses the ssh key and the known hosts, where the mirror is reached over ssh; returns whether they can be used.
 pub(super) fn key_and_known_hosts(config: &Config, findings: &mut Findings) -> bool {
     let secrets = &config.secrets;
-    if !matches!(config.mirror.url, RemoteUrl::Ssh(_)) {
+    let RemoteUrl::Ssh(address) = &config.mirror.url else {
         return true;
-    }
-    let hosts = KnownHosts::parse(&secrets.ssh_known_hosts);
+    };
+    let hosts = KnownHosts::parse(&secrets.ssh_known_hosts, &address.host, address.port);
     let hosts_usable = findings.take("known hosts", hosts).is_some();
     if hosts_usable {
         findings.pass(

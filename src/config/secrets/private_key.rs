@@ -1,5 +1,7 @@
 //! Finds the private key in `SSH_PRIVATE_KEY`, in each of the forms that CI systems make of it.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -36,6 +38,12 @@ pub(super) fn read(environment: &Environment) -> Result<Option<SecretString>> {
 /// Reads the file that the value names; the value is shown only where it cannot be a part of a key.
 fn from_file(value: &str) -> Result<Option<SecretString>> {
     let path = Path::new(value);
+    if is_dropbears(path) {
+        return Err(failure(format!(
+            "the key in {} is in Dropbear's form; `dropbearconvert dropbear openssh KEY key` converts it",
+            path.display()
+        )));
+    }
     let text = text_file::read(path).map_err(|e| {
         // A path that is there is a path; otherwise only what begins as one and is too short for a key's text.
         let plainly_a_path = path.exists() || (looks_like_a_path(value) && value.len() < 60);
@@ -58,6 +66,14 @@ fn from_file(value: &str) -> Result<Option<SecretString>> {
     }
 }
 
+/// Says whether a file begins as Dropbear's keys do: with the length and the name of the key's type.
+fn is_dropbears(path: &Path) -> bool {
+    let mut start = [0; 8];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    let (length, name) = start.split_at(4);
+    read.is_ok() && length.starts_with(&[0, 0, 0]) && (name == b"ssh-" || name == b"ecds")
+}
+
 fn looks_like_a_path(value: &str) -> bool {
     ["/", "./", "../", "~/"]
         .iter()
@@ -67,16 +83,19 @@ fn looks_like_a_path(value: &str) -> bool {
 
 /// Returns the text where it is a key's, with the line ends that parsers expect; names what is commonly mistaken for one.
 fn key_text(text: &str) -> Result<Option<SecretString>> {
-    let text = text.trim();
+    // Windows' editors put a byte order mark in front.
+    let text = text.trim_start_matches('\u{feff}').trim();
+    // A public key may stand in the same text: only one that stands there alone was mistaken for the private one.
+    let has_private = text.contains("PRIVATE KEY-----");
     if text.starts_with("PuTTY-User-Key-File") {
         return Err(failure(
             "the key is in PuTTY's form; `puttygen key.ppk -O private-openssh` converts it",
         ));
     }
-    if text.starts_with("ssh-")
+    let has_public = text.starts_with("ssh-")
         || text.starts_with("ecdsa-sha2-")
-        || text.contains("-----BEGIN PUBLIC KEY")
-    {
+        || text.contains("-----BEGIN PUBLIC KEY");
+    if has_public && !has_private {
         return Err(failure(
             "this is a public key; the private one is in the file without `.pub`",
         ));

@@ -1,6 +1,7 @@
 //! A repository, and the transport that reaches it.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -10,7 +11,7 @@ use super::git::GitRemote;
 use super::http::HttpRemote;
 use super::local::LocalRemote;
 use super::ssh::SshRemote;
-use super::{Connection, Credentials, Limits, Service, Stream, Traffic, explain};
+use super::{Connection, Credentials, Limits, Service, Stderr, Stream, Traffic, explain};
 use crate::error::{Error, Result};
 use crate::git::RemoteUrl;
 use crate::git::wire::{self, Advertisement, PacketReader, PacketTrace};
@@ -87,8 +88,17 @@ impl Remote {
             }
             Host::Local(remote) => self.connection(remote.open(service).await?, service).await,
             Host::Ssh(remote) => {
-                self.connection(remote.open(service, v2).await?, service)
-                    .await
+                let stream = remote.open(service, v2).await?;
+                match self.advertised(stream, service).await {
+                    // Some servers end one channel of a connection or the whole of it (dropbear, asyncssh) while another is open.
+                    // Nothing was asked for yet, so that nothing is done twice.
+                    Err((error, stderr)) if was_cut(&error) && stderr.text().is_empty() => {
+                        debug!(%error, "{self}: going on over a new connection");
+                        let stream = remote.open_anew(service, v2).await?;
+                        self.connection(stream, service).await
+                    }
+                    advertised => self.explained(advertised, service),
+                }
             }
             Host::Http(remote) => {
                 let reader = remote.advertisement(service, v2).await?;
@@ -108,12 +118,22 @@ impl Remote {
     }
 
     async fn connection(&self, stream: Stream, service: Service) -> Result<Connection> {
+        self.explained(self.advertised(stream, service).await, service)
+    }
+
+    /// Reads a service's advertisement; with a failure comes the service's error output.
+    async fn advertised(
+        &self,
+        stream: Stream,
+        service: Service,
+    ) -> Result<Connection, (wire::Error, Stderr)> {
         let reader = self.traffic.count_reads(stream.reader);
         let writer = self.traffic.count_writes(stream.writer);
         let mut packets = PacketReader::new(reader).traced(self.trace.clone());
-        let advertisement = Advertisement::read(&mut packets)
-            .await
-            .map_err(|error| self.error(&opening(service), error, &stream.stderr.text()))?;
+        let advertisement = match Advertisement::read(&mut packets).await {
+            Ok(advertisement) => advertisement,
+            Err(error) => return Err((error, stream.stderr)),
+        };
         self.log_opened(service, &advertisement);
         Ok(Connection::stream(
             packets,
@@ -122,6 +142,14 @@ impl Remote {
             advertisement,
             self.trace.clone(),
         ))
+    }
+
+    fn explained(
+        &self,
+        advertised: Result<Connection, (wire::Error, Stderr)>,
+        service: Service,
+    ) -> Result<Connection> {
+        advertised.map_err(|(error, stderr)| self.error(&opening(service), error, &stderr.text()))
     }
 
     fn log_opened(&self, service: Service, advertisement: &Advertisement) {
@@ -153,6 +181,15 @@ fn secrets(url: &RemoteUrl, credentials: &Credentials) -> Vec<SecretString> {
         .map(|user| SecretString::from(user.as_str()))
         .chain(passwords.into_iter().flatten().cloned())
         .collect()
+}
+
+/// Says whether a connection ended, by itself and not by a limit of ours.
+fn was_cut(error: &wire::Error) -> bool {
+    match error {
+        wire::Error::Cut => true,
+        wire::Error::Io(cause) => cause.kind() == io::ErrorKind::ConnectionReset,
+        _ => false,
+    }
 }
 
 fn opening(service: Service) -> String {

@@ -194,10 +194,20 @@ fn is_about_the_issuer(error: &TlsError) -> bool {
         return false;
     };
     match fault {
-        // A bad signature: another certificate of the same name is trusted, too, such as the one before the last renewal.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => true,
+        CertificateError::UnknownIssuer => true,
+        fault if is_of_another_key(fault) => true,
         fault => is_authority(fault),
     }
+}
+
+/// Says whether an authority of the issuer's name is trusted, but has another key: as the certificate before the last renewal has, or
+/// the one for `localhost` that Debian's ssl-cert makes.
+fn is_of_another_key(fault: &CertificateError) -> bool {
+    matches!(
+        fault,
+        CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+    )
 }
 
 /// Says whether the fault is that the server uses an authority's certificate as its own.
@@ -273,9 +283,10 @@ fn explain(fault: &CertificateError) -> Refusal {
             "Set `network.ca_file` to this very certificate (PEM), or make the server's anew with \
              `-addext basicConstraints=critical,CA:FALSE`.",
         ),
-        Fault::BadSignature => (
-            "the certificate's signature is not by the authority that it names".to_owned(),
-            "Update the certificate in `network.ca_file`: one of the same name is in it, with another key.",
+        fault if is_of_another_key(fault) => (
+            "an authority of the name that signed the certificate is trusted, but with another key".to_owned(),
+            "Set `network.ca_file` to the server's certificate (PEM) as it is now, or to that of its authority: what is in \
+             the file, or in the system's, has the same name and another key.",
         ),
         Fault::InvalidPurpose | Fault::InvalidPurposeContext { .. } => (
             "the certificate is not for servers (its extendedKeyUsage lacks serverAuth)".to_owned(),

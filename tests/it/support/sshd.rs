@@ -121,6 +121,11 @@ impl Sshd {
         self.read(name)
     }
 
+    /// Makes the next service end before its first byte, and without a word, as some servers' do now and then.
+    pub fn fall_silent_once(&self) {
+        std::fs::write(self.folder.path().join("silent"), "").unwrap();
+    }
+
     /// Counts the connections on which at least one service was started.
     pub fn connections(&self) -> usize {
         let text = self.read("connections");
@@ -157,6 +162,7 @@ fn write_forced_command(folder: &Path, repos: &Path) {
     let script = format!(
         r##"#!/bin/sh
 echo "$SSH_CONNECTION" >>'{folder}/connections'
+rm '{folder}/silent' 2>/dev/null && exit
 PATH='{path}'; export PATH
 cd '{repos}' && exec git shell -c "$(printf %s "$SSH_ORIGINAL_COMMAND" | sed "s#'/#'#")"
 "##,

@@ -75,6 +75,11 @@ impl Clients {
         }
     }
 
+    /// Makes another client for a URL's scheme, which has no connections yet.
+    pub(super) fn new_for_url(&self, url: &Url) -> Result<Client> {
+        self.build(url.scheme() == "https")
+    }
+
     fn client(&self, tls: bool) -> Result<Client> {
         let client = if tls { &self.tls } else { &self.plain };
         match client.get() {

@@ -65,6 +65,11 @@ pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
     Error::new(Kind::Network, format!("{shown}: {what}")).because(cause)
 }
 
+/// Says whether a connection was lost that had been made.
+pub(super) fn is_lost(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
+}
+
 /// Makes the error of a response that could not be read to its end.
 pub(super) fn reading(url: &Url, error: &io::Error) -> Error {
     let message = format!("{}: the response could not be read", shown(url));

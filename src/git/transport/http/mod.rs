@@ -10,6 +10,7 @@ mod redirect;
 mod response;
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -47,6 +48,8 @@ pub struct HttpRemote {
     credentials: Option<BasicAuth>,
     limits: Limits,
     traffic: Arc<Traffic>,
+    /// Whether there was a response: from then on a request may go over a connection that has served before.
+    answered: AtomicBool,
 }
 
 impl HttpRemote {
@@ -75,6 +78,7 @@ impl HttpRemote {
             credentials,
             limits: limits.clone(),
             traffic,
+            answered: AtomicBool::default(),
         })
     }
 
@@ -224,6 +228,9 @@ impl HttpRemote {
     }
 
     /// Sends a request and waits for the response's head, or the idle timeout.
+    ///
+    /// Repeats one that only reads, at once and on a new connection, where a connection that had served before was lost: some
+    /// proxies (tinyproxy) close idle connections without a word, and reqwest learns of it from the next request.
     async fn send(
         &self,
         request: RequestBuilder,
@@ -231,24 +238,50 @@ impl HttpRemote {
         activity: &Activity,
     ) -> Result<Response> {
         let _awaiting = self.traffic.awaiting();
-        let (method, url) = (
-            &request_summary.method,
-            redirect::shown(&request_summary.url),
-        );
-        let response = tokio::select! {
-            sent = request.send() => sent.map_err(|error| error::sending(&request_summary.url, error))?,
-            () = activity.timed_out() => {
-                let limit = humantime::format_duration(self.limits.idle_timeout);
-                return Err(Error::new(Kind::Network, format!("{method} {url}: no response within {limit}"))
-                    .advise("Try again, or raise `network.idle_timeout`: the server or a proxy stalls."));
+        let url = &request_summary.url;
+        let failed = |error| error::sending(url, error);
+        let (client, request) = request.build_split();
+        let request = request.map_err(failed)?;
+        let again = request
+            .try_clone()
+            .filter(|_| request_summary.only_reads() && self.answered.load(Ordering::Relaxed));
+        let sending = client.execute(request);
+        let sent = self.await_head(sending, request_summary, activity).await?;
+        let sent = match (sent, again) {
+            (Err(error), Some(again)) if error::is_lost(&error) => {
+                tracing::debug!(%error, "the connection was closed meanwhile: asking again on a new one");
+                let sending = self.clients.new_for_url(url)?.execute(again);
+                self.await_head(sending, request_summary, activity).await?
             }
+            (sent, _) => sent,
         };
+        let response = sent.map_err(failed)?;
+        self.answered.store(true, Ordering::Relaxed);
         tracing::debug!(
-            "{method} {url} ({}): {}",
+            "{} {} ({}): {}",
+            request_summary.method,
+            redirect::shown(url),
             request_summary.service.name(),
             response.status()
         );
         Ok(response)
+    }
+
+    async fn await_head(
+        &self,
+        sending: impl Future<Output = reqwest::Result<Response>>,
+        request_summary: &RequestSummary,
+        activity: &Activity,
+    ) -> Result<reqwest::Result<Response>> {
+        tokio::select! {
+            sent = sending => Ok(sent),
+            () = activity.timed_out() => {
+                let limit = humantime::format_duration(self.limits.idle_timeout);
+                let (method, url) = (&request_summary.method, redirect::shown(&request_summary.url));
+                Err(Error::new(Kind::Network, format!("{method} {url}: no response within {limit}"))
+                    .advise("Try again, or raise `network.idle_timeout`: the server or a proxy stalls."))
+            }
+        }
     }
 
     /// Makes a reader of a response with git's content type, and an error of every other.

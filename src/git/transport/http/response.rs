@@ -88,6 +88,13 @@ impl Rejection {
     }
 }
 
+impl RequestSummary {
+    /// Says whether the request changes nothing, so that it may be repeated.
+    pub(super) fn only_reads(&self) -> bool {
+        self.method == Method::GET || self.service == Service::UploadPack
+    }
+}
+
 /// Returns what is wrong with a response, if anything is.
 pub(super) fn check(response: &Response, request_summary: &RequestSummary) -> Option<Rejection> {
     let content = header(response.headers(), CONTENT_TYPE).unwrap_or_default();
@@ -161,6 +168,10 @@ fn meaning(status: StatusCode) -> (Kind, &'static str) {
             "not found, or not visible with these credentials",
         ),
         407 => (Kind::Config, "proxy authentication required"),
+        411 => (
+            Kind::Permission,
+            "the server takes no push whose length is not known in advance",
+        ),
         413 => (Kind::Permission, "the push is too large for the server"),
         408 | 429 | 500..=599 => (Kind::Server, ""),
         // A redirected POST would have to send the pack again, to a place that nobody configured.
@@ -199,6 +210,10 @@ fn advice(status: StatusCode, request_summary: &RequestSummary) -> Option<&'stat
             "Check the URL; most hosts hide private repositories this way from a user who may not see them."
         }
         407 => "Put the proxy's user and password into the proxy's URL (HTTPS_PROXY, HTTP_PROXY).",
+        411 => {
+            "Let the server, or the proxy before it, take requests with `Transfer-Encoding: chunked`: a push of more than 1 MiB is \
+             sent while it arrives. Or use ssh."
+        }
         413 => {
             "Raise the limit of the server or of the proxy before it (client_max_body_size in nginx), or use ssh."
         }
@@ -225,6 +240,7 @@ mod tests {
             (407, Kind::Config),
             (408, Kind::Server),
             (410, Kind::Permission),
+            (411, Kind::Permission),
             (413, Kind::Permission),
             (429, Kind::Server),
             (500, Kind::Server),

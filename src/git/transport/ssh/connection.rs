@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use russh::client::{self, AuthResult, DisconnectReason, Handle};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{AlgorithmKind, Preferred};
+use russh::{AlgorithmKind, Preferred, cipher, kex};
 use tokio::time::timeout_at;
 use tokio_io_timeout::TimeoutWriter;
 
@@ -51,12 +51,44 @@ fn config(address: &SshAddress, known_hosts: &KnownHosts) -> client::Config {
     client::Config {
         preferred: Preferred {
             key: Cow::Owned(algorithms),
+            kex: Cow::Owned(key_exchanges()),
+            cipher: Cow::Owned(ciphers()),
             ..Preferred::DEFAULT
         },
         // No keepalives: a connection serves one command, whose reads and writes have an idle timeout.
         keepalive_interval: None,
         ..client::Config::default()
     }
+}
+
+/// Lists the key exchanges that russh offers by default, and after them those that OpenSSH offers, too: some servers have no others.
+fn key_exchanges() -> Vec<kex::Name> {
+    let mut names = Preferred::DEFAULT.kex.to_vec();
+    // What the list ends in are no algorithms: the names by which SSH announces its extensions.
+    let announcements = [
+        kex::EXTENSION_SUPPORT_AS_CLIENT,
+        kex::EXTENSION_SUPPORT_AS_SERVER,
+        kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+        kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+    ];
+    let end = names.iter().position(|name| announcements.contains(name));
+    let end = end.unwrap_or(names.len());
+    names.splice(
+        end..end,
+        [
+            kex::ECDH_SHA2_NISTP256,
+            kex::ECDH_SHA2_NISTP384,
+            kex::ECDH_SHA2_NISTP521,
+        ],
+    );
+    names
+}
+
+/// Lists russh's default ciphers, and after them the one that it leaves out of OpenSSH's.
+fn ciphers() -> Vec<cipher::Name> {
+    let mut names = Preferred::DEFAULT.cipher.to_vec();
+    names.push(cipher::AES_128_GCM);
+    names
 }
 
 /// The client's callbacks: verifies the host key, keeps the server's last message.
@@ -136,17 +168,20 @@ fn handshake_failed(place: &str, error: russh::Error, received: &Received) -> Er
         return refused;
     }
     match &error {
-        russh::Error::NoCommonAlgo { kind, theirs, .. } => {
+        russh::Error::NoCommonAlgo { kind, ours, theirs } => {
             let kind = match kind {
                 AlgorithmKind::Kex => "key exchange",
-                AlgorithmKind::Key => "host key",
+                AlgorithmKind::Key => "type of host key",
                 AlgorithmKind::Cipher => "cipher",
                 AlgorithmKind::Compression => "compression",
                 AlgorithmKind::Mac => "MAC",
             };
             let offered = theirs.join(", ");
-            let message = format!("{place} offers no secure {kind} algorithm: {offered}");
-            Error::new(Kind::Server, message).advise("Update the server's sshd.")
+            let message = format!("{place} offers no {kind} that is sound: it offers {offered}");
+            Error::new(Kind::Config, message).advise(format!(
+                "Update the server's sshd, or let it offer one of these, too: {}.",
+                ours.join(", ")
+            ))
         }
         russh::Error::Version => {
             let message = format!("{place} is not an ssh server");

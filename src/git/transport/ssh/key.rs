@@ -13,7 +13,8 @@ const GIVE_IT_WHOLE: &str = "Set it to the whole file, from its BEGIN line to it
 /// The `ssh-key` crate requires all 32 bytes of a P-256 scalar; OpenSSH leaves out leading zeros.
 const SHORT_SCALAR: &str = "If the file is whole and has an ECDSA key, it is one of the few (1 in 256) whose number starts with a zero: convert \
                             it with `ssh-keygen -p -m PKCS8 -N '' -f key`, or create another key.";
-const CONVERT_IT: &str = "Convert it with `ssh-keygen -p -N '' -f key`, or create an ed25519 key.";
+const CONVERT_IT: &str = "Convert it with `ssh-keygen -p -f key`, which writes OpenSSH's own form (with `-N ''` without a passphrase), or create an \
+                          ed25519 key.";
 
 /// Returns the key's algorithm and fingerprint, for people.
 pub fn describe(key: &PrivateKey) -> String {
@@ -23,13 +24,17 @@ pub fn describe(key: &PrivateKey) -> String {
 
 /// Parses a private key in OpenSSH, PEM (PKCS#1, SEC1) or PKCS#8 form.
 ///
-/// Accepts CRLF, spaces around lines and a missing final line break. Ignores a passphrase for a key that is not encrypted.
+/// Accepts CRLF, spaces around lines, a missing final line break, a byte order mark, and text around the key, such as its public half
+/// or the `EC PARAMETERS` that openssl writes before it. Ignores a passphrase for a key that is not encrypted.
 ///
 /// # Errors
 /// `config`, with a message for each kind of wrong input.
 pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<PrivateKey> {
-    let lines: Vec<&str> = text.expose_secret().lines().map(str::trim).collect();
-    let text = SecretString::from(lines.join("\n").trim());
+    // What `trim` removes, a byte order mark is not.
+    let whole = text.expose_secret().trim_start_matches('\u{feff}');
+    let lines: Vec<&str> = whole.lines().map(str::trim).collect();
+    let whole = SecretString::from(lines.join("\n").trim());
+    let text = SecretString::from(private_block(whole.expose_secret()));
     let label = label(text.expose_secret())?;
     let passphrase = passphrase
         .map(ExposeSecret::expose_secret)
@@ -46,6 +51,20 @@ pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<P
         (false, _) => keys::decode_secret_key(text.expose_secret(), None).map_err(undecodable),
     }?;
     usable(key)
+}
+
+/// Returns the text from the first private key's BEGIN line to its END line, as OpenSSH and openssl read it; the whole text where there
+/// is no such pair of lines.
+fn private_block(text: &str) -> &str {
+    let starts = text.match_indices("-----BEGIN ").map(|(at, _)| at);
+    let block = |at: usize| {
+        let rest = &text[at..];
+        let (label, _) = begin(rest).filter(|(label, _)| label.ends_with("PRIVATE KEY"))?;
+        let end = format!("\n-----END {label}-----");
+        let length = rest.find(&end)? + end.len();
+        Some(&rest[..length])
+    };
+    starts.into_iter().find_map(block).unwrap_or(text)
 }
 
 /// Returns the PEM label, for example `OPENSSH PRIVATE KEY`.
@@ -117,11 +136,17 @@ fn is_encrypted(text: &str, label: &str) -> Result<bool> {
             Some(cipher) if cipher.contains("AES-128-CBC") && label == "RSA PRIVATE KEY" => {
                 Ok(true)
             }
-            Some(_) => {
-                Err(unusable("is encrypted in an old way that is not supported").advise(CONVERT_IT))
-            }
+            Some(cipher) => Err(too_old(&format!("{label}, {}", cipher.trim()))),
         },
     }
+}
+
+/// The key's encryption is one that OpenSSH reads, and that the libraries here do not.
+fn too_old(encryption: &str) -> Error {
+    unusable(&format!(
+        "is encrypted in an old way that is not supported ({encryption})"
+    ))
+    .advise(CONVERT_IT)
 }
 
 fn usable(key: PrivateKey) -> Result<PrivateKey> {
@@ -142,6 +167,15 @@ fn undecryptable(cause: keys::Error) -> Error {
         && *fault != ssh_key::Error::Crypto
     {
         return undecodable(cause);
+    }
+    // A wrong passphrase shows only after the form of the encryption was read.
+    let is_unknown = match &cause {
+        keys::Error::Pkcs8(fault) => fault.to_string().contains("unsupported"),
+        keys::Error::Der(_) => true,
+        _ => false,
+    };
+    if is_unknown {
+        return too_old("PKCS#8").because(cause);
     }
     unusable("cannot be decrypted: the passphrase is wrong")
         .because(cause)

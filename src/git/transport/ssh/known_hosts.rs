@@ -77,11 +77,12 @@ pub enum HostKeyStatus {
 }
 
 impl KnownHosts {
-    /// Reads a known hosts file; skips blank lines and comments.
+    /// Reads a known hosts file for a connection to `host` and `port`; skips blank lines and comments. Skips, with a warning, what cannot
+    /// be read and is about other hosts, or is a key of a type that is not used here (SSH-1, ed448), as OpenSSH does.
     ///
     /// # Errors
-    /// `config` with the line's number if a line is malformed: a typo must not hide a `@revoked`.
-    pub fn parse(known_hosts: &KnownHostsText) -> Result<Self> {
+    /// `config` with the line's number if a line for this host is malformed: a typo must not hide a `@revoked`.
+    pub fn parse(known_hosts: &KnownHostsText, host: &str, port: u16) -> Result<Self> {
         let origin = match known_hosts.origin.as_str() {
             "" => "the known hosts",
             given => given,
@@ -93,12 +94,21 @@ impl KnownHosts {
             if text.is_empty() || text.starts_with('#') {
                 continue;
             }
-            let entry = text.parse().map_err(|error: russh::keys::ssh_key::Error| {
-                let message = format!("{origin}, line {number}: not a known hosts entry");
-                Error::new(Kind::Config, message).because(error).advise(
-                    "Correct the line or remove it: it must be `HOST KEYTYPE BASE64`, as `ssh-keyscan HOST` prints it.",
-                )
-            })?;
+            let entry = match text.parse::<Entry>() {
+                Ok(entry) => entry,
+                Err(error) if is_about(&text, host, port) => {
+                    let message = format!("{origin}, line {number}: not a known hosts entry");
+                    return Err(Error::new(Kind::Config, message).because(error).advise(
+                        "Correct the line or remove it: it must be `HOST KEYTYPE BASE64`, as `ssh-keyscan HOST` prints it.",
+                    ));
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        "{origin}, line {number} is skipped: it cannot be read: {error}"
+                    );
+                    continue;
+                }
+            };
             lines.push(Line { number, entry });
         }
         Ok(Self {
@@ -115,17 +125,20 @@ impl KnownHosts {
     /// Looks up the key of the server at `host` and `port`, which has proven to have the private half.
     pub fn verify(&self, host: &str, port: u16, key: &PublicKey) -> HostKeyStatus {
         let is_key = |line: &&Line| line.entry.public_key().key_data() == key.key_data();
-        let names = names(host, port);
+        let with_port = names(host, port);
         // Before trust, built-in trust included: revoking a key must work whatever other line still lists it.
-        if let Some(line) = self.marked(&names, Some(&Marker::Revoked)).find(is_key) {
+        let revoked = |names| self.marked(names, Some(&Marker::Revoked)).find(is_key);
+        let without_port = names(host, DEFAULT_PORT);
+        if let Some(line) = revoked(&with_port).or_else(|| revoked(&without_port)) {
             return HostKeyStatus::Revoked(self.place(line));
         }
-        let trusted = self.trusted(host, port);
+        let trusted = self.trusted_by_any_name(host, port);
         let fingerprint = key.fingerprint(HashAlg::Sha256);
         // By fingerprint, since gitlab.com publishes no more than that of its keys.
         if trusted.iter().any(|one| one.fingerprint == fingerprint) {
             HostKeyStatus::Trusted
-        } else if trusted.is_empty() {
+        } else if self.trusted(host, port).is_empty() {
+            // What the line without the port says of another server on that host is no reason to speak of a changed key.
             HostKeyStatus::Unknown
         } else {
             HostKeyStatus::Changed(trusted)
@@ -135,24 +148,25 @@ impl KnownHosts {
     /// Returns the host key algorithms to offer, those of the trusted keys first, so that a server with several keys sends one
     /// that can be verified. RSA keys sign with SHA-2 only.
     pub fn algorithms(&self, host: &str, port: u16) -> Vec<Algorithm> {
-        let trusted = self.trusted(host, port);
+        let trusted = self.trusted_by_any_name(host, port);
         let known = |offered: &Algorithm| trusted.iter().any(|one| same_key_type(one, offered));
         let (mut first, rest): (Vec<_>, Vec<_>) = offered().into_iter().partition(known);
         first.extend(rest);
         first
     }
 
+    /// Lists the keys that are trusted for a host, or, where none is for this port, those of the lines without a port, as OpenSSH does.
+    fn trusted_by_any_name(&self, host: &str, port: u16) -> Vec<Trusted> {
+        match self.trusted(host, port) {
+            // Not the built-in keys: they are for the addresses that gitlab.com publishes.
+            none if none.is_empty() => self.listed(host, DEFAULT_PORT),
+            trusted => trusted,
+        }
+    }
+
     /// Lists the keys that are trusted for a host, built-in ones included.
     fn trusted(&self, host: &str, port: u16) -> Vec<Trusted> {
-        let names = names(host, port);
-        let mut trusted: Vec<Trusted> = self
-            .marked(&names, None)
-            .map(|line| Trusted {
-                algorithm: line.entry.public_key().algorithm(),
-                fingerprint: line.entry.public_key().fingerprint(HashAlg::Sha256),
-                source: self.place(line),
-            })
-            .collect();
+        let mut trusted = self.listed(host, port);
         if GITLAB_COM.contains(&(host.to_lowercase().as_str(), port)) {
             trusted.extend(GITLAB_COM_KEYS.iter().filter_map(|(algorithm, text)| {
                 Some(Trusted {
@@ -163,6 +177,19 @@ impl KnownHosts {
             }));
         }
         trusted
+    }
+
+    /// Lists the keys that lines of the file trust for a host.
+    fn listed(&self, host: &str, port: u16) -> Vec<Trusted> {
+        let names = names(host, port);
+        let lines = self.marked(&names, None);
+        lines
+            .map(|line| Trusted {
+                algorithm: line.entry.public_key().algorithm(),
+                fingerprint: line.entry.public_key().fingerprint(HashAlg::Sha256),
+                source: self.place(line),
+            })
+            .collect()
     }
 
     /// Lists the lines for a host with exactly this marker. `@cert-authority` lines are about certificates, which this client
@@ -179,6 +206,30 @@ impl KnownHosts {
 
     fn place(&self, line: &Line) -> String {
         format!("{}, line {}", self.origin, line.number)
+    }
+}
+
+/// Says whether a line that cannot be read is about a host: its first field names it, and it has a marker, no key, or a key of a type
+/// that could be verified.
+fn is_about(text: &str, host: &str, port: u16) -> bool {
+    let fields: Vec<&str> = text.split(' ').collect();
+    let (is_marked, fields) = match fields.split_first() {
+        Some((first, rest)) if first.starts_with('@') => (true, rest),
+        _ => (false, &fields[..]),
+    };
+    let Some(Ok(patterns)) = fields.first().map(|field| field.parse::<HostPatterns>()) else {
+        return false;
+    };
+    let is_usable = |kind: &&str| offered().iter().any(|one| same_type_name(one, kind));
+    let is_host = |port| matches(&patterns, &names(host, port));
+    (is_host(port) || is_host(DEFAULT_PORT)) && (is_marked || fields.get(1).is_none_or(is_usable))
+}
+
+/// Says whether a key of this type is used with an algorithm: RSA keys have one name, and an algorithm for each hash.
+fn same_type_name(algorithm: &Algorithm, kind: &str) -> bool {
+    match algorithm {
+        Algorithm::Rsa { .. } => kind == "ssh-rsa",
+        other => kind == other.as_str(),
     }
 }
 

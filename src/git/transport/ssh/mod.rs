@@ -50,10 +50,12 @@ impl SshRemote {
             Some(text) => Some(Arc::new(key::parse(text, passphrase)?)),
             None => None,
         };
+        let (host, port) = (&address.host, address.port);
+        let known_hosts = KnownHosts::parse(&credentials.known_hosts, host, port)?;
         Ok(Self {
             address,
             key,
-            known_hosts: Arc::new(KnownHosts::parse(&credentials.known_hosts)?),
+            known_hosts: Arc::new(known_hosts),
             limits: limits.clone(),
             connection: Mutex::default(),
         })
@@ -66,8 +68,24 @@ impl SshRemote {
     /// `network` and `server` for a server that cannot be reached or does not speak ssh, `host_key` for one that is not trusted,
     /// `auth` for one that does not accept the key, or without a key.
     pub async fn open(&self, service: Service, v2: bool) -> Result<Stream> {
-        let url = self.url();
         let channel = self.channel().await?;
+        self.run(channel, service, v2).await
+    }
+
+    /// Opens a service as [`SshRemote::open`] does, on a new connection, which those that follow share. The channels of the one before
+    /// stay.
+    ///
+    /// # Errors
+    /// As for [`SshRemote::open`].
+    pub(super) async fn open_anew(&self, service: Service, v2: bool) -> Result<Stream> {
+        let handle = Arc::new(self.connect().await?);
+        *self.connection.lock().await = Some(Arc::clone(&handle));
+        let channel = self.open_channel(&handle).await?;
+        self.run(channel, service, v2).await
+    }
+
+    async fn run(&self, channel: Channel<Msg>, service: Service, v2: bool) -> Result<Stream> {
+        let url = self.url();
         tracing::debug!(%url, service = service.name(), v2, "opening over ssh");
         let started = self.start(&channel, service, v2).await;
         started.map_err(|error| {

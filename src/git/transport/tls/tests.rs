@@ -8,10 +8,15 @@ const DAY: u64 = 24 * 60 * 60;
 
 /// Makes a certificate as `openssl req -x509` does for who asks for nothing else, and returns its PEM text.
 fn self_signed(more: &[&str]) -> String {
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    made(&key, more)
+}
+
+fn made(key: &[&str], more: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "30"])
-        .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
+        .args(["req", "-x509", "-nodes", "-days", "30"])
+        .args(key)
         .args(["-subj", "/CN=git.example", "-keyout", "key.pem"])
         .args(more)
         .current_dir(folder.path())
@@ -80,13 +85,27 @@ fn another_certificate_of_the_same_names_is_not_trusted() {
     ];
     let leaf = self_signed(&leaf);
     let refusal = verify(&other, &leaf, "git.example", 0).unwrap_err();
-    assert!(
-        refusal.advice.contains("Update the certificate"),
-        "{refusal:?}"
-    );
+    assert!(refusal.advice.contains("another key"), "{refusal:?}");
     let stranger = self_signed(&["-subj", "/CN=other.example"]);
     let refusal = verify(&stranger, &leaf, "git.example", 0).unwrap_err();
     assert!(refusal.advice.contains("SSL_CERT_FILE"), "{refusal:?}");
+}
+
+#[test]
+fn an_authority_of_the_same_name_does_not_hide_a_certificate_that_is_given() {
+    let leaf = [
+        "-addext",
+        "subjectAltName=DNS:git.example",
+        "-addext",
+        "basicConstraints=CA:FALSE",
+    ];
+    let (own, rsa) = (self_signed(&leaf), made(&["-newkey", "rsa:2048"], &[]));
+    let refusal = verify(&rsa, &own, "git.example", 0).unwrap_err();
+    assert!(refusal.advice.contains("another key"), "{refusal:?}");
+    assert_eq!(
+        verify(&format!("{rsa}{own}"), &own, "git.example", 0),
+        Ok(())
+    );
 }
 
 #[test]

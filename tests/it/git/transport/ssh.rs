@@ -10,6 +10,7 @@ use crates_ferry::error::Kind;
 use crates_ferry::git::transport::Limits;
 use crates_ferry::git::transport::Service;
 use crates_ferry::git::transport::ssh::SshRemote;
+use crates_ferry::git::transport::{Credentials, Remote};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -96,6 +97,26 @@ async fn a_server_that_takes_one_channel_a_connection_gets_two_connections() {
     assert!(advertisement(&mut push).await.contains("report-status"));
     assert!(advertisement(&mut fetch).await.starts_with("version 2\n"));
     assert_eq!(sshd.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_channel_that_ends_before_its_first_byte_is_replaced_on_a_new_connection() {
+    let repos = repos();
+    let Some(sshd) = Sshd::start(&Options::new(repos.path())) else {
+        return;
+    };
+    let credentials = Credentials {
+        http: None,
+        ssh: sshd.credentials(),
+    };
+    let url = sshd.url(REPO).parse().unwrap();
+    let remote = Remote::new("mirror", &url, &credentials, &limits()).unwrap();
+    let first = remote.open(Service::UploadPack).await.unwrap();
+    sshd.fall_silent_once();
+    let second = remote.open(Service::ReceivePack).await;
+    assert!(second.is_ok(), "{:?}", second.err());
+    assert_eq!(sshd.connections(), 2);
+    drop(first);
 }
 
 #[tokio::test]

@@ -67,6 +67,46 @@ async fn an_rsa_key_signs_with_sha_256_where_the_server_takes_only_that() {
 }
 
 #[tokio::test]
+async fn a_server_that_offers_nothing_but_one_of_openssh_s_algorithms_is_reached() {
+    let repos = repos();
+    for config in [
+        "KexAlgorithms ecdh-sha2-nistp256",
+        "KexAlgorithms ecdh-sha2-nistp384",
+        "KexAlgorithms ecdh-sha2-nistp521",
+        "Ciphers aes128-gcm@openssh.com",
+    ] {
+        let options = Options {
+            config,
+            ..Options::new(repos.path())
+        };
+        let Some(sshd) = Sshd::start(&options) else {
+            return;
+        };
+        is_let_in(&sshd, &sshd.credentials()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_offers_nothing_sound_is_configuration_and_its_offers_are_named() {
+    let repos = repos();
+    let options = Options {
+        config: "KexAlgorithms diffie-hellman-group14-sha1",
+        ..Options::new(repos.path())
+    };
+    let Some(sshd) = Sshd::start(&options) else {
+        return;
+    };
+    let error = refused(&sshd, &sshd.credentials()).await;
+    assert_eq!(error.kind(), Kind::Config, "{error}");
+    assert!(
+        error.to_string().contains("diffie-hellman-group14-sha1"),
+        "{error}"
+    );
+    let advice = error.advice().unwrap();
+    assert!(advice.contains("curve25519-sha256"), "{advice}");
+}
+
+#[tokio::test]
 async fn a_server_with_several_host_keys_shows_the_known_one() {
     let repos = repos();
     let options = Options {

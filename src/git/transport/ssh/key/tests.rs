@@ -110,9 +110,66 @@ fn an_old_encryption_that_cannot_be_read_is_named() {
     let (private, _) = keygen(&["-t", "ecdsa", "-m", "PEM"], "correct horse");
     let said = complaint(&private, Some("correct horse"));
     assert!(
-        said.ends_with("encrypted in an old way that is not supported"),
+        said.contains("encrypted in an old way that is not supported (EC PRIVATE KEY, AES-128-CBC"),
         "{said}"
     );
+}
+
+#[test]
+fn an_encryption_that_cannot_be_read_is_no_wrong_passphrase() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    let openssl = |arguments: &[&str]| {
+        let mut command = Command::new("openssl");
+        let output = command
+            .args(arguments)
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    openssl(&["genrsa", "-out", "plain", "2048"]);
+    for how in [
+        ["pkcs8", "-topk8", "-v1", "PBE-SHA1-3DES"].as_slice(),
+        &["pkcs8", "-topk8", "-v2", "des3"],
+        &["rsa", "-traditional", "-aes256"],
+        &["rsa", "-traditional", "-des3"],
+    ] {
+        let files = [
+            "-in",
+            "plain",
+            "-out",
+            "key",
+            "-passout",
+            "pass:correct horse",
+        ];
+        openssl(&[how, &files].concat());
+        let error = read_key(&read(&key), Some("correct horse")).unwrap_err();
+        let told = format!("{error} {}", error.advice().unwrap());
+        assert!(
+            told.contains("is encrypted in an old way"),
+            "{how:?}: {told}"
+        );
+        assert!(told.contains("ssh-keygen -p -f key"), "{how:?}: {told}");
+    }
+}
+
+#[test]
+fn what_stands_around_a_key_does_not_matter() {
+    let (private, public) = keygen(&["-t", "ecdsa", "-m", "PEM"], "");
+    let parameters =
+        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    for text in [
+        format!("{parameters}{private}"),
+        format!("\u{feff}{private}"),
+        format!("{public}{private}"),
+        format!("{private}{public}"),
+        format!("Bag Attributes\n    friendlyName: ferry\n{private}{certificate}"),
+        format!("{certificate}{private}"),
+    ] {
+        assert_same_key(&text, &public, None, &[&text]);
+    }
 }
 
 #[test]

@@ -15,10 +15,11 @@ fn key(text: &str) -> PublicKey {
 }
 
 fn parse(text: &str) -> Result<KnownHosts> {
-    KnownHosts::parse(&KnownHostsText {
+    let known_hosts = KnownHostsText {
         text: text.to_owned(),
         origin: "SSH_KNOWN_HOSTS".to_owned(),
-    })
+    };
+    KnownHosts::parse(&known_hosts, "git.example", 22)
 }
 
 fn verdict(text: &str, host: &str, port: u16, shown: &str) -> HostKeyStatus {
@@ -30,11 +31,10 @@ fn trusts(text: &str, host: &str, port: u16) -> bool {
 }
 
 #[test]
-fn a_plain_name_is_for_port_22_and_ignores_case() {
+fn a_plain_name_ignores_case() {
     let file = format!("Git.Example {ONE}");
     assert!(trusts(&file, "git.example", 22));
     assert!(trusts(&file, "GIT.example", 22));
-    assert!(!trusts(&file, "git.example", 2222));
     assert!(!trusts(&file, "xgit.example", 22));
 }
 
@@ -84,7 +84,7 @@ fn a_hashed_name_is_recognised() {
     assert!(trusts(&hashed("git.example"), "Git.Example", 22));
     assert!(!trusts(&hashed("git.example"), "other.example", 22));
     assert!(trusts(&hashed("[git.example]:2222"), "git.example", 2222));
-    assert!(!trusts(&hashed("git.example"), "git.example", 2222));
+    assert!(!trusts(&hashed("[git.example]:2222"), "git.example", 22));
 }
 
 #[test]
@@ -209,8 +209,8 @@ fn a_malformed_line_is_named() {
         &format!("git.example {cut}"),
         "git.example ssh-ed25519 no/base64!",
         &format!("@unknown git.example {ONE}"),
-        &format!("|1|salt git.example {ONE}"),
-        ONE,
+        &format!("@revoked git.example ssh-ed25519 {}", "AAAA"),
+        &format!("*.example,other ssh-rsa {cut}"),
     ] {
         let error = parse(&format!("# first\n{line}\n")).unwrap_err();
         assert_eq!(error.kind(), Kind::Config, "{line}");
@@ -219,6 +219,40 @@ fn a_malformed_line_is_named() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn unreadable_lines_for_other_hosts_and_keys_of_other_types_are_skipped() {
+    let old = "1024 35 119045839417273245087";
+    let ed448 = "ssh-ed448 AAAACXNzaC1lZDQ0OAAAADkA";
+    let lines = [
+        format!("other.example {old}"),
+        format!("git.example {old}"),
+        format!("other.example,192.0.2.1 {ed448}"),
+        format!("git.example {ed448}"),
+        "other.example ssh-ed25519 no/base64!".to_owned(),
+        format!("|1|salt git.example {ONE}"),
+        "other.example".to_owned(),
+        ONE.to_owned(),
+        format!("git.example {ONE}"),
+    ];
+    assert!(trusts(&lines.join("\n"), "git.example", 22));
+}
+
+#[test]
+fn a_line_without_port_counts_where_none_names_the_port() {
+    let plain = format!("git.example {ONE}\n");
+    assert!(trusts(&plain, "git.example", 2222));
+    // Another key is simply unknown: the line may be about another server of that host.
+    assert_eq!(
+        verdict(&plain, "git.example", 2222, OTHER),
+        HostKeyStatus::Unknown
+    );
+    let both = format!("{plain}[git.example]:2222 {OTHER}\n");
+    assert!(!trusts(&both, "git.example", 2222));
+    let revoked = format!("@revoked {plain}[git.example]:2222 {ONE}\n");
+    let verdict = verdict(&revoked, "git.example", 2222, ONE);
+    assert!(matches!(verdict, HostKeyStatus::Revoked(_)), "{verdict:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crates_ferry::git::transport::Service;
 use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::script::{ADVERTISEMENT, Script, answer, bounded, head};
+use super::script::{ADVERTISEMENT, Script, advertisement, answer, bounded, head};
 use super::{impatient, limits, login, remote, remote_as, text};
 
 async fn error_of(answer: &str) -> Error {
@@ -209,4 +209,34 @@ async fn the_request_is_one_that_git_servers_know() {
         "{posted}"
     );
     assert!(posted.contains("content-length: 4"), "{posted}");
+}
+
+#[tokio::test]
+async fn a_request_on_an_idle_connection_that_was_closed_is_repeated_on_a_new_one() {
+    let server = Script::new().await;
+    let remote = remote(&server.url("a"));
+    let ask = async || {
+        let asked = remote.advertisement(Service::UploadPack, true).await;
+        text(asked.unwrap()).await
+    };
+    let asking = async { (ask().await, ask().await) };
+    let serving = async {
+        let mut kept = server.accept().await;
+        head(&mut kept).await;
+        let open = advertisement().replace("Connection: close\r\n", "");
+        kept.write_all(open.as_bytes()).await.unwrap();
+        // The second request comes over the same connection, and finds it closed.
+        head(&mut kept).await;
+        drop(kept);
+        server.answer(advertisement()).await;
+    };
+    let ((first, second), ()) = bounded(async { tokio::join!(asking, serving) }).await;
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_length_is_final_and_told_so() {
+    let error = error_of(&answer("411 Length Required", &[], "")).await;
+    assert_eq!(error.kind(), Kind::Permission);
+    assert!(error.advice().unwrap().contains("chunked"));
 }
