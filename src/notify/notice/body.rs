@@ -274,7 +274,7 @@ impl Row {
             label: String::new(),
             text: text.to_owned(),
             link: None,
-            is_command: false,
+            is_verbatim: false,
         }
     }
 
