@@ -16,7 +16,7 @@ pub struct Panicked(String);
 impl Panicked {
     /// Takes what a panic carries.
     pub fn of(payload: &(dyn Any + Send)) -> Self {
-        let literal = payload.downcast_ref::<&str>().map(|&words| words);
+        let literal = payload.downcast_ref::<&str>().copied();
         let formatted = || payload.downcast_ref::<String>().map(String::as_str);
         let words = literal.or_else(formatted).unwrap_or("without a reason");
         Self(words.to_owned())

@@ -58,8 +58,8 @@ key_table! {
         timeout: Duration = or_default("timeout", durations::duration, "15m");
         /// How often a request is repeated after a failure that may pass.
         retries: u32 = or_default("retries", numbers::count, "2");
-        /// A PEM file of certificates that are trusted besides the system's. Without it the files that `GIT_SSL_CAINFO`,
-        /// `CURL_CA_BUNDLE` and `CI_SERVER_TLS_CA_FILE` name.
+        /// A PEM file of certificates that are trusted besides the system's: of authorities, or a server's own. Without it
+        /// the files that `GIT_SSL_CAINFO`, `CURL_CA_BUNDLE` and `CI_SERVER_TLS_CA_FILE` name.
         extra_cas: Option<String> = optional("ca_file", paths::certificates);
     }
 

@@ -32,7 +32,9 @@ pub use credentials::{
     BasicAuth, Credentials, JOB_TOKEN_USER, KnownHostsText, Limits, SshCredentials,
 };
 pub use host_messages::{HostMessage, Meaning};
-pub(crate) use http::{Clients, Reach, Refused, refused, sending};
+pub(crate) use http::{Clients, sending};
+#[cfg(feature = "server")]
+pub(crate) use http::{Reach, Refused, refused};
 pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 pub(crate) use tcp::{connect_tcp, deadline};

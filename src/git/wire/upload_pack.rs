@@ -255,7 +255,8 @@ impl FetchResponse {
             self.line(&line)?;
             // Without multi_ack_detailed git may repeat the last line for each `have` that the first one leads to.
             let may_be_repeated = self.pack_follows && line.starts_with(b"ACK ");
-            if !is_followed(&line) && !(may_be_repeated && packets.is_ack_next().await?) {
+            let goes_on = is_followed(&line) || may_be_repeated && packets.is_ack_next().await?;
+            if !goes_on {
                 return Ok(());
             }
         }

@@ -28,6 +28,17 @@ fn point_to(site: &mut Site, config: String) {
     site.index.commit([commit]);
 }
 
+/// Copies the index as it is, so that upstream's `config.json` can go bad while the served index stays one.
+fn copy_of_index(site: &Site) -> String {
+    let copy = site.folder.path().join("mirror.git");
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([site.index.path(), &copy])
+        .status();
+    assert!(copied.unwrap().success());
+    copy.display().to_string()
+}
+
 #[test]
 fn an_upstream_that_hangs_holds_up_no_download_once_the_dl_is_known() {
     let site = site();
@@ -51,8 +62,10 @@ fn an_upstream_that_hangs_holds_up_no_download_once_the_dl_is_known() {
 #[test]
 fn a_config_json_of_upstream_that_cannot_be_used_is_told_with_the_cause() {
     let mut site = site();
+    let index = copy_of_index(&site);
     point_to(&mut site, "<html>".to_owned());
-    let got = site.serve(&[]).download("foo", "0.0.0");
+    let server = site.serve(&[("FERRY_SERVE_INDEX", &index)]);
+    let got = server.download("foo", "0.0.0");
     assert_eq!(got.status, 502);
     let detail = got.detail();
     let wanted = "cannot use upstream's config.json: expected value at line 1 column 1";
@@ -62,11 +75,13 @@ fn a_config_json_of_upstream_that_cannot_be_used_is_told_with_the_cause() {
 #[test]
 fn what_upstream_says_later_counts_where_it_is_of_use() {
     let mut site = site();
-    assert!(site.serve(&[]).download("foo", "0.0.0").is_whole);
+    let index = copy_of_index(&site);
+    let pairs = [("FERRY_SERVE_INDEX", &*index)];
+    assert!(site.serve(&pairs).download("foo", "0.0.0").is_whole);
     let good = std::fs::read(kept(&site)).unwrap();
     for bad in ["<html>", "{}"] {
         point_to(&mut site, bad.to_owned());
-        let server = site.serve(&[]);
+        let server = site.serve(&pairs);
         assert!(server.download("foo", "1.0.0").is_whole);
         server.wait_for("kept", || site.kept("foo", "1.0.0").is_file());
         std::fs::remove_file(site.kept("foo", "1.0.0")).unwrap();
@@ -75,7 +90,7 @@ fn what_upstream_says_later_counts_where_it_is_of_use() {
     }
     let moved = format!(r#"{{"dl":"{}/"}}"#, site.host.dl());
     point_to(&mut site, moved.clone());
-    let server = site.serve(&[]);
+    let server = site.serve(&pairs);
     assert!(server.download("foo", "1.0.0").is_whole);
     server.wait_for("kept", || {
         std::fs::read(kept(&site)).unwrap() == moved.as_bytes()
@@ -83,7 +98,7 @@ fn what_upstream_says_later_counts_where_it_is_of_use() {
     drop(server);
     // Written by something else, or by half.
     std::fs::write(kept(&site), &moved[..5]).unwrap();
-    let server = site.serve(&[]);
+    let server = site.serve(&pairs);
     assert!(server.log().contains("ignoring "), "{}", server.log());
     assert!(server.download("foo", "2.0.0").is_whole);
     server.wait_for("kept", || {

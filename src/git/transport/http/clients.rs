@@ -42,6 +42,7 @@ impl Clients {
 
     /// Prepares clients with a `User-Agent` of their own for URLs that others choose: they follow up to `redirects` redirects,
     /// and connect to what is within `reach`.
+    #[cfg(feature = "server")]
     pub(crate) fn for_foreign_urls(
         limits: &Limits,
         agent: &str,

@@ -23,7 +23,9 @@ use self::body::{Gathered, PackBody};
 pub(crate) use self::clients::Clients;
 pub(crate) use self::error::sending;
 use self::idle::Activity;
-pub(crate) use self::reach::{Reach, Refused, refused};
+pub(crate) use self::reach::Reach;
+#[cfg(feature = "server")]
+pub(crate) use self::reach::{Refused, refused};
 use self::response::RequestSummary;
 use super::{Reader, Service, Traffic};
 use crate::error::{Error, Kind, Result};

@@ -39,6 +39,7 @@ pub(crate) struct Refused {
 
 impl Refused {
     /// Says whether the host would be connected to if whoever runs this named it.
+    #[cfg(feature = "server")]
     pub(crate) fn is_private(&self) -> bool {
         range(self.address) == Range::Private
     }

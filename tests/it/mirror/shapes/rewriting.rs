@@ -85,7 +85,8 @@ fn an_upstream_that_went_back_is_refused() {
     for history in BOTH {
         for by in [1, 3] {
             let mut world = World::initialised(history);
-            for name in ["one", "two", "three"] {
+            // So many that what goes is not half of the root, which would be refused for that.
+            for name in ["alpha", "beta", "gamma", "delta", "one", "two", "three"] {
                 world.upstream.publish(name, "1.0.0");
                 world.sync();
             }
