@@ -144,7 +144,7 @@ fn check_length(name: &str, text: &str) -> Result<()> {
             name,
             format!("the secret has fewer than {SHORTEST} characters"),
         )
-        .advise("Make a longer one: one so short is soon guessed, and cannot be masked in what a server repeats.")),
+        .advise("Use a longer secret: one this short is easily guessed, and cannot be masked where a server repeats it.")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A panic is a mistake of ours or of a library: it is logged on one line, and ends a command like any other error.
+//! A panic is a bug of ours or of a library: it is logged on one line, and ends a command like any other error.
 
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
@@ -10,7 +10,7 @@ use crate::guarded::{Panicked, is_guarded};
 
 /// What to do about it.
 const ADVICE: &str =
-    "This is a mistake in crates-ferry. Report it with this message and the log of `-vv`.";
+    "This is a bug in crates-ferry. Report it with this message and the log of `-vv`.";
 
 /// Logs panics through the log, which masks what it writes. The default would write their words to stderr as they are.
 pub(super) fn log() {

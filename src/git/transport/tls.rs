@@ -290,15 +290,15 @@ fn explain(fault: &CertificateError) -> Refusal {
         ),
         Fault::InvalidPurpose | Fault::InvalidPurposeContext { .. } => (
             "the certificate is not for servers (its extendedKeyUsage lacks serverAuth)".to_owned(),
-            "Have the server's certificate made anew, with `extendedKeyUsage=serverAuth`.",
+            "Reissue the server's certificate with `extendedKeyUsage=serverAuth`.",
         ),
         Fault::Revoked => (
             "the certificate is revoked".to_owned(),
-            "Have the server's certificate made anew. Until then do not trust the server.",
+            "Reissue the server's certificate. Until then do not trust the server.",
         ),
         fault => (
             format!("the certificate cannot be used: {fault}"),
-            "Have the server's certificate made anew: X.509 version 3, signed with SHA-256, a key of ECDSA P-256 or RSA 2048 or \
+            "Reissue the server's certificate: X.509 version 3, signed with SHA-256, a key of ECDSA P-256 or RSA 2048 or \
              better. `openssl x509 -text -noout -in FILE` shows it.",
         ),
     };
@@ -306,9 +306,9 @@ fn explain(fault: &CertificateError) -> Refusal {
 }
 
 const EXPIRED: &str =
-    "Renew the server's certificate. If it has not expired, set this machine's clock.";
+    "Renew the server's certificate. If it has not expired, correct this machine's clock.";
 const NOT_YET: &str =
-    "Set this machine's clock. If it is right, the server uses its new certificate too early.";
+    "Correct this machine's clock. If it is right, the server's certificate is not valid yet.";
 
 fn date(time: UnixTime) -> String {
     let time = UNIX_EPOCH + Duration::from_secs(time.as_secs());

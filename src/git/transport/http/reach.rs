@@ -82,8 +82,9 @@ impl Reach {
                 return attempt.error("too many redirects");
             }
             if !matches!(url.scheme(), "https" | "http") || !is_plain {
-                return attempt
-                    .error("a redirect leads to no address of a web page, or to one with a user");
+                return attempt.error(
+                    "a redirect leads to a URL that is not http or https, or that carries a user",
+                );
             }
             match self.check_address_in(url) {
                 Ok(()) => attempt.follow(),

@@ -179,7 +179,7 @@ fn handshake_failed(place: &str, error: russh::Error, received: &Received) -> Er
             let offered = theirs.join(", ");
             let message = format!("{place} offers no {kind} that is sound: it offers {offered}");
             Error::new(Kind::Config, message).advise(format!(
-                "Update the server's sshd, or let it offer one of these, too: {}.",
+                "Update the SSH server, or have it offer one of these as well: {}.",
                 ours.join(", ")
             ))
         }
