@@ -28,7 +28,7 @@ use axum::http::Response;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Incoming};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -42,7 +42,8 @@ use workers::Workers;
 /// A request whose body has not been read.
 pub type Request = axum::http::Request<Incoming>;
 
-/// Serves until `stop`, then drains the requests in flight; the caller limits how long.
+/// Serves until something is sent to `stop` or its sender is dropped, then drains the requests in flight; the caller limits
+/// how long.
 ///
 /// `axum::serve` has no limit of connections, no timeouts, and no TLS.
 pub async fn serve<A, R, B>(
@@ -50,7 +51,7 @@ pub async fn serve<A, R, B>(
     answer: A,
     bounds: Bounds,
     certificates: Option<Arc<Certificates>>,
-    stop: impl Future<Output = ()>,
+    mut stop: oneshot::Receiver<()>,
 ) where
     A: Fn(Request, Peer) -> R + Clone + Send + 'static,
     R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
@@ -59,7 +60,6 @@ pub async fn serve<A, R, B>(
     let slots = Arc::new(Semaphore::new(bounds.connections));
     let shutdown = Shutdown::default();
     let mut workers = Workers::start(bounds.threads);
-    tokio::pin!(stop);
     loop {
         let accepted = async {
             // In this order: connections beyond the limit wait in the system's backlog.
@@ -68,7 +68,7 @@ pub async fn serve<A, R, B>(
         };
         let ((stream, peer), slot) = tokio::select! {
             accepted = accepted => accepted,
-            () = &mut stop => break,
+            _ = &mut stop => break,
         };
         let connection = Connection {
             answer: answer.clone(),

@@ -61,16 +61,13 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
     let core = Core::new(settings, Timestamp::now(), fastrand::f64());
     let (status, shown) = watch::channel(Status::default());
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(server::serve(
+    let serving = server::start(
         listener,
         endpoint_settings(config),
         to_core,
         shown,
-        async {
-            // A sender that was dropped means the same.
-            let _ = server_stopped.await;
-        },
-    ));
+        server_stopped,
+    );
     let mut helper = Helper {
         config,
         project: &project,

@@ -13,6 +13,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// How many bytes each answer has: more than buffers hold.
 const ANSWER: usize = 16 << 20;
@@ -48,17 +49,25 @@ fn beside<T: Send + 'static>(
             done.send(()).unwrap();
             end
         });
-        let answer = |_request, _peer| async {
-            Ok(Response::new(Body::from(Bytes::from_static(&[7; ANSWER]))))
-        };
-        let stop = async { drop(stop.await) };
-        let certificates = certificates.map(Arc::new);
-        let serving = tokio::spawn(http::serve(listener, answer, bounds, certificates, stop));
+        let serving = start(listener, bounds, certificates, stop);
         let end = working.await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(30), serving).await;
         ended.expect("the server has not ended").unwrap();
         end
     })
+}
+
+// Not a part of `beside`, of which there is an instance for each client.
+fn start(
+    listener: TcpListener,
+    bounds: Bounds,
+    certificates: Option<Certificates>,
+    stop: oneshot::Receiver<()>,
+) -> JoinHandle<()> {
+    let answer =
+        |_request, _peer| async { Ok(Response::new(Body::from(Bytes::from_static(&[7; ANSWER])))) };
+    let certificates = certificates.map(Arc::new);
+    tokio::spawn(http::serve(listener, answer, bounds, certificates, stop))
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

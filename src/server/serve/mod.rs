@@ -26,6 +26,7 @@ use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -61,20 +62,14 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let state = State::open(config, shares).await?;
     describe(&state.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
-    let answer = move |request: Request, peer| {
-        let record = Record::begin(&state.access_log, &state.traffic, &request, peer);
-        routes::answer(state, request, peer, record).map(Ok)
-    };
-    let serving = tokio::spawn(http::serve(
+    let bounds = bounds(shares);
+    let serving = start(
+        state,
         listener,
-        answer,
-        bounds(shares),
+        bounds,
         certificates.clone(),
-        async {
-            // A dropped sender means the same.
-            let _ = server_stopped.await;
-        },
-    ));
+        server_stopped,
+    );
     tokio::select! {
         () = refresh::forever(state) => {}
         () = offline_listing::forever(state) => {}
@@ -95,6 +90,22 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     housekeeping::flush(state).await;
     state.access_log.finish();
     Ok(())
+}
+
+/// Starts to answer requests, until something is sent or the sender is dropped.
+// Without type parameters, hyper is compiled with the library, and not again with each program that calls `run`.
+fn start(
+    state: &'static State,
+    listener: TcpListener,
+    bounds: Bounds,
+    certificates: Option<Arc<Certificates>>,
+    stop: oneshot::Receiver<()>,
+) -> JoinHandle<()> {
+    let answer = move |request: Request, peer| {
+        let record = Record::begin(&state.access_log, &state.traffic, &request, peer);
+        routes::answer(state, request, peer, record).map(Ok)
+    };
+    tokio::spawn(http::serve(listener, answer, bounds, certificates, stop))
 }
 
 fn bounds(shares: FileShares) -> Bounds {

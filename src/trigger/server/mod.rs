@@ -11,7 +11,8 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse as _;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -46,14 +47,16 @@ const TABLE: Table<Arc<Endpoint>> = Table {
     webhook_body: BODY,
 };
 
-/// Serves until `stop`, then drains the requests in flight; the caller limits how long.
-pub async fn serve(
+/// Serves until something is sent to `stop` or its sender is dropped, then drains the requests in flight; the caller limits
+/// how long.
+// Without type parameters, hyper is compiled with the library, and not again with each program that calls `run`.
+pub fn start(
     listener: TcpListener,
     settings: EndpointSettings,
     core: mpsc::Sender<Message>,
     status: watch::Receiver<Status>,
-    stop: impl Future<Output = ()>,
-) {
+    stop: oneshot::Receiver<()>,
+) -> JoinHandle<()> {
     let bounds = Bounds {
         connections: CONNECTIONS,
         // The thread of the core is enough: a request does little more than pass it a message.
@@ -63,7 +66,7 @@ pub async fn serve(
     };
     let endpoint = Arc::new(Endpoint::new(settings, core, status));
     let answer = move |request, peer| answer(Arc::clone(&endpoint), request, peer);
-    http::serve(listener, answer, bounds, None, stop).await;
+    tokio::spawn(http::serve(listener, answer, bounds, None, stop))
 }
 
 /// Answers a request within its deadline, and logs it: its path only, as the query may have a token.

@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crates_ferry::trigger::server::{EndpointSettings, Message, Timeouts, serve};
+use crates_ferry::trigger::server::{EndpointSettings, Message, Timeouts, start};
 use crates_ferry::trigger::status::Status;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 fn settings() -> EndpointSettings {
     EndpointSettings {
@@ -38,15 +38,17 @@ fn beside<T: Send + 'static>(client: impl FnOnce(SocketAddr) -> T + Send + 'stat
         let address = listener.local_addr().unwrap();
         let (core, mut messages) = mpsc::channel::<Message>(8);
         let (_status, shown) = watch::channel(Status::default());
+        let (done, stop) = oneshot::channel();
+        let serving = start(listener, settings(), core, shown, stop);
         let working = tokio::task::spawn_blocking(move || client(address));
-        let mut end = None;
-        let done = async { end = Some(working.await.unwrap()) };
-        serve(listener, settings(), core, shown, done).await;
+        let end = working.await.unwrap();
+        done.send(()).unwrap();
+        serving.await.unwrap();
         let mut requests = 0;
         while messages.recv().await.is_some() {
             requests += 1;
         }
-        (end.unwrap(), requests)
+        (end, requests)
     })
 }
 
