@@ -9,9 +9,11 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
 
-# The dependencies are a layer of their own, which lasts until one of these two files changes. An empty library stands in for
+# The dependencies are a layer of their own, which lasts until one of these files changes; cargo wants to see every member of
+# the workspace. An empty library stands in for
 # ours; what was made of it goes again, so that no stale build of it can pass for the real one.
 COPY Cargo.toml Cargo.lock ./
+COPY fuzz/Cargo.toml fuzz/
 RUN mkdir src \
     && touch src/lib.rs \
     && cargo build --release --locked --lib \

@@ -10,26 +10,29 @@ use crate::index::{Checksum, CrateName, CrateVersion};
 
 /// A package of a lockfile, from crates.io.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Locked {
-    pub(super) name: CrateName,
-    pub(super) version: CrateVersion,
+pub struct Locked {
+    /// Its crate.
+    pub name: CrateName,
+    /// Its version.
+    pub version: CrateVersion,
     /// `None` in lockfiles of version 1, which list checksums under `[metadata]`.
-    pub(super) checksum: Option<Checksum>,
+    pub checksum: Option<Checksum>,
 }
 
 /// The packages of lockfiles.
 #[derive(Debug, Default)]
-pub(super) struct Locks {
-    pub(super) packages: Vec<Locked>,
+pub struct Locks {
+    /// Packages from crates.io.
+    pub packages: Vec<Locked>,
     /// Packages of other registries and of git repositories.
-    pub(super) other_sources: Vec<String>,
+    pub other_sources: Vec<String>,
 }
 
 /// Reads lockfiles.
 ///
 /// # Errors
 /// `config`, with the path.
-pub(super) fn read_all(paths: &[PathBuf]) -> Result<Locks> {
+pub fn read_all(paths: &[PathBuf]) -> Result<Locks> {
     let mut locks = Locks::default();
     for path in paths {
         read(path, &mut locks)?;

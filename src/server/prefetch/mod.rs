@@ -1,7 +1,7 @@
 //! `prefetch`: fetches the crate files of lockfiles, of some crates, or of the whole index into the store.
 
 mod fetch;
-mod lockfile;
+pub mod lockfile;
 mod report;
 mod retry_policy;
 mod wanted;
