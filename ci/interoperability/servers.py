@@ -14,7 +14,7 @@ from pathlib import Path
 DEBIAN = (
     "openssh-server openssh-client dropbear-bin nginx-light fcgiwrap apache2-bin lighttpd tinyproxy jgit-cli go-git python3-venv"
 )
-PYTHON = "dulwich==1.2.21 klaus==3.0.1 gunicorn==27.0.1"
+PYTHON = "asyncssh==2.24.1 dulwich==1.2.21 klaus==3.0.1 gunicorn==27.0.1"
 
 
 def install(tools):
@@ -360,11 +360,21 @@ class Dropbear(Ssh):
         return ["unshare", "--mount", "sh", "-c", script, str(home), str(Path.home()), *dropbear]
 
 
+class AsyncSsh(Ssh):
+    needs = ("{tools}/bin/python", "ssh-keygen")
+
+    def command(self):
+        program = Path(__file__).with_name("asyncssh_server.py")
+        return [str(self.tools / "bin/python"), str(program), str(self.port), str(self.folder / "hostkey"),
+                str(self.folder / "key.pub")]
+
+
 SERVERS = {
     "git daemon": GitDaemon,
     "git v0": GitV0,
     "OpenSSH": OpenSsh,
     "dropbear": Dropbear,
+    "asyncssh": AsyncSsh,
     "nginx": Nginx,
     "Apache": Apache,
     "lighttpd": Lighttpd,

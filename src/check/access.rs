@@ -111,7 +111,11 @@ pub(super) fn host_key_and_login(config: &Config, error: Option<&Error>, finding
 
 /// Opens a push session, pushes nothing, and closes it: GitLab, for one, refuses the session itself to a key without
 /// write access.
-pub(super) async fn push(mirror: &Remote, findings: &mut Findings) {
+pub(super) async fn push(config: &Config, findings: &mut Findings) {
+    // An ssh connection of its own: some servers (asyncssh) end all of one with any of its channels, and others are in use.
+    let Some(mirror) = findings.take("push", config.mirror_remote()) else {
+        return;
+    };
     if let Some(connection) = findings.take("push", mirror.open(Service::ReceivePack).await) {
         connection.close().await;
         findings.pass(

@@ -10,8 +10,8 @@ use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
+use crate::git::transport::UploadPack;
 use crate::git::transport::by_id::file_at_root;
-use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::Head;
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::config_json::{CONFIG_JSON, ConfigJson, points_to};
@@ -29,7 +29,6 @@ pub(super) async fn probe(
     config: &Config,
     around: Context<'_>,
     mut mirror: UploadPack<'_>,
-    remote: &Remote,
     upstream: Option<()>,
     findings: &mut Findings,
 ) {
@@ -52,7 +51,7 @@ pub(super) async fn probe(
     };
     findings.pass("branch", format!("{reference} is at {}", tip.short()));
     let found = match upstream {
-        Some(()) => base(config, around, remote, findings).await,
+        Some(()) => base(config, around, findings).await,
         None => {
             findings.skip("base", "upstream could not be read");
             None
@@ -81,13 +80,8 @@ fn head(config: &Config, head: &Head, findings: &mut Findings) {
 }
 
 /// Probes how far behind the mirror is, and returns its history mode, if that shows.
-async fn base(
-    config: &Config,
-    around: Context<'_>,
-    mirror: &Remote,
-    findings: &mut Findings,
-) -> Option<History> {
-    let lag = findings.take("base", measure_lag(config, mirror).await)?;
+async fn base(config: &Config, around: Context<'_>, findings: &mut Findings) -> Option<History> {
+    let lag = findings.take("base", measure_lag(config).await)?;
     let found = match &lag {
         // Without commits of ours on top, it is upstream's history.
         Lag::None(found) => found.unwrap_or(History::Merge),
@@ -102,9 +96,11 @@ async fn base(
     Some(found)
 }
 
-async fn measure_lag(config: &Config, mirror: &Remote) -> Result<Lag> {
+// Over connections of its own, as `access::push`: its services end before those of the other probes.
+async fn measure_lag(config: &Config) -> Result<Lag> {
     let upstream = config.upstream_remote()?;
-    Lag::measure(config, &upstream, mirror).await
+    let mirror = config.mirror_remote()?;
+    Lag::measure(config, &upstream, &mirror).await
 }
 
 fn describe(lag: Lag, now: i64) -> String {

@@ -75,8 +75,8 @@ async fn probe_remotes(config: &Config, around: Context<'_>, findings: &mut Find
         Some(mut opened) => {
             opened.release().await.ok();
             // Also where the branch does not exist yet: `init` will push, too.
-            access::push(mirror, findings).await;
-            index::probe(config, around, opened, mirror, upstream, findings).await;
+            access::push(config, findings).await;
+            index::probe(config, around, opened, upstream, findings).await;
         }
         None => skip_mirror(findings),
     }

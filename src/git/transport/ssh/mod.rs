@@ -69,7 +69,14 @@ impl SshRemote {
     /// `auth` for one that does not accept the key, or without a key.
     pub async fn open(&self, service: Service, v2: bool) -> Result<Stream> {
         let channel = self.channel().await?;
-        self.run(channel, service, v2).await
+        match self.run(channel, service, v2).await {
+            // The connection ended as soon as the channel was open.
+            Err(error) => {
+                tracing::debug!(%error, "opening a new connection for the service");
+                self.open_anew(service, v2).await
+            }
+            opened => opened,
+        }
     }
 
     /// Opens a service as [`SshRemote::open`] does, on a new connection, which those that follow share. The channels of the one before
