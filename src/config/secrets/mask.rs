@@ -167,12 +167,29 @@ fn forms(word: &str) -> Vec<String> {
         utf8_percent_encode(word, NON_ALPHANUMERIC).to_string(),
         url::form_urlencoded::byte_serialize(word.as_bytes()).collect(),
         quoted(Value::from(word).to_string()),
+        // As some languages write JSON.
+        quoted(Value::from(word).to_string()).replace('/', "\\/"),
         quoted(format!("{word:?}")),
     ];
+    // Digits of either case stand for the same byte.
+    forms.extend([lower_digits(&forms[2]), lower_digits(&forms[3])]);
     forms.extend(base64_forms(word));
     forms.sort_unstable();
     forms.dedup();
     forms
+}
+
+/// Returns a percent-encoded text with its hexadecimal digits in lower case.
+fn lower_digits(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let mut lower = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at(2.min(part.len()));
+        lower.push('%');
+        lower.push_str(&digits.to_lowercase());
+        lower.push_str(rest);
+    }
+    lower
 }
 
 /// Returns the forms in which a secret is found in base64.

@@ -13,13 +13,13 @@ use crate::support::frames::packet;
 const NASTY: &str = "\u{1b}[2J\u{1b}]0;mine\u{7}\u{202e}gpj\u{2066}\u{200b}\u{9b}1m\rover\nerror[forged]: x\n  help: forged";
 
 /// A server of `git://` that says the same in each connection, whatever it is asked.
-struct Says {
+pub(super) struct Says {
     address: SocketAddr,
     serving: Option<JoinHandle<()>>,
 }
 
 impl Says {
-    fn start(words: Vec<u8>) -> Self {
+    pub(super) fn start(words: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let serving = thread::spawn(move || {
@@ -36,6 +36,10 @@ impl Says {
         });
         let serving = Some(serving);
         Self { address, serving }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod configuration;
 mod docs;
+mod every_secret;
 mod foreign_text;
 mod packet_trace;
 mod report_file;
