@@ -15,8 +15,8 @@ use crate::mirror::plan::{Keep, Outcome, Relation};
 use crate::mirror::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
 use crate::mirror::relay::merge::{MergedTrees, merge_trees};
 use crate::mirror::relay::{
-    Behind, Observation, Proof, Session, SyncState, UnconfirmedPush, apply, compare_tips, observe,
-    retry,
+    Behind, Observation, Proof, Session, SyncState, UnconfirmedPushes, apply, compare_tips,
+    observe, retry,
 };
 use crate::mirror::report::{Report, Topic, Warning};
 
@@ -45,6 +45,7 @@ pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Re
         upstream: config.upstream_remote()?,
         mirror: config.mirror_remote()?,
         keep: Keep::new(&config.mirror.keep)?,
+        started: context.now(),
     };
     let remotes = [&sync.upstream, &sync.mirror];
     let done = retry(
@@ -64,15 +65,18 @@ struct Sync<'a> {
     upstream: Remote,
     mirror: Remote,
     keep: Keep,
+    /// The date of the new commit, in seconds since 1970: one for all attempts, so that those which find the same push the same
+    /// commit, and it does not matter which of them the server carries out.
+    started: i64,
 }
 
 impl Sync<'_> {
-    async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
+    async fn attempt(&self, unconfirmed: &mut UnconfirmedPushes) -> Result<Report> {
         self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let before = session.mirror_tip.ok_or_else(|| self.empty_mirror())?;
         // Before anything is compared: this attempt would report `up-to-date`, and not what the push carried.
-        if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, Some(before)) {
+        if let Some(report) = unconfirmed.arrived(Some(before)) {
             return Ok(report);
         }
         match compare_tips(&mut session, before).await? {
@@ -93,7 +97,7 @@ impl Sync<'_> {
         &self,
         session: &mut Session<'_>,
         behind: Behind,
-        unconfirmed: &mut Option<UnconfirmedPush>,
+        unconfirmed: &mut UnconfirmedPushes,
     ) -> Result<Report> {
         // A server that talks to one client at a time would keep the reads of the mirror waiting until the push.
         let opens_early = !session.mirror.is_plain();
@@ -110,7 +114,7 @@ impl Sync<'_> {
             branch: &self.config.mirror.branch,
             history,
             author: &self.config.mirror.author,
-            now: self.context.now(),
+            now: self.started,
         };
         let draft = draft(&seen, &trees, &terms)?;
         let mut report = self.describe(&seen, &trees, &draft);
@@ -125,7 +129,7 @@ impl Sync<'_> {
         let applied = apply::apply(session, receiver, &draft, self.context.progress).await;
         if let Err(error) = applied {
             // After any failure: whether the mirror took the push is only seen at its tip, by the next attempt.
-            *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report, &error));
+            unconfirmed.remember(&draft, report, &error);
             return Err(error);
         }
         Ok(report)

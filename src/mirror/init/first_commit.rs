@@ -32,7 +32,7 @@ impl Init<'_> {
         }
         let (root, mut objects) = first_objects(tip, merged, config_json)?;
         // Not before its parent: see `draft::new_commits`.
-        let seconds = self.context.now().max(tip.commit.seconds);
+        let seconds = self.started.max(tip.commit.seconds);
         let (wanted, parent) = match history {
             History::Merge => (tip.id, tip.id),
             History::Snapshot => {

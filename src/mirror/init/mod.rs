@@ -13,7 +13,7 @@ use crate::mirror::Context;
 use crate::mirror::plan::three_way::{MergeWarning, Merged};
 use crate::mirror::plan::{Keep, Outcome};
 use crate::mirror::relay::draft::Draft;
-use crate::mirror::relay::{Session, UnconfirmedPush, apply, retry};
+use crate::mirror::relay::{Session, UnconfirmedPushes, apply, retry};
 use crate::mirror::report::{self, Report};
 use first_tree::{Tip, fetch_tip};
 
@@ -30,6 +30,7 @@ pub async fn run(config: &Config, context: Context<'_>) -> Result<Report> {
         upstream: config.upstream_remote()?,
         mirror: config.mirror_remote()?,
         keep: Keep::new(&config.mirror.keep)?,
+        started: context.now(),
     };
     let remotes = [&init.upstream, &init.mirror];
     retry(
@@ -47,14 +48,16 @@ struct Init<'a> {
     upstream: Remote,
     mirror: Remote,
     keep: Keep,
+    /// The date of the new commit, in seconds since 1970: one for all attempts, as in a sync.
+    started: i64,
 }
 
 impl Init<'_> {
-    async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
+    async fn attempt(&self, unconfirmed: &mut UnconfirmedPushes) -> Result<Report> {
         self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         // Before the branch is found to exist: the attempt before this one may have made it.
-        if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, session.mirror_tip) {
+        if let Some(report) = unconfirmed.arrived(session.mirror_tip) {
             return Ok(report);
         }
         if let Some(tip) = session.mirror_tip {
@@ -80,7 +83,7 @@ impl Init<'_> {
         match apply::apply(&mut session, receiver, &draft, self.context.progress).await {
             Ok(()) => Ok(report),
             Err(error) => {
-                *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report, &error));
+                unconfirmed.remember(&draft, report, &error);
                 Err(error)
             }
         }

@@ -12,6 +12,7 @@
 //! | Stream the pack, append our objects, confirm the push | `apply` | **writes** |
 //! | Read the server's report of the push | `push_result` | pure |
 //! | Try again after a transient failure or a race | `retry` | |
+//! | Recognize a push that was done although it seemed to fail | `unconfirmed_pushes` | reads |
 //!
 //! `lag` stops after the fourth row: it measures how far the mirror is behind, and changes nothing.
 
@@ -27,13 +28,15 @@ mod retry;
 mod session;
 mod squash;
 mod sync_state;
+mod unconfirmed_pushes;
 
 pub use draft::NewObject;
 pub use lag::Lag;
 pub use mirror_view::{Base, MirrorView};
 pub use new_commits::NewCommits;
 pub use observe::{Observation, observe};
-pub use retry::{UnconfirmedPush, retry};
+pub use retry::retry;
 pub use session::Session;
 pub use squash::Proof;
 pub use sync_state::{Behind, SyncState, compare_tips};
+pub use unconfirmed_pushes::UnconfirmedPushes;

@@ -1,6 +1,7 @@
 //! Servers that break off, lie, stall or never end: each is an error of the right kind, and the mirror is as it was.
 
 mod damage;
+mod gateways;
 mod packs;
 mod plain;
 mod pushes;
