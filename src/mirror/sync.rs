@@ -12,7 +12,9 @@ use crate::mirror::Context;
 use crate::mirror::plan::guard::root_loss;
 use crate::mirror::plan::three_way::{self, Rules};
 use crate::mirror::plan::{Keep, Outcome, Relation};
-use crate::mirror::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
+use crate::mirror::relay::draft::{
+    Draft, Terms, draft, mode, shallow_upstream, snapshot_not_servable,
+};
 use crate::mirror::relay::merge::{MergedTrees, merge_trees};
 use crate::mirror::relay::{
     Behind, Observation, Proof, Session, SyncState, UnconfirmedPushes, apply, compare_tips,
@@ -106,7 +108,7 @@ impl Sync<'_> {
         // Before the merge, whose conflicts would hide the cause: upstream deleted what the mirror changed.
         let loss = self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;
-        refuse_unservable(session, history)?;
+        refuse_unservable(session, &seen, history)?;
         self.context.progress.phase("planning");
         let rules = Rules::new(self.keep.clone(), &self.options.ours);
         let trees = merge_trees(session, &seen, rules).await?;
@@ -196,7 +198,15 @@ impl Sync<'_> {
                 );
             }
         }
-        if seen.relation == Relation::Diverged {
+        if seen.relation == Relation::Diverged && seen.is_cut_off {
+            warnings.push(
+                format!(
+                    "upstream is a shallow clone: whether its history leads to {}, which the mirror has, cannot be seen",
+                    seen.base.upstream.short()
+                )
+                .into(),
+            );
+        } else if seen.relation == Relation::Diverged {
             warnings.push(Warning::calling(
                 Topic::Rewritten,
                 format!(
@@ -245,12 +255,16 @@ impl Sync<'_> {
     }
 }
 
-/// Refuses an upstream that cannot serve snapshots: their packs are fetched by the id of upstream's tree.
-fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
-    if history == History::Merge || session.upstream.can_want_any() {
-        return Ok(());
+/// Refuses an upstream that cannot serve what this mode needs: all of the new history, or packs by the id of upstream's tree.
+fn refuse_unservable(session: &Session<'_>, seen: &Observation, history: History) -> Result<()> {
+    let upstream = &session.upstream;
+    match history {
+        History::Merge if seen.is_cut_off => Err(shallow_upstream(upstream.remote())),
+        History::Snapshot if !upstream.can_want_any() => {
+            Err(snapshot_not_servable(upstream.remote()))
+        }
+        _ => Ok(()),
     }
-    Err(snapshot_not_servable(session.upstream.remote()))
 }
 
 fn report_warning(warning: &three_way::MergeWarning) -> Warning {

@@ -26,7 +26,7 @@ impl Init<'_> {
         config_json: Option<Vec<u8>>,
     ) -> Result<Draft> {
         let mirror = &self.config.mirror;
-        let history = mirror.history.unwrap_or(History::Merge);
+        let history = self.history();
         if history == History::Snapshot && !session.upstream.can_want_any() {
             return Err(snapshot_not_servable(&self.upstream));
         }

@@ -3,7 +3,7 @@
 mod first_commit;
 mod first_tree;
 
-use crate::config::Config;
+use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
@@ -12,7 +12,7 @@ use crate::git::wire::Head;
 use crate::mirror::Context;
 use crate::mirror::plan::three_way::{MergeWarning, Merged};
 use crate::mirror::plan::{Keep, Outcome};
-use crate::mirror::relay::draft::Draft;
+use crate::mirror::relay::draft::{Draft, shallow_upstream};
 use crate::mirror::relay::{Session, UnconfirmedPushes, apply, retry};
 use crate::mirror::report::{self, Report};
 use first_tree::{Tip, fetch_tip};
@@ -63,6 +63,7 @@ impl Init<'_> {
         if let Some(tip) = session.mirror_tip {
             return Err(self.mirror_exists(tip));
         }
+        self.refuse_shallow(&mut session).await?;
         let mut warnings = Vec::new();
         let tip = fetch_tip(&mut session).await?;
         let config_json = self
@@ -87,6 +88,19 @@ impl Init<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Refuses an upstream that lacks a part of the history that the mirror is to have.
+    async fn refuse_shallow(&self, session: &mut Session<'_>) -> Result<()> {
+        let tip = session.upstream_tip;
+        if self.history() == History::Merge && session.upstream.is_cut_off(tip).await? {
+            return Err(shallow_upstream(&self.upstream));
+        }
+        Ok(())
+    }
+
+    fn history(&self) -> History {
+        self.config.mirror.history.unwrap_or(History::Merge)
     }
 
     fn describe(

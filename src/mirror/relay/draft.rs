@@ -127,6 +127,17 @@ pub fn snapshot_not_servable(upstream: &Remote) -> Error {
     )
 }
 
+/// Makes the error of an upstream that lacks a part of the history that a mirror with `history: merge` needs.
+pub fn shallow_upstream(upstream: &Remote) -> Error {
+    Error::new(
+        Kind::Config,
+        format!("{upstream}: it is a shallow clone, which lacks the older history"),
+    )
+    .advise(
+        "Run `git fetch --unshallow` in that repository, or use `--history snapshot`, which carries no history.",
+    )
+}
+
 /// Drafts the push of what was observed.
 ///
 /// # Errors

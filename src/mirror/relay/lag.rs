@@ -24,6 +24,8 @@ pub enum Lag {
         relation: Relation,
         /// The mirror's history mode.
         history: History,
+        /// Whether upstream is a shallow clone that lacks a part of the history in between.
+        is_cut_off: bool,
     },
 }
 
@@ -54,6 +56,7 @@ impl Lag {
             commits: behind.new_commits.commits(),
             relation: behind.relation,
             history: behind.view.history,
+            is_cut_off: behind.is_cut_off,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Reads what is new upstream, how it relates to the base, and the three root trees. Requests to both sides run concurrently
 //! where neither depends on the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use tokio::try_join;
 
@@ -33,6 +33,9 @@ pub struct Observation {
     pub relation: Relation,
     /// Upstream's new commits.
     pub new_commits: NewCommits,
+    /// Whether upstream is a shallow clone, and its new commits lead to some that neither it nor the mirror has. Then the relation
+    /// is what shows of it.
+    pub is_cut_off: bool,
     /// The squash, if upstream's history was squashed.
     pub squash: Option<Squash>,
     /// The root trees of the mirror's tip, the base and upstream's tip, by their ids.
@@ -79,6 +82,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         }
         _ => None,
     };
+    let is_cut_off = lacks_any(&mut session.mirror, &view, &new_commits.cut_off).await?;
     let mut seen = Observation {
         upstream_tip: tip,
         upstream_commit,
@@ -86,6 +90,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         base,
         relation,
         new_commits,
+        is_cut_off,
         squash,
         trees,
     };
@@ -183,6 +188,20 @@ async fn leads_to(mirror: &mut UploadPack<'_>, from: ObjectId, to: ObjectId) -> 
         Err(FetchError::TooLarge(_)) => Ok(true),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Says whether the mirror's history contains not all of these commits.
+async fn lacks_any(
+    mirror: &mut UploadPack<'_>,
+    view: &MirrorView,
+    ids: &BTreeSet<ObjectId>,
+) -> Result<bool> {
+    for id in ids {
+        if view.get(id)?.is_none() && !leads_to(mirror, view.tip, *id).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Observation {

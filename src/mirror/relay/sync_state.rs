@@ -2,6 +2,7 @@
 
 use tracing::info;
 
+use super::draft::shallow_upstream;
 use super::{Base, MirrorView, NewCommits, Session};
 use crate::config::History;
 use crate::error::{Error, Kind, Result};
@@ -104,6 +105,11 @@ async fn find_base(
     }
     Err(match is_shallow {
         true => shallow(session),
+        // Not even a mirror of snapshots could go on from here: nothing says what it has of upstream.
+        false if !session.upstream.shallow().is_empty() => {
+            shallow_upstream(session.upstream.remote())
+                .advise("Run `git fetch --unshallow` in that repository.")
+        }
         false => unrelated(session),
     })
 }

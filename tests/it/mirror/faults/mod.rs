@@ -6,6 +6,7 @@ mod packs;
 mod plain;
 mod pushes;
 mod servers;
+mod shallow;
 use std::time::Duration;
 
 use crate::support::costly_pack::{deltas_in_a_chain, pack_of};
