@@ -1,11 +1,11 @@
-//! `init`: creates the first commit of an empty mirror.
+//! `init`: creates the first commit of a mirror, which is empty or, with `--adopt`, has other files.
 
+mod adopt;
 mod first_commit;
 mod first_tree;
 
 use crate::config::{Config, History};
-use crate::error::{Error, Kind, Result};
-use crate::git::ObjectId;
+use crate::error::Result;
 use crate::git::branch_ref;
 use crate::git::transport::Remote;
 use crate::git::wire::Head;
@@ -15,17 +15,25 @@ use crate::mirror::plan::{Keep, Outcome};
 use crate::mirror::relay::draft::{Draft, shallow_upstream};
 use crate::mirror::relay::{Session, UnconfirmedPushes, apply, retry};
 use crate::mirror::report::{self, Report};
-use first_tree::{Tip, fetch_tip};
+use first_tree::{Tips, fetch_tip};
 
-/// Creates the first commit of an empty mirror: upstream's tree with the mirror's own `config.json`, on upstream's history or,
-/// in `snapshot`, on a stand-in for it. Upstream's pack is streamed into the mirror.
+/// The options of `init` besides the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Starts on top of what the branch has, and keeps it.
+    pub adopt: bool,
+}
+
+/// Creates the first commit of a mirror: upstream's tree with the mirror's own `config.json`, on upstream's history or, in
+/// `snapshot`, on a stand-in for it. Upstream's pack is streamed into the mirror.
 ///
 /// # Errors
-/// `mirror_exists` when the branch exists, `upstream_config` when upstream's `config.json` cannot be used, otherwise as a
-/// sync's; the mirror is unchanged.
-pub async fn run(config: &Config, context: Context<'_>) -> Result<Report> {
+/// `mirror_exists` when the branch exists and is not to be adopted, `conflict` when it has paths of upstream's,
+/// `upstream_config` when upstream's `config.json` cannot be used, otherwise as a sync's; the mirror is unchanged.
+pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Result<Report> {
     let init = Init {
         config,
+        options,
         context,
         upstream: config.upstream_remote()?,
         mirror: config.mirror_remote()?,
@@ -44,6 +52,7 @@ pub async fn run(config: &Config, context: Context<'_>) -> Result<Report> {
 
 struct Init<'a> {
     config: &'a Config,
+    options: &'a Options,
     context: Context<'a>,
     upstream: Remote,
     mirror: Remote,
@@ -60,26 +69,28 @@ impl Init<'_> {
         if let Some(report) = unconfirmed.arrived(session.mirror_tip) {
             return Ok(report);
         }
-        if let Some(tip) = session.mirror_tip {
-            return Err(self.mirror_exists(tip));
-        }
+        let adopted = match session.mirror_tip {
+            Some(tip) => Some(self.adopted(&mut session, tip).await?),
+            None => None,
+        };
         self.refuse_shallow(&mut session).await?;
         let mut warnings = Vec::new();
-        let tip = fetch_tip(&mut session).await?;
-        let config_json = self
-            .config_json(&mut session.upstream, &tip, &mut warnings)
-            .await?;
-        let merged = self
-            .own_tree(&mut session.upstream, &tip, config_json.as_deref())
-            .await?;
-        let draft = self.draft(&session, &tip, &merged, config_json)?;
+        let upstream = session.upstream_tip;
+        let tips = Tips {
+            upstream: fetch_tip(&mut session.upstream, upstream).await?,
+            adopted,
+        };
+        let config_json = self.config_json(&mut session, &tips, &mut warnings).await?;
+        let merged = self.own_tree(&mut session, &tips, &config_json).await?;
+        self.refuse_conflicts(&merged.conflicts)?;
+        let draft = self.draft(&session, &tips, &merged, config_json)?;
         warnings.extend(self.head_warning(&session.mirror_head).map(Into::into));
         // The merge has no base, so to it upstream has always just changed its config.json.
         let is_relevant =
             |warning: &&MergeWarning| **warning != MergeWarning::UpstreamConfigChanged;
         let relevant = merged.warnings.iter().filter(is_relevant);
         warnings.extend(relevant.map(|warning| warning.to_string().into()));
-        let report = self.describe(&tip, &draft, &merged, warnings);
+        let report = self.describe(&tips, &draft, &merged, warnings);
         let receiver = apply::open(&self.mirror).await?;
         match apply::apply(&mut session, receiver, &draft, self.context.progress).await {
             Ok(()) => Ok(report),
@@ -105,14 +116,14 @@ impl Init<'_> {
 
     fn describe(
         &self,
-        tip: &Tip,
+        tips: &Tips,
         draft: &Draft,
         merged: &Merged,
         warnings: Vec<report::Warning>,
     ) -> Report {
         Report {
             outcome: Outcome::Created,
-            before: None,
+            before: tips.adopted.as_ref().map(|tip| tip.id),
             after: Some(draft.update.new),
             overlay: merged
                 .overlay
@@ -121,7 +132,7 @@ impl Init<'_> {
                 .collect(),
             overlay_cut: merged.overlay_cut,
             warnings,
-            ..Report::about(tip.id)
+            ..Report::about(tips.upstream.id)
         }
     }
 
@@ -135,14 +146,5 @@ impl Init<'_> {
             )),
             _ => None,
         }
-    }
-
-    fn mirror_exists(&self, tip: ObjectId) -> Error {
-        let reference = branch_ref(&self.config.mirror.branch);
-        Error::new(
-            Kind::MirrorExists,
-            format!("{}: {reference} exists already, at {}", self.mirror, tip.short()),
-        )
-        .advise("Run `crates-ferry sync` to bring this mirror up to date, or `init` on an empty repository.")
     }
 }

@@ -342,12 +342,10 @@ fn message<'a>(
     text
 }
 
-fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
+/// Lists conflicts for an error, the first of them by name.
+pub fn listed(conflicts: &[Conflict]) -> String {
     // An error is one line of a log.
     const LISTED: usize = 10;
-    let Some(first) = conflicts.first() else {
-        return Ok(());
-    };
     let listed: Vec<String> = conflicts
         .iter()
         .take(LISTED)
@@ -357,10 +355,17 @@ fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
+    listed.join("; ") + &more
+}
+
+fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
+    let Some(first) = conflicts.first() else {
+        return Ok(());
+    };
     let path = shell_word(&first.path);
     Err(Error::new(
         Kind::Conflict,
-        format!("mirror and upstream changed the same paths: {}{more}", listed.join("; ")),
+        format!("mirror and upstream changed the same paths: {}", listed(conflicts)),
     )
     .advise(format!(
         "Nothing was pushed. To keep the mirror's side once, run `crates-ferry sync --ours {path}`. To keep it always, add \

@@ -110,7 +110,7 @@ async fn find_base(
             shallow_upstream(session.upstream.remote())
                 .advise("Run `git fetch --unshallow` in that repository.")
         }
-        false => unrelated(session),
+        false => not_a_mirror(session),
     })
 }
 
@@ -183,6 +183,15 @@ fn shallow(session: &Session<'_>) -> Error {
     )
 }
 
+/// Makes the error of a branch that nothing of upstream has ever come to.
+fn not_a_mirror(session: &Session<'_>) -> Error {
+    unrelated(session).advise(
+        "Check both URLs and branches. If the mirror is a new project that has files already, such as a README, run \
+         `crates-ferry init --adopt` once, which starts on top of them.",
+    )
+}
+
+/// Makes the error of a mirror of something else.
 pub(super) fn unrelated(session: &Session<'_>) -> Error {
     let (upstream, mirror) = (session.upstream.remote(), session.mirror.remote());
     Error::new(Kind::Unrelated, format!("{mirror} and {upstream} have no history in common"))

@@ -14,7 +14,16 @@ use super::ferry::Ferry;
 impl Ferry {
     /// Runs `init`.
     pub fn init(&self) -> Result<Report> {
-        self.run(async |config, around| init::run(config, around).await)
+        self.init_with(&init::Options::default())
+    }
+
+    /// Runs `init --adopt`.
+    pub fn adopt(&self) -> Result<Report> {
+        self.init_with(&init::Options { adopt: true })
+    }
+
+    fn init_with(&self, options: &init::Options) -> Result<Report> {
+        self.run(async |config, around| init::run(config, options, around).await)
     }
 
     /// Runs `sync`.

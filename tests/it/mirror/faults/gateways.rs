@@ -119,7 +119,7 @@ fn restless() -> SystemTime {
 fn attempts_that_find_the_same_push_the_same_commit() {
     let Some(site) = Site::new(false) else { return };
     let pushed = site.ferry.run_at(restless, async |config, around| {
-        init::run(config, around).await
+        init::run(config, &init::Options::default(), around).await
     });
     site.assert_arrived(pushed);
     let pushes = site.pushes.lock().unwrap();
