@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::transport::{Connection, Remote};
+use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::Context;
 use crate::mirror::plan::guard::root_loss;
 use crate::mirror::plan::three_way::{self, Rules};
@@ -108,6 +109,13 @@ impl Sync<'_> {
         // Before the merge, whose conflicts would hide the cause: upstream deleted what the mirror changed.
         let loss = self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;
+        if seen.changes_nothing() {
+            return Ok(Report {
+                relation: Some(seen.relation),
+                base: Some(seen.base.upstream),
+                ..up_to_date(seen.upstream_tip, seen.view.tip, self.options.dry_run)
+            });
+        }
         refuse_unservable(session, &seen, history)?;
         self.context.progress.phase("planning");
         let rules = Rules::new(self.keep.clone(), &self.options.ours);
@@ -206,7 +214,7 @@ impl Sync<'_> {
                 )
                 .into(),
             );
-        } else if seen.relation == Relation::Diverged {
+        } else if seen.relation == Relation::Diverged && self.takes_back(seen) {
             warnings.push(Warning::calling(
                 Topic::Rewritten,
                 format!(
@@ -243,6 +251,13 @@ impl Sync<'_> {
             proof,
             ..Report::about(seen.upstream_tip)
         }
+    }
+
+    /// Says whether upstream's new line may lack something that the mirror has, besides what is the mirror's own in any case.
+    fn takes_back(&self, seen: &Observation) -> bool {
+        let is_own = |name: &Vec<u8>| name == CONFIG_JSON.as_bytes() || self.keep.covers(name);
+        let names = seen.taken_back.as_ref();
+        names.is_none_or(|names| !names.iter().all(is_own))
     }
 
     fn empty_mirror(&self) -> Error {

@@ -7,6 +7,7 @@
 //! | Find the base: what the mirror has of upstream | `sync_state`, from `mirror_view` | reads |
 //! | Fetch upstream's new commits, name the relation | `observe`, from `new_commits` | reads |
 //! | Prove a squash of upstream's history | `squash` | reads |
+//! | Tell what a divergence takes back | `divergence` | reads |
 //! | Merge the three root trees | `merge`, by `plan::three_way` | reads |
 //! | Draft the push: which objects are sent to the mirror | `draft` | pure |
 //! | Stream the pack, append our objects, confirm the push | `apply` | **writes** |
@@ -17,6 +18,7 @@
 //! `lag` stops after the fourth row: it measures how far the mirror is behind, and changes nothing.
 
 pub mod apply;
+mod divergence;
 pub mod draft;
 mod lag;
 pub mod merge;

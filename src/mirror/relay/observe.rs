@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use tokio::try_join;
 
+use super::divergence::taken_back;
 use super::squash::{self, Proof, Squash};
 use super::sync_state::{Behind, rewound, unrelated};
 use super::{Base, MirrorView, NewCommits, Session};
@@ -36,6 +37,8 @@ pub struct Observation {
     /// Whether upstream is a shallow clone, and its new commits lead to some that neither it nor the mirror has. Then the relation
     /// is what shows of it.
     pub is_cut_off: bool,
+    /// The root entries that a divergence takes back; `None` for every other relation, and where it cannot be told.
+    pub taken_back: Option<BTreeSet<Vec<u8>>>,
     /// The squash, if upstream's history was squashed.
     pub squash: Option<Squash>,
     /// The root trees of the mirror's tip, the base and upstream's tip, by their ids.
@@ -91,6 +94,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         relation,
         new_commits,
         is_cut_off,
+        taken_back: None,
         squash,
         trees,
     };
@@ -102,6 +106,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
     if seen.is_unrelated() {
         return Err(unrelated(session));
     }
+    seen.examine_divergence(&mut session.upstream).await?;
     Ok(seen)
 }
 
@@ -258,6 +263,27 @@ impl Observation {
         if !self.trees.contains_key(&id) {
             let fetched = fetch_trees(upstream, &[id], &self.upstream_fallbacks()).await?;
             self.trees.extend(fetched);
+        }
+        Ok(())
+    }
+
+    /// Says whether upstream's new commits leave its tree as the mirror has it, so that there is nothing to carry. The base stays
+    /// what it is.
+    ///
+    /// Only on a line that leaves from before the base: a tip that leads to it becomes the new base.
+    pub fn changes_nothing(&self) -> bool {
+        self.relation == Relation::Diverged && self.upstream_commit.tree == self.base.tree
+    }
+
+    async fn examine_divergence(&mut self, upstream: &mut UploadPack<'_>) -> Result<()> {
+        let is_asked =
+            self.relation == Relation::Diverged && !self.is_cut_off && !self.changes_nothing();
+        let (base, theirs) = (
+            self.trees.get(&self.base.tree),
+            self.trees.get(&self.upstream_commit.tree),
+        );
+        if let (true, Some(base), Some(theirs)) = (is_asked, base, theirs) {
+            self.taken_back = taken_back(upstream, &self.new_commits, base, theirs).await?;
         }
         Ok(())
     }

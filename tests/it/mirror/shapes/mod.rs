@@ -8,5 +8,6 @@ mod misleading;
 mod modes;
 mod moving;
 mod people;
+mod remaking;
 mod rewriting;
 mod squashes;
