@@ -18,6 +18,7 @@ use crate::index::config_json::{CONFIG_JSON, ConfigJson, points_to};
 use crate::mirror::Context;
 use crate::mirror::relay::Lag;
 use crate::mirror::relay::draft::{mode, shallow_upstream};
+use crate::mirror::sync::SAME_REPOSITORY;
 
 /// cargo clones all of a git index: from this many commits on, a mirror without history is faster for it.
 const MUCH_HISTORY: usize = 2_000;
@@ -87,6 +88,14 @@ async fn base(
     mirror: &Remote,
     findings: &mut Findings,
 ) -> Option<History> {
+    if config.is_mirror_upstream() {
+        findings.fail_plainly(
+            "base",
+            SAME_REPOSITORY.to_owned(),
+            "Set `mirror.url` to a repository of your own.",
+        );
+        return None;
+    }
     let lag = findings.take("base", measure_lag(config, mirror).await)?;
     let found = match &lag {
         // Without commits of ours on top, it is upstream's history.

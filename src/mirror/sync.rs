@@ -23,6 +23,9 @@ use crate::mirror::relay::{
 };
 use crate::mirror::report::{Report, Topic, Warning};
 
+/// What is wrong where both URLs name one repository.
+pub const SAME_REPOSITORY: &str = "upstream.url and mirror.url are the same repository and branch";
+
 /// The options of `sync` besides the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -58,7 +61,18 @@ pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Re
         async |unconfirmed| sync.attempt(unconfirmed).await,
     );
     // Above, only the configuration was read.
-    done.await.map_err(Error::underway)
+    let mut report = done.await.map_err(Error::underway)?;
+    // A dry run is how the network, the proxy and the certificates are tried before there is a mirror.
+    if !options.dry_run {
+        report.warnings.extend(same_repository(config));
+    }
+    Ok(report)
+}
+
+/// Warns of a mirror that is upstream itself: it would be told as up to date for ever.
+fn same_repository(config: &Config) -> Option<Warning> {
+    let is_same = config.is_mirror_upstream();
+    is_same.then(|| format!("{SAME_REPOSITORY}: there is never anything to carry").into())
 }
 
 struct Sync<'a> {
