@@ -29,7 +29,7 @@ pub enum Kind {
     Permission,
     /// The mirror has no branch yet; `init` creates it.
     EmptyMirror,
-    /// `init` was run on a mirror that already has the branch.
+    /// `init` was run on a mirror that already has the branch, without `--adopt` or after the first commit.
     MirrorExists,
     /// Mirror and upstream changed the same path.
     Conflict,

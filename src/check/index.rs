@@ -17,7 +17,8 @@ use crate::git::wire::upload_pack::Fetch;
 use crate::index::config_json::{CONFIG_JSON, ConfigJson, points_to};
 use crate::mirror::Context;
 use crate::mirror::relay::Lag;
-use crate::mirror::relay::draft::mode;
+use crate::mirror::relay::draft::{mode, shallow_upstream};
+use crate::mirror::sync::SAME_REPOSITORY;
 
 /// cargo clones all of a git index: from this many commits on, a mirror without history is faster for it.
 const MUCH_HISTORY: usize = 2_000;
@@ -81,16 +82,26 @@ fn head(config: &Config, head: &Head, findings: &mut Findings) {
 
 /// Probes how far behind the mirror is, and returns its history mode, if that shows.
 async fn base(config: &Config, around: Context<'_>, findings: &mut Findings) -> Option<History> {
+    if config.is_mirror_upstream() {
+        findings.fail_plainly(
+            "base",
+            SAME_REPOSITORY.to_owned(),
+            "Set `mirror.url` to a repository of your own.",
+        );
+        return None;
+    }
     let lag = findings.take("base", measure_lag(config).await)?;
     let found = match &lag {
         // Without commits of ours on top, it is upstream's history.
         Lag::None(found) => found.unwrap_or(History::Merge),
         Lag::Behind { history, .. } => *history,
     };
-    if findings
-        .take("base", mode(config.mirror.history, found))
-        .is_some()
-    {
+    let is_cut_off = matches!(lag, Lag::Behind { is_cut_off, .. } if is_cut_off);
+    let goes_on = mode(config.mirror.history, found).and_then(|history| match history {
+        History::Merge if is_cut_off => Err(shallow_upstream(&config.upstream_remote()?)),
+        _ => Ok(()),
+    });
+    if findings.take("base", goes_on).is_some() {
         findings.pass("base", describe(lag, around.now()));
     }
     Some(found)
@@ -112,6 +123,7 @@ fn describe(lag: Lag, now: i64) -> String {
             commits: count,
             relation,
             history,
+            is_cut_off: _,
         } => {
             // A commit from a clock that is ahead of ours is 0 seconds old. Whoever made it chose any date.
             let age = u64::try_from(now.saturating_sub(seconds)).unwrap_or_default();
@@ -232,6 +244,7 @@ mod tests {
             commits: 1,
             relation: Relation::Advanced,
             history: History::Merge,
+            is_cut_off: false,
         };
         let text = describe(behind(i64::MIN), 1_780_000_000);
         assert!(text.ends_with("years old"), "{text}");

@@ -33,6 +33,12 @@ impl Config {
         remote("mirror", url, auth, &self.secrets, &self.network)
     }
 
+    /// Says whether upstream and mirror are one branch of one repository, as far as the URLs tell.
+    pub fn is_mirror_upstream(&self) -> bool {
+        self.upstream.branch == self.mirror.branch
+            && self.upstream.url.is_repository_of(&self.mirror.url)
+    }
+
     /// Returns the user name for the mirror's HTTP server, where there is a password or token for it.
     pub fn mirror_user(&self) -> Option<String> {
         mirror_auth(&self.mirror.url, &self.secrets).map(|auth| auth.user)

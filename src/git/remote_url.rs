@@ -1,6 +1,7 @@
 //! The URL of a git repository, in every form that is supported: https, http, ssh, scp-like, git, file and paths.
 
 mod parse;
+mod repository;
 #[cfg(test)]
 mod tests;
 

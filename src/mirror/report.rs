@@ -103,10 +103,15 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.headline())?;
+        // The others show in the outcome.
+        let relation = match self.relation {
+            Some(Relation::Diverged) => " (diverged)",
+            _ => "",
+        };
         match self.base.filter(|base| *base != self.upstream) {
             Some(base) => writeln!(
                 f,
-                "  upstream  {} → {}",
+                "  upstream  {} → {}{relation}",
                 base.short(),
                 self.upstream.short()
             )?,

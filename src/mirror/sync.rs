@@ -8,17 +8,23 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::transport::{Connection, Remote};
+use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::Context;
 use crate::mirror::plan::guard::root_loss;
 use crate::mirror::plan::three_way::{self, Rules};
 use crate::mirror::plan::{Keep, Outcome, Relation};
-use crate::mirror::relay::draft::{Draft, Terms, draft, mode, snapshot_not_servable};
+use crate::mirror::relay::draft::{
+    Draft, Terms, draft, mode, shallow_upstream, snapshot_not_servable,
+};
 use crate::mirror::relay::merge::{MergedTrees, merge_trees};
 use crate::mirror::relay::{
-    Behind, Observation, Proof, Session, SyncState, UnconfirmedPush, apply, compare_tips, observe,
-    retry,
+    Behind, Observation, Proof, Session, SyncState, UnconfirmedPushes, apply, compare_tips,
+    observe, retry,
 };
 use crate::mirror::report::{Report, Topic, Warning};
+
+/// What is wrong where both URLs name one repository.
+pub const SAME_REPOSITORY: &str = "upstream.url and mirror.url are the same repository and branch";
 
 /// The options of `sync` besides the configuration.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +51,7 @@ pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Re
         upstream: config.upstream_remote()?,
         mirror: config.mirror_remote()?,
         keep: Keep::new(&config.mirror.keep)?,
+        started: context.now(),
     };
     let remotes = [&sync.upstream, &sync.mirror];
     let done = retry(
@@ -54,7 +61,18 @@ pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Re
         async |unconfirmed| sync.attempt(unconfirmed).await,
     );
     // Above, only the configuration was read.
-    done.await.map_err(Error::underway)
+    let mut report = done.await.map_err(Error::underway)?;
+    // A dry run is how the network, the proxy and the certificates are tried before there is a mirror.
+    if !options.dry_run {
+        report.warnings.extend(same_repository(config));
+    }
+    Ok(report)
+}
+
+/// Warns of a mirror that is upstream itself: it would be told as up to date for ever.
+fn same_repository(config: &Config) -> Option<Warning> {
+    let is_same = config.is_mirror_upstream();
+    is_same.then(|| format!("{SAME_REPOSITORY}: there is never anything to carry").into())
 }
 
 struct Sync<'a> {
@@ -64,15 +82,18 @@ struct Sync<'a> {
     upstream: Remote,
     mirror: Remote,
     keep: Keep,
+    /// The date of the new commit, in seconds since 1970: one for all attempts, so that those which find the same push the same
+    /// commit, and it does not matter which of them the server carries out.
+    started: i64,
 }
 
 impl Sync<'_> {
-    async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
+    async fn attempt(&self, unconfirmed: &mut UnconfirmedPushes) -> Result<Report> {
         self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         let before = session.mirror_tip.ok_or_else(|| self.empty_mirror())?;
         // Before anything is compared: this attempt would report `up-to-date`, and not what the push carried.
-        if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, Some(before)) {
+        if let Some(report) = unconfirmed.arrived(Some(before)) {
             return Ok(report);
         }
         match compare_tips(&mut session, before).await? {
@@ -93,7 +114,7 @@ impl Sync<'_> {
         &self,
         session: &mut Session<'_>,
         behind: Behind,
-        unconfirmed: &mut Option<UnconfirmedPush>,
+        unconfirmed: &mut UnconfirmedPushes,
     ) -> Result<Report> {
         // A server that talks to one client at a time would keep the reads of the mirror waiting until the push.
         let opens_early = !session.mirror.is_plain();
@@ -102,7 +123,14 @@ impl Sync<'_> {
         // Before the merge, whose conflicts would hide the cause: upstream deleted what the mirror changed.
         let loss = self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;
-        refuse_unservable(session, history)?;
+        if seen.changes_nothing() {
+            return Ok(Report {
+                relation: Some(seen.relation),
+                base: Some(seen.base.upstream),
+                ..up_to_date(seen.upstream_tip, seen.view.tip, self.options.dry_run)
+            });
+        }
+        refuse_unservable(session, &seen, history)?;
         self.context.progress.phase("planning");
         let rules = Rules::new(self.keep.clone(), &self.options.ours);
         let trees = merge_trees(session, &seen, rules).await?;
@@ -110,7 +138,7 @@ impl Sync<'_> {
             branch: &self.config.mirror.branch,
             history,
             author: &self.config.mirror.author,
-            now: self.context.now(),
+            now: self.started,
         };
         let draft = draft(&seen, &trees, &terms)?;
         let mut report = self.describe(&seen, &trees, &draft);
@@ -125,7 +153,7 @@ impl Sync<'_> {
         let applied = apply::apply(session, receiver, &draft, self.context.progress).await;
         if let Err(error) = applied {
             // After any failure: whether the mirror took the push is only seen at its tip, by the next attempt.
-            *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report, &error));
+            unconfirmed.remember(&draft, report, &error);
             return Err(error);
         }
         Ok(report)
@@ -192,7 +220,15 @@ impl Sync<'_> {
                 );
             }
         }
-        if seen.relation == Relation::Diverged {
+        if seen.relation == Relation::Diverged && seen.is_cut_off {
+            warnings.push(
+                format!(
+                    "upstream is a shallow clone: whether its history leads to {}, which the mirror has, cannot be seen",
+                    seen.base.upstream.short()
+                )
+                .into(),
+            );
+        } else if seen.relation == Relation::Diverged && self.takes_back(seen) {
             warnings.push(Warning::calling(
                 Topic::Rewritten,
                 format!(
@@ -231,6 +267,13 @@ impl Sync<'_> {
         }
     }
 
+    /// Says whether upstream's new line may lack something that the mirror has, besides what is the mirror's own in any case.
+    fn takes_back(&self, seen: &Observation) -> bool {
+        let is_own = |name: &Vec<u8>| name == CONFIG_JSON.as_bytes() || self.keep.covers(name);
+        let names = seen.taken_back.as_ref();
+        names.is_none_or(|names| !names.iter().all(is_own))
+    }
+
     fn empty_mirror(&self) -> Error {
         let reference = branch_ref(&self.config.mirror.branch);
         Error::new(
@@ -241,12 +284,16 @@ impl Sync<'_> {
     }
 }
 
-/// Refuses an upstream that cannot serve snapshots: their packs are fetched by the id of upstream's tree.
-fn refuse_unservable(session: &Session<'_>, history: History) -> Result<()> {
-    if history == History::Merge || session.upstream.can_want_any() {
-        return Ok(());
+/// Refuses an upstream that cannot serve what this mode needs: all of the new history, or packs by the id of upstream's tree.
+fn refuse_unservable(session: &Session<'_>, seen: &Observation, history: History) -> Result<()> {
+    let upstream = &session.upstream;
+    match history {
+        History::Merge if seen.is_cut_off => Err(shallow_upstream(upstream.remote())),
+        History::Snapshot if !upstream.can_want_any() => {
+            Err(snapshot_not_servable(upstream.remote()))
+        }
+        _ => Ok(()),
     }
-    Err(snapshot_not_servable(session.upstream.remote()))
 }
 
 fn report_warning(warning: &three_way::MergeWarning) -> Warning {

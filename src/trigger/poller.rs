@@ -30,8 +30,8 @@ impl<'a> Poller<'a> {
 
     /// Polls both repositories, within `network.timeout`.
     ///
-    /// This takes two `ls-refs` requests if the mirror has not moved since the last poll; otherwise its commits are
-    /// fetched, as a sync does.
+    /// This takes two `ls-refs` requests if nothing has moved since the last poll, or the mirror was behind then and has not
+    /// moved; otherwise commits are fetched, as a sync does.
     ///
     /// # Errors
     /// Those of a sync that cannot read its remotes.
@@ -56,8 +56,8 @@ impl<'a> Poller<'a> {
         })?;
         let is_behind = match last {
             Some(last) if last.mirror == mirror && last.upstream == upstream => last.is_behind,
-            // A mirror that has not moved cannot contain a tip that upstream got since then.
-            Some(last) if last.mirror == mirror => true,
+            // A mirror that has not moved still lacks what it lacked. What upstream got since then may be nothing to carry.
+            Some(last) if last.mirror == mirror && last.is_behind => true,
             _ if mirror == upstream => false,
             _ => !matches!(Lag::in_session(session).await?, Lag::None(_)),
         };

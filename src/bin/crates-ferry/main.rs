@@ -112,7 +112,12 @@ async fn run(command: MirrorCommand, config: Config, progress: Arc<Progress>) ->
         progress: &progress,
     };
     match command {
-        MirrorCommand::Init(_) => Output::new(&init::run(&config, around).await?, 0),
+        MirrorCommand::Init(command) => {
+            let options = init::Options {
+                adopt: command.adopt,
+            };
+            Output::new(&init::run(&config, &options, around).await?, 0)
+        }
         MirrorCommand::Sync(asked) => {
             let options = sync::Options {
                 dry_run: asked.dry_run,

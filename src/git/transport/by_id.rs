@@ -34,7 +34,7 @@ pub async fn file_at_root(
 ///
 /// # Errors
 /// As [`UploadPack::scan`]; `server` for a commit that cannot be parsed.
-async fn fetch_commit(server: &mut UploadPack<'_>, id: ObjectId) -> Result<Commit> {
+pub async fn fetch_commit(server: &mut UploadPack<'_>, id: ObjectId) -> Result<Commit> {
     let mut root = None;
     let fetch = Fetch::commits(id, 1);
     let scan = server.scan(&fetch, |object| stop_at_root_tree(object, id, &mut root));

@@ -4,6 +4,7 @@
 //! history as its own, so that the next fetch that depends on history needs a new connection. In v0 a connection takes one
 //! fetch. Over HTTP each request is independent.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub struct UploadPack<'r> {
     state: State,
     /// The branch that was listed last, and where it was.
     listed: Option<(String, ObjectId)>,
+    /// The commits whose parents the repository lacks, as far as the server has named any.
+    shallow: BTreeSet<ObjectId>,
 }
 
 /// What the connection can still be used for.
@@ -110,6 +113,7 @@ impl<'r> UploadPack<'r> {
             remote,
             state: State::Fresh,
             listed: None,
+            shallow: BTreeSet::new(),
         })
     }
 
@@ -162,8 +166,33 @@ impl<'r> UploadPack<'r> {
     pub async fn refs(&mut self, reference: &str) -> Result<Refs> {
         let refs = self.list(reference).await?;
         let tip = refs.branches.get(reference);
+        self.shallow.extend(&refs.shallow);
         self.listed = tip.map(|tip| (reference.to_owned(), *tip));
         Ok(refs)
+    }
+
+    /// Returns the commits whose parents the repository lacks, being a shallow clone: as far as the server has named any, with its
+    /// refs (v0) or in response to a fetch (v2).
+    pub fn shallow(&self) -> &BTreeSet<ObjectId> {
+        &self.shallow
+    }
+
+    /// Says whether the repository is a shallow clone that lacks a part of the history of `tip`. In v2 this is a request.
+    ///
+    /// # Errors
+    /// As [`UploadPack::fetch`].
+    pub async fn is_cut_off(&mut self, tip: ObjectId) -> Result<bool> {
+        if !self.is_v0() {
+            // What the server sends is an empty pack, after naming the commits.
+            let nothing = Fetch {
+                wants: vec![tip],
+                haves: vec![tip],
+                done: true,
+                ..Fetch::default()
+            };
+            self.scan(&nothing, |_| ControlFlow::Continue(())).await?;
+        }
+        Ok(!self.shallow.is_empty())
     }
 
     /// Lets go of a server that talks to one client at a time, as dulwich's own TCP server does, until the next request: another
@@ -253,6 +282,9 @@ impl<'r> UploadPack<'r> {
         let suited = fetch.suited_to(protocol, capabilities);
         let fetch = &suited.map_err(|error| self.error("fetching from it", error))?;
         let request = fetch.request(protocol, capabilities);
+        // Otherwise the server names also what is cut off for this client.
+        let names_its_own =
+            self.state != State::Deepened && fetch.deepen.is_none() && fetch.shallow.is_empty();
         debug!("{}: > {}", self.remote, outline(fetch));
         let after = match protocol {
             // Over HTTP the server remembers nothing of one request at the next.
@@ -282,6 +314,9 @@ impl<'r> UploadPack<'r> {
                 other => return Err(NoResponse::Failed(other)),
             },
         };
+        if names_its_own {
+            self.shallow.extend(&answer.shallow);
+        }
         if !answer.pack_follows {
             self.state = after;
         }

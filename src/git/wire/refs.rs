@@ -39,6 +39,8 @@ pub struct Refs {
     pub branches: BTreeMap<String, ObjectId>,
     /// What HEAD is.
     pub head: Head,
+    /// The commits whose parents the repository lacks, being a shallow clone; only v0 lists them with the refs.
+    pub shallow: Vec<ObjectId>,
 }
 
 /// Builds the v2 command that lists HEAD and the refs that begin with `reference`.
@@ -99,6 +101,7 @@ impl<'r> RefsReader<'r> {
             refs: Refs {
                 branches: BTreeMap::new(),
                 head: Head::Unknown,
+                shallow: Vec::new(),
             },
             wanted,
             lines: 0,
@@ -129,7 +132,7 @@ impl<'r> RefsReader<'r> {
         self.keep(id, name)
     }
 
-    /// Takes `id SP name`; `capabilities^{}` is that of a repository without refs; `shallow` lines are ignored.
+    /// Takes `id SP name` or `shallow SP id`; `capabilities^{}` is that of a repository without refs.
     pub(super) fn line_v0(&mut self, line: &[u8]) -> Result<()> {
         self.count()?;
         let text = String::from_utf8_lossy(line);
@@ -139,7 +142,11 @@ impl<'r> RefsReader<'r> {
                 shorten(&text)
             )));
         };
-        if id == "shallow" || name == "capabilities^{}" {
+        if id == "shallow" {
+            self.refs.shallow.push(parse(name)?);
+            return self.grow(0);
+        }
+        if name == "capabilities^{}" {
             return Ok(());
         }
         if name == "HEAD" && self.refs.head == Head::Unknown {
@@ -159,9 +166,7 @@ impl<'r> RefsReader<'r> {
     }
 
     fn keep(&mut self, id: &str, name: &str) -> Result<()> {
-        let id: ObjectId = id
-            .parse()
-            .map_err(|_| Error::garbage(format!("the list of refs holds {:?}", shorten(id))))?;
+        let id = parse(id)?;
         let is_kept = match self.wanted {
             Some(wanted) => name == wanted,
             None => name.starts_with("refs/heads/"),
@@ -169,7 +174,13 @@ impl<'r> RefsReader<'r> {
         if !is_kept {
             return Ok(());
         }
-        self.size += name.len() + Self::OVERHEAD;
+        self.grow(name.len())?;
+        self.refs.branches.insert(name.to_owned(), id);
+        Ok(())
+    }
+
+    fn grow(&mut self, by: usize) -> Result<()> {
+        self.size += by + Self::OVERHEAD;
         // Not ignored: the branch that is asked for might be among those that follow, and would count as missing.
         if self.size > Self::SIZE_LIMIT {
             return Err(Error::Limit {
@@ -177,7 +188,6 @@ impl<'r> RefsReader<'r> {
                 limit: Self::SIZE_LIMIT,
             });
         }
-        self.refs.branches.insert(name.to_owned(), id);
         Ok(())
     }
 
@@ -191,6 +201,11 @@ impl<'r> RefsReader<'r> {
         }
         Ok(())
     }
+}
+
+fn parse(id: &str) -> Result<ObjectId> {
+    id.parse()
+        .map_err(|_| Error::garbage(format!("the list of refs holds {:?}", shorten(id))))
 }
 
 fn shorten(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Drafts the push of the mirror's first commit.
 
 use super::Init;
-use super::first_tree::Tip;
+use super::first_tree::{ConfigFile, Tips};
 use crate::config::History;
 use crate::error::Result;
 use crate::git::ObjectId;
@@ -21,18 +21,23 @@ impl Init<'_> {
     pub(super) fn draft(
         &self,
         session: &Session<'_>,
-        tip: &Tip,
+        tips: &Tips,
         merged: &Merged,
-        config_json: Option<Vec<u8>>,
+        config_json: ConfigFile,
     ) -> Result<Draft> {
+        let tip = &tips.upstream;
         let mirror = &self.config.mirror;
-        let history = mirror.history.unwrap_or(History::Merge);
+        let history = self.history();
         if history == History::Snapshot && !session.upstream.can_want_any() {
             return Err(snapshot_not_servable(&self.upstream));
         }
-        let (root, mut objects) = first_objects(tip, merged, config_json)?;
-        // Not before its parent: see `draft::new_commits`.
-        let seconds = self.context.now().max(tip.commit.seconds);
+        let (root, mut objects) = first_objects(tips, merged, config_json)?;
+        // Not before its parents: see `draft::new_commits`.
+        let adopted = tips.adopted.as_ref();
+        let seconds = adopted.map_or(self.started, |adopted| {
+            adopted.commit.seconds.max(self.started)
+        });
+        let seconds = seconds.max(tip.commit.seconds);
         let (wanted, parent) = match history {
             History::Merge => (tip.id, tip.id),
             History::Snapshot => {
@@ -42,10 +47,15 @@ impl Init<'_> {
                 (tip.commit.tree, id)
             }
         };
+        let parents: Vec<ObjectId> = adopted
+            .map(|adopted| adopted.id)
+            .into_iter()
+            .chain([parent])
+            .collect();
         let message = "Create the mirror".to_owned();
         let content = NewCommit {
             tree: root,
-            parents: &[parent],
+            parents: &parents,
             author: &mirror.author,
             seconds,
             authored_seconds: seconds,
@@ -59,8 +69,8 @@ impl Init<'_> {
             outcome: Outcome::Created,
             update: Update {
                 reference: branch_ref(&mirror.branch),
-                // The server refuses to create a branch that somebody else has created meanwhile.
-                old: ObjectId::ZERO,
+                // The server refuses to create a branch that somebody else has created meanwhile, and to move one that moved.
+                old: adopted.map_or(ObjectId::ZERO, |adopted| adopted.id),
                 new,
             },
             fetch: Fetch {
@@ -76,19 +86,20 @@ impl Init<'_> {
 
 /// Returns the first tree's id, and the objects that upstream's pack lacks: the `config.json` and the trees that contain it.
 fn first_objects(
-    tip: &Tip,
+    tips: &Tips,
     merged: &Merged,
-    config_json: Option<Vec<u8>>,
+    config_json: ConfigFile,
 ) -> Result<(ObjectId, Vec<NewObject>)> {
     let mut made = Vec::new();
     let root = write_tree(&merged.root, &mut made)?;
     let mut objects = Vec::new();
+    let tip = &tips.upstream;
     if root == tip.commit.tree {
         return Ok((root, objects));
     }
     // Upstream's pack may have the same file under another name, and strict servers reject an object that is sent
     // twice.
-    if let Some(content) = config_json {
+    if let ConfigFile::Made(content) = config_json {
         let blob = NewObject::whole(ObjectKind::Blob, content);
         let has_it = |entry: &TreeEntry| entry.id == blob.id();
         if !tip.root.values().any(has_it) {

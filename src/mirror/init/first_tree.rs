@@ -1,8 +1,9 @@
-//! Makes the mirror's first tree: upstream's, with the mirror's own `config.json`.
+//! Makes the mirror's first tree: upstream's, with the mirror's own `config.json` and the files that it adopts.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use tokio::try_join;
 use tracing::{info, warn};
 
 use super::Init;
@@ -15,21 +16,46 @@ use crate::git::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry};
 use crate::git::wire::pack::{Object, ObjectKind};
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::config_json::{self, CONFIG_JSON};
-use crate::mirror::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
+use crate::mirror::plan::three_way::{Merge, Merged, Need, Rules, Side, Sides, Step};
 use crate::mirror::relay::Session;
 use crate::mirror::report;
 
-/// Upstream's tip and its root tree.
+/// A tip and its root tree.
 pub(super) struct Tip {
     pub(super) id: ObjectId,
     pub(super) commit: Commit,
     pub(super) root: Tree,
 }
 
-/// Fetches upstream's tip and its root tree.
-pub(super) async fn fetch_tip(session: &mut Session<'_>) -> Result<Tip> {
-    let id = session.upstream_tip;
-    let upstream = &mut session.upstream;
+/// What the mirror starts from.
+pub(super) struct Tips {
+    pub(super) upstream: Tip,
+    /// What the mirror has already.
+    pub(super) adopted: Option<Tip>,
+}
+
+/// Where the mirror's `config.json` comes from.
+pub(super) enum ConfigFile {
+    /// It is this one.
+    Made(Vec<u8>),
+    /// It is one that upstream or the adopted files have.
+    There(TreeEntry),
+}
+
+impl ConfigFile {
+    fn entry(&self) -> TreeEntry {
+        match self {
+            Self::There(entry) => *entry,
+            Self::Made(content) => TreeEntry {
+                mode: Mode::FILE,
+                id: ObjectKind::Blob.id_of(content),
+            },
+        }
+    }
+}
+
+/// Fetches a branch's tip and its root tree.
+pub(super) async fn fetch_tip(upstream: &mut UploadPack<'_>, id: ObjectId) -> Result<Tip> {
     let fetch = Fetch {
         // A filter leaves the root tree out, and then it has to be asked for by its id.
         only_wanted_trees: upstream.can_want_any(),
@@ -67,14 +93,26 @@ pub(super) async fn fetch_tip(session: &mut Session<'_>) -> Result<Tip> {
 }
 
 impl Init<'_> {
-    /// Makes the mirror's `config.json`; without `mirror.dl` and `mirror.api` it is upstream's, and `None` where upstream's
-    /// server sends no single file.
+    /// Makes the mirror's `config.json`, unless the adopted files have one. Without `mirror.dl` and `mirror.api` it is upstream's.
     pub(super) async fn config_json(
         &self,
-        upstream: &mut UploadPack<'_>,
-        tip: &Tip,
+        session: &mut Session<'_>,
+        tips: &Tips,
         warnings: &mut Vec<report::Warning>,
-    ) -> Result<Option<Vec<u8>>> {
+    ) -> Result<ConfigFile> {
+        let Session {
+            upstream, mirror, ..
+        } = session;
+        let tip = &tips.upstream;
+        let Some(theirs) = tip.root.get(CONFIG_JSON.as_bytes()) else {
+            return Err(self.lacks_config_json());
+        };
+        if let Some(adopted) = &tips.adopted
+            && let Some(own) = self.adopted_config(mirror, adopted, tip).await?
+        {
+            info!("the mirror keeps the config.json that it has");
+            return Ok(ConfigFile::There(own));
+        }
         let (dl, api) = (
             self.config.mirror.dl.as_deref(),
             self.config.mirror.api.as_deref(),
@@ -84,15 +122,12 @@ impl Init<'_> {
                 "neither `mirror.dl` nor `mirror.api` is set: the mirror gets upstream's config.json unchanged"
             );
         }
-        let Some(entry) = tip.root.get(CONFIG_JSON.as_bytes()) else {
-            return Err(self.lacks_config_json());
-        };
         if !upstream.can_want_any() && dl.is_none() && api.is_none() {
-            return Ok(None);
+            return Ok(ConfigFile::There(*theirs));
         }
         let theirs = if upstream.can_want_any() || dl.is_none() {
-            let mut objects = fetch_objects(upstream, &[entry.id], &[]).await?;
-            objects.remove(&entry.id).map(|object| object.content)
+            let mut objects = fetch_objects(upstream, &[theirs.id], &[]).await?;
+            objects.remove(&theirs.id).map(|object| object.content)
         } else {
             // Such a server sends no single file. With `mirror.dl`, the mirror's config.json can be made without
             // upstream's.
@@ -105,7 +140,7 @@ impl Init<'_> {
         let theirs = theirs
             .as_ref()
             .map_or(&b"{}"[..], |content| content.as_slice());
-        config_json::ours(theirs, dl, api).map(Some)
+        config_json::ours(theirs, dl, api).map(ConfigFile::Made)
     }
 
     fn lacks_config_json(&self) -> Error {
@@ -114,24 +149,22 @@ impl Init<'_> {
             .advise("Check `upstream.url` and `upstream.branch`: an index has one at its root.")
     }
 
-    /// Plans the first tree as a merge with a tree that has only our `config.json`, so that `mirror.keep` applies. Without one
-    /// of our own, that tree has upstream's.
+    /// Plans the first tree as a merge with a tree that has our `config.json` and the adopted files, so that `mirror.keep`
+    /// applies.
     pub(super) async fn own_tree(
         &self,
-        upstream: &mut UploadPack<'_>,
-        tip: &Tip,
-        config_json: Option<&[u8]>,
+        session: &mut Session<'_>,
+        tips: &Tips,
+        config_json: &ConfigFile,
     ) -> Result<Merged> {
-        let theirs = tip.root.get(CONFIG_JSON.as_bytes()).copied();
-        let made = config_json.map(|content| TreeEntry {
-            mode: Mode::FILE,
-            id: ObjectKind::Blob.id_of(content),
-        });
-        let Some(entry) = made.or(theirs) else {
-            return Err(self.lacks_config_json());
-        };
-        let own = BTreeMap::from([(CONFIG_JSON.into(), MergedEntry::File(entry))]);
-        let own = MergedTree::New(own);
+        let tip = &tips.upstream;
+        let adopted = tips.adopted.as_ref();
+        let mut own_root = adopted.map_or_else(Tree::new, |adopted| adopted.root.clone());
+        own_root.insert(CONFIG_JSON.into(), config_json.entry());
+        let own = own_root
+            .iter()
+            .map(|(name, entry)| (name.clone(), MergedEntry::from(*entry)));
+        let own = MergedTree::New(own.collect());
         let own_id = write_tree(&own, &mut Vec::new())?;
         let roots = Sides {
             ours: Some(own_id),
@@ -139,7 +172,7 @@ impl Init<'_> {
             theirs: Some(tip.commit.tree),
         };
         let mut merge = Merge::new(roots, Rules::new::<&str>(self.keep.clone(), &[]));
-        merge.supply(own_id, Tree::from([(CONFIG_JSON.into(), entry)]));
+        merge.supply(own_id, own_root);
         merge.supply(tip.commit.tree, tip.root.clone());
         loop {
             let needs = match merge.step() {
@@ -152,13 +185,21 @@ impl Init<'_> {
                 }
                 Step::Needs(needs) => needs,
             };
-            // Our side is one file at the root, which was supplied above, and there is no base.
-            let ids: Vec<ObjectId> = needs
-                .iter()
-                .filter(|need| need.side == Side::Theirs)
-                .map(|need| need.id)
-                .collect();
-            for (id, tree) in fetch_trees(upstream, &ids, &[]).await? {
+            // Our root was supplied above, and there is no base.
+            let (theirs, ours): (Vec<_>, Vec<_>) =
+                needs.iter().partition(|need| need.side == Side::Theirs);
+            let ids = |needs: Vec<&Need>| needs.iter().map(|need| need.id).collect::<Vec<_>>();
+            let (theirs, ours) = (ids(theirs), ids(ours));
+            let whole = adopted.map(|adopted| Fetch {
+                wants: vec![adopted.id],
+                done: true,
+                ..Fetch::default()
+            });
+            let (from_upstream, from_mirror) = try_join!(
+                fetch_trees(&mut session.upstream, &theirs, &[]),
+                fetch_trees(&mut session.mirror, &ours, whole.as_slice())
+            )?;
+            for (id, tree) in from_upstream.into_iter().chain(from_mirror) {
                 merge.supply(id, tree);
             }
         }

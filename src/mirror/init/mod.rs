@@ -1,35 +1,44 @@
-//! `init`: creates the first commit of an empty mirror.
+//! `init`: creates the first commit of a mirror, which is empty or, with `--adopt`, has other files.
 
+mod adopt;
 mod first_commit;
 mod first_tree;
 
-use crate::config::Config;
-use crate::error::{Error, Kind, Result};
-use crate::git::ObjectId;
+use crate::config::{Config, History};
+use crate::error::Result;
 use crate::git::branch_ref;
 use crate::git::transport::Remote;
 use crate::git::wire::Head;
 use crate::mirror::Context;
 use crate::mirror::plan::three_way::{MergeWarning, Merged};
 use crate::mirror::plan::{Keep, Outcome};
-use crate::mirror::relay::draft::Draft;
-use crate::mirror::relay::{Session, UnconfirmedPush, apply, retry};
+use crate::mirror::relay::draft::{Draft, shallow_upstream};
+use crate::mirror::relay::{Session, UnconfirmedPushes, apply, retry};
 use crate::mirror::report::{self, Report};
-use first_tree::{Tip, fetch_tip};
+use first_tree::{Tips, fetch_tip};
 
-/// Creates the first commit of an empty mirror: upstream's tree with the mirror's own `config.json`, on upstream's history or,
-/// in `snapshot`, on a stand-in for it. Upstream's pack is streamed into the mirror.
+/// The options of `init` besides the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Starts on top of what the branch has, and keeps it.
+    pub adopt: bool,
+}
+
+/// Creates the first commit of a mirror: upstream's tree with the mirror's own `config.json`, on upstream's history or, in
+/// `snapshot`, on a stand-in for it. Upstream's pack is streamed into the mirror.
 ///
 /// # Errors
-/// `mirror_exists` when the branch exists, `upstream_config` when upstream's `config.json` cannot be used, otherwise as a
-/// sync's; the mirror is unchanged.
-pub async fn run(config: &Config, context: Context<'_>) -> Result<Report> {
+/// `mirror_exists` when the branch exists and is not to be adopted, `conflict` when it has paths of upstream's,
+/// `upstream_config` when upstream's `config.json` cannot be used, otherwise as a sync's; the mirror is unchanged.
+pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Result<Report> {
     let init = Init {
         config,
+        options,
         context,
         upstream: config.upstream_remote()?,
         mirror: config.mirror_remote()?,
         keep: Keep::new(&config.mirror.keep)?,
+        started: context.now(),
     };
     let remotes = [&init.upstream, &init.mirror];
     retry(
@@ -43,59 +52,78 @@ pub async fn run(config: &Config, context: Context<'_>) -> Result<Report> {
 
 struct Init<'a> {
     config: &'a Config,
+    options: &'a Options,
     context: Context<'a>,
     upstream: Remote,
     mirror: Remote,
     keep: Keep,
+    /// The date of the new commit, in seconds since 1970: one for all attempts, as in a sync.
+    started: i64,
 }
 
 impl Init<'_> {
-    async fn attempt(&self, unconfirmed: &mut Option<UnconfirmedPush>) -> Result<Report> {
+    async fn attempt(&self, unconfirmed: &mut UnconfirmedPushes) -> Result<Report> {
         self.context.progress.phase("reading both sides");
         let mut session = Session::open(self.config, &self.upstream, &self.mirror).await?;
         // Before the branch is found to exist: the attempt before this one may have made it.
-        if let Some(report) = UnconfirmedPush::confirmed(unconfirmed, session.mirror_tip) {
+        if let Some(report) = unconfirmed.arrived(session.mirror_tip) {
             return Ok(report);
         }
-        if let Some(tip) = session.mirror_tip {
-            return Err(self.mirror_exists(tip));
-        }
+        let adopted = match session.mirror_tip {
+            Some(tip) => Some(self.adopted(&mut session, tip).await?),
+            None => None,
+        };
+        self.refuse_shallow(&mut session).await?;
         let mut warnings = Vec::new();
-        let tip = fetch_tip(&mut session).await?;
-        let config_json = self
-            .config_json(&mut session.upstream, &tip, &mut warnings)
-            .await?;
-        let merged = self
-            .own_tree(&mut session.upstream, &tip, config_json.as_deref())
-            .await?;
-        let draft = self.draft(&session, &tip, &merged, config_json)?;
+        let upstream = session.upstream_tip;
+        let tips = Tips {
+            upstream: fetch_tip(&mut session.upstream, upstream).await?,
+            adopted,
+        };
+        let config_json = self.config_json(&mut session, &tips, &mut warnings).await?;
+        let merged = self.own_tree(&mut session, &tips, &config_json).await?;
+        self.refuse_conflicts(&merged.conflicts)?;
+        let draft = self.draft(&session, &tips, &merged, config_json)?;
         warnings.extend(self.head_warning(&session.mirror_head).map(Into::into));
         // The merge has no base, so to it upstream has always just changed its config.json.
         let is_relevant =
             |warning: &&MergeWarning| **warning != MergeWarning::UpstreamConfigChanged;
         let relevant = merged.warnings.iter().filter(is_relevant);
         warnings.extend(relevant.map(|warning| warning.to_string().into()));
-        let report = self.describe(&tip, &draft, &merged, warnings);
+        let report = self.describe(&tips, &draft, &merged, warnings);
         let receiver = apply::open(&self.mirror).await?;
         match apply::apply(&mut session, receiver, &draft, self.context.progress).await {
             Ok(()) => Ok(report),
             Err(error) => {
-                *unconfirmed = Some(UnconfirmedPush::new(draft.update.new, report, &error));
+                unconfirmed.remember(&draft, report, &error);
                 Err(error)
             }
         }
     }
 
+    /// Refuses an upstream that lacks a part of the history that the mirror is to have.
+    async fn refuse_shallow(&self, session: &mut Session<'_>) -> Result<()> {
+        let tip = session.upstream_tip;
+        if self.history() == History::Merge && session.upstream.is_cut_off(tip).await? {
+            return Err(shallow_upstream(&self.upstream));
+        }
+        Ok(())
+    }
+
+    fn history(&self) -> History {
+        self.config.mirror.history.unwrap_or(History::Merge)
+    }
+
     fn describe(
         &self,
-        tip: &Tip,
+        tips: &Tips,
         draft: &Draft,
         merged: &Merged,
         warnings: Vec<report::Warning>,
     ) -> Report {
         Report {
             outcome: Outcome::Created,
-            before: None,
+            before: tips.adopted.as_ref().map(|tip| tip.id),
             after: Some(draft.update.new),
             overlay: merged
                 .overlay
@@ -104,7 +132,7 @@ impl Init<'_> {
                 .collect(),
             overlay_cut: merged.overlay_cut,
             warnings,
-            ..Report::about(tip.id)
+            ..Report::about(tips.upstream.id)
         }
     }
 
@@ -118,14 +146,5 @@ impl Init<'_> {
             )),
             _ => None,
         }
-    }
-
-    fn mirror_exists(&self, tip: ObjectId) -> Error {
-        let reference = branch_ref(&self.config.mirror.branch);
-        Error::new(
-            Kind::MirrorExists,
-            format!("{}: {reference} exists already, at {}", self.mirror, tip.short()),
-        )
-        .advise("Run `crates-ferry sync` to bring this mirror up to date, or `init` on an empty repository.")
     }
 }

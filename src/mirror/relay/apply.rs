@@ -177,11 +177,6 @@ async fn pump_pack(
     let mut fetch = draft.fetch.clone();
     fetch.thin = thin;
     let answer = upstream.fetch(&fetch).await?;
-    // Named without being asked for: what is before these commits upstream lacks itself. A mirror that has commits already may
-    // have it, which its server then says.
-    if !answer.shallow.is_empty() && fetch.haves.is_empty() {
-        return Err(shallow(upstream.remote()));
-    }
     let broken = |upstream: &UploadPack<'_>, error| upstream.error("reading its pack", error);
     if !answer.pack_follows {
         return Err(broken(upstream, wire::Error::Garbage("no pack".to_owned())));
@@ -223,16 +218,6 @@ async fn pump_pack(
     let end = end.map_err(|error| broken(upstream, error))?;
     pieces.send(Ok(end)).await.ok();
     Ok(())
-}
-
-fn shallow(upstream: &Remote) -> Error {
-    Error::new(
-        Kind::Config,
-        format!("{upstream}: it is a shallow clone, which lacks the older history"),
-    )
-    .advise(
-        "Run `git fetch --unshallow` in that repository, or use `--history snapshot`, which carries no history.",
-    )
 }
 
 /// Lists the mirror's refs once more, because only a ref that moved counts as done. A tip that is neither the old nor

@@ -127,6 +127,17 @@ pub fn snapshot_not_servable(upstream: &Remote) -> Error {
     )
 }
 
+/// Makes the error of an upstream that lacks a part of the history that a mirror with `history: merge` needs.
+pub fn shallow_upstream(upstream: &Remote) -> Error {
+    Error::new(
+        Kind::Config,
+        format!("{upstream}: it is a shallow clone, which lacks the older history"),
+    )
+    .advise(
+        "Run `git fetch --unshallow` in that repository, or use `--history snapshot`, which carries no history.",
+    )
+}
+
 /// Drafts the push of what was observed.
 ///
 /// # Errors
@@ -331,12 +342,10 @@ fn message<'a>(
     text
 }
 
-fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
+/// Lists conflicts for an error, the first of them by name.
+pub fn listed(conflicts: &[Conflict]) -> String {
     // An error is one line of a log.
     const LISTED: usize = 10;
-    let Some(first) = conflicts.first() else {
-        return Ok(());
-    };
     let listed: Vec<String> = conflicts
         .iter()
         .take(LISTED)
@@ -346,10 +355,17 @@ fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
+    listed.join("; ") + &more
+}
+
+fn refuse_conflicts(conflicts: &[Conflict]) -> Result<()> {
+    let Some(first) = conflicts.first() else {
+        return Ok(());
+    };
     let path = shell_word(&first.path);
     Err(Error::new(
         Kind::Conflict,
-        format!("mirror and upstream changed the same paths: {}{more}", listed.join("; ")),
+        format!("mirror and upstream changed the same paths: {}", listed(conflicts)),
     )
     .advise(format!(
         "Nothing was pushed. To keep the mirror's side once, run `crates-ferry sync --ours {path}`. To keep it always, add \

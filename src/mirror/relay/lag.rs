@@ -10,7 +10,7 @@ use crate::mirror::plan::Relation;
 /// How far the mirror is behind upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lag {
-    /// It is up to date; with its history mode, if that had to be read.
+    /// It is up to date, or has upstream's tree; with its history mode, if that had to be read.
     None(Option<History>),
     /// It lacks commits.
     Behind {
@@ -24,6 +24,8 @@ pub enum Lag {
         relation: Relation,
         /// The mirror's history mode.
         history: History,
+        /// Whether upstream is a shallow clone that lacks a part of the history in between.
+        is_cut_off: bool,
     },
 }
 
@@ -48,12 +50,16 @@ impl Lag {
             SyncState::UpToDate(found) => return Ok(Self::None(found)),
             SyncState::Behind(behind) => observe(&mut session, *behind).await?,
         };
+        if behind.changes_nothing() {
+            return Ok(Self::None(Some(behind.view.history)));
+        }
         Ok(Self::Behind {
             base: behind.base.upstream,
             seconds: behind.base.seconds,
             commits: behind.new_commits.commits(),
             relation: behind.relation,
             history: behind.view.history,
+            is_cut_off: behind.is_cut_off,
         })
     }
 }

@@ -7,15 +7,18 @@
 //! | Find the base: what the mirror has of upstream | `sync_state`, from `mirror_view` | reads |
 //! | Fetch upstream's new commits, name the relation | `observe`, from `new_commits` | reads |
 //! | Prove a squash of upstream's history | `squash` | reads |
+//! | Tell what a divergence takes back | `divergence` | reads |
 //! | Merge the three root trees | `merge`, by `plan::three_way` | reads |
 //! | Draft the push: which objects are sent to the mirror | `draft` | pure |
 //! | Stream the pack, append our objects, confirm the push | `apply` | **writes** |
 //! | Read the server's report of the push | `push_result` | pure |
 //! | Try again after a transient failure or a race | `retry` | |
+//! | Recognize a push that was done although it seemed to fail | `unconfirmed_pushes` | reads |
 //!
 //! `lag` stops after the fourth row: it measures how far the mirror is behind, and changes nothing.
 
 pub mod apply;
+mod divergence;
 pub mod draft;
 mod lag;
 pub mod merge;
@@ -27,13 +30,15 @@ mod retry;
 mod session;
 mod squash;
 mod sync_state;
+mod unconfirmed_pushes;
 
 pub use draft::NewObject;
 pub use lag::Lag;
 pub use mirror_view::{Base, MirrorView};
 pub use new_commits::NewCommits;
 pub use observe::{Observation, observe};
-pub use retry::{UnconfirmedPush, retry};
+pub use retry::retry;
 pub use session::Session;
 pub use squash::Proof;
 pub use sync_state::{Behind, SyncState, compare_tips};
+pub use unconfirmed_pushes::UnconfirmedPushes;

@@ -21,6 +21,8 @@ pub struct NewCommits {
     pub count: usize,
     /// The parents of new commits that are not new themselves: the mirror has each of them.
     pub edges: BTreeSet<ObjectId>,
+    /// Those of the edges that upstream lacks, being a shallow clone: the mirror may lack them, too.
+    pub cut_off: BTreeSet<ObjectId>,
     /// New commits without parents, with their content: from a collapse of upstream's history, or from another history that was
     /// merged in.
     pub roots: Vec<(ObjectId, Vec<u8>)>,
@@ -32,6 +34,7 @@ pub struct NewCommits {
     pub has_pack: bool,
     /// The root tree of the tip, if a server without filters sent it.
     pub root_tree: Option<Object>,
+    /// All that were met; only for the scan, since it holds up to some hundred thousand ids.
     seen: HashSet<ObjectId>,
 }
 
@@ -83,6 +86,14 @@ impl NewCommits {
             new_commits.root_tree =
                 tree.map_err(|error| upstream.error("reading its pack", error))?;
         }
+        let seen = std::mem::take(&mut new_commits.seen);
+        for id in upstream.shallow().iter().filter(|id| seen.contains(*id)) {
+            let object = scan.objects.get(id);
+            let object = object.map_err(|error| upstream.error("reading its pack", error))?;
+            let commit = object.map(|object| Commit::parse(&object.content));
+            let parents = commit.transpose()?.map(|commit| commit.parents);
+            new_commits.cut_off.extend(parents.unwrap_or_default());
+        }
         if new_commits.roots.len() > Self::ROOTS_LIMIT {
             let error = Error::new(
                 Kind::Server,
@@ -98,8 +109,6 @@ impl NewCommits {
         }
         new_commits.has_pack = scan.answer.pack_follows;
         new_commits.acknowledged = scan.answer.acknowledged;
-        // Only the scan needed it, and it holds up to some hundred thousand ids.
-        new_commits.seen = HashSet::new();
         if new_commits.count > 0 && new_commits.tip.is_none() {
             return Err(Error::new(
                 Kind::Server,

@@ -1,10 +1,11 @@
 //! Reads what is new upstream, how it relates to the base, and the three root trees. Requests to both sides run concurrently
 //! where neither depends on the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use tokio::try_join;
 
+use super::divergence::taken_back;
 use super::squash::{self, Proof, Squash};
 use super::sync_state::{Behind, rewound, unrelated};
 use super::{Base, MirrorView, NewCommits, Session};
@@ -33,6 +34,11 @@ pub struct Observation {
     pub relation: Relation,
     /// Upstream's new commits.
     pub new_commits: NewCommits,
+    /// Whether upstream is a shallow clone, and its new commits lead to some that neither it nor the mirror has. Then the relation
+    /// is what shows of it.
+    pub is_cut_off: bool,
+    /// The root entries that a divergence takes back; `None` for every other relation, and where it cannot be told.
+    pub taken_back: Option<BTreeSet<Vec<u8>>>,
     /// The squash, if upstream's history was squashed.
     pub squash: Option<Squash>,
     /// The root trees of the mirror's tip, the base and upstream's tip, by their ids.
@@ -79,6 +85,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         }
         _ => None,
     };
+    let is_cut_off = lacks_any(&mut session.mirror, &view, &new_commits.cut_off).await?;
     let mut seen = Observation {
         upstream_tip: tip,
         upstream_commit,
@@ -86,6 +93,8 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
         base,
         relation,
         new_commits,
+        is_cut_off,
+        taken_back: None,
         squash,
         trees,
     };
@@ -97,6 +106,7 @@ pub async fn observe(session: &mut Session<'_>, behind: Behind) -> Result<Observ
     if seen.is_unrelated() {
         return Err(unrelated(session));
     }
+    seen.examine_divergence(&mut session.upstream).await?;
     Ok(seen)
 }
 
@@ -185,6 +195,20 @@ async fn leads_to(mirror: &mut UploadPack<'_>, from: ObjectId, to: ObjectId) -> 
     }
 }
 
+/// Says whether the mirror's history contains not all of these commits.
+async fn lacks_any(
+    mirror: &mut UploadPack<'_>,
+    view: &MirrorView,
+    ids: &BTreeSet<ObjectId>,
+) -> Result<bool> {
+    for id in ids {
+        if view.get(id)?.is_none() && !leads_to(mirror, view.tip, *id).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Observation {
     /// Returns the commits at the boundary of what a mirror of this mode lacks: it has the tree of each and, in `merge`, the
     /// history.
@@ -239,6 +263,27 @@ impl Observation {
         if !self.trees.contains_key(&id) {
             let fetched = fetch_trees(upstream, &[id], &self.upstream_fallbacks()).await?;
             self.trees.extend(fetched);
+        }
+        Ok(())
+    }
+
+    /// Says whether upstream's new commits leave its tree as the mirror has it, so that there is nothing to carry. The base stays
+    /// what it is.
+    ///
+    /// Only on a line that leaves from before the base: a tip that leads to it becomes the new base.
+    pub fn changes_nothing(&self) -> bool {
+        self.relation == Relation::Diverged && self.upstream_commit.tree == self.base.tree
+    }
+
+    async fn examine_divergence(&mut self, upstream: &mut UploadPack<'_>) -> Result<()> {
+        let is_asked =
+            self.relation == Relation::Diverged && !self.is_cut_off && !self.changes_nothing();
+        let (base, theirs) = (
+            self.trees.get(&self.base.tree),
+            self.trees.get(&self.upstream_commit.tree),
+        );
+        if let (true, Some(base), Some(theirs)) = (is_asked, base, theirs) {
+            self.taken_back = taken_back(upstream, &self.new_commits, base, theirs).await?;
         }
         Ok(())
     }

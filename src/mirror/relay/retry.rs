@@ -4,11 +4,11 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tracing::{info, warn};
+use tracing::warn;
 
+use super::UnconfirmedPushes;
 use crate::config::Network;
 use crate::error::{Error, Kind, Result};
-use crate::git::ObjectId;
 use crate::git::transport::Remote;
 use crate::mirror::report::Report;
 use crate::progress::Progress;
@@ -17,43 +17,8 @@ use crate::progress::Progress;
 /// hardly chance: something else pushes to the branch all the time.
 const RACES: usize = 3;
 
-/// A push that failed, or whose report was lost: it was done if the mirror turns out to be at `tip`.
-#[derive(Debug)]
-pub struct UnconfirmedPush {
-    tip: ObjectId,
-    report: Report,
-    failure: Kind,
-}
-
-impl UnconfirmedPush {
-    /// Remembers a push that moves the mirror to `tip`, and that ended in `error`.
-    pub fn new(tip: ObjectId, report: Report, error: &Error) -> Self {
-        Self {
-            tip,
-            report,
-            failure: error.kind(),
-        }
-    }
-
-    /// Returns the report of the push if the mirror's tip shows that it was done.
-    pub fn confirmed(unconfirmed: &mut Option<Self>, tip: Option<ObjectId>) -> Option<Report> {
-        let confirmed = unconfirmed.take_if(|pushed| Some(pushed.tip) == tip)?;
-        info!("{}", confirmed.how());
-        Some(confirmed.report)
-    }
-
-    /// Says how the mirror came to be at the commit of this push.
-    fn how(&self) -> &'static str {
-        match self.failure {
-            // Two syncs of the same second make the same commit.
-            Kind::Race => "another push moved the mirror to the same commit; this push was refused",
-            Kind::Network => "the push whose report was lost has reached the mirror",
-            _ => "the mirror is at the commit of the push that was reported as failed",
-        }
-    }
-}
-
-/// Runs `attempt` until it succeeds or fails for good, and adds traffic and duration to its report.
+/// Runs `attempt` until it succeeds or fails for good, and adds traffic and duration to its report. `remotes` are upstream and
+/// the mirror.
 ///
 /// # Errors
 /// The last attempt's; `network` when the command takes longer than `network.timeout`.
@@ -61,11 +26,11 @@ pub async fn retry(
     network: &Network,
     remotes: [&Remote; 2],
     progress: &Progress,
-    attempt: impl AsyncFnMut(&mut Option<UnconfirmedPush>) -> Result<Report>,
+    attempt: impl AsyncFnMut(&mut UnconfirmedPushes) -> Result<Report>,
 ) -> Result<Report> {
     let started = Instant::now();
     // Around all attempts: what counts is how long a job runs, not each of its attempts.
-    let mut attempts = pin!(repeat(network.retries, attempt));
+    let mut attempts = pin!(repeat(network.retries, remotes[1], attempt));
     let within = tokio::time::timeout(network.timeout, attempts.as_mut()).await;
     // The attempts still live: what they wait for shows only as long as they do.
     let mut report =
@@ -81,7 +46,8 @@ pub async fn retry(
 
 async fn repeat(
     retries: u32,
-    mut attempt: impl AsyncFnMut(&mut Option<UnconfirmedPush>) -> Result<Report>,
+    mirror: &Remote,
+    mut attempt: impl AsyncFnMut(&mut UnconfirmedPushes) -> Result<Report>,
 ) -> Result<Report> {
     let mut delays = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
@@ -91,7 +57,7 @@ async fn repeat(
         .with_max_times(retries as usize)
         .build();
     let mut races = 0;
-    let mut unconfirmed = None;
+    let mut unconfirmed = UnconfirmedPushes::default();
     loop {
         let error = match attempt(&mut unconfirmed).await {
             Ok(report) => return Ok(report),
@@ -108,7 +74,12 @@ async fn repeat(
             _ => None,
         };
         let Some(delay) = delay else {
-            return Err(error);
+            // Any other failure is the server's word on what became of the push.
+            let arrived = match error.kind().is_transient() {
+                true => unconfirmed.look(mirror).await,
+                false => None,
+            };
+            return arrived.ok_or(error);
         };
         warn!("{error}; retrying");
         tokio::time::sleep(delay).await;
@@ -130,20 +101,4 @@ fn too_long(limit: Duration, remotes: [&Remote; 2], progress: &Progress) -> Erro
         message += &format!("; it waited for {}", awaited.join(" and "));
     }
     Error::new(Kind::Network, message).advise("Try again, or raise `network.timeout`.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_push_that_was_refused_is_not_said_to_have_arrived() {
-        let how = |kind| {
-            let error = Error::new(kind, "it failed");
-            UnconfirmedPush::new(ObjectId::ZERO, Report::about(ObjectId::ZERO), &error).how()
-        };
-        assert!(how(Kind::Network).contains("report was lost"));
-        assert!(how(Kind::Race).starts_with("another push"));
-        assert!(!how(Kind::Server).contains("lost"));
-    }
 }

@@ -2,6 +2,7 @@
 
 use tracing::info;
 
+use super::draft::shallow_upstream;
 use super::{Base, MirrorView, NewCommits, Session};
 use crate::config::History;
 use crate::error::{Error, Kind, Result};
@@ -104,7 +105,12 @@ async fn find_base(
     }
     Err(match is_shallow {
         true => shallow(session),
-        false => unrelated(session),
+        // Not even a mirror of snapshots could go on from here: nothing says what it has of upstream.
+        false if !session.upstream.shallow().is_empty() => {
+            shallow_upstream(session.upstream.remote())
+                .advise("Run `git fetch --unshallow` in that repository.")
+        }
+        false => not_a_mirror(session),
     })
 }
 
@@ -177,6 +183,15 @@ fn shallow(session: &Session<'_>) -> Error {
     )
 }
 
+/// Makes the error of a branch that nothing of upstream has ever come to.
+fn not_a_mirror(session: &Session<'_>) -> Error {
+    unrelated(session).advise(
+        "Check both URLs and branches. If the mirror is a new project that has files already, such as a README, run \
+         `crates-ferry init --adopt` once, which starts on top of them.",
+    )
+}
+
+/// Makes the error of a mirror of something else.
 pub(super) fn unrelated(session: &Session<'_>) -> Error {
     let (upstream, mirror) = (session.upstream.remote(), session.mirror.remote());
     Error::new(Kind::Unrelated, format!("{mirror} and {upstream} have no history in common"))

@@ -235,6 +235,17 @@ fn a_mirror_that_takes_no_pushes_fails_at_push_alone() {
 }
 
 #[test]
+fn a_mirror_that_is_upstream_itself_fails_at_the_base() {
+    let scene = Scene::new();
+    let url = scene.url("upstream.git");
+    let ferry = scene.ferry().with("FERRY_MIRROR_URL", url);
+    let (code, json) = scene.check(&ferry);
+    assert_eq!(code, 1, "{json:#}");
+    assert!(failed(&json).contains(&"base"), "{json:#}");
+    assert!(json.to_string().contains("the same repository"), "{json:#}");
+}
+
+#[test]
 fn unrelated_histories_fail_at_the_base() {
     let scene = Scene::new();
     scene.ferry().init().unwrap();

@@ -14,7 +14,16 @@ use super::ferry::Ferry;
 impl Ferry {
     /// Runs `init`.
     pub fn init(&self) -> Result<Report> {
-        self.run(async |config, around| init::run(config, around).await)
+        self.init_with(&init::Options::default())
+    }
+
+    /// Runs `init --adopt`.
+    pub fn adopt(&self) -> Result<Report> {
+        self.init_with(&init::Options { adopt: true })
+    }
+
+    fn init_with(&self, options: &init::Options) -> Result<Report> {
+        self.run(async |config, around| init::run(config, options, around).await)
     }
 
     /// Runs `sync`.
@@ -48,8 +57,18 @@ impl Ferry {
         (end, longest)
     }
 
+    /// Runs a command of the library at the time of all tests.
     fn run(
         &self,
+        command: impl AsyncFnOnce(&Config, Context<'_>) -> Result<Report>,
+    ) -> Result<Report> {
+        self.run_at(clock, command)
+    }
+
+    /// Runs a command of the library by a clock of its own.
+    pub fn run_at(
+        &self,
+        clock: fn() -> SystemTime,
         command: impl AsyncFnOnce(&Config, Context<'_>) -> Result<Report>,
     ) -> Result<Report> {
         let environment = Environment::from_pairs(self.variables().to_vec());
@@ -68,6 +87,6 @@ impl Ferry {
 }
 
 /// The time of all tests: a day in 2026, after every commit of a fixture.
-fn clock() -> SystemTime {
+pub fn clock() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_780_000_000)
 }

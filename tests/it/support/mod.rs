@@ -10,6 +10,7 @@ pub mod data;
 pub mod exim;
 pub mod ferry;
 pub mod frames;
+pub mod gateway;
 pub mod gitlab;
 pub mod in_process;
 pub mod lighttpd;

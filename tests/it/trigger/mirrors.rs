@@ -164,6 +164,19 @@ fn a_squashed_upstream_is_carried_too() {
 }
 
 #[test]
+fn a_commit_that_upstream_makes_anew_with_the_same_tree_costs_no_pipeline() {
+    let mut site = Site::new(History::Merge);
+    let helper = Helper::start(&site.variables());
+    site.wait_until_abreast(&helper);
+    let tree = site.world.upstream.id("master^{tree}");
+    site.world.upstream.rewind(1).publish("crate39", "0.39.0");
+    assert_eq!(site.world.upstream.id("master^{tree}"), tree);
+    site.wait_until_abreast(&helper);
+    assert!(!site.is_abreast());
+    assert_eq!(site.gitlab.pipelines().len(), 0);
+}
+
+#[test]
 fn the_clock_fires_by_itself() {
     let site = Site::new(History::Merge);
     let mut all = site.gitlab.variables();

@@ -121,7 +121,7 @@ pub(crate) enum MirrorCommand {
     /// Makes the first commit of an empty mirror.
     ///
     /// Writes config.json with the given `dl` and `api` on top of upstream's tip and carries the whole history, or with
-    /// `--history snapshot` one tree. Refuses a mirror that already has the branch.
+    /// `--history snapshot` one tree. Refuses a mirror that already has the branch, unless `--adopt` is given.
     Init(Init),
     /// Brings the mirror up to date.
     ///
@@ -175,6 +175,13 @@ pub(crate) struct HistoryArg {
 /// The flags of `init`.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
+    /// Starts on top of what the branch has already, such as a README, and keeps it.
+    ///
+    /// For a project that was not made empty. Its files stay in the mirror, beside upstream's; a path that upstream has,
+    /// too, is refused by name, unless mirror.keep names it. A config.json of the mirror's own stays.
+    #[arg(long)]
+    pub(crate) adopt: bool,
+
     #[command(flatten)]
     remotes: Remotes,
 

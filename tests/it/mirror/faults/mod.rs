@@ -1,10 +1,12 @@
 //! Servers that break off, lie, stall or never end: each is an error of the right kind, and the mirror is as it was.
 
 mod damage;
+mod gateways;
 mod packs;
 mod plain;
 mod pushes;
 mod servers;
+mod shallow;
 use std::time::Duration;
 
 use crate::support::costly_pack::{deltas_in_a_chain, pack_of};

@@ -1,8 +1,8 @@
-//! What is particular to plain repositories: work trees, and clones that are shallow.
+//! What is particular to plain repositories: work trees, and mirrors that are shallow clones.
 
 use std::path::PathBuf;
 
-use crate::support::ferry::{Ferry, empty_mirror};
+use crate::support::ferry::Ferry;
 use crate::support::repo::git;
 use crate::support::scene::{Scene, Transport, told};
 use crates_ferry::error::Kind;
@@ -34,37 +34,6 @@ fn a_branch_that_a_work_tree_shows_is_told_as_that() {
             "{said}: {advice}"
         );
     }
-}
-
-#[test]
-fn an_upstream_that_is_shallow_is_named_so() {
-    let scene = Scene::new("merge");
-    let shallow = shallow_copy(&scene, "upstream.git", "2");
-    let mirror = empty_mirror(scene.folder.path(), "empty.git");
-    let ferry = |mirror: PathBuf| Ferry::new(shallow.to_str().unwrap(), mirror.to_str().unwrap());
-    let error = ferry(mirror.clone())
-        .init()
-        .expect_err("the history is cut off");
-    assert_eq!(error.kind(), Kind::Config, "{}", told(&error));
-    assert!(
-        error.to_string().contains("shallow clone"),
-        "{}",
-        told(&error)
-    );
-    assert!(error.advice().unwrap().contains("--history snapshot"));
-    ferry(mirror)
-        .with("FERRY_MIRROR_HISTORY", "snapshot")
-        .init()
-        .unwrap();
-    let error = ferry(scene.mirror_path())
-        .sync()
-        .expect_err("the mirror lacks what is before it");
-    let advice = error.advice().unwrap_or_default();
-    assert!(
-        advice.contains("shallow clone"),
-        "{}: {advice}",
-        told(&error)
-    );
 }
 
 #[test]

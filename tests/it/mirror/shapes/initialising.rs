@@ -3,6 +3,7 @@
 use crates_ferry::config::History;
 use crates_ferry::error::Kind;
 use crates_ferry::mirror::plan::Outcome;
+use crates_ferry::mirror::sync::Options;
 use serde_json::{Value, json};
 
 use crate::support::repo::git;
@@ -59,6 +60,30 @@ fn a_mirror_that_has_the_branch_is_not_made_anew() {
     assert_eq!(error.kind(), Kind::MirrorExists);
     assert!(error.advice().unwrap().contains("crates-ferry sync"));
     assert_eq!((world.mirror.tip(), world.mirror.objects()), (tip, objects));
+}
+
+#[test]
+fn a_mirror_that_is_upstream_itself_is_told_but_for_a_dry_run() {
+    let mut world = World::empty();
+    let url = world.ferry.variables()[0].1.clone();
+    world.set("FERRY_MIRROR_URL", url.trim_end_matches(".git"));
+    // The daemon adds what is missing at the end, as hosts do.
+    let report = world.ferry.sync().unwrap();
+    assert_eq!(report.outcome, Outcome::UpToDate);
+    assert_eq!(report.warnings.len(), 1, "{report}");
+    assert!(
+        report.warnings[0].contains("the same repository"),
+        "{report}"
+    );
+    // So the first steps of the documentation try the network, before there is a mirror.
+    let dry = Options {
+        dry_run: true,
+        ..Options::default()
+    };
+    assert!(world.ferry.sync_with(&dry).unwrap().warnings.is_empty());
+    git(world.upstream.path(), &["branch", "copy", "master"]);
+    world.set("FERRY_MIRROR_BRANCH", "copy");
+    assert!(world.ferry.sync().unwrap().warnings.is_empty());
 }
 
 #[test]

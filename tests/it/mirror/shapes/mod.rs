@@ -1,5 +1,6 @@
 //! The shapes that an upstream and a mirror may take, each in a small pair of repositories behind a git daemon.
 
+mod adopting;
 mod initialising;
 mod lagging;
 mod losses;
@@ -7,5 +8,6 @@ mod misleading;
 mod modes;
 mod moving;
 mod people;
+mod remaking;
 mod rewriting;
 mod squashes;
