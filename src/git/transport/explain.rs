@@ -7,11 +7,11 @@ use crate::error::{Error, Kind};
 use crate::git::wire;
 
 /// The meaning of a message that looks like a denial and that no known host sends.
-const DENIED: Meaning = Meaning {
-    kind: Kind::Permission,
-    advice: "Check the URL, and what the user, key or token may do there: the mirror needs write access (GitLab: a deploy key \
+const DENIED: Meaning = Meaning::new(
+    Kind::Permission,
+    "Check the URL, and what the user, key or token may do there: the mirror needs write access (GitLab: a deploy key \
              with \"Grant write permissions\" that is allowed to push to the protected branch).",
-};
+);
 
 /// Makes the error of a failure on `remote` while `doing` something; `stderr` is the service's error output.
 pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &str) -> Error {

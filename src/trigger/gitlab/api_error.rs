@@ -62,7 +62,7 @@ impl Remedy {
 impl ApiError {
     /// Makes the error of a request that got no response, or none that can be read.
     pub(super) fn unanswered(error: Error, may_be_created: bool) -> Self {
-        let remedy = match error.kind().is_transient() {
+        let remedy = match error.is_transient() {
             true => Remedy::Retry { may_be_created },
             false => Remedy::Person,
         };

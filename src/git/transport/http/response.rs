@@ -70,7 +70,7 @@ impl Rejection {
             self.kind == Kind::Permission && (answer.kind == Kind::Server || !self.is_ours)
         });
         match known {
-            Some(Meaning { kind, advice }) => Self {
+            Some(Meaning { kind, advice, .. }) => Self {
                 kind,
                 advice: Some(advice),
                 ..self
@@ -162,6 +162,7 @@ fn meaning(status: StatusCode) -> (Kind, &'static str) {
             Kind::Auth,
             "authentication required, or the credentials are not accepted",
         ),
+        402 => (Kind::Permission, "payment required"),
         403 | 451 => (Kind::Permission, "access denied"),
         404 | 410 => (
             Kind::Permission,
@@ -235,6 +236,7 @@ mod tests {
         let kinds = [
             (400, Kind::Server),
             (401, Kind::Auth),
+            (402, Kind::Permission),
             (403, Kind::Permission),
             (404, Kind::Permission),
             (407, Kind::Config),
