@@ -43,6 +43,8 @@ struct Helper<'a> {
     alerts: Vec<Alert>,
     /// Where the response goes for the request that GitLab is being asked for.
     requester: Option<oneshot::Sender<TriggerResponse>>,
+    /// Whether the helper ends, so that nothing is tried again.
+    is_stopping: bool,
 }
 
 /// Runs until `stop`, then drains requests for at most nine seconds.
@@ -79,6 +81,7 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
         mailing: Slot::empty(),
         alerts: Vec::new(),
         requester: None,
+        is_stopping: false,
     };
     tokio::select! {
         () = helper.work(&mut messages, &status) => {}
@@ -195,6 +198,9 @@ impl Helper<'_> {
             FireResult::Created(pipeline) => {
                 info!("fired {}", pipeline.url.as_deref().unwrap_or("a pipeline"));
             }
+            FireResult::Wait { why, .. } | FireResult::Retry { why, .. } if self.is_stopping => {
+                warn!("cannot create a pipeline, and stopping: {why}");
+            }
             FireResult::Wait { until, why, .. } => {
                 warn!("cannot create a pipeline, retrying at {until:.0}: {why}");
             }
@@ -254,6 +260,7 @@ impl Helper<'_> {
 
     /// Waits for GitLab's answer and for the mail that is being sent: both may have taken effect already.
     async fn drain(&mut self) {
+        self.is_stopping = true;
         if self.firing.is_busy() {
             let fired = self.firing.end().await;
             self.fired(fired);
@@ -286,7 +293,11 @@ fn fire_result(
         Ok(pipeline) => return FireResult::Created(pipeline),
         Err(failure) => failure,
     };
-    let why = config.scrub(&notify::line(&error));
+    let why = config.scrub(&match remedy {
+        // Its advice is to try again, which the helper does.
+        Remedy::Wait { .. } | Remedy::Retry { .. } => error.chain(),
+        Remedy::Person => notify::line(&error),
+    });
     match remedy {
         Remedy::Wait {
             pause,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::error::{Error, Kind};
+use crate::git::transport::PROXY_ADVICE;
 use crate::shown::printable;
 
 /// How many characters of GitLab's message are shown.
@@ -186,6 +187,10 @@ fn reading(status: StatusCode) -> Option<(Kind, &'static str)> {
             "Check that GITLAB_READ_TOKEN is a token of `trigger.project`: GitLab gives this answer for a project that it may \
              not see, and for a pipeline that was deleted.",
         )),
+        400 | 422 => Some((
+            Kind::Config,
+            "Check `trigger.gitlab` and `trigger.project`: GitLab does not answer like this about a pipeline.",
+        )),
         _ => None,
     }
 }
@@ -199,7 +204,7 @@ pub(super) fn is_foreign(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
     // A long answer is cut, and does not parse.
     let is_json = content_type(headers).is_some_and(|kind| kind.contains("json"))
         || serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_object());
-    !is_exempt && !is_json
+    status == StatusCode::PROXY_AUTHENTICATION_REQUIRED || (!is_exempt && !is_json)
 }
 
 /// Makes the error of an answer that something before GitLab gave: a proxy, a login page, a challenge for browsers. Its text is
@@ -228,6 +233,13 @@ pub(super) fn foreign(
         shown(status),
         content_type(headers).unwrap_or("no content type")
     );
+    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        let error = Error::new(Kind::Config, message).advise(PROXY_ADVICE);
+        return ApiError {
+            error,
+            remedy: Remedy::Person,
+        };
+    }
     let mut advice = String::from(match kind {
         Kind::Server if !status.is_success() => {
             "Try again later: GitLab, or what stands before it (a proxy, a firewall, a challenge page), is out of order."
@@ -288,10 +300,6 @@ fn classify(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemT
             "Check .gitlab-ci.yml of `trigger.ref` in Build, Pipeline editor, Validate: it is invalid, or its rules leave no \
              job.",
         ),
-        407 => person(
-            Kind::Config,
-            "Put the proxy's user and password into the proxy's URL (HTTPS_PROXY, HTTP_PROXY).",
-        ),
         408 | 425 => (
             Kind::Server,
             Remedy::Retry {
@@ -327,7 +335,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemT
         }
         _ => person(
             Kind::Permission,
-            "Check `trigger.gitlab`, and the proxies on the way: GitLab's pipeline triggers do not give this answer.",
+            "Check `trigger.gitlab`, and the proxies on the way: GitLab's API does not give this answer.",
         ),
     }
 }

@@ -27,6 +27,14 @@ fn every_known_message_is_recognized_as_its_host_sends_it() {
 }
 
 #[test]
+fn each_known_message_is_told_with_what_mends_it() {
+    let rows = known_messages().map(|(patterns, meaning)| {
+        crate::error::row(&patterns.join(" | "), &meaning.error("refused"))
+    });
+    insta::assert_snapshot!(rows.collect::<String>());
+}
+
+#[test]
 fn remarks_and_messages_of_unknown_hosts_have_no_known_meaning() {
     for text in [
         "",

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::row;
 
 const URL: &str = "https://gitlab.example/api/v4/projects/rust%2Fmirror/trigger/pipeline";
 
@@ -270,6 +271,45 @@ fn a_denial_of_a_pipelines_status_blames_the_token_that_reads() {
             assert_eq!(found.remedy, Remedy::Person);
         }
     }
+}
+
+#[test]
+fn each_answer_of_gitlab_advises_what_its_request_needs() {
+    let url = Url::parse(URL).unwrap();
+    let mut table = String::new();
+    for (request, reads) in [("create", false), ("read", true)] {
+        let asked = Asked { url: &url, reads };
+        for code in [302, 400, 401, 403, 404, 408, 418, 422, 429, 500, 503] {
+            let status = StatusCode::from_u16(code).unwrap();
+            let found = of_response(asked, status, &HeaderMap::new(), "", now());
+            table += &row(&format!("{request}: {code}"), &found.error);
+        }
+        for code in [200, 403, 407, 503] {
+            let status = StatusCode::from_u16(code).unwrap();
+            let found = foreign(asked, status, &HeaderMap::new(), now());
+            table += &row(&format!("{request}: {code}, not of GitLab"), &found.error);
+        }
+    }
+    for words in [
+        "Too many pipelines",
+        "Insufficient permissions to set pipeline variables",
+        "Reference not found",
+        "Pipeline filtered out by workflow rules",
+        "No stages / jobs for this pipeline",
+        "Missing CI config file",
+        "inputs: unknown",
+    ] {
+        let asked = fires(&url);
+        let found = of_response(
+            asked,
+            StatusCode::BAD_REQUEST,
+            &HeaderMap::new(),
+            words,
+            now(),
+        );
+        table += &row(words, &found.error);
+    }
+    insta::assert_snapshot!(table);
 }
 
 proptest! {

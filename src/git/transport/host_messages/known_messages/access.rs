@@ -161,7 +161,7 @@ pub(super) const ROWS: &[Row] = &[
         answer(
             Auth,
             "Create a new key of a type that the host accepts, add its public half there (GitLab: Settings, \
-             Repository, Deploy keys, with \"Grant write permissions\"), and set SSH_PRIVATE_KEY.",
+             Repository, Deploy keys; for the mirror with \"Grant write permissions\"), and set SSH_PRIVATE_KEY.",
         ),
     ),
     (
@@ -232,7 +232,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
         answer(
             Permission,
-            "Set `mirror.url` to a URL of the other kind, ssh or https, or have this kind allowed (GitLab: Admin, \
+            "Use a URL of the other kind, ssh or https, or have this kind allowed (GitLab: Admin, \
              Settings, General, Visibility and access controls, Enabled Git access protocols).",
         ),
     ),
