@@ -19,8 +19,8 @@ use super::watch::Poll;
 use super::watchdog::Alert;
 use crate::config::TriggerConfig;
 use crate::error::Result;
-use crate::notify;
 use crate::notify::notice::Event;
+use crate::notify::{self, About};
 
 /// How long requests may be drained after a signal: container engines kill ten seconds after it.
 const GRACE: Duration = Duration::from_secs(9);
@@ -164,8 +164,13 @@ impl Helper<'_> {
         }
         if !self.mailing.is_busy() && !self.alerts.is_empty() {
             let alert = self.alerts.remove(0);
+            let last_moved = self.core.last_moved();
             self.mailing.start(async move {
-                notify::alarm(config, alert.event(), alert.pipeline(), SystemTime::now()).await
+                let about = About {
+                    pipeline: alert.pipeline(),
+                    last_moved: last_moved.map(|(tip, at)| (tip.short(), at.as_second())),
+                };
+                notify::alarm(config, alert.event(), about, SystemTime::now()).await
             });
         }
     }
