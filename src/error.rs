@@ -72,7 +72,7 @@ impl Kind {
         }
     }
 
-    /// Says whether a retry may succeed.
+    /// Says whether failures of this kind may pass; [`Error::is_transient`] knows more about a single one.
     pub fn is_transient(self) -> bool {
         self.exit_code() == 1
     }
@@ -117,6 +117,7 @@ pub struct Error {
     advice: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
     is_underway: bool,
+    is_lasting: bool,
 }
 
 impl Error {
@@ -128,6 +129,7 @@ impl Error {
             advice: None,
             source: None,
             is_underway: false,
+            is_lasting: false,
         }
     }
 
@@ -167,6 +169,18 @@ impl Error {
     /// Says whether it came up after the work had begun: then it may have begun by itself, whatever its kind is.
     pub fn is_underway(&self) -> bool {
         self.is_underway
+    }
+
+    /// Marks an error that another try meets again, although its kind says that it may pass: somebody must mend the server first.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        self.is_lasting = true;
+        self
+    }
+
+    /// Says whether another try may succeed.
+    pub fn is_transient(&self) -> bool {
+        self.kind.is_transient() && !self.is_lasting
     }
 
     /// Returns the kind.
@@ -214,6 +228,21 @@ fn is_sentence(text: &str) -> bool {
 
 /// The result of an operation that fails with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Returns an error as a row of the tables of advice that people read: what failed, whether it is tried again, what to do.
+#[cfg(test)]
+pub(crate) fn row(cause: &str, error: &Error) -> String {
+    let retry = match error.is_transient() {
+        true => "tried again",
+        false => "final",
+    };
+    let advice = error.advice().unwrap_or("(none)");
+    format!(
+        "{cause}\n  {} ({retry}): {}\n  help: {advice}\n",
+        error.kind(),
+        error.chain()
+    )
+}
 
 #[cfg(test)]
 mod tests {

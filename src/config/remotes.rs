@@ -8,7 +8,7 @@ use super::sections::Network;
 use super::serve_config::ServeConfig;
 use crate::error::Result;
 use crate::git::RemoteUrl;
-use crate::git::transport::{BasicAuth, Credentials, JOB_TOKEN_USER, Remote, SshCredentials};
+use crate::git::transport::{BasicAuth, Credentials, JOB_TOKEN_USER, Remote, Side, SshCredentials};
 
 /// The user that goes with a token where the URL names none. GitLab demands one, and accepts any.
 const TOKEN_USER: &str = "oauth2";
@@ -20,7 +20,13 @@ impl Config {
     /// `config` for an unusable key, certificate or known hosts file.
     pub fn upstream_remote(&self) -> Result<Remote> {
         let url = &self.upstream.url;
-        remote("upstream", url, url_auth(url), &self.secrets, &self.network)
+        remote(
+            Side::Upstream,
+            url,
+            url_auth(url),
+            &self.secrets,
+            &self.network,
+        )
     }
 
     /// Prepares the mirror's repository; nothing is opened yet.
@@ -30,7 +36,7 @@ impl Config {
     pub fn mirror_remote(&self) -> Result<Remote> {
         let url = &self.mirror.url;
         let auth = mirror_auth(url, &self.secrets);
-        remote("mirror", url, auth, &self.secrets, &self.network)
+        remote(Side::Mirror, url, auth, &self.secrets, &self.network)
     }
 
     /// Says whether upstream and mirror are one branch of one repository, as far as the URLs tell.
@@ -56,7 +62,7 @@ impl ServeConfig {
             true => mirror_auth(url, &self.secrets),
             false => url_auth(url),
         };
-        remote("index", url, auth, &self.secrets, &self.network)
+        remote(Side::Index, url, auth, &self.secrets, &self.network)
     }
 
     /// Prepares the upstream repository of a server, whose `config.json` names the host of crate files.
@@ -65,12 +71,18 @@ impl ServeConfig {
     /// As [`Config::upstream_remote`].
     pub fn upstream_remote(&self) -> Result<Remote> {
         let url = &self.upstream.url;
-        remote("upstream", url, url_auth(url), &self.secrets, &self.network)
+        remote(
+            Side::Upstream,
+            url,
+            url_auth(url),
+            &self.secrets,
+            &self.network,
+        )
     }
 }
 
 fn remote(
-    role: &'static str,
+    side: Side,
     url: &RemoteUrl,
     http: Option<BasicAuth>,
     secrets: &Secrets,
@@ -81,7 +93,7 @@ fn remote(
         passphrase: secrets.ssh_key_passphrase.clone(),
         known_hosts: secrets.ssh_known_hosts.clone(),
     };
-    Remote::new(role, url, &Credentials { http, ssh }, &network.limits())
+    Remote::new(side, url, &Credentials { http, ssh }, &network.limits())
 }
 
 /// Chooses the credentials for the mirror: `FERRY_MIRROR_TOKEN`, else what the URL carries, else `CI_JOB_TOKEN`

@@ -1,5 +1,6 @@
 //! The URL of a git repository, in every form that is supported: https, http, ssh, scp-like, git, file and paths.
 
+mod lookalikes;
 mod parse;
 mod repository;
 #[cfg(test)]
@@ -99,14 +100,21 @@ impl RemoteUrl {
         }
     }
 
-    /// Says whether both are the same address, whatever the user.
+    /// Says whether both are the same address, whatever the user, and with or without `.git` or a slash at the end.
     pub fn is_address_of(&self, other: &Self) -> bool {
-        let is_same_place = match (self, other) {
-            // Their `Display` shows the user.
-            (Self::Ssh(address), Self::Ssh(other)) => address.path == other.path,
-            _ => self.to_string() == other.to_string(),
+        self.has_host_of(other) && self.repository() == other.repository()
+    }
+
+    /// Returns the repository's path on its host.
+    fn repository(&self) -> &str {
+        let path = match self {
+            Self::Http { url, .. } => url.path(),
+            Self::Ssh(SshAddress { path, .. }) | Self::Git { path, .. } => path,
+            // Two folders, which may both be there: `mirror` and `mirror.git`.
+            Self::Local(path) => return path.to_str().unwrap_or_default().trim_end_matches('/'),
         };
-        self.has_host_of(other) && is_same_place
+        let path = path.trim_end_matches('/');
+        path.strip_suffix(".git").unwrap_or(path)
     }
 }
 
@@ -137,6 +145,9 @@ impl fmt::Display for SshAddress {
         if self.path.starts_with(['/', '~']) {
             write!(f, "ssh://{user}@{}", Authority(host, self.port, SSH_PORT))?;
             write_rooted(f, &self.path)
+        } else if self.port == SSH_PORT && lookalikes::split_port(&self.path).is_some() {
+            // In brackets a host has its port with it, so that the path's first folder cannot be taken for one.
+            write!(f, "[{}@{host}]:{}", self.user, self.path)
         } else if self.port == SSH_PORT {
             // Nothing is escaped here: the scp-like form knows no percent-encoding.
             write!(f, "{}@{}:{}", self.user, Bracketed(host), self.path)

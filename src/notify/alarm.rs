@@ -5,14 +5,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use url::Url;
 
 use super::email::{email, line, remote_branch};
-use super::notice::{Event, MirrorStatus, Notice, RemoteBranch};
+use super::notice::{Event, MirrorStatus, Notice, Observed, RemoteBranch};
 use super::smtp::Mailer;
 use crate::config::{Job, TriggerConfig};
 use crate::error::Result;
 
+/// What the helper knows besides the event.
+#[derive(Debug, Clone, Default)]
+pub struct About<'a> {
+    /// The page of the pipeline that the event is about.
+    pub pipeline: Option<&'a str>,
+    /// The mirror's tip, and when the helper saw it move there, in seconds since 1970.
+    pub last_moved: Option<(String, i64)>,
+}
+
 /// Mails an event of the trigger helper; returns whether mails are configured at all.
 ///
-/// `pipeline` is the page of the pipeline that the event is about. A recipient that the server refuses while it accepts
+/// A recipient that the server refuses while it accepts
 /// another one is an error in the log.
 ///
 /// # Errors
@@ -20,13 +29,13 @@ use crate::error::Result;
 pub async fn alarm(
     config: &TriggerConfig,
     event: Event,
-    pipeline: Option<&str>,
+    about: About<'_>,
     now: SystemTime,
 ) -> Result<bool> {
     let Some(route) = config.mail.route() else {
         return Ok(false);
     };
-    let notice = notice(config, event, pipeline, now);
+    let notice = notice(config, event, about, now);
     let email = email(&notice, now, |text| config.scrub(text))?;
     let mailer = Mailer {
         route,
@@ -40,7 +49,7 @@ pub async fn alarm(
     Ok(true)
 }
 
-fn notice(config: &TriggerConfig, event: Event, pipeline: Option<&str>, now: SystemTime) -> Notice {
+fn notice(config: &TriggerConfig, event: Event, about: About<'_>, now: SystemTime) -> Notice {
     let trigger = &config.trigger;
     let project = trigger.gitlab.join(&trigger.project).ok();
     // The helper runs without the mirror's address, too; then the mail names the project whose pipelines it starts.
@@ -69,10 +78,13 @@ fn notice(config: &TriggerConfig, event: Event, pipeline: Option<&str>, now: Sys
         event,
         mirror,
         upstream,
-        mirror_status: MirrorStatus::default(),
+        mirror_status: MirrorStatus {
+            last_moved: about.last_moved.map_or(Observed::NotAsked, Observed::Known),
+            ..MirrorStatus::default()
+        },
         last_success: None,
         job: Job {
-            pipeline: pipeline.and_then(page),
+            pipeline: about.pipeline.and_then(page),
             project,
             project_path: Some(trigger.project.clone()),
             reference: Some(trigger.reference.clone()),

@@ -71,6 +71,7 @@ mod tests {
                 message: format!("the server says: {secret} is wrong"),
                 causes: vec![secret.to_owned()],
                 advice: Some(format!("Do not use {secret}.")),
+                is_transient: false,
             }),
             mirror: RemoteBranch {
                 // So long that the subject cuts the secret apart.

@@ -15,5 +15,5 @@ pub mod notice;
 pub mod smtp;
 
 pub use after_sync::{after_sync, test};
-pub use alarm::alarm;
+pub use alarm::{About, alarm};
 pub use email::line;

@@ -12,6 +12,7 @@ use super::pipeline_gate::{FireResult, Origin, Pacing, PipelineGate, TriggerResp
 use super::status::Status;
 use super::watch::{Poll, Watch};
 use super::watchdog::{Alert, Watchdog};
+use crate::git::ObjectId;
 
 /// The least time between two reads of a running pipeline.
 const READ_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
@@ -270,6 +271,11 @@ impl Core {
     /// Handles a mail that was sent.
     pub fn mailed(&mut self) {
         self.status.mails += 1;
+    }
+
+    /// Returns the mirror's tip and when it was seen to move there, if it was.
+    pub fn last_moved(&self) -> Option<(ObjectId, Timestamp)> {
+        Some((self.watch.last()?.mirror, self.watch.last_change()?))
     }
 
     /// Returns the state of the helper.

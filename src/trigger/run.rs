@@ -19,8 +19,8 @@ use super::watch::Poll;
 use super::watchdog::Alert;
 use crate::config::TriggerConfig;
 use crate::error::Result;
-use crate::notify;
 use crate::notify::notice::Event;
+use crate::notify::{self, About};
 
 /// How long requests may be drained after a signal: container engines kill ten seconds after it.
 const GRACE: Duration = Duration::from_secs(9);
@@ -43,6 +43,8 @@ struct Helper<'a> {
     alerts: Vec<Alert>,
     /// Where the response goes for the request that GitLab is being asked for.
     requester: Option<oneshot::Sender<TriggerResponse>>,
+    /// Whether the helper ends, so that nothing is tried again.
+    is_stopping: bool,
 }
 
 /// Runs until `stop`, then drains requests for at most nine seconds.
@@ -79,6 +81,7 @@ pub async fn run(config: &TriggerConfig, stop: impl Future) -> Result<()> {
         mailing: Slot::empty(),
         alerts: Vec::new(),
         requester: None,
+        is_stopping: false,
     };
     tokio::select! {
         () = helper.work(&mut messages, &status) => {}
@@ -161,8 +164,13 @@ impl Helper<'_> {
         }
         if !self.mailing.is_busy() && !self.alerts.is_empty() {
             let alert = self.alerts.remove(0);
+            let last_moved = self.core.last_moved();
             self.mailing.start(async move {
-                notify::alarm(config, alert.event(), alert.pipeline(), SystemTime::now()).await
+                let about = About {
+                    pipeline: alert.pipeline(),
+                    last_moved: last_moved.map(|(tip, at)| (tip.short(), at.as_second())),
+                };
+                notify::alarm(config, alert.event(), about, SystemTime::now()).await
             });
         }
     }
@@ -194,6 +202,9 @@ impl Helper<'_> {
         match &result {
             FireResult::Created(pipeline) => {
                 info!("fired {}", pipeline.url.as_deref().unwrap_or("a pipeline"));
+            }
+            FireResult::Wait { why, .. } | FireResult::Retry { why, .. } if self.is_stopping => {
+                warn!("cannot create a pipeline, and stopping: {why}");
             }
             FireResult::Wait { until, why, .. } => {
                 warn!("cannot create a pipeline, retrying at {until:.0}: {why}");
@@ -254,6 +265,7 @@ impl Helper<'_> {
 
     /// Waits for GitLab's answer and for the mail that is being sent: both may have taken effect already.
     async fn drain(&mut self) {
+        self.is_stopping = true;
         if self.firing.is_busy() {
             let fired = self.firing.end().await;
             self.fired(fired);
@@ -286,7 +298,11 @@ fn fire_result(
         Ok(pipeline) => return FireResult::Created(pipeline),
         Err(failure) => failure,
     };
-    let why = config.scrub(&notify::line(&error));
+    let why = config.scrub(&match remedy {
+        // Its advice is to try again, which the helper does.
+        Remedy::Wait { .. } | Remedy::Retry { .. } => error.chain(),
+        Remedy::Person => notify::line(&error),
+    });
     match remedy {
         Remedy::Wait {
             pause,

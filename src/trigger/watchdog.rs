@@ -53,6 +53,7 @@ impl Alert {
                 message,
                 causes: cause.into_iter().cloned().collect(),
                 advice: Some(advice.to_owned()),
+                is_transient: false,
             };
             Event::Alarm { summary, failure }
         };

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::lookalikes;
 use super::{GIT_PORT, RemoteUrl, SSH_PORT, SshAddress};
 
 const SUPPORTED: &str =
@@ -49,7 +50,10 @@ impl FromStr for RemoteUrl {
         match text.find(':') {
             // As in git: a colon before the first slash makes it a host, anything else is a path.
             Some(colon) if !text[..colon].contains('/') => scp_like(text).map(Self::Ssh),
-            _ => local(text),
+            _ => match lookalikes::named_host(text) {
+                Some(reason) => refuse(reason),
+                None => local(text),
+            },
         }
     }
 }
@@ -65,6 +69,9 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 fn http(text: &str) -> Result<RemoteUrl> {
     // The error of `Url` names the fault and not the text, so that it cannot leak a password.
     let mut url = Url::parse(text).map_err(|e| ParseRemoteUrlError(e.to_string()))?;
+    if let Some(reason) = lookalikes::page(&url) {
+        return refuse(reason);
+    }
     if url.query().is_some() || url.fragment().is_some() {
         return refuse("the address of a repository has neither `?` nor `#`");
     }
@@ -148,6 +155,9 @@ fn scp_like(text: &str) -> Result<SshAddress> {
     };
     check_user(user)?;
     check_host(host)?;
+    if let Some(reason) = lookalikes::port_in_path(&host_part, path).filter(|_| !bracketed) {
+        return refuse(reason);
+    }
     Ok(SshAddress {
         user: user.to_owned(),
         host: host.to_ascii_lowercase(),
@@ -191,7 +201,13 @@ fn refuse_lookalikes(host_part: &str, path: &str) -> Result<()> {
     };
     // `user:password@host:path` is, read as git does, the path `password@host:path` on the host `user`: the password
     // would be sent to a stranger, and logged as part of a path.
-    if !host_part.contains('@') && password(path) {
+    let is_userinfo = |rest: &str| {
+        rest.split('/')
+            .next()
+            .is_some_and(|first| first.contains('@'))
+    };
+    let has_host = host_part.contains(['@', '.', '[']);
+    if (!host_part.contains('@') && password(path)) || (!has_host && is_userinfo(path)) {
         return refuse("an ssh address carries no password; the key comes from SSH_PRIVATE_KEY");
     }
     Ok(())
@@ -216,6 +232,9 @@ fn split_authority(rest: &str) -> Result<(Url, String)> {
         return refuse("the address names no path after the host");
     };
     let (authority, path) = rest.split_at(slash);
+    if let Some(reason) = lookalikes::path_in_port(authority, path) {
+        return refuse(reason);
+    }
     // `ssh`, for git:// as well: the URL standard knows no default port for it, which it would drop, and leaves the
     // host as it is, which `check_host` then judges.
     let url = Url::parse(&format!("ssh://{authority}"))
@@ -268,7 +287,7 @@ fn check_user(user: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_host(host: &str) -> Result<()> {
+pub(super) fn check_host(host: &str) -> Result<()> {
     let bare = host
         .strip_prefix('[')
         .and_then(|h| h.strip_suffix(']'))

@@ -82,6 +82,26 @@ fn every_form_that_git_accepts_is_read_as_git_reads_it() {
         ("./-a", "local ./-a"),
         ("../mirror", "local ../mirror"),
         ("mirror", "local mirror"),
+        ("mirror.git", "local mirror.git"),
+        ("srv/index", "local srv/index"),
+        ("index.git/sub", "local index.git/sub"),
+        ("./git@h.example/p", "local ./git@h.example/p"),
+        // Nothing says that these are pages.
+        (
+            "https://h.example/git/src/p",
+            "http https://h.example/git/src/p None None",
+        ),
+        (
+            "https://h.example/a/b/tree",
+            "http https://h.example/a/b/tree None None",
+        ),
+        (
+            "https://h.example/g/tree/x/p.git",
+            "http https://h.example/g/tree/x/p.git None None",
+        ),
+        // A port in brackets is one, and then so is the folder.
+        ("git@[w]:W", "ssh git w 22 W"),
+        ("[git@h.example:22]:2222/p", "ssh git h.example 22 2222/p"),
     ];
     for (text, expected) in table {
         assert_eq!(parsed(text), expected, "{text}");
@@ -124,6 +144,37 @@ fn what_cannot_be_an_address_is_refused_with_its_reason() {
         ("file://other.example/p", "this machine"),
         ("file://relative", "this machine"),
         ("-p", "begins with `-`"),
+        ("git@h.example/g/p", "`git@h.example:g/p`"),
+        ("git@h/g/p", "`git@h:g/p`"),
+        ("secret@h.example/g/p", "`USER@h.example:g/p`"),
+        ("git@h.example", "`git@h.example:GROUP/REPOSITORY`"),
+        (
+            "H.example/g/p.git",
+            "`https://H.example/g/p.git` or `git@H.example:g/p.git`",
+        ),
+        ("me:secret@h.example/g/p", "no password"),
+        ("git@h.example:2222/p", "`ssh://git@h.example:2222/p`"),
+        ("h.example:2222/g/p", "`ssh://git@h.example/2222/g/p`"),
+        ("ssh://git@h.example:g/p", "`git@h.example:g/p`"),
+        ("ssh://h.example:secret/p", "port"),
+        ("ssh://me:secret@h.example:g/p", "port"),
+        (
+            "https://h.example/g/s/p/-/tree/master?ref_type=heads",
+            "`https://h.example/g/s/p.git`",
+        ),
+        ("https://h.example/g/p/-/", "`https://h.example/g/p.git`"),
+        (
+            "https://me:secret@h.example/g/p.git/tree/main",
+            "`https://h.example/g/p.git`",
+        ),
+        (
+            "https://h.example/o/r/blob/main/a/b#L3",
+            "`https://h.example/o/r.git`",
+        ),
+        (
+            "https://h.example/o/r/src/branch/main",
+            "`https://h.example/o/r.git`",
+        ),
     ];
     for (text, reason) in table {
         let error = text
@@ -148,6 +199,9 @@ fn an_address_is_the_same_whatever_the_user() {
         ("https://h.example/p", "https://me:word@h.example/p"),
         ("git://h.example/p", "git://h.example:9418/p"),
         ("/srv/p", "file:///srv/p"),
+        ("https://h.example/g/p", "https://h.example/g/p.git/"),
+        ("git@h.example:g/p", "git@h.example:g/p.git"),
+        ("/srv/p/", "/srv/p"),
     ];
     for (one, other) in same {
         assert!(is_address_of(one, other), "{one} {other}");
@@ -161,6 +215,7 @@ fn an_address_is_the_same_whatever_the_user() {
         ("https://h.example/p", "https://h.example/q"),
         ("https://h.example/p", "http://h.example/p"),
         ("/srv/p", "/srv/q"),
+        ("/srv/p", "/srv/p.git"),
     ];
     for (one, other) in others {
         assert!(!is_address_of(one, other), "{one} {other}");
@@ -192,6 +247,27 @@ proptest! {
             let again = again.unwrap();
             let dropped_user = matches!(&remote, RemoteUrl::Http { user: Some(_), .. } | RemoteUrl::Http { password: Some(_), .. });
             if !dropped_user {
+                prop_assert_eq!(parts(&remote), parts(&again), "{} shown as {}", text, shown);
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_as_it_is_parsed_again(
+        prefix in r"(ssh://|git://|https?://)?",
+        user in r"([a-z0-9+.%]{1,4}@)?",
+        host in r"[a-zA-Z0-9.]{1,4}|\[::1\]|\[[a-zW]{1,3}\]|\[w:[0-9]{1,5}\]",
+        port in "(:[0-9]{0,5})?",
+        path in r"[:/]{0,2}[-~a-zW0-9%/@:\[\].]{0,9}",
+    ) {
+        let text = format!("{prefix}{user}{host}{port}{path}");
+        if let Ok(remote) = text.parse::<RemoteUrl>() {
+            let shown = remote.to_string();
+            let again = shown.parse::<RemoteUrl>();
+            prop_assert!(again.is_ok(), "{} shown as {}: {:?}", text, shown, again);
+            let again = again.unwrap();
+            prop_assert_eq!(&shown, &again.to_string());
+            if !matches!(&remote, RemoteUrl::Http { .. }) {
                 prop_assert_eq!(parts(&remote), parts(&again), "{} shown as {}", text, shown);
             }
         }

@@ -2,24 +2,24 @@
 
 use std::io;
 
+use super::Side;
 use super::host_messages::{HostMessage, Meaning};
 use crate::error::{Error, Kind};
 use crate::git::wire;
 
-/// The meaning of a message that looks like a denial and that no known host sends.
-const DENIED: Meaning = Meaning {
-    kind: Kind::Permission,
-    advice: "Check the URL, and what the user, key or token may do there: the mirror needs write access (GitLab: a deploy key \
-             with \"Grant write permissions\" that is allowed to push to the protected branch).",
-};
-
 /// Makes the error of a failure on `remote` while `doing` something; `stderr` is the service's error output.
-pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &str) -> Error {
+pub(super) fn explain(
+    side: Side,
+    remote: &str,
+    doing: &str,
+    error: wire::Error,
+    stderr: &str,
+) -> Error {
     let last_message = HostMessage::new(stderr);
     match error {
-        wire::Error::Remote(text) => refused(remote, doing, &HostMessage::new(&text)),
+        wire::Error::Remote(text) => refused(side, remote, doing, &HostMessage::new(&text)),
         // Hosts behind sshd write their refusal to the error output and close the channel, before any packet.
-        wire::Error::Cut if !last_message.is_empty() => refused(remote, doing, &last_message),
+        wire::Error::Cut if !last_message.is_empty() => refused(side, remote, doing, &last_message),
         wire::Error::Cut => Error::new(
             Kind::Network,
             format!("{remote}: the connection was cut while {doing}"),
@@ -59,14 +59,14 @@ pub(super) fn explain(remote: &str, doing: &str, error: wire::Error, stderr: &st
 }
 
 /// Makes the error of a server's own message.
-fn refused(remote: &str, doing: &str, message: &HostMessage) -> Error {
-    meaning(message).error(format!("{remote}: refused while {doing}: {message}"))
+fn refused(side: Side, remote: &str, doing: &str, message: &HostMessage) -> Error {
+    meaning(side, message).error(format!("{remote}: refused while {doing}: {message}"))
 }
 
-fn meaning(message: &HostMessage) -> Meaning {
+fn meaning(side: Side, message: &HostMessage) -> Meaning {
     // In doubt an outage: a wrong guess then costs some retries, the other way round it would call for a person.
     let guess = match message.is_denial() && !message.is_outage() {
-        true => DENIED,
+        true => Meaning::new(Kind::Permission, side.denied()),
         false => Meaning::OUTAGE,
     };
     message.meaning().unwrap_or(guess)
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_message_that_no_known_host_sends_is_guessed_at() {
-        let kind = |words: &str| meaning(&HostMessage::new(words)).kind;
+        let kind = |words: &str| meaning(Side::Mirror, &HostMessage::new(words)).kind;
         assert_eq!(
             kind("fatal: '/a' does not appear to be a git repository"),
             Kind::Permission
@@ -96,9 +96,43 @@ mod tests {
     }
 
     #[test]
+    fn each_failure_on_the_wire_advises_what_its_side_needs() {
+        let of = |cause: &str| match cause {
+            "a denial" => wire::Error::Remote("access denied".into()),
+            "an outage" => wire::Error::Remote("kernel panic".into()),
+            "an idle timeout" => wire::Error::Io(io::ErrorKind::TimedOut.into()),
+            "a reset" => wire::Error::Io(io::ErrorKind::ConnectionReset.into()),
+            "a wrong checksum" => wire::Error::Checksum,
+            _ => wire::Error::Cut,
+        };
+        let causes = [
+            "a denial",
+            "an outage",
+            "a cut",
+            "an idle timeout",
+            "a reset",
+            "a wrong checksum",
+        ];
+        let rows = causes.iter().flat_map(|cause| {
+            [Side::Upstream, Side::Mirror, Side::Index].map(|side| {
+                let remote = format!("{side} https://h.example/index.git");
+                let error = explain(side, &remote, "opening git-upload-pack", of(cause), "");
+                crate::error::row(&format!("{cause}, {side}"), &error)
+            })
+        });
+        insta::assert_snapshot!(rows.collect::<String>());
+    }
+
+    #[test]
     fn a_frame_without_text_is_a_connection_that_was_cut() {
         let framed = "remote: \nremote: =====\nremote: \n";
-        let error = explain("mirror", "opening it", wire::Error::Cut, framed);
+        let error = explain(
+            Side::Mirror,
+            "mirror",
+            "opening it",
+            wire::Error::Cut,
+            framed,
+        );
         assert_eq!(error.kind(), Kind::Network);
     }
 }

@@ -9,7 +9,7 @@ mod tests;
 
 use std::fmt;
 
-use self::known_messages::KNOWN_MESSAGES;
+use self::known_messages::known_messages;
 use crate::error::{Error, Kind};
 use crate::shown;
 
@@ -54,38 +54,59 @@ pub struct Meaning {
     pub kind: Kind,
     /// What to do about it.
     pub advice: &'static str,
+    /// Whether it lasts until somebody mends the server, although its kind is one that may pass.
+    pub is_lasting: bool,
 }
 
 impl Meaning {
+    /// Makes the meaning of a failure that passes or lasts as its kind does.
+    pub const fn new(kind: Kind, advice: &'static str) -> Self {
+        Self {
+            kind,
+            advice,
+            is_lasting: false,
+        }
+    }
+
+    /// The same, of a failure that lasts until somebody mends the server.
+    pub(super) const fn lasting(self) -> Self {
+        Self {
+            is_lasting: true,
+            ..self
+        }
+    }
+
     /// The meaning of a message that tells no more than that the host is out of order.
-    pub const OUTAGE: Self = Self {
-        kind: Kind::Server,
-        advice: "Try again. If it fails again, ask the server's administrator.",
-    };
+    pub const OUTAGE: Self = Self::new(
+        Kind::Server,
+        "Try again. If it fails again, ask the server's administrator.",
+    );
 
     /// A wanted object is not there, or no longer.
-    pub(super) const MISSING: Self = Self {
-        kind: Kind::Race,
-        advice: "Try again: the repository changed meanwhile.",
-    };
+    pub(super) const MISSING: Self =
+        Self::new(Kind::Race, "Try again: the repository changed meanwhile.");
 
     /// A repository lacks an object that its branch leads to, or cannot read it.
-    pub(super) const DAMAGED: Self = Self {
-        kind: Kind::Server,
-        advice: "Run `git fsck` in that repository, which seems to be damaged, and fetch what it lacks from another copy, or \
+    pub(super) const DAMAGED: Self = Self::new(
+        Kind::Server,
+        "Run `git fsck` in that repository, which seems to be damaged, and fetch what it lacks from another copy, or \
                  restore it from a backup.",
-    };
+    );
 
     /// A push leads to objects that neither it nor the mirror has.
-    pub const INCOMPLETE: Self = Self {
-        kind: Kind::Permission,
-        advice: "Look whether upstream is a shallow clone, which lacks the older history: run `git fetch --unshallow` there, \
+    pub const INCOMPLETE: Self = Self::new(
+        Kind::Permission,
+        "Look whether upstream is a shallow clone, which lacks the older history: run `git fetch --unshallow` there, \
                  or make a new mirror with `--history snapshot`. Otherwise run `git fsck` in both repositories.",
-    };
+    );
 
     /// Makes the error, with one sentence on what was refused where, and the host's message.
     pub fn error(&self, message: impl Into<String>) -> Error {
-        Error::new(self.kind, message).advise(self.advice)
+        let error = Error::new(self.kind, message).advise(self.advice);
+        match self.is_lasting {
+            true => error.lasting(),
+            false => error,
+        }
     }
 }
 
@@ -108,8 +129,7 @@ impl HostMessage {
     /// Returns what the message means, if a known host sends it.
     pub fn meaning(&self) -> Option<Meaning> {
         let text = self.0.to_lowercase();
-        let known = KNOWN_MESSAGES
-            .iter()
+        let known = known_messages()
             .find(|(patterns, _)| patterns.iter().any(|pattern| matches(pattern, &text)));
         known.map(|(_, answer)| *answer)
     }

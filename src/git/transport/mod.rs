@@ -7,7 +7,7 @@
 //! ```
 //!
 //! To add a transport: write a module with an `open(service, v2)` that returns a [`Stream`], and give it a variant of
-//! `remote::Host`. To add what a host says when it refuses: a row in `host_messages/known_messages.rs`, and the host's own
+//! `remote::Host`. To add what a host says when it refuses: a row in `host_messages/known_messages/`, and the host's own
 //! words in `host_messages/samples.txt`, against which the table is tested.
 
 pub mod by_id;
@@ -21,6 +21,7 @@ mod idle;
 pub mod local;
 mod quick_ack;
 mod remote;
+mod side;
 pub mod ssh;
 mod stream;
 mod tcp;
@@ -32,10 +33,11 @@ pub use credentials::{
     BasicAuth, Credentials, JOB_TOKEN_USER, KnownHostsText, Limits, SshCredentials,
 };
 pub use host_messages::{HostMessage, Meaning};
-pub(crate) use http::{Clients, sending};
+pub(crate) use http::{Clients, PROXY_ADVICE, sending};
 #[cfg(feature = "server")]
 pub(crate) use http::{Reach, Refused, refused};
 pub use remote::Remote;
+pub use side::Side;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 pub(crate) use tcp::{connect_tcp, deadline};
 pub(crate) use tls::{Refusal, Trust, refusal};

@@ -11,14 +11,14 @@ use super::git::GitRemote;
 use super::http::HttpRemote;
 use super::local::LocalRemote;
 use super::ssh::SshRemote;
-use super::{Connection, Credentials, Limits, Service, Stderr, Stream, Traffic, explain};
+use super::{Connection, Credentials, Limits, Service, Side, Stderr, Stream, Traffic, explain};
 use crate::error::{Error, Result};
 use crate::git::RemoteUrl;
 use crate::git::wire::{self, Advertisement, PacketReader, PacketTrace};
 
-/// A repository, by its role, and the transport that reaches it.
+/// A repository, by its side, and the transport that reaches it.
 pub struct Remote {
-    role: &'static str,
+    side: Side,
     url: RemoteUrl,
     host: Host,
     traffic: Arc<Traffic>,
@@ -33,12 +33,12 @@ enum Host {
 }
 
 impl Remote {
-    /// Prepares a repository without opening a connection. `role` is its name in messages, for example `mirror`.
+    /// Prepares a repository without opening a connection. `side` says which of the configuration's it is.
     ///
     /// # Errors
     /// `config` for an unusable key, certificate or known hosts file.
     pub fn new(
-        role: &'static str,
+        side: Side,
         url: &RemoteUrl,
         credentials: &Credentials,
         limits: &Limits,
@@ -51,19 +51,20 @@ impl Remote {
             RemoteUrl::Http { url, .. } => {
                 let remote =
                     HttpRemote::new(url, credentials.http.clone(), limits, Arc::clone(&traffic))?;
-                Host::Http(Arc::new(remote))
+                Host::Http(Arc::new(remote.on(side)))
             }
             RemoteUrl::Local(path) => Host::Local(LocalRemote::new(path, limits)),
             RemoteUrl::Ssh(address) => {
-                Host::Ssh(SshRemote::new(address.clone(), &credentials.ssh, limits)?)
+                let remote = SshRemote::new(address.clone(), &credentials.ssh, limits)?;
+                Host::Ssh(remote.on(side))
             }
         };
         Ok(Self {
-            role,
+            side,
             url: url.clone(),
             host,
             traffic,
-            trace: PacketTrace::new(role, secrets(url, credentials)),
+            trace: PacketTrace::new(side.name(), secrets(url, credentials)),
         })
     }
 
@@ -82,26 +83,29 @@ impl Remote {
         let _awaiting = self.traffic.awaiting();
         match &self.host {
             Host::Git(remote) => {
-                let stream = remote.open(service, v2).await?;
+                let stream = self.on_side(remote.open(service, v2).await)?;
                 self.trace.sent(remote.request(service, v2)?.as_bytes());
                 self.connection(stream, service).await
             }
-            Host::Local(remote) => self.connection(remote.open(service).await?, service).await,
+            Host::Local(remote) => {
+                let stream = self.on_side(remote.open(service).await)?;
+                self.connection(stream, service).await
+            }
             Host::Ssh(remote) => {
-                let stream = remote.open(service, v2).await?;
+                let stream = self.on_side(remote.open(service, v2).await)?;
                 match self.advertised(stream, service).await {
                     // Some servers end one channel of a connection or the whole of it (dropbear, asyncssh) while another is open.
                     // Nothing was asked for yet, so that nothing is done twice.
                     Err((error, stderr)) if was_cut(&error) && stderr.text().is_empty() => {
                         debug!(%error, "{self}: going on over a new connection");
-                        let stream = remote.open_anew(service, v2).await?;
+                        let stream = self.on_side(remote.open_anew(service, v2).await)?;
                         self.connection(stream, service).await
                     }
                     advertised => self.explained(advertised, service),
                 }
             }
             Host::Http(remote) => {
-                let reader = remote.advertisement(service, v2).await?;
+                let reader = self.on_side(remote.advertisement(service, v2).await)?;
                 let mut packets = PacketReader::new(reader).traced(self.trace.clone());
                 let advertisement = Advertisement::read(&mut packets)
                     .await
@@ -115,6 +119,11 @@ impl Remote {
                 ))
             }
         }
+    }
+
+    /// Names the side, which the transports do not: both sides may be at one host.
+    fn on_side<T>(&self, opened: Result<T>) -> Result<T> {
+        opened.map_err(|error| error.on(self.side))
     }
 
     async fn connection(&self, stream: Stream, service: Service) -> Result<Connection> {
@@ -159,7 +168,7 @@ impl Remote {
 
     /// Makes the error of a failure on this remote; `stderr` is what the service wrote to its error output.
     pub fn error(&self, doing: &str, error: wire::Error, stderr: &str) -> Error {
-        explain::explain(&self.to_string(), doing, error, stderr)
+        explain::explain(self.side, &self.to_string(), doing, error, stderr)
     }
 }
 
@@ -198,6 +207,6 @@ fn opening(service: Service) -> String {
 
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.role, self.url)
+        write!(f, "{} {}", self.side, self.url)
     }
 }

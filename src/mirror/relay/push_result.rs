@@ -6,37 +6,37 @@ use crate::git::transport::{HostMessage, Meaning, Remote};
 use crate::git::wire::receive_pack::ReportStatus;
 
 /// Another push moved the branch, or is about to.
-const RACE: Meaning = Meaning {
-    kind: Kind::Race,
-    advice: "Run it again: it starts from the mirror's new tip.",
-};
+const RACE: Meaning = Meaning::new(
+    Kind::Race,
+    "Run it again: it starts from the mirror's new tip.",
+);
 
 /// Another process holds the lock of the branch, or one that was killed has left it behind.
-const LOCKED: Meaning = Meaning {
-    kind: Kind::Server,
-    advice: "See that no other git process is running in the mirror's repository. Then remove the lock file that the message \
+const LOCKED: Meaning = Meaning::new(
+    Kind::Server,
+    "See that no other git process is running in the mirror's repository. Then remove the lock file that the message \
              names, and run it again.",
-};
+);
 
 /// The server could not unpack the pack, for an unknown reason.
-const NOT_TAKEN: Meaning = Meaning {
-    kind: Kind::Server,
-    advice: "Try again. If it fails again, ask the server's administrator (disk, quota, size limits).",
-};
+const NOT_TAKEN: Meaning = Meaning::new(
+    Kind::Server,
+    "Try again. If it fails again, ask the server's administrator (disk, quota, size limits).",
+);
 
 /// Another branch stands in the way: `a` and `a/b` cannot both exist.
-const NAME_CONFLICT: Meaning = Meaning {
-    kind: Kind::Config,
-    advice: "Set `mirror.branch` to a name that neither begins with another branch's name and a slash, nor is such a \
+const NAME_CONFLICT: Meaning = Meaning::new(
+    Kind::Config,
+    "Set `mirror.branch` to a name that neither begins with another branch's name and a slash, nor is such a \
              beginning, or delete the other branch.",
-};
+);
 
 /// The server rejected the push, for an unknown reason.
-const DECLINED: Meaning = Meaning {
-    kind: Kind::Permission,
-    advice: "Check what the server's hook requires, and allow the user, key or token to push to this branch (GitLab: \
+const DECLINED: Meaning = Meaning::new(
+    Kind::Permission,
+    "Check what the server's hook requires, and allow the user, key or token to push to this branch (GitLab: \
              Settings, Repository, Protected branches, and \"Grant write permissions\" on the deploy key).",
-};
+);
 
 /// Turns the server's report into a result.
 pub(super) fn check(mirror: &Remote, report: &ReportStatus) -> Result<()> {
@@ -87,9 +87,8 @@ fn refusal(why: &str, said: &HostMessage) -> Meaning {
     const OBSTACLES: [&str; 4] = ["denied", "No space", "unable to", "cannot create"];
     const NAMES: [&str; 2] = ["refname conflict", "reference conflict"];
     // Words of git about itself. It reports `ng REF unpacker error` for every ref of a pack that it could not unpack.
-    const OUTAGES: [&str; 5] = [
+    const OUTAGES: [&str; 4] = [
         "unpacker error",
-        "unable to migrate objects",
         "transaction failed to start",
         "invalid new value provided",
         "unknown failure",

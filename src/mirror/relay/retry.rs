@@ -70,7 +70,7 @@ async fn repeat(
                 Some(Duration::ZERO)
             }
             Kind::Race => None,
-            kind if kind.is_transient() => delays.next(),
+            _ if error.is_transient() => delays.next(),
             _ => None,
         };
         let Some(delay) = delay else {

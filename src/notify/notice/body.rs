@@ -190,7 +190,7 @@ impl Notice {
         }
         let is_alarm = matches!(self.event, Event::Alarm { .. });
         if !is_alarm {
-            rows.push(Row::plain(match failure.kind.is_transient() {
+            rows.push(Row::plain(match failure.is_transient {
                 true => {
                     "This may go away by itself: the next sync starts from what the mirror has."
                 }

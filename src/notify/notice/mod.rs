@@ -60,6 +60,8 @@ pub struct Failure {
     pub causes: Vec<String>,
     /// What to do about it.
     pub advice: Option<String>,
+    /// Whether it may pass by itself.
+    pub is_transient: bool,
 }
 
 impl From<&Error> for Failure {
@@ -69,6 +71,7 @@ impl From<&Error> for Failure {
             message: error.to_string(),
             causes: error.causes(),
             advice: error.advice().map(str::to_owned),
+            is_transient: error.is_transient(),
         }
     }
 }

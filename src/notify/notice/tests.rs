@@ -15,6 +15,7 @@ fn failure(kind: Kind) -> Failure {
                 .to_owned(),
         causes: vec!["You are <not> allowed".to_owned()],
         advice: Some("Let the key push to this branch.".to_owned()),
+        is_transient: kind.is_transient(),
     }
 }
 

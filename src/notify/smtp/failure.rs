@@ -210,3 +210,46 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
     }
     last.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::error::row;
+
+    #[test]
+    fn each_failure_of_the_mail_server_advises_what_mends_it() {
+        let server = "smtp://mail.example:587";
+        let cut = || io::Error::from(io::ErrorKind::ConnectionReset);
+        let other = |words: &str| io::Error::other(words.to_owned());
+        let errors = [
+            ("no connection", unreachable(server, cut())),
+            (
+                "a cut",
+                broken(server, "the mail", cut().to_string(), false),
+            ),
+            (
+                "no TLS",
+                no_handshake(server, "connecting", &other("corrupt message")),
+            ),
+            (
+                "no SMTP",
+                broken(server, "connecting", "hello".into(), true),
+            ),
+            ("silence", timed_out(server, "the mail")),
+            ("535", refused(server, "authenticating", "535", "no")),
+            ("451", refused(server, "the mail", "451", "later")),
+            (
+                "550",
+                refused(server, "the recipient a@b.example", "550", "no"),
+            ),
+            ("no STARTTLS", no_starttls(server)),
+            ("no password", no_password(server, "ferry")),
+            ("no user", no_user(server)),
+            ("in clear", password_in_clear(server)),
+            ("no mechanism", no_mechanism(server)),
+        ];
+        let rows = errors.iter().map(|(cause, error)| row(cause, error));
+        insta::assert_snapshot!(rows.collect::<String>());
+    }
+}

@@ -127,7 +127,7 @@ struct Undelivered {
 
 impl Undelivered {
     fn may_retry(&self) -> bool {
-        self.error.kind().is_transient() && !self.is_uncertain
+        self.error.is_transient() && !self.is_uncertain
     }
 }
 

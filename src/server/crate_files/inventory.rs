@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
+use crate::git::transport::{Refusal, refusal};
 use crate::index::CrateFile;
 use crate::server::catalog::{Catalog, CatalogEntry};
 use crate::server::store::{Store, StoreFolder, StoredFile};
@@ -301,9 +302,22 @@ fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) ->
     catalog.reconcile_with(files, |path| !folder.lacks(path))
 }
 
+/// Makes the error of a bucket that cannot be listed.
+fn unlisted(error: io::Error) -> Error {
+    const MESSAGE: &str = "cannot list the bucket";
+    match refusal(&error) {
+        Some(Refusal { cause, advice }) => Error::new(Kind::Config, MESSAGE)
+            .because(cause)
+            .advise(advice),
+        None => Error::new(Kind::Network, MESSAGE).because(error).advise(
+            "Check the bucket's name in `serve.store`, AWS_ENDPOINT_URL and AWS_REGION, and that the credentials in AWS_* may list \
+             it.",
+        ),
+    }
+}
+
 fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {
-    let files = files
-        .map_err(|error| Error::new(Kind::Network, "cannot list the bucket").because(error))?;
+    let files = files.map_err(unlisted)?;
     let entry = |file: StoredFile| CatalogEntry {
         size: file.size,
         checksum: None,

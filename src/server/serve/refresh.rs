@@ -1,5 +1,7 @@
 //! Keeps the copy of the index fresh: every `serve.refresh`, and when a webhook says that the index was pushed to.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
 use serde_json::json;
@@ -27,7 +29,8 @@ pub(super) async fn forever(state: &'static State) {
                 state.refresh_succeeded();
             }
             Err(error) => {
-                let text = state.mask.apply(&describe(&error)).into_owned();
+                let next = state.config.serve.refresh;
+                let text = state.mask.apply(&not_fetched(&error, next)).into_owned();
                 if state.refreshes().last_error.as_ref() != Some(&text) {
                     warn!("{}: {text}", failed(state.copy.snapshot().is_some()));
                 }
@@ -81,6 +84,21 @@ fn failed(is_served: bool) -> &'static str {
     match is_served {
         true => "cannot refresh the index; serving the last one",
         false => "cannot fetch the index, and there is none to serve yet",
+    }
+}
+
+/// Says why a fetch failed, and what comes of it: the server tries again by itself, and a person mends what is left.
+fn not_fetched(error: &Error, next: Duration) -> String {
+    match error.is_transient() {
+        true => {
+            let next = humantime::format_duration(next);
+            format!(
+                "[{}] {}; the next try is in {next}",
+                error.kind(),
+                error.chain()
+            )
+        }
+        false => describe(error),
     }
 }
 

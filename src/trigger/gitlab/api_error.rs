@@ -6,11 +6,12 @@ mod tests;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde_json::Value;
 use url::Url;
 
 use crate::error::{Error, Kind};
+use crate::git::transport::PROXY_ADVICE;
 use crate::shown::printable;
 
 /// How many characters of GitLab's message are shown.
@@ -62,7 +63,7 @@ impl Remedy {
 impl ApiError {
     /// Makes the error of a request that got no response, or none that can be read.
     pub(super) fn unanswered(error: Error, may_be_created: bool) -> Self {
-        let remedy = match error.kind().is_transient() {
+        let remedy = match error.is_transient() {
             true => Remedy::Retry { may_be_created },
             false => Remedy::Person,
         };
@@ -126,16 +127,32 @@ fn gather(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// Classifies an error response by its status and message.
+/// A request to GitLab's API, as far as an error needs to know it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// Where it went.
+    pub url: &'a Url,
+    /// Whether it reads a pipeline, with GITLAB_READ_TOKEN; else it creates one, with GITLAB_TRIGGER_TOKEN.
+    pub reads: bool,
+}
+
+/// Classifies an error response of GitLab's by its status and message.
 pub(super) fn of_response(
-    url: &Url,
+    asked: Asked,
     status: StatusCode,
     headers: &HeaderMap,
     message: &str,
     now: SystemTime,
 ) -> ApiError {
-    let (kind, remedy, advice) = classify(status, headers, message, now);
-    let error = Error::new(kind, format!("{url}: GitLab answered {}", shown(status)));
+    let by_status = classify(status, headers, message, now);
+    let (kind, remedy, advice) = match reading(status).filter(|_| asked.reads) {
+        Some((kind, advice)) => (kind, Remedy::Person, advice),
+        None => by_status,
+    };
+    let error = Error::new(
+        kind,
+        format!("{}: GitLab answered {}", asked.url, shown(status)),
+    );
     let error = match message {
         "" => error,
         message => error.because(message.to_owned()),
@@ -150,6 +167,99 @@ pub(super) fn of_response(
         None => error.advise(advice),
     };
     ApiError { error, remedy }
+}
+
+/// Says what the denial of a pipeline's status means: it is another token's.
+fn reading(status: StatusCode) -> Option<(Kind, &'static str)> {
+    match status.as_u16() {
+        401 => Some((
+            Kind::Auth,
+            "Set GITLAB_READ_TOKEN to a project access token of `trigger.project` with the scope read_api and the role Reporter: \
+             this one is wrong, expired or revoked.",
+        )),
+        403 => Some((
+            Kind::Permission,
+            "Give GITLAB_READ_TOKEN the scope read_api and the role Reporter in `trigger.project`; or add this machine to the \
+             group's list of allowed addresses.",
+        )),
+        404 => Some((
+            Kind::Auth,
+            "Check that GITLAB_READ_TOKEN is a token of `trigger.project`: GitLab gives this answer for a project that it may \
+             not see, and for a pipeline that was deleted.",
+        )),
+        400 | 422 => Some((
+            Kind::Config,
+            "Check `trigger.gitlab` and `trigger.project`: GitLab does not answer like this about a pipeline.",
+        )),
+        _ => None,
+    }
+}
+
+/// Says whether an answer is not GitLab's, whose API answers in JSON.
+pub(super) fn is_foreign(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> bool {
+    let is_page = content_type(headers).is_some_and(|kind| kind.starts_with("text/html"));
+    // GitLab's limit of requests answers in plain text.
+    let is_exempt =
+        status.is_redirection() || (status == StatusCode::TOO_MANY_REQUESTS && !is_page);
+    // A long answer is cut, and does not parse.
+    let is_json = content_type(headers).is_some_and(|kind| kind.contains("json"))
+        || serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_object());
+    status == StatusCode::PROXY_AUTHENTICATION_REQUIRED || (!is_exempt && !is_json)
+}
+
+/// Makes the error of an answer that something before GitLab gave: a proxy, a login page, a challenge for browsers. Its text is
+/// not repeated.
+pub(super) fn foreign(
+    asked: Asked,
+    status: StatusCode,
+    headers: &HeaderMap,
+    now: SystemTime,
+) -> ApiError {
+    let (by_status, remedy, _) = classify(status, headers, "", now);
+    let (kind, remedy) = match (status.is_success(), remedy) {
+        // A captive portal: the request has reached nobody.
+        (true, _) => (
+            Kind::Server,
+            Remedy::Retry {
+                may_be_created: false,
+            },
+        ),
+        (false, Remedy::Person) => (Kind::Permission, Remedy::Person),
+        (false, remedy) => (by_status, remedy),
+    };
+    let message = format!(
+        "{}: the answer did not come from GitLab: {}, {}",
+        asked.url,
+        shown(status),
+        content_type(headers).unwrap_or("no content type")
+    );
+    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        let error = Error::new(Kind::Config, message).advise(PROXY_ADVICE);
+        return ApiError {
+            error,
+            remedy: Remedy::Person,
+        };
+    }
+    let mut advice = String::from(match kind {
+        Kind::Server if !status.is_success() => {
+            "Try again later: GitLab, or what stands before it (a proxy, a firewall, a challenge page), is out of order."
+        }
+        _ => {
+            "Check `trigger.gitlab`, and let what stands before GitLab (a proxy, a firewall, a login or challenge page) pass this \
+         machine's requests to /api/v4."
+        }
+    });
+    if remedy == Remedy::Person && asked.url.path().contains("%2F") {
+        advice.push_str(
+            " Set `trigger.project` to the project's number (its page, Settings, General): some proxies refuse the %2F of a path.",
+        );
+    }
+    let error = Error::new(kind, message).advise(advice);
+    ApiError { error, remedy }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE)?.to_str().ok()
 }
 
 fn shown(status: StatusCode) -> String {
@@ -225,7 +335,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemT
         }
         _ => person(
             Kind::Permission,
-            "Check `trigger.gitlab`, and the proxies on the way: GitLab's pipeline triggers do not give this answer.",
+            "Check `trigger.gitlab`, and the proxies on the way: GitLab's API does not give this answer.",
         ),
     }
 }

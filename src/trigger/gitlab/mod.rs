@@ -5,7 +5,7 @@ mod api_error;
 use std::time::SystemTime;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Clients, sending};
 use crate::shown;
 
+use self::api_error::Asked;
 pub use api_error::{ApiError, Remedy};
 
 /// The largest response that is read; those about one pipeline are far smaller.
@@ -117,7 +118,11 @@ impl<'a> Project<'a> {
             .request(Method::POST, &self.trigger)?
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(self.form()?);
-        self.send(&self.trigger, request, now).await
+        let asked = Asked {
+            url: &self.trigger,
+            reads: false,
+        };
+        self.send(asked, request, now).await
     }
 
     /// Reads the status of a pipeline.
@@ -137,7 +142,11 @@ impl<'a> Project<'a> {
         let request = self
             .request(Method::GET, &url)?
             .header("PRIVATE-TOKEN", value);
-        self.send(&url, request, now).await
+        let asked = Asked {
+            url: &url,
+            reads: true,
+        };
+        self.send(asked, request, now).await
     }
 
     fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder> {
@@ -164,13 +173,13 @@ impl<'a> Project<'a> {
 
     async fn send(
         &self,
-        url: &Url,
+        asked: Asked<'_>,
         request: RequestBuilder,
         now: SystemTime,
     ) -> Result<Pipeline, ApiError> {
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Err(unsent(url, error)),
+            Err(error) => return Err(unsent(asked.url, error)),
         };
         let (status, headers) = (response.status(), response.headers().clone());
         let body = read(&mut response).await;
@@ -178,18 +187,23 @@ impl<'a> Project<'a> {
             (Ok(body), _) => body,
             // The status says that the pipeline exists; only which one is lost.
             (Err(error), StatusCode::CREATED | StatusCode::OK) => {
-                return Err(ApiError::unanswered(sending(url, error), true));
+                return Err(ApiError::unanswered(sending(asked.url, error), true));
             }
             // The status alone says enough about an error whose text does not arrive.
             (Err(_), _) => Vec::new(),
         };
+        if api_error::is_foreign(status, &headers, &body) {
+            return Err(api_error::foreign(asked, status, &headers, now));
+        }
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map(|pipeline: Pipeline| pipeline.cleaned(|text| self.config.scrub(text)))
-                .map_err(|error| not_a_pipeline(url, &headers, &error));
+                .map_err(|error| not_a_pipeline(asked.url, &error));
         }
         let message = self.config.scrub(&api_error::message(&body));
-        Err(api_error::of_response(url, status, &headers, &message, now))
+        Err(api_error::of_response(
+            asked, status, &headers, &message, now,
+        ))
     }
 }
 
@@ -200,21 +214,15 @@ fn unsent(url: &Url, error: reqwest::Error) -> ApiError {
     ApiError::unanswered(sending(url, error), may_be_created)
 }
 
-/// Makes the error of a successful response that is not a pipeline: a captive portal answered, or the body is
-/// incomplete.
-fn not_a_pipeline(url: &Url, headers: &HeaderMap, error: &serde_json::Error) -> ApiError {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let is_json = kind.is_some_and(|kind| kind.contains("json"));
-    let found = kind.unwrap_or("no content type");
+/// Makes the error of a successful response that is not a pipeline, or not a whole one.
+fn not_a_pipeline(url: &Url, error: &serde_json::Error) -> ApiError {
     let error = Error::new(
         Kind::Server,
-        format!("{url}: the response is not a pipeline ({found})"),
+        format!("{url}: the response is not a pipeline"),
     )
     .because(error.to_string())
-    .advise("Check `trigger.gitlab`. A proxy or a login page may have answered in GitLab's place.");
-    ApiError::unanswered(error, is_json)
+    .advise("Check `trigger.gitlab`: GitLab's pipeline triggers do not give this answer.");
+    ApiError::unanswered(error, true)
 }
 
 async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {

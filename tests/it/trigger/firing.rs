@@ -136,14 +136,25 @@ fn each_answer_has_its_exit_code_and_says_what_to_do() {
         (retry("Retry-After: 30"), 1, "how often"),
         (retry("RateLimit-Reset: 4000000000"), 1, "how often"),
         (says(500, "<html>oops</html>"), 1, "Build, Pipelines"),
-        (says(503, ""), 1, "problem of its own"),
+        (
+            Reply::named(503, "Service Unavailable"),
+            1,
+            "problem of its own",
+        ),
+        (says(503, ""), 1, "503 Service Unavailable, no content type"),
+        (
+            Reply::page(403, "Just a moment..."),
+            3,
+            "the answer did not come from GitLab: 403 Forbidden, text/html",
+        ),
+        (Reply::page(404, "Not Found"), 3, "the project's number"),
         (says(302, ""), 2, "redirect"),
         (
             says(201, "<html>Sign in to the network</html>"),
             1,
-            "login page",
+            "login or challenge page",
         ),
-        (says(201, "[]"), 1, "not a pipeline"),
+        (Reply::json(201, &json!([])), 1, "not a pipeline"),
         (Reply::Cut, 1, "connection"),
         (Reply::HangUp, 1, "connection"),
         (Reply::Huge, 1, "not a pipeline"),
@@ -157,6 +168,7 @@ fn each_answer_has_its_exit_code_and_says_what_to_do() {
             stdout.is_empty() && stderr.contains(words),
             "{reply:?}: {stderr}"
         );
+        assert!(!stderr.contains("<html>"), "{stderr}");
     }
     assert_eq!(gitlab.pipelines().len(), 0);
 }

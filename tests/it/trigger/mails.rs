@@ -93,5 +93,30 @@ fn a_mirror_that_stays_behind_is_mailed_whatever_the_cause() {
         subject.ends_with("behind upstream") && text.contains("has not moved"),
         "{subject}\n{text}"
     );
+    // The helper has not seen it move.
+    assert!(!text.contains("last moved"), "{text}");
     assert_eq!(helper.status()["behind"], json!(true));
+}
+
+#[test]
+fn a_mirror_that_stops_moving_is_mailed_with_when_it_last_did() {
+    let Some(exim) = Exim::start(&Options::default()) else {
+        return;
+    };
+    let mut site = Site::new(History::Merge);
+    // Longer than a sync takes, which is behind for as long.
+    let helper = start(&site, &exim, &[("FERRY_TRIGGER_ALARM_AFTER", "4s")]);
+    site.publish("one");
+    site.wait_until_abreast(&helper);
+    helper.wait_for("moved", |status| !status["last_change"].is_null());
+    let tip = helper.status()["mirror"].as_str().unwrap().to_owned();
+    site.gitlab.run(|| true);
+    site.publish("two");
+    let (subject, text) = mails(&exim, 1).remove(0);
+    assert!(
+        subject.ends_with("behind upstream")
+            && text.contains("last moved")
+            && text.contains(&format!("to {}", &tip[..7])),
+        "{subject}\n{text}"
+    );
 }

@@ -34,6 +34,30 @@ fn a_request_in_flight_is_drained() {
 }
 
 #[test]
+fn a_helper_that_ends_promises_no_other_try() {
+    let gitlab = Gitlab::start();
+    gitlab.hold();
+    gitlab.reply(Reply::named(503, "Service Unavailable"));
+    let helper = Helper::start(&gitlab.variables());
+    let url = helper.url("/trigger");
+    let asking = std::thread::spawn(move || {
+        let bearer = format!("Bearer {TOKEN}");
+        http("POST", &url, &[("Authorization", &bearer)], b"")
+    });
+    gitlab.wait_for_requests(1);
+    helper.terminate();
+    helper.wait_for_log("stopping");
+    gitlab.release();
+    asking.join().unwrap();
+    let (end, log) = helper.end();
+    assert_eq!(end.code(), Some(0), "{log}");
+    assert!(
+        log.contains("503") && !log.contains("retrying") && !log.contains("Try again"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_gitlab_that_does_not_answer_is_given_up_in_ten_seconds() {
     let gitlab = Gitlab::start();
     gitlab.reply(Reply::Silent);

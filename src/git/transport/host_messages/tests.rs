@@ -9,16 +9,29 @@ fn every_known_message_is_recognized_as_its_host_sends_it() {
     let cases: Vec<&str> = lines
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .collect();
-    assert!(cases.len() > 70);
+    assert!(cases.len() > 110);
     for case in cases {
-        let [kind, advice, words] = case.splitn(3, " | ").collect::<Vec<_>>()[..] else {
+        let [kind, retry, advice, words] = case.splitn(4, " | ").collect::<Vec<_>>()[..] else {
             panic!("not a case: {case}");
         };
         let answer = HostMessage::new(&words.replace("\\n", "\n")).meaning();
         let answer = answer.unwrap_or_else(|| panic!("not recognized: {case}"));
         assert_eq!(answer.kind.name(), kind, "{case}");
         assert!(answer.advice.contains(advice), "{case}: {}", answer.advice);
+        let says = match answer.error("refused").is_transient() {
+            true => "retry",
+            false => "final",
+        };
+        assert_eq!(says, retry, "{case}");
     }
+}
+
+#[test]
+fn each_known_message_is_told_with_what_mends_it() {
+    let rows = known_messages().map(|(patterns, meaning)| {
+        crate::error::row(&patterns.join(" | "), &meaning.error("refused"))
+    });
+    insta::assert_snapshot!(rows.collect::<String>());
 }
 
 #[test]
@@ -48,7 +61,7 @@ fn gitlabs_frame_is_taken_off() {
 
 #[test]
 fn every_pattern_is_in_lower_case_and_every_row_has_an_advice() {
-    for (patterns, answer) in &KNOWN_MESSAGES {
+    for (patterns, answer) in known_messages() {
         assert!(!patterns.is_empty() && !answer.advice.is_empty());
         for pattern in *patterns {
             assert_eq!(*pattern, pattern.to_lowercase());

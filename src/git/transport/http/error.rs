@@ -5,13 +5,17 @@ use std::io;
 
 use url::Url;
 
-use super::reach::refused;
+use super::reach::{proxy_for, refused};
 use super::redirect::{out_of_reach, shown};
 use crate::error::{Error, Kind};
 use crate::git::transport::tls;
 
-const PROXY_ADVICE: &str =
+/// What to do about a proxy that wants a login.
+pub(crate) const PROXY_ADVICE: &str =
     "Put the proxy's user and password into the proxy's URL (HTTPS_PROXY, HTTP_PROXY).";
+
+const BEHIND_PROXY: &str = "Check the proxy in HTTPS_PROXY or HTTP_PROXY, and that it lets this host pass; NO_PROXY names hosts that are \
+     reached without it.";
 
 /// The pack broke off while it was being sent.
 #[derive(Debug, thiserror::Error)]
@@ -48,21 +52,59 @@ pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
             .because(cause)
             .advise(PROXY_ADVICE);
     }
+    let proxy = proxy_for(url);
     if let Some(refusal) = tls::refusal(&error) {
         let message = format!("{shown}: the server's certificate is not trusted");
         return Error::new(Kind::Config, message)
             .because(refusal.cause)
-            .advise(refusal.advice);
+            .advise(certificate_advice(refusal.advice, proxy));
     }
-    let what = match &error {
-        e if e.is_dns() => "its name cannot be resolved",
+    let (what, advice) = unreachable(&error);
+    let failed = |what: String| Error::new(Kind::Network, what).because(cause);
+    match proxy {
+        None => failed(format!("{shown}: {what}")).advise(advice),
+        Some(proxy) => {
+            failed(format!("{shown}, by way of the proxy {proxy}: {what}")).advise(BEHIND_PROXY)
+        }
+    }
+}
+
+/// Adds to the advice on a certificate that a proxy may have put it in place of the server's.
+fn certificate_advice(advice: &str, proxy: Option<String>) -> String {
+    match proxy {
+        None => advice.to_owned(),
+        Some(proxy) => format!(
+            "{advice} The connection goes by way of the proxy {proxy}: if it reads what passes, the certificate is its own, and its \
+             authority belongs into `network.ca_file`."
+        ),
+    }
+}
+
+/// Says why there was no response, and what to do.
+fn unreachable(error: &reqwest::Error) -> (&'static str, &'static str) {
+    match error {
+        e if e.is_dns() => (
+            "its name cannot be resolved",
+            "Check the host in the URL, and this machine's DNS.",
+        ),
         // Before the next arm, which holds for it, too.
-        e if e.is_connect() && e.is_timeout() => "no connection within `network.connect_timeout`",
-        e if e.is_connect() => "cannot connect",
-        e if e.is_timeout() => "it timed out",
-        _ => "the connection was lost before a response came",
-    };
-    Error::new(Kind::Network, format!("{shown}: {what}")).because(cause)
+        e if e.is_connect() && e.is_timeout() => (
+            "no connection within `network.connect_timeout`",
+            "Check host and port in the URL, and the firewalls on the way; or raise `network.connect_timeout`.",
+        ),
+        e if e.is_connect() => (
+            "cannot connect",
+            "Check host and port in the URL, whether the server runs, and the firewalls on the way.",
+        ),
+        e if e.is_timeout() => (
+            "it timed out",
+            "Try again, or raise `network.idle_timeout`.",
+        ),
+        _ => (
+            "the connection was lost before a response came",
+            "Try again. If it keeps being lost, check the proxies and firewalls on the way.",
+        ),
+    }
 }
 
 /// Says whether a connection was lost that had been made.

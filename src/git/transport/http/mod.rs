@@ -21,13 +21,13 @@ use url::Url;
 
 use self::body::{Gathered, PackBody};
 pub(crate) use self::clients::Clients;
-pub(crate) use self::error::sending;
+pub(crate) use self::error::{PROXY_ADVICE, sending};
 use self::idle::Activity;
 pub(crate) use self::reach::Reach;
 #[cfg(feature = "server")]
 pub(crate) use self::reach::{Refused, refused};
 use self::response::RequestSummary;
-use super::{Reader, Service, Traffic};
+use super::{Reader, Service, Side, Traffic};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{BasicAuth, Limits};
 
@@ -48,6 +48,7 @@ pub struct HttpRemote {
     /// The only origin that gets the credentials.
     origin: url::Origin,
     credentials: Option<BasicAuth>,
+    side: Side,
     limits: Limits,
     traffic: Arc<Traffic>,
     /// Whether there was a response: from then on a request may go over a connection that has served before.
@@ -78,10 +79,17 @@ impl HttpRemote {
             origin: base.origin(),
             base: Mutex::new(base),
             credentials,
+            side: Side::default(),
             limits: limits.clone(),
             traffic,
             answered: AtomicBool::default(),
         })
+    }
+
+    /// Says which repository of the configuration it is; the mirror, where this is not called.
+    #[must_use]
+    pub fn on(self, side: Side) -> Self {
+        Self { side, ..self }
     }
 
     /// Requests a service's advertisement and returns a reader over its pkt-lines, without the `# service=` banner.
@@ -184,6 +192,7 @@ impl HttpRemote {
             url: url.clone(),
             service,
             expected: format!("application/x-{}-{part}", service.name()),
+            side: self.side,
             user: self.credentials.as_ref().map(|c| c.user.clone()),
             at_home: url.origin() == self.origin,
         }

@@ -190,6 +190,18 @@ fn proxies() -> Vec<String> {
         .collect()
 }
 
+/// Returns host and port of the proxy by whose way a URL is asked for.
+pub(super) fn proxy_for(url: &Url) -> Option<String> {
+    let uri: Uri = url.as_str().parse().ok()?;
+    let proxy = Matcher::from_system().intercept(&uri)?;
+    // Without the rest, which may hold a password.
+    let (host, port) = (proxy.uri().host()?, proxy.uri().port());
+    Some(match port {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
+}
+
 fn range(address: IpAddr) -> Range {
     match address {
         IpAddr::V4(v4) => {

@@ -7,10 +7,11 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::io::AsyncReadExt;
 use url::Url;
 
+use super::error::PROXY_ADVICE;
 use super::redirect::{is_redirect, shown};
 use crate::error::{Error, Kind};
 use crate::git::transport::JOB_TOKEN_USER;
-use crate::git::transport::{HostMessage, Meaning, Reader, Service};
+use crate::git::transport::{HostMessage, Meaning, Reader, Service, Side};
 
 /// How much of a rejection's body is shown, in bytes.
 const WORDS: u64 = 1024;
@@ -22,6 +23,7 @@ pub(super) struct RequestSummary {
     pub(super) service: Service,
     /// The content type of git's own response.
     pub(super) expected: String,
+    pub(super) side: Side,
     /// The user of the credentials, where there are any.
     pub(super) user: Option<String>,
     /// The URL is on the origin that was configured, which alone gets the credentials.
@@ -32,7 +34,7 @@ pub(super) struct RequestSummary {
 pub(super) struct Rejection {
     kind: Kind,
     message: String,
-    advice: Option<&'static str>,
+    advice: &'static str,
     /// Whether the body is text for people.
     has_message: bool,
     /// Whether our own setup explains a denial (a redirect, a job's token), whatever the host says about it.
@@ -70,9 +72,9 @@ impl Rejection {
             self.kind == Kind::Permission && (answer.kind == Kind::Server || !self.is_ours)
         });
         match known {
-            Some(Meaning { kind, advice }) => Self {
+            Some(Meaning { kind, advice, .. }) => Self {
                 kind,
-                advice: Some(advice),
+                advice,
                 ..self
             },
             None => self,
@@ -80,11 +82,7 @@ impl Rejection {
     }
 
     fn error(self) -> Error {
-        let error = Error::new(self.kind, self.message);
-        match self.advice {
-            Some(advice) => error.advise(advice),
-            None => error,
-        }
+        Error::new(self.kind, self.message).advise(self.advice)
     }
 }
 
@@ -122,17 +120,23 @@ pub(super) fn check(response: &Response, request_summary: &RequestSummary) -> Op
     Some(Rejection {
         kind: Kind::Server,
         message,
-        advice: Some(
-            "Check the URL: a login page, a captive portal, or a server of plain files responds like this.",
-        ),
+        advice: "Check the URL: a login page, a captive portal, or a server of plain files responds like this.",
         has_message: false,
         is_ours: true,
     })
 }
 
 fn refused(response: &Response, request_summary: &RequestSummary, has_message: bool) -> Rejection {
-    let status = response.status();
     let retry_after = header(response.headers(), RETRY_AFTER);
+    rejection(response.status(), retry_after, request_summary, has_message)
+}
+
+fn rejection(
+    status: StatusCode,
+    retry_after: Option<&str>,
+    request_summary: &RequestSummary,
+    has_message: bool,
+) -> Rejection {
     let (kind, meaning) = meaning(status);
     let mut message = format!(
         "{} {}: {status}",
@@ -162,6 +166,7 @@ fn meaning(status: StatusCode) -> (Kind, &'static str) {
             Kind::Auth,
             "authentication required, or the credentials are not accepted",
         ),
+        402 => (Kind::Permission, "payment required"),
         403 | 451 => (Kind::Permission, "access denied"),
         404 | 410 => (
             Kind::Permission,
@@ -180,36 +185,26 @@ fn meaning(status: StatusCode) -> (Kind, &'static str) {
     }
 }
 
-fn advice(status: StatusCode, request_summary: &RequestSummary) -> Option<&'static str> {
+fn advice(status: StatusCode, request_summary: &RequestSummary) -> &'static str {
     let (user, writes) = (
         request_summary.user.as_deref(),
         request_summary.service == Service::ReceivePack,
     );
-    let advice = match status.as_u16() {
+    match status.as_u16() {
         // First, since the others would send people to check credentials that were never sent.
         401 | 403 | 404 if user.is_some() && !request_summary.at_home => {
             "Set the URL to the one that the redirect leads to: credentials are sent to the configured server only."
         }
-        401 | 403 if user == Some(JOB_TOKEN_USER) => {
-            "Turn on the project's setting \"Allow Git push requests to the repository\" (CI/CD, job token permissions), \
-             without which a job's token cannot push, or set FERRY_MIRROR_TOKEN to a token that may write the repository."
+        401 => match user {
+            Some(user) => request_summary.side.wrong_credentials(user),
+            None => request_summary.side.without_credentials(),
+        },
+        403 => request_summary.side.forbidden(user, writes),
+        402 => {
+            "Look at the plan of the account that owns the repository: the host wants it paid, or takes less on it."
         }
-        401 if user.is_none() => {
-            "For the mirror, set FERRY_MIRROR_TOKEN to a token that may write the repository, or run as a job of \
-             the mirror's own GitLab with CI_JOB_TOKEN and its setting \"Allow Git push requests to the repository\"."
-        }
-        401 => {
-            "Check FERRY_MIRROR_TOKEN, or the user and password in the URL: they may be expired, revoked, or for another \
-             server."
-        }
-        403 if writes => {
-            "Check that the user or token may write the repository and push to the branch."
-        }
-        403 => "Check that the user or token may read the repository.",
-        404 | 410 => {
-            "Check the URL; most hosts hide private repositories this way from a user who may not see them."
-        }
-        407 => "Put the proxy's user and password into the proxy's URL (HTTPS_PROXY, HTTP_PROXY).",
+        404 | 410 => request_summary.side.not_found(),
+        407 => PROXY_ADVICE,
         411 => {
             "Let the server, or the proxy before it, take requests with `Transfer-Encoding: chunked`: a push of more than 1 MiB is \
              sent while it arrives. Or use ssh."
@@ -217,9 +212,13 @@ fn advice(status: StatusCode, request_summary: &RequestSummary) -> Option<&'stat
         413 => {
             "Raise the limit of the server or of the proxy before it (client_max_body_size in nginx), or use ssh."
         }
-        _ => return None,
-    };
-    Some(advice)
+        429 => "Try again later: the server limits how often it may be asked.",
+        408 | 500..=599 => {
+            "Try again later. If it fails again, ask the server's administrator, also about the proxy before it."
+        }
+        _ if is_redirect(status) => "Set the URL to the one that the redirect leads to.",
+        _ => "Check the URL, and the proxies on the way: git servers do not answer like this.",
+    }
 }
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -228,13 +227,16 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::error::row;
 
     #[test]
     fn every_status_has_its_kind() {
         let kinds = [
             (400, Kind::Server),
             (401, Kind::Auth),
+            (402, Kind::Permission),
             (403, Kind::Permission),
             (404, Kind::Permission),
             (407, Kind::Config),
@@ -255,12 +257,60 @@ mod tests {
     }
 
     #[test]
+    fn each_status_advises_what_its_side_and_its_credentials_need() {
+        let url: Url = "https://h.example/index.git/info/refs".parse().unwrap();
+        let told = |status: u16, side, user: Option<&str>, service, at_home| {
+            let summary = RequestSummary {
+                method: Method::GET,
+                url: url.clone(),
+                service,
+                expected: String::new(),
+                side,
+                user: user.map(str::to_owned),
+                at_home,
+            };
+            let status = StatusCode::from_u16(status).unwrap();
+            rejection(status, None, &summary, false).error()
+        };
+        let mut table = String::new();
+        let (read, write) = (Service::UploadPack, Service::ReceivePack);
+        for status in [401, 403] {
+            for (side, user, service) in [
+                (Side::Upstream, None, read),
+                (Side::Upstream, Some("me"), read),
+                (Side::Index, None, read),
+                (Side::Index, Some("oauth2"), read),
+                (Side::Index, Some(JOB_TOKEN_USER), read),
+                (Side::Mirror, None, write),
+                (Side::Mirror, Some("oauth2"), read),
+                (Side::Mirror, Some("oauth2"), write),
+                (Side::Mirror, Some(JOB_TOKEN_USER), write),
+            ] {
+                let user_shown = user.unwrap_or("nobody");
+                let cause = format!("{status}, {side}, as {user_shown}, {}", service.name());
+                table += &row(&cause, &told(status, side, user, service, true));
+            }
+        }
+        let moved = told(401, Side::Mirror, Some("oauth2"), write, false);
+        table += &row("401, mirror, after a redirect to another host", &moved);
+        for side in [Side::Upstream, Side::Mirror, Side::Index] {
+            let error = told(404, side, None, read, true);
+            table += &row(&format!("404, {side}"), &error);
+        }
+        for status in [302, 402, 407, 408, 411, 413, 418, 429, 502] {
+            let error = told(status, Side::Mirror, None, write, true);
+            table += &row(&status.to_string(), &error);
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
     fn a_denial_has_the_meaning_of_the_hosts_message_unless_our_side_explains_it() {
         let meaning_of = |words: &str, is_ours: bool| {
             let rejection = Rejection {
                 kind: Kind::Permission,
                 message: String::new(),
-                advice: Some("Ours."),
+                advice: "Ours.",
                 has_message: true,
                 is_ours,
             };

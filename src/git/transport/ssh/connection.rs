@@ -12,11 +12,12 @@ use tokio_io_timeout::TimeoutWriter;
 use super::known_hosts::{HostKeyStatus, KnownHosts};
 use super::{SshAddress, host_key};
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::Limits;
 use crate::git::transport::tcp;
+use crate::git::transport::{Limits, Side};
 
 /// Connects, verifies the host key and authenticates, all within `network.connect_timeout`.
 pub(super) async fn connect(
+    side: Side,
     address: &SshAddress,
     key: &Arc<PrivateKey>,
     known_hosts: &Arc<KnownHosts>,
@@ -40,9 +41,12 @@ pub(super) async fn connect(
         .await
         .map_err(|_| late("did not finish the ssh handshake"))?
         .map_err(|error| handshake_failed(&place, error, &received))?;
-    timeout_at(deadline, authenticate(&mut handle, address, key, &received))
-        .await
-        .map_err(|_| late("did not answer the authentication"))??;
+    timeout_at(
+        deadline,
+        authenticate(side, &mut handle, address, key, &received),
+    )
+    .await
+    .map_err(|_| late("did not answer the authentication"))??;
     Ok(handle)
 }
 
@@ -204,6 +208,7 @@ fn hung_up(place: &str, when: &str, error: russh::Error, received: &Received) ->
 }
 
 async fn authenticate(
+    side: Side,
     handle: &mut Handle<Client>,
     address: &SshAddress,
     key: &Arc<PrivateKey>,
@@ -224,13 +229,13 @@ async fn authenticate(
             AuthResult::Failure {
                 remaining_methods, ..
             } if remaining_methods.is_empty() && handle.is_closed() => {
-                return Err(unanswered(&place, address, key, received));
+                return Err(unanswered(side, &place, address, key, received));
             }
             // The next hash, if there is one.
             AuthResult::Failure { .. } => {}
         }
     }
-    Err(refused(&place, address, key))
+    Err(refused(side, &place, address, key))
 }
 
 /// Lists the hashes to sign with, best first; never SHA-1.
@@ -244,7 +249,7 @@ fn signature_hashes(key: &PrivateKey) -> &'static [Option<HashAlg>] {
     }
 }
 
-fn refused(place: &str, address: &SshAddress, key: &PrivateKey) -> Error {
+fn refused(side: Side, place: &str, address: &SshAddress, key: &PrivateKey) -> Error {
     let user = &address.user;
     let algorithm = key.algorithm();
     let fingerprint = key.fingerprint(HashAlg::Sha256);
@@ -252,18 +257,24 @@ fn refused(place: &str, address: &SshAddress, key: &PrivateKey) -> Error {
     let message =
         format!("{place} does not accept the key {fingerprint} ({algorithm}) for the user {user}");
     Error::new(Kind::Auth, message).advise(format!(
-        "Add its public half to the repository as a deploy key with write access, or check SSH_PRIVATE_KEY and the \
-         URL's user. The public half is:\n{public}"
+        "{} The public half is:\n{public}",
+        side.unknown_key()
     ))
 }
 
 /// Tells a server that disconnects after too many failures (`MaxAuthTries` may be 1) from a connection that was cut:
 /// the key is a matter for a person, the cut is worth another try.
-fn unanswered(place: &str, address: &SshAddress, key: &PrivateKey, received: &Received) -> Error {
+fn unanswered(
+    side: Side,
+    place: &str,
+    address: &SshAddress,
+    key: &PrivateKey,
+    received: &Received,
+) -> Error {
     let last_message = received.last_message.lock();
     let last_message = last_message.unwrap_or_else(PoisonError::into_inner).clone();
     if last_message.is_some_and(|words| words.contains("authentication failures")) {
-        return refused(place, address, key);
+        return refused(side, place, address, key);
     }
     hung_up(
         place,

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use self::connection::Client;
 use self::known_hosts::KnownHosts;
-use super::{Limits, Service, SshCredentials, Stderr, Stream, idle, tcp};
+use super::{Limits, Service, Side, SshCredentials, Stderr, Stream, idle, tcp};
 use crate::error::{Error, Kind, Result};
 use crate::git::SshAddress;
 
@@ -30,6 +30,7 @@ pub struct SshRemote {
     key: Option<Arc<PrivateKey>>,
     known_hosts: Arc<KnownHosts>,
     limits: Limits,
+    side: Side,
     connection: Mutex<Option<Arc<Handle<Client>>>>,
 }
 
@@ -57,8 +58,15 @@ impl SshRemote {
             key,
             known_hosts: Arc::new(known_hosts),
             limits: limits.clone(),
+            side: Side::default(),
             connection: Mutex::default(),
         })
+    }
+
+    /// Says which repository of the configuration it is; the mirror, where this is not called.
+    #[must_use]
+    pub fn on(self, side: Side) -> Self {
+        Self { side, ..self }
     }
 
     /// Opens a service on its own channel; the next bytes read are its advertisement. `v2` requests protocol version 2, which an
@@ -176,13 +184,11 @@ impl SshRemote {
     async fn connect(&self) -> Result<Handle<Client>> {
         let Some(key) = &self.key else {
             let message = format!("there is no ssh key for {}", self.url());
-            return Err(Error::new(Kind::Auth, message).advise(
-                "Set SSH_PRIVATE_KEY to the text of a private key whose public half the server knows, for example as a \
-                 deploy key with write access.",
-            ));
+            return Err(Error::new(Kind::Auth, message).advise(self.side.without_key()));
         };
         tracing::debug!(url = %self.url(), "connecting by ssh");
-        connection::connect(&self.address, key, &self.known_hosts, &self.limits).await
+        let (address, known_hosts) = (&self.address, &self.known_hosts);
+        connection::connect(self.side, address, key, known_hosts, &self.limits).await
     }
 
     fn url(&self) -> String {

@@ -73,6 +73,53 @@ fn its_names_and_dates_are_verified_all_the_same() {
 }
 
 #[test]
+fn each_fault_of_a_certificate_advises_what_mends_it() {
+    use CertificateError as Fault;
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(1_546_300_800));
+    let later = UnixTime::since_unix_epoch(Duration::from_secs(1_577_836_800));
+    let faults = [
+        Fault::ExpiredContext {
+            time: later,
+            not_after: time,
+        },
+        Fault::NotValidYetContext {
+            time,
+            not_before: later,
+        },
+        Fault::UnknownIssuer,
+        Fault::BadSignature,
+        Fault::NotValidForName,
+        Fault::InvalidPurpose,
+        Fault::Revoked,
+        Fault::BadEncoding,
+    ];
+    let rows = faults.iter().map(|fault| {
+        let Refusal { cause, advice } = explain(fault);
+        format!("{cause}\n  help: {advice}\n")
+    });
+    insta::assert_snapshot!(rows.collect::<String>());
+}
+
+#[test]
+fn an_expired_certificate_is_told_as_one_whoever_signed_it() {
+    let leaf = [
+        "-addext",
+        "subjectAltName=DNS:git.example",
+        "-addext",
+        "basicConstraints=CA:FALSE",
+    ];
+    let (leaf, stranger) = (
+        self_signed(&leaf),
+        self_signed(&["-subj", "/CN=other.example"]),
+    );
+    for days in [-2_000, 31] {
+        let refusal = verify(&stranger, &leaf, "git.example", days).unwrap_err();
+        assert!(refusal.advice.contains("clock"), "{refusal:?}");
+        assert!(!refusal.advice.contains("authority"), "{refusal:?}");
+    }
+}
+
+#[test]
 fn another_certificate_of_the_same_names_is_not_trusted() {
     let (own, other) = (named(), named());
     let refusal = verify(&other, &own, "git.example", 0).unwrap_err();

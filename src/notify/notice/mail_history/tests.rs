@@ -15,6 +15,7 @@ fn failed(kind: Kind) -> Event {
         message: "no".to_owned(),
         causes: Vec::new(),
         advice: None,
+        is_transient: kind.is_transient(),
     })
 }
 

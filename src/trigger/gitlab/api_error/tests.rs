@@ -3,9 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::row;
 
-fn url() -> Url {
-    Url::parse("https://gitlab.example/api").unwrap()
+const URL: &str = "https://gitlab.example/api/v4/projects/rust%2Fmirror/trigger/pipeline";
+
+fn fires(url: &Url) -> Asked<'_> {
+    Asked { url, reads: false }
 }
 
 /// 2026-11-24 00:00:00 UTC.
@@ -19,8 +22,9 @@ fn classified(status: u16, headers: &[(&'static str, &str)], body: &str) -> (Kin
         map.insert(*name, value.parse().unwrap());
     }
     let status = StatusCode::from_u16(status).unwrap();
+    let url = Url::parse(URL).unwrap();
     let ApiError { error, remedy } =
-        of_response(&url(), status, &map, &message(body.as_bytes()), now());
+        of_response(fires(&url), status, &map, &message(body.as_bytes()), now());
     (error.kind(), remedy, error.advice().unwrap().to_owned())
 }
 
@@ -200,6 +204,114 @@ fn the_message_of_an_error_is_one_short_line() {
     assert_eq!(message("x".repeat(10_000).as_bytes()).len(), MAX_MESSAGE);
 }
 
+#[test]
+fn an_answer_that_is_not_in_json_is_not_gitlabs_word() {
+    let page = b"<!DOCTYPE html><title>Just a moment...</title>";
+    let headers =
+        |kind: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
+    let html = headers("text/html; charset=UTF-8");
+    let status = |code: u16| StatusCode::from_u16(code).unwrap();
+    let is_foreign = |code: u16, kind, body: &[u8]| is_foreign(status(code), &headers(kind), body);
+    assert!(is_foreign(403, "text/html", page) && is_foreign(404, "text/plain", b"Not Found"));
+    assert!(is_foreign(200, "text/html", page) && is_foreign(401, "text/plain", b""));
+    assert!(!is_foreign(
+        404,
+        "application/json",
+        br#"{"message":"404 Not Found"}"#
+    ));
+    // Cut, or without its content type.
+    assert!(
+        !is_foreign(404, "application/json", br#"{"message":"#) && !is_foreign(404, "x", b"{}")
+    );
+    // GitLab's limit of requests, and a redirect, whose page nobody reads.
+    assert!(!is_foreign(429, "text/plain", b"Retry later") && !is_foreign(302, "text/html", page));
+
+    let url = Url::parse(URL).unwrap();
+    let found = |code: u16, url: &Url| {
+        let ApiError { error, remedy } = foreign(fires(url), status(code), &html, now());
+        let message = error.to_string();
+        assert!(
+            message.contains("the answer did not come from GitLab"),
+            "{message}"
+        );
+        assert!(message.ends_with(", text/html; charset=UTF-8"), "{message}");
+        (error.kind(), remedy, error.advice().unwrap().to_owned())
+    };
+    let (kind, remedy, advice) = found(404, &url);
+    assert_eq!((kind, remedy), (Kind::Permission, Remedy::Person));
+    assert!(
+        advice.contains("the project's number") && !advice.contains("TOKEN"),
+        "{advice}"
+    );
+    let by_number =
+        Url::parse("https://gitlab.example/api/v4/projects/42/trigger/pipeline").unwrap();
+    assert!(!found(403, &by_number).2.contains("%2F"));
+    let retry = |may_be_created| Remedy::Retry { may_be_created };
+    assert_eq!(found(503, &url).1, retry(false));
+    assert_eq!(found(502, &url).1, retry(true));
+    assert_eq!(found(200, &url).1, retry(false));
+}
+
+#[test]
+fn a_denial_of_a_pipelines_status_blames_the_token_that_reads() {
+    let url = Url::parse(URL).unwrap();
+    for code in [401, 403, 404] {
+        let status = StatusCode::from_u16(code).unwrap();
+        for (reads, token, other) in [
+            (true, "GITLAB_READ_TOKEN", "GITLAB_TRIGGER_TOKEN"),
+            (false, "token", "GITLAB_READ_TOKEN"),
+        ] {
+            let asked = Asked { url: &url, reads };
+            let found = of_response(asked, status, &HeaderMap::new(), "", now());
+            let advice = found.error.advice().unwrap();
+            assert!(
+                advice.contains(token) && !advice.contains(other),
+                "{code}: {advice}"
+            );
+            assert_eq!(found.remedy, Remedy::Person);
+        }
+    }
+}
+
+#[test]
+fn each_answer_of_gitlab_advises_what_its_request_needs() {
+    let url = Url::parse(URL).unwrap();
+    let mut table = String::new();
+    for (request, reads) in [("create", false), ("read", true)] {
+        let asked = Asked { url: &url, reads };
+        for code in [302, 400, 401, 403, 404, 408, 418, 422, 429, 500, 503] {
+            let status = StatusCode::from_u16(code).unwrap();
+            let found = of_response(asked, status, &HeaderMap::new(), "", now());
+            table += &row(&format!("{request}: {code}"), &found.error);
+        }
+        for code in [200, 403, 407, 503] {
+            let status = StatusCode::from_u16(code).unwrap();
+            let found = foreign(asked, status, &HeaderMap::new(), now());
+            table += &row(&format!("{request}: {code}, not of GitLab"), &found.error);
+        }
+    }
+    for words in [
+        "Too many pipelines",
+        "Insufficient permissions to set pipeline variables",
+        "Reference not found",
+        "Pipeline filtered out by workflow rules",
+        "No stages / jobs for this pipeline",
+        "Missing CI config file",
+        "inputs: unknown",
+    ] {
+        let asked = fires(&url);
+        let found = of_response(
+            asked,
+            StatusCode::BAD_REQUEST,
+            &HeaderMap::new(),
+            words,
+            now(),
+        );
+        table += &row(words, &found.error);
+    }
+    insta::assert_snapshot!(table);
+}
+
 proptest! {
     #[test]
     fn whatever_a_server_says_is_one_short_line(body in prop::collection::vec(any::<u8>(), 0..2000)) {
@@ -216,7 +328,8 @@ proptest! {
     #[test]
     fn every_status_is_classified(status in 300u16..1000, text in "\\PC{0,60}") {
         let status = StatusCode::from_u16(status).unwrap();
-        let found = of_response(&url(), status, &HeaderMap::new(), &text, now());
+        let url = Url::parse(URL).unwrap();
+        let found = of_response(fires(&url), status, &HeaderMap::new(), &text, now());
         let is_person = found.remedy == Remedy::Person;
         prop_assert_eq!(is_person, !found.error.kind().is_transient());
         prop_assert!(found.error.advice().is_some());

@@ -11,7 +11,7 @@ use crates_ferry::error::Kind;
 use crates_ferry::git::transport::Limits;
 use crates_ferry::git::transport::git::GitRemote;
 use crates_ferry::git::transport::local::LocalRemote;
-use crates_ferry::git::transport::{Credentials, Remote, Service, UploadPack};
+use crates_ferry::git::transport::{Credentials, Remote, Service, Side, UploadPack};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -165,7 +165,7 @@ async fn a_list_of_refs_that_breaks_off_is_not_read_on_by_the_next_request() {
         open
     });
     let remote = Remote::new(
-        "mirror",
+        Side::Mirror,
         &url.parse().unwrap(),
         &Credentials::default(),
         &limits(),

@@ -10,7 +10,7 @@ use crates_ferry::error::Kind;
 use crates_ferry::git::transport::Limits;
 use crates_ferry::git::transport::Service;
 use crates_ferry::git::transport::ssh::SshRemote;
-use crates_ferry::git::transport::{Credentials, Remote};
+use crates_ferry::git::transport::{Credentials, Remote, Side};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -110,7 +110,7 @@ async fn a_channel_that_ends_before_its_first_byte_is_replaced_on_a_new_connecti
         ssh: sshd.credentials(),
     };
     let url = sshd.url(REPO).parse().unwrap();
-    let remote = Remote::new("mirror", &url, &credentials, &limits()).unwrap();
+    let remote = Remote::new(Side::Mirror, &url, &credentials, &limits()).unwrap();
     let first = remote.open(Service::UploadPack).await.unwrap();
     sshd.fall_silent_once();
     let second = remote.open(Service::ReceivePack).await;

@@ -119,6 +119,22 @@ async fn an_https_proxy_is_asked_for_a_tunnel_and_its_407_is_configuration() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_is_not_there_is_blamed_and_not_the_server() {
+    // A port that was free a moment ago.
+    let port = Script::new().await.port();
+    let variable = format!("http://user:word@127.0.0.1:{port}");
+    let child = ask_in_child(
+        "http://git.example/a".to_owned(),
+        vec![("HTTP_PROXY", variable)],
+    );
+    let (passed, said) = child.await;
+    assert!(!passed);
+    let way = format!("by way of the proxy 127.0.0.1:{port}: cannot connect");
+    assert!(said.contains(&way) && said.contains("NO_PROXY"), "{said}");
+    assert!(!said.contains("word"), "{said}");
+}
+
+#[tokio::test]
 async fn a_certificate_file_of_the_environment_is_trusted() {
     let (_folder, certificate, key) = certificate();
     let server = Script::new().await;

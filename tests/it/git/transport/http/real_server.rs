@@ -172,7 +172,7 @@ async fn a_login_is_needed_checked_and_accepted() {
     };
     let url = server.url("a.git");
     for (credentials, advice) in [
-        (None, "set FERRY_MIRROR_TOKEN"),
+        (None, "Set FERRY_MIRROR_TOKEN"),
         (login("bot", "wrong"), "Check FERRY_MIRROR_TOKEN"),
         (login("gitlab-ci-token", "job"), "Allow Git push requests"),
     ] {

@@ -63,6 +63,20 @@ impl Place {
 }
 
 #[test]
+fn a_folder_that_looks_like_a_host_is_one_once_it_exists() {
+    let place = Place::new();
+    for name in ["git@h.example/upstream.git", "h.example/upstream.git"] {
+        let said = place.fails(Path::new(name));
+        assert!(said.contains("git@h.example:upstream.git"), "{said}");
+    }
+    let folder = place.path("home/h.example");
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(place.upstream.path(), folder.join("upstream.git")).unwrap();
+    let output = place.run("init", Path::new("h.example/upstream.git"), "/nowhere");
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn a_mirror_lives_in_folders_without_a_git_program() {
     let mut place = Place::new();
     place.succeeds("init");
