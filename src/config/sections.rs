@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::key_table::key_table;
 use super::keys::Key;
@@ -72,6 +72,9 @@ key_table! {
         from: Option<Mailbox> = optional("from", smtp::mailbox);
         /// A list of the recipients' addresses.
         to: Vec<Mailbox> = list("to", smtp::mailbox);
+        /// The name that this machine gives to the mail server (EHLO): a domain, or an address such as `[192.0.2.1]`. By
+        /// default the domain of `mail.from`, or the machine's address if that is no full domain.
+        hello: Option<Host> = optional("hello", smtp::hello);
         /// A file that records what was mailed, so that the same failure is not mailed with every run.
         state: Option<PathBuf> = optional("state", paths::path);
         /// When the same kind of failure is mailed again.
