@@ -24,6 +24,7 @@ mod tests;
 mod text_file;
 mod trigger_config;
 mod values;
+mod variable_value;
 
 pub use documentation::{flag_help, flag_long_help, keys_as_help, keys_as_markdown};
 pub use effective::EffectiveConfig;
