@@ -14,6 +14,7 @@ mod load;
 mod mail;
 mod mirror_config;
 mod network;
+mod proxies;
 mod remotes;
 mod secrets;
 mod sections;

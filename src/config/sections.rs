@@ -16,6 +16,7 @@ use super::values::smtp::{self, Mailbox, SmtpServer};
 use super::values::{addresses, numbers, paths, trigger};
 use crate::git::RemoteUrl;
 use crate::git::objects::Author;
+use crate::git::transport::Proxies;
 
 key_table! {
     /// The repository that the index comes from.
@@ -61,6 +62,7 @@ key_table! {
         /// A PEM file of certificates that are trusted besides the system's: of authorities, or a server's own. Without it
         /// the files that `GIT_SSL_CAINFO`, `CURL_CA_BUNDLE` and `CI_SERVER_TLS_CA_FILE` name.
         extra_cas: Option<String> = optional("ca_file", paths::certificates);
+        + proxies: Proxies = "The proxies that HTTP goes through, which other tools' variables name.";
     }
 
     /// The mails that tell a person of failures.

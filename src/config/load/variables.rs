@@ -5,6 +5,7 @@ use tracing::warn;
 use super::super::certificates;
 use super::super::environment::Environment;
 use super::super::keys::{Key, Shape};
+use super::super::proxies;
 use super::super::secrets;
 use super::super::sections::KEYS;
 use super::super::settings::{Origin, Settings};
@@ -39,7 +40,10 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
 fn warn_of_values(environment: &Environment) {
     let secrets = secrets::set_or_unset(environment);
     let secrets: Vec<_> = secrets.into_iter().map(|(name, _)| name).collect();
-    let others = certificates::CONVENTIONAL.into_iter().chain([CONFIG_FILE]);
+    let others = certificates::CONVENTIONAL
+        .into_iter()
+        .chain(proxies::variables());
+    let others = others.chain([CONFIG_FILE]);
     let others = others.map(str::to_owned).chain(secrets.iter().cloned());
     for name in KEYS.iter().map(Key::variable).chain(others) {
         if let Some(what) = environment.unwrapping_of(&name) {

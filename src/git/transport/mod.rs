@@ -19,6 +19,7 @@ mod host_messages;
 pub mod http;
 mod idle;
 pub mod local;
+mod proxies;
 mod quick_ack;
 mod remote;
 pub mod ssh;
@@ -35,6 +36,7 @@ pub use host_messages::{HostMessage, Meaning};
 pub(crate) use http::{Clients, sending};
 #[cfg(feature = "server")]
 pub(crate) use http::{Reach, Refused, refused};
+pub use proxies::{Proxies, Proxy};
 pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 pub(crate) use tcp::{connect_tcp, deadline};
