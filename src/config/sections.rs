@@ -73,7 +73,7 @@ key_table! {
         /// The sender's address.
         from: Option<Mailbox> = optional("from", smtp::mailbox);
         /// A list of the recipients' addresses.
-        to: Vec<Mailbox> = list("to", smtp::mailbox);
+        to: Vec<Mailbox> = mailboxes("to", smtp::mailbox);
         /// The name that this machine gives to the mail server (EHLO): a domain, or an address such as `[192.0.2.1]`. By
         /// default the domain of `mail.from`, or the machine's address if that is no full domain.
         hello: Option<Host> = optional("hello", smtp::hello);

@@ -9,6 +9,7 @@ use super::super::proxies;
 use super::super::secrets;
 use super::super::sections::KEYS;
 use super::super::settings::{Origin, Settings};
+use super::super::values::smtp;
 use super::CONFIG_FILE;
 use super::hint::hint;
 use crate::error::Result;
@@ -59,6 +60,7 @@ fn warn_of_values(environment: &Environment) {
 /// Takes the text of a list or map apart.
 fn texts_of(key: &Key, text: &str) -> Vec<String> {
     match key.shape {
+        Shape::Mailboxes => smtp::split(text),
         // There is no escape: an element with a comma, such as the glob `{a,b}/*`, can only be given in the file.
         Shape::List | Shape::Map => text
             .split(',')

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use email_address::EmailAddress;
+use lettre::message::Mailboxes;
 use url::{Host, Url};
 
 /// How a connection to an SMTP server is protected.
@@ -182,6 +183,21 @@ pub(in super::super) fn hello(text: &str) -> Result<Host, String> {
             "expected a domain such as ci.example.com, or an address such as [192.0.2.1], found `{}`",
             text.escape_debug()
         )),
+    }
+}
+
+/// Takes a list of mail addresses apart (RFC 5322): a comma in a quoted name does not end an address.
+pub(in super::super) fn split(text: &str) -> Vec<String> {
+    match Mailboxes::from_str(text) {
+        Ok(mailboxes) => mailboxes.iter().map(ToString::to_string).collect(),
+        // At commas, so that the error is told of the address that is none.
+        Err(_) => {
+            let elements = text.split(',').map(str::trim);
+            elements
+                .filter(|element| !element.is_empty())
+                .map(str::to_owned)
+                .collect()
+        }
     }
 }
 

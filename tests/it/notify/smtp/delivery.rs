@@ -89,6 +89,22 @@ fn a_strict_server_hears_the_name_that_is_configured_the_senders_domain_or_an_ad
 }
 
 #[test]
+fn a_name_with_a_comma_is_one_recipients() {
+    let Some(exim) = Exim::start(&NO_TLS) else {
+        return;
+    };
+    let to = "\"Ops, Team\" <ops@mirror.example>, night@mirror.example";
+    let refused = send(&with(exim.variables(), &[("FERRY_MAIL_TO", to)])).unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
+    let raw = &exim.messages(1)[0];
+    let mail = MessageParser::default().parse(raw.as_str()).unwrap();
+    let to: Vec<_> = mail.to().unwrap().iter().collect();
+    let named = |at: usize| (to[at].name(), to[at].address());
+    assert_eq!(named(0), (Some("Ops, Team"), Some("ops@mirror.example")));
+    assert_eq!(named(1), (None, Some("night@mirror.example")));
+}
+
+#[test]
 fn without_starttls_nothing_is_sent_unless_it_is_said_to_be_right() {
     let Some(exim) = Exim::start(&NO_TLS) else {
         return;
