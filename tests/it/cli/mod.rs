@@ -4,6 +4,7 @@ mod check;
 mod configuration;
 mod docs;
 mod foreign_text;
+mod log;
 mod packet_trace;
 mod report_file;
 mod secrecy;
