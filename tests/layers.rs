@@ -29,7 +29,7 @@ const ADAPTED: &[(&str, &[&str])] = &[
     ("gix_pack", &["git", "server"]),
     ("gix_validate", &["git"]),
     ("hyper", &["http"]),
-    ("lettre", &["notify"]),
+    ("lettre", &["config", "notify"]),
     ("object_store", &["server"]),
     // Others ask with the clients of `git::transport`.
     ("reqwest", &["git", "server", "trigger"]),

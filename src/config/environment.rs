@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::variable_value::{unexpanded, unwrapped};
 use crate::error::{Error, Kind, Result};
 
 /// What surrounds the process. `Debug` shows the names of variables only.
@@ -59,9 +60,30 @@ impl Environment {
 
     /// Returns whether a variable is set and not empty.
     pub fn is_set(&self, name: &str) -> bool {
-        self.variables
-            .get(name)
-            .is_some_and(|value| !value.is_empty())
+        self.variables.get(name).is_some_and(|value| {
+            value
+                .to_str()
+                .is_none_or(|text| !unwrapped(text).is_empty())
+        })
+    }
+
+    /// Returns the text of a variable that is no secret, without white space around it; an empty one counts as unset.
+    ///
+    /// # Errors
+    /// `config` for a reference to another variable that was not expanded.
+    pub(super) fn plain(&self, name: &str) -> Result<Option<&str>> {
+        let text = self.text(name)?;
+        match text.and_then(unexpanded) {
+            None => Ok(text),
+            Some(reference) => Err(unusable(
+                name,
+                format!("{reference} is a reference to a variable that was not expanded"),
+            )
+            .advise(
+                "Define that variable where this one is expanded, or write out its value. In GitLab, `Expand variable reference` \
+                 must be on.",
+            )),
+        }
     }
 
     /// Returns a variable's text without white space around it; an empty one counts as unset.
@@ -72,14 +94,30 @@ impl Environment {
             .filter(|text| !text.is_empty()))
     }
 
-    /// Returns a variable's text as it is; an empty one counts as unset.
+    /// Returns a variable's text as it is, but for quotes around it and a line break at its end; an empty one counts as unset.
     pub(super) fn raw(&self, name: &str) -> Result<Option<&str>> {
-        match self.variables.get(name).filter(|value| !value.is_empty()) {
+        match self.variables.get(name) {
             None => Ok(None),
             Some(value) => match value.to_str() {
-                Some(text) => Ok(Some(text)),
+                Some(text) => Ok(Some(unwrapped(text)).filter(|text| !text.is_empty())),
                 None => Err(unusable(name, "the value is not UTF-8")),
             },
+        }
+    }
+
+    /// Says whether a variable holds a reference to another one.
+    pub(super) fn is_reference(&self, name: &str) -> bool {
+        matches!(self.text(name), Ok(Some(text)) if unexpanded(text).is_some())
+    }
+
+    /// Returns what the value of a variable had to lose, in words, if it did.
+    pub(super) fn unwrapping_of(&self, name: &str) -> Option<&'static str> {
+        let value = self.variables.get(name)?.to_str()?;
+        let text = unwrapped(value);
+        match value.trim().len() - text.trim().len() {
+            0 if value == text => None,
+            0 => Some("the line break at its end"),
+            _ => Some("the quotes around it"),
         }
     }
 

@@ -3,8 +3,9 @@
 /// Makes a documented struct of each section, and `KEYS`, the list of all keys.
 ///
 /// A field reads `name: Type = how("key", parse);` where `how` is the method of `Settings` that reads it: `needed`,
-/// `optional`, `list`, `map`, or `or_default`, which takes the default's text as a third argument. `flag "--name"` may
-/// follow. The comment above it is the key's description in the documentation.
+/// `optional`, `list`, `mailboxes`, `map`, or `or_default`, which takes the default's text as a third argument. `flag "--name"` may
+/// follow. The comment above it is the key's description in the documentation. A field that is no key reads
+/// `+ name: Type = "description";`, and begins with the type's default.
 macro_rules! key_table {
     ($(
         $(#[$about:meta])*
@@ -13,6 +14,7 @@ macro_rules! key_table {
                 $(#[doc = $doc:literal])*
                 $field:ident: $type:ty = $how:ident($name:literal, $parse:path $(, $default:literal)?) $(flag $flag:literal)?;
             )*
+            $(+ $extra:ident: $extra_type:ty = $extra_doc:literal;)*
         }
     )*) => {
         $(
@@ -24,6 +26,10 @@ macro_rules! key_table {
                     #[doc = concat!("\n\nThe key `", stringify!($section), ".", $name, "`.")]
                     pub $field: $type,
                 )*
+                $(
+                    #[doc = $extra_doc]
+                    pub $extra: $extra_type,
+                )*
             }
 
             impl $Section {
@@ -32,6 +38,7 @@ macro_rules! key_table {
                 ) -> crate::error::Result<Self> {
                     Ok(Self {
                         $( $field: settings.$how(key(concat!(stringify!($section), ".", $name)), $parse)?, )*
+                        $( $extra: <$extra_type>::default(), )*
                     })
                 }
             }

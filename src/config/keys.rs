@@ -27,6 +27,8 @@ pub(super) struct Key {
 pub(super) enum Shape {
     One,
     List,
+    /// A list of mail addresses, whose names may hold commas.
+    Mailboxes,
     /// Names and values; in a variable `name=value,name=value`.
     Map,
 }
@@ -37,6 +39,7 @@ impl Shape {
         // Bytes, since a `const fn` cannot compare texts.
         match how.as_bytes() {
             b"list" => Self::List,
+            b"mailboxes" => Self::Mailboxes,
             b"map" => Self::Map,
             _ => Self::One,
         }

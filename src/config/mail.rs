@@ -1,5 +1,7 @@
 //! The section `mail`: a complete route for mails, or none.
 
+use url::Host;
+
 use super::keys::Key;
 use super::sections::{self, Mail};
 use super::settings::Settings;
@@ -18,13 +20,20 @@ pub struct Route<'a> {
     pub from: &'a Mailbox,
     /// The recipients' addresses; at least one.
     pub to: &'a [Mailbox],
+    /// The name to say in EHLO, if one is given.
+    pub hello: Option<&'a Host>,
 }
 
 impl Mail {
     /// Returns the route that mails take, or none where no mails are configured.
     pub fn route(&self) -> Option<Route<'_>> {
         match (&self.smtp, &self.from, self.to.as_slice()) {
-            (Some(smtp), Some(from), to @ [_, ..]) => Some(Route { smtp, from, to }),
+            (Some(smtp), Some(from), to @ [_, ..]) => Some(Route {
+                smtp,
+                from,
+                to,
+                hello: self.hello.as_ref(),
+            }),
             _ => None,
         }
     }

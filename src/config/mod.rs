@@ -14,6 +14,7 @@ mod load;
 mod mail;
 mod mirror_config;
 mod network;
+mod proxies;
 mod remotes;
 mod secrets;
 mod sections;
@@ -24,6 +25,7 @@ mod tests;
 mod text_file;
 mod trigger_config;
 mod values;
+mod variable_value;
 
 pub use documentation::{flag_help, flag_long_help, keys_as_help, keys_as_markdown};
 pub use effective::EffectiveConfig;

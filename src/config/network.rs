@@ -1,7 +1,8 @@
-//! The section `network`, completed by the certificates that other tools' variables name.
+//! The section `network`, completed by the certificates and proxies that other tools' variables name.
 
 use super::certificates;
 use super::environment::Environment;
+use super::proxies;
 use super::sections::Network;
 use super::settings::Settings;
 use crate::error::Result;
@@ -14,6 +15,7 @@ pub(super) fn read(settings: &Settings, environment: &Environment) -> Result<Net
     if network.extra_cas.is_none() {
         network.extra_cas = certificates::conventional(environment)?;
     }
+    network.proxies = proxies::read(environment)?;
     Ok(network)
 }
 
@@ -24,6 +26,7 @@ impl Network {
             connect_timeout: self.connect_timeout,
             idle_timeout: self.idle_timeout,
             extra_cas: self.extra_cas.clone(),
+            proxies: self.proxies.clone(),
         }
     }
 }

@@ -7,7 +7,7 @@ mod tests;
 
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{debug, warn};
 
 use super::environment::{Environment, unusable};
@@ -87,10 +87,10 @@ impl Secrets {
         let trigger_token = token(environment, "FERRY_TRIGGER_TOKEN")?;
         Ok(Self {
             ssh_private_key: private_key::read(environment)?,
-            ssh_key_passphrase: token(environment, "SSH_KEY_PASSPHRASE")?,
+            ssh_key_passphrase: password(environment, "SSH_KEY_PASSPHRASE")?,
             ssh_known_hosts: known_hosts(environment)?,
             mirror_token: token(environment, "FERRY_MIRROR_TOKEN")?,
-            smtp_password: token(environment, "FERRY_SMTP_PASSWORD")?,
+            smtp_password: password(environment, "FERRY_SMTP_PASSWORD")?,
             gitlab_trigger_token: token(environment, "GITLAB_TRIGGER_TOKEN")?,
             gitlab_read_token: token(environment, "GITLAB_READ_TOKEN")?,
             hook_token: token(environment, "FERRY_HOOK_TOKEN")?.or_else(|| trigger_token.clone()),
@@ -101,8 +101,21 @@ impl Secrets {
     }
 }
 
-/// Reads a secret of one line, or the file whose absolute path the variable holds.
+/// Reads a secret that goes into an HTTP header, of whose ends spaces are no part.
 fn token(environment: &Environment, name: &str) -> Result<Option<SecretString>> {
+    let token = password(environment, name)?;
+    let is_padded = |text: &str| text.trim().len() < text.len();
+    match &token {
+        Some(secret) if is_padded(secret.expose_secret()) => {
+            Err(unusable(name, "the token begins or ends with a space")
+                .advise("Set it again without the space, which was probably copied along with it."))
+        }
+        _ => Ok(token),
+    }
+}
+
+/// Reads a secret of one line, or the file whose absolute path the variable holds.
+fn password(environment: &Environment, name: &str) -> Result<Option<SecretString>> {
     // Not trimmed: spaces may be part of a passphrase. Only the line break at the end is dropped, below.
     let Some(value) = environment.raw(name)? else {
         return Ok(None);
@@ -163,8 +176,13 @@ fn is_path_of_nothing(path: &Path) -> bool {
 fn aws(environment: &Environment) -> Result<Vec<(String, SecretString)>> {
     let mut found = Vec::new();
     for name in environment.names_that_begin_with("AWS_") {
-        if let Some(value) = environment.text(name)? {
-            if mask::is_secret_of_aws(name) {
+        let is_secret = mask::is_secret_of_aws(name);
+        let value = match is_secret {
+            true => environment.text(name)?,
+            false => environment.plain(name)?,
+        };
+        if let Some(value) = value {
+            if is_secret {
                 check_length(name, value)?;
             }
             found.push((name.to_owned(), value.into()));
@@ -179,13 +197,18 @@ fn known_hosts(environment: &Environment) -> Result<KnownHostsText> {
         let text = match Path::new(value).is_file() {
             true => text_file::read(Path::new(value))
                 .map_err(|e| unusable(name, format!("cannot read the file {value}")).because(e))?,
-            // A line has a host, the key's type and the key, separated by spaces, so one word is meant as a path.
-            false if value.contains(char::is_whitespace) => value.to_owned(),
-            false => {
-                return Err(unusable(name, format!("there is no file {value}, and a single word is not a line of known hosts"))
-                    .advise("Set it to lines as ssh-keyscan prints them, or to the path of a file of such lines."));
-            }
+            false => value.to_owned(),
         };
+        // A line has a host, the key's type and the key, separated by spaces.
+        let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
+        let text = private_key::from_base64(&text).unwrap_or(text);
+        if is_word(text.trim()) {
+            let reason =
+                format!("there is no file {value}, and a single word is not a line of known hosts");
+            return Err(unusable(name, reason).advise(
+                "Set it to lines as ssh-keyscan prints them, to the path of a file of such lines, or to `base64 -w0` of them.",
+            ));
+        }
         return Ok(KnownHostsText {
             text,
             origin: name.to_owned(),
@@ -215,13 +238,13 @@ fn job_token(environment: &Environment) -> Result<Option<JobToken>> {
     let Some(token) = token(environment, "CI_JOB_TOKEN")? else {
         return Ok(None);
     };
-    let Some(host) = environment.text("CI_SERVER_HOST")? else {
+    let Some(host) = environment.plain("CI_SERVER_HOST")? else {
         // Without the name of its server it could go to a stranger.
         debug!("CI_JOB_TOKEN is ignored: CI_SERVER_HOST, which names its server, is not set");
         return Ok(None);
     };
     let name = "CI_SERVER_PORT";
-    let port = match environment.text(name)? {
+    let port = match environment.plain(name)? {
         None => 443,
         Some(port) => port
             .parse()

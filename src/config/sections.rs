@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::key_table::key_table;
 use super::keys::Key;
@@ -16,6 +16,7 @@ use super::values::smtp::{self, Mailbox, SmtpServer};
 use super::values::{addresses, numbers, paths, trigger};
 use crate::git::RemoteUrl;
 use crate::git::objects::Author;
+use crate::git::transport::Proxies;
 
 key_table! {
     /// The repository that the index comes from.
@@ -61,6 +62,7 @@ key_table! {
         /// A PEM file of certificates that are trusted besides the system's: of authorities, or a server's own. Without it
         /// the files that `GIT_SSL_CAINFO`, `CURL_CA_BUNDLE` and `CI_SERVER_TLS_CA_FILE` name.
         extra_cas: Option<String> = optional("ca_file", paths::certificates);
+        + proxies: Proxies = "The proxies that HTTP goes through, which other tools' variables name.";
     }
 
     /// The mails that tell a person of failures.
@@ -71,7 +73,10 @@ key_table! {
         /// The sender's address.
         from: Option<Mailbox> = optional("from", smtp::mailbox);
         /// A list of the recipients' addresses.
-        to: Vec<Mailbox> = list("to", smtp::mailbox);
+        to: Vec<Mailbox> = mailboxes("to", smtp::mailbox);
+        /// The name that this machine gives to the mail server (EHLO): a domain, or an address such as `[192.0.2.1]`. By
+        /// default the domain of `mail.from`, or the machine's address if that is no full domain.
+        hello: Option<Host> = optional("hello", smtp::hello);
         /// A file that records what was mailed, so that the same failure is not mailed with every run.
         state: Option<PathBuf> = optional("state", paths::path);
         /// When the same kind of failure is mailed again.

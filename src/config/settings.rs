@@ -131,6 +131,11 @@ impl Settings {
         Ok(self.all(key, parse)?.unwrap_or_default())
     }
 
+    /// Returns mail addresses, none by default.
+    pub(super) fn mailboxes<T>(&self, key: &Key, parse: Parse<T>) -> Result<Vec<T>> {
+        self.list(key, parse)
+    }
+
     /// Returns the names and values of a map, which is empty by default.
     pub(super) fn map<T>(
         &self,
@@ -164,7 +169,7 @@ impl Settings {
 fn repeated<'a>(key: &Key, texts: &'a [String]) -> Option<&'a str> {
     let named = |text: &'a String| match key.shape {
         Shape::Map => text.split('=').next().unwrap_or_default().trim(),
-        Shape::One | Shape::List => text.as_str(),
+        Shape::One | Shape::List | Shape::Mailboxes => text.as_str(),
     };
     let mut seen = BTreeSet::new();
     texts.iter().map(named).find(|name| !seen.insert(*name))

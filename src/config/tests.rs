@@ -99,7 +99,7 @@ fn mails_need_a_server_a_sender_and_a_recipient() {
 fn every_key_is_also_a_variable() {
     let names: Vec<_> = KEYS.iter().map(Key::variable).collect();
     assert!(
-        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 56,
+        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 57,
         "{names:?}"
     );
     for name in &names {
@@ -275,4 +275,32 @@ fn nothing_secret_is_in_the_debug_form() {
     let config = Config::load(&Flags::default(), &environment).unwrap();
     assert!(config.secrets.job_token.is_some() && config.secrets.ssh_private_key.is_some());
     assert!(!format!("{config:?} {config:#?} {environment:?}").contains("hunter2"));
+}
+
+#[test]
+fn quotes_around_a_variable_are_no_part_of_it_and_a_reference_is_refused() {
+    let config = from_variables(&[
+        ("FERRY_UPSTREAM_URL", "\"https://git.example/a\""),
+        ("FERRY_UPSTREAM_BRANCH", "'main'\n"),
+    ])
+    .unwrap();
+    assert_eq!(config.upstream.url.to_string(), "https://git.example/a");
+    assert_eq!(config.upstream.branch, "main");
+    for (name, value, reference) in [
+        (
+            "FERRY_UPSTREAM_URL",
+            "https://$CI_SERVER_HOST/a",
+            "$CI_SERVER_HOST",
+        ),
+        (
+            "FERRY_UPSTREAM_BRANCH",
+            "${CI_DEFAULT_BRANCH}",
+            "${CI_DEFAULT_BRANCH}",
+        ),
+        ("FERRY_MAIL_TO", "\"$OPS\"", "$OPS"),
+        ("AWS_REGION", "$REGION", "$REGION"),
+    ] {
+        let told = message(from_variables(&[(name, value)]));
+        assert!(told.starts_with(&format!("{name}: {reference} ")), "{told}");
+    }
 }

@@ -22,7 +22,7 @@ pub struct CommonArgs {
     )]
     pub config: Option<PathBuf>,
 
-    /// How the report is written to stdout; `json` is exactly one object.
+    /// How the report is written to stdout; `json` is exactly one object. A server has no report, but a log in that format.
     #[arg(
         long,
         value_enum,

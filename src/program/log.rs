@@ -1,20 +1,49 @@
-//! The log: plain lines on stderr, next to the progress bar if there is one.
+//! The log: lines on stderr, next to the progress bar if there is one.
+
+mod json;
 
 use std::io::{self, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use indicatif::MultiProgress;
+use jiff::Timestamp;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::json::JsonLines;
+use super::output::Format;
 use super::panics;
 use crate::config::Mask;
 
 /// The control character that begins a colour.
 const ESCAPE: &str = "\x1b";
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// The level and the message: a person waits for the command, or a CI job that writes times itself.
+    Plain,
+    /// The same after the time: of a program that runs for good.
+    Timed,
+    /// An object of JSON.
+    Json,
+}
+
+impl LogFormat {
+    /// Returns the format of a program that runs for good.
+    pub fn of_a_server(report: Format) -> Self {
+        match report {
+            Format::Text => Self::Timed,
+            Format::Json => Self::Json,
+        }
+    }
+}
 
 /// How much is logged: `-v` and `-q`.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +57,29 @@ pub struct Verbosity {
 /// Sends the log of the whole process to stderr; `bars` are the ones that its lines must not run into.
 ///
 /// What `mask` knows is masked in each line.
-pub fn start(verbosity: Verbosity, bars: Option<&MultiProgress>, mask: Mask) {
+pub fn start(verbosity: Verbosity, format: LogFormat, bars: Option<&MultiProgress>, mask: Mask) {
+    let log = tracing_subscriber::registry();
+    let log = log.with(match format {
+        LogFormat::Json => JsonLines {
+            mask,
+            with_target: verbosity.verbose > 1,
+        }
+        .boxed(),
+        LogFormat::Timed => text_lines(verbosity, bars, mask).with_timer(Utc).boxed(),
+        LogFormat::Plain => text_lines(verbosity, bars, mask).without_time().boxed(),
+    });
+    log.with(filter(verbosity, bars.is_some())).init();
+    panics::log();
+}
+
+/// Returns the layer that writes text.
+fn text_lines<S>(
+    verbosity: Verbosity,
+    bars: Option<&MultiProgress>,
+    mask: Mask,
+) -> fmt::Layer<S, DefaultFields, fmt::format::Format, Stderr> {
     let has_colours = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
-    let lines = tracing_subscriber::fmt::layer()
-        .without_time()
+    fmt::layer()
         .with_target(verbosity.verbose > 1)
         .with_ansi(has_colours)
         // A closed stderr must not end the process.
@@ -39,12 +87,16 @@ pub fn start(verbosity: Verbosity, bars: Option<&MultiProgress>, mask: Mask) {
         .with_writer(Stderr {
             bars: bars.cloned(),
             mask,
-        });
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(filter(verbosity, bars.is_some()))
-        .init();
-    panics::log();
+        })
+}
+
+/// The time of a line.
+struct Utc;
+
+impl FormatTime for Utc {
+    fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
+        line.write_str(&json::time(Timestamp::now()))
+    }
 }
 
 fn filter(verbosity: Verbosity, has_bars: bool) -> Targets {

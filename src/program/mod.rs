@@ -18,12 +18,12 @@ use crate::config::Mask;
 use crate::error::{Error, Kind, Result};
 
 pub use arguments::{CommonArgs, CommonCommand};
-pub use log::{Verbosity, start as start_log};
+pub use log::{LogFormat, Verbosity, start as start_log};
 pub use output::{
     Destinations, Failure, Format, InterruptNote, Output, Signal, finish, finish_parsing,
 };
 pub use panics::caught;
-pub use progress_line::progress_line;
+pub use progress_line::{Meter, progress_line};
 pub use style::HELP as HELP_STYLES;
 
 /// What `--version` prints: the version, and of a release the commit and its date.

@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crates_ferry::config::{EffectiveConfig, Environment, Mask, TriggerConfig};
 use crates_ferry::error::Result;
 use crates_ferry::mirror::Context;
-use crates_ferry::program::{self, Destinations, Failure, InterruptNote, Output};
+use crates_ferry::program::{self, Destinations, Failure, InterruptNote, LogFormat, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::trigger::{fire, run};
 
@@ -35,7 +35,12 @@ fn main() -> ExitCode {
     destinations.format = cli.common.format;
     let environment = Environment::of_process();
     destinations.mask = Mask::of_process(&cli.flags(), &environment);
-    program::start_log(cli.common.verbosity(), None, destinations.mask.clone());
+    let log_format = match cli.command {
+        Command::Run(_) => LogFormat::of_a_server(cli.common.format),
+        _ => LogFormat::Plain,
+    };
+    let mask = destinations.mask.clone();
+    program::start_log(cli.common.verbosity(), log_format, None, mask);
     let end = program::caught(|| dispatch(cli, &environment));
     program::finish(&destinations, end)
 }

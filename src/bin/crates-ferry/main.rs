@@ -14,7 +14,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crates_ferry::config::{Config, EffectiveConfig, Environment, Mask};
 use crates_ferry::error::Result;
 use crates_ferry::mirror::{Context, init, sync};
-use crates_ferry::program::{self, Failure, InterruptNote, Output};
+use crates_ferry::program::{self, Failure, InterruptNote, LogFormat, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::{check, notify};
 
@@ -44,7 +44,8 @@ fn main() -> ExitCode {
     let environment = Environment::of_process();
     destinations.mask = Mask::of_process(&cli.flags(), &environment);
     let mask = destinations.mask.clone();
-    program::start_log(cli.common.verbosity(), bars.as_ref(), mask);
+    let log_format = log_format(&cli);
+    program::start_log(cli.common.verbosity(), log_format, bars.as_ref(), mask);
     let end = program::caught(|| dispatch(cli, &environment, bars.as_ref()));
     program::finish(&destinations, end)
 }
@@ -80,6 +81,14 @@ fn dispatch(
             let work = run(command, config, Arc::clone(&progress));
             run_to_its_end(work, bars, &progress)
         }
+    }
+}
+
+fn log_format(cli: &Cli) -> LogFormat {
+    match &cli.command {
+        #[cfg(feature = "server")]
+        Command::Serve(_) => LogFormat::of_a_server(cli.common.format),
+        _ => LogFormat::Plain,
     }
 }
 

@@ -63,7 +63,7 @@ fn locate(flags: &Flags, environment: &Environment) -> Result<Option<PathBuf>> {
     if let Some(path) = &flags.file {
         return Ok(Some(folder.join(path)));
     }
-    if let Some(path) = environment.text(CONFIG_FILE)? {
+    if let Some(path) = environment.plain(CONFIG_FILE)? {
         return Ok(Some(folder.join(path)));
     }
     let usual = folder.join("ferry.yml");

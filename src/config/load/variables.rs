@@ -2,21 +2,26 @@
 
 use tracing::warn;
 
+use super::super::certificates;
 use super::super::environment::Environment;
 use super::super::keys::{Key, Shape};
+use super::super::proxies;
 use super::super::secrets;
 use super::super::sections::KEYS;
 use super::super::settings::{Origin, Settings};
+use super::super::values::smtp;
 use super::CONFIG_FILE;
 use super::hint::hint;
 use crate::error::Result;
 
 /// Adds the values of the keys' variables, and warns of unknown variables that begin with `FERRY_`.
 pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result<()> {
+    // First: it may be why a value is refused.
+    warn_of_values(environment);
     // Here an address may carry a password: unlike files and flags, nobody else reads these.
     for key in KEYS {
         let name = key.variable();
-        if let Some(text) = environment.text(&name)? {
+        if let Some(text) = environment.plain(&name)? {
             let texts = texts_of(key, text);
             settings.set(key, Origin::Variable(name), texts)?;
         }
@@ -32,9 +37,30 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
     Ok(())
 }
 
+/// Warns of variables whose values are not what they were meant to be, probably; never of what they hold.
+fn warn_of_values(environment: &Environment) {
+    let secrets = secrets::set_or_unset(environment);
+    let secrets: Vec<_> = secrets.into_iter().map(|(name, _)| name).collect();
+    let others = certificates::CONVENTIONAL
+        .into_iter()
+        .chain(proxies::variables());
+    let others = others.chain([CONFIG_FILE]);
+    let others = others.map(str::to_owned).chain(secrets.iter().cloned());
+    for name in KEYS.iter().map(Key::variable).chain(others) {
+        if let Some(what) = environment.unwrapping_of(&name) {
+            warn!("{name}: {what} was taken for no part of the value");
+        }
+    }
+    // Taken as they are all the same: a password may look so.
+    for name in secrets.iter().filter(|name| environment.is_reference(name)) {
+        warn!("{name}: the secret looks like a reference to a variable that was not expanded");
+    }
+}
+
 /// Takes the text of a list or map apart.
 fn texts_of(key: &Key, text: &str) -> Vec<String> {
     match key.shape {
+        Shape::Mailboxes => smtp::split(text),
         // There is no escape: an element with a comma, such as the glob `{a,b}/*`, can only be given in the file.
         Shape::List | Shape::Map => text
             .split(',')

@@ -38,7 +38,7 @@ impl<'de> Visitor<'de> for Value {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.key.shape {
             Shape::One => "one value",
-            Shape::List => "a list",
+            Shape::List | Shape::Mailboxes => "a list",
             Shape::Map => "a mapping of names to values",
         })
     }
@@ -56,7 +56,9 @@ impl<'de> Visitor<'de> for Value {
             return deserializer.deserialize_any(Refusing);
         }
         match self.key.shape {
-            Shape::List => deserializer.deserialize_any(Elements(self)).map(Some),
+            Shape::List | Shape::Mailboxes => {
+                deserializer.deserialize_any(Elements(self)).map(Some)
+            }
             Shape::Map => deserializer.deserialize_any(Pairs(self)).map(Some),
             Shape::One => deserializer
                 .deserialize_str(Scalar(self))

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{Secrets, VARIABLES};
 use crate::config::environment::Environment;
 use crate::config::load::{self, Flags};
+use crate::config::proxies;
 use crate::config::text_file;
 use crate::git::RemoteUrl;
 use crate::shown;
@@ -46,7 +47,8 @@ impl Mask {
     /// a configuration that cannot be used must show no secret.
     pub fn of_process(flags: &Flags, environment: &Environment) -> Self {
         let secrets = Secrets::from_environment(environment).unwrap_or_default();
-        let raw = variables(environment);
+        let mut raw = variables(environment);
+        raw.extend(proxies::secrets(environment));
         let addresses = addresses(flags, environment);
         let addresses: Vec<&RemoteUrl> = addresses.iter().collect();
         Self::new(
@@ -384,11 +386,12 @@ mod tests {
             ("FERRY_MIRROR_TOKEN", "token-123456"),
             ("FERRY_SMTP_PASSWORD", "with\u{7}control"),
             ("FERRY_NO_SUCH_KEY", "x"),
+            ("HTTPS_PROXY", "http://me:pr%23xyword@proxy.example"),
         ]);
         let mask = super::Mask::of_process(&Flags::default(), &environment);
         assert_eq!(
-            mask.apply("token-123456, with\u{7}control"),
-            "[masked], [masked]"
+            mask.apply("token-123456, with\u{7}control, pr#xyword, pr%23xyword"),
+            "[masked], [masked], [masked], [masked]"
         );
         let mut value =
             serde_json::json!({ "a": ["token-123456", 1], "b": { "c": "x token-123456" } });

@@ -114,7 +114,7 @@ fn key_text(text: &str) -> Result<Option<SecretString>> {
 }
 
 /// Decodes base64 of a text, with white space anywhere.
-fn from_base64(value: &str) -> Option<String> {
+pub(super) fn from_base64(value: &str) -> Option<String> {
     let compact: String = value.split_whitespace().collect();
     let decoded = STANDARD
         .decode(compact)

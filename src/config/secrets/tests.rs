@@ -128,6 +128,15 @@ fn known_hosts_come_from_the_variable_else_from_the_home_folder() {
         known(&[("SSH_KNOWN_HOSTS", &path)]),
         (line.to_owned(), "SSH_KNOWN_HOSTS".to_owned())
     );
+    for form in [
+        STANDARD.encode(other),
+        format!("\"{other}\""),
+        file(&home, "base64", &STANDARD.encode(other)),
+    ] {
+        assert_eq!(known(&[("SSH_KNOWN_HOSTS", &form)]).0, other, "{form}");
+    }
+    let empty = file(&home, "empty", "");
+    assert_eq!(known(&[("SSH_KNOWN_HOSTS", &empty)]).0, "");
     assert!(read(&[]).unwrap().ssh_known_hosts.text.is_empty());
     assert!(refusal("SSH_KNOWN_HOSTS", "/no/such/file").contains("/no/such/file"));
 }
@@ -231,4 +240,48 @@ fn a_secret_that_could_not_be_masked_is_refused() {
     }
     // It is the key's name, and no secret.
     assert!(read(&[("AWS_REGION", "x")]).is_ok());
+}
+
+#[test]
+fn quotes_around_a_secret_are_no_part_of_it_and_all_else_is() {
+    let password = |value: &str| {
+        let read = read(&[("FERRY_SMTP_PASSWORD", value)]).unwrap();
+        let password = read.smtp_password;
+        password.map(|password| password.expose_secret().to_owned())
+    };
+    assert_eq!(
+        password("\"s3cr3t-s3cr3t\"").as_deref(),
+        Some("s3cr3t-s3cr3t")
+    );
+    assert_eq!(password("''"), None);
+    for value in [
+        "$s3cr3t-s3cr3t",
+        "$LONG_SECRET",
+        "\"s3cr3t\"s3cr3t\"",
+        "s3cr3t-s3cr3t ",
+    ] {
+        assert_eq!(password(value).as_deref(), Some(value));
+    }
+    assert_eq!(key_of(&format!("'{KEY}'")), KEY);
+    let aws = read(&[("AWS_SECRET_ACCESS_KEY", "\"s3cr3t-s3cr3t\"")]).unwrap();
+    assert_eq!(aws.aws[0].1.expose_secret(), "s3cr3t-s3cr3t");
+}
+
+#[test]
+fn a_space_at_the_end_of_a_token_is_refused() {
+    for name in [
+        "FERRY_MIRROR_TOKEN",
+        "GITLAB_TRIGGER_TOKEN",
+        "FERRY_HOOK_TOKEN",
+    ] {
+        for value in ["s3cr3t-s3cr3t ", " s3cr3t-s3cr3t"] {
+            let shown = refusal(name, value);
+            assert!(
+                shown.starts_with(name) && shown.contains("a space"),
+                "{shown}"
+            );
+            assert!(!shown.contains("s3cr3t"), "{shown}");
+        }
+    }
+    assert!(read(&[("FERRY_HOOK_TOKEN", "s3cr3t and s3cr3t")]).is_ok());
 }

@@ -4,9 +4,11 @@
 mod tests;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use email_address::EmailAddress;
+use lettre::message::Mailboxes;
 use url::{Host, Url};
 
 /// How a connection to an SMTP server is protected.
@@ -40,7 +42,7 @@ pub struct SmtpServer {
 impl SmtpServer {
     /// Returns whether the server is this very machine, so that nothing crosses a network.
     pub fn is_loopback(&self) -> bool {
-        let ip = self.host.parse::<std::net::IpAddr>();
+        let ip = self.host.parse::<IpAddr>();
         ip.map_or(self.host == "localhost", |ip| ip.is_loopback())
     }
 }
@@ -162,6 +164,40 @@ fn user(url: &Url) -> Result<Option<String>, String> {
     match user.contains(char::is_control) {
         true => Err("the user's name holds a control character".to_owned()),
         false => Ok((!user.is_empty()).then(|| user.into_owned())),
+    }
+}
+
+/// Reads the name of EHLO: a domain, or an address with or without the brackets of a literal (RFC 5321, 4.1.3).
+pub(in super::super) fn hello(text: &str) -> Result<Host, String> {
+    let literal = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    let address = literal.map_or(text, |t| t.strip_prefix("IPv6:").unwrap_or(t));
+    if let Ok(address) = address.parse::<IpAddr>() {
+        return Ok(match address {
+            IpAddr::V4(address) => Host::Ipv4(address),
+            IpAddr::V6(address) => Host::Ipv6(address),
+        });
+    }
+    match Host::parse(text) {
+        Ok(Host::Domain(domain)) => Ok(Host::Domain(domain)),
+        _ => Err(format!(
+            "expected a domain such as ci.example.com, or an address such as [192.0.2.1], found `{}`",
+            text.escape_debug()
+        )),
+    }
+}
+
+/// Takes a list of mail addresses apart (RFC 5322): a comma in a quoted name does not end an address.
+pub(in super::super) fn split(text: &str) -> Vec<String> {
+    match Mailboxes::from_str(text) {
+        Ok(mailboxes) => mailboxes.iter().map(ToString::to_string).collect(),
+        // At commas, so that the error is told of the address that is none.
+        Err(_) => {
+            let elements = text.split(',').map(str::trim);
+            elements
+                .filter(|element| !element.is_empty())
+                .map(str::to_owned)
+                .collect()
+        }
     }
 }
 

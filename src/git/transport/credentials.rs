@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Proxies;
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -52,7 +53,7 @@ pub struct KnownHostsText {
     pub origin: String,
 }
 
-/// Timeouts, and the certificates that are trusted.
+/// Timeouts, the certificates that are trusted, and proxies.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Until a connection is usable: connecting, TLS or ssh handshake, authentication.
@@ -61,4 +62,6 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Certificate authorities in PEM form, trusted besides the system's.
     pub extra_cas: Option<String>,
+    /// The proxies that HTTP goes through.
+    pub proxies: Proxies,
 }

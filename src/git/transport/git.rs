@@ -94,12 +94,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::git::transport::Proxies;
 
     fn remote(path: &str) -> GitRemote {
         let limits = Limits {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             extra_cas: None,
+            proxies: Proxies::default(),
         };
         GitRemote::new("git.example", 9418, path, &limits)
     }

@@ -19,6 +19,7 @@ mod host_messages;
 pub mod http;
 mod idle;
 pub mod local;
+mod proxies;
 mod quick_ack;
 mod remote;
 mod side;
@@ -36,6 +37,7 @@ pub use host_messages::{HostMessage, Meaning};
 pub(crate) use http::{Clients, PROXY_ADVICE, sending};
 #[cfg(feature = "server")]
 pub(crate) use http::{Reach, Refused, refused};
+pub use proxies::{Proxies, Proxy};
 pub use remote::Remote;
 pub use side::Side;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};

@@ -15,6 +15,10 @@ use crate::git::transport::{Refusal, refusal};
 const CERTIFICATE: &str = "the server's certificate is not trusted";
 const HANDSHAKE: &str = "the TLS handshake failed";
 
+/// What to do about a name that the server does not accept in EHLO.
+const HELLO_ADVICE: &str = "Set `mail.hello` to the name that DNS has for this machine, or to one that the administrator of \
+                            that server allows.";
+
 /// Explains a failure; `about` is what the server was asked.
 pub(super) fn explain(server: &str, about: &str, cause: SmtpError) -> Error {
     match cause.status() {
@@ -26,10 +30,28 @@ pub(super) fn explain(server: &str, about: &str, cause: SmtpError) -> Error {
     }
 }
 
+/// Explains why EHLO failed; `name` is what we said in it.
+pub(super) fn no_hello(server: &str, about: &str, name: &str, cause: SmtpError) -> Error {
+    match cause.status() {
+        Some(_) => explain(server, &format!("EHLO {name}"), cause),
+        None => explain(server, about, cause),
+    }
+}
+
 /// The server replied with a refusal.
 fn refused(server: &str, about: &str, code: &str, reply: &str) -> Error {
     let text = format!("{server}: refused {about}: {code} {reply}");
     let text = text.trim_end().to_owned();
+    // Some servers refuse the name of EHLO only when they know the recipient (`smtpd_delay_reject` of Postfix), and one that
+    // is in no DNS for now (450).
+    let is_hello = about.starts_with("EHLO ") && code.starts_with('5');
+    if is_hello || reply.to_ascii_uppercase().contains("HELO") {
+        let kind = match code.starts_with('4') {
+            true => Kind::Server,
+            false => Kind::Permission,
+        };
+        return Error::new(kind, text).advise(HELLO_ADVICE);
+    }
     match code {
         // RFC 4954: authentication is required, is too weak, has failed, needs encryption.
         "530" | "534" | "535" | "538" => Error::new(Kind::Auth, text).advise(

@@ -5,6 +5,7 @@
 //! through the commands itself, on lettre's connection.
 
 mod failure;
+mod hello;
 mod message;
 mod session;
 mod stream;

@@ -1,20 +1,23 @@
 //! One session with an SMTP server, command by command, each with a timeout.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
-use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt, Starttls};
-use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Starttls};
+use lettre::transport::smtp::extension::{
+    ClientId, Extension, MailBodyParameter, MailParameter, ServerInfo,
+};
 use lettre::transport::smtp::{Error as SmtpError, response::Response};
 use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::message::Message;
-use super::stream::{self, Encrypted};
-use super::{Mailer, SmtpProbe, Undelivered, failure};
+use super::{Mailer, SmtpProbe, Undelivered, failure, hello, stream};
 use crate::config::{Route, SmtpTls};
 use crate::error::{Error, Result};
 use crate::git::transport::{connect_tcp, deadline};
@@ -28,6 +31,11 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection to a server that has said EHLO.
 pub(super) struct Session {
     connection: AsyncSmtpConnection,
+    /// What the server's reply to the last EHLO offers.
+    offers: ServerInfo,
+    /// The name that we say in EHLO.
+    name: ClientId,
+    peer: SocketAddr,
     /// The socket under a connection in clear text, on which TLS may begin.
     socket: Option<TcpStream>,
     is_encrypted: bool,
@@ -82,32 +90,61 @@ impl Session {
         let tcp = connecting
             .await
             .map_err(|error| failure::unreachable(&name, error))?;
+        let unreachable = |error: io::Error| failure::unreachable(&name, error);
+        let peer = tcp.peer_addr().map_err(unreachable)?;
+        let hello = hello::name(&mailer.route, tcp.local_addr().map_err(unreachable)?.ip());
         let opening = async {
             if server.tls == SmtpTls::Implicit {
-                let tls = Encrypted::begin(mailer, about, tcp).await?;
-                return Ok::<_, Error>((greet(&name, about, tls).await?, None));
+                let tls = stream::encrypt(mailer, about, tcp).await?;
+                let connection = stream::unopened(tls, peer).await.map_err(unreachable)?;
+                return Ok::<_, Error>((connection, None));
             }
-            let (tcp, socket) =
-                stream::doubled(tcp).map_err(|error| failure::unreachable(&name, error))?;
-            Ok((greet(&name, about, tcp).await?, Some(socket)))
+            let (tcp, socket) = stream::doubled(tcp).map_err(unreachable)?;
+            let connection = stream::unopened(tcp, peer).await.map_err(unreachable)?;
+            Ok((connection, Some(socket)))
         };
         let (connection, socket) = timeout(network.idle_timeout, opening)
             .await
             .map_err(|_| failure::timed_out(&name, about))??;
-        Ok(Self {
+        let mut session = Self {
             is_encrypted: socket.is_none(),
             connection,
+            offers: ServerInfo::default(),
+            name: hello,
+            peer,
             socket,
             idle_timeout: network.idle_timeout,
             server: name,
-        })
+        };
+        session.read_greeting(about).await?;
+        session.say_hello(about).await?;
+        Ok(session)
+    }
+
+    async fn read_greeting(&mut self, about: &str) -> Result<()> {
+        let greeting = timeout(self.idle_timeout, self.connection.read_response()).await;
+        greeting
+            .map_err(|_| failure::timed_out(&self.server, about))?
+            .map_err(|e| failure::explain(&self.server, about, e))?;
+        Ok(())
+    }
+
+    /// Says EHLO, and reads what the server offers.
+    async fn say_hello(&mut self, about: &str) -> Result<()> {
+        let command = Ehlo::new(self.name.clone());
+        let reply = timeout(self.idle_timeout, self.connection.command(command))
+            .await
+            .map_err(|_| failure::timed_out(&self.server, about))?
+            .map_err(|e| failure::no_hello(&self.server, about, &self.name.to_string(), e))?;
+        self.offers =
+            hello::offers(&reply).map_err(|e| failure::explain(&self.server, about, e))?;
+        Ok(())
     }
 
     /// Begins TLS where the address demands it, or allows it and the server offers it; returns what was agreed, in words.
     async fn encrypt(&mut self, mailer: &Mailer<'_>) -> Result<&'static str> {
         let server = mailer.route.smtp;
-        let info = self.connection.server_info();
-        let offered = info.supports_feature(Extension::StartTls);
+        let offered = self.offers.supports_feature(Extension::StartTls);
         match server.tls {
             SmtpTls::Implicit => return Ok("TLS from the first byte, certificate trusted"),
             SmtpTls::None => return Ok("off (?tls=none)"),
@@ -124,14 +161,17 @@ impl Session {
             return Err(failure::no_starttls(&self.server));
         };
         let upgrading = async {
-            let tls = Encrypted::begin(mailer, "STARTTLS", socket).await?;
-            greet(&self.server, "STARTTLS", tls.greeted()).await
+            let tls = stream::encrypt(mailer, "STARTTLS", socket).await?;
+            let connection = stream::unopened(tls, self.peer).await;
+            connection.map_err(|error| failure::unreachable(&self.server, error))
         };
         // Replaces the connection in clear text as a whole: what somebody put into it before TLS began is dropped with it.
         self.connection = timeout(self.idle_timeout, upgrading)
             .await
             .map_err(|_| failure::timed_out(&self.server, "STARTTLS"))??;
         self.is_encrypted = true;
+        // No greeting follows, but what was offered in clear text counts no longer (RFC 3207, 4.2).
+        self.say_hello("STARTTLS").await?;
         Ok("STARTTLS, certificate trusted")
     }
 
@@ -151,12 +191,12 @@ impl Session {
         if !self.is_encrypted && !is_allowed {
             return Err(failure::password_in_clear(&self.server));
         }
-        let info = self.connection.server_info();
-        if info.get_auth_mechanism(&MECHANISMS).is_none() {
+        let Some(mechanism) = self.offers.get_auth_mechanism(&MECHANISMS) else {
             return Err(failure::no_mechanism(&self.server));
-        }
+        };
         let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
-        let authenticating = self.connection.auth(&MECHANISMS, &credentials);
+        let mechanism = [mechanism];
+        let authenticating = self.connection.auth(&mechanism, &credentials);
         timeout(self.idle_timeout, authenticating)
             .await
             .map_err(|_| failure::timed_out(&self.server, "authenticating"))?
@@ -218,7 +258,7 @@ impl Session {
 
     /// Returns the extensions that MAIL must announce for addresses beyond ASCII; bodies are encoded as ASCII.
     fn parameters(&self, message: &Message) -> Vec<MailParameter> {
-        let info = self.connection.server_info();
+        let info = &self.offers;
         let mut parameters = Vec::new();
         let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
         let addresses = message
@@ -247,15 +287,4 @@ impl Session {
     async fn quit(&mut self) {
         let _ = timeout(QUIT_TIMEOUT, self.connection.command(Quit)).await;
     }
-}
-
-/// Reads the server's greeting and says EHLO.
-async fn greet(
-    server: &str,
-    about: &str,
-    stream: impl AsyncTokioStream + 'static,
-) -> Result<AsyncSmtpConnection> {
-    AsyncSmtpConnection::connect_with_transport(Box::new(stream), &ClientId::default())
-        .await
-        .map_err(|error| failure::explain(server, about, error))
 }

@@ -1,4 +1,4 @@
-//! TLS under an SMTP session, with the program's own verifier: lettre's TLS settings take none.
+//! The streams under an SMTP session: lettre keeps to itself how it opens a connection, and its TLS settings take no verifier.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use lettre::transport::smtp::client::AsyncTokioStream;
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
+use lettre::transport::smtp::extension::ClientId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -17,40 +18,24 @@ use super::{Mailer, failure};
 use crate::error::Result;
 use crate::git::transport::Trust;
 
-/// An encrypted connection to the server.
-#[derive(Debug)]
-pub(super) struct Encrypted {
-    /// Read before anything that the server sends.
-    greeting: &'static [u8],
-    stream: TlsStream<TcpStream>,
-}
+/// What lettre reads as greeting and as reply to EHLO. Which mechanisms the server offers is for the session to find out.
+const OPENING: &[u8] = b"220 opened\r\n250-opened\r\n250 AUTH PLAIN LOGIN\r\n";
 
-impl Encrypted {
-    /// Begins TLS on a connection; trusts the system's certificates and those of `network.ca_file`.
-    pub(super) async fn begin(mailer: &Mailer<'_>, about: &str, tcp: TcpStream) -> Result<Self> {
-        let server = mailer.route.smtp;
-        let name = server.to_string();
-        let host = ServerName::try_from(server.host.clone())
-            .map_err(|error| failure::no_host_name(&name, error))?;
-        let config = Trust::new(mailer.network.extra_cas.as_deref())?.client_config()?;
-        let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector
-            .connect(host, tcp)
-            .await
-            .map_err(|error| failure::no_handshake(&name, about, &error))?;
-        Ok(Self {
-            greeting: b"",
-            stream,
-        })
-    }
-
-    /// Puts a greeting in front: lettre reads one on every new connection, and a server sends none after STARTTLS.
-    pub(super) fn greeted(self) -> Self {
-        Self {
-            greeting: b"220 TLS\r\n",
-            ..self
-        }
-    }
+/// Begins TLS on a connection; trusts the system's certificates and those of `network.ca_file`.
+pub(super) async fn encrypt(
+    mailer: &Mailer<'_>,
+    about: &str,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>> {
+    let server = mailer.route.smtp;
+    let name = server.to_string();
+    let host = ServerName::try_from(server.host.clone())
+        .map_err(|error| failure::no_host_name(&name, error))?;
+    let config = Trust::new(mailer.network.extra_cas.as_deref())?.client_config()?;
+    TlsConnector::from(Arc::new(config))
+        .connect(host, tcp)
+        .await
+        .map_err(|error| failure::no_handshake(&name, about, &error))
 }
 
 /// Returns two handles of one socket: lettre keeps the one that it gets, and TLS begins on the other.
@@ -60,36 +45,70 @@ pub(super) fn doubled(tcp: TcpStream) -> io::Result<(TcpStream, TcpStream)> {
     Ok((TcpStream::from_std(one)?, TcpStream::from_std(other)?))
 }
 
-impl AsyncTokioStream for Encrypted {
+/// Gives a stream to lettre without a byte of it being read or written.
+///
+/// lettre reads the greeting and says EHLO by itself, on every connection: it reads a greeting also after STARTTLS, does not
+/// tell which of the two was refused, and knows capabilities in capital letters only.
+pub(super) async fn unopened<S>(stream: S, peer: SocketAddr) -> io::Result<AsyncSmtpConnection>
+where
+    S: AsyncRead + AsyncWrite + Send + Sync + Unpin + std::fmt::Debug + 'static,
+{
+    let stream = Unopened {
+        unread: OPENING,
+        is_muted: true,
+        peer,
+        stream,
+    };
+    AsyncSmtpConnection::connect_with_transport(Box::new(stream), &ClientId::default())
+        .await
+        .map_err(io::Error::other)
+}
+
+/// A stream that begins with [`OPENING`], and swallows the EHLO that answers it.
+#[derive(Debug)]
+struct Unopened<S> {
+    unread: &'static [u8],
+    /// Whether the first command is still to come.
+    is_muted: bool,
+    peer: SocketAddr,
+    stream: S,
+}
+
+impl<S> AsyncTokioStream for Unopened<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Sync + Unpin + std::fmt::Debug,
+{
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.get_ref().0.peer_addr()
+        Ok(self.peer)
     }
 }
 
-impl AsyncRead for Encrypted {
+impl<S: AsyncRead + Unpin> AsyncRead for Unopened<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.greeting.is_empty() {
+        if self.unread.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        let (now, later) = self
-            .greeting
-            .split_at(self.greeting.len().min(buf.remaining()));
+        let (now, later) = self.unread.split_at(self.unread.len().min(buf.remaining()));
         buf.put_slice(now);
-        self.greeting = later;
+        self.unread = later;
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Encrypted {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Unopened<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // lettre writes a command at once.
+        if std::mem::take(&mut self.is_muted) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

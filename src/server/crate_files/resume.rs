@@ -64,7 +64,7 @@ impl ResumableBody {
                     self.read += piece.as_ref().map_or(0, Bytes::len) as u64;
                     return Ok(piece);
                 }
-                Ok(Err(error)) => failure_of(&error),
+                Ok(Err(error)) => failure_of(&error, None),
                 Err(_) => {
                     let limit = humantime::format_duration(self.client.idle_timeout);
                     Unavailable::Timeout(format!("it sent nothing for {limit}"))

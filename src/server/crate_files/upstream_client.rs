@@ -13,7 +13,7 @@ use super::circuit_breaker::CircuitBreaker;
 use super::unavailable::Unavailable;
 use crate::config::ServeConfig;
 use crate::error::Result;
-use crate::git::transport::{Clients, Reach, Refused, refused};
+use crate::git::transport::{Clients, Proxy, Reach, Refused, refused};
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
@@ -95,13 +95,14 @@ impl UpstreamClient {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
         let limit = humantime::format_duration(self.idle_timeout);
+        let proxy = self.clients.proxy_of(url);
         let response = match timeout(self.idle_timeout, request.send()).await {
             Ok(Ok(response)) => response,
             // A retry would follow the same redirects, to the same addresses.
             Ok(Err(error)) if error.is_redirect() || refused(&error).is_some() => {
-                return Err(Failure::Permanent(failure_of(&error)));
+                return Err(Failure::Permanent(failure_of(&error, proxy)));
             }
-            Ok(Err(error)) => return Err(Failure::Transient(failure_of(&error), None)),
+            Ok(Err(error)) => return Err(Failure::Transient(failure_of(&error, proxy), None)),
             Err(_) => {
                 let text = format!("no response within {limit}");
                 return Err(Failure::Transient(Unavailable::Timeout(text), None));
@@ -146,7 +147,8 @@ fn reach(config: &ServeConfig) -> Reach {
     // Markers such as `{crate}` come after the host.
     let dl = serve.dl.as_ref().and_then(|dl| Url::parse(dl).ok());
     let dl = dl.and_then(|dl| dl.host_str().map(without_brackets));
-    let named = serve.allow_private.iter().cloned().chain(dl);
+    let proxies = config.network.proxies.hosts();
+    let named = serve.allow_private.iter().cloned().chain(dl).chain(proxies);
     Reach::new(config.upstream.url.host(), named)
 }
 
@@ -177,8 +179,8 @@ fn out_of_reach(refused: &Refused) -> Unavailable {
     Unavailable::Upstream(format!("{refused}{cure}"))
 }
 
-/// Describes in one line why a request failed, without the path of its URL.
-pub(super) fn failure_of(error: &reqwest::Error) -> Unavailable {
+/// Describes in one line why a request through `proxy` failed, without the path of its URL.
+pub(super) fn failure_of(error: &reqwest::Error, proxy: Option<&Proxy>) -> Unavailable {
     if let Some(refused) = refused(error) {
         return out_of_reach(refused);
     }
@@ -187,7 +189,11 @@ pub(super) fn failure_of(error: &reqwest::Error) -> Unavailable {
         cause = source;
     }
     let host = error.url().and_then(Url::host_str).unwrap_or("upstream");
-    let text = format!("{host}: {cause}");
+    let at_proxy = proxy.and_then(|proxy| proxy.explain(host, error));
+    let text = match at_proxy {
+        Some(error) => error.to_string(),
+        None => format!("{host}: {cause}"),
+    };
     match error.is_timeout() {
         true => Unavailable::Timeout(text),
         false => Unavailable::Upstream(text),

@@ -22,7 +22,7 @@ use url::Url;
 use super::{Content, StoredBytes, StoredFile};
 use crate::config::{Network, Secrets};
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::Trust;
+use crate::git::transport::{Proxies, Trust};
 
 /// The size of a part of a multipart upload, in bytes.
 // S3 takes no smaller parts than 5 MiB, the last one excepted.
@@ -234,6 +234,7 @@ struct Connector {
     connect_timeout: Duration,
     idle_timeout: Duration,
     timeout: Duration,
+    proxies: Proxies,
 }
 
 impl Connector {
@@ -245,6 +246,7 @@ impl Connector {
             connect_timeout: network.connect_timeout,
             idle_timeout: network.idle_timeout,
             timeout: network.timeout,
+            proxies: network.proxies.clone(),
         })
     }
 }
@@ -258,7 +260,9 @@ impl HttpConnector for Connector {
             .and_then(|text| humantime::parse_duration(&text).ok())
             .unwrap_or(self.connect_timeout);
         // No limit for a whole answer but `network.timeout`, and none of the encodings that change its length.
-        let client = reqwest::Client::builder()
+        let client = self
+            .proxies
+            .apply(reqwest::Client::builder())
             .http1_only()
             .tls_backend_preconfigured(self.tls.clone())
             .https_only(!allows_http)

@@ -14,7 +14,7 @@ use url::form_urlencoded::Serializer;
 
 use crate::config::TriggerConfig;
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::{Clients, sending};
+use crate::git::transport::{Clients, Proxy, sending};
 use crate::shown;
 
 use self::api_error::Asked;
@@ -179,7 +179,9 @@ impl<'a> Project<'a> {
     ) -> Result<Pipeline, ApiError> {
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Err(unsent(asked.url, error)),
+            Err(error) => {
+                return Err(unsent(asked.url, self.clients.proxy_of(asked.url), error));
+            }
         };
         let (status, headers) = (response.status(), response.headers().clone());
         let body = read(&mut response).await;
@@ -187,7 +189,7 @@ impl<'a> Project<'a> {
             (Ok(body), _) => body,
             // The status says that the pipeline exists; only which one is lost.
             (Err(error), StatusCode::CREATED | StatusCode::OK) => {
-                return Err(ApiError::unanswered(sending(asked.url, error), true));
+                return Err(ApiError::unanswered(sending(asked.url, None, error), true));
             }
             // The status alone says enough about an error whose text does not arrive.
             (Err(_), _) => Vec::new(),
@@ -208,10 +210,10 @@ impl<'a> Project<'a> {
 }
 
 /// Makes the error of a request that got no response.
-fn unsent(url: &Url, error: reqwest::Error) -> ApiError {
+fn unsent(url: &Url, proxy: Option<&Proxy>, error: reqwest::Error) -> ApiError {
     // Without a connection nobody can have read the request.
     let may_be_created = !error.is_connect() && !error.is_builder();
-    ApiError::unanswered(sending(url, error), may_be_created)
+    ApiError::unanswered(sending(url, proxy, error), may_be_created)
 }
 
 /// Makes the error of a successful response that is not a pipeline, or not a whole one.

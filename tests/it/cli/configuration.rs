@@ -321,3 +321,28 @@ fn what_is_found_when_a_value_is_used_names_its_place_too() {
         assert_eq!(first, Some(expected.as_str()), "{shown}");
     }
 }
+
+#[test]
+fn a_value_that_is_not_taken_as_it_is_is_warned_of_once_without_the_value() {
+    let variables = [
+        ("FERRY_MIRROR_URL", "\"/srv/mirror\""),
+        ("FERRY_SMTP_PASSWORD", "'hunter2-hunter2'"),
+        ("FERRY_MIRROR_TOKEN", "$HUNTER2_TOKEN"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2-hunter3\n"),
+        ("SSH_KEY_PASSPHRASE", " hunter2 hunter4 "),
+    ];
+    let output = run(&["config"], &variables, "");
+    assert!(output.status.success(), "{output:?}");
+    let log = stderr(&output);
+    for (name, told) in [
+        ("FERRY_MIRROR_URL", 1),
+        ("FERRY_SMTP_PASSWORD", 1),
+        ("FERRY_MIRROR_TOKEN", 1),
+        ("AWS_SECRET_ACCESS_KEY", 1),
+        ("SSH_KEY_PASSPHRASE", 0),
+    ] {
+        assert_eq!(log.matches(&format!("{name}: ")).count(), told, "{log}");
+    }
+    assert!(!log.to_lowercase().contains("hunter2"), "{log}");
+    assert!(stdout(&output).contains("/srv/mirror "), "{output:?}");
+}

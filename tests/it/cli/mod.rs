@@ -5,6 +5,7 @@ mod configuration;
 mod docs;
 mod every_secret;
 mod foreign_text;
+mod log;
 mod packet_trace;
 mod report_file;
 mod secrecy;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crates_ferry::git::SshAddress;
 use crates_ferry::git::transport::ssh::SshRemote;
-use crates_ferry::git::transport::{KnownHostsText, Limits, SshCredentials, Stream};
+use crates_ferry::git::transport::{KnownHostsText, Limits, Proxies, SshCredentials, Stream};
 use secrecy::SecretString;
 use tokio::io::AsyncReadExt;
 
@@ -16,6 +16,7 @@ pub fn limits() -> Limits {
         connect_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(30),
         extra_cas: None,
+        proxies: Proxies::default(),
     }
 }
 

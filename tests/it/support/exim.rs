@@ -37,7 +37,7 @@ impl Default for Options {
     }
 }
 
-/// A running server; dropping it ends it. It refuses recipients that begin with `nobody`.
+/// A running server; dropping it ends it. It refuses recipients that begin with `nobody`, and in EHLO a name without a dot.
 pub struct Exim {
     folder: TempDir,
     process: Child,
@@ -228,9 +228,10 @@ fn config(folder: &Path, port: u16, options: &Options) -> String {
     format!(
         "{implicit}{tls}daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\nprimary_hostname = mail.example\n\
 spool_directory = {folder}/spool\nlog_file_path = {folder}/%slog\npid_file_path = {folder}/exim.pid\n\
-auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}\nacl_smtp_rcpt = rcpt\nacl_smtp_mail = sender\n\
+auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}\nacl_smtp_rcpt = rcpt\nacl_smtp_mail = sender\nacl_smtp_helo = hello\n\
 queue_run_max = 0\nsmtp_accept_max = 50\n\
-begin acl\nsender:\n  deny message = we do not know you\n       senders = ^stranger\n  accept\n\
+begin acl\nhello:\n  deny message = that is no name of a host\n       condition = ${{if match{{$sender_helo_name}}{{[.:]}}{{0}}{{1}}}}\n  accept\n\
+sender:\n  deny message = we do not know you\n       senders = ^stranger\n  accept\n\
 rcpt:\n{admitted}  deny message = there is nobody of that name\n       local_parts = ^nobody\n  accept\n\
 begin routers\nall:\n  driver = accept\n  transport = maildir\n\
 begin transports\nmaildir:\n  driver = appendfile\n  maildir_format\n  directory = {folder}/maildir\n  create_directory\n  user = Debian-exim\n\

@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod data;
 pub mod exim;
 pub mod ferry;
+pub mod forward_proxy;
 pub mod frames;
 pub mod gateway;
 pub mod gitlab;

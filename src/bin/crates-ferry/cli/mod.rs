@@ -50,8 +50,8 @@ Secrets, from the environment only:
   CI_JOB_TOKEN         GitLab's job token; sent only to the server of CI_SERVER_HOST
 
 Other variables:
-  HTTPS_PROXY, HTTP_PROXY, NO_PROXY  the proxy, as in curl
-  NO_COLOR, CLICOLOR_FORCE           no colours, or colours without a terminal
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY  the proxies, as in curl
+  NO_COLOR, CLICOLOR_FORCE                      no colours, or colours without a terminal
 
 Exit codes:
   0    done, or nothing to do

@@ -102,3 +102,55 @@ fn mail_addresses_may_have_a_name() {
         assert!(mailbox(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_comma_in_a_quoted_name_does_not_end_an_address() {
+    for (text, wanted) in [
+        ("ops@a.example", &["ops@a.example"][..]),
+        (
+            "ops@a.example , Night <n@a.example>",
+            &["ops@a.example", "Night <n@a.example>"],
+        ),
+        (
+            "\"Ops, Team\" <ops@a.example>,n@a.example",
+            &["Ops, Team <ops@a.example>", "n@a.example"],
+        ),
+        ("Zwölf, <ops@a.example>", &[]),
+        ("Zwölf <ops@a.example>", &["Zwölf <ops@a.example>"]),
+        ("ops@a.example,", &["ops@a.example"]),
+        ("O'Neil, ops@a.example", &[]),
+    ] {
+        let found = split(text)
+            .iter()
+            .map(|text| mailbox(text))
+            .collect::<Result<Vec<_>, _>>();
+        let shown = found.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(shown.unwrap_or_default(), wanted, "{text}");
+    }
+}
+
+#[test]
+fn the_name_of_ehlo_is_a_domain_or_an_address() {
+    for (text, wanted) in [
+        ("ci.example", "ci.example"),
+        ("MÜLL.example", "xn--mll-hoa.example"),
+        ("c0ffee", "c0ffee"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("[192.0.2.7]", "192.0.2.7"),
+        ("[IPv6:2001:db8::7]", "[2001:db8::7]"),
+        ("2001:db8::7", "[2001:db8::7]"),
+    ] {
+        let read = hello(text).map(|host| host.to_string());
+        assert_eq!(read.as_deref(), Ok(wanted), "{text}");
+    }
+    for text in [
+        "",
+        "a b",
+        "a\r\nMAIL",
+        "ops@x.example",
+        "https://x.example",
+        "[x]",
+    ] {
+        assert!(hello(text).is_err(), "{text:?}");
+    }
+}

@@ -10,8 +10,8 @@ use url::Url;
 use super::error::innermost;
 use super::reach::Reach;
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::Limits;
 use crate::git::transport::tls::Trust;
+use crate::git::transport::{Limits, Proxies, Proxy};
 
 /// GitHub and some proxies accept only agents that begin with `git/`.
 const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"));
@@ -25,6 +25,7 @@ pub(crate) struct Clients {
     reach: Option<Reach>,
     connect_timeout: Duration,
     trust: Trust,
+    proxies: Proxies,
     plain: OnceLock<Client>,
     tls: OnceLock<Client>,
 }
@@ -59,6 +60,7 @@ impl Clients {
             reach,
             connect_timeout: limits.connect_timeout,
             trust: Trust::new(limits.extra_cas.as_deref())?,
+            proxies: limits.proxies.clone(),
             plain: OnceLock::new(),
             tls: OnceLock::new(),
         })
@@ -74,6 +76,11 @@ impl Clients {
             0 => self.client(false),
             _ => self.client(true).or_else(|_| self.client(false)),
         }
+    }
+
+    /// Returns the proxy that a URL is requested through.
+    pub(crate) fn proxy_of(&self, url: &Url) -> Option<&Proxy> {
+        self.proxies.proxy_of(url)
     }
 
     /// Makes another client for a URL's scheme, which has no connections yet.
@@ -107,6 +114,7 @@ impl Clients {
             .retry(retry::never())
             .referer(false)
             .connect_timeout(self.connect_timeout);
+        let builder = self.proxies.apply(builder);
         let builder = match &self.reach {
             Some(reach) => builder.dns_resolver(reach.clone()),
             None => builder,

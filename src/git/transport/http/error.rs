@@ -5,17 +5,17 @@ use std::io;
 
 use url::Url;
 
-use super::reach::{proxy_for, refused};
+use super::reach::refused;
 use super::redirect::{out_of_reach, shown};
 use crate::error::{Error, Kind};
-use crate::git::transport::tls;
+use crate::git::transport::{Proxy, tls};
 
 /// What to do about a proxy that wants a login.
 pub(crate) const PROXY_ADVICE: &str =
     "Put the proxy's user and password into the proxy's URL (HTTPS_PROXY, HTTP_PROXY).";
 
-const BEHIND_PROXY: &str = "Check the proxy in HTTPS_PROXY or HTTP_PROXY, and that it lets this host pass; NO_PROXY names hosts that are \
-     reached without it.";
+const BEHIND_PROXY: &str = "Ask the administrator of the proxy whether it may connect to this host. A host that needs no proxy goes into \
+     NO_PROXY.";
 
 /// The pack broke off while it was being sent.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ fn causes<'a>(
 }
 
 /// Makes the error of a request that got no response.
-pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
+pub(crate) fn sending(url: &Url, proxy: Option<&Proxy>, error: reqwest::Error) -> Error {
     // First: reqwest wraps the error of our own body as a failed request, which would blame the mirror for what
     // upstream did.
     if let Some(Broken(cause)) = causes(&error).find_map(|e| e.downcast_ref::<Broken>()) {
@@ -45,14 +45,11 @@ pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
     }
     // reqwest's own text shows the URL with its query, and a redirect's query may hold a token.
     let (error, shown) = (error.without_url(), shown(url));
-    let cause = innermost(&error);
-    if cause.contains("proxy authorization required") {
-        let message = format!("the proxy for {shown} requires authentication");
-        return Error::new(Kind::Config, message)
-            .because(cause)
-            .advise(PROXY_ADVICE);
+    let host = url.host_str().unwrap_or_default();
+    if let Some(error) = proxy.and_then(|proxy| proxy.explain(host, &error)) {
+        return error;
     }
-    let proxy = proxy_for(url);
+    let cause = innermost(&error);
     if let Some(refusal) = tls::refusal(&error) {
         let message = format!("{shown}: the server's certificate is not trusted");
         return Error::new(Kind::Config, message)
@@ -70,7 +67,7 @@ pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
 }
 
 /// Adds to the advice on a certificate that a proxy may have put it in place of the server's.
-fn certificate_advice(advice: &str, proxy: Option<String>) -> String {
+fn certificate_advice(advice: &str, proxy: Option<&Proxy>) -> String {
     match proxy {
         None => advice.to_owned(),
         Some(proxy) => format!(

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, PRAGMA};
-use reqwest::{Body, Method, RequestBuilder, Response};
+use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use tokio::sync::mpsc::Receiver;
 use url::Url;
 
@@ -70,7 +70,8 @@ impl HttpRemote {
     ) -> Result<Self> {
         let base = redirect::base(url)?;
         let host = base.host_str().map(|host| host.trim_matches(['[', ']']));
-        let reach = Reach::new(host, host.map(str::to_owned));
+        let named = host.map(str::to_owned).into_iter();
+        let reach = Reach::new(host, named.chain(limits.proxies.hosts()));
         let clients = Clients::of_git(limits, reach.clone())?;
         clients.for_url(&base)?;
         Ok(Self {
@@ -250,7 +251,8 @@ impl HttpRemote {
     ) -> Result<Response> {
         let _awaiting = self.traffic.awaiting();
         let url = &request_summary.url;
-        let failed = |error| error::sending(url, error);
+        let proxy = self.clients.proxy_of(url);
+        let failed = |error| error::sending(url, proxy, error);
         let (client, request) = request.build_split();
         let request = request.map_err(failed)?;
         let again = request
@@ -275,7 +277,12 @@ impl HttpRemote {
             request_summary.service.name(),
             response.status()
         );
-        Ok(response)
+        match proxy {
+            Some(proxy) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Err(proxy.wants_login())
+            }
+            _ => Ok(response),
+        }
     }
 
     async fn await_head(

@@ -6,8 +6,6 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::http::Uri;
-use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use tokio::net::lookup_host;
@@ -24,7 +22,7 @@ struct Inner {
     origin: Option<String>,
     /// Whether all its addresses are private, once they are known.
     origin_is_private: OnceCell<bool>,
-    /// The hosts that are named by whoever runs this.
+    /// The hosts that are named by whoever runs this; among them the proxies, which are resolved in place of the URLs' own.
     named: BTreeSet<String>,
 }
 
@@ -62,7 +60,7 @@ impl Reach {
         Self(Arc::new(Inner {
             origin: origin.map(str::to_owned),
             origin_is_private: OnceCell::new(),
-            named: named.chain(proxies()).collect(),
+            named: named.collect(),
         }))
     }
 
@@ -178,28 +176,6 @@ pub(crate) fn refused(error: &reqwest::Error) -> Option<&Refused> {
     let error: &(dyn StdError + 'static) = error;
     std::iter::successors(Some(error), |&error| error.source())
         .find_map(|error| error.downcast_ref())
-}
-
-/// Returns the proxies' hosts, which are resolved in place of the URLs' own.
-fn proxies() -> Vec<String> {
-    let system = Matcher::from_system();
-    let example = ["http://proxied.invalid", "https://proxied.invalid"].map(Uri::from_static);
-    let found = example.iter().filter_map(|uri| system.intercept(uri));
-    found
-        .filter_map(|proxy| proxy.uri().host().map(str::to_ascii_lowercase))
-        .collect()
-}
-
-/// Returns host and port of the proxy by whose way a URL is asked for.
-pub(super) fn proxy_for(url: &Url) -> Option<String> {
-    let uri: Uri = url.as_str().parse().ok()?;
-    let proxy = Matcher::from_system().intercept(&uri)?;
-    // Without the rest, which may hold a password.
-    let (host, port) = (proxy.uri().host()?, proxy.uri().port());
-    Some(match port {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    })
 }
 
 fn range(address: IpAddr) -> Range {

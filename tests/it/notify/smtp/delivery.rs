@@ -58,6 +58,53 @@ fn an_opportunistic_mail_takes_starttls_where_it_is_offered() {
 }
 
 #[test]
+fn a_strict_server_hears_the_name_that_is_configured_the_senders_domain_or_an_address() {
+    let Some(exim) = Exim::start(&NO_TLS) else {
+        return;
+    };
+    for (number, (name, value, heard)) in [
+        ("FERRY_MAIL_HELLO", "", "mirror.example"),
+        ("FERRY_MAIL_HELLO", "ci.example", "ci.example"),
+        ("FERRY_MAIL_HELLO", "[192.0.2.7]", "[192.0.2.7]"),
+        ("FERRY_MAIL_HELLO", "2001:db8::7", "[IPv6:2001:db8::7]"),
+        (
+            "FERRY_MAIL_FROM",
+            "ferry@müll.example",
+            "xn--mll-hoa.example",
+        ),
+        ("FERRY_MAIL_FROM", "ferry@localhost", "[127.0.0.1]"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        send(&with(exim.variables(), &[(name, value)])).unwrap();
+        exim.messages(number + 1);
+        let log = exim.log();
+        assert!(log.contains(&format!("({heard})")), "{heard}: {log}");
+    }
+    let unknown = with(exim.variables(), &[("FERRY_MAIL_HELLO", "c0ffee")]);
+    let error = fails(&unknown, Kind::Permission, "that is no name of a host");
+    assert!(error.to_string().contains("EHLO c0ffee"), "{error}");
+    assert!(error.advice().unwrap().contains("mail.hello"), "{error:?}");
+}
+
+#[test]
+fn a_name_with_a_comma_is_one_recipients() {
+    let Some(exim) = Exim::start(&NO_TLS) else {
+        return;
+    };
+    let to = "\"Ops, Team\" <ops@mirror.example>, night@mirror.example";
+    let refused = send(&with(exim.variables(), &[("FERRY_MAIL_TO", to)])).unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
+    let raw = &exim.messages(1)[0];
+    let mail = MessageParser::default().parse(raw.as_str()).unwrap();
+    let to: Vec<_> = mail.to().unwrap().iter().collect();
+    let named = |at: usize| (to[at].name(), to[at].address());
+    assert_eq!(named(0), (Some("Ops, Team"), Some("ops@mirror.example")));
+    assert_eq!(named(1), (None, Some("night@mirror.example")));
+}
+
+#[test]
 fn without_starttls_nothing_is_sent_unless_it_is_said_to_be_right() {
     let Some(exim) = Exim::start(&NO_TLS) else {
         return;

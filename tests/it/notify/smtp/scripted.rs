@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crates_ferry::error::Kind;
 
-use super::{fails, send};
+use super::{fails, send, with};
 
 /// What the server answers to its greeting and to EHLO, MAIL, RCPT, DATA, the mail, and QUIT.
 const WELL: [&str; 7] = [
@@ -157,4 +157,52 @@ fn what_is_no_mail_server_is_told_apart() {
     let server = Server::follow(vec![script(1, Some(&endless), End::Silence)]);
     let error = send(&server.variables()).expect_err("the mail is sent");
     assert_eq!(error.kind().exit_code(), 1, "{error}");
+}
+
+#[test]
+fn a_name_that_the_server_refuses_is_told_by_whichever_command_it_refuses_it() {
+    let words = "5.5.2 <c0ffee>: Helo command rejected: need fully-qualified hostname\r\n";
+    for (step, code, kind) in [
+        (1, "504", Kind::Permission),
+        (1, "550", Kind::Permission),
+        (2, "501", Kind::Permission),
+        (3, "504", Kind::Permission),
+        (3, "450", Kind::Server),
+    ] {
+        let server = Server::follow(vec![script(
+            step,
+            Some(&format!("{code} {words}")),
+            End::HangUp,
+        )]);
+        fails(&server.variables(), kind, "mail.hello");
+    }
+    // A refusal in place of the greeting is not about our name, of which the server knows nothing.
+    let server = Server::follow(vec![script(0, Some("550 not from there\r\n"), End::HangUp)]);
+    let error = fails(&server.variables(), Kind::Permission, "not from there");
+    assert!(!error.advice().unwrap().contains("mail.hello"), "{error:?}");
+}
+
+#[test]
+fn capabilities_are_read_in_small_letters_and_in_their_old_form() {
+    for offer in ["auth=login plain", "AUTH=PLAIN", "auth plain", "Auth Plain"] {
+        let mut answers = script(7, None, End::HangUp).0;
+        answers[1] = format!("250-mail.example\r\n250 {offer}\r\n");
+        answers.insert(2, "235 welcome\r\n".to_owned());
+        let server = Server::follow(vec![(answers, End::HangUp)]);
+        let url = format!("smtp://ferry@127.0.0.1:{}?tls=none", server.port);
+        let login = [
+            ("FERRY_MAIL_SMTP", url.as_str()),
+            ("FERRY_SMTP_PASSWORD", "hunter2hunter2"),
+        ];
+        send(&with(server.variables(), &login)).unwrap();
+        let heard = server.heard.lock().unwrap();
+        assert!(heard[0].contains("AUTH PLAIN "), "{offer}: {heard:?}");
+    }
+    let mut answers = script(2, None, End::HangUp).0;
+    answers[1] = "250-mail.example\r\n250 starttls\r\n".to_owned();
+    answers.push("454 no key\r\n".to_owned());
+    let server = Server::follow(vec![(answers, End::HangUp)]);
+    let url = format!("smtp://127.0.0.1:{}", server.port);
+    let required = with(server.variables(), &[("FERRY_MAIL_SMTP", &url)]);
+    fails(&required, Kind::Server, "refused STARTTLS");
 }

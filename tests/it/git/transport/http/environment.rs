@@ -1,4 +1,4 @@
-//! What reqwest takes from the environment, seen in a child process: proxies and trusted certificates.
+//! Trusted certificates: those of the environment, seen in a child process, and those of the configuration.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,18 +17,7 @@ use super::script::{Script, advertisement};
 use super::{limits, remote, remote_as, text};
 
 const URL: &str = "HTTP_TRANSPORT_TEST_URL";
-const CLEARED: [&str; 10] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
+const CLEARED: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Runs the test below in a process with an environment of its own and returns whether it passed, and its output.
 async fn ask_in_child(url: String, variables: Vec<(&'static str, String)>) -> (bool, String) {
@@ -65,73 +54,6 @@ async fn child() {
             error.advice()
         ),
     }
-}
-
-#[tokio::test]
-async fn an_http_proxy_is_used_with_its_login() {
-    let proxy = Script::new().await;
-    let variable = format!("http://user:word@127.0.0.1:{}", proxy.port());
-    let url = "http://git.example/a".to_owned();
-    let child = ask_in_child(url, vec![("HTTP_PROXY", variable)]);
-    let ((passed, said), head) = tokio::join!(child, proxy.answer(advertisement()));
-    assert!(passed, "{said}");
-    assert!(
-        head.starts_with("GET http://git.example/a/info/refs?"),
-        "{head}"
-    );
-    assert!(
-        head.contains("proxy-authorization: Basic dXNlcjp3b3Jk"),
-        "{head}"
-    );
-}
-
-#[tokio::test]
-async fn no_proxy_goes_to_the_server_itself() {
-    let (proxy, server) = (Script::new().await, Script::new().await);
-    let variables = vec![
-        ("HTTP_PROXY", format!("http://127.0.0.1:{}", proxy.port())),
-        ("NO_PROXY", "git.example,127.0.0.1".to_owned()),
-    ];
-    let child = ask_in_child(server.url("a"), variables);
-    tokio::select! {
-        _ = proxy.accept() => panic!("the proxy was asked"),
-        ((passed, said), _) = async { tokio::join!(child, server.answer(advertisement())) } => {
-            assert!(passed, "{said}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_https_proxy_is_asked_for_a_tunnel_and_its_407_is_configuration() {
-    let proxy = Script::new().await;
-    let variable = format!("http://127.0.0.1:{}", proxy.port());
-    let (_folder, certificate, _) = certificate();
-    let variables = vec![
-        ("HTTPS_PROXY", variable),
-        ("SSL_CERT_FILE", certificate.display().to_string()),
-    ];
-    let child = ask_in_child("https://git.example/a".to_owned(), variables);
-    let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n";
-    let ((passed, said), head) = tokio::join!(child, proxy.answer(refusal));
-    assert!(head.starts_with("CONNECT git.example:443 "), "{head}");
-    assert!(!passed);
-    assert!(said.contains("config the proxy"), "{said}");
-}
-
-#[tokio::test]
-async fn a_proxy_that_is_not_there_is_blamed_and_not_the_server() {
-    // A port that was free a moment ago.
-    let port = Script::new().await.port();
-    let variable = format!("http://user:word@127.0.0.1:{port}");
-    let child = ask_in_child(
-        "http://git.example/a".to_owned(),
-        vec![("HTTP_PROXY", variable)],
-    );
-    let (passed, said) = child.await;
-    assert!(!passed);
-    let way = format!("by way of the proxy 127.0.0.1:{port}: cannot connect");
-    assert!(said.contains(&way) && said.contains("NO_PROXY"), "{said}");
-    assert!(!said.contains("word"), "{said}");
 }
 
 #[tokio::test]
@@ -208,19 +130,19 @@ fn certificates_that_cannot_be_read_are_a_matter_of_configuration() {
     }
 }
 
-fn local(server: &Script) -> String {
+pub(crate) fn local(server: &Script) -> String {
     format!("https://localhost:{}/a", server.port())
 }
 
 /// Makes a certificate for `localhost` and its key, in a folder.
-fn certificate() -> (tempfile::TempDir, PathBuf, PathBuf) {
+pub(crate) fn certificate() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = crate::support::certificate::make(folder.path(), "DNS:localhost");
     (folder, certificate, key)
 }
 
 /// Takes one TLS connection and answers with an advertisement, where the client goes on after the handshake.
-async fn serve_tls(server: &Script, certificate: &Path, key: &Path) {
+pub(crate) async fn serve_tls(server: &Script, certificate: &Path, key: &Path) {
     let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
     let key = PrivateKeyDer::from_pem_file(key).unwrap();
     let config = ServerConfig::builder()

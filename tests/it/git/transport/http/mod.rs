@@ -2,6 +2,7 @@
 
 mod environment;
 mod faults;
+mod proxies;
 mod pushes;
 mod real_server;
 mod redirects;
@@ -10,8 +11,8 @@ pub mod script;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crates_ferry::git::transport::Limits;
 use crates_ferry::git::transport::{BasicAuth, http::HttpRemote};
+use crates_ferry::git::transport::{Limits, Proxies};
 use crates_ferry::git::transport::{Reader, Traffic};
 use secrecy::SecretString;
 use tokio::io::AsyncReadExt;
@@ -23,6 +24,7 @@ fn limits() -> Limits {
         connect_timeout: Duration::from_secs(20),
         idle_timeout: Duration::from_secs(30),
         extra_cas: None,
+        proxies: Proxies::default(),
     }
 }
 
