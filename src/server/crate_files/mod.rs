@@ -174,9 +174,8 @@ impl CrateFiles {
         };
         match timeout(LONGEST_WAIT, body).await {
             Ok(body) => body,
-            // The fetch goes on: a client that retries finds the file here. What has arrived so far is sent, even if it
-            // is less than `body` waits for.
-            Err(_) => waiter.begun().unwrap_or_else(|| Err(too_slow())),
+            // Nothing of it arrived. The fetch goes on: a client that retries finds the file here.
+            Err(_) => Err(too_slow()),
         }
     }
 
