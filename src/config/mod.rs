@@ -32,7 +32,7 @@ pub use job::Job;
 pub use load::Flags;
 pub use mail::Route;
 pub use mirror_config::Config;
-pub use secrets::{JobToken, Mask, Secrets};
+pub use secrets::{AWS_CA_BUNDLE, JobToken, Mask, Secrets};
 pub use sections::{Mail, Mirror, Network, Serve, Trigger, Upstream};
 pub use serve_config::{IndexSource, ServeConfig, Tls};
 pub use settings::{Origin, Origins};

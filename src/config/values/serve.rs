@@ -102,6 +102,12 @@ pub(in super::super) fn store(text: &str) -> Result<StoreUrl, String> {
             "{EXPECTED} without user and password: they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ));
     }
+    if let ("s3", Some(port)) = (url.scheme(), url.port()) {
+        let (server, path) = (url.host_str().unwrap_or_default(), url.path());
+        return Err(format!(
+            "{EXPECTED}, without a server: write s3:/{path}, and set AWS_ENDPOINT_URL to http://{server}:{port} or https://{server}:{port}"
+        ));
+    }
     match (url.scheme(), url.host_str()) {
         ("file", _) => url
             .to_file_path()

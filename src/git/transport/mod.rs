@@ -34,7 +34,7 @@ pub use credentials::{
 pub use host_messages::{HostMessage, Meaning};
 pub(crate) use http::{Clients, sending};
 #[cfg(feature = "server")]
-pub(crate) use http::{Reach, Refused, refused};
+pub(crate) use http::{Reach, Refused, innermost, refused, what_failed};
 pub use remote::Remote;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 pub(crate) use tcp::{connect_tcp, deadline};

@@ -19,7 +19,7 @@ use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::index::CrateFile;
 use crate::server::catalog::{Catalog, CatalogEntry};
-use crate::server::store::{Store, StoreFolder, StoredFile};
+use crate::server::store::{Store, StoreFolder, StoredFile, failure};
 
 /// How long monitoring waits for the database, which another process may hold.
 const TOTALS_WAIT: Duration = Duration::from_millis(500);
@@ -302,8 +302,7 @@ fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) ->
 }
 
 fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {
-    let files = files
-        .map_err(|error| Error::new(Kind::Network, "cannot list the bucket").because(error))?;
+    let files = files.map_err(|error| failure(error).on("cannot list the bucket"))?;
     let entry = |file: StoredFile| CatalogEntry {
         size: file.size,
         checksum: None,

@@ -72,6 +72,7 @@ pub async fn run(
     let (snapshot, _copy) = snapshot(&config).await?;
     let wanted = Wanted::collect(&snapshot, locked, options)?;
     let files = CrateFiles::open(&config).await?;
+    files.probe_store().await?;
     if options.pin {
         // Before the first fetch: a bucket cannot pin.
         files.inventory().folder()?;

@@ -19,7 +19,7 @@ const PROXY_ADVICE: &str =
 pub(super) struct Broken(pub(super) io::Error);
 
 /// Returns the innermost cause, which says what happened; those above it only say where.
-pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 
@@ -54,15 +54,20 @@ pub(crate) fn sending(url: &Url, error: reqwest::Error) -> Error {
             .because(refusal.cause)
             .advise(refusal.advice);
     }
-    let what = match &error {
+    let what = what_failed(&error);
+    Error::new(Kind::Network, format!("{shown}: {what}")).because(cause)
+}
+
+/// Says at which step a request failed that got no response.
+pub(crate) fn what_failed(error: &reqwest::Error) -> &'static str {
+    match error {
         e if e.is_dns() => "its name cannot be resolved",
         // Before the next arm, which holds for it, too.
         e if e.is_connect() && e.is_timeout() => "no connection within `network.connect_timeout`",
         e if e.is_connect() => "cannot connect",
         e if e.is_timeout() => "it timed out",
         _ => "the connection was lost before a response came",
-    };
-    Error::new(Kind::Network, format!("{shown}: {what}")).because(cause)
+    }
 }
 
 /// Says whether a connection was lost that had been made.
