@@ -36,7 +36,7 @@ key_table! {
         history: Option<History> = optional("history", git::history) flag "--history";
         /// The `dl` of the mirror's `config.json`: where cargo downloads crate files. `init` writes it; without it
         /// upstream's own stays.
-        dl: Option<String> = optional("dl", addresses::web_address) flag "--dl";
+        dl: Option<String> = optional("dl", addresses::dl) flag "--dl";
         /// The `api` of the mirror's `config.json`: where cargo finds the web API. `init` writes it, as `mirror.dl`.
         api: Option<String> = optional("api", addresses::web_address) flag "--api";
         /// Author and committer of the mirror's commits.
@@ -126,7 +126,7 @@ key_table! {
         /// Its branch. By default the mirror's or upstream's.
         branch: Option<String> = optional("branch", git::branch);
         /// Where crate files are fetched from. By default the `dl` of upstream's own `config.json`.
-        dl: Option<String> = optional("dl", addresses::web_address);
+        dl: Option<String> = optional("dl", addresses::dl);
         /// A list of hosts, by name or address, from which crate files are fetched although they are in a private network and
         /// the upstream index is not.
         allow_private: Vec<String> = list("allow_private", addresses::host);

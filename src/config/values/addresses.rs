@@ -7,15 +7,7 @@ use url::{Host, Url};
 
 use crate::config::secrets;
 use crate::git::RemoteUrl;
-
-/// The markers that cargo fills in, in a `dl`.
-const DL_MARKERS: [&str; 5] = [
-    "{crate}",
-    "{version}",
-    "{prefix}",
-    "{lowerprefix}",
-    "{sha256-checksum}",
-];
+use crate::index::download::{MARKERS, has_marker};
 
 /// The longest address for cargo, in bytes.
 const LONGEST: usize = 2048;
@@ -37,22 +29,45 @@ pub(in super::super) fn remote_url(text: &str) -> Result<RemoteUrl, String> {
     }
 }
 
-/// Reads an address for cargo, which is passed on as it is; `dl` may carry cargo's markers.
+/// Reads where crate files are: an address for cargo that may carry its markers. A slash at its end is dropped where cargo
+/// appends a path, which begins with one.
 ///
 /// # Errors
 /// What was expected.
-pub fn web_address(text: &str) -> Result<String, String> {
-    let expected = || "expected an address that begins with https:// or http://".to_owned();
-    let filled = DL_MARKERS.iter().fold(text.to_owned(), |filled, marker| {
+pub fn dl(text: &str) -> Result<String, String> {
+    let filled = MARKERS.iter().fold(text.to_owned(), |filled, marker| {
         filled.replace(marker, "x")
     });
+    web_address(&filled)?;
+    if filled.contains(['{', '}']) {
+        // What is left of the markers once those that cargo knows are filled in.
+        let rest = filled.split_once('{').map_or("", |(_, rest)| rest);
+        let name = rest.split_once('}').map_or(rest, |(name, _)| name);
+        let known = MARKERS.join(", ");
+        return Err(format!(
+            "expected no other markers than cargo's own ({known}), found `{{{}}}`",
+            name.escape_debug()
+        ));
+    }
+    Ok(match has_marker(text) {
+        true => text.to_owned(),
+        false => text.trim_end_matches('/').to_owned(),
+    })
+}
+
+/// Reads an address for cargo, which is passed on as it is.
+///
+/// # Errors
+/// What was expected.
+pub(in super::super) fn web_address(text: &str) -> Result<String, String> {
+    let expected = || "expected an address that begins with https:// or http://".to_owned();
     if text.len() > LONGEST {
         return Err(format!("{} of at most {LONGEST} bytes", expected()));
     }
     if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
         return Err(format!("{} without white space", expected()));
     }
-    let url = Url::parse(&filled).map_err(|e| format!("{}: {e}", expected()))?;
+    let url = Url::parse(text).map_err(|e| format!("{}: {e}", expected()))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(expected());
     }
@@ -82,11 +97,23 @@ pub(in super::super) fn host(text: &str) -> Result<String, String> {
 pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
     const EXPECTED: &str =
         "expected the address that clients use, such as https://crates.example.com";
+    // Where it was copied from cargo's configuration.
+    let text = text.strip_prefix("sparse+").unwrap_or(text);
     let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
     let is_plain = url.username().is_empty()
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
+    // What cargo's configuration has, and what the server appends by itself.
+    let path = url.path().trim_end_matches('/');
+    if let Some(server) = path.strip_suffix("/index") {
+        let mut server_url = url.clone();
+        server_url.set_path(server);
+        let server_url = server_url.as_str().trim_end_matches('/');
+        return Err(format!(
+            "expected the address of the server, without the path of its index: {server_url}"
+        ));
+    }
     match matches!(url.scheme(), "https" | "http") && is_plain {
         true => Ok(url),
         false => Err(EXPECTED.to_owned()),
