@@ -88,7 +88,7 @@ impl Registry {
         Ok(Self {
             name: name.clone(),
             index: match options.index {
-                Index::Sparse => format!("sparse+{}/index/", config.public_url()),
+                Index::Sparse => format!("sparse+{}", config.sparse_index()),
                 Index::Git => url_for_cargo(&config.index.url)?,
             },
             needs_token: config.serve.auth.is_some(),
@@ -135,7 +135,10 @@ impl fmt::Display for SnippetReport {
 }
 
 /// Writes an address as a URL: cargo accepts no other form.
-fn url_for_cargo(url: &RemoteUrl) -> Result<String> {
+///
+/// # Errors
+/// `config` for a path that no URL can name.
+pub(super) fn url_for_cargo(url: &RemoteUrl) -> Result<String> {
     match url {
         RemoteUrl::Http { .. } | RemoteUrl::Git { .. } => Ok(url.to_string()),
         // Not `user@host:path`, which git takes and a URL parser does not.
