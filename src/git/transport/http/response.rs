@@ -162,7 +162,8 @@ fn meaning(status: StatusCode) -> (Kind, &'static str) {
             Kind::Auth,
             "authentication required, or the credentials are not accepted",
         ),
-        403 | 451 => (Kind::Permission, "access denied"),
+        403 => (Kind::Permission, "access denied"),
+        451 => (Kind::Permission, "not available for legal reasons"),
         404 | 410 => (
             Kind::Permission,
             "not found, or not visible with these credentials",
