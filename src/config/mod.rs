@@ -37,7 +37,7 @@ pub use sections::{Mail, Mirror, Network, Serve, Trigger, Upstream};
 pub use serve_config::{IndexSource, ServeConfig, Tls};
 pub use settings::{Origin, Origins};
 pub use trigger_config::TriggerConfig;
-pub use values::addresses::dl;
+pub use values::addresses::{Addresses, dl};
 pub use values::durations::{Rhythm, cron, duration_or_zero};
 pub use values::git::History;
 pub use values::numbers::size;

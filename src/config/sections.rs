@@ -9,6 +9,7 @@ use url::Url;
 
 use super::key_table::key_table;
 use super::keys::Key;
+use super::values::addresses::Addresses;
 use super::values::durations::{self, Rhythm};
 use super::values::git::{self, History};
 use super::values::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};
@@ -158,6 +159,9 @@ key_table! {
         tls_key: Option<PathBuf> = optional("tls.key", paths::path);
         /// The file of the tokens' SHA-256 hashes. Without it the server is open to all who reach it.
         auth: Option<PathBuf> = optional("auth", paths::path);
+        /// A list of proxies in front of the server, by address or network, such as `10.0.0.0/8`: of requests that come from
+        /// there `X-Forwarded-For` tells the client's address.
+        trusted_proxies: Vec<Addresses> = list("trusted_proxies", addresses::addresses);
         /// `stderr`, `off`, or a file.
         access_log: AccessLog = or_default("access_log", serve::access_log, "stderr");
     }

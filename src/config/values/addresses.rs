@@ -1,13 +1,25 @@
 //! Addresses: of repositories, of web pages, and what to listen on.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
 use url::{Host, Url};
 
 use crate::config::secrets;
 use crate::git::RemoteUrl;
 use crate::index::download::{MARKERS, has_marker};
+
+/// An address, or all addresses of a network. Uses ipnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses(IpNet);
+
+impl Addresses {
+    /// Says whether an address is one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
 
 /// The longest address for cargo, in bytes.
 const LONGEST: usize = 2048;
@@ -91,6 +103,17 @@ pub(in super::super) fn host(text: &str) -> Result<String, String> {
             text.escape_debug()
         )),
     }
+}
+
+/// Reads an address, or a network in CIDR notation.
+pub(in super::super) fn addresses(text: &str) -> Result<Addresses, String> {
+    let alone = text.parse::<IpAddr>().map(IpNet::from);
+    alone.or_else(|_| text.parse()).map(Addresses).map_err(|_| {
+        format!(
+            "expected an IP address or a network, such as 10.0.0.7 or 10.0.0.0/8, found `{}`",
+            text.escape_debug()
+        )
+    })
 }
 
 /// Reads the address by which clients reach the API server.

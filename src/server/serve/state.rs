@@ -76,7 +76,7 @@ impl State {
             // One half of the memory; the other is for crate files.
             index_cache: IndexCache::new(serve.memory / 2),
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
-            access_log: AccessLog::open(&serve.access_log)?,
+            access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
             refresh_now: Notify::new(),
             stored: ArcSwapOption::empty(),
