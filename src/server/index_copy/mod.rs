@@ -138,6 +138,11 @@ impl IndexCopy {
         !self.is_damaged.swap(true, Ordering::Relaxed)
     }
 
+    /// Says whether the copy is to be rebuilt.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
+    }
+
     /// Fetches the tip of the branch: the first time with depth 1, then what changed since.
     ///
     /// # Errors
