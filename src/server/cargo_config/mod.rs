@@ -88,7 +88,7 @@ impl Registry {
         Ok(Self {
             name: name.clone(),
             index: match options.index {
-                Index::Sparse => format!("sparse+{}", config.sparse_index()),
+                Index::Sparse => format!("sparse+{}", reachable(config)?),
                 Index::Git => url_for_cargo(&config.index.url)?,
             },
             needs_token: config.serve.auth.is_some(),
@@ -132,6 +132,21 @@ impl fmt::Display for SnippetReport {
             Some(path) => write!(f, "{} is up to date", path.display()),
         }
     }
+}
+
+/// Returns the URL of the sparse index.
+///
+/// # Errors
+/// `config` if it is not known how clients reach the server.
+fn reachable(config: &ServeConfig) -> Result<String> {
+    let listen = config.serve.listen;
+    if config.serve.public_url.is_some() || !listen.ip().is_unspecified() {
+        return Ok(config.sparse_index());
+    }
+    let message = format!("serve.listen is {listen}, which is no address that a client can use");
+    Err(Error::new(Kind::Config, message).advise(
+        "Set serve.public_url (`--public-url`) to the address by which clients reach the server.",
+    ))
 }
 
 /// Writes an address as a URL: cargo accepts no other form.

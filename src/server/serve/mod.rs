@@ -17,6 +17,7 @@ mod routes;
 mod state;
 mod traffic;
 mod view;
+mod web_api;
 
 use std::sync::Arc;
 use std::thread;
