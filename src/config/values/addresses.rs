@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use url::{Host, Url};
 
 use crate::config::secrets;
-use crate::git::RemoteUrl;
+use crate::git::{RemoteUrl, url_fault};
 use crate::index::download::{MARKERS, has_marker};
 
 /// An address, or all addresses of a network. Uses ipnet.
@@ -79,7 +79,7 @@ pub(in super::super) fn web_address(text: &str) -> Result<String, String> {
     if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
         return Err(format!("{} without white space", expected()));
     }
-    let url = Url::parse(text).map_err(|e| format!("{}: {e}", expected()))?;
+    let url = Url::parse(text).map_err(|e| format!("{}: {}", expected(), url_fault(e)))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(expected());
     }
@@ -122,7 +122,7 @@ pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
         "expected the address that clients use, such as https://crates.example.com";
     // Where it was copied from cargo's configuration.
     let text = text.strip_prefix("sparse+").unwrap_or(text);
-    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
+    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({})", url_fault(e)))?;
     let is_plain = url.username().is_empty()
         && url.password().is_none()
         && url.query().is_none()
@@ -147,7 +147,7 @@ pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
 pub(in super::super) fn gitlab_server(text: &str) -> Result<Url, String> {
     const EXPECTED: &str =
         "expected the address of a GitLab server, such as https://gitlab.example.com";
-    let mut url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
+    let mut url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({})", url_fault(e)))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(EXPECTED.to_owned());
     }

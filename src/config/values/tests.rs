@@ -195,3 +195,40 @@ fn a_cron_expression_is_checked_where_it_is_read_and_the_wrong_field_is_named() 
         );
     }
 }
+
+#[test]
+fn no_librarys_own_words_are_told() {
+    let said = [
+        duration("soon").unwrap_err(),
+        duration("10 parsecs").unwrap_err(),
+        size("much").unwrap_err(),
+        dl("x.example").unwrap_err(),
+        public_url("crates.example").unwrap_err(),
+        public_url("https://[::x]/").unwrap_err(),
+        public_url("https://x.example:port/").unwrap_err(),
+        super::addresses::remote_url("https://").unwrap_err(),
+        super::serve::store("://x").unwrap_err(),
+        super::smtp::smtp_server("mail.example").unwrap_err(),
+        super::smtp::mailbox("ops").unwrap_err(),
+        super::git::glob("a[").unwrap_err(),
+    ];
+    for text in said {
+        for words in [
+            "relative URL",
+            "couldn't parse",
+            "expected number",
+            "Missing",
+            "error parsing",
+            "unknown time unit",
+            "invalid port",
+            "empty host",
+        ] {
+            assert!(!text.contains(words), "{text}");
+        }
+    }
+    let why = public_url("crates.example").unwrap_err();
+    assert!(
+        why.contains("it does not begin with a scheme, such as https://"),
+        "{why}"
+    );
+}

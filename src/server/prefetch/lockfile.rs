@@ -51,9 +51,12 @@ fn read(path: &Path, own: &OwnSources, locks: &mut Locks) -> Result<()> {
         )
         .advise("Name a Cargo.lock as cargo writes it.")
     };
+    // Not `Lockfile::load`, which tells only the kind of an I/O error.
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable().because(error))?;
     // cargo-lock panics at a checksum of 64 bytes that are not ASCII.
-    let loaded = guarded(|| Lockfile::load(path)).map_err(|panic| unreadable().because(panic))?;
-    let lockfile = loaded.map_err(|error| unreadable().because(error))?;
+    let parsed =
+        guarded(|| text.parse::<Lockfile>()).map_err(|panic| unreadable().because(panic))?;
+    let lockfile = parsed.map_err(|error| unreadable().because(error))?;
     for package in lockfile.packages {
         let Some(source) = &package.source else {
             // A member of the workspace, or a path dependency.

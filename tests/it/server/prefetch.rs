@@ -142,10 +142,13 @@ fn crates_and_the_whole_index_are_fetched_by_version() {
     assert!(site.kept("foo", "1.1.0").is_file());
     assert_eq!(site.host.requests().len(), 6);
     assert_eq!(site.run(&["prefetch"]).status.code(), Some(2));
-    assert_eq!(
-        site.run(&["prefetch", "no-such.lock"]).status.code(),
-        Some(2)
+    let missing = site.run(&["prefetch", "no-such.lock"]);
+    let log = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(
+        log.contains("No such file") && !log.contains("entity"),
+        "{log}"
     );
+    assert_eq!(missing.status.code(), Some(2));
 }
 
 #[test]
