@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::fs;
 
-use crates_ferry::config::{Config, Environment, Flags, Mask};
+use crates_ferry::config::{Config, Environment, Flags, Mask, ServeConfig};
 use crates_ferry::git::RemoteUrl;
 use crates_ferry::git::transport::KnownHostsText;
 use crates_ferry::git::transport::ssh::key;
 use crates_ferry::git::transport::ssh::known_hosts::KnownHosts;
 use crates_ferry::index::{config_json as index_config, entry};
 use crates_ferry::server::prefetch::lockfile as lockfiles;
+use crates_ferry::server::prefetch::own_sources::OwnSources;
 use crates_ferry::shown as foreign;
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -92,7 +93,9 @@ pub(crate) fn lockfile(bytes: &[u8]) {
         fs::write(&path, bytes).expect("the folder is ours");
         path
     });
-    let _ = lockfiles::read_all(&[path]);
+    let config = ServeConfig::load(&Flags::default(), &Environment::default());
+    let own = OwnSources::of(&config.expect("the defaults are enough"));
+    let _ = lockfiles::read_all(&[path], &own);
 }
 
 /// An error of a file names it.

@@ -10,6 +10,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{debug, warn};
 
+use super::certificates;
 use super::environment::{Environment, unusable};
 use super::text_file;
 use crate::error::Result;
@@ -19,6 +20,9 @@ pub use mask::Mask;
 
 /// The fewest characters of a secret.
 pub(super) const SHORTEST: usize = 8;
+
+/// Names the certificates that AWS's own tools trust.
+pub const AWS_CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
 /// The variables of the secrets, except those of AWS.
 pub(super) const VARIABLES: [&str; 10] = [
@@ -98,6 +102,20 @@ impl Secrets {
             job_token: job_token(environment)?,
             aws: aws(environment)?,
         })
+    }
+
+    /// Reads the certificates that `AWS_CA_BUNDLE` names, in PEM form: a bucket's server is trusted with them, too. Only
+    /// where there is a bucket is it an error if they cannot be read.
+    ///
+    /// # Errors
+    /// `config`, with the path.
+    pub fn aws_cas(&self) -> Result<Option<String>> {
+        let named = self.aws.iter().find(|(name, _)| name == AWS_CA_BUNDLE);
+        let Some((_, path)) = named else {
+            return Ok(None);
+        };
+        let read = certificates::read(Path::new(path.expose_secret()));
+        read.map(Some).map_err(|why| unusable(AWS_CA_BUNDLE, why))
     }
 }
 

@@ -9,6 +9,7 @@ use url::{Host, Url};
 
 use super::key_table::key_table;
 use super::keys::Key;
+use super::values::addresses::Addresses;
 use super::values::durations::{self, Rhythm};
 use super::values::git::{self, History};
 use super::values::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};
@@ -37,7 +38,7 @@ key_table! {
         history: Option<History> = optional("history", git::history) flag "--history";
         /// The `dl` of the mirror's `config.json`: where cargo downloads crate files. `init` writes it; without it
         /// upstream's own stays.
-        dl: Option<String> = optional("dl", addresses::web_address) flag "--dl";
+        dl: Option<String> = optional("dl", addresses::dl) flag "--dl";
         /// The `api` of the mirror's `config.json`: where cargo finds the web API. `init` writes it, as `mirror.dl`.
         api: Option<String> = optional("api", addresses::web_address) flag "--api";
         /// Author and committer of the mirror's commits.
@@ -131,7 +132,7 @@ key_table! {
         /// Its branch. By default the mirror's or upstream's.
         branch: Option<String> = optional("branch", git::branch);
         /// Where crate files are fetched from. By default the `dl` of upstream's own `config.json`.
-        dl: Option<String> = optional("dl", addresses::web_address);
+        dl: Option<String> = optional("dl", addresses::dl);
         /// A list of hosts, by name or address, from which crate files are fetched although they are in a private network and
         /// the upstream index is not.
         allow_private: Vec<String> = list("allow_private", addresses::host);
@@ -163,6 +164,9 @@ key_table! {
         tls_key: Option<PathBuf> = optional("tls.key", paths::path);
         /// The file of the tokens' SHA-256 hashes. Without it the server is open to all who reach it.
         auth: Option<PathBuf> = optional("auth", paths::path);
+        /// A list of proxies in front of the server, by address or network, such as `10.0.0.0/8`: of requests that come from
+        /// there `X-Forwarded-For` tells the client's address.
+        trusted_proxies: Vec<Addresses> = list("trusted_proxies", addresses::addresses);
         /// `stderr`, `off`, or a file.
         access_log: AccessLog = or_default("access_log", serve::access_log, "stderr");
     }

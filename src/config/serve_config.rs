@@ -24,6 +24,8 @@ pub struct ServeConfig {
     pub upstream: Upstream,
     /// The repository that is served.
     pub index: IndexSource,
+    /// The mirror, where one is configured: cargo may read its repository, whatever is served.
+    pub mirror: Option<RemoteUrl>,
     /// Time limits and retries (`network:`).
     pub network: Network,
     /// What comes from the environment only.
@@ -70,6 +72,7 @@ impl ServeConfig {
         };
         let config = Self {
             index: index_source(&serve, &upstream, mirror.as_ref()),
+            mirror: mirror.map(|mirror| mirror.url),
             serve,
             upstream,
             network: network::read(settings, environment)?,
@@ -92,6 +95,11 @@ impl ServeConfig {
             format!("{scheme}://{}", self.serve.listen)
         });
         url.trim_end_matches('/').to_owned()
+    }
+
+    /// Returns the URL of the sparse index, as cargo has it after `sparse+`.
+    pub fn sparse_index(&self) -> String {
+        format!("{}/index/", self.public_url())
     }
 
     /// Returns where crate files are stored.

@@ -15,5 +15,5 @@ pub mod tree;
 pub mod wire;
 
 pub use object_id::ObjectId;
-pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress};
+pub use remote_url::{ParseRemoteUrlError, RemoteUrl, SshAddress, url_fault};
 pub use wire::{branch_ref, is_branch_name};

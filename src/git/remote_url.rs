@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use secrecy::SecretString;
 use url::Url;
 
-pub use parse::ParseRemoteUrlError;
+pub use parse::{ParseRemoteUrlError, url_fault};
 
 /// The address of a git repository. `Display` and `Debug` show no password.
 #[derive(Clone)]

@@ -184,12 +184,17 @@ impl Pattern {
     }
 }
 
+/// What is said of a path of which there is nothing else to say.
+pub const NOTHING_HERE: &str = "there is nothing at this path";
+
 /// The routes of a server.
 pub struct Table<S: 'static> {
     /// The rows. The first whose path and method match handles a request.
     pub routes: &'static [Route<S>],
     /// Makes the error responses of the table itself; cargo shows those of [`ErrorResponse::for_cargo`].
     pub error: fn(StatusCode, &'static str) -> ErrorResponse,
+    /// What is said of a path that no row has.
+    pub absent: fn(path: &str) -> &'static str,
     /// The largest webhook body that is read, in bytes.
     pub webhook_body: usize,
 }
@@ -263,7 +268,7 @@ impl<S: Authenticate> Table<S> {
     fn no_handler(&self, head: &Parts) -> Result<Reply, ErrorResponse> {
         let Some(allow) = allowed(self.routes, head.uri.path()) else {
             let status = StatusCode::NOT_FOUND;
-            return Err((self.error)(status, "there is nothing at this path"));
+            return Err((self.error)(status, (self.absent)(head.uri.path())));
         };
         let allow = HeaderValue::from_static(allow);
         if head.method != Method::OPTIONS {

@@ -50,6 +50,7 @@ fn completions(shell: Shell, mut program: Command) -> Output {
         text,
         json,
         exit_code: 0,
+        if_empty: "",
     }
 }
 
@@ -80,6 +81,7 @@ fn page_of(path: &[String], program: &Command) -> Result<Output> {
         text,
         json,
         exit_code: 0,
+        if_empty: "",
     })
 }
 
@@ -99,5 +101,6 @@ fn write_pages(dir: &Path, program: Command) -> Result<Output> {
         text: format!("wrote the manual pages into {shown}"),
         json,
         exit_code: 0,
+        if_empty: "",
     })
 }

@@ -30,6 +30,8 @@ pub struct Output {
     pub json: Value,
     /// 0, or 1 if a probe failed.
     pub exit_code: u8,
+    /// What is said on stderr, where there is nothing to list on stdout.
+    pub if_empty: &'static str,
 }
 
 impl Output {
@@ -44,7 +46,14 @@ impl Output {
             text: shown.to_string(),
             json: serde_json::to_value(shown).map_err(unwritable)?,
             exit_code,
+            if_empty: "",
         })
+    }
+
+    /// Says on stderr that there is nothing to list, if the text is empty: a program that reads stdout counts no line then.
+    #[must_use]
+    pub fn or_say(self, if_empty: &'static str) -> Self {
+        Self { if_empty, ..self }
     }
 }
 
@@ -101,8 +110,14 @@ pub struct InterruptNote {
 
 /// Writes the report or the error of a command, and returns the exit code; a command that runs until a signal has no report.
 pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>) -> ExitCode {
-    let (text, mut json, code, failed) = match end {
+    let (text, mut json, code, is_for_stderr) = match end {
         Ok(None) => return ExitCode::SUCCESS,
+        Ok(Some(output)) if output.text.is_empty() && destinations.format == Format::Text => (
+            output.if_empty.to_owned(),
+            output.json,
+            output.exit_code,
+            true,
+        ),
         Ok(Some(output)) => (output.text, output.json, output.exit_code, false),
         Err(Failure::Error(error)) => {
             let code = error.kind().exit_code();
@@ -119,7 +134,7 @@ pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>)
     let printed = match destinations.format {
         // Straight to stdout: JSON has no colours to take out.
         Format::Json => print(io::stdout(), &json.to_string()),
-        Format::Text if failed => {
+        Format::Text if is_for_stderr => {
             print_error(&text);
             Ok(())
         }

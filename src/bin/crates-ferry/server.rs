@@ -92,7 +92,10 @@ async fn run_command(
 
 async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) -> Result<Output> {
     match command {
-        Cache::Ls { crates } => Output::new(&cache::ls(config, &crates).await?, 0),
+        Cache::Ls { crates } => {
+            let listed = Output::new(&cache::ls(config, &crates).await?, 0)?;
+            Ok(listed.or_say("no crate files are stored"))
+        }
         Cache::Stat => Output::new(&cache::stat(config).await?, 0),
         Cache::Evict {
             crates,

@@ -1,21 +1,25 @@
 //! Addresses: of repositories, of web pages, and what to listen on.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
 use url::{Host, Url};
 
 use crate::config::secrets;
-use crate::git::RemoteUrl;
+use crate::git::{RemoteUrl, url_fault};
+use crate::index::download::{MARKERS, has_marker};
 
-/// The markers that cargo fills in, in a `dl`.
-const DL_MARKERS: [&str; 5] = [
-    "{crate}",
-    "{version}",
-    "{prefix}",
-    "{lowerprefix}",
-    "{sha256-checksum}",
-];
+/// An address, or all addresses of a network. Uses ipnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses(IpNet);
+
+impl Addresses {
+    /// Says whether an address is one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
 
 /// The longest address for cargo, in bytes.
 const LONGEST: usize = 2048;
@@ -37,22 +41,45 @@ pub(in super::super) fn remote_url(text: &str) -> Result<RemoteUrl, String> {
     }
 }
 
-/// Reads an address for cargo, which is passed on as it is; `dl` may carry cargo's markers.
+/// Reads where crate files are: an address for cargo that may carry its markers. A slash at its end is dropped where cargo
+/// appends a path, which begins with one.
 ///
 /// # Errors
 /// What was expected.
-pub fn web_address(text: &str) -> Result<String, String> {
-    let expected = || "expected an address that begins with https:// or http://".to_owned();
-    let filled = DL_MARKERS.iter().fold(text.to_owned(), |filled, marker| {
+pub fn dl(text: &str) -> Result<String, String> {
+    let filled = MARKERS.iter().fold(text.to_owned(), |filled, marker| {
         filled.replace(marker, "x")
     });
+    web_address(&filled)?;
+    if filled.contains(['{', '}']) {
+        // What is left of the markers once those that cargo knows are filled in.
+        let rest = filled.split_once('{').map_or("", |(_, rest)| rest);
+        let name = rest.split_once('}').map_or(rest, |(name, _)| name);
+        let known = MARKERS.join(", ");
+        return Err(format!(
+            "expected no other markers than cargo's own ({known}), found `{{{}}}`",
+            name.escape_debug()
+        ));
+    }
+    Ok(match has_marker(text) {
+        true => text.to_owned(),
+        false => text.trim_end_matches('/').to_owned(),
+    })
+}
+
+/// Reads an address for cargo, which is passed on as it is.
+///
+/// # Errors
+/// What was expected.
+pub(in super::super) fn web_address(text: &str) -> Result<String, String> {
+    let expected = || "expected an address that begins with https:// or http://".to_owned();
     if text.len() > LONGEST {
         return Err(format!("{} of at most {LONGEST} bytes", expected()));
     }
     if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
         return Err(format!("{} without white space", expected()));
     }
-    let url = Url::parse(&filled).map_err(|e| format!("{}: {e}", expected()))?;
+    let url = Url::parse(text).map_err(|e| format!("{}: {}", expected(), url_fault(e)))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(expected());
     }
@@ -78,15 +105,38 @@ pub(in super::super) fn host(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads an address, or a network in CIDR notation.
+pub(in super::super) fn addresses(text: &str) -> Result<Addresses, String> {
+    let alone = text.parse::<IpAddr>().map(IpNet::from);
+    alone.or_else(|_| text.parse()).map(Addresses).map_err(|_| {
+        format!(
+            "expected an IP address or a network, such as 10.0.0.7 or 10.0.0.0/8, found `{}`",
+            text.escape_debug()
+        )
+    })
+}
+
 /// Reads the address by which clients reach the API server.
 pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
     const EXPECTED: &str =
         "expected the address that clients use, such as https://crates.example.com";
-    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
+    // Where it was copied from cargo's configuration.
+    let text = text.strip_prefix("sparse+").unwrap_or(text);
+    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({})", url_fault(e)))?;
     let is_plain = url.username().is_empty()
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
+    // What cargo's configuration has, and what the server appends by itself.
+    let path = url.path().trim_end_matches('/');
+    if let Some(server) = path.strip_suffix("/index") {
+        let mut server_url = url.clone();
+        server_url.set_path(server);
+        let server_url = server_url.as_str().trim_end_matches('/');
+        return Err(format!(
+            "expected the address of the server, without the path of its index: {server_url}"
+        ));
+    }
     match matches!(url.scheme(), "https" | "http") && is_plain {
         true => Ok(url),
         false => Err(EXPECTED.to_owned()),
@@ -97,7 +147,7 @@ pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
 pub(in super::super) fn gitlab_server(text: &str) -> Result<Url, String> {
     const EXPECTED: &str =
         "expected the address of a GitLab server, such as https://gitlab.example.com";
-    let mut url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
+    let mut url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({})", url_fault(e)))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(EXPECTED.to_owned());
     }

@@ -34,9 +34,7 @@ pub(in super::super) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() => countable(duration),
         Ok(_) => Err("expected a duration greater than zero, such as 10s or 15m".to_owned()),
-        Err(e) => Err(format!(
-            "expected a duration such as 10s or 15m, found `{text}` ({e})"
-        )),
+        Err(_) => Err(no_duration("10s or 15m", text)),
     }
 }
 
@@ -48,10 +46,13 @@ pub fn duration_or_zero(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) => countable(duration),
         Err(_) if text == "0" => Ok(Duration::ZERO),
-        Err(e) => Err(format!(
-            "expected a duration such as 0s or 30s, found `{text}` ({e})"
-        )),
+        Err(_) => Err(no_duration("0s or 30s", text)),
     }
+}
+
+fn no_duration(example: &str, text: &str) -> String {
+    let text = text.escape_debug();
+    format!("expected a duration such as {example}, found `{text}`")
 }
 
 fn countable(duration: Duration) -> Result<Duration, String> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::paths;
+use crate::git::url_fault;
 
 /// How crate files are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,10 +97,16 @@ pub(in super::super) fn store(text: &str) -> Result<StoreUrl, String> {
     if !text.contains("://") {
         return Ok(StoreUrl::Folder(PathBuf::from(text)));
     }
-    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
+    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({})", url_fault(e)))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(format!(
             "{EXPECTED} without user and password: they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ));
+    }
+    if let ("s3", Some(port)) = (url.scheme(), url.port()) {
+        let (server, path) = (url.host_str().unwrap_or_default(), url.path());
+        return Err(format!(
+            "{EXPECTED}, without a server: write s3:/{path}, and set AWS_ENDPOINT_URL to http://{server}:{port} or https://{server}:{port}"
         ));
     }
     match (url.scheme(), url.host_str()) {

@@ -11,6 +11,8 @@ use email_address::EmailAddress;
 use lettre::message::Mailboxes;
 use url::{Host, Url};
 
+use crate::git::url_fault;
+
 /// How a connection to an SMTP server is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmtpTls {
@@ -91,7 +93,7 @@ impl fmt::Display for Mailbox {
 pub(in super::super) fn smtp_server(text: &str) -> Result<SmtpServer, String> {
     const EXPECTED: &str =
         "expected smtps://user@host or smtp://user@host:587?tls=required|opportunistic|none";
-    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({e})"))?;
+    let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({})", url_fault(e)))?;
     if url.password().is_some() {
         return Err("the address carries a password, and secrets come from the environment only: leave it out and set \
              FERRY_SMTP_PASSWORD"
@@ -203,16 +205,16 @@ pub(in super::super) fn split(text: &str) -> Vec<String> {
 
 /// Reads a mail address, with or without a name.
 pub(in super::super) fn mailbox(text: &str) -> Result<Mailbox, String> {
-    let expected = |reason: String| {
+    let expected = || {
         let text = text.escape_debug();
         format!(
-            "expected a mail address such as ops@example.com or `Ops <ops@example.com>`, found `{text}`{reason}"
+            "expected a mail address such as ops@example.com or `Ops <ops@example.com>`, found `{text}`"
         )
     };
     if text.contains(char::is_control) {
-        return Err(expected(String::new()));
+        return Err(expected());
     }
-    let found = EmailAddress::from_str(text).map_err(|e| expected(format!(" ({e})")))?;
+    let found = EmailAddress::from_str(text).map_err(|_| expected())?;
     let name = found.display_part().trim().trim_matches('"');
     Ok(Mailbox {
         name: (!name.is_empty()).then(|| name.to_owned()),

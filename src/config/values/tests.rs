@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use std::time::Duration;
 
-use super::addresses::web_address;
+use super::addresses::{dl, public_url, web_address};
 use super::durations::{Rhythm, duration, duration_or_zero, rhythm};
 use super::git::{author, branch};
 use super::numbers::{share, size};
@@ -83,7 +83,7 @@ fn addresses_for_cargo_are_web_addresses_and_keep_their_markers() {
         "http://x.example:80/{crate}/{version}?a={sha256-checksum}",
         "https://{prefix}.x.example/",
     ] {
-        assert_eq!(web_address(text).unwrap(), text);
+        assert_eq!(dl(text).unwrap(), text);
     }
     for text in [
         "",
@@ -95,7 +95,49 @@ fn addresses_for_cargo_are_web_addresses_and_keep_their_markers() {
         "https://me@x.example",
         "https://x.example/\n",
     ] {
-        assert!(web_address(text).is_err(), "{text:?}");
+        assert!(dl(text).is_err() && web_address(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn a_dl_has_cargos_markers_alone_and_no_slash_before_what_cargo_appends() {
+    for (text, read) in [
+        ("https://x.example/crates/", "https://x.example/crates"),
+        ("https://x.example//", "https://x.example"),
+        ("https://x.example/{crate}/", "https://x.example/{crate}/"),
+    ] {
+        assert_eq!(dl(text).unwrap(), read);
+    }
+    for (text, found) in [
+        ("https://x.example/{name}/{version}", "`{name}`"),
+        ("https://x.example/{crate}/{checksum}", "`{checksum}`"),
+        ("https://x.example/{crate", "`{crate}`"),
+        ("https://x.example/{{crate}}", "`{x}`"),
+        ("https://x.example/crate}", "`{}`"),
+    ] {
+        let why = dl(text).unwrap_err();
+        assert!(
+            why.contains("{sha256-checksum}") && why.ends_with(found),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn the_address_of_a_server_is_not_that_of_its_index() {
+    for text in [
+        "https://x.example/index/",
+        "https://x.example/index",
+        "sparse+https://x.example/index/",
+        "https://x.example/index//",
+    ] {
+        let why = public_url(text).unwrap_err();
+        assert!(why.ends_with(": https://x.example"), "{why}");
+    }
+    let why = public_url("https://x.example/crates/index/").unwrap_err();
+    assert!(why.ends_with(": https://x.example/crates"), "{why}");
+    for text in ["https://x.example/", "https://x.example/my-index"] {
+        assert_eq!(public_url(text).unwrap().as_str(), text);
     }
 }
 
@@ -152,4 +194,41 @@ fn a_cron_expression_is_checked_where_it_is_read_and_the_wrong_field_is_named() 
             "{reason}"
         );
     }
+}
+
+#[test]
+fn no_librarys_own_words_are_told() {
+    let said = [
+        duration("soon").unwrap_err(),
+        duration("10 parsecs").unwrap_err(),
+        size("much").unwrap_err(),
+        dl("x.example").unwrap_err(),
+        public_url("crates.example").unwrap_err(),
+        public_url("https://[::x]/").unwrap_err(),
+        public_url("https://x.example:port/").unwrap_err(),
+        super::addresses::remote_url("https://").unwrap_err(),
+        super::serve::store("://x").unwrap_err(),
+        super::smtp::smtp_server("mail.example").unwrap_err(),
+        super::smtp::mailbox("ops").unwrap_err(),
+        super::git::glob("a[").unwrap_err(),
+    ];
+    for text in said {
+        for words in [
+            "relative URL",
+            "couldn't parse",
+            "expected number",
+            "Missing",
+            "error parsing",
+            "unknown time unit",
+            "invalid port",
+            "empty host",
+        ] {
+            assert!(!text.contains(words), "{text}");
+        }
+    }
+    let why = public_url("crates.example").unwrap_err();
+    assert!(
+        why.contains("it does not begin with a scheme, such as https://"),
+        "{why}"
+    );
 }

@@ -18,6 +18,24 @@ const SUPPORTED: &str =
 #[error("{0}")]
 pub struct ParseRemoteUrlError(String);
 
+/// Says in words of ours why a text is no URL, and never repeats it.
+pub fn url_fault(error: url::ParseError) -> &'static str {
+    use url::ParseError as Fault;
+    match error {
+        Fault::RelativeUrlWithoutBase => "it does not begin with a scheme, such as https://",
+        Fault::EmptyHost => "it names no host",
+        Fault::InvalidPort => "its port is not a number from 0 to 65535",
+        Fault::InvalidIpv4Address => "its host is not an IPv4 address, though it looks like one",
+        Fault::InvalidIpv6Address => "its host is not an IPv6 address",
+        Fault::InvalidDomainCharacter | Fault::IdnaError => {
+            "its host has a character that no host's name has"
+        }
+        Fault::Overflow => "it is too long",
+        // What remains is about joining URLs, and what later versions may add.
+        _ => "it is not a URL",
+    }
+}
+
 type Result<T> = std::result::Result<T, ParseRemoteUrlError>;
 
 fn refuse<T>(reason: impl Into<String>) -> Result<T> {
@@ -68,7 +86,7 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 
 fn http(text: &str) -> Result<RemoteUrl> {
     // The error of `Url` names the fault and not the text, so that it cannot leak a password.
-    let mut url = Url::parse(text).map_err(|e| ParseRemoteUrlError(e.to_string()))?;
+    let mut url = Url::parse(text).map_err(|e| ParseRemoteUrlError(url_fault(e).to_owned()))?;
     if let Some(reason) = lookalikes::page(&url) {
         return refuse(reason);
     }
@@ -121,7 +139,7 @@ fn git(rest: &str) -> Result<RemoteUrl> {
 }
 
 fn file(text: &str) -> Result<RemoteUrl> {
-    let url = Url::parse(text).map_err(|e| ParseRemoteUrlError(e.to_string()))?;
+    let url = Url::parse(text).map_err(|e| ParseRemoteUrlError(url_fault(e).to_owned()))?;
     if url.query().is_some() || url.fragment().is_some() {
         return refuse("`?` and `#` in a file:// address are written %3F and %23");
     }
@@ -238,7 +256,7 @@ fn split_authority(rest: &str) -> Result<(Url, String)> {
     // `ssh`, for git:// as well: the URL standard knows no default port for it, which it would drop, and leaves the
     // host as it is, which `check_host` then judges.
     let url = Url::parse(&format!("ssh://{authority}"))
-        .map_err(|e| ParseRemoteUrlError(e.to_string()))?;
+        .map_err(|e| ParseRemoteUrlError(url_fault(e).to_owned()))?;
     if url.query().is_some() || url.fragment().is_some() {
         return refuse("the host of the address contains `?` or `#`");
     }

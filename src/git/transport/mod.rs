@@ -36,7 +36,7 @@ pub use credentials::{
 pub use host_messages::{HostMessage, Meaning};
 pub(crate) use http::{Clients, PROXY_ADVICE, sending};
 #[cfg(feature = "server")]
-pub(crate) use http::{Reach, Refused, refused};
+pub(crate) use http::{Reach, Refused, innermost, refused, unreachable};
 pub use proxies::{Proxies, Proxy};
 pub use remote::Remote;
 pub use side::Side;

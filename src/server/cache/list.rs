@@ -82,21 +82,11 @@ impl Listing {
 
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, file) in self.files.iter().enumerate() {
-            let end = if number + 1 < self.files.len() {
-                "\n"
-            } else {
-                ""
-            };
-            write!(f, "{file}{end}")?;
-        }
-        if self.files.is_empty() {
-            write!(f, "no crate files are stored")?;
-        }
-        for file in &self.pinned_missing {
-            write!(f, "\n{file}: pinned, but not stored")?;
-        }
-        Ok(())
+        let files = self.files.iter().map(ListedFile::to_string);
+        let missing = self.pinned_missing.iter();
+        let missing = missing.map(|file| format!("{file}: pinned, but not stored"));
+        let lines: Vec<String> = files.chain(missing).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 

@@ -88,7 +88,7 @@ impl Registry {
         Ok(Self {
             name: name.clone(),
             index: match options.index {
-                Index::Sparse => format!("sparse+{}/index/", config.public_url()),
+                Index::Sparse => format!("sparse+{}", reachable(config)?),
                 Index::Git => url_for_cargo(&config.index.url)?,
             },
             needs_token: config.serve.auth.is_some(),
@@ -134,8 +134,26 @@ impl fmt::Display for SnippetReport {
     }
 }
 
+/// Returns the URL of the sparse index.
+///
+/// # Errors
+/// `config` if it is not known how clients reach the server.
+fn reachable(config: &ServeConfig) -> Result<String> {
+    let listen = config.serve.listen;
+    if config.serve.public_url.is_some() || !listen.ip().is_unspecified() {
+        return Ok(config.sparse_index());
+    }
+    let message = format!("serve.listen is {listen}, which is no address that a client can use");
+    Err(Error::new(Kind::Config, message).advise(
+        "Set serve.public_url (`--public-url`) to the address by which clients reach the server.",
+    ))
+}
+
 /// Writes an address as a URL: cargo accepts no other form.
-fn url_for_cargo(url: &RemoteUrl) -> Result<String> {
+///
+/// # Errors
+/// `config` for a path that no URL can name.
+pub(super) fn url_for_cargo(url: &RemoteUrl) -> Result<String> {
     match url {
         RemoteUrl::Http { .. } | RemoteUrl::Git { .. } => Ok(url.to_string()),
         // Not `user@host:path`, which git takes and a URL parser does not.

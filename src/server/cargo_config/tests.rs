@@ -36,6 +36,27 @@ index = "sparse+https://crates.example.com/index/"
 }
 
 #[test]
+fn a_server_that_listens_everywhere_needs_a_public_url() {
+    let listen = |address| [("FERRY_SERVE_LISTEN", address)];
+    let load = |address| {
+        let environment = Environment::from_pairs(listen(address));
+        ServeConfig::load(&Flags::default(), &environment).unwrap()
+    };
+    for address in ["0.0.0.0:8090", "[::]:8090"] {
+        let error = run(&load(address), &options(Index::Sparse, None)).unwrap_err();
+        assert!(error.advice().unwrap().contains("serve.public_url"));
+        assert!(run(&load(address), &options(Index::Git, None)).is_ok());
+        let shown = snippet(&listen(address), Index::Sparse);
+        assert!(
+            shown.contains("https://crates.example.com/index/"),
+            "{shown}"
+        );
+    }
+    let one = run(&load("192.0.2.1:80"), &options(Index::Sparse, None)).unwrap();
+    assert!(one.snippet.contains("sparse+http://192.0.2.1:80/index/"));
+}
+
+#[test]
 fn with_tokens_the_lines_say_where_the_token_comes_from() {
     let shown = snippet(&[("FERRY_SERVE_AUTH", "tokens.txt")], Index::Sparse);
     assert!(shown.contains("CARGO_REGISTRIES_MIRROR_TOKEN"), "{shown}");

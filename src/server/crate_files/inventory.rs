@@ -17,10 +17,9 @@ use tracing::warn;
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::{Refusal, refusal};
 use crate::index::CrateFile;
 use crate::server::catalog::{Catalog, CatalogEntry};
-use crate::server::store::{Store, StoreFolder, StoredFile};
+use crate::server::store::{Store, StoreFolder, StoredFile, failure};
 
 /// How long monitoring waits for the database, which another process may hold.
 const TOTALS_WAIT: Duration = Duration::from_millis(500);
@@ -302,22 +301,8 @@ fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) ->
     catalog.reconcile_with(files, |path| !folder.lacks(path))
 }
 
-/// Makes the error of a bucket that cannot be listed.
-fn unlisted(error: io::Error) -> Error {
-    const MESSAGE: &str = "cannot list the bucket";
-    match refusal(&error) {
-        Some(Refusal { cause, advice }) => Error::new(Kind::Config, MESSAGE)
-            .because(cause)
-            .advise(advice),
-        None => Error::new(Kind::Network, MESSAGE).because(error).advise(
-            "Check the bucket's name in `serve.store`, AWS_ENDPOINT_URL and AWS_REGION, and that the credentials in AWS_* may list \
-             it.",
-        ),
-    }
-}
-
 fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {
-    let files = files.map_err(unlisted)?;
+    let files = files.map_err(|error| failure(error).on("cannot list the bucket"))?;
     let entry = |file: StoredFile| CatalogEntry {
         size: file.size,
         checksum: None,

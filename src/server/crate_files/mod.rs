@@ -37,6 +37,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tracing::warn;
 use url::Url;
 
 use crate::config::{Downloads, ServeConfig};
@@ -61,6 +62,9 @@ use verified_store::VerifiedStore;
 
 /// How long a client waits for a body to begin: cargo times out after 30 seconds, and its message names no cause.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// How long a bucket may take to answer at the start.
+const LONGEST_PROBE: Duration = Duration::from_secs(5);
 
 /// The crate files of this server: cached, stored, or fetched.
 pub struct CrateFiles {
@@ -108,6 +112,35 @@ impl CrateFiles {
         let files = Arc::new(Self::with(&config, &scratch, Catalog::read_only)?);
         files.inventory.reconcile().await;
         Ok(files)
+    }
+
+    /// Finds out whether the store can be used. A bucket that cannot be reached may come back, and is done without until
+    /// then: that is logged.
+    ///
+    /// # Errors
+    /// If a person has to act: no such bucket, another region, credentials that are not accepted.
+    pub async fn probe_store(&self) -> Result<()> {
+        match timeout(LONGEST_PROBE, self.inventory.store().probe()).await {
+            Ok(Err(error)) if !error.kind().is_transient() => Err(error),
+            Ok(Err(error)) => {
+                let advice = error
+                    .advice()
+                    .map_or(String::new(), |advice| format!(" ({advice})"));
+                warn!(
+                    "{}{advice}; crate files are not stored until it can be used",
+                    error.chain()
+                );
+                Ok(())
+            }
+            Ok(Ok(())) => Ok(()),
+            Err(_) => {
+                let limit = humantime::format_duration(LONGEST_PROBE);
+                warn!(
+                    "the bucket did not respond within {limit}; crate files are not stored until it does"
+                );
+                Ok(())
+            }
+        }
     }
 
     fn with(
@@ -174,9 +207,8 @@ impl CrateFiles {
         };
         match timeout(LONGEST_WAIT, body).await {
             Ok(body) => body,
-            // The fetch goes on: a client that retries finds the file here. What has arrived so far is sent, even if it
-            // is less than `body` waits for.
-            Err(_) => waiter.begun().unwrap_or_else(|| Err(too_slow())),
+            // Nothing of it arrived. The fetch goes on: a client that retries finds the file here.
+            Err(_) => Err(too_slow()),
         }
     }
 

@@ -65,6 +65,7 @@ impl NegativeCache {
             why,
             Unavailable::Missing(_)
                 | Unavailable::Upstream(_)
+                | Unavailable::Unfetchable(_)
                 | Unavailable::Timeout(_)
                 | Unavailable::Mismatch { .. }
         ) {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::{Bytes, BytesMut};
@@ -11,8 +12,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
-use super::single_flight::Flight;
+use super::single_flight::{Flight, WHOLE_WITHIN};
 use super::unavailable::Unavailable;
 use super::verified_file::{SMALL, VerifiedFile};
 use crate::count::counted;
@@ -24,6 +26,8 @@ const LARGEST: u64 = 1 << 30;
 
 /// How many bytes are released to the waiters at a time.
 const STEP: u64 = 64 << 10;
+/// After which time fewer are released: cargo gives up where less than 10 bytes a second arrive for 30 seconds.
+const STEP_TIME: Duration = Duration::from_secs(1);
 
 /// Bytes from far away.
 pub(super) struct Incoming {
@@ -42,9 +46,9 @@ pub(super) struct Received {
 
 /// Reads to the end and compares the length and the checksum.
 ///
-/// A large file goes to a scratch file, from which those who wait for the flight read it while it arrives, all but the
-/// last piece. If its length is unknown, or without a flight, nobody reads it before it is verified: without a length
-/// not every client could tell its end from a failure.
+/// A large file, or one that arrives slowly, goes to a scratch file, from which those who wait for the flight read it
+/// while it arrives, all but the last byte. If its length is unknown, or without a flight, nobody reads it before it is
+/// verified: without a length not every client could tell its end from a failure.
 ///
 /// # Errors
 /// If the other side fails; `Mismatch` if the bytes are not those of this checksum.
@@ -56,6 +60,9 @@ pub(super) async fn receive(
 ) -> Result<Received, Unavailable> {
     let mut hash = Context::new(&SHA256);
     let mut length = Length::new(incoming.total)?;
+    let begun = Instant::now();
+    // Known to be too large for memory: its first bytes need not wait for the rest of what memory would hold.
+    let is_large = incoming.total.is_some_and(|total| total > SMALL as u64);
     let (mut small, mut large) = (BytesMut::new(), None::<Large>);
     while let Some(piece) = incoming.stream.next().await {
         let piece = piece?;
@@ -64,7 +71,12 @@ pub(super) async fn receive(
         hash.update(&piece);
         match &mut large {
             Some(large) => large.add(piece, flight).await?,
-            None if small.len() + piece.len() <= SMALL => small.extend_from_slice(&piece),
+            None if !is_large
+                && small.len() + piece.len() <= SMALL
+                && begun.elapsed() < WHOLE_WITHIN =>
+            {
+                small.extend_from_slice(&piece);
+            }
             None => {
                 let scratch = scratch.file().map_err(disk)?;
                 let large = large.insert(Large::new(scratch, incoming.total)?);
@@ -140,8 +152,9 @@ struct Large {
     reader: Arc<File>,
     total: Option<u64>,
     written: u64,
-    /// How many bytes were released to the waiters.
+    /// How many bytes were released to the waiters, and when.
     released: u64,
+    released_at: Instant,
 }
 
 impl Large {
@@ -155,10 +168,11 @@ impl Large {
             total,
             written: 0,
             released: 0,
+            released_at: Instant::now(),
         })
     }
 
-    /// Writes a piece, and releases those before it: the last byte stays here until all are known to be right.
+    /// Writes a piece and releases it: only the file's last byte stays here until all are known to be right.
     async fn add(&mut self, piece: Bytes, flight: Option<&Flight>) -> Result<(), Unavailable> {
         let at = self.written;
         self.written += piece.len() as u64;
@@ -170,10 +184,12 @@ impl Large {
         let (Some(total), Some(flight)) = (self.total, flight) else {
             return Ok(());
         };
-        let released = at.min(total.saturating_sub(1));
+        let released = self.written.min(total.saturating_sub(1));
         // Each release wakes all waiters: not more often than they have something to send.
-        if released >= self.released + STEP {
+        let is_due = released >= self.released + STEP || self.released_at.elapsed() >= STEP_TIME;
+        if released > self.released && is_due {
             self.released = released;
+            self.released_at = Instant::now();
             flight.release(&self.reader, total, released);
         }
         Ok(())
@@ -197,7 +213,9 @@ mod tests {
 
     use aws_lc_rs::digest::digest;
     use futures_util::stream;
+    use tokio::time::sleep;
 
+    use super::super::body::Body;
     use super::super::single_flight::SingleFlight;
     use super::*;
 
@@ -249,6 +267,36 @@ mod tests {
             let got = received(right, Some(total), right, None).await;
             assert!(matches!(got, Err(Unavailable::Upstream(_))), "{total}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_arrives_slowly_is_released_as_it_comes() {
+        let bytes = vec![1; 1_000];
+        let flights = SingleFlight::default();
+        let (mut waiter, flight) = flights.join(checksum(&bytes));
+        let flight = flight.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = Scratch::open(folder.path().to_owned()).unwrap();
+        let pieces: Vec<_> = bytes.chunks(100).map(Bytes::copy_from_slice).collect();
+        let stream = stream::iter(pieces).then(|piece| async {
+            sleep(WHOLE_WITHIN).await;
+            Ok(piece)
+        });
+        let incoming = Incoming {
+            total: Some(1_000),
+            stream: stream.boxed(),
+        };
+        let begun = Instant::now();
+        let receiving = receive(incoming, checksum(&bytes), &scratch, Some(&flight));
+        let reading = async {
+            let Ok(Body::InFlight(_)) = waiter.body().await else {
+                panic!("it is in flight");
+            };
+            begun.elapsed()
+        };
+        let (received, after) = tokio::join!(receiving, reading);
+        assert_eq!(received.unwrap().file.size(), 1_000);
+        assert!(after <= 3 * WHOLE_WITHIN, "{after:?}");
     }
 
     #[tokio::test]

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::body::{Body, InFlight};
 use super::stage::Stage;
@@ -14,6 +16,9 @@ use crate::index::Checksum;
 
 /// How many bytes there must be before a body begins: a smaller file is verified before its first byte is sent.
 const HEAD_START: u64 = 256 << 10;
+/// How long a body waits for those, and a small file is held whole. What arrives more slowly is passed on as it comes,
+/// since clients give up where nothing comes.
+pub(super) const WHOLE_WITHIN: Duration = Duration::from_secs(3);
 
 /// The searches under way.
 ///
@@ -156,9 +161,18 @@ impl Waiter {
 
     /// Returns the body as soon as it can begin.
     pub(super) async fn body(&mut self) -> Result<Body, Unavailable> {
+        match timeout(WHOLE_WITHIN, self.body_of(HEAD_START)).await {
+            Ok(body) => body,
+            // It arrives slowly.
+            Err(_) => self.body_of(1).await,
+        }
+    }
+
+    /// Returns the body as soon as so many bytes may be sent, or all.
+    async fn body_of(&mut self, least: u64) -> Result<Body, Unavailable> {
         let may_begin = |stage: &Stage| match stage {
             Stage::Searching | Stage::Miss => false,
-            Stage::InFlight { released, .. } => *released >= HEAD_START,
+            Stage::InFlight { released, .. } => *released >= least,
             Stage::Ready { .. } | Stage::Failed(_) => true,
         };
         match self.stage.wait_for(may_begin).await {
@@ -281,6 +295,18 @@ mod tests {
         drop(waiter);
         assert!(flight.abandoned().now_or_never().is_some());
         assert!(flights.join(FILE).1.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_arrives_slowly_begins_with_what_there_is() {
+        let flights = SingleFlight::default();
+        let (mut waiter, flight) = flights.join(FILE);
+        let flight = flight.unwrap();
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        flight.release(&file, HEAD_START, 1);
+        let asked = tokio::time::Instant::now();
+        assert_eq!(waiter.body().await.unwrap().size(), HEAD_START);
+        assert_eq!(asked.elapsed().as_secs(), WHOLE_WITHIN.as_secs());
     }
 
     #[tokio::test]

@@ -16,6 +16,9 @@ pub enum Unavailable {
     /// Upstream cannot be reached, or its response is wrong.
     #[error("cannot fetch the crate file from upstream: {0}")]
     Upstream(String),
+    /// Upstream's response is one that a retry would get again, such as a redirect in a circle.
+    #[error("cannot fetch the crate file from upstream: {0}")]
+    Unfetchable(String),
     /// Upstream failed too often in a row; it is paused for this many seconds.
     #[error("upstream keeps failing; retry in {0} s")]
     Paused(u64),

@@ -89,7 +89,7 @@ impl UpstreamClient {
         within_reach.map_err(|why| Failure::Permanent(out_of_reach(&why)))?;
         let client = self.clients.for_url(url);
         let client =
-            client.map_err(|e| Failure::Permanent(Unavailable::Upstream(e.to_string())))?;
+            client.map_err(|e| Failure::Permanent(Unavailable::Unfetchable(e.to_string())))?;
         let mut request = client.get(url.clone()).header(VIA, &self.via);
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
@@ -118,15 +118,25 @@ impl UpstreamClient {
                 Ok(response)
             }
             // S3 answers 403 for an object that does not exist to those who may not list the bucket.
-            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::GONE => {
+            StatusCode::NOT_FOUND
+            | StatusCode::FORBIDDEN
+            | StatusCode::GONE
+            | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
                 Err(Failure::Permanent(Unavailable::Missing(status.as_u16())))
             }
             _ => {
-                let failure = Unavailable::Upstream(format!("{host} responds with {status}"));
-                let may_pass = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+                let failure = format!("{host} responds with {status}");
+                let may_pass = status.is_server_error()
+                    || matches!(
+                        status,
+                        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+                    );
                 Err(match may_pass {
-                    true => Failure::Transient(failure, retry_after(response.headers())),
-                    false => Failure::Permanent(failure),
+                    true => Failure::Transient(
+                        Unavailable::Upstream(failure),
+                        retry_after(response.headers()),
+                    ),
+                    false => Failure::Permanent(Unavailable::Unfetchable(failure)),
                 })
             }
         }
@@ -176,7 +186,7 @@ fn out_of_reach(refused: &Refused) -> Unavailable {
         true => "; if it is meant, name the host in serve.allow_private",
         false => "",
     };
-    Unavailable::Upstream(format!("{refused}{cure}"))
+    Unavailable::Unfetchable(format!("{refused}{cure}"))
 }
 
 /// Describes in one line why a request through `proxy` failed, without the path of its URL.
@@ -194,9 +204,10 @@ pub(super) fn failure_of(error: &reqwest::Error, proxy: Option<&Proxy>) -> Unava
         Some(error) => error.to_string(),
         None => format!("{host}: {cause}"),
     };
-    match error.is_timeout() {
-        true => Unavailable::Timeout(text),
-        false => Unavailable::Upstream(text),
+    match error {
+        error if error.is_redirect() => Unavailable::Unfetchable(text),
+        error if error.is_timeout() => Unavailable::Timeout(text),
+        _ => Unavailable::Upstream(text),
     }
 }
 

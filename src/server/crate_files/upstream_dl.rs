@@ -17,7 +17,7 @@ use url::Url;
 
 use super::receive::finish;
 use super::unavailable::Unavailable;
-use crate::config::{ServeConfig, web_address};
+use crate::config::{self, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::git::branch_ref;
 use crate::git::transport::UploadPack;
@@ -194,7 +194,7 @@ impl Inner {
             Unavailable::Upstream(format!("cannot use upstream's config.json: {why}"))
         };
         let dl = points_to(bytes).map_err(unusable)?.dl;
-        let dl = web_address(&dl).map_err(|why| {
+        let dl = config::dl(&dl).map_err(|why| {
             let text = format!("cannot use the dl of upstream's config.json: {why}");
             Unavailable::Upstream(text)
         })?;

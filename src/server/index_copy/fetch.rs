@@ -105,7 +105,8 @@ async fn advance(
 /// Checks that a repository holds an index at all: what is served of another one is a 404 for each crate.
 ///
 /// # Errors
-/// `config` if its `config.json` is missing or cannot be read.
+/// `config` if its `config.json` is missing or cannot be read, or it has directories and none of them leads to a crate's
+/// file. One without directories is a new registry, which has no crate yet.
 pub(super) fn check_is_index(snapshot: &Snapshot) -> Result<()> {
     let none = |text| {
         Error::new(Kind::Config, text)
@@ -114,8 +115,13 @@ pub(super) fn check_is_index(snapshot: &Snapshot) -> Result<()> {
     let file = snapshot.file(CONFIG_JSON)?;
     let file = file.ok_or_else(|| none("this is no index: it has no config.json at its root"))?;
     serde_json::from_slice::<ConfigJson>(&snapshot.content(file)?)
-        .map(drop)
-        .map_err(|error| none("this is no index: its config.json cannot be read").because(error))
+        .map_err(|error| none("this is no index: its config.json cannot be read").because(error))?;
+    match snapshot.has_directories()? && !snapshot.has_crate()? {
+        true => Err(none(
+            "this is no index: it has a config.json, but no file at the path of a crate, such as se/rd/serde",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Says whether the indexing of a pack was ended since it was too much.

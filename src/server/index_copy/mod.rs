@@ -17,7 +17,7 @@ mod repository;
 mod snapshot;
 mod work;
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,6 +138,11 @@ impl IndexCopy {
         !self.is_damaged.swap(true, Ordering::Relaxed)
     }
 
+    /// Says whether the copy is to be rebuilt.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
+    }
+
     /// Fetches the tip of the branch: the first time with depth 1, then what changed since.
     ///
     /// # Errors
@@ -243,11 +248,17 @@ fn lock(data_dir: &Path) -> Result<File> {
     let file = File::create(&path).map_err(|e| unwritable(&path).because(e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(error) => Err(Error::new(
+        // Some file systems on the network have no locks.
+        Err(TryLockError::Error(error)) => Err(Error::new(
+            Kind::Config,
+            format!("cannot lock {}", path.display()),
+        )
+        .because(error)
+        .advise("Set `serve.data_dir` to a folder on a file system with locks.")),
+        Err(TryLockError::WouldBlock) => Err(Error::new(
             Kind::Config,
             format!("another process uses {}", data_dir.display()),
         )
-        .because(std::io::Error::from(error))
         .advise("Stop the other process, or set `serve.data_dir` to another folder.")),
     }
 }

@@ -1,5 +1,6 @@
 //! The index at one commit: its tree, of which directories are read when they are first needed.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use super::objects::Objects;
@@ -121,8 +122,35 @@ impl Snapshot {
     /// `server` if the copy is damaged.
     pub fn crates(&self) -> Result<Vec<CrateName>> {
         let mut names = Vec::new();
-        self.root.add_crates("", &self.objects, &mut names)?;
-        Ok(names)
+        let all = self.root.visit_crates("", &self.objects, &mut |name| {
+            names.push(name);
+            ControlFlow::Continue(())
+        });
+        all.map(|_| names)
+    }
+
+    /// Says whether there is any crate; reads no further than to the first.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub(super) fn has_crate(&self) -> Result<bool> {
+        let visited = self
+            .root
+            .visit_crates("", &self.objects, &mut |_| ControlFlow::Break(()))?;
+        Ok(visited.is_break())
+    }
+
+    /// Says whether there are directories at the root.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub(super) fn has_directories(&self) -> Result<bool> {
+        let entries = &self.root.entries(&self.objects)?.0;
+        // Those that begin with a dot are for CI, in an index, too.
+        let is_directory = |(name, entry): &(Box<[u8]>, TreeEntry)| {
+            matches!(entry, TreeEntry::Directory(_)) && !name.starts_with(b".")
+        };
+        Ok(entries.iter().any(is_directory))
     }
 }
 
@@ -191,23 +219,33 @@ impl Directory {
         Ok(Entries(entries.into_boxed_slice()))
     }
 
-    fn add_crates(&self, path: &str, objects: &Objects, names: &mut Vec<CrateName>) -> Result<()> {
+    /// Calls `visit` with the name of each crate, until it breaks off.
+    fn visit_crates(
+        &self,
+        path: &str,
+        objects: &Objects,
+        visit: &mut impl FnMut(CrateName) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
         for (name, entry) in &self.entries(objects)?.0 {
             let Ok(name) = std::str::from_utf8(name) else {
                 continue;
             };
-            match entry {
+            let visited = match entry {
                 TreeEntry::Directory(inner) => {
-                    inner.add_crates(&format!("{path}{name}/"), objects, names)?;
+                    inner.visit_crates(&format!("{path}{name}/"), objects, visit)?
                 }
                 TreeEntry::File(_) => {
                     // Other files, such as config.json, are not at the path of a crate of their name.
                     let found = CrateName::new(name).ok();
-                    names.extend(found.filter(|n| n.index_path() == format!("{path}{name}")));
+                    let found = found.filter(|n| n.index_path() == format!("{path}{name}"));
+                    found.map_or(ControlFlow::Continue(()), &mut *visit)
                 }
+            };
+            if visited.is_break() {
+                return Ok(visited);
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 

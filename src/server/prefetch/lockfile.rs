@@ -1,14 +1,16 @@
 //! Reads `Cargo.lock`. Uses cargo-lock.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cargo_lock::{Checksum as LockChecksum, Lockfile, Package};
 
+use super::own_sources::OwnSources;
 use crate::error::{Error, Kind, Result};
 use crate::guarded::guarded;
 use crate::index::{Checksum, CrateName, CrateVersion};
 
-/// A package of a lockfile, from crates.io.
+/// A package of a lockfile, from crates.io or from the mirror itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locked {
     /// Its crate.
@@ -26,23 +28,25 @@ pub struct Locks {
     pub packages: Vec<Locked>,
     /// Packages of other registries and of git repositories.
     pub other_sources: Vec<String>,
+    /// What these are, as the lockfiles write them.
+    pub others: BTreeSet<String>,
 }
 
 /// Reads lockfiles.
 ///
 /// # Errors
 /// `config`, with the path.
-pub fn read_all(paths: &[PathBuf]) -> Result<Locks> {
+pub fn read_all(paths: &[PathBuf], own: &OwnSources) -> Result<Locks> {
     let mut locks = Locks::default();
     for path in paths {
-        read(path, &mut locks)?;
+        read(path, own, &mut locks)?;
     }
     locks.other_sources.sort();
     locks.other_sources.dedup();
     Ok(locks)
 }
 
-fn read(path: &Path, locks: &mut Locks) -> Result<()> {
+fn read(path: &Path, own: &OwnSources, locks: &mut Locks) -> Result<()> {
     let unreadable = || {
         Error::new(
             Kind::Config,
@@ -50,22 +54,29 @@ fn read(path: &Path, locks: &mut Locks) -> Result<()> {
         )
         .advise("Name a Cargo.lock as cargo writes it.")
     };
+    // Not `Lockfile::load`, which tells only the kind of an I/O error.
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable().because(error))?;
     // cargo-lock panics at a checksum of 64 bytes that are not ASCII.
-    let loaded = guarded(|| Lockfile::load(path)).map_err(|panic| unreadable().because(panic))?;
-    let lockfile = loaded.map_err(|error| unreadable().because(error))?;
+    let parsed =
+        guarded(|| text.parse::<Lockfile>()).map_err(|panic| unreadable().because(panic))?;
+    let lockfile = parsed.map_err(|error| unreadable().because(error))?;
     for package in lockfile.packages {
         let Some(source) = &package.source else {
             // A member of the workspace, or a path dependency.
             continue;
         };
         // Other sources have an index of their own, whose checksums the mirror does not know.
-        match source.is_default_registry() {
+        match own.contain(source) {
             true => locks
                 .packages
                 .push(locked(&package).map_err(|why| unreadable().because(why))?),
-            false => locks
-                .other_sources
-                .push(format!("{} {}", package.name, package.version)),
+            false => {
+                let name = format!("{} {}", package.name, package.version);
+                locks.other_sources.push(name);
+                // Without the commit of a git repository.
+                let source = source.with_precise(None).to_string();
+                locks.others.insert(source);
+            }
         }
     }
     Ok(())

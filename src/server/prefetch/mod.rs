@@ -2,6 +2,7 @@
 
 mod fetch;
 pub mod lockfile;
+pub mod own_sources;
 mod report;
 mod retry_policy;
 mod wanted;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::HumanBytes;
+use tracing::warn;
 
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
@@ -19,9 +21,14 @@ use crate::progress::Progress;
 use crate::server::crate_files::CrateFiles;
 use crate::server::index_copy::{self, IndexCopy, Snapshot};
 use fetch::{End, Fetch};
+use lockfile::Locks;
+use own_sources::OwnSources;
 pub use report::{Missing, PrefetchReport};
 use retry_policy::RetryPolicy;
 use wanted::Wanted;
+
+/// How many foreign sources of lockfiles a warning names.
+const SHOWN_SOURCES: usize = 3;
 
 /// What to fetch.
 #[derive(Debug, Clone, Default)]
@@ -67,11 +74,13 @@ pub async fn run(
     config.serve.max_idle = None;
     let max_size = config.serve.max_size.take();
     progress.phase("reading the index");
-    let locked = lockfile::read_all(&options.lockfiles)?;
+    let locked = lockfile::read_all(&options.lockfiles, &OwnSources::of(&config))?;
+    let left_out = all_left_out(&locked, &config);
     // Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
     let (snapshot, _copy) = snapshot(&config).await?;
     let wanted = Wanted::collect(&snapshot, locked, options)?;
     let files = CrateFiles::open(&config).await?;
+    files.probe_store().await?;
     if options.pin {
         // Before the first fetch: a bucket cannot pin.
         files.inventory().folder()?;
@@ -88,7 +97,25 @@ pub async fn run(
     let mut report = PrefetchReport::of(ends, wanted.missing, wanted.other_sources);
     report.bytes = files.numbers().fetched_bytes;
     report.warnings.extend(overfull(&files, max_size)?);
+    if let Some(text) = left_out.filter(|_| report.wanted == 0) {
+        // On stderr, too: whoever reads only that wonders about the exit code.
+        warn!("{text}");
+        report.warnings.push(text);
+    }
     Ok(report)
+}
+
+/// Explains why nothing of the lockfiles is fetched, where all their packages come from elsewhere.
+fn all_left_out(locked: &Locks, config: &ServeConfig) -> Option<String> {
+    if !locked.packages.is_empty() || locked.other_sources.is_empty() {
+        return None;
+    }
+    let sources = locked.others.iter().map(String::as_str);
+    let sources = sources.take(SHOWN_SOURCES).collect::<Vec<_>>().join(", ");
+    let server = config.public_url();
+    Some(format!(
+        "no package of the lockfiles is from crates.io or from this mirror, but from {sources}. If that is this mirror, set serve.public_url (now {server}) or mirror.url to its address there"
+    ))
 }
 
 /// Fetches the index; if a server uses its copy right now, returns that as it is.

@@ -22,7 +22,7 @@ pub struct PrefetchReport {
     pub bytes: u64,
     /// What is not stored now, and why.
     pub missing: Vec<Missing>,
-    /// Packages of the lockfiles that come from other registries or from git, and are left out.
+    /// Packages of the lockfiles that come from other registries or from git repositories, and are left out.
     pub other_sources: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
@@ -62,9 +62,10 @@ impl PrefetchReport {
         report
     }
 
-    /// Says whether every file is stored now.
+    /// Says whether every file is stored now, and there were any: lockfiles of which all was left out are a mistake.
     pub fn is_complete(&self) -> bool {
-        self.missing.is_empty()
+        let is_all_left_out = self.wanted == 0 && !self.other_sources.is_empty();
+        self.missing.is_empty() && !is_all_left_out
     }
 }
 
@@ -80,7 +81,7 @@ impl fmt::Display for PrefetchReport {
         )?;
         if !self.other_sources.is_empty() {
             let packages = counted(self.other_sources.len(), "package");
-            write!(f, "\nleft out: {packages} not from crates.io")?;
+            write!(f, "\nleft out: {packages} of other sources")?;
         }
         if !self.missing.is_empty() {
             write!(f, "\n{} missing:", self.missing.len())?;

@@ -60,7 +60,9 @@ fn may_pass(why: &Unavailable) -> bool {
     match why {
         Unavailable::Upstream(_) | Unavailable::Timeout(_) | Unavailable::Paused(_) => true,
         Unavailable::Busy | Unavailable::Abandoned | Unavailable::Store(_) => true,
-        Unavailable::Missing(_) | Unavailable::Mismatch { .. } => false,
+        Unavailable::Missing(_) | Unavailable::Unfetchable(_) | Unavailable::Mismatch { .. } => {
+            false
+        }
         Unavailable::NotStored | Unavailable::FailedRecently(..) | Unavailable::Disk(_) => false,
     }
 }
@@ -108,5 +110,7 @@ mod tests {
     fn a_failure_that_stays_is_not_retried() {
         assert_eq!(waits(&Unavailable::Missing(404), 3600), [None; 6]);
         assert_eq!(waits(&Unavailable::NotStored, 3600), [None; 6]);
+        let circle = Unavailable::Unfetchable("it redirects more than 5 times".to_owned());
+        assert_eq!(waits(&circle, 3600), [None; 6]);
     }
 }

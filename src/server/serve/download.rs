@@ -253,9 +253,10 @@ fn status(why: &Unavailable) -> StatusCode {
     match why {
         // cargo retries 429 and 5xx, but gives up at a 404: that is only for what a retry would not find either.
         Unavailable::NotStored | Unavailable::Missing(_) => StatusCode::NOT_FOUND,
-        Unavailable::Upstream(_) | Unavailable::Paused(_) | Unavailable::Mismatch { .. } => {
-            StatusCode::BAD_GATEWAY
-        }
+        Unavailable::Upstream(_)
+        | Unavailable::Unfetchable(_)
+        | Unavailable::Paused(_)
+        | Unavailable::Mismatch { .. } => StatusCode::BAD_GATEWAY,
         Unavailable::FailedRecently(why, _) => status(why),
         Unavailable::Busy | Unavailable::Abandoned | Unavailable::Store(_) => {
             StatusCode::SERVICE_UNAVAILABLE

@@ -17,6 +17,7 @@ mod routes;
 mod state;
 mod traffic;
 mod view;
+mod web_api;
 
 use std::sync::Arc;
 use std::thread;
@@ -60,6 +61,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let hangup = signal(SignalKind::hangup())
         .map_err(|error| Error::new(Kind::Server, "cannot receive signals").because(error))?;
     let state = State::open(config, shares).await?;
+    state.crate_files.probe_store().await?;
     describe(&state.config);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let bounds = bounds(shares);

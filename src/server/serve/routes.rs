@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::access_log::Record;
 use super::state::State;
+use super::web_api::absent;
 use super::{download, index, monitoring, refresh};
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
@@ -30,6 +31,7 @@ const TABLE: Table<&'static State> = Table {
         Route::webhook("/hooks/gitlab", Hosts::GitLab, refresh::pushed),
     ],
     error: |status, detail| ErrorResponse::for_cargo(status, detail),
+    absent,
     // An event lists commits and their files.
     webhook_body: 1 << 20,
 };

@@ -25,6 +25,8 @@ use crate::server::shortage::is_shortage;
 /// The least time between two log lines about a shortage.
 const BETWEEN_SHORTAGES: Duration = Duration::from_secs(60);
 
+const DAMAGED: &str = "the server's copy of the index is damaged; it is fetching another";
+
 /// What the handlers and background tasks of the server share.
 pub(super) struct State {
     pub(super) config: ServeConfig,
@@ -76,7 +78,7 @@ impl State {
             // One half of the memory; the other is for crate files.
             index_cache: IndexCache::new(serve.memory / 2),
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
-            access_log: AccessLog::open(&serve.access_log)?,
+            access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
             refresh_now: Notify::new(),
             stored: ArcSwapOption::empty(),
@@ -130,8 +132,9 @@ impl State {
             None if self.refreshes().last_error.is_some() => {
                 "the server could not fetch the index so far; /readyz and its log say why"
             }
+            None if self.copy.is_damaged() => DAMAGED,
             None => "the index is being fetched for the first time",
-            Some(_) => "the crate files in the store cannot be listed yet",
+            Some(_) => "the crate files in the store cannot be listed yet; the log says why",
         };
         Err(unready(detail))
     }
@@ -168,7 +171,7 @@ impl State {
             tracing::error!("the copy of the index is damaged; fetching another: {error}");
             self.refresh_now.notify_one();
         }
-        unready("the server's copy of the index is damaged; it is fetching another")
+        unready(DAMAGED)
     }
 
     /// Logs a shortage, which many requests meet at the same time, at most once a minute.

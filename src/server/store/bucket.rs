@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -19,14 +20,17 @@ use tokio_rustls::rustls::ClientConfig;
 use tracing::warn;
 use url::Url;
 
+use super::bucket_error::{ACCESS_DENIED, BucketError, code, is_missing_bucket};
 use super::{Content, StoredBytes, StoredFile};
-use crate::config::{Network, Secrets};
+use crate::config::{AWS_CA_BUNDLE, Network, Secrets};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Proxies, Trust};
 
 /// The size of a part of a multipart upload, in bytes.
 // S3 takes no smaller parts than 5 MiB, the last one excepted.
 const PART: usize = 8 << 20;
+/// An object that no server stores.
+const PROBE: &str = ".crates-ferry-probe";
 /// How long aborting an upload may take.
 const ABORT: Duration = Duration::from_secs(10);
 
@@ -34,6 +38,10 @@ const ABORT: Duration = Duration::from_secs(10);
 pub struct Bucket {
     client: AmazonS3,
     prefix: Key,
+    /// The bucket and its server, as errors name them.
+    place: String,
+    /// It was logged that the server denies what may be an object that is not there.
+    has_warned: AtomicBool,
 }
 
 impl Bucket {
@@ -50,6 +58,10 @@ impl Bucket {
         };
         let mut builder = AmazonS3Builder::new();
         for (name, value) in &secrets.aws {
+            // The certificates are the connector's.
+            if name == AWS_CA_BUNDLE {
+                continue;
+            }
             match name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
                 Ok(key) => {
                     check_variable(name, value.expose_secret())?;
@@ -61,7 +73,7 @@ impl Bucket {
         let client = builder
             .with_bucket_name(bucket)
             .with_client_options(client_options(secrets, network))
-            .with_http_connector(Connector::new(network)?)
+            .with_http_connector(Connector::new(secrets, network)?)
             .with_retry(RetryConfig {
                 backoff: BackoffConfig::default(),
                 max_retries: network.retries as usize,
@@ -72,7 +84,17 @@ impl Bucket {
         Ok(Self {
             client,
             prefix: Key::from(prefix),
+            place: place(bucket, secrets),
+            has_warned: AtomicBool::new(false),
         })
+    }
+
+    /// Asks for an object that is not there, which shows whether server, bucket and credentials can be used.
+    pub(super) async fn probe(&self) -> io::Result<()> {
+        match self.client.get(&self.key(PROBE)).await {
+            Ok(_) => Ok(()),
+            Err(error) => self.absent_or::<()>(error).map(drop),
+        }
     }
 
     fn key(&self, path: &str) -> Key {
@@ -82,27 +104,58 @@ impl Bucket {
 
     pub(super) async fn get(&self, path: &str) -> io::Result<Option<StoredBytes>> {
         let found = match self.client.get(&self.key(path)).await {
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            found => found?,
+            Ok(found) => found,
+            Err(error) => return self.absent_or(error),
         };
         let size = found.meta.size;
-        let stream = found.into_stream().map_err(io::Error::from);
+        let place = self.place.clone();
+        let stream = found.into_stream();
+        let stream = stream.map_err(move |error| BucketError::of(&place, &error).into());
         Ok(Some(StoredBytes::Stream(size, stream.boxed())))
     }
 
     pub(super) async fn size(&self, path: &str) -> io::Result<Option<u64>> {
         match self.client.head(&self.key(path)).await {
             Ok(found) => Ok(Some(found.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            // The answer to a HEAD has no body, and so no code: only a GET is told what the 403 is about.
+            Err(error @ object_store::Error::PermissionDenied { .. }) => {
+                let asked = self.client.get_range(&self.key(path), 0..1).await;
+                self.absent_or(asked.err().unwrap_or(error))
+            }
+            Err(error) => self.absent_or(error),
         }
+    }
+
+    /// Tells an object that is not there from a failure.
+    fn absent_or<T>(&self, error: object_store::Error) -> io::Result<Option<T>> {
+        match &error {
+            object_store::Error::NotFound { .. } if !is_missing_bucket(&error) => Ok(None),
+            // S3 answers so for an object that does not exist to those who may not list the bucket.
+            object_store::Error::PermissionDenied { .. }
+                if code(&error).as_deref() == Some(ACCESS_DENIED) =>
+            {
+                if !self.has_warned.swap(true, Ordering::Relaxed) {
+                    let error = self.failed(error);
+                    warn!("{error}; until then each object that is denied counts as absent");
+                }
+                Ok(None)
+            }
+            _ => Err(self.failed(error)),
+        }
+    }
+
+    fn failed(&self, error: object_store::Error) -> io::Error {
+        BucketError::of(&self.place, &error).into()
     }
 
     pub(super) async fn put(&self, path: &str, content: Content<'_>) -> io::Result<()> {
         let key = self.key(path);
         match content {
             // Without a condition: servers that store the same file write the same verified bytes.
-            Content::Bytes(bytes) => drop(self.client.put(&key, bytes.into()).await?),
+            Content::Bytes(bytes) => {
+                let put = self.client.put(&key, bytes.into()).await;
+                put.map_err(|error| self.failed(error))?;
+            }
             Content::File(from) => self.put_file(&key, from).await?,
         }
         Ok(())
@@ -110,9 +163,10 @@ impl Bucket {
 
     /// Uploads in parts, which become an object when the upload completes, or never.
     async fn put_file(&self, key: &Key, from: &Path) -> io::Result<()> {
-        let upload = self.client.put_multipart(key).await?;
+        let upload = self.client.put_multipart(key).await;
+        let upload = upload.map_err(|error| self.failed(error))?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
-        if let Err(error) = write_parts(&mut upload, from).await {
+        if let Err(error) = self.write_parts(&mut upload, from).await {
             // The parts of an upload that is not aborted are stored, and billed, but never listed.
             let aborted = timeout(ABORT, upload.abort()).await;
             if !matches!(aborted, Ok(Ok(()))) {
@@ -121,14 +175,14 @@ impl Bucket {
             return Err(error);
         }
         // Aborts the upload itself if it fails.
-        upload.finish().await?;
-        Ok(())
+        let finished = upload.finish().await;
+        finished.map(drop).map_err(|error| self.failed(error))
     }
 
     pub(super) async fn remove(&self, path: &str) -> io::Result<()> {
         match self.client.delete(&self.key(path)).await {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
-            removed => Ok(removed?),
+            removed => removed.map_err(|error| self.failed(error)),
         }
     }
 
@@ -148,21 +202,38 @@ impl Bucket {
             size: found.size,
             modified: found.last_modified.into(),
         });
-        Ok(files.try_collect().await?)
+        let listed = files.try_collect().await;
+        listed.map_err(|error| self.failed(error))
+    }
+
+    async fn write_parts(&self, upload: &mut WriteMultipart, from: &Path) -> io::Result<()> {
+        let mut file = tokio::fs::File::open(from).await?;
+        let mut buffer = vec![0; PART];
+        loop {
+            let read = file.read(&mut buffer).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            // At most two parts in flight, so that memory stays small however large the file is.
+            let room = upload.wait_for_capacity(2).await;
+            room.map_err(|error| self.failed(error))?;
+            upload.write(&buffer[..read]);
+        }
     }
 }
 
-async fn write_parts(upload: &mut WriteMultipart, from: &Path) -> io::Result<()> {
-    let mut file = tokio::fs::File::open(from).await?;
-    let mut buffer = vec![0; PART];
-    loop {
-        let read = file.read(&mut buffer).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        // At most two parts in flight, so that memory stays small however large the file is.
-        upload.wait_for_capacity(2).await?;
-        upload.write(&buffer[..read]);
+/// Names a bucket and, where it is not AWS's, its server.
+fn place(bucket: &str, secrets: &Secrets) -> String {
+    let is_endpoint = |(name, _): &&(String, secrecy::SecretString)| {
+        matches!(
+            name.as_str(),
+            "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_S3" | "AWS_ENDPOINT"
+        )
+    };
+    // Checked to carry no password.
+    match secrets.aws.iter().find(is_endpoint) {
+        Some((_, server)) => format!("s3://{bucket} at {}", server.expose_secret()),
+        None => format!("s3://{bucket}"),
     }
 }
 
@@ -238,8 +309,11 @@ struct Connector {
 }
 
 impl Connector {
-    fn new(network: &Network) -> Result<Self> {
-        let mut tls = Trust::new(network.extra_cas.as_deref())?.client_config()?;
+    fn new(secrets: &Secrets, network: &Network) -> Result<Self> {
+        let given = [network.extra_cas.clone(), secrets.aws_cas()?];
+        let cas: Vec<_> = given.into_iter().flatten().collect();
+        let cas = (!cas.is_empty()).then(|| cas.join("\n"));
+        let mut tls = Trust::new(cas.as_deref())?.client_config()?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
             tls,

@@ -3,6 +3,7 @@
 //! Only verified files are stored, and readers verify them again, since disks and buckets lose bits.
 
 mod bucket;
+mod bucket_error;
 mod folder;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use futures_util::stream::BoxStream;
 use crate::config::{Network, Secrets, StoreUrl};
 use crate::error::Result;
 pub use bucket::Bucket;
+pub use bucket_error::failure;
 pub use folder::{Removed, Scratch, StoreFolder, StoredFile};
 
 /// Where crate files are stored. Paths are those of [`crate::index::CrateFile::path`].
@@ -52,6 +54,17 @@ impl Store {
             StoreUrl::Bucket { bucket, prefix } => {
                 Bucket::new(bucket, prefix, secrets, network).map(Self::Bucket)
             }
+        }
+    }
+
+    /// Finds out whether a bucket can be used; a folder can, as far as is known here.
+    ///
+    /// # Errors
+    /// `config`, `auth` or `permission` if a person has to act, else `network` or `server`.
+    pub async fn probe(&self) -> Result<()> {
+        match self {
+            Self::Folder(_) => Ok(()),
+            Self::Bucket(bucket) => bucket.probe().await.map_err(failure),
         }
     }
 

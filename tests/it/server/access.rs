@@ -73,6 +73,25 @@ fn strangers_learn_no_addresses_from_the_health_checks() {
 }
 
 #[test]
+fn the_access_log_believes_a_forwarded_address_of_trusted_proxies_alone() {
+    let site = site();
+    let forwarded = [("x-forwarded-for", "203.0.113.9, 198.51.100.7")];
+    for (trusted, client) in [("", "127.0.0.1"), ("10.0.0.1, 127.0.0.0/8", "198.51.100.7")] {
+        let server = site.serve(&[("FERRY_SERVE_TRUSTED_PROXIES", trusted)]);
+        drop(server.get_with("/index/3/f/foo", &forwarded));
+        let is_logged = |line: &str| line.contains("/index/3/f/foo");
+        server.wait_for("logged", || server.log().lines().any(is_logged));
+        let log = server.log();
+        let line = log.lines().find(|line| is_logged(line)).unwrap();
+        let wanted = format!("\"client\":\"{client}\"");
+        assert!(
+            line.contains(&wanted) && !line.contains("203.0.113.9"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn a_path_tells_which_methods_it_takes() {
     let site = site();
     let server = site.serve(&[]);

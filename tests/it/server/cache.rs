@@ -162,7 +162,12 @@ fn what_only_looks_changes_nothing() {
     std::fs::create_dir(&empty).unwrap();
     let elsewhere = [("FERRY_SERVE_DATA_DIR", empty.to_str().unwrap())];
     let listed = site.run_with(&elsewhere, &["cache", "ls"]);
-    assert_eq!(printed(&listed, 0), "no crate files are stored");
+    assert!(listed.stdout.is_empty());
+    let log = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert_eq!(
+        (log.as_str(), listed.status.code()),
+        ("no crate files are stored\n", Some(0))
+    );
     assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
 }
 

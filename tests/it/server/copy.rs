@@ -233,6 +233,29 @@ fn requests_are_answered_whole_while_the_index_moves() {
 }
 
 #[test]
+fn a_repository_with_a_config_json_and_no_crates_path_is_no_index() {
+    let mut site = Site::new();
+    // A registry that has no crate yet.
+    drop(site.serve(&[]));
+    let commit = Commit::new("Begin a program");
+    site.index.commit([commit
+        .file("src/main.rs", "fn main() {}")
+        .file("README.md", "Hello")]);
+    std::fs::remove_dir_all(site.data()).unwrap();
+    let server = Server::start(&site.variables());
+    server.wait_for("told", || {
+        server
+            .get("/readyz")
+            .text()
+            .contains("no file at the path of a crate")
+    });
+    assert_eq!(server.get("/readyz").status, 503);
+    site.publish("first", "1.0.0", b"first");
+    server.push_hook();
+    server.wait_until_ready();
+}
+
+#[test]
 fn a_repository_that_is_no_index_is_not_served() {
     let mut site = site();
     let config = git(site.index.path(), &["show", "master:config.json"]);

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 
+use crate::support::crate_host::Manner;
 use crate::support::server::{Server, Site, noise, printed, sha256};
 use crate::support::upstream::{Commit, index_path};
 
@@ -160,6 +161,32 @@ fn a_client_is_told_before_cargo_gives_up_and_the_search_goes_on() {
         assert!(server.download("foo", version).is_whole);
     }
     assert_eq!(site.host.requests().len(), 2);
+}
+
+#[test]
+fn the_clients_of_a_slow_upstream_get_its_bytes_as_they_come() {
+    let mut site = Site::new();
+    let bytes = noise(2_700_000, 1);
+    site.publish("foo", "1.0.0", &bytes);
+    let server = site.serve(&[]);
+    site.host.behave(Manner::Pausing(100_000));
+    let mut clients = [1, 1].map(|number| ask(&server, "GET", number));
+    let begins = clients.each_mut().map(|client| {
+        let head = answer_end(client);
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let mut begin = vec![0; 50_000];
+        client.read_exact(&mut begin).unwrap();
+        begin
+    });
+    // Nothing after these came yet.
+    site.host.go_on();
+    for (mut client, mut body) in clients.into_iter().zip(begins) {
+        let mut rest = vec![0; bytes.len() - body.len()];
+        client.read_exact(&mut rest).unwrap();
+        body.append(&mut rest);
+        assert!(body == bytes);
+    }
+    assert_eq!(site.host.requests().len(), 1);
 }
 
 #[test]

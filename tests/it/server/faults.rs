@@ -1,7 +1,7 @@
 //! Upstreams and disks that fail: nothing wrong is ever served or kept, and the next request succeeds.
 
 use crate::support::crate_host::{Manner, raw};
-use crate::support::server::{Site, files_in, noise};
+use crate::support::server::{Site, files_in, noise, printed};
 
 const SMALL: usize = 50_000;
 const LARGE: usize = 3_000_000;
@@ -167,13 +167,14 @@ fn a_silent_upstream_ends_with_504() {
 #[test]
 fn what_upstream_answers_is_told_in_cargos_form() {
     let (mut site, files) = site();
-    for number in 0..5 {
+    for number in 0..6 {
         site.publish("bar", &format!("{number}.0.0"), &noise(1_000, 10 + number));
     }
     let server = site.serve(&[("FERRY_NETWORK_RETRIES", "0")]);
     for (number, (manner, status)) in [
         (Manner::Status(404, String::new()), 404),
         (Manner::Status(403, String::new()), 404),
+        (Manner::Status(451, String::new()), 404),
         (Manner::Status(500, String::new()), 502),
         (Manner::Status(418, String::new()), 502),
         (Manner::Loop, 502),
@@ -188,6 +189,17 @@ fn what_upstream_answers_is_told_in_cargos_form() {
     }
     site.host.behave(Manner::Redirect);
     assert!(server.download("foo", "0.0.0").body == files[0]);
+}
+
+#[test]
+fn a_circle_of_redirects_is_told_as_one_and_not_entered_again() {
+    let (site, _) = site();
+    site.host.behave(Manner::Loop);
+    // Retries would take a minute: with pauses of 1, 2, 4 and 8 seconds after each 3 attempts.
+    let missing = site.run(&["prefetch", "--crate", "foo@1.0.0"]);
+    let shown = printed(&missing, 1);
+    assert!(shown.contains("it redirects more than 5 times"), "{shown}");
+    assert_eq!(site.host.requests().len(), 6);
 }
 
 #[test]

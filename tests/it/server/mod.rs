@@ -3,6 +3,7 @@
 mod access;
 mod backoff;
 mod bucket;
+mod bucket_errors;
 mod cache;
 mod catalog;
 mod copy;

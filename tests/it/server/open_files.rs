@@ -53,6 +53,8 @@ fn an_index_that_no_file_is_left_for_is_not_taken_for_damaged() {
     let config = r#"{"dl":"http://127.0.0.1:1/crates"}"#;
     let commit = Commit::new("Move the crate files").file("config.json", config);
     site.index.commit([commit]);
+    // The crate that a start looks for.
+    site.publish("aaaa", "1.0.0", b"aaaa");
     // Now there are two packs, of which a start reads the newer one.
     drop(site.serve(&[]));
     let server = site.serve(&[]);

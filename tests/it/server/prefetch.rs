@@ -60,6 +60,42 @@ fn what_a_lockfile_names_is_fetched_once_and_pinned() {
 }
 
 #[test]
+fn a_lockfile_whose_source_is_the_mirror_is_fetched_and_one_of_strangers_ends_with_1() {
+    let site = site();
+    let write = |source: &str| {
+        let lock = format!(
+            "version = 4\n\n[[package]]\nname = \"foo\"\nversion = \"1.0.0\"\nsource = \"{source}\"\n"
+        );
+        let path = site.folder.path().join("own.lock");
+        std::fs::write(&path, lock).unwrap();
+        path.display().to_string()
+    };
+    let public = [("FERRY_SERVE_PUBLIC_URL", "https://crates.example")];
+    let git = url::Url::from_file_path(site.index.path()).unwrap();
+    for (source, fetched) in [
+        ("sparse+https://crates.example/index/".to_owned(), 1),
+        (format!("registry+{git}"), 0),
+    ] {
+        let shown = site.run_with(&public, &["prefetch", &write(&source)]);
+        let shown = printed(&shown, 0);
+        let wanted = format!("1 crate file: {fetched} fetched");
+        assert!(shown.starts_with(&wanted), "{source}: {shown}");
+    }
+    let stranger = "sparse+https://crates.elsewhere.example/index/";
+    let left = site.run_with(&public, &["prefetch", &write(stranger)]);
+    let log = String::from_utf8_lossy(&left.stderr).into_owned();
+    assert!(
+        log.contains(stranger) && log.contains("serve.public_url"),
+        "{log}"
+    );
+    let shown = printed(&left, 1);
+    assert!(
+        shown.contains("left out: 1 package of other sources"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn what_is_missing_is_told_and_ends_with_1() {
     let site = site();
     let lock = lockfile(
@@ -106,10 +142,13 @@ fn crates_and_the_whole_index_are_fetched_by_version() {
     assert!(site.kept("foo", "1.1.0").is_file());
     assert_eq!(site.host.requests().len(), 6);
     assert_eq!(site.run(&["prefetch"]).status.code(), Some(2));
-    assert_eq!(
-        site.run(&["prefetch", "no-such.lock"]).status.code(),
-        Some(2)
+    let missing = site.run(&["prefetch", "no-such.lock"]);
+    let log = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(
+        log.contains("No such file") && !log.contains("entity"),
+        "{log}"
     );
+    assert_eq!(missing.status.code(), Some(2));
 }
 
 #[test]

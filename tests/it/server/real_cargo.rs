@@ -127,6 +127,42 @@ fn cargo_works_over_the_sparse_index() {
 }
 
 #[test]
+fn cargo_is_told_what_a_mirror_does_not_do() {
+    let site = site();
+    let server = site.serve(&[]);
+    let project = Project::new(&site, "publishing");
+    point(&site, &server, &project, &[], &[]);
+    for (arguments, told) in [
+        (
+            &["publish", "--no-verify", "--allow-dirty"][..],
+            "`cargo publish --registry crates-io`",
+        ),
+        (&["yank", "hex@0.4.3"], "`cargo yank --registry crates-io`"),
+        (
+            &["yank", "--undo", "hex@0.4.3"],
+            "`cargo yank --undo --registry crates-io`",
+        ),
+        (
+            &["owner", "--list", "hex"],
+            "`cargo owner --registry crates-io`",
+        ),
+        (&["search", "hex"], "`cargo search --registry crates-io`"),
+    ] {
+        let arguments = [arguments, &["--registry", "mirror"]].concat();
+        let output = project.cargo(&arguments, Some("any-token"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(told), "{said}");
+    }
+    assert!(server.get("/me").detail().contains("makes no tokens"));
+    assert!(
+        server
+            .get("/api/v1/elsewhere")
+            .detail()
+            .contains("nothing at this path")
+    );
+}
+
+#[test]
 fn cargo_works_over_tls_and_http2() {
     let site = site();
     let (cert, key) = certificate::make(site.folder.path(), "IP:127.0.0.1");

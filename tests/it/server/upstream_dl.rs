@@ -116,13 +116,15 @@ fn markers_are_filled_in() {
     for (number, (dl, path)) in [
         (
             "/{crate}/{crate}-{version}.crate",
-            "/FooBar/FooBar-1.0.0+b.crate".to_owned(),
+            "/FooBar/FooBar-1.0.0%2Bb.crate".to_owned(),
         ),
         (
             "/a/{prefix}/{lowerprefix}/{version}",
-            "/a/Fo/oB/fo/ob/1.0.0+b".to_owned(),
+            "/a/Fo/oB/fo/ob/1.0.0%2Bb".to_owned(),
         ),
         ("/{sha256-checksum}", format!("/{sum}")),
+        // A slash at the end is not doubled.
+        ("/b/", "/b/FooBar/1.0.0+b/download".to_owned()),
     ]
     .into_iter()
     .enumerate()
@@ -181,6 +183,7 @@ fn a_dl_of_upstream_must_be_one_that_could_be_configured() {
         "file:///etc/passwd",
         "http://me:password@files.example/",
         "http://files.example/\u{202e}\nx y",
+        "http://files.example/{name}/{version}",
         &long,
     ]
     .into_iter()

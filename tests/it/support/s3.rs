@@ -1,24 +1,47 @@
-//! A real S3 server (s3s-fs) over a folder, which checks signatures.
+//! A real S3 server (s3s-fs) over a folder, which checks signatures and can be told what to refuse.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Error, S3ErrorCode, S3Result};
 use s3s_fs::FileSystem;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 const ACCESS_KEY: &str = "access-key";
 const SECRET_KEY: &str = "secret-key-of-the-bucket";
 
+/// What a server refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refuses {
+    /// Requests whose signature is wrong.
+    Forgeries,
+    /// Besides them, with `AccessDenied`, objects that are not there: as S3 does for keys that may not list the bucket.
+    Absent,
+    /// Everything, with this code.
+    All(&'static str),
+    /// What would be stored, with this code.
+    Writes(&'static str),
+}
+
 /// A running server with the bucket `crates`; dropping it ends it.
 pub struct S3 {
     address: SocketAddr,
+    scheme: &'static str,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,11 +54,35 @@ impl S3 {
 
     /// Starts a server at an address, as one that was stopped and comes back.
     pub fn start_at(folder: &Path, address: SocketAddr) -> Self {
+        Self::run(folder, address, Refuses::Forgeries, None)
+    }
+
+    /// Starts a server that refuses something.
+    pub fn refusing(folder: &Path, refuses: Refuses) -> Self {
+        Self::run(folder, "127.0.0.1:0".parse().unwrap(), refuses, None)
+    }
+
+    /// Starts a server with a certificate and its key, in PEM files.
+    pub fn with_certificate(folder: &Path, (cert, key): &(PathBuf, PathBuf)) -> Self {
+        let cert = CertificateDer::from_pem_file(cert).unwrap();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert], key)
+            .unwrap();
+        let tls = TlsAcceptor::from(Arc::new(config));
+        let address = "127.0.0.1:0".parse().unwrap();
+        Self::run(folder, address, Refuses::Forgeries, Some(tls))
+    }
+
+    fn run(folder: &Path, address: SocketAddr, refuses: Refuses, tls: Option<TlsAcceptor>) -> Self {
         std::fs::create_dir_all(folder.join("crates")).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(folder).unwrap());
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        service.set_access(Gate(folder.to_owned(), refuses));
         let (service, (listening, heard)) = (service.build(), channel());
         let (stop, stopped) = oneshot::channel();
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -45,13 +92,14 @@ impl S3 {
                 let listener = TcpListener::bind(address).await.unwrap();
                 listening.send(listener.local_addr().unwrap()).unwrap();
                 tokio::select! {
-                    () = serve(listener, service) => {}
+                    () = serve(listener, service, tls) => {}
                     _ = stopped => {}
                 }
             });
         });
         Self {
             address: heard.recv().unwrap(),
+            scheme,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -66,7 +114,10 @@ impl S3 {
     pub fn variables(&self) -> Vec<(String, String)> {
         [
             ("FERRY_SERVE_STORE", "s3://crates/kept/here".to_owned()),
-            ("AWS_ENDPOINT_URL", format!("http://{}", self.address)),
+            (
+                "AWS_ENDPOINT_URL",
+                format!("{}://{}", self.scheme, self.address),
+            ),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
             ("AWS_REGION", "us-east-1".to_owned()),
@@ -76,16 +127,66 @@ impl S3 {
     }
 }
 
-async fn serve(listener: TcpListener, service: S3Service) {
+/// What decides over each request.
+struct Gate(PathBuf, Refuses);
+
+impl Gate {
+    fn decide(&self, cx: &S3AccessContext<'_>) -> Result<(), &'static str> {
+        let is_there = || match cx.s3_path().as_object() {
+            Some((bucket, key)) => self.0.join(bucket).join(key).is_file(),
+            None => true,
+        };
+        let is_write = *cx.method() == "PUT" || *cx.method() == "POST";
+        match self.1 {
+            Refuses::All(code) => Err(code),
+            Refuses::Writes(code) if is_write => Err(code),
+            Refuses::Absent if !is_write && !is_there() => Err("AccessDenied"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl S3Access for Gate {
+    // As async-trait, which the trait is made with, has it.
+    fn check<'gate, 'cx, 'of, 'future>(
+        &'gate self,
+        cx: &'cx mut S3AccessContext<'of>,
+    ) -> Pin<Box<dyn Future<Output = S3Result<()>> + Send + 'future>>
+    where
+        'gate: 'future,
+        'cx: 'future,
+        'of: 'future,
+        Self: 'future,
+    {
+        let decided = self
+            .decide(cx)
+            .map_err(|code| S3Error::new(S3ErrorCode::from_bytes(code.as_bytes()).unwrap()));
+        Box::pin(std::future::ready(decided))
+    }
+}
+
+async fn serve(listener: TcpListener, service: S3Service, tls: Option<TlsAcceptor>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let service = service.clone();
+        let (service, tls) = (service.clone(), tls.clone());
         tokio::spawn(async move {
-            let server = Builder::new(TokioExecutor::new());
-            // A client that went away is no failure.
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            match tls {
+                None => answer(stream, service).await,
+                // A client that does not trust the certificate is no failure here.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        answer(stream, service).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn answer(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, service: S3Service) {
+    let server = Builder::new(TokioExecutor::new());
+    // A client that went away is no failure.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 impl Drop for S3 {

@@ -23,7 +23,7 @@ const BEHIND_PROXY: &str = "Ask the administrator of the proxy whether it may co
 pub(super) struct Broken(pub(super) io::Error);
 
 /// Returns the innermost cause, which says what happened; those above it only say where.
-pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 
@@ -78,7 +78,7 @@ fn certificate_advice(advice: &str, proxy: Option<&Proxy>) -> String {
 }
 
 /// Says why there was no response, and what to do.
-fn unreachable(error: &reqwest::Error) -> (&'static str, &'static str) {
+pub(crate) fn unreachable(error: &reqwest::Error) -> (&'static str, &'static str) {
     match error {
         e if e.is_dns() => (
             "its name cannot be resolved",

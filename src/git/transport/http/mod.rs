@@ -22,6 +22,8 @@ use url::Url;
 use self::body::{Gathered, PackBody};
 pub(crate) use self::clients::Clients;
 pub(crate) use self::error::{PROXY_ADVICE, sending};
+#[cfg(feature = "server")]
+pub(crate) use self::error::{innermost, unreachable};
 use self::idle::Activity;
 pub(crate) use self::reach::Reach;
 #[cfg(feature = "server")]

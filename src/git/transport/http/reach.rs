@@ -77,7 +77,7 @@ impl Reach {
             let url = attempt.url();
             let is_plain = url.username().is_empty() && url.password().is_none();
             if attempt.previous().len() > most {
-                return attempt.error("too many redirects");
+                return attempt.error(format!("it redirects more than {most} times"));
             }
             if !matches!(url.scheme(), "https" | "http") || !is_plain {
                 return attempt.error(

@@ -89,7 +89,7 @@ pub(super) fn target(from: &Url, location: Option<&HeaderValue>) -> Result<Url> 
             shown(from),
             shown(&target)
         );
-        return Err(Error::new(Kind::Server, message)
+        return Err(Error::new(Kind::Config, message)
             .advise("Configure the URL that it redirects to, if you trust it: from https, only redirects to https are followed."));
     }
     Ok(without_user(target))
@@ -106,10 +106,11 @@ pub(super) fn out_of_reach(target: &Url, refused: &Refused) -> Error {
         .advise("Configure the URL that it leads to, if you trust it.")
 }
 
-/// Makes the error of a redirect loop.
+/// Makes the error of a redirect loop, which a retry would follow again.
 pub(super) fn too_many(base: &Url, limit: usize) -> Error {
     let message = format!("{} redirects more than {limit} times", shown(base));
-    Error::new(Kind::Server, message)
+    Error::new(Kind::Config, message)
+        .advise("Configure the URL of the repository itself. If this is that, its server is set up wrong: it redirects in a circle.")
 }
 
 /// Returns a URL for messages, without user, password and query.
@@ -199,7 +200,7 @@ mod tests {
             "ftp://a.example",
         ] {
             let error = follow("https://a.example/x", location).unwrap_err();
-            assert_eq!(error.kind(), Kind::Server, "{location}");
+            assert_eq!(error.kind(), Kind::Config, "{location}");
         }
         assert!(follow("http://a.example/x", "file:///etc/passwd").is_err());
     }

@@ -167,7 +167,8 @@ fn meaning(status: StatusCode) -> (Kind, &'static str) {
             "authentication required, or the credentials are not accepted",
         ),
         402 => (Kind::Permission, "payment required"),
-        403 | 451 => (Kind::Permission, "access denied"),
+        403 => (Kind::Permission, "access denied"),
+        451 => (Kind::Permission, "not available for legal reasons"),
         404 | 410 => (
             Kind::Permission,
             "not found, or not visible with these credentials",

@@ -1,12 +1,13 @@
 //! The access log: a line of JSON for each request.
 
+mod client;
 mod writer;
 
 use std::net::IpAddr;
 use std::task::Poll;
 use std::time::Instant;
 
-use axum::http::header::{CONTENT_LENGTH, HeaderName, USER_AGENT};
+use axum::http::header::{CONTENT_LENGTH, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, Uri, Version};
 use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::traffic::Traffic;
-use crate::config;
+use crate::config::{self, Addresses, Serve};
 use crate::error::{Error, Kind, Result};
 use crate::http::access::Caller;
 use crate::http::{Body, Peer, Request};
@@ -22,18 +23,19 @@ use writer::{Destination, Writer};
 
 /// How much of a text that a client sent is logged, in bytes.
 const LONGEST: usize = 200;
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The log, or nothing if it is off.
-pub(super) struct AccessLog(Option<Writer>);
+pub(super) struct AccessLog {
+    writer: Option<Writer>,
+    /// Of these `X-Forwarded-For` is believed.
+    trusted_proxies: Vec<Addresses>,
+}
 
 /// What is logged of a request.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     time: Timestamp,
     client: IpAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    forwarded_for: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
     method: &'a str,
@@ -54,8 +56,8 @@ impl AccessLog {
     ///
     /// # Errors
     /// `config` if the file cannot be written.
-    pub(super) fn open(place: &config::AccessLog) -> Result<Self> {
-        let place = match place {
+    pub(super) fn open(config: &Serve) -> Result<Self> {
+        let place = match &config.access_log {
             config::AccessLog::Off => None,
             config::AccessLog::Stderr => Some(Destination::Stderr),
             config::AccessLog::File(path) => {
@@ -69,23 +71,26 @@ impl AccessLog {
                 Some(place.map_err(unusable)?)
             }
         };
-        Ok(Self(place.map(Writer::start)))
+        Ok(Self {
+            writer: place.map(Writer::start),
+            trusted_proxies: config.trusted_proxies.clone(),
+        })
     }
 
     /// Returns how many lines were lost.
     pub(super) fn lost(&self) -> u64 {
-        self.0.as_ref().map_or(0, Writer::lost)
+        self.writer.as_ref().map_or(0, Writer::lost)
     }
 
     /// Writes the lines that are left; later ones are lost.
     pub(super) fn finish(&self) {
-        if let Some(writer) = &self.0 {
+        if let Some(writer) = &self.writer {
             writer.finish();
         }
     }
 
     fn write(&self, line: &Line<'_>) {
-        if let Some(writer) = &self.0 {
+        if let Some(writer) = &self.writer {
             writer.add(|bytes| serde_json::to_writer(bytes, line).is_ok());
         }
     }
@@ -109,7 +114,6 @@ struct Details {
     time: Timestamp,
     start: Instant,
     client: IpAddr,
-    forwarded_for: Option<HeaderValue>,
     caller: Option<Caller>,
     method: Method,
     version: Version,
@@ -128,8 +132,7 @@ impl Record {
         let describe = || Details {
             time: Timestamp::now(),
             start: Instant::now(),
-            client: peer.0.ip(),
-            forwarded_for: request.headers().get(&FORWARDED_FOR).cloned(),
+            client: client::client(peer.0.ip(), request.headers(), &log.trusted_proxies),
             caller: None,
             method: request.method().clone(),
             version: request.version(),
@@ -139,7 +142,7 @@ impl Record {
         Self {
             log,
             traffic,
-            request: log.0.is_some().then(describe).map(Box::new),
+            request: log.writer.is_some().then(describe).map(Box::new),
             status: 0,
             bytes: 0,
             expected: None,
@@ -196,7 +199,6 @@ impl Record {
         self.log.write(&Line {
             time: request.time,
             client: request.client,
-            forwarded_for: shown(request.forwarded_for.as_ref()),
             caller: request.caller.as_ref().map(|caller| &*caller.0),
             method: request.method.as_str(),
             protocol: protocol(request.version),

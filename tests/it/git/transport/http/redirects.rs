@@ -116,7 +116,13 @@ async fn redirects_without_end_are_given_up() {
     };
     let ((), reader) = tokio::join!(served, remote.advertisement(Service::UploadPack, true));
     let error = reader.err().unwrap();
-    assert_eq!(error.kind(), Kind::Server);
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(!error.kind().is_transient());
+    assert!(
+        error
+            .advice()
+            .is_some_and(|advice| advice.contains("circle"))
+    );
     assert!(error.to_string().contains("more than 5 times"), "{error}");
 }
 
