@@ -27,7 +27,7 @@ const MIB: u64 = 1024 * 1024;
 
 /// What a command may take beyond what the program takes to start. An unoptimised program maps some MiB more of itself than the one
 /// that people run, and more with each library, which says nothing of a sync.
-const MEMORY: u64 = 22 * MIB;
+const MEMORY: u64 = 24 * MIB;
 
 /// An upstream, an empty mirror, and the program between them.
 struct Stage {

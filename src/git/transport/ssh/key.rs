@@ -1,5 +1,6 @@
 //! Parses a private key, and says exactly what is wrong with one that cannot be used.
 
+use russh::keys::ssh_key::Kdf;
 use russh::keys::{self, Algorithm, HashAlg, PrivateKey, ssh_encoding, ssh_key};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -15,6 +16,10 @@ const SHORT_SCALAR: &str = "If the file is whole and has an ECDSA key, it is one
                             it with `ssh-keygen -p -m PKCS8 -N '' -f key`, or create another key.";
 const CONVERT_IT: &str = "Convert it with `ssh-keygen -p -f key`, which writes OpenSSH's own form (with `-N ''` without a passphrase), or create an \
                           ed25519 key.";
+
+/// Each takes some milliseconds, in which nothing else is done: of this many the key may stall a command for seconds.
+const MOST_ROUNDS: u32 = 1_000;
+const FEWER_ROUNDS: &str = "Encrypt it with fewer: `ssh-keygen -p -a 100 -f key`.";
 
 /// Returns the key's algorithm and fingerprint, for people.
 pub fn describe(key: &PrivateKey) -> String {
@@ -126,9 +131,16 @@ fn is_public(text: &str) -> bool {
 
 fn is_encrypted(text: &str, label: &str) -> Result<bool> {
     match label {
-        "OPENSSH PRIVATE KEY" => Ok(PrivateKey::from_openssh(text)
-            .map_err(|error| undecodable(error.into()))?
-            .is_encrypted()),
+        "OPENSSH PRIVATE KEY" => {
+            let key = PrivateKey::from_openssh(text).map_err(|error| undecodable(error.into()))?;
+            match key.kdf() {
+                Kdf::Bcrypt { rounds, .. } if *rounds > MOST_ROUNDS => Err(unusable(&format!(
+                    "takes {rounds} rounds to decrypt, and {MOST_ROUNDS} are the most that are done"
+                ))
+                .advise(FEWER_ROUNDS)),
+                _ => Ok(key.is_encrypted()),
+            }
+        }
         "ENCRYPTED PRIVATE KEY" => Ok(true),
         _ => match text.lines().find_map(|line| line.strip_prefix("DEK-Info:")) {
             None => Ok(false),

@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use russh::keys::HashAlg;
 
 use super::*;
@@ -266,4 +268,22 @@ fn neither_the_messages_nor_the_causes_show_the_key() {
         !shown.contains(secret) && !shown.contains("horse"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_key_that_takes_too_long_to_decrypt_is_refused() {
+    let (key, _) = keygen(&["-t", "ed25519", "-a", "1"], "right");
+    assert!(read_key(&key, Some("right")).is_ok());
+    let mut lines: Vec<&str> = key.lines().collect();
+    let (body, end) = (1, lines.len() - 1);
+    let mut bytes = STANDARD.decode(lines[body..end].concat()).unwrap();
+    let name = bytes.windows(6).position(|six| six == b"bcrypt").unwrap();
+    // The name, the lengths of the options and of the salt, and the salt.
+    let rounds = name + 6 + 4 + 4 + 16;
+    assert_eq!(bytes[rounds..rounds + 4], 1u32.to_be_bytes());
+    bytes[rounds..rounds + 4].copy_from_slice(&(MOST_ROUNDS + 1).to_be_bytes());
+    let encoded = STANDARD.encode(bytes);
+    lines.splice(body..end, [encoded.as_str()]);
+    let told = complaint(&lines.join("\n"), Some("right"));
+    assert!(told.contains("1001 rounds"), "{told}");
 }
