@@ -48,7 +48,7 @@ fn warn_of_values(environment: &Environment) {
     let others = others.map(str::to_owned).chain(secrets.iter().cloned());
     for name in KEYS.iter().map(Key::variable).chain(others) {
         if let Some(what) = environment.unwrapping_of(&name) {
-            warn!("{name}: {what} was taken for no part of the value");
+            warn!("{name}: removed {what}");
         }
     }
     // Taken as they are all the same: a password may look so.

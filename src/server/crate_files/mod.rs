@@ -114,8 +114,8 @@ impl CrateFiles {
         Ok(files)
     }
 
-    /// Finds out whether the store can be used. A bucket that cannot be reached may come back, and is done without until
-    /// then: that is logged.
+    /// Finds out whether the store can be used. A bucket that cannot be reached may come back: it is bypassed until
+    /// then, and the log says so.
     ///
     /// # Errors
     /// If a person has to act: no such bucket, another region, credentials that are not accepted.
