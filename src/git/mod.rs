@@ -5,8 +5,10 @@
 //! | [`objects`], [`tree`], [`ObjectId`] | single commits and trees: parsed and written, never a repository |
 //! | [`wire`] | the protocol: pkt-lines, sidebands, packs, requests and responses; reads and writes what it is given |
 //! | [`transport`] | how a service is reached: `git://`, ssh, HTTP, a repository on this machine; and what a host's messages mean |
+//! | `indexing_budget` | the work that a foreign pack may cause, where one is indexed |
 //! | [`RemoteUrl`] | the addresses that are accepted |
 
+pub(crate) mod indexing_budget;
 mod object_id;
 pub mod objects;
 mod remote_url;

@@ -20,9 +20,10 @@ use super::objects::Objects;
 use super::receive;
 use super::repository::Repository;
 use super::snapshot::Snapshot;
-use super::work::Work;
+
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
+use crate::git::indexing_budget::Work;
 
 /// How many objects a thread takes at a time.
 const CHUNK: usize = 1000;

@@ -15,7 +15,6 @@ mod objects;
 mod receive;
 mod repository;
 mod snapshot;
-mod work;
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;

@@ -11,14 +11,11 @@ use gix_odb::store::init::{Options, Slots};
 
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
+use crate::git::indexing_budget::OBJECT_LIMIT;
 use crate::server::shortage::is_shortage;
 
 /// How many packs there may be at the same time: far more than compaction lets there be.
 const SLOTS: u16 = 1024;
-
-/// The most memory for one object, in bytes. The largest files of the index have some MB. gix-pack bounds by the same
-/// number what it notes of all objects of a pack, which allows for a million.
-pub(super) const OBJECT_LIMIT: usize = 64 << 20;
 
 /// Reads objects on one thread.
 pub(super) type Handle = gix_odb::HandleArc;

@@ -2,7 +2,9 @@
 //!
 //! The pack is foreign, and so are the sizes in it. [`Work`] bounds what it may inflate to.
 
+use std::convert::Infallible;
 use std::fs::{self, File};
+use std::future::pending;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +16,12 @@ use gix_pack::Bundle;
 use gix_pack::bundle::write::{Options, Outcome};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
 
-use super::objects::{OBJECT_LIMIT, Objects};
+use super::objects::Objects;
 use super::repository::Repository;
-use super::work::{Bases, Progress, Work, refused};
 use crate::error::{Error, Kind, Result};
+use crate::git::indexing_budget::{Bases, LOOK, OBJECT_LIMIT, Progress, Work};
 use crate::git::transport::UploadPack;
 use crate::git::wire;
 
@@ -85,7 +88,7 @@ impl Indexing {
             |error| Error::new(Kind::Server, "indexing the pack was aborted").because(error);
         tokio::select! {
             indexed = &mut self.thread => indexed.map_err(broken).and_then(|indexed| indexed),
-            never = self.work.keep_within_budget() => match never {},
+            never = keep_within_budget(&self.work) => match never {},
         }
     }
 }
@@ -97,6 +100,14 @@ impl Drop for Indexing {
 }
 
 /// Passes a pack on to the indexer.
+/// Ends the work of indexing once it is too much, which the indexer then tells.
+async fn keep_within_budget(work: &Work) -> Infallible {
+    while !work.end_if_too_much() {
+        sleep(LOOK).await;
+    }
+    pending().await
+}
+
 async fn pass_on(
     server: &mut UploadPack<'_>,
     pieces: mpsc::Sender<io::Result<Bytes>>,
@@ -143,8 +154,8 @@ pub(super) fn index(
         },
     );
     let outcome = written.map_err(|error| {
-        if let Some(error) = work.exceeded() {
-            return error;
+        if let Some(why) = work.exceeded() {
+            return refused("the pack was refused").because(why);
         }
         if error.classify().has(TOO_LARGE) {
             let limit = OBJECT_LIMIT >> 20;
@@ -158,6 +169,12 @@ pub(super) fn index(
     })?;
     sync(&outcome, folder).map_err(|error| super::unwritable(folder).because(error))?;
     Ok(outcome)
+}
+
+/// Makes the error of a pack that nobody can have made of an index.
+fn refused(text: impl Into<String>) -> Error {
+    Error::new(Kind::Server, text)
+        .advise("No index has such a pack. Check what the repository holds; nothing was changed.")
 }
 
 /// Syncs pack and index: the branch may move only to objects that survive a power cut.

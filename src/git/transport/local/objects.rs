@@ -11,6 +11,7 @@ use gix_pack::data::entry::Location;
 
 use super::pipe::{Failure, Result};
 use crate::git::ObjectId;
+use crate::git::indexing_budget::OBJECT_LIMIT;
 use crate::git::transport::host_messages::LACKS_OBJECT;
 use crate::git::wire::pack::ObjectKind;
 
@@ -128,6 +129,8 @@ pub(super) fn open(folder: &Path) -> Result<gix_odb::HandleArc> {
             multiplier: 1.5,
             minimum: usize::from(SLOTS),
         },
+        // The sizes in a pack are those of whoever made it.
+        alloc_limit_bytes: Some(OBJECT_LIMIT),
         ..Options::default()
     };
     let store = gix_odb::Store::at_opts(

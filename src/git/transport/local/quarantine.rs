@@ -9,21 +9,18 @@ use std::io::{self, BufRead, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use gix_pack::Bundle;
 use gix_pack::bundle::write::Options;
-use gix_utils::progress::Discard;
 use tempfile::TempDir;
 
 use super::pipe::{Failure, Input, Output, Result};
-
-/// The most memory that one object may take. An index has no larger files; a pusher who sends one means harm.
-const OBJECT_LIMIT: usize = 256 << 20;
+use crate::git::indexing_budget::{Bases, LOOK, OBJECT_LIMIT, Progress, Work};
 
 /// How often the watcher checks whether the client is still connected.
-const LOOK: Duration = Duration::from_secs(1);
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// A folder of objects that the repository does not have yet; dropping it removes it.
 ///
@@ -82,19 +79,19 @@ impl Quarantine {
     ) -> Result<()> {
         let bases = super::objects::open(&self.objects)?;
         let folder = self.folder.path().join("pack");
-        let mut pieces = Pieces::new(input, limit);
-        let interrupt = AtomicBool::new(false);
+        let work = Work::default();
+        let mut pieces = Pieces::new(input, &work, limit);
         let working = AtomicBool::new(true);
         let indexed = std::thread::scope(|threads| {
             // This thread blocks on the client's bytes and on indexing. The other one sends keepalives, and interrupts
-            // the indexing when the client is gone.
-            let watcher = threads.spawn(|| watch(output, &working, &interrupt));
+            // the indexing when the client is gone, or the pack is more work than any index is.
+            let watcher = threads.spawn(|| watch(output, &working, &work));
             let indexed = Bundle::write_to_directory(
                 &mut pieces,
                 Some(&folder),
-                &mut Discard,
-                &interrupt,
-                Some(bases),
+                &mut Progress::of(&work),
+                work.interrupted(),
+                Some(Bases::new(bases, &work)),
                 gix_hash::Kind::Sha1,
                 Options {
                     alloc_limit_bytes: Some(OBJECT_LIMIT),
@@ -111,7 +108,10 @@ impl Quarantine {
             // First, since an interrupted indexer reports an error of its own, and nobody is left to read it.
             (Err(_), _) if output.is_gone() => return Err(Failure::Gone),
             (Err(_), Some(failure)) => return Err(failure),
-            (Err(error), None) => return Err(Failure::Refused(chain(&error))),
+            (Err(error), None) => {
+                let why = work.exceeded().unwrap_or_else(|| chain(&error));
+                return Err(Failure::Refused(why));
+            }
         };
         if let (Some(pack), Some(index)) = (indexed.data_path, indexed.index_path) {
             self.pack = Some(PackFiles { pack, index });
@@ -186,14 +186,18 @@ impl Drop for Kept {
     }
 }
 
-/// Sends keepalives while the pack is being indexed, and interrupts the indexer when the client is gone.
-fn watch(output: &Output, working: &AtomicBool, interrupt: &AtomicBool) {
-    while working.load(Ordering::Relaxed) {
+/// Sends keepalives while the pack is being indexed, and interrupts the indexer when the client is gone or the work is too much.
+fn watch(output: &Output, working: &AtomicBool, work: &Work) {
+    let mut told = Instant::now();
+    while working.load(Ordering::Relaxed) && !work.end_if_too_much() {
         std::thread::park_timeout(LOOK);
-        if output.keep_alive().is_err() {
-            interrupt.store(true, Ordering::Relaxed);
-            return;
+        if told.elapsed() < KEEP_ALIVE {
+            continue;
         }
+        if output.keep_alive().is_err() {
+            return work.interrupt();
+        }
+        told = Instant::now();
     }
 }
 
@@ -216,6 +220,7 @@ fn chain(error: &gix_error::Error) -> String {
 /// only the indexer, which counts the pack's objects, knows where the pack ends.
 struct Pieces<'a> {
     input: &'a mut Input,
+    work: &'a Work,
     limit: Option<u64>,
     size: u64,
     piece: Bytes,
@@ -224,9 +229,10 @@ struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    fn new(input: &'a mut Input, limit: Option<u64>) -> Self {
+    fn new(input: &'a mut Input, work: &'a Work, limit: Option<u64>) -> Self {
         Self {
             input,
+            work,
             limit,
             size: 0,
             piece: Bytes::new(),
@@ -237,6 +243,7 @@ impl<'a> Pieces<'a> {
     fn next(&mut self) -> Result<Bytes> {
         let piece = self.input.bytes()?;
         self.size += piece.len() as u64;
+        self.work.received(piece.len());
         if piece.is_empty() {
             return Err(Failure::Gone);
         }

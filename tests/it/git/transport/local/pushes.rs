@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use crates_ferry::git::transport::local::LocalRemote;
 use crates_ferry::git::transport::{Service, Stream};
 use crates_ferry::git::wire::PacketWriter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{History, Stage, fsck};
+use crate::support::costly_pack;
 use crate::support::repo::git;
 use crate::support::upstream::{Commit, commit_to};
 
@@ -403,6 +405,19 @@ fn a_commit_that_lacks_something_is_refused() {
     assert_eq!(pair.stage.state(), before);
     let said = push_by_hand(&pair, &pair.tip(), &commit, &damaged[..last / 2]);
     assert_eq!(said, "");
+    assert_eq!(pair.stage.state(), before);
+}
+
+#[test]
+fn a_small_pack_that_is_endless_work_is_refused() {
+    let pair = Pair::new();
+    let mut pack = costly_pack::pack_of(&costly_pack::deltas_in_a_chain(4 << 20, 200));
+    let checksum = digest(&SHA1_FOR_LEGACY_USE_ONLY, &pack);
+    pack.extend_from_slice(checksum.as_ref());
+    assert!(pack.len() < 1 << 20);
+    let before = pair.stage.state();
+    let said = push_by_hand(&pair, &pair.tip(), &"7".repeat(40), &pack);
+    assert!(said.contains("bytes inflate to"), "{said}");
     assert_eq!(pair.stage.state(), before);
 }
 

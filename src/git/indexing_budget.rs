@@ -3,8 +3,6 @@
 //! gix-pack bounds each object, but not all of them together. It has many in memory at a time where deltas branch out, so
 //! that a pack of some kilobytes could still fill the memory.
 
-use std::convert::Infallible;
-use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,9 +10,12 @@ use std::time::Duration;
 use gix_object::{Data, Find};
 use gix_pack::index::write::ProgressId;
 use gix_utils::progress::{Count, Id, MessageLevel, NestedProgress, Step, StepShared, Unit};
-use tokio::time::sleep;
 
-use crate::error::{Error, Kind};
+/// The most memory for one object, in bytes. The largest files of the index have some MB. gix-pack bounds by the same
+/// number what it notes of all objects of a pack, which allows for a million.
+pub(crate) const OBJECT_LIMIT: usize = 64 << 20;
+/// The time between two looks at a pack's work, in which little is inflated: gix-pack counts, and calls nobody.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// How many bytes every pack may inflate to.
 const ALWAYS: u64 = 256 << 20;
@@ -23,12 +24,10 @@ const ALWAYS: u64 = 256 << 20;
 const PER_BYTE_RECEIVED: u64 = 100;
 /// How many bytes a byte of the copy may inflate to, to which a thin pack refers: a few bytes replace a line of a file.
 const PER_BYTE_OF_BASES: u64 = 8;
-/// The time between two looks at a pack's work, in which little is inflated.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// The work of indexing one pack, for all who hold a clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Work(Arc<Inner>);
+pub(crate) struct Work(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -42,39 +41,36 @@ struct Inner {
 
 impl Work {
     /// Returns the flag that ends the work, for gix-pack.
-    pub(super) fn interrupted(&self) -> &AtomicBool {
+    pub(crate) fn interrupted(&self) -> &AtomicBool {
         &self.0.interrupted
     }
 
     /// Notes that bytes of the pack arrived.
-    pub(super) fn received(&self, bytes: usize) {
+    pub(crate) fn received(&self, bytes: usize) {
         self.0.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Ends the work.
-    pub(super) fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         self.0.interrupted.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the work once it is too much; for a task beside it.
-    pub(super) async fn keep_within_budget(&self) -> Infallible {
-        // gix-pack counts, and calls nobody: so the number is looked at again and again.
-        while self.inflated() <= self.budget() {
-            sleep(LOOK).await;
+    /// Ends the work if it is too much by now, and says whether it is.
+    pub(crate) fn end_if_too_much(&self) -> bool {
+        let is_too_much = self.inflated() > self.budget();
+        if is_too_much {
+            self.0.is_too_much.store(true, Ordering::Relaxed);
+            self.interrupt();
         }
-        self.0.is_too_much.store(true, Ordering::Relaxed);
-        self.interrupt();
-        pending().await
+        is_too_much
     }
 
-    /// Returns the error of a pack whose work was ended since it was too much.
-    pub(super) fn exceeded(&self) -> Option<Error> {
+    /// Returns why the work was ended, if it was too much.
+    pub(crate) fn exceeded(&self) -> Option<String> {
         let received = self.0.received.load(Ordering::Relaxed);
         let inflated = self.inflated();
-        self.0.is_too_much.load(Ordering::Relaxed).then(|| {
-            let why = format!("its {received} bytes inflate to {inflated} and more");
-            refused("the pack was refused").because(gix_error::cancelled(why))
-        })
+        let is_too_much = self.0.is_too_much.load(Ordering::Relaxed);
+        is_too_much.then(|| format!("its {received} bytes inflate to {inflated} and more"))
     }
 
     fn inflated(&self) -> u64 {
@@ -89,20 +85,14 @@ impl Work {
     }
 }
 
-/// Makes the error of a pack that nobody can have made of an index.
-pub(super) fn refused(text: impl Into<String>) -> Error {
-    Error::new(Kind::Server, text)
-        .advise("No index has such a pack. Check what the repository holds; nothing was changed.")
-}
-
 /// Finds the bases of a thin pack, and counts their bytes.
-pub(super) struct Bases<F> {
+pub(crate) struct Bases<F> {
     objects: F,
     work: Work,
 }
 
 impl<F> Bases<F> {
-    pub(super) fn new(objects: F, work: &Work) -> Self {
+    pub(crate) fn new(objects: F, work: &Work) -> Self {
         let work = work.clone();
         Self { objects, work }
     }
@@ -122,13 +112,13 @@ impl<F: Find> Find for Bases<F> {
 }
 
 /// Hands gix-pack the counter of inflated bytes; what else it tells is dropped.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     inflated: StepShared,
     counter: StepShared,
 }
 
 impl Progress {
-    pub(super) fn of(work: &Work) -> Self {
+    pub(crate) fn of(work: &Work) -> Self {
         Self::counting(&work.0.inflated, Arc::default())
     }
 
