@@ -82,7 +82,7 @@ pub(super) async fn fetch_tip(upstream: &mut UploadPack<'_>, id: ObjectId) -> Re
     let commit = commit.map_err(|error| error.on(upstream.remote()))?;
     let root = scan.objects.get(&commit.tree);
     let root = match root.map_err(|error| upstream.error("reading its pack", error))? {
-        Some(object) => parse_tree(&object.content)?,
+        Some(object) => parse_tree(&object.content).map_err(|error| error.on(upstream.remote()))?,
         // `fetch_trees` returns every tree that was asked for, or fails: the default is never taken.
         None => fetch_trees(upstream, &[commit.tree], &[])
             .await?

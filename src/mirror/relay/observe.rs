@@ -140,7 +140,8 @@ async fn mirror_roots(
 ) -> Result<HashMap<ObjectId, Tree>> {
     let mut known = HashMap::new();
     if let Some(object) = view.root_tree()? {
-        known.insert(object.id, parse_tree(&object.content)?);
+        let tree = parse_tree(&object.content).map_err(|error| error.on(mirror.remote()))?;
+        known.insert(object.id, tree);
     }
     let mut ids = vec![view.commit.tree, base.tree];
     // Two ids, which are equal in a copy without paths of its own.
@@ -258,7 +259,8 @@ impl Observation {
     async fn fetch_upstream_root(&mut self, upstream: &mut UploadPack<'_>) -> Result<()> {
         let id = self.upstream_commit.tree;
         if let Some(object) = &self.new_commits.root_tree {
-            self.trees.insert(id, parse_tree(&object.content)?);
+            let tree = parse_tree(&object.content).map_err(|error| error.on(upstream.remote()))?;
+            self.trees.insert(id, tree);
         }
         if !self.trees.contains_key(&id) {
             let fetched = fetch_trees(upstream, &[id], &self.upstream_fallbacks()).await?;
