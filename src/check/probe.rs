@@ -62,7 +62,8 @@ impl Default for Findings {
 }
 
 impl Findings {
-    pub(super) fn pass(&mut self, name: &'static str, detail: impl Into<String>) {
+    /// Adds a probe that passed.
+    pub fn pass(&mut self, name: &'static str, detail: impl Into<String>) {
         self.add(name, Status::Passed, detail.into(), None);
     }
 
@@ -85,7 +86,7 @@ impl Findings {
     }
 
     /// Returns the value, or adds the failure under `name`.
-    pub(super) fn take<T>(&mut self, name: &'static str, result: Result<T>) -> Option<T> {
+    pub fn take<T>(&mut self, name: &'static str, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.fail(name, &error)).ok()
     }
 

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{CommandFactory as _, Parser as _};
+#[cfg(not(feature = "server"))]
+use crates_ferry::config::Flags;
 use crates_ferry::config::{Config, EffectiveConfig, Environment, Mask};
 use crates_ferry::error::Result;
 use crates_ferry::mirror::{Context, init, sync};
@@ -18,11 +20,14 @@ use crates_ferry::program::{self, Failure, InterruptNote, LogFormat, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::{check, notify};
 
+use futures_util::future::BoxFuture;
 use indicatif::MultiProgress;
 
 #[cfg(feature = "server")]
 use cli::server::ServerCommand;
 use cli::{Cli, Command, MirrorCommand};
+#[cfg(feature = "server")]
+use server::store_probe;
 
 /// Git hosts apply a push whole or not at all, so there is nothing to clean up.
 const AFTER_A_PUSH: InterruptNote = InterruptNote {
@@ -78,10 +83,19 @@ fn dispatch(
         }
         Command::Mirror(command) => {
             let config = Config::load(&flags, environment).map_err(Failure::Error)?;
-            let work = run(command, config, Arc::clone(&progress));
+            let store = matches!(command, MirrorCommand::Check(_))
+                .then(|| store_probe(&flags, environment))
+                .flatten();
+            let work = run(command, config, store, Arc::clone(&progress));
             run_to_its_end(work, bars, &progress)
         }
     }
+}
+
+/// A sync stores no crate files.
+#[cfg(not(feature = "server"))]
+fn store_probe(_: &Flags, _: &Environment) -> Option<BoxFuture<'static, Result<String>>> {
+    None
 }
 
 fn log_format(cli: &Cli) -> LogFormat {
@@ -114,8 +128,13 @@ fn run_to_its_end(
     program::block_on(progress::beside(bars, progress, work)).map(Some)
 }
 
-/// Runs a command on a mirror.
-async fn run(command: MirrorCommand, config: Config, progress: Arc<Progress>) -> Result<Output> {
+/// Runs a command on a mirror. `check` makes the probe of the store besides its own.
+async fn run(
+    command: MirrorCommand,
+    config: Config,
+    store: Option<BoxFuture<'static, Result<String>>>,
+    progress: Arc<Progress>,
+) -> Result<Output> {
     let around = Context {
         clock: SystemTime::now,
         progress: &progress,
@@ -142,7 +161,12 @@ async fn run(command: MirrorCommand, config: Config, progress: Arc<Progress>) ->
         }
         MirrorCommand::Check(asked) => {
             let options = check::Options { mail: asked.mail };
-            let findings = check::run(&config, &options, around).await;
+            let mut findings = check::run(&config, &options, around).await;
+            if let Some(probe) = store
+                && let Some(found) = findings.take("store", probe.await)
+            {
+                findings.pass("store", found);
+            }
             Output::new(&findings, u8::from(!findings.ok))
         }
     }

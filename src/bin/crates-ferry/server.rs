@@ -1,9 +1,10 @@
 //! Runs the API server, and the commands around it.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use crates_ferry::config::{Environment, Flags, ServeConfig};
-use crates_ferry::error::Result;
+use crates_ferry::error::{Error, Kind, Result};
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::server::cache::{self, Eviction};
@@ -11,6 +12,10 @@ use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::Limits;
 use crates_ferry::server::prefetch::{self, Versions};
 use crates_ferry::server::serve as server;
+use crates_ferry::server::store::Store;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::time::timeout;
 
 use crate::cli::server::{Cache, ServerCommand};
 
@@ -29,6 +34,34 @@ pub(crate) const AFTER_A_CACHE_COMMAND: InterruptNote = InterruptNote {
 /// Loads the configuration.
 pub(crate) fn config(flags: &Flags, environment: &Environment) -> Result<ServeConfig, Failure> {
     ServeConfig::load(flags, environment).map_err(Failure::Error)
+}
+
+/// Returns the probe of the bucket, where crate files are stored in one.
+pub(crate) fn store_probe(
+    flags: &Flags,
+    environment: &Environment,
+) -> Option<BoxFuture<'static, Result<String>>> {
+    let opened = ServeConfig::load(flags, environment).and_then(|config| {
+        let store = Store::open(&config.store(), &config.secrets, &config.network)?;
+        Ok((config, store))
+    });
+    match opened {
+        Ok((_, Store::Folder(_))) => None,
+        Ok((config, store)) => Some(
+            async move {
+                let limit = config.network.timeout;
+                match timeout(limit, store.probe()).await {
+                    Ok(probed) => probed.map(|()| format!("{} can be used", config.store())),
+                    Err(_) => {
+                        let what = format!("{} did not respond in time", config.store());
+                        Err(Error::new(Kind::Network, what))
+                    }
+                }
+            }
+            .boxed(),
+        ),
+        Err(error) => Some(ready(Err(error)).boxed()),
+    }
 }
 
 /// Runs the server until a signal.

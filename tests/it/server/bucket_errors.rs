@@ -76,6 +76,32 @@ fn what_a_bucket_refuses_is_told_at_the_start_with_its_code_and_a_cure() {
 }
 
 #[test]
+fn check_probes_the_bucket() {
+    let site = site();
+    let folder = site.folder.path().join("s3");
+    let index = site.index.path().display().to_string();
+    let both = [
+        ("FERRY_UPSTREAM_URL", &*index),
+        ("FERRY_MIRROR_URL", &*index),
+    ];
+    for (s3, wanted) in [
+        (
+            S3::refusing(&folder, Refuses::All("NoSuchBucket")),
+            "FAILED   store ",
+        ),
+        (S3::start(&folder), "passed   store "),
+    ] {
+        let output = run(&variables(&site, &s3, &both), &["check"]);
+        let told = printed(&output, 1);
+        let store = told
+            .lines()
+            .find(|line| line.contains("  store  "))
+            .unwrap();
+        assert!(store.starts_with(wanted), "{told}");
+    }
+}
+
+#[test]
 fn a_key_that_may_not_list_finds_and_stores_crate_files() {
     let site = site();
     let folder = site.folder.path().join("s3");
