@@ -14,6 +14,7 @@ pub mod by_id;
 mod connection;
 mod credentials;
 mod explain;
+mod fetch_error;
 pub mod git;
 mod host_messages;
 pub mod http;
@@ -33,6 +34,7 @@ pub use connection::Connection;
 pub use credentials::{
     BasicAuth, Credentials, JOB_TOKEN_USER, KnownHostsText, Limits, SshCredentials,
 };
+pub use fetch_error::FetchError;
 pub use host_messages::{HostMessage, Meaning};
 pub(crate) use http::{Clients, PROXY_ADVICE, sending};
 #[cfg(feature = "server")]
@@ -43,7 +45,7 @@ pub use side::Side;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 pub(crate) use tcp::{connect_tcp, deadline};
 pub(crate) use tls::{Refusal, Trust, refusal};
-pub use upload_pack::{FetchError, Scan, UploadPack};
+pub use upload_pack::{Scan, UploadPack};
 
 /// A git service that a remote runs for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
