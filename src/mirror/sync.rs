@@ -195,10 +195,14 @@ impl Sync<'_> {
             warn!("{text}");
             return Ok(Some(text.into()));
         }
-        Err(Error::new(Kind::Guard, format!("{}: {text}, which looks like an accident", self.upstream)).advise(
-            "Check upstream. If the loss is intended, run `crates-ferry sync --allow-loss` once, or raise \
-             `mirror.max_root_loss`.",
-        ))
+        let error = format!("{}: {text}, which looks like an accident", self.upstream);
+        Err(Error::new(Kind::Guard, error).advise(match loss.is_config_lost {
+            true => "Check upstream. If the loss is intended, run `crates-ferry sync --allow-loss` once.",
+            false => {
+                "Check upstream. If the loss is intended, run `crates-ferry sync --allow-loss` once, or raise \
+                 `mirror.max_root_loss`."
+            }
+        }))
     }
 
     fn describe(&self, seen: &Observation, trees: &MergedTrees, draft: &Draft) -> Report {

@@ -127,7 +127,10 @@ async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) ->
     match command {
         Cache::Ls { crates } => {
             let listed = Output::new(&cache::ls(config, &crates).await?, 0)?;
-            Ok(listed.or_say("no crate files are stored"))
+            Ok(listed.or_say(match crates.is_empty() {
+                true => "no crate files are stored",
+                false => "no crate files of these crates are stored",
+            }))
         }
         Cache::Stat => Output::new(&cache::stat(config).await?, 0),
         Cache::Evict {

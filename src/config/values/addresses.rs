@@ -53,12 +53,14 @@ pub fn dl(text: &str) -> Result<String, String> {
     web_address(&filled)?;
     if filled.contains(['{', '}']) {
         // What is left of the markers once those that cargo knows are filled in.
-        let rest = filled.split_once('{').map_or("", |(_, rest)| rest);
-        let name = rest.split_once('}').map_or(rest, |(name, _)| name);
+        let at = filled.find(['{', '}']).unwrap_or_default();
+        let end = filled[at..]
+            .find('}')
+            .map_or(filled.len(), |end| at + end + 1);
         let known = MARKERS.join(", ");
         return Err(format!(
-            "expected no other markers than cargo's own ({known}), found `{{{}}}`",
-            name.escape_debug()
+            "expected no other markers than cargo's own ({known}), found `{}`",
+            filled[at..end].escape_debug()
         ));
     }
     Ok(match has_marker(text) {

@@ -94,6 +94,14 @@ pub(in super::super) fn store(text: &str) -> Result<StoreUrl, String> {
     if text.contains(char::is_control) {
         return Err(format!("{EXPECTED}, found `{}`", text.escape_debug()));
     }
+    if !text.contains("://") && text.starts_with("s3:") {
+        let bucket = text.trim_start_matches("s3:").trim_start_matches('/');
+        return Err(format!(
+            "{EXPECTED}, found `{}`: write s3://{}, or ./{0} for a folder of that name",
+            text.escape_debug(),
+            bucket.escape_debug()
+        ));
+    }
     if !text.contains("://") {
         return Ok(StoreUrl::Folder(PathBuf::from(text)));
     }

@@ -110,10 +110,12 @@ fn a_dl_has_cargos_markers_alone_and_no_slash_before_what_cargo_appends() {
     }
     for (text, found) in [
         ("https://x.example/{name}/{version}", "`{name}`"),
+        ("https://x.example/{crate}/{version", "`{version`"),
+        ("https://x.example/crate}/{version}", "`}`"),
         ("https://x.example/{crate}/{checksum}", "`{checksum}`"),
-        ("https://x.example/{crate", "`{crate}`"),
+        ("https://x.example/{crate", "`{crate`"),
         ("https://x.example/{{crate}}", "`{x}`"),
-        ("https://x.example/crate}", "`{}`"),
+        ("https://x.example/crate}", "`}`"),
     ] {
         let why = dl(text).unwrap_err();
         assert!(
@@ -194,6 +196,15 @@ fn a_cron_expression_is_checked_where_it_is_read_and_the_wrong_field_is_named() 
             "{reason}"
         );
     }
+}
+
+#[test]
+fn a_bucket_with_a_slash_too_few_is_no_folder() {
+    for text in ["s3:/crates/a", "s3:crates/a"] {
+        let why = super::serve::store(text).unwrap_err();
+        assert!(why.contains("write s3://crates/a"), "{why}");
+    }
+    assert!(super::serve::store("./s3:/crates").is_ok());
 }
 
 #[test]

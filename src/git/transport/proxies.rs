@@ -115,9 +115,11 @@ impl Proxy {
             "failed to create underlying connection",
         ]) {
             "cannot connect".to_owned()
-        } else if says(&["tunnel error: unsuccessful", "SOCKS error"]) {
+        } else if says(&["tunnel error: unsuccessful", "SOCKS error"])
+            && !says(&["SOCKS handshake"])
+        {
             format!("it refuses to connect to {host}")
-        } else if says(&["tunnel error"]) {
+        } else if says(&["tunnel error", "SOCKS handshake"]) {
             "it does not answer as a proxy".to_owned()
         } else {
             return None;

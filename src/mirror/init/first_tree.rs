@@ -111,6 +111,15 @@ impl Init<'_> {
             && let Some(own) = self.adopted_config(mirror, adopted, tip).await?
         {
             info!("the mirror keeps the config.json that it has");
+            let mirror = &self.config.mirror;
+            if mirror.dl.is_some() || mirror.api.is_some() {
+                warnings.push(
+                    "the mirror keeps the config.json that it has: `mirror.dl` and `mirror.api` were not written; commit them \
+                     there if they are to count"
+                        .to_owned()
+                        .into(),
+                );
+            }
             return Ok(ConfigFile::There(own));
         }
         let (dl, api) = (

@@ -309,6 +309,10 @@ impl Observation {
             if self.upstream_commit.seconds > self.base.upstream_seconds {
                 return Ok(false);
             }
+            // A shallow clone keeps the objects of what it left, and acknowledges them.
+            if self.is_cut_off && self.upstream_commit.seconds < self.base.upstream_seconds {
+                return Ok(true);
+            }
             let offer = [self.base.upstream];
             let asked = NewCommits::fetch(&mut session.upstream, tip, &offer, false).await?;
             return Ok(!asked.acknowledged.contains(&self.base.upstream));

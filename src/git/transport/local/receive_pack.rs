@@ -141,7 +141,10 @@ impl<'a> ReceivePack<'a> {
         };
         // Before the hooks that follow a push: they may take long, and decide nothing any more.
         self.report(push, unpack_error.as_deref())?;
-        hooks.run("post-receive", &[], push.lines(), None)?;
+        // As for git: not after a push of which nothing was taken.
+        if push.accepted().next().is_some() {
+            hooks.run("post-receive", &[], push.lines(), None)?;
+        }
         let moved: Vec<_> = push
             .accepted()
             .map(|command| command.reference.clone())

@@ -213,6 +213,33 @@ fn a_mirror_of_snapshots_follows_clones_of_one_commit() {
 }
 
 #[test]
+fn a_clone_of_one_commit_that_goes_back_is_refused() {
+    let shallow = Shallow::over(Transport::Git, "snapshot", 1).unwrap();
+    let mut full =
+        crate::support::upstream::Upstream::open(shallow.scene.folder.path(), "full.git");
+    // As a job does that keeps its clone, with the objects of what it leaves.
+    let follow = || {
+        let url = format!("file://{}", shallow.full.display());
+        let fetch = ["fetch", "-q", "--depth", "1", &url, "+master:master"];
+        git(shallow.clone(), &fetch);
+    };
+    full.publish_many("kept", 1);
+    follow();
+    shallow.scene.sync().unwrap();
+    full.publish_many("lost", 2);
+    follow();
+    shallow.scene.sync().unwrap();
+    git(
+        &shallow.full,
+        &["update-ref", "refs/heads/master", "master~2"],
+    );
+    follow();
+    let pushes = shallow.pushes.load(Ordering::SeqCst);
+    assert_eq!(shallow.scene.sync().unwrap_err().kind(), Kind::Rewound);
+    assert_eq!(shallow.pushes.load(Ordering::SeqCst), pushes);
+}
+
+#[test]
 fn a_plain_copy_of_an_older_upstream_is_told_why_nothing_is_in_common() {
     let shallow = Shallow::over(Transport::Git, "merge", 2).unwrap();
     let copy = empty_mirror(shallow.scene.folder.path(), "copy.git");

@@ -172,7 +172,9 @@ fn a_config_json_of_the_mirrors_own_stays_if_it_is_one_of_an_index() {
         assert!(advice.contains("Remove or rename"), "{advice}");
         let own = r#"{"dl": "https://own.example/dl"}"#;
         world.mirror.write("config.json", own);
-        assert_eq!(world.adopt().overlay, ["README.md", "config.json"]);
+        let report = world.adopt();
+        assert_eq!(report.overlay, ["README.md", "config.json"]);
+        assert!(report.warnings[0].contains("were not written"), "{report}");
         world.go_on(&["README.md", "config.json"]);
         assert_eq!(world.mirror.read("config.json").unwrap(), own.as_bytes());
     }

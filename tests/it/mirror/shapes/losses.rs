@@ -84,6 +84,11 @@ fn an_upstream_without_its_config_json_is_refused() {
     world.upstream.commit([commit.without("config.json")]);
     let error = world.refused(Kind::Guard);
     assert!(error.to_string().contains("config.json"), "{error}");
+    // No share that may be lost helps.
+    assert!(
+        !error.advice().unwrap().contains("max_root_loss"),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -62,6 +62,9 @@ impl Pair {
 #[test]
 fn a_hook_refuses_in_its_own_words_and_nothing_is_left_behind() {
     let pair = Pair::new();
+    let deployed = pair.stage.path("deployed");
+    let deploy = format!("touch {}", deployed.display());
+    pair.stage.hook("post-receive", &deploy);
     pair.stage
         .hook("pre-receive", "echo 'not on a Sunday' >&2; exit 1");
     let said = pair.refused("master:master");
@@ -82,6 +85,10 @@ fn a_hook_refuses_in_its_own_words_and_nothing_is_left_behind() {
     let output = pair.stage.try_push(&pair.work, &["master:master"]);
     assert!(!output.status.success());
     assert_eq!(pair.tip(), old);
+    assert!(
+        !deployed.exists(),
+        "a hook followed a push that was refused"
+    );
 }
 
 #[test]
