@@ -231,7 +231,7 @@ fn a_clone_of_one_commit_that_goes_back_is_refused() {
     shallow.scene.sync().unwrap();
     git(
         &shallow.full,
-        &["update-ref", "refs/heads/master", "master~2"],
+        &["update-ref", "refs/heads/master", "master~1"],
     );
     follow();
     let pushes = shallow.pushes.load(Ordering::SeqCst);
