@@ -12,8 +12,8 @@ use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::transport::UploadPack;
 use crate::git::transport::by_id::file_at_root;
-use crate::git::wire::Head;
 use crate::git::wire::upload_pack::Fetch;
+use crate::git::wire::{Head, Refs};
 use crate::index::config_json::{CONFIG_JSON, ConfigJson, points_to};
 use crate::mirror::Context;
 use crate::mirror::relay::Lag;
@@ -38,7 +38,7 @@ pub(super) async fn probe(
         return;
     };
     findings.pass("mirror", "reachable and readable");
-    head(config, &refs.head, findings);
+    head(config, &refs, findings);
     let Some(tip) = refs.branches.get(&reference).copied() else {
         findings.fail_plainly(
             "branch",
@@ -63,9 +63,9 @@ pub(super) async fn probe(
 }
 
 /// Probes HEAD, because cargo reads HEAD and not a branch by its name.
-fn head(config: &Config, head: &Head, findings: &mut Findings) {
+fn head(config: &Config, refs: &Refs, findings: &mut Findings) {
     let reference = branch_ref(&config.mirror.branch);
-    match head {
+    match &refs.head {
         Head::Branch(branch) if *branch == reference => {
             findings.pass("head", format!("HEAD is {reference}"))
         }
@@ -74,7 +74,15 @@ fn head(config: &Config, head: &Head, findings: &mut Findings) {
             format!("HEAD is {branch}, and cargo reads HEAD, not {reference}"),
             "Make the mirror's branch the default branch of its repository.",
         ),
-        Head::Detached | Head::Unknown => {
+        // cargo would read that commit for ever.
+        Head::Detached(at) if refs.branches.get(&reference).is_some_and(|tip| tip != at) => {
+            findings.fail_plainly(
+                "head",
+                format!("HEAD is at {}, and not at {reference}", at.short()),
+                "Make the mirror's branch the default branch of its repository: cargo reads HEAD.",
+            )
+        }
+        Head::Detached(_) | Head::Unknown => {
             findings.skip("head", "the server does not say where HEAD points")
         }
     }

@@ -16,8 +16,8 @@ mod tests;
 pub enum Head {
     /// HEAD points to this ref, which may not exist yet.
     Branch(String),
-    /// HEAD exists, but the server does not say to which branch it points.
-    Detached,
+    /// HEAD is at this commit, and the server does not say to which branch it points.
+    Detached(ObjectId),
     /// The server does not list HEAD.
     Unknown,
 }
@@ -122,8 +122,11 @@ impl<'r> RefsReader<'r> {
         let target = words.find_map(|word| word.strip_prefix("symref-target:"));
         // `symrefs` was requested, so a HEAD without a target is detached.
         if name == "HEAD" {
-            self.refs.head =
-                target.map_or(Head::Detached, |branch| Head::Branch(branch.to_owned()));
+            self.refs.head = match target {
+                Some(branch) => Head::Branch(branch.to_owned()),
+                None if id == "unborn" => Head::Unknown,
+                None => Head::Detached(parse(id)?),
+            };
         }
         // The branch of an empty repository has a name and no id.
         if id == "unborn" {
@@ -150,7 +153,7 @@ impl<'r> RefsReader<'r> {
             return Ok(());
         }
         if name == "HEAD" && self.refs.head == Head::Unknown {
-            self.refs.head = Head::Detached;
+            self.refs.head = Head::Detached(parse(id)?);
         }
         self.keep(id, name)
     }

@@ -213,6 +213,22 @@ fn a_head_that_is_another_branch_fails_because_cargo_reads_head() {
 }
 
 #[test]
+fn a_head_that_is_at_another_commit_fails() {
+    let scene = Scene::new();
+    scene.ferry().init().unwrap();
+    let detach = ["update-ref", "--no-deref", "HEAD", "master^"];
+    git(&scene.mirror, &detach);
+    let (code, json) = scene.check(&scene.ferry());
+    assert_eq!((code, failed(&json)), (1, vec!["head"]));
+    git(
+        &scene.mirror,
+        &["update-ref", "--no-deref", "HEAD", "master"],
+    );
+    let (code, json) = scene.check(&scene.ferry());
+    assert_eq!((code, probe(&json, "head").0), (0, "skipped"));
+}
+
+#[test]
 fn an_upstream_that_cannot_be_reached_leaves_the_mirror_s_probes_to_be_made() {
     let scene = Scene::new();
     scene.ferry().init().unwrap();

@@ -77,7 +77,8 @@ fn a_head_without_symref_is_detached() {
         format!("{A} refs/heads/main\n"),
     ])
     .unwrap();
-    assert_eq!(told.refs.unwrap().head, Head::Detached);
+    let head = Head::Detached(A.parse().unwrap());
+    assert_eq!(told.refs.unwrap().head, head);
 }
 
 #[test]

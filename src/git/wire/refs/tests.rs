@@ -65,7 +65,7 @@ fn an_unborn_head_names_its_branch_which_is_not_there() {
 fn a_head_alone_is_detached_and_an_empty_list_says_nothing_of_it() {
     assert_eq!(
         read(&[&format!("{A} HEAD\n")]).unwrap().head,
-        Head::Detached
+        Head::Detached(A.parse().unwrap())
     );
     assert_eq!(read(&[]).unwrap().head, Head::Unknown);
 }
