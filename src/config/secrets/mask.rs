@@ -169,6 +169,13 @@ fn forms(word: &str) -> Vec<String> {
         utf8_percent_encode(word, NON_ALPHANUMERIC).to_string(),
         url::form_urlencoded::byte_serialize(word.as_bytes()).collect(),
         quoted(Value::from(word).to_string()),
+        hex::encode(word),
+        hex::encode_upper(word),
+        // As a page shows it.
+        word.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+            .replace('"', "&quot;"),
         // As some languages write JSON.
         quoted(Value::from(word).to_string()).replace('/', "\\/"),
         quoted(format!("{word:?}")),

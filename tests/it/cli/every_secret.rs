@@ -28,7 +28,7 @@ fn secrets() -> Vec<(String, String)> {
     let names = names.into_iter().chain(aws);
     let names = names.filter(|name| *name != "SSH_KNOWN_HOSTS");
     names
-        .map(|name| (name.to_owned(), format!("{name}~s3cr3t/v?lue")))
+        .map(|name| (name.to_owned(), format!("{name}~s3cr3t/v?l&<ue")))
         .collect()
 }
 
@@ -47,10 +47,17 @@ fn forms(secret: &str) -> BTreeSet<String> {
         secret.to_owned(),
         form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
         secret.replace('/', "\\/"),
+        secret.replace('&', "&amp;").replace('<', "&lt;"),
+        secret
+            .bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>(),
         secret
             .replace('/', "%2f")
             .replace('?', "%3f")
-            .replace('~', "%7e"),
+            .replace('~', "%7e")
+            .replace('&', "%26")
+            .replace('<', "%3c"),
     ]);
     for alphabet in [STANDARD, URL_SAFE] {
         for padded in [true, false] {
