@@ -87,7 +87,6 @@ mod tests {
                 "registry+https://github.com/rust-lang/crates.io-index",
                 true,
             ),
-            ("sparse+https://index.crates.io/", true),
             ("sparse+https://crates.example/index/", true),
             ("sparse+https://crates.example:443/index", true),
             ("registry+ssh://git@gitlab.example/rust/index.git", true),
