@@ -117,26 +117,35 @@ class Lighttpd(Server):
     title = "smart HTTP"
 
     def command(self):
-        backend = Path(subprocess.check_output(["git", "--exec-path"], text=True).strip()) / "git-http-backend"
         conf = self.folder / "conf"
-        # Answers are passed on while they are made, as git hosts do. Requests are not: with stream-request-body, lighttpd
-        # refuses the chunked ones (411), which is how git and crates-ferry send a pack whose size is not known.
-        conf.write_text(f"""
-server.modules = ("mod_alias", "mod_cgi", "mod_setenv")
-server.bind = "127.0.0.1"
-server.port = {self.port}
-server.document-root = "{self.folder}"
-server.upload-dirs = ("{self.folder}")
-server.stream-response-body = 2
-alias.url = ("/git" => "{backend}")
-cgi.assign = ("" => "")
-setenv.add-environment = ("GIT_PROJECT_ROOT" => "{self.repositories}", "GIT_HTTP_EXPORT_ALL" => "",
-    "GIT_CONFIG_GLOBAL" => "/dev/null", "PATH" => "{os.environ['PATH']}")
-""")
+        conf.write_text(lighttpd_conf(self.folder, self.port, self.repositories))
         return [self.program, "-D", "-f", str(conf)]
 
     def url(self, name, port):
         return f"http://127.0.0.1:{port}/git/{name}"
+
+
+def http_backend():
+    """Returns the path of git's CGI program for smart HTTP."""
+    return Path(subprocess.check_output(["git", "--exec-path"], text=True).strip()) / "git-http-backend"
+
+
+def lighttpd_conf(folder, port, repositories):
+    """Returns the configuration of a lighttpd that serves the repositories below /git/."""
+    # Answers are passed on while they are made, as git hosts do. Requests are not: with stream-request-body, lighttpd
+    # refuses the chunked ones (411), which is how git and crates-ferry send a pack whose size is not known.
+    return f"""
+server.modules = ("mod_alias", "mod_cgi", "mod_setenv")
+server.bind = "127.0.0.1"
+server.port = {port}
+server.document-root = "{folder}"
+server.upload-dirs = ("{folder}")
+server.stream-response-body = 2
+alias.url = ("/git" => "{http_backend()}")
+cgi.assign = ("" => "")
+setenv.add-environment = ("GIT_PROJECT_ROOT" => "{repositories}", "GIT_HTTP_EXPORT_ALL" => "",
+    "GIT_CONFIG_GLOBAL" => "/dev/null", "PATH" => "{os.environ['PATH']}")
+"""
 
 
 class LocalFolder:

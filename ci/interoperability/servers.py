@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from benchmark.servers import free_port, http_backend, lighttpd_conf
+
 # The Debian packages of all servers, and what comes from the Python package index.
 DEBIAN = (
     "openssh-server openssh-client dropbear-bin nginx-light fcgiwrap apache2-bin lighttpd tinyproxy jgit-cli go-git python3-venv"
@@ -213,7 +215,7 @@ http {{
         location / {{
             include /etc/nginx/fastcgi_params;
             fastcgi_pass unix:{socket_path};
-            fastcgi_param SCRIPT_FILENAME {backend()};
+            fastcgi_param SCRIPT_FILENAME {http_backend()};
             fastcgi_param GIT_PROJECT_ROOT {self.root};
             fastcgi_param GIT_HTTP_EXPORT_ALL "";
             fastcgi_param PATH_INFO $uri;
@@ -248,7 +250,7 @@ SetEnv GIT_CONFIG_COUNT 1
 SetEnv GIT_CONFIG_KEY_0 safe.directory
 SetEnv GIT_CONFIG_VALUE_0 *
 SetEnvIf Git-Protocol ".*" GIT_PROTOCOL=$0
-ScriptAlias / {backend()}/
+ScriptAlias / {http_backend()}/
 <Location />
     Require all granted
 </Location>
@@ -264,18 +266,7 @@ class Lighttpd(Http):
     needs = ("lighttpd",)
 
     def command(self):
-        (self.folder / "conf").write_text(f"""
-server.modules = ("mod_alias", "mod_cgi", "mod_setenv")
-server.bind = "127.0.0.1"
-server.port = {self.port}
-server.document-root = "{self.folder}"
-server.upload-dirs = ("{self.folder}")
-server.stream-response-body = 2
-alias.url = ("/git" => "{backend()}")
-cgi.assign = ("" => "")
-setenv.add-environment = ("GIT_PROJECT_ROOT" => "{self.root}", "GIT_HTTP_EXPORT_ALL" => "",
-    "GIT_CONFIG_GLOBAL" => "/dev/null", "PATH" => "{os.environ['PATH']}")
-""")
+        (self.folder / "conf").write_text(lighttpd_conf(self.folder, self.port, self.root))
         return ["lighttpd", "-D", "-f", str(self.folder / "conf")]
 
     def url(self, name):
@@ -385,12 +376,3 @@ SERVERS = {
     "klaus": Klaus,
     "go-git": GoGit,
 }
-
-
-def backend():
-    return Path(subprocess.check_output(["git", "--exec-path"], text=True).strip()) / "git-http-backend"
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]

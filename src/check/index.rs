@@ -78,7 +78,7 @@ fn head(config: &Config, refs: &Refs, findings: &mut Findings) {
         Head::Detached(at) if refs.branches.get(&reference).is_some_and(|tip| tip != at) => {
             findings.fail_plainly(
                 "head",
-                format!("HEAD is at {}, and not at {reference}", at.short()),
+                format!("HEAD is at {}, not at {reference}", at.short()),
                 "Make the mirror's branch the default branch of its repository: cargo reads HEAD.",
             )
         }

@@ -19,14 +19,7 @@ impl Config {
     /// # Errors
     /// `config` for an unusable key, certificate or known hosts file.
     pub fn upstream_remote(&self) -> Result<Remote> {
-        let url = &self.upstream.url;
-        remote(
-            Side::Upstream,
-            url,
-            url_auth(url),
-            &self.secrets,
-            &self.network,
-        )
+        upstream(&self.upstream.url, &self.secrets, &self.network)
     }
 
     /// Prepares the mirror's repository; nothing is opened yet.
@@ -70,15 +63,13 @@ impl ServeConfig {
     /// # Errors
     /// As [`Config::upstream_remote`].
     pub fn upstream_remote(&self) -> Result<Remote> {
-        let url = &self.upstream.url;
-        remote(
-            Side::Upstream,
-            url,
-            url_auth(url),
-            &self.secrets,
-            &self.network,
-        )
+        upstream(&self.upstream.url, &self.secrets, &self.network)
     }
+}
+
+/// Prepares an upstream repository, which gets what its own URL holds and none of our secrets for HTTP.
+fn upstream(url: &RemoteUrl, secrets: &Secrets, network: &Network) -> Result<Remote> {
+    remote(Side::Upstream, url, url_auth(url), secrets, network)
 }
 
 fn remote(

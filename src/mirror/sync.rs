@@ -224,24 +224,7 @@ impl Sync<'_> {
                 );
             }
         }
-        if seen.relation == Relation::Diverged && seen.is_cut_off {
-            warnings.push(
-                format!(
-                    "upstream is a shallow clone: whether its history leads to {}, which the mirror has, cannot be seen",
-                    seen.base.upstream.short()
-                )
-                .into(),
-            );
-        } else if seen.relation == Relation::Diverged && self.takes_back(seen) {
-            warnings.push(Warning::calling(
-                Topic::Rewritten,
-                format!(
-                    "upstream's branch was rewritten: its history no longer contains {}, which the mirror has; the mirror \
-                     follows the new history",
-                    seen.base.upstream.short()
-                ),
-            ));
-        }
+        warnings.extend(self.divergence(seen));
         let fast_forward = draft.outcome == Outcome::FastForward;
         let shown = trees.merged.warnings.iter().filter(|warning| {
             // A fast-forward has no overlay to warn of, only an unused `--ours`.
@@ -268,6 +251,27 @@ impl Sync<'_> {
             warnings,
             proof,
             ..Report::about(seen.upstream_tip)
+        }
+    }
+
+    /// Warns of an upstream whose new line does not lead to the base.
+    fn divergence(&self, seen: &Observation) -> Option<Warning> {
+        let base = seen.base.upstream.short();
+        match seen.relation {
+            Relation::Diverged if seen.is_cut_off => Some(
+                format!(
+                    "upstream is a shallow clone: whether its history leads to {base}, which the mirror has, cannot be seen"
+                )
+                .into(),
+            ),
+            Relation::Diverged if self.takes_back(seen) => Some(Warning::calling(
+                Topic::Rewritten,
+                format!(
+                    "upstream's branch was rewritten: its history no longer contains {base}, which the mirror has; the mirror \
+                     follows the new history"
+                ),
+            )),
+            _ => None,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::{FetchError, UploadPack};
-use crate::git::wire::pack::{Object, ObjectKind};
+use crate::git::wire::pack::{Object, ObjectKind, Scanner};
 use crate::git::wire::upload_pack::Fetch;
 use crate::index::CrateName;
 use crate::index::commit_message::crate_in;
@@ -87,13 +87,7 @@ impl NewCommits {
                 tree.map_err(|error| upstream.error("reading its pack", error))?;
         }
         let seen = std::mem::take(&mut new_commits.seen);
-        for id in upstream.shallow().iter().filter(|id| seen.contains(*id)) {
-            let object = scan.objects.get(id);
-            let object = object.map_err(|error| upstream.error("reading its pack", error))?;
-            let commit = object.map(|object| Commit::parse(&object.content));
-            let parents = commit.transpose()?.map(|commit| commit.parents);
-            new_commits.cut_off.extend(parents.unwrap_or_default());
-        }
+        new_commits.cut_off = cut_off(upstream, &scan.objects, &seen)?;
         if new_commits.roots.len() > Self::ROOTS_LIMIT {
             let error = Error::new(
                 Kind::Server,
@@ -182,4 +176,23 @@ impl NewCommits {
         self.count += hidden.commits();
         self.crates.extend(hidden.crates);
     }
+}
+
+/// Returns the parents of those commits from which on upstream, being a shallow clone, has no history.
+fn cut_off(
+    upstream: &UploadPack<'_>,
+    objects: &Scanner,
+    seen: &HashSet<ObjectId>,
+) -> Result<BTreeSet<ObjectId>> {
+    let mut parents = BTreeSet::new();
+    for id in upstream.shallow().iter().filter(|id| seen.contains(*id)) {
+        let object = objects.get(id);
+        let object = object.map_err(|error| upstream.error("reading its pack", error))?;
+        let commit = object
+            .map(|object| Commit::parse(&object.content))
+            .transpose();
+        let commit = commit.map_err(|error| error.on(upstream.remote()))?;
+        parents.extend(commit.map(|commit| commit.parents).unwrap_or_default());
+    }
+    Ok(parents)
 }

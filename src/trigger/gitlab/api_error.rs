@@ -189,7 +189,7 @@ fn reading(status: StatusCode) -> Option<(Kind, &'static str)> {
         )),
         400 | 422 => Some((
             Kind::Config,
-            "Check `trigger.gitlab` and `trigger.project`: GitLab does not answer like this about a pipeline.",
+            "Check `trigger.gitlab` and `trigger.project`: GitLab's API does not give this answer for a pipeline.",
         )),
         _ => None,
     }

@@ -110,7 +110,7 @@ pub(super) fn out_of_reach(target: &Url, refused: &Refused) -> Error {
 pub(super) fn too_many(base: &Url, limit: usize) -> Error {
     let message = format!("{} redirects more than {limit} times", shown(base));
     Error::new(Kind::Config, message)
-        .advise("Configure the URL of the repository itself. If this is that, its server is set up wrong: it redirects in a circle.")
+        .advise("Set the URL to that of the repository itself. If it already is, the server is misconfigured: its redirects form a loop.")
 }
 
 /// Returns a URL for messages, without user, password and query.

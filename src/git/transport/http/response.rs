@@ -202,7 +202,7 @@ fn advice(status: StatusCode, request_summary: &RequestSummary) -> &'static str 
         },
         403 => request_summary.side.forbidden(user, writes),
         402 => {
-            "Look at the plan of the account that owns the repository: the host wants it paid, or takes less on it."
+            "Check the plan of the account that owns the repository: the host requires payment, or the account's limits are used up."
         }
         404 | 410 => request_summary.side.not_found(),
         407 => PROXY_ADVICE,
@@ -218,7 +218,7 @@ fn advice(status: StatusCode, request_summary: &RequestSummary) -> &'static str 
             "Try again later. If it fails again, ask the server's administrator, also about the proxy before it."
         }
         _ if is_redirect(status) => "Set the URL to the one that the redirect leads to.",
-        _ => "Check the URL, and the proxies on the way: git servers do not answer like this.",
+        _ => "Check the URL, and the proxies on the way: git servers do not give this answer.",
     }
 }
 

@@ -19,7 +19,7 @@ const CONVERT_IT: &str = "Convert it with `ssh-keygen -p -f key`, which writes O
 
 /// Each takes some milliseconds, in which nothing else is done: of this many the key may stall a command for seconds.
 const MOST_ROUNDS: u32 = 1_000;
-const FEWER_ROUNDS: &str = "Encrypt it with fewer: `ssh-keygen -p -a 100 -f key`.";
+const FEWER_ROUNDS: &str = "Encrypt it with fewer rounds: `ssh-keygen -p -a 100 -f key`.";
 
 /// Returns the key's algorithm and fingerprint, for people.
 pub fn describe(key: &PrivateKey) -> String {

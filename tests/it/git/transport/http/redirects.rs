@@ -118,11 +118,7 @@ async fn redirects_without_end_are_given_up() {
     let error = reader.err().unwrap();
     assert_eq!(error.kind(), Kind::Config);
     assert!(!error.kind().is_transient());
-    assert!(
-        error
-            .advice()
-            .is_some_and(|advice| advice.contains("circle"))
-    );
+    assert!(error.advice().is_some_and(|advice| advice.contains("loop")));
     assert!(error.to_string().contains("more than 5 times"), "{error}");
 }
 
