@@ -75,7 +75,7 @@ pub fn latest(content: &[u8]) -> Option<CrateFile> {
     Some(file)
 }
 
-fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     content
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())

@@ -6,6 +6,7 @@ mod crate_file;
 mod crate_name;
 pub mod download;
 pub mod entry;
+pub mod release;
 mod spec;
 
 pub use crate_file::{Checksum, CrateFile, CrateVersion, ParseChecksumError, stored_at};

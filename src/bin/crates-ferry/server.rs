@@ -9,7 +9,7 @@ use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::server::cache::{self, Eviction};
 use crates_ferry::server::cargo_config;
-use crates_ferry::server::catalog::Limits;
+use crates_ferry::server::catalog::files::Limits;
 use crates_ferry::server::prefetch::{self, Versions};
 use crates_ferry::server::serve as server;
 use crates_ferry::server::store::Store;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::config::{ServeConfig, StoreUrl};
 use crate::count::{counted, is_or_are};
 use crate::index::stored_at;
-use crate::server::catalog::CatalogEntry;
+use crate::server::catalog::files::CatalogEntry;
 
 /// A stored file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

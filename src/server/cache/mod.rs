@@ -10,7 +10,7 @@ use crate::config::{ServeConfig, StoreUrl};
 use crate::error::{Error, Kind, Result};
 use crate::index::{CrateSpec, stored_at};
 use crate::progress::Progress;
-use crate::server::catalog::{CatalogEntry, Limits};
+use crate::server::catalog::files::{CatalogEntry, Limits};
 use crate::server::crate_files::CrateFiles;
 pub use list::{Listing, Statistics};
 pub use removal::{Failed, Pinning, Removal};

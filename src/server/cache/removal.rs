@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::list::ListedFile;
 use crate::count::counted;
-use crate::server::catalog::CatalogEntry;
+use crate::server::catalog::files::CatalogEntry;
 use crate::server::crate_files::Evicted;
 
 /// What was evicted, or would be.

@@ -12,7 +12,7 @@ use crate::count::{counted, is_or_are};
 use crate::error::Result;
 use crate::index::{CrateFile, entry, stored_at};
 use crate::progress::Progress;
-use crate::server::catalog::CatalogEntry;
+use crate::server::catalog::files::CatalogEntry;
 use crate::server::crate_files::{CrateFiles, Verified};
 use crate::server::index_copy::{IndexCopy, Snapshot};
 

@@ -10,7 +10,7 @@ use super::counts::Counter;
 use super::inventory::{Inventory, blocking};
 use crate::count::counted;
 use crate::error::Result;
-use crate::server::catalog::{CatalogEntry, Limits, Position};
+use crate::server::catalog::files::{CatalogEntry, Limits, Position};
 use crate::server::store::Removed;
 
 /// An eviction frees a twentieth more than it must, so that not every new file evicts one.

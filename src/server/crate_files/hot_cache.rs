@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 
 use crate::bounded_cache::{Weighter, bounded};
 use crate::index::{Checksum, CrateFile};
-use crate::server::catalog::now;
+use crate::server::catalog::files::now;
 
 /// How many bytes a file takes besides its own.
 const OVERHEAD: u64 = 200;

@@ -18,7 +18,7 @@ use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::index::CrateFile;
-use crate::server::catalog::{Catalog, CatalogEntry};
+use crate::server::catalog::files::{Catalog, CatalogEntry};
 use crate::server::store::{Store, StoreFolder, StoredFile, failure};
 
 /// How long monitoring waits for the database, which another process may hold.
@@ -306,7 +306,7 @@ fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {
     let entry = |file: StoredFile| CatalogEntry {
         size: file.size,
         checksum: None,
-        used: crate::server::catalog::seconds(file.modified),
+        used: crate::server::catalog::files::seconds(file.modified),
         is_pinned: false,
         path: file.path,
     };

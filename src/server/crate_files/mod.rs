@@ -43,7 +43,7 @@ use url::Url;
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Checksum, CrateFile};
-use crate::server::catalog::{Catalog, Limits};
+use crate::server::catalog::files::{Catalog, Limits};
 use crate::server::memory_budget::MemoryBudget;
 use crate::server::store::Scratch;
 pub use body::{Body, InFlight};

@@ -121,12 +121,21 @@ impl Snapshot {
     /// # Errors
     /// `server` if the copy is damaged.
     pub fn crates(&self) -> Result<Vec<CrateName>> {
-        let mut names = Vec::new();
-        let all = self.root.visit_crates("", &self.objects, &mut |name| {
-            names.push(name);
+        let files = self.crate_files()?.into_iter();
+        Ok(files.map(|(name, _)| name).collect())
+    }
+
+    /// Returns the files of all crates, in the order of their paths: the name in lower case, and the file's id.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub fn crate_files(&self) -> Result<Vec<(CrateName, ObjectId)>> {
+        let mut files = Vec::new();
+        let all = self.root.visit_crates("", &self.objects, &mut |name, id| {
+            files.push((name, id));
             ControlFlow::Continue(())
         });
-        all.map(|_| names)
+        all.map(|_| files)
     }
 
     /// Says whether there is any crate; reads no further than to the first.
@@ -136,7 +145,7 @@ impl Snapshot {
     pub(super) fn has_crate(&self) -> Result<bool> {
         let visited = self
             .root
-            .visit_crates("", &self.objects, &mut |_| ControlFlow::Break(()))?;
+            .visit_crates("", &self.objects, &mut |_, _| ControlFlow::Break(()))?;
         Ok(visited.is_break())
     }
 
@@ -219,12 +228,12 @@ impl Directory {
         Ok(Entries(entries.into_boxed_slice()))
     }
 
-    /// Calls `visit` with the name of each crate, until it breaks off.
+    /// Calls `visit` with the name and the file of each crate, until it breaks off.
     fn visit_crates(
         &self,
         path: &str,
         objects: &Objects,
-        visit: &mut impl FnMut(CrateName) -> ControlFlow<()>,
+        visit: &mut impl FnMut(CrateName, ObjectId) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         for (name, entry) in &self.entries(objects)?.0 {
             let Ok(name) = std::str::from_utf8(name) else {
@@ -234,11 +243,11 @@ impl Directory {
                 TreeEntry::Directory(inner) => {
                     inner.visit_crates(&format!("{path}{name}/"), objects, visit)?
                 }
-                TreeEntry::File(_) => {
+                TreeEntry::File(id) => {
                     // Other files, such as config.json, are not at the path of a crate of their name.
                     let found = CrateName::new(name).ok();
                     let found = found.filter(|n| n.index_path() == format!("{path}{name}"));
-                    found.map_or(ControlFlow::Continue(()), &mut *visit)
+                    found.map_or(ControlFlow::Continue(()), |name| visit(name, *id))
                 }
             };
             if visited.is_break() {

@@ -9,6 +9,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use tracing::warn;
 
+use crate::server::catalog::is_damaged;
+
 /// How long to wait for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -124,17 +126,6 @@ fn migrate(database: &mut Connection) -> rusqlite::Result<()> {
 
 fn version(database: &Connection) -> rusqlite::Result<usize> {
     database.pragma_query_value(None, "user_version", |row| row.get(0))
-}
-
-/// Says whether the file is no sound database: the disk returned other bytes than were written.
-pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    // Not `FULL`, `IOERR` or `CANTOPEN`: recreating the catalog would lose its pins, and need even more room on the
-    // disk.
-    matches!(
-        error.sqlite_error_code(),
-        Some(DatabaseCorrupt | NotADatabase)
-    )
 }
 
 /// Recreates a damaged catalog, and saves the old one beside it. It is emptied in place: another process may have it

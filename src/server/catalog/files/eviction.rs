@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 
-use super::files::forget;
+use super::rows::forget;
 use super::{COLUMNS, Catalog, CatalogEntry, now};
 use crate::error::Result;
 use crate::server::store::Removed;

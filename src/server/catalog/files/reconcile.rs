@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
-use super::files::forget;
+use super::rows::forget;
 use super::{Catalog, nanoseconds, now};
 use crate::error::Result;
 use crate::server::store::StoredFile;

@@ -1,0 +1,196 @@
+//! Makes the catalog from the index: the first time from all of it, later from the files that changed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::names::{CrateId, Names};
+use super::rows;
+use crate::error::{Error, Result};
+use crate::git::ObjectId;
+use crate::index::CrateName;
+use crate::index::release::{CrateSummary, DependencyKind};
+
+/// How many crates are read ahead of the database.
+const AHEAD: usize = 256;
+
+/// A crate's file in the index: its name in lower case, and its blob.
+pub(super) type IndexFile = (CrateName, ObjectId);
+
+/// What differs between the catalog and the index.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// The files that are new, or other than they were.
+    pub(super) changed: Vec<IndexFile>,
+    /// The crates whose files are gone.
+    pub(super) gone: Vec<CrateId>,
+}
+
+impl Changes {
+    /// Compares the catalog with the index.
+    pub(super) fn between(names: &Names, index: Vec<IndexFile>) -> Self {
+        let mut is_listed = vec![false; names.all().len()];
+        let mut changed = Vec::new();
+        for (name, blob) in index {
+            let entry = |place: usize| &names.all()[place];
+            let lower = name.as_str();
+            let mut alike = names.exact(lower);
+            let known = alike.find(|place| names.name(entry(*place)) == lower);
+            if let Some(place) = known {
+                is_listed[place] = true;
+            }
+            if known.is_none_or(|place| entry(place).facts.blob != blob) {
+                changed.push((name, blob));
+            }
+        }
+        let listed = names.all().iter().zip(is_listed);
+        let gone = listed.filter(|(_, is_listed)| !is_listed);
+        let gone = gone.map(|(entry, _)| entry.facts.id).collect();
+        Self { changed, gone }
+    }
+
+    /// Says whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.gone.is_empty()
+    }
+}
+
+/// A crate's file, read: `None` where it lists no version.
+type ReadFile<'f> = (&'f IndexFile, Option<CrateSummary>);
+
+/// How an object of the index is read, by its id.
+pub(super) type ReadObject<'r> = &'r (dyn Fn(ObjectId) -> Result<Vec<u8>> + Sync);
+
+/// What may fail while the catalog is made.
+#[derive(Debug)]
+pub(super) enum BuildError {
+    /// The index cannot be read.
+    Index(Error),
+    /// The database cannot be written.
+    Database(rusqlite::Error),
+}
+
+impl From<Error> for BuildError {
+    fn from(error: Error) -> Self {
+        Self::Index(error)
+    }
+}
+
+impl From<rusqlite::Error> for BuildError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Makes an empty catalog from the files of an index, and tells `progress` of each.
+pub(super) fn build(
+    database: &mut Connection,
+    files: &[IndexFile],
+    read: ReadObject<'_>,
+    mut progress: impl FnMut(),
+) -> Result<(), BuildError> {
+    let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // All of them before the first is read: a crate may depend on one that comes later.
+    let names = files.iter().map(|(name, _)| name.as_str());
+    let ids: HashMap<&str, CrateId> = names.zip(1..).collect();
+    read_all(files, read, |(file, summary)| {
+        progress();
+        let Some(summary) = summary else {
+            return Ok(());
+        };
+        let id = ids[file.0.as_str()];
+        rows::put(&change, id, file.1, named(file, &summary.name), &summary)?;
+        let dependencies = dependencies(&summary);
+        let known = dependencies
+            .iter()
+            .filter_map(|name| ids.get(name.as_str()));
+        Ok(rows::depend(&change, id, known.copied())?)
+    })?;
+    rows::count_dependents(&change)?;
+    rows::order_by_weight(&change)?;
+    Ok(change.commit()?)
+}
+
+/// Brings the catalog up to date.
+pub(super) fn update(
+    database: &mut Connection,
+    changes: &Changes,
+    read: ReadObject<'_>,
+) -> Result<(), BuildError> {
+    let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for id in &changes.gone {
+        rows::remove(&change, *id)?;
+    }
+    let mut updated = Vec::new();
+    read_all(&changes.changed, read, |(file, summary)| {
+        let known = rows::id_of(&change, file.0.as_str())?;
+        match (summary, known) {
+            (None, None) => {}
+            (None, Some(id)) => rows::remove(&change, id)?,
+            (Some(summary), known) => {
+                let id = known.map_or_else(|| rows::next_id(&change), Ok)?;
+                rows::put(&change, id, file.1, named(file, &summary.name), &summary)?;
+                rows::index_words(&change, id)?;
+                updated.push((id, dependencies(&summary)));
+            }
+        }
+        Ok(())
+    })?;
+    // When all of them are there: one that is new may depend on another.
+    for (id, names) in updated {
+        let mut known = Vec::new();
+        for name in names {
+            known.extend(rows::id_of(&change, &name)?);
+        }
+        rows::replace_dependencies(&change, id, &known)?;
+    }
+    Ok(change.commit()?)
+}
+
+/// Reads files on two threads, and calls `take` with each, in no order.
+fn read_all<'f>(
+    files: &'f [IndexFile],
+    read: ReadObject<'_>,
+    mut take: impl FnMut(ReadFile<'f>) -> Result<(), BuildError>,
+) -> Result<(), BuildError> {
+    let next = &AtomicUsize::new(0);
+    let work = |sender: SyncSender<Result<ReadFile<'f>>>| {
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let content = read(file.1);
+            let is_over = content.is_err();
+            let read = content.map(|content| (file, CrateSummary::read(&content)));
+            if sender.send(read).is_err() || is_over {
+                return;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(AHEAD);
+        for sender in [sender.clone(), sender] {
+            scope.spawn(move || work(sender));
+        }
+        // A failure drops the receiver, which ends the threads.
+        receiver.into_iter().try_for_each(|read| take(read?))
+    })
+}
+
+/// Returns the name of a crate as its author wrote it, if a line says so: the file's name is in lower case.
+fn named<'n>((name, _): &'n IndexFile, written: &'n str) -> &'n str {
+    match written.eq_ignore_ascii_case(name.as_str()) {
+        true => written,
+        false => name.as_str(),
+    }
+}
+
+/// Returns the crates that the default version needs, in lower case. Those that only its tests need are left out, and those
+/// of other registries.
+fn dependencies(summary: &CrateSummary) -> BTreeSet<String> {
+    let all = summary.default.dependencies.iter();
+    let needed = all.filter(|dependency| dependency.kind != DependencyKind::Dev);
+    let here = needed.filter(|dependency| dependency.registry.is_none());
+    here.map(|dependency| dependency.package.to_ascii_lowercase())
+        .collect()
+}

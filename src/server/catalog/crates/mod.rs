@@ -1,0 +1,217 @@
+//! What the crates of the index are: names, versions and dependents, made from the index, and what crate files and the
+//! registry's dump say beside it. All of it can be made again, so the database may be removed at any time.
+//!
+//! Many readers and one writer: a search reads what the last update wrote, and waits for none.
+
+mod build;
+mod names;
+mod rows;
+mod schema;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use rusqlite::Connection;
+
+use crate::error::{Error, Kind, Result};
+use crate::server::index_copy::Snapshot;
+use build::{BuildError, Changes, IndexFile, ReadObject};
+pub use names::CrateId;
+use names::Names;
+pub use rows::CrateRow;
+pub use search::{Found, Query, Sort};
+
+/// The catalog of the crates of an index.
+pub struct CrateCatalog {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    /// As many as ever read at the same time: the threads that may block bound that.
+    readers: Mutex<Vec<Connection>>,
+    names: ArcSwap<Names>,
+    /// How many crates have been read of the first build, and of how many.
+    filling: [AtomicUsize; 2],
+}
+
+/// What an update of the catalog did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Updated {
+    /// How many crates are new or have changed.
+    pub changed: usize,
+    /// How many are gone.
+    pub gone: usize,
+}
+
+impl CrateCatalog {
+    /// Opens the catalog in this file; makes an empty one where there is none, or none that can be used.
+    ///
+    /// # Errors
+    /// `config` if the file cannot be written.
+    pub fn open(path: &Path) -> Result<Self> {
+        let opened = schema::connect_or_recreate(path).and_then(|database| {
+            let names = Names::new(rows::facts(&database)?);
+            Ok((database, names))
+        });
+        let (database, names) = opened.map_err(|error| unusable(path, error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(database),
+            readers: Mutex::default(),
+            names: ArcSwap::from_pointee(names),
+            filling: Default::default(),
+        })
+    }
+
+    /// Returns how many crates there are.
+    pub fn len(&self) -> usize {
+        self.names.load().all().len()
+    }
+
+    /// Says whether it knows no crate yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns how many crates have been read of the first build, and of how many, while that is under way.
+    pub fn filling(&self) -> Option<(usize, usize)> {
+        let [read, of] = &self.filling;
+        let of = of.load(Ordering::Relaxed);
+        (of > 0).then(|| (read.load(Ordering::Relaxed), of))
+    }
+
+    /// Brings the catalog up to date with the index: reads the files that changed, which the first time are all.
+    ///
+    /// # Errors
+    /// `server` if the copy of the index or the database cannot be read or written; the catalog then stays as it was.
+    pub fn update(&self, index: &Snapshot) -> Result<Updated> {
+        self.update_from(index.crate_files()?, &|blob| index.content(blob))
+    }
+
+    fn update_from(&self, index: Vec<IndexFile>, read: ReadObject<'_>) -> Result<Updated> {
+        // Locked first: of two updates the second one sees what the first one did.
+        let mut database = lock(&self.writer);
+        let changes = Changes::between(&self.names.load(), index);
+        if changes.is_empty() {
+            return Ok(Updated::default());
+        }
+        let done = match self.is_empty() {
+            true => self.build(&mut database, &changes, read),
+            false => build::update(&mut database, &changes, read),
+        };
+        let facts = done.and_then(|()| Ok(rows::facts(&database)?));
+        let facts = facts.map_err(|error| match error {
+            BuildError::Index(error) => error,
+            BuildError::Database(error) => self.failed(error),
+        })?;
+        self.names.store(Arc::new(Names::new(facts)));
+        Ok(Updated {
+            changed: changes.changed.len(),
+            gone: changes.gone.len(),
+        })
+    }
+
+    fn build(
+        &self,
+        database: &mut Connection,
+        changes: &Changes,
+        read: ReadObject<'_>,
+    ) -> Result<(), BuildError> {
+        let [count, of] = &self.filling;
+        of.store(changes.changed.len(), Ordering::Relaxed);
+        let done = build::build(database, &changes.changed, read, || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        count.store(0, Ordering::Relaxed);
+        of.store(0, Ordering::Relaxed);
+        done
+    }
+
+    /// Finds crates.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn search(&self, query: &Query) -> Result<Found> {
+        let names = self.names.load_full();
+        self.read(|database| search::search(&names, database, query))
+    }
+
+    /// Returns what is known of these crates, in their order.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn crates(&self, ids: &[CrateId]) -> Result<Vec<CrateRow>> {
+        self.read(|database| {
+            let rows = ids.iter().map(|id| rows::crate_row(database, *id));
+            let rows: rusqlite::Result<Vec<_>> = rows.collect();
+            Ok(rows?.into_iter().flatten().collect())
+        })
+    }
+
+    /// Returns what is known of a crate, by its name, in which case, `-` and `_` do not matter.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn find(&self, name: &str) -> Result<Option<CrateRow>> {
+        let names = self.names.load();
+        let lower = name.to_ascii_lowercase();
+        let mut alike = names.all()[names.exact(&lower)].iter();
+        let exact = alike.clone().find(|entry| names.name(entry) == lower);
+        let Some(entry) = exact.or_else(|| alike.next()) else {
+            return Ok(None);
+        };
+        let id = entry.facts.id;
+        self.read(|database| rows::crate_row(database, id))
+    }
+
+    /// Returns the crates that need this one, the heaviest first: a part of them, and how many there are.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn dependents(
+        &self,
+        id: CrateId,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<CrateRow>, usize)> {
+        let names = self.names.load_full();
+        let mut ids = self.read(|database| rows::dependents(database, id))?;
+        let weight = |id: &CrateId| names.by_id(*id).map_or(0, |entry| entry.facts.weight);
+        ids.sort_by_key(|id| std::cmp::Reverse(weight(id)));
+        let wanted: Vec<_> = ids.iter().skip(offset).take(limit).copied().collect();
+        Ok((self.crates(&wanted)?, ids.len()))
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let idle = lock(&self.readers).pop();
+        let reader = idle.map_or_else(|| schema::reader(&self.path), Ok);
+        let done = reader.and_then(|reader| {
+            let done = work(&reader)?;
+            // Only here: one that failed is not used again.
+            lock(&self.readers).push(reader);
+            Ok(done)
+        });
+        done.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> Error {
+        let text = format!("cannot use the catalog {}", self.path.display());
+        Error::new(Kind::Server, text)
+            .because(error)
+            .advise("Check that the disk of `serve.data_dir` is writable and not full. The file may be removed while the server is stopped: it is made again.")
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unusable(path: &Path, error: rusqlite::Error) -> Error {
+    let text = format!("cannot open the catalog {}", path.display());
+    Error::new(Kind::Config, text)
+        .because(error)
+        .advise("Set `serve.data_dir` to a folder that this user may write.")
+}

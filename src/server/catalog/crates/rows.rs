@@ -1,0 +1,273 @@
+//! The rows of the tables: how they are written, and how they are read.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::names::{CrateId, Facts};
+use crate::git::ObjectId;
+use crate::index::release::CrateSummary;
+
+/// A crate, as the catalog knows it. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrateRow {
+    /// Its number in the catalog.
+    pub id: CrateId,
+    /// Its name as its author wrote it.
+    pub name: String,
+    /// How many versions it has.
+    pub versions: u64,
+    /// The version that is taken where none is asked for.
+    pub default_version: String,
+    /// The version that was published last.
+    pub newest_version: String,
+    /// The highest version that is not yanked.
+    pub max_version: Option<String>,
+    /// The highest version that is neither yanked nor a pre-release.
+    pub max_stable_version: Option<String>,
+    /// Whether all versions are yanked.
+    pub is_yanked: bool,
+    /// The oldest Rust that the default version builds with.
+    pub rust_version: Option<String>,
+    /// When the first version was published.
+    pub created: Option<i64>,
+    /// When the last version was published.
+    pub updated: Option<i64>,
+    /// How many crates need it.
+    pub dependents: u64,
+    /// How often it was downloaded from the registry.
+    pub downloads: Option<u64>,
+    /// How often it was in the last 90 days.
+    pub recent_downloads: Option<u64>,
+    /// What it is, in a sentence.
+    pub description: Option<String>,
+    /// Its keywords.
+    pub keywords: Vec<String>,
+    /// Its categories, by their slugs.
+    pub categories: Vec<String>,
+    /// Its licence, an SPDX expression.
+    pub license: Option<String>,
+    /// The address of its page.
+    pub homepage: Option<String>,
+    /// The address of its documentation.
+    pub documentation: Option<String>,
+    /// The address of its sources.
+    pub repository: Option<String>,
+}
+
+const COLUMNS: &str = "id, name, versions, default_version, newest_version, max_version, max_stable_version, is_yanked,
+    rust_version, created, updated, dependents, downloads, recent_downloads, description, keywords, categories, license,
+    homepage, documentation, repository";
+
+impl CrateRow {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let words = |text: String| text.split_whitespace().map(str::to_owned).collect();
+        Ok(Self {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            versions: row.get(2)?,
+            default_version: row.get(3)?,
+            newest_version: row.get(4)?,
+            max_version: row.get(5)?,
+            max_stable_version: row.get(6)?,
+            is_yanked: row.get(7)?,
+            rust_version: row.get(8)?,
+            created: row.get(9)?,
+            updated: row.get(10)?,
+            dependents: row.get(11)?,
+            downloads: row.get(12)?,
+            recent_downloads: row.get(13)?,
+            description: row.get(14)?,
+            keywords: row.get(15).map(words)?,
+            categories: row.get(16).map(words)?,
+            license: row.get(17)?,
+            homepage: row.get(18)?,
+            documentation: row.get(19)?,
+            repository: row.get(20)?,
+        })
+    }
+}
+
+/// Reads the crate with this id.
+pub(super) fn crate_row(database: &Connection, id: CrateId) -> rusqlite::Result<Option<CrateRow>> {
+    let query = format!("SELECT {COLUMNS} FROM crates WHERE id = ?1");
+    let mut query = database.prepare_cached(&query)?;
+    query.query_row([id], CrateRow::of).optional()
+}
+
+/// Reads what is kept in memory of each crate.
+pub(super) fn facts(database: &Connection) -> rusqlite::Result<Vec<(String, Facts)>> {
+    let mut query = database.prepare_cached(
+        "SELECT name, id, max(coalesce(downloads, 0), dependents), coalesce(recent_downloads, 0),
+            coalesce(created, 0), coalesce(updated, 0), entry
+         FROM crates",
+    )?;
+    let rows = query.query_map([], |row| {
+        let facts = Facts {
+            id: row.get(1)?,
+            weight: row.get(2)?,
+            recent_downloads: row.get(3)?,
+            created: row.get(4)?,
+            updated: row.get(5)?,
+            blob: ObjectId::from_bytes(row.get(6)?),
+        };
+        Ok((row.get(0)?, facts))
+    })?;
+    rows.collect()
+}
+
+/// Returns the id of the crate with this name, in any case.
+pub(super) fn id_of(database: &Connection, name: &str) -> rusqlite::Result<Option<CrateId>> {
+    let mut query =
+        database.prepare_cached("SELECT id FROM crates WHERE name = ?1 COLLATE NOCASE")?;
+    query.query_row([name], |row| row.get(0)).optional()
+}
+
+/// Returns an id that no crate has yet.
+pub(super) fn next_id(database: &Connection) -> rusqlite::Result<CrateId> {
+    let mut query = database.prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM crates")?;
+    query.query_row([], |row| row.get(0))
+}
+
+/// Writes what the index says of a crate; what else is known of it stays.
+pub(super) fn put(
+    database: &Connection,
+    id: CrateId,
+    blob: ObjectId,
+    name: &str,
+    summary: &CrateSummary,
+) -> rusqlite::Result<()> {
+    let text = |version: &Option<semver::Version>| version.as_ref().map(ToString::to_string);
+    let mut put = database.prepare_cached(
+        "INSERT INTO crates (id, name, entry, versions, default_version, newest_version, max_version,
+            max_stable_version, is_yanked, rust_version, created, updated)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT (id) DO UPDATE SET
+            name = excluded.name, entry = excluded.entry, versions = excluded.versions,
+            default_version = excluded.default_version, newest_version = excluded.newest_version,
+            max_version = excluded.max_version, max_stable_version = excluded.max_stable_version,
+            is_yanked = excluded.is_yanked, rust_version = excluded.rust_version,
+            created = coalesce(excluded.created, created), updated = coalesce(excluded.updated, updated)",
+    )?;
+    put.execute(params![
+        id,
+        name,
+        blob.as_bytes(),
+        summary.versions,
+        summary.default.version.to_string(),
+        summary.newest.to_string(),
+        text(&summary.max),
+        text(&summary.max_stable),
+        summary.max.is_none(),
+        summary.default.rust_version,
+        summary.created.map(jiff::Timestamp::as_second),
+        summary.updated.map(jiff::Timestamp::as_second),
+    ])?;
+    Ok(())
+}
+
+/// Writes what a crate needs.
+pub(super) fn depend(
+    database: &Connection,
+    id: CrateId,
+    dependencies: impl IntoIterator<Item = CrateId>,
+) -> rusqlite::Result<()> {
+    let mut put = database.prepare_cached(
+        "INSERT OR IGNORE INTO dependencies (dependency, dependent) VALUES (?1, ?2)",
+    )?;
+    for dependency in dependencies {
+        put.execute([dependency, id])?;
+    }
+    Ok(())
+}
+
+/// Replaces what a crate needs, and counts the dependents of what it needed and needs anew.
+pub(super) fn replace_dependencies(
+    database: &Connection,
+    id: CrateId,
+    dependencies: &[CrateId],
+) -> rusqlite::Result<()> {
+    let before = needed_by(database, id)?;
+    database
+        .prepare_cached("DELETE FROM dependencies WHERE dependent = ?1")?
+        .execute([id])?;
+    depend(database, id, dependencies.iter().copied())?;
+    before
+        .iter()
+        .chain(dependencies)
+        .try_for_each(|dependency| count_dependents_of(database, *dependency))
+}
+
+fn needed_by(database: &Connection, id: CrateId) -> rusqlite::Result<Vec<CrateId>> {
+    let mut query =
+        database.prepare_cached("SELECT dependency FROM dependencies WHERE dependent = ?1")?;
+    query.query_map([id], |row| row.get(0))?.collect()
+}
+
+fn count_dependents_of(database: &Connection, id: CrateId) -> rusqlite::Result<()> {
+    let mut count = database.prepare_cached(
+        "UPDATE crates SET dependents = (SELECT count(*) FROM dependencies WHERE dependency = ?1) WHERE id = ?1",
+    )?;
+    count.execute([id]).map(drop)
+}
+
+/// Counts the dependents of all crates.
+pub(super) fn count_dependents(database: &Connection) -> rusqlite::Result<()> {
+    database.execute_batch(
+        "UPDATE crates SET dependents =
+            (SELECT count(*) FROM dependencies WHERE dependency = crates.id)",
+    )
+}
+
+/// Removes a crate.
+pub(super) fn remove(database: &Connection, id: CrateId) -> rusqlite::Result<()> {
+    replace_dependencies(database, id, &[])?;
+    for table in [
+        "DELETE FROM dependencies WHERE dependency = ?1",
+        "DELETE FROM words WHERE rowid = ?1",
+        "DELETE FROM crates WHERE id = ?1",
+    ] {
+        database.prepare_cached(table)?.execute([id])?;
+    }
+    Ok(())
+}
+
+/// Makes the words of a crate findable.
+pub(super) fn index_words(database: &Connection, id: CrateId) -> rusqlite::Result<()> {
+    for change in [
+        "DELETE FROM words WHERE rowid = ?1",
+        "INSERT INTO words (rowid, name, keywords, description)
+         SELECT id, name, keywords, coalesce(description, '') FROM crates WHERE id = ?1",
+    ] {
+        database.prepare_cached(change)?.execute([id])?;
+    }
+    Ok(())
+}
+
+/// Gives all crates ids in the order of their weight, the heaviest first, and makes their words findable.
+pub(super) fn order_by_weight(database: &Connection) -> rusqlite::Result<()> {
+    // An id is negated on the way: it must not be that of a crate that is yet to move.
+    database.execute_batch(
+        "CREATE TEMP TABLE places (old INTEGER PRIMARY KEY, new INTEGER NOT NULL);
+        INSERT INTO places
+            SELECT id, row_number() OVER (ORDER BY max(coalesce(downloads, 0), dependents) DESC, name)
+            FROM crates;
+        UPDATE crates SET id = -(SELECT new FROM places WHERE old = id);
+        UPDATE crates SET id = -id;
+        CREATE TEMP TABLE moved AS
+            SELECT one.new AS dependency, other.new AS dependent FROM dependencies
+            JOIN places one ON one.old = dependency JOIN places other ON other.old = dependent;
+        DELETE FROM dependencies;
+        INSERT INTO dependencies SELECT dependency, dependent FROM moved ORDER BY 1, 2;
+        DROP TABLE moved;
+        DROP TABLE places;
+        INSERT INTO words (words) VALUES ('delete-all');
+        INSERT INTO words (rowid, name, keywords, description)
+            SELECT id, name, keywords, coalesce(description, '') FROM crates ORDER BY id",
+    )
+}
+
+/// Returns the crates that need this one.
+pub(super) fn dependents(database: &Connection, id: CrateId) -> rusqlite::Result<Vec<CrateId>> {
+    let mut query =
+        database.prepare_cached("SELECT dependent FROM dependencies WHERE dependency = ?1")?;
+    query.query_map([id], |row| row.get(0))?.collect()
+}

@@ -1,0 +1,279 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, HashMap};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::git::ObjectId;
+use crate::index::CrateName;
+
+/// An index in memory: for each crate its versions, and what the last one needs.
+#[derive(Default, Clone)]
+struct Index(BTreeMap<String, String>);
+
+impl Index {
+    fn with(crates: &[(&str, &[&str])]) -> Self {
+        let mut index = Self::default();
+        for (name, needs) in crates {
+            index.publish(name, "1.0.0", needs);
+        }
+        index
+    }
+
+    fn publish(&mut self, name: &str, version: &str, needs: &[&str]) {
+        let dependency = |name: &&str| format!(r#"{{"name":"{name}","req":"^1","kind":"normal"}}"#);
+        let deps: Vec<_> = needs.iter().map(dependency).collect();
+        let line = format!(
+            "{{\"name\":\"{name}\",\"vers\":\"{version}\",\"cksum\":\"00\",\"deps\":[{}],\"features\":{{}},\"yanked\":false}}\n",
+            deps.join(",")
+        );
+        let file = self.0.entry(name.to_ascii_lowercase()).or_default();
+        file.push_str(&line);
+    }
+
+    fn update(&self, catalog: &CrateCatalog) -> Updated {
+        let blobs: HashMap<ObjectId, &str> = self
+            .0
+            .values()
+            .map(|file| (id(file), file.as_str()))
+            .collect();
+        let files = self.0.iter();
+        let files = files.map(|(name, file)| (CrateName::new(name).unwrap(), id(file)));
+        let read = |blob| Ok(blobs[&blob].as_bytes().to_vec());
+        catalog.update_from(files.collect(), &read).unwrap()
+    }
+}
+
+/// Returns the id that git gives a file.
+fn id(content: &str) -> ObjectId {
+    crate::git::wire::pack::ObjectKind::Blob.id_of(content.as_bytes())
+}
+
+fn catalog() -> (TempDir, CrateCatalog) {
+    let folder = TempDir::new().unwrap();
+    let catalog = CrateCatalog::open(&folder.path().join("crates.sqlite")).unwrap();
+    (folder, catalog)
+}
+
+fn find(catalog: &CrateCatalog, text: &str) -> Vec<String> {
+    let query = Query {
+        text: text.to_owned(),
+        limit: 100,
+        ..Query::default()
+    };
+    let found = catalog.search(&query).unwrap();
+    assert_eq!(found.total, found.crates.len());
+    names(&catalog.crates(&found.crates).unwrap())
+}
+
+fn names(rows: &[CrateRow]) -> Vec<String> {
+    rows.iter().map(|row| row.name.clone()).collect()
+}
+
+/// Says everything that the catalog knows, in the order of the names; ids and what they decide are left out.
+fn everything(catalog: &CrateCatalog) -> Vec<(String, String, u64, Vec<String>)> {
+    let query = Query {
+        sort: Sort::Alphabetical,
+        limit: usize::MAX,
+        ..Query::default()
+    };
+    let rows = catalog
+        .crates(&catalog.search(&query).unwrap().crates)
+        .unwrap();
+    let all = rows.into_iter().map(|row| {
+        let (dependents, _) = catalog.dependents(row.id, 0, 100).unwrap();
+        let mut dependents = names(&dependents);
+        dependents.sort_unstable();
+        (row.name, row.default_version, row.dependents, dependents)
+    });
+    all.collect()
+}
+
+fn small() -> Index {
+    Index::with(&[
+        ("serde", &[]),
+        ("serde_json", &["serde"]),
+        ("Serde-Yaml", &["serde"]),
+        ("my-serde", &[]),
+        ("toml", &["serde", "serde_json"]),
+        ("rand", &[]),
+    ])
+}
+
+#[test]
+fn the_name_comes_first_then_its_beginnings_then_its_words() {
+    let (_folder, catalog) = catalog();
+    assert_eq!(find(&catalog, "serde"), [""; 0]);
+    let updated = small().update(&catalog);
+    assert_eq!(
+        updated,
+        Updated {
+            changed: 6,
+            gone: 0
+        }
+    );
+    let serde = ["serde", "serde_json", "Serde-Yaml", "my-serde"];
+    assert_eq!(find(&catalog, "serde"), serde);
+    assert_eq!(
+        find(&catalog, "SERDE-"),
+        [serde[1], serde[2], serde[0], serde[3]]
+    );
+    assert_eq!(find(&catalog, "serde-json"), ["serde_json"]);
+    assert_eq!(find(&catalog, "json serde"), ["serde_json"]);
+    assert_eq!(find(&catalog, "yam"), ["Serde-Yaml"]);
+    assert_eq!(
+        catalog.find("SERDE_yaml").unwrap().unwrap().name,
+        "Serde-Yaml"
+    );
+    assert_eq!(catalog.find("absent").unwrap(), None);
+}
+
+#[test]
+fn a_typing_error_is_forgiven_where_nothing_matches() {
+    let (_folder, catalog) = catalog();
+    small().update(&catalog);
+    let query = |text: &str| Query {
+        text: text.to_owned(),
+        limit: 10,
+        ..Query::default()
+    };
+    let found = catalog.search(&query("serde_jsno")).unwrap();
+    assert_eq!((found.total, found.exact), (0, None));
+    assert_eq!(names(&catalog.crates(&found.near).unwrap()), ["serde_json"]);
+    let found = catalog.search(&query("Rand")).unwrap();
+    assert!(found.exact.is_some() && found.near.is_empty());
+}
+
+#[test]
+fn the_dependents_are_counted_and_decide_the_order() {
+    let (_folder, catalog) = catalog();
+    let mut index = small();
+    index.update(&catalog);
+    let serde = catalog.find("serde").unwrap().unwrap();
+    assert_eq!((serde.id, serde.dependents), (1, 3));
+    let (rows, total) = catalog.dependents(serde.id, 0, 1).unwrap();
+    assert_eq!((names(&rows), total), (vec!["serde_json".to_owned()], 3));
+
+    // The new version of one needs another crate, which is new itself.
+    index.publish("toml", "1.1.0", &["winnow"]);
+    index.publish("winnow", "0.1.0", &[]);
+    assert_eq!(
+        index.update(&catalog),
+        Updated {
+            changed: 2,
+            gone: 0
+        }
+    );
+    assert_eq!(catalog.find("serde").unwrap().unwrap().dependents, 2);
+    assert_eq!(catalog.find("winnow").unwrap().unwrap().dependents, 1);
+    assert_eq!(index.update(&catalog), Updated::default());
+}
+
+#[test]
+fn what_is_gone_from_the_index_is_found_no_more() {
+    let (_folder, catalog) = catalog();
+    let mut index = small();
+    index.update(&catalog);
+    index.0.remove("serde_json");
+    // A file that lists no version any more.
+    index.0.insert("rand".to_owned(), "\n".to_owned());
+    let updated = index.update(&catalog);
+    assert_eq!((updated.gone, catalog.len()), (1, 4));
+    assert_eq!(find(&catalog, "json"), [""; 0]);
+    assert_eq!(catalog.find("rand").unwrap(), None);
+    assert_eq!(catalog.find("serde").unwrap().unwrap().dependents, 2);
+}
+
+#[test]
+fn a_catalog_that_is_opened_again_knows_what_it_knew() {
+    let (folder, catalog) = catalog();
+    small().update(&catalog);
+    let before = everything(&catalog);
+    drop(catalog);
+    let path = folder.path().join("crates.sqlite");
+    let catalog = CrateCatalog::open(&path).unwrap();
+    assert_eq!(everything(&catalog), before);
+    assert_eq!(small().update(&catalog), Updated::default());
+    drop(catalog);
+
+    // One that is no database is made again.
+    std::fs::write(&path, "no database ".repeat(1000)).unwrap();
+    let catalog = CrateCatalog::open(&path).unwrap();
+    assert!(catalog.is_empty());
+    small().update(&catalog);
+    assert_eq!(everything(&catalog), before);
+}
+
+#[test]
+fn an_index_that_cannot_be_read_changes_nothing() {
+    let (_folder, catalog) = catalog();
+    small().update(&catalog);
+    let before = everything(&catalog);
+    let damaged = |_| Err(Error::new(Kind::Server, "damaged"));
+    let files = vec![(CrateName::new("new").unwrap(), ObjectId::ZERO)];
+    let error = catalog.update_from(files, &damaged).unwrap_err();
+    assert_eq!(error.to_string(), "damaged");
+    assert_eq!(everything(&catalog), before);
+    assert_eq!(catalog.filling(), None);
+}
+
+#[test]
+fn the_results_are_cut_into_pages() {
+    let (_folder, catalog) = catalog();
+    let crates: Vec<_> = (0..25).map(|n| format!("page-{n:02}")).collect();
+    let crates: Vec<_> = crates.iter().map(|name| (name.as_str(), &[][..])).collect();
+    Index::with(&crates).update(&catalog);
+    let mut seen = Vec::new();
+    for offset in [0, 10, 20, 30, usize::MAX] {
+        let query = Query {
+            text: "page".to_owned(),
+            offset,
+            limit: 10,
+            ..Query::default()
+        };
+        let found = catalog.search(&query).unwrap();
+        assert_eq!(found.total, 25);
+        seen.extend(names(&catalog.crates(&found.crates).unwrap()));
+    }
+    let all: Vec<_> = crates.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(seen, all);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn no_text_makes_a_search_fail(texts in prop::collection::vec(".{0,80}", 16)) {
+        let (_folder, catalog) = catalog();
+        small().update(&catalog);
+        for text in texts.iter().map(String::as_str).chain(["\"", "a\"b", "NOT", "name:x", "*", "^a", "(", "NEAR(a b)", "\0", "-"]) {
+            find(&catalog, text);
+        }
+    }
+
+    #[test]
+    fn updates_lead_to_what_a_build_makes(
+        steps in prop::collection::vec((0..6usize, prop::option::weighted(0.8, (0..9u8, prop::collection::vec(0..6usize, 0..3)))), 1..12)
+    ) {
+        const NAMES: [&str; 6] = ["a", "b-c", "b_c", "D", "e1", "f"];
+        let (_folder, catalog) = catalog();
+        let mut index = small();
+        for (name, step) in steps {
+            match step {
+                None => drop(index.0.remove(&NAMES[name].to_ascii_lowercase())),
+                Some((version, needs)) => {
+                    let needs: Vec<_> = needs.into_iter().map(|n| NAMES[n]).collect();
+                    index.publish(NAMES[name], &format!("1.0.{version}"), &needs);
+                }
+            }
+            index.update(&catalog);
+        }
+        let (_other, built) = super::tests::catalog();
+        index.update(&built);
+        // One that needed a crate before it was there does not count until it changes: crates come after what they need.
+        let known = |rows: Vec<(String, String, u64, Vec<String>)>| rows.into_iter().map(|row| (row.0, row.1)).collect::<Vec<_>>();
+        prop_assert_eq!(known(everything(&catalog)), known(everything(&built)));
+    }
+}
