@@ -167,6 +167,8 @@ key_table! {
         /// A list of proxies in front of the server, by address or network, such as `10.0.0.0/8`: of requests that come from
         /// there `X-Forwarded-For` tells the client's address.
         trusted_proxies: Vec<Addresses> = list("trusted_proxies", addresses::addresses);
+        /// `on` or `off`: whether the server keeps a catalog of the index's crates, and so answers searches.
+        catalog: bool = or_default("catalog", numbers::on_or_off, "on");
         /// `stderr`, `off`, or a file.
         access_log: AccessLog = or_default("access_log", serve::access_log, "stderr");
     }

@@ -34,6 +34,8 @@ use super::webhook::{self, Event, Hosts};
 pub struct Authorized<'r> {
     /// What the `*` of the route's path stands for.
     pub wildcard: &'r str,
+    /// What follows the path's `?`.
+    pub query: Option<&'r str>,
     /// Which connection it came from.
     pub peer: Peer,
     /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the
@@ -193,8 +195,8 @@ pub struct Table<S: 'static> {
     pub routes: &'static [Route<S>],
     /// Makes the error responses of the table itself; cargo shows those of [`ErrorResponse::for_cargo`].
     pub error: fn(StatusCode, &'static str) -> ErrorResponse,
-    /// What is said of a path that no row has.
-    pub absent: fn(path: &str) -> &'static str,
+    /// What is said of a path that no row has, or none for this method, if there is anything to say.
+    pub told: fn(path: &str) -> Option<&'static str>,
     /// The largest webhook body that is read, in bytes.
     pub webhook_body: usize,
 }
@@ -243,6 +245,7 @@ impl<S: Authenticate> Table<S> {
                 // The only place that calls a handler; a row without an `Access` does not compile.
                 let request = Authorized {
                     wildcard,
+                    query: head.uri.query(),
                     peer,
                     method: &head.method,
                     headers: std::mem::take(&mut head.headers),
@@ -266,14 +269,18 @@ impl<S: Authenticate> Table<S> {
 
     /// Answers `OPTIONS`, and requests that no row matches.
     fn no_handler(&self, head: &Parts) -> Result<Reply, ErrorResponse> {
+        let told = (self.told)(head.uri.path());
         let Some(allow) = allowed(self.routes, head.uri.path()) else {
             let status = StatusCode::NOT_FOUND;
-            return Err((self.error)(status, (self.absent)(head.uri.path())));
+            return Err((self.error)(status, told.unwrap_or(NOTHING_HERE)));
         };
         let allow = HeaderValue::from_static(allow);
         if head.method != Method::OPTIONS {
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            let error = (self.error)(status, "this path does not take this method");
+            let error = (self.error)(
+                status,
+                told.unwrap_or("this path does not take this method"),
+            );
             return Err(error.with(ALLOW, allow));
         }
         let mut response = Response::new(Body::empty());

@@ -59,6 +59,19 @@ pub fn size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads `on` or `off`.
+pub(in super::super) fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        // In YAML 1.1 bare `on` and `off` are booleans, so tools that rewrite a file may have written those.
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err(format!(
+            "expected on or off, found `{}`",
+            text.escape_debug()
+        )),
+    }
+}
+
 /// Reads `true` or `false`.
 pub(in super::super) fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse()

@@ -1,10 +1,11 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
-//! `routes` is the table of paths; `index`, `download` and `monitoring` have the handlers, which share a `State`;
-//! `refresh`, `offline_listing` and `housekeeping` work in the background.
+//! `routes` is the table of paths; `index`, `download`, `web_api` and `monitoring` have the handlers, which share a `State`;
+//! `refresh`, `catalog`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod auth;
+mod catalog;
 mod conditions;
 mod download;
 mod housekeeping;
@@ -75,6 +76,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     tokio::select! {
         () = refresh::forever(state) => {}
         () = offline_listing::forever(state) => {}
+        () = catalog::forever(state) => {}
         () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}
         _ = stop => {}
     }

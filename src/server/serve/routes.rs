@@ -6,7 +6,8 @@ use secrecy::SecretString;
 
 use super::access_log::Record;
 use super::state::State;
-use super::web_api::absent;
+use super::web_api::read as web_api;
+use super::web_api::told;
 use super::{download, index, monitoring, refresh};
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
@@ -25,13 +26,15 @@ const TABLE: Table<&'static State> = Table {
             Access::Token,
             download::download,
         ),
+        Route::get("/api/v1/crates", Access::Token, web_api::search),
+        Route::get("/api/v1/crates/*", Access::Token, web_api::below),
         Route::get("/healthz", Access::Public, monitoring::healthz),
         Route::get("/readyz", Access::Public, monitoring::readyz),
         Route::get("/metrics", Access::Public, monitoring::metrics),
         Route::webhook("/hooks/gitlab", Hosts::GitLab, refresh::pushed),
     ],
     error: |status, detail| ErrorResponse::for_cargo(status, detail),
-    absent,
+    told,
     // An event lists commits and their files.
     webhook_body: 1 << 20,
 };

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 
 use super::access_log::AccessLog;
 use super::auth::Tokens;
@@ -17,6 +18,7 @@ use super::view::{StoredFiles, View};
 use crate::config::{Mask, OfflineIndex, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::error_response::ErrorResponse;
+use crate::server::catalog::crates::CrateCatalog;
 use crate::server::crate_files::CrateFiles;
 use crate::server::file_budget::{FileBudget, FileShares};
 use crate::server::index_copy::IndexCopy;
@@ -38,11 +40,15 @@ pub(super) struct State {
     /// Bounds the crate files that are open.
     pub(super) files: FileBudget,
     pub(super) index_cache: IndexCache,
+    /// What is known of the crates, unless `serve.catalog` is off.
+    pub(super) catalog: Option<CrateCatalog>,
     pub(super) tokens: Option<Tokens>,
     pub(super) access_log: AccessLog,
     pub(super) traffic: Traffic,
     /// Wakes the task that refreshes the index.
     pub(super) refresh_now: Notify,
+    /// Wakes the task that brings the catalog up to date.
+    pub(super) has_new_view: Notify,
     /// What the store held when it was last listed, if the index lists only stored versions.
     stored: ArcSwapOption<StoredFiles>,
     view: ArcSwapOption<View>,
@@ -77,10 +83,12 @@ impl State {
             files: FileBudget::new(shares),
             // One half of the memory; the other is for crate files.
             index_cache: IndexCache::new(serve.memory / 2),
+            catalog: open_catalog(&config).await?,
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
             refresh_now: Notify::new(),
+            has_new_view: Notify::new(),
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),
             refreshes: Mutex::default(),
@@ -115,6 +123,7 @@ impl State {
         let after = View::after(before.as_deref(), snapshot, stored, SystemTime::now());
         if let Some(after) = after {
             self.view.store(Some(Arc::new(after)));
+            self.has_new_view.notify_one();
         }
     }
 
@@ -208,6 +217,17 @@ impl State {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn open_catalog(config: &ServeConfig) -> Result<Option<CrateCatalog>> {
+    if !config.serve.catalog {
+        return Ok(None);
+    }
+    let path = CrateCatalog::path_in(&config.serve.data_dir);
+    let opened = spawn_blocking(move || CrateCatalog::open(&path)).await;
+    let panicked =
+        |error| Error::new(Kind::Server, "the thread that opens the catalog failed").because(error);
+    opened.map_err(panicked)?.map(Some)
 }
 
 /// Makes the `config.json` of this server, as cargo's registry index format has it.

@@ -20,7 +20,7 @@ use super::pipeline_gate::Origin;
 use super::status::Status;
 use crate::http::access::Access;
 use crate::http::error_response::ErrorResponse;
-use crate::http::routes::{Authorized, NOTHING_HERE, Reply, Route, Table};
+use crate::http::routes::{Authorized, Reply, Route, Table};
 use crate::http::webhook::{Hosts, read_body};
 use crate::http::{self, Bounds, Peer, Request};
 use endpoint::Endpoint;
@@ -44,7 +44,7 @@ const TABLE: Table<Arc<Endpoint>> = Table {
         Route::webhook("/hooks/push", Hosts::Any, hooks::push),
     ],
     error: |status, text| ErrorResponse::new(status, text),
-    absent: |_| NOTHING_HERE,
+    told: |_| None,
     webhook_body: BODY,
 };
 

@@ -24,3 +24,4 @@ mod resumed;
 mod small_disk;
 mod stopping;
 mod upstream_dl;
+mod web_api;

@@ -47,6 +47,11 @@ pub struct Updated {
 }
 
 impl CrateCatalog {
+    /// Returns the catalog's file below the folder of what the server stores.
+    pub fn path_in(data_dir: &Path) -> PathBuf {
+        data_dir.join("crates.sqlite")
+    }
+
     /// Opens the catalog in this file; makes an empty one where there is none, or none that can be used.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
-//! The rest of cargo's web API, which a mirror does not have: cargo shows why, and where to go.
+//! cargo's and crates.io's web API: what reads is answered ([`read`]), what writes is refused with a sentence that cargo
+//! shows: why, and where to go.
 
-use crate::http::routes::NOTHING_HERE;
+mod json;
+pub(super) mod read;
 
 /// How the paths of cargo's commands begin and end, and what they are told. The first that matches counts.
 const COMMANDS: &[(&str, &str, &str)] = &[
@@ -25,23 +27,18 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "this server is a mirror and knows no owners: ask the registry itself, which is crates.io with `cargo owner --registry crates-io`",
     ),
     (
-        "/api/v1/crates",
-        "",
-        "this server is a mirror and does not search: ask the registry itself, which is crates.io with `cargo search --registry crates-io`",
-    ),
-    (
         "/me",
         "",
         "this server makes no tokens: ask whoever runs it for one, and give that to `cargo login`",
     ),
 ];
 
-/// Returns what is said of a path that no route has.
-pub(super) fn absent(path: &str) -> &'static str {
+/// Returns what is said of a path that the server does not have, if there is anything to say.
+pub(super) fn told(path: &str) -> Option<&'static str> {
     let matches = |(begin, end, _): &&(&str, &str, &str)| match *end {
         "" => path == *begin,
         end => path.starts_with(begin) && path.ends_with(end),
     };
     let found = COMMANDS.iter().find(matches);
-    found.map_or(NOTHING_HERE, |(_, _, told)| told)
+    found.map(|(_, _, told)| *told)
 }

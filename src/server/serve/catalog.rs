@@ -1,0 +1,69 @@
+//! Keeps the catalog of crates in step with the index that is served.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::state::State;
+use super::view::View;
+use crate::count::counted;
+use crate::error::{Error, Kind, Result};
+use crate::server::catalog::crates::{CrateCatalog, Updated};
+
+/// How long to wait after a failure: the index is served meanwhile.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Brings the catalog up to date after each new commit of the index.
+pub(super) async fn forever(state: &'static State) {
+    let Some(catalog) = &state.catalog else {
+        return pending().await;
+    };
+    let mut last_failure = None;
+    loop {
+        let view = state
+            .view()
+            .ok()
+            .and_then(|view| view.as_ref().map(Arc::clone));
+        let updated = match view {
+            Some(view) => update(catalog, view).await,
+            None => Ok(()),
+        };
+        let failure = updated.as_ref().err().map(Error::chain);
+        if let Some(failure) = failure.as_ref().filter(|_| last_failure != failure) {
+            let failure = state.mask.apply(failure);
+            warn!("the catalog stays as it was: {failure}");
+        }
+        last_failure = failure;
+        tokio::select! {
+            () = state.has_new_view.notified() => {}
+            () = sleep(RETRY), if updated.is_err() => {}
+        }
+    }
+}
+
+async fn update(catalog: &'static CrateCatalog, view: Arc<View>) -> Result<()> {
+    let is_first = catalog.is_empty();
+    let began = Instant::now();
+    let updating = spawn_blocking(move || catalog.update(&view.snapshot));
+    let panicked = |error| {
+        Error::new(Kind::Server, "the thread that updates the catalog failed").because(error)
+    };
+    let Updated { changed, gone } = updating.await.map_err(panicked)??;
+    let took = began.elapsed().as_secs_f32();
+    match (changed + gone, is_first) {
+        (0, _) => {}
+        (_, true) => info!(
+            "the catalog has {} ({took:.1} s)",
+            counted(changed, "crate")
+        ),
+        (all, false) => tracing::debug!(
+            "the catalog: {} changed ({took:.1} s)",
+            counted(all, "crate")
+        ),
+    }
+    Ok(())
+}

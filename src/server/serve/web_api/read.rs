@@ -1,0 +1,384 @@
+//! The part of crates.io's web API that reads: search, crates, versions, dependencies and dependents. `cargo search` asks
+//! it, and tools that watch dependencies.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse as _;
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+use url::form_urlencoded;
+
+use super::json::{
+    CrateAnswer, CrateJson, DependenciesAnswer, DependencyJson, DependentsAnswer, MetaJson,
+    SearchJson, VersionAnswer, VersionJson, VersionsAnswer, version_number,
+};
+use super::told;
+use crate::error::Result;
+use crate::http::Body;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, NOTHING_HERE, Reply};
+use crate::index::CrateName;
+use crate::index::release::{Release, releases};
+use crate::server::catalog::crates::{CrateCatalog, CrateRow, Query, Sort};
+use crate::server::serve::index;
+use crate::server::serve::state::State;
+
+/// How many results a page has, and the most that one may have, as on crates.io.
+const PER_PAGE: usize = 10;
+const MOST_PER_PAGE: usize = 100;
+/// After how many seconds a client may ask again while the catalog is being made.
+const FILLING: u64 = 5;
+
+/// `GET /api/v1/crates`: search.
+pub(in crate::server::serve) fn search(
+    state: &'static State,
+    request: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    let catalog = catalog(state)?;
+    let parameters = Parameters::read(request.query)?;
+    let query = Query {
+        text: parameters.text.clone(),
+        sort: parameters.sort,
+        offset: parameters.offset(),
+        limit: parameters.per_page,
+    };
+    Ok(Reply::later(async move {
+        let (found, crates, near) = ask(state, move || {
+            let found = catalog.search(&query)?;
+            let crates = catalog.crates(&found.crates)?;
+            let near = catalog.crates(&found.near)?;
+            Ok((found, crates, near))
+        })
+        .await?;
+        let crates = crates.into_iter().map(|row| {
+            let exact_match = found.exact == Some(row.id);
+            CrateJson::new(row).matching(exact_match)
+        });
+        json(&SearchJson {
+            crates: crates.collect(),
+            meta: MetaJson {
+                did_you_mean: near.into_iter().map(|row| row.name).collect(),
+                ..parameters.meta(found.total)
+            },
+        })
+    }))
+}
+
+/// `GET /api/v1/crates/NAME…`: what is known of a crate.
+pub(in crate::server::serve) fn below(
+    state: &'static State,
+    request: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    let parts: Vec<_> = request.wildcard.split('/').collect();
+    let of = |name: &str| OneCrate::new(state, name);
+    match *parts.as_slice() {
+        [name] => Ok(Reply::later(of(name)?.describe())),
+        [name, "versions"] => Ok(Reply::later(of(name)?.versions())),
+        [name, "reverse_dependencies"] => {
+            let parameters = Parameters::read(request.query)?;
+            Ok(Reply::later(of(name)?.dependents(parameters)))
+        }
+        // Not served, and no versions either.
+        [_, "owners" | "owner_team" | "owner_user" | "downloads"] => Err(nothing(request.wildcard)),
+        [name, version] => Ok(Reply::later(of(name)?.version(version.to_owned()))),
+        [name, version, "dependencies"] => {
+            Ok(Reply::later(of(name)?.dependencies(version.to_owned())))
+        }
+        _ => Err(nothing(request.wildcard)),
+    }
+}
+
+fn nothing(below: &str) -> ErrorResponse {
+    let detail = told(&format!("/api/v1/crates/{below}")).unwrap_or(NOTHING_HERE);
+    ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail)
+}
+
+/// Returns the catalog, if it is not switched off, and knows the index.
+fn catalog(state: &'static State) -> Result<&'static CrateCatalog, ErrorResponse> {
+    let Some(catalog) = &state.catalog else {
+        let detail = "this server does not search: serve.catalog is off";
+        return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail));
+    };
+    // Before the first index there is nothing that it could know.
+    state.view()?;
+    if !catalog.is_empty() {
+        return Ok(catalog);
+    }
+    let detail = match catalog.filling() {
+        Some((read, of)) => {
+            format!("the catalog is being made: {read} of {of} crates have been read")
+        }
+        None => "the catalog is being made".to_owned(),
+    };
+    let error = ErrorResponse::for_cargo(StatusCode::SERVICE_UNAVAILABLE, detail);
+    Err(error.with(RETRY_AFTER, FILLING))
+}
+
+/// A crate that was asked for.
+struct OneCrate {
+    state: &'static State,
+    catalog: &'static CrateCatalog,
+    name: CrateName,
+}
+
+/// A release, and its number.
+type Numbered = (u64, Release);
+
+impl OneCrate {
+    fn new(state: &'static State, name: &str) -> Result<Self, ErrorResponse> {
+        let catalog = catalog(state)?;
+        let name = CrateName::new(name)
+            .map_err(|error| ErrorResponse::for_cargo(StatusCode::NOT_FOUND, error.to_string()))?;
+        Ok(Self {
+            state,
+            catalog,
+            name,
+        })
+    }
+
+    async fn describe(self) -> Result<Response<Body>, ErrorResponse> {
+        let (row, releases) = self.read().await?;
+        let numbers = releases.iter().map(|(number, _)| *number).collect();
+        json(&CrateAnswer {
+            of: CrateJson::new(row).with_versions(numbers),
+            versions: versions(releases),
+            keywords: [],
+            categories: [],
+        })
+    }
+
+    async fn versions(self) -> Result<Response<Body>, ErrorResponse> {
+        let (_, releases) = self.read().await?;
+        json(&VersionsAnswer {
+            meta: MetaJson::all(releases.len()),
+            versions: versions(releases),
+        })
+    }
+
+    async fn version(self, version: String) -> Result<Response<Body>, ErrorResponse> {
+        let (number, release) = self.release(version).await?;
+        json(&VersionAnswer {
+            version: VersionJson::new(number, release),
+        })
+    }
+
+    async fn dependencies(self, version: String) -> Result<Response<Body>, ErrorResponse> {
+        let (number, release) = self.release(version).await?;
+        json(&DependenciesAnswer {
+            dependencies: dependencies(number, release, |_| true),
+        })
+    }
+
+    async fn dependents(self, parameters: Parameters) -> Result<Response<Body>, ErrorResponse> {
+        let (row, _) = self.read().await?;
+        let (state, catalog) = (self.state, self.catalog);
+        let (id, offset, limit) = (row.id, parameters.offset(), parameters.per_page);
+        let (rows, total) = ask(state, move || catalog.dependents(id, offset, limit)).await?;
+        let mut answer = DependentsAnswer {
+            dependencies: Vec::new(),
+            versions: Vec::new(),
+            meta: parameters.meta(total),
+        };
+        for dependent in rows {
+            let of = Self::new(state, &dependent.name)?;
+            let Ok((number, release)) = of.release(dependent.default_version).await else {
+                // It changed since the catalog was read.
+                continue;
+            };
+            let on_it = |name: &str| name.eq_ignore_ascii_case(&row.name);
+            answer
+                .dependencies
+                .extend(dependencies(number, release.clone(), on_it));
+            answer.versions.push(VersionJson::new(number, release));
+        }
+        json(&answer)
+    }
+
+    async fn release(self, version: String) -> Result<Numbered, ErrorResponse> {
+        let missing = format!("crate `{}` does not have a version `{version}`", self.name);
+        let (_, releases) = self.read().await?;
+        let mut releases = releases.into_iter();
+        let found = releases.find(|(_, release)| release.version.to_string() == version);
+        found.ok_or_else(|| ErrorResponse::for_cargo(StatusCode::NOT_FOUND, missing))
+    }
+
+    /// Reads what catalog and index say of the crate; its versions with the highest first.
+    async fn read(&self) -> Result<(CrateRow, Vec<Numbered>), ErrorResponse> {
+        let Self {
+            state,
+            catalog,
+            name,
+        } = self;
+        let (state, catalog) = (*state, *catalog);
+        let asked = name.to_string();
+        let missing = || {
+            let detail = format!("crate `{name}` does not exist");
+            ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail)
+        };
+        let row = ask(state, move || catalog.find(&asked)).await?;
+        let row = row.ok_or_else(missing)?;
+        let path = CrateName::new(&row.name)
+            .map_err(|_| missing())?
+            .index_path();
+        let view = Arc::clone(state.view()?.as_ref().ok_or_else(missing)?);
+        let file = index::find(state, &view, path).await?.ok_or_else(missing)?;
+        let id = row.id;
+        // A crate may have thousands of versions: other requests do not wait for them.
+        let numbered = ask(state, move || {
+            let releases = releases(&file.plain);
+            let last = releases.len();
+            let numbered = releases.into_iter().enumerate();
+            Ok(numbered
+                .map(|(place, release)| (version_number(id, last - place), release))
+                .collect::<Vec<_>>())
+        })
+        .await?;
+        match numbered.is_empty() {
+            true => Err(missing()),
+            false => Ok((row, numbered)),
+        }
+    }
+}
+
+fn versions(releases: Vec<Numbered>) -> Vec<VersionJson> {
+    let versions = releases.into_iter();
+    versions
+        .map(|(number, release)| VersionJson::new(number, release))
+        .collect()
+}
+
+fn dependencies(
+    number: u64,
+    release: Release,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Vec<DependencyJson> {
+    let all = release.dependencies.into_iter().enumerate();
+    let wanted = all.filter(|(_, dependency)| is_wanted(&dependency.package));
+    wanted
+        .map(|(place, dependency)| DependencyJson::new(number, place, dependency))
+        .collect()
+}
+
+/// Asks the catalog, on a thread that may wait for the disk.
+async fn ask<T: Send + 'static>(
+    state: &'static State,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T, ErrorResponse> {
+    let failed = |error: String| {
+        tracing::error!("{error}");
+        let detail = "the catalog cannot be read; the log says why";
+        ErrorResponse::for_cargo(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    };
+    let done = spawn_blocking(work).await;
+    let done = done.map_err(|error| failed(error.to_string()))?;
+    done.map_err(|error| failed(state.mask.apply(&error.chain()).into_owned()))
+}
+
+fn json(answer: &impl Serialize) -> Result<Response<Body>, ErrorResponse> {
+    // It changes with each refresh of the index, and nobody asks often.
+    let uncached = [(CACHE_CONTROL, "no-cache")];
+    Ok((uncached, Json(answer)).into_response().map(Body::from))
+}
+
+/// The parameters of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parameters {
+    text: String,
+    sort: Sort,
+    /// The parameter's own word.
+    sorted: Option<String>,
+    page: usize,
+    per_page: usize,
+}
+
+impl Parameters {
+    /// Reads them; others are ignored, as on crates.io.
+    fn read(query: Option<&str>) -> Result<Self, ErrorResponse> {
+        let mut read = Self {
+            text: String::new(),
+            sort: Sort::Relevance,
+            sorted: None,
+            page: 1,
+            per_page: PER_PAGE,
+        };
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "q" => read.text = value.into_owned(),
+                "sort" => {
+                    read.sort = sort(&value)?;
+                    read.sorted = Some(value.into_owned());
+                }
+                "page" => read.page = number(&name, &value, usize::MAX)?,
+                "per_page" => read.per_page = number(&name, &value, MOST_PER_PAGE)?,
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+
+    fn offset(&self) -> usize {
+        (self.page - 1).saturating_mul(self.per_page)
+    }
+
+    fn meta(&self, total: usize) -> MetaJson {
+        let last = total.div_ceil(self.per_page);
+        let page = |page: usize| {
+            let mut query = form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
+            if !self.text.is_empty() {
+                query.append_pair("q", &self.text);
+            }
+            if let Some(sorted) = &self.sorted {
+                query.append_pair("sort", sorted);
+            }
+            query.append_pair("per_page", &self.per_page.to_string());
+            query.append_pair("page", &page.to_string());
+            query.finish()
+        };
+        MetaJson {
+            next_page: (self.page < last).then(|| page(self.page + 1)),
+            prev_page: (self.page > 1).then(|| page((self.page - 1).min(last.max(1)))),
+            ..MetaJson::all(total)
+        }
+    }
+}
+
+impl MetaJson {
+    /// Says how many results there are, where they have one page.
+    fn all(total: usize) -> Self {
+        Self {
+            total,
+            next_page: None,
+            prev_page: None,
+            did_you_mean: Vec::new(),
+        }
+    }
+}
+
+fn sort(text: &str) -> Result<Sort, ErrorResponse> {
+    match text {
+        "" | "relevance" => Ok(Sort::Relevance),
+        "alpha" => Ok(Sort::Alphabetical),
+        "downloads" => Ok(Sort::Downloads),
+        "recent-downloads" => Ok(Sort::RecentDownloads),
+        "recent-updates" => Ok(Sort::RecentUpdates),
+        "new" => Ok(Sort::New),
+        _ => Err(malformed(
+            "sort is one of relevance, alpha, downloads, recent-downloads, recent-updates and new",
+        )),
+    }
+}
+
+fn number(name: &str, text: &str, most: usize) -> Result<usize, ErrorResponse> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    // A client that asks for more gets as many as there may be; crates.io refuses it.
+    let number: usize =
+        number.ok_or_else(|| malformed(&format!("{name} is a number from 1 on")))?;
+    Ok(number.min(most))
+}
+
+fn malformed(detail: &str) -> ErrorResponse {
+    ErrorResponse::for_cargo(StatusCode::BAD_REQUEST, detail.to_owned())
+}
