@@ -40,7 +40,7 @@ pub(super) struct State {
     /// Bounds the crate files that are open.
     pub(super) files: FileBudget,
     pub(super) index_cache: IndexCache,
-    /// What is known of the crates, unless `serve.catalog` is off.
+    /// What is known of the crates; `None` where `serve.catalog` is off, or the catalog cannot be opened.
     pub(super) catalog: Option<CrateCatalog>,
     pub(super) tokens: Option<Tokens>,
     pub(super) access_log: AccessLog,
@@ -83,7 +83,7 @@ impl State {
             files: FileBudget::new(shares),
             // One half of the memory; the other is for crate files.
             index_cache: IndexCache::new(serve.memory / 2),
-            catalog: open_catalog(&config).await?,
+            catalog: open_catalog(&config).await,
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
@@ -219,15 +219,19 @@ impl State {
     }
 }
 
-async fn open_catalog(config: &ServeConfig) -> Result<Option<CrateCatalog>> {
+/// Opens the catalog of crates. A server serves without one, too.
+async fn open_catalog(config: &ServeConfig) -> Option<CrateCatalog> {
     if !config.serve.catalog {
-        return Ok(None);
+        return None;
     }
     let path = CrateCatalog::path_in(&config.serve.data_dir);
     let opened = spawn_blocking(move || CrateCatalog::open(&path)).await;
     let panicked =
         |error| Error::new(Kind::Server, "the thread that opens the catalog failed").because(error);
-    opened.map_err(panicked)?.map(Some)
+    let opened = opened.map_err(panicked).and_then(|opened| opened);
+    opened
+        .inspect_err(|error| tracing::warn!("there will be no search: {}", error.chain()))
+        .ok()
 }
 
 /// Makes the `config.json` of this server, as cargo's registry index format has it.

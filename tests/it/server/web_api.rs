@@ -205,3 +205,16 @@ fn a_catalog_that_is_off_is_told() {
     }
     assert!(!site.data().join("crates.sqlite").exists());
 }
+
+#[test]
+fn a_server_whose_catalog_cannot_be_opened_serves_the_index() {
+    let site = site();
+    // A folder in the place of the file.
+    std::fs::create_dir_all(site.data().join("crates.sqlite/x")).unwrap();
+    let server = site.serve(&[]);
+    assert_eq!(server.entry("serde").status, 200);
+    let refused = server.get("/api/v1/crates?q=serde");
+    assert_eq!(refused.status, 503);
+    assert!(refused.detail().contains("the log says why"));
+    assert!(server.log().contains("there will be no search"));
+}

@@ -99,8 +99,17 @@ fn nothing(below: &str) -> ErrorResponse {
 /// Returns the catalog, if it is not switched off, and knows the index.
 fn catalog(state: &'static State) -> Result<&'static CrateCatalog, ErrorResponse> {
     let Some(catalog) = &state.catalog else {
-        let detail = "this server does not search: serve.catalog is off";
-        return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail));
+        let (status, detail) = match state.config.serve.catalog {
+            true => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the catalog of crates cannot be opened; the log says why",
+            ),
+            false => (
+                StatusCode::NOT_FOUND,
+                "this server does not search: serve.catalog is off",
+            ),
+        };
+        return Err(ErrorResponse::for_cargo(status, detail));
     };
     // Before the first index there is nothing that it could know.
     state.view()?;
