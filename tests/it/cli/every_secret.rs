@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -58,6 +59,14 @@ fn forms(secret: &str) -> BTreeSet<String> {
             .replace('~', "%7e")
             .replace('&', "%26")
             .replace('<', "%3c"),
+        // All characters escaped, or some, as JSON, JavaScript and HTML may.
+        escaped(secret, 1, |letter| format!("\\u{:04x}", u32::from(letter))),
+        escaped(secret, 3, |letter| format!("\\u{:04X}", u32::from(letter))),
+        escaped(secret, 2, |letter| format!("\\x{:02x}", u32::from(letter))),
+        escaped(secret, 1, |letter| format!("&#{};", u32::from(letter))),
+        escaped(secret, 2, |letter| format!("&#x{:x};", u32::from(letter))),
+        escaped(secret, 1, |letter| format!("{:02X}:", u32::from(letter))),
+        BASE64.encode(BASE64.encode(format!("me:{secret}"))),
     ]);
     for alphabet in [STANDARD, URL_SAFE] {
         for padded in [true, false] {
@@ -70,6 +79,17 @@ fn forms(secret: &str) -> BTreeSet<String> {
         }
     }
     forms
+}
+
+/// Escapes each character whose place is a multiple of `every`.
+fn escaped(secret: &str, every: usize, escape: fn(char) -> String) -> String {
+    let letters = secret.chars().enumerate();
+    letters
+        .map(|(at, letter)| match at % every {
+            0 => escape(letter),
+            _ => letter.to_string(),
+        })
+        .collect()
 }
 
 /// Whatever of a secret is left in a text: in base64 its middle is the same whatever stands before and after it.
