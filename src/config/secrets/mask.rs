@@ -40,16 +40,13 @@ impl Mask {
     /// Collects what the environment, the flags and the configuration file hold, as far as they can be read: also the error of
     /// a configuration that cannot be used must show no secret.
     pub fn of_process(flags: &Flags, environment: &Environment) -> Self {
-        let secrets = Secrets::from_environment(environment).unwrap_or_default();
-        let mut raw = variables(environment);
-        raw.extend(proxies::secrets(environment));
+        let secrets = Secrets::from_environment(environment).unwrap_or_else(|_| Secrets {
+            others: others(environment),
+            ..Secrets::default()
+        });
         let addresses = addresses(flags, environment);
         let addresses: Vec<&RemoteUrl> = addresses.iter().collect();
-        Self::new(
-            secrets
-                .words(&addresses)
-                .chain(raw.iter().map(String::as_str)),
-        )
+        secrets.mask(&addresses)
     }
 
     fn new<'w>(words: impl Iterator<Item = &'w str>) -> Self {
@@ -146,6 +143,14 @@ fn forms(word: &str) -> [String; 3] {
     ]
 }
 
+/// Returns what variables hold besides the secrets that are read of them: the values as they are set, and the passwords of
+/// proxies.
+pub(super) fn others(environment: &Environment) -> Vec<SecretString> {
+    let found = variables(environment).into_iter();
+    let found = found.chain(proxies::secrets(environment));
+    found.map(SecretString::from).collect()
+}
+
 /// Returns the values of all variables that hold secrets, and what the files hold that they name.
 fn variables(environment: &Environment) -> Vec<String> {
     let aws = environment
@@ -221,6 +226,7 @@ impl Secrets {
         let aws = self.aws.iter().filter(|(name, _)| is_secret_of_aws(name));
         words
             .into_iter()
+            .chain(self.others.iter().map(Some))
             .chain(urls.iter().map(|url| password(url)))
             .flatten()
             .map(ExposeSecret::expose_secret)
