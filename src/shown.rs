@@ -28,6 +28,22 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(lines.join(" / "))
 }
 
+/// Returns the beginning of a text, of at most so many characters, and an ellipsis where it goes on.
+///
+/// No word is cut: a server may have repeated a secret, of which a part would not be found and masked.
+pub fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
+    let Some((cut, next)) = text.char_indices().nth(limit) else {
+        return Cow::Borrowed(text);
+    };
+    let start = &text[..cut];
+    let is_between = |letter: char| letter.is_whitespace() || letter.is_control();
+    let end = match is_between(next) {
+        true => cut,
+        false => start.rfind(is_between).unwrap_or(0),
+    };
+    Cow::Owned(format!("{}…", start[..end].trim_end()))
+}
+
 /// Quotes a word of a command that a person may paste into a shell.
 pub fn shell_word(word: &str) -> String {
     let word = printable(word);
@@ -85,6 +101,21 @@ mod tests {
     fn a_text_of_many_lines_becomes_one() {
         assert_eq!(one_line("a\r\n\n  b\u{7}\n"), "a / b\\u{7}");
         assert_eq!(one_line("a"), "a");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_words() {
+        for (text, limit, wanted) in [
+            ("one two", 7, "one two"),
+            ("one two", 6, "one…"),
+            ("one two", 4, "one…"),
+            ("one two", 3, "one…"),
+            ("one two", 2, "…"),
+            ("ö ü\0ä", 4, "ö ü…"),
+            ("", 0, ""),
+        ] {
+            assert_eq!(beginning(text, limit), wanted, "{text} {limit}");
+        }
     }
 
     #[test]

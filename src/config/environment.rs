@@ -105,9 +105,9 @@ impl Environment {
         }
     }
 
-    /// Says whether a variable holds a reference to another one.
+    /// Says whether a variable holds a reference to another one, and nothing else.
     pub(super) fn is_reference(&self, name: &str) -> bool {
-        matches!(self.text(name), Ok(Some(text)) if unexpanded(text).is_some())
+        matches!(self.text(name), Ok(Some(text)) if unexpanded(text) == Some(text))
     }
 
     /// Returns what the value of a variable had to lose, in words, if it did.

@@ -72,6 +72,8 @@ pub struct Secrets {
     pub job_token: Option<JobToken>,
     /// `AWS_…`: how a bucket is reached, by the names that AWS's own tools read.
     pub aws: Vec<(String, SecretString)>,
+    /// What else in the environment is masked.
+    pub(super) others: Vec<SecretString>,
 }
 
 /// GitLab's token of a running job: good for one server only.
@@ -101,6 +103,7 @@ impl Secrets {
             trigger_token,
             job_token: job_token(environment)?,
             aws: aws(environment)?,
+            others: mask::others(environment),
         })
     }
 
@@ -156,6 +159,7 @@ fn password(environment: &Environment, name: &str) -> Result<Option<SecretString
         value.to_owned()
     };
     let text = text.trim_end_matches(['\r', '\n']);
+    refuse_private_key(name, text)?;
     // No HTTP header can carry these; most likely too much was pasted.
     if text.contains(char::is_control) {
         return Err(unusable(
@@ -165,6 +169,17 @@ fn password(environment: &Environment, name: &str) -> Result<Option<SecretString
     }
     check_length(name, text)?;
     Ok((!text.is_empty()).then(|| text.into()))
+}
+
+/// Refuses a private key, or base64 of one, in a variable that is for something else: it would be sent to a server, or told as
+/// what cannot be read.
+fn refuse_private_key(name: &str, text: &str) -> Result<()> {
+    match private_key::is_in(text) {
+        false => Ok(()),
+        true => Err(unusable(name, "it holds a private key").advise(
+            "Set SSH_PRIVATE_KEY to the key, and this variable to what it is for, or unset it.",
+        )),
+    }
 }
 
 /// Refuses a secret that is so short that it would stand in texts by chance: it could not be masked in them.
@@ -201,6 +216,7 @@ fn aws(environment: &Environment) -> Result<Vec<(String, SecretString)>> {
         };
         if let Some(value) = value {
             if is_secret {
+                refuse_private_key(name, value)?;
                 check_length(name, value)?;
             }
             found.push((name.to_owned(), value.into()));
@@ -217,12 +233,9 @@ fn known_hosts(environment: &Environment) -> Result<KnownHostsText> {
                 .map_err(|e| unusable(name, format!("cannot read the file {value}")).because(e))?,
             false => value.to_owned(),
         };
-        // A line has a host, the key's type and the key, separated by spaces.
-        let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
         let text = private_key::from_base64(&text).unwrap_or(text);
-        if is_word(text.trim()) {
-            let reason =
-                format!("there is no file {value}, and a single word is not a line of known hosts");
+        refuse_private_key(name, &text)?;
+        if let Some(reason) = no_known_hosts(value, text.trim()) {
             return Err(unusable(name, reason).advise(
                 "Set it to lines as ssh-keyscan prints them, to the path of a file of such lines, or to `base64 -w0` of them.",
             ));
@@ -249,6 +262,25 @@ fn known_hosts(environment: &Environment) -> Result<KnownHostsText> {
             warn!("~/.ssh/known_hosts is ignored: {e}");
             Ok(KnownHostsText::default())
         }
+    }
+}
+
+/// Says what a text is that holds no lines of known hosts: these have a host, the key's type and the key, separated by spaces.
+///
+/// The value is shown only where it is plainly a path: it may be a token.
+fn no_known_hosts(value: &str, text: &str) -> Option<String> {
+    let is_word = !text.is_empty() && !text.contains(char::is_whitespace);
+    match private_key::looks_like_a_path(value) {
+        _ if private_key::is_public_key(text) => {
+            Some("it holds a public key without the name of its host".to_owned())
+        }
+        true if is_word => Some(format!(
+            "there is no file {value}, and a single word is not a line of known hosts"
+        )),
+        false if is_word => {
+            Some("it names no file, and a single word is not a line of known hosts".to_owned())
+        }
+        _ => None,
     }
 }
 

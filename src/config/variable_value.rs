@@ -12,7 +12,8 @@ pub(super) fn unwrapped(value: &str) -> &str {
     }
 }
 
-fn unquoted(value: &str) -> Option<&str> {
+/// Returns an element of a list without the quotes around it.
+pub(super) fn unquoted(value: &str) -> Option<&str> {
     ['"', '\''].into_iter().find_map(|quote| {
         let text = value.strip_prefix(quote)?.strip_suffix(quote)?;
         (!text.contains(quote)).then_some(text)
@@ -25,16 +26,24 @@ fn without_line_break(value: &str) -> &str {
     if text.contains('\n') { value } else { text }
 }
 
-/// Returns the reference to another variable that nobody expanded: the whole value, or a part of an address. There a password
-/// may hold a `$`, but no host and no path does.
+/// Returns the reference to another variable that nobody expanded: the whole value, a part of an address, or in braces a part of
+/// anything else. In an address a password may hold a `$`, but no host and no path does.
 pub(super) fn unexpanded(value: &str) -> Option<&str> {
     let whole = reference(value).filter(|found| found.len() == value.len());
     whole.or_else(|| {
-        let (_, address) = value.split_once("://")?;
-        let (_, address) = address.rsplit_once('@').unwrap_or(("", address));
-        let mut starts = address.match_indices('$').map(|(at, _)| &address[at..]);
+        let (text, is_address) = match value.split_once("://") {
+            Some((_, address)) => (
+                address.rsplit_once('@').map_or(address, |(_, host)| host),
+                true,
+            ),
+            None => (value, false),
+        };
+        let mut starts = text.match_indices('$').map(|(at, _)| &text[at..]);
         // A name in small letters may be a path's own.
-        starts.find_map(|rest| reference(rest).filter(|name| !name.contains(is_small)))
+        starts.find_map(|rest| {
+            reference(rest)
+                .filter(|name| !name.contains(is_small) && (is_address || name.contains('{')))
+        })
     })
 }
 
@@ -104,6 +113,10 @@ mod tests {
                 Some("${CI_PROJECT_PATH}"),
             ),
             ("smtps://me@$SMTP_HOST:465", Some("$SMTP_HOST")),
+            ("/srv/${DATA}/crates", Some("${DATA}")),
+            ("A=$B,C=${D}", Some("${D}")),
+            ("/srv/$DATA/crates", None),
+            ("https://host.example/{crate}/${version}", None),
             ("https://me:$ECRET@git.example/a", None),
             ("https://git.example/$metadata", None),
             ("A=$B,C=$D", None),

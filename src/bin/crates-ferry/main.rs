@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+#[cfg(feature = "server")]
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 #[cfg(not(feature = "server"))]
 use crates_ferry::config::Flags;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // Read by hand first: the error of a command line that clap refuses goes where `--format` and `--report` say, too.
     let mut destinations = program::destinations_in(&arguments, AFTER_A_PUSH);
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match Cli::try_parse_from(&arguments).and_then(with_a_report) {
         Ok(cli) => cli,
         Err(error) => return program::finish_parsing(&error, &destinations),
     };
@@ -53,6 +55,18 @@ fn main() -> ExitCode {
     program::start_log(cli.common.verbosity(), log_format, bars.as_ref(), mask);
     let end = program::caught(|| dispatch(cli, &environment, bars.as_ref()));
     program::finish(&destinations, end)
+}
+
+/// Refuses `--report` for the one command that has no report, since it runs until a signal.
+fn with_a_report(cli: Cli) -> Result<Cli, clap::Error> {
+    match cli.command {
+        #[cfg(feature = "server")]
+        Command::Serve(_) if cli.report.is_some() => Err(Cli::command().error(
+            ErrorKind::ArgumentConflict,
+            "`serve` runs until a signal and writes no report: leave out --report; its log is on stderr",
+        )),
+        _ => Ok(cli),
+    }
 }
 
 /// Loads the configuration that the command needs, and runs it.

@@ -10,6 +10,7 @@ use super::super::secrets;
 use super::super::sections::KEYS;
 use super::super::settings::{Origin, Settings};
 use super::super::values::smtp;
+use super::super::variable_value::unquoted;
 use super::CONFIG_FILE;
 use super::hint::hint;
 use crate::error::Result;
@@ -22,7 +23,10 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
     for key in KEYS {
         let name = key.variable();
         if let Some(text) = environment.plain(&name)? {
-            let texts = texts_of(key, text);
+            let mut texts = texts_of(key, text);
+            if matches!(key.shape, Shape::List | Shape::Map) && without_quotes(&mut texts) {
+                warn!("{name}: removed the quotes around its elements");
+            }
             settings.set(key, Origin::Variable(name), texts)?;
         }
     }
@@ -72,6 +76,18 @@ fn texts_of(key: &Key, text: &str) -> Vec<String> {
     }
 }
 
+/// Takes off the quotes that a list in YAML or in a shell would have; says whether there were any.
+fn without_quotes(texts: &mut [String]) -> bool {
+    let mut were_any = false;
+    for text in texts {
+        if let Some(plain) = unquoted(text).map(str::to_owned) {
+            *text = plain;
+            were_any = true;
+        }
+    }
+    were_any
+}
+
 /// Returns every variable that begins with `FERRY_` and is read.
 fn known_variables() -> Vec<String> {
     let keys = KEYS.iter().map(Key::variable);
@@ -89,7 +105,26 @@ fn unknown<'a>(environment: &'a Environment, known: &'a [String]) -> impl Iterat
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[test]
+    fn quotes_around_the_elements_of_a_list_go() {
+        for (given, wanted) in [
+            ("\"a\",\"b/*\"", ["a", "b/*"]),
+            (" 'a' , \"b/*\" ", ["a", "b/*"]),
+            ("\"a\",b/*", ["a", "b/*"]),
+            ("\"a,b/*\"", ["a", "b/*"]),
+            ("it's,b/*", ["it's", "b/*"]),
+        ] {
+            let environment = Environment::from_pairs([("FERRY_MIRROR_KEEP", given)]);
+            let mut settings = Settings::default();
+            load(&environment, &mut settings).unwrap();
+            let (texts, _) = settings.given("mirror.keep").unwrap();
+            assert_eq!(texts, wanted, "{given}");
+        }
+    }
 
     #[test]
     fn an_unknown_variable_is_found_and_an_empty_one_is_not() {

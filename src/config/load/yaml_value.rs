@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::super::keys::{Key, Shape};
+use super::super::variable_value::unexpanded;
 use super::password::refuse_password;
 
 /// The value of a key: `None` for a YAML null, which counts as unset.
@@ -18,6 +19,13 @@ pub(super) struct Value {
 impl Value {
     fn element<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
         refuse_password(self.key, text).map_err(E::custom)?;
+        if let Some(reference) = unexpanded(text) {
+            return Err(E::custom(format!(
+                "{reference} is no value: variables are not expanded in this file; write the value out, or leave the key out and \
+                 set {}",
+                self.key.variable()
+            )));
+        }
         (self.key.check)(text).map_err(E::custom)?;
         Ok(text.to_owned())
     }

@@ -1,12 +1,15 @@
 //! Masks secrets in all that leaves the process: whoever is sent a secret may send it back, as it was or encoded.
+//!
+//! The texts are decoded and not the secrets encoded: any character of a secret may be escaped, or none, and its base64 may
+//! begin anywhere, so that its forms could not be listed. A part of a secret is not known as one: a server that sends it in two
+//! pieces, with words of its own between, or cut off, is shown as it speaks.
+
+mod reading;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use base64::Engine as _;
-use base64::engine::GeneralPurpose;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -24,65 +27,70 @@ const MASK: &str = "[masked]";
 const SHORTEST: usize = 4;
 /// The shortest line of a key, and the shortest user name, that is masked: `git` and `oauth2` are not secret.
 const SHORTEST_LINE: usize = 16;
-/// The shortest piece of base64 that is masked. Fewer characters stand for fewer than six bytes.
-const SHORTEST_BASE64: usize = 8;
-
-/// What stands between two lines, also where a text was made one line, or quoted.
-const BREAKS: [&str; 7] = [" / ", "\\r", "\\n", "\r", "\n", "\t", " "];
+/// How much of a text is read at once, in bytes, if no secret is longer.
+const WINDOW: usize = 1 << 16;
+/// How many bytes a byte of a secret becomes in the longest encodings: `\u0041` in base64, and that in lines.
+const LONGEST_ENCODING: usize = 16;
 
 /// The secrets of a process, in every form in which they are masked.
 #[derive(Clone, Default)]
-pub struct Mask(Option<Searchers>);
-
-#[derive(Clone)]
-struct Searchers {
-    /// Finds every form.
-    all: AhoCorasick,
-    /// Finds base64, which mail and PEM break into lines, in a text without breaks.
-    unbroken: AhoCorasick,
-}
+pub struct Mask(Option<AhoCorasick>);
 
 impl Mask {
     /// Collects what the environment, the flags and the configuration file hold, as far as they can be read: also the error of
     /// a configuration that cannot be used must show no secret.
     pub fn of_process(flags: &Flags, environment: &Environment) -> Self {
-        let secrets = Secrets::from_environment(environment).unwrap_or_default();
-        let mut raw = variables(environment);
-        raw.extend(proxies::secrets(environment));
+        let secrets = Secrets::from_environment(environment).unwrap_or_else(|_| Secrets {
+            others: others(environment),
+            ..Secrets::default()
+        });
         let addresses = addresses(flags, environment);
         let addresses: Vec<&RemoteUrl> = addresses.iter().collect();
-        Self::new(
-            secrets
-                .words(&addresses)
-                .chain(raw.iter().map(String::as_str)),
-        )
+        secrets.mask(&addresses)
     }
 
     fn new<'w>(words: impl Iterator<Item = &'w str>) -> Self {
-        let words: Vec<&str> = words.filter(|word| word.len() >= SHORTEST).collect();
-        let searcher = |forms: Vec<String>| {
-            // The longest first, so that no part of one stays behind where another is its beginning.
-            AhoCorasick::builder()
-                .match_kind(MatchKind::LeftmostLongest)
-                .build(forms)
-                .ok()
-        };
-        let all = searcher(words.iter().flat_map(|word| forms(word)).collect());
-        let unbroken = searcher(words.iter().flat_map(|word| base64_forms(word)).collect());
-        let both = all.zip(unbroken);
-        Self(both.map(|(all, unbroken)| Searchers { all, unbroken }))
+        let words = words.filter(|word| word.len() >= SHORTEST);
+        let forms: Vec<String> = words.flat_map(forms).collect();
+        // The longest first, so that no part of one stays behind where another is its beginning.
+        let searcher = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(&forms);
+        Self(searcher.ok().filter(|_| !forms.is_empty()))
     }
 
     /// Returns the text without any of the secrets, and without characters that a terminal or a mail would obey.
     pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let masked = match &self.0 {
-            Some(searchers) => searchers.apply(text),
-            None => Cow::Borrowed(text),
-        };
-        match masked {
-            Cow::Borrowed(text) => shown::lines(text),
-            Cow::Owned(text) => Cow::Owned(shown::lines(&text).into_owned()),
+        match masked(text, &self.places(text)) {
+            Some(masked) => Cow::Owned(shown::lines(&masked).into_owned()),
+            None => shown::lines(text),
         }
+    }
+
+    /// Returns the parts of a text that stand for a secret, in order.
+    ///
+    /// Windows of the text are read one after the other, so that a long list does not cost a multiple of its memory.
+    fn places(&self, text: &str) -> Vec<Range<usize>> {
+        let Some(searcher) = &self.0 else {
+            return Vec::new();
+        };
+        let overlap = LONGEST_ENCODING * searcher.max_pattern_len();
+        let step = WINDOW.max(overlap);
+        let mut places = Vec::new();
+        for start in (0..text.len()).step_by(step) {
+            let start = text.floor_char_boundary(start);
+            let end = text.ceil_char_boundary((start + step + overlap).min(text.len()));
+            reading::each(&text[start..end], &mut |reading| {
+                let found = searcher.find_iter(&reading.bytes);
+                let found = found.map(|found| reading.place(&found.range()));
+                places.extend(found.map(|place| {
+                    text.floor_char_boundary(start + place.start)
+                        ..text.ceil_char_boundary(start + place.end)
+                }));
+            });
+        }
+        places.sort_unstable_by_key(|place| place.start);
+        places
     }
 
     /// Applies the mask to each text of a JSON value.
@@ -104,120 +112,43 @@ impl Mask {
     }
 }
 
-impl Searchers {
-    fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut text = Cow::Borrowed(text);
-        if self.all.is_match(&*text) {
-            let masks = vec![MASK; self.all.patterns_len()];
-            text = Cow::Owned(self.all.replace_all(&text, &masks));
-        }
-        match self.apply_across_breaks(&text) {
-            Some(masked) => Cow::Owned(masked),
-            None => text,
-        }
-    }
-
-    /// Masks base64 that is broken into lines; `None` if there is none.
-    fn apply_across_breaks(&self, text: &str) -> Option<String> {
-        if self.unbroken.patterns_len() == 0 {
-            return None;
-        }
-        let (mut unbroken, mut places) = (String::new(), Vec::new());
-        let mut at = 0;
-        while let Some(letter) = text[at..].chars().next() {
-            match BREAKS.iter().find(|one| text[at..].starts_with(**one)) {
-                Some(one) => at += one.len(),
-                None => {
-                    unbroken.push(letter);
-                    places.extend(at..at + letter.len_utf8());
-                    at += letter.len_utf8();
-                }
-            }
-        }
-        if unbroken.len() == text.len() {
-            return None;
-        }
-        let mut masked = String::new();
-        let mut rest = 0;
-        for found in self.unbroken.find_iter(&unbroken) {
-            masked.push_str(&text[rest..places[found.start()]]);
-            masked.push_str(MASK);
-            // Base64 is ASCII: its last letter is one byte.
-            rest = places[found.end() - 1] + 1;
-        }
-        (rest > 0).then(|| masked + &text[rest..])
-    }
-}
-
 impl std::fmt::Debug for Mask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Mask")
     }
 }
 
-/// Returns the forms in which a secret is found.
-fn forms(word: &str) -> Vec<String> {
-    let quoted = |text: String| {
-        text.get(1..text.len().saturating_sub(1))
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let mut forms = vec![
+/// Replaces these parts of a text, of which some may overlap; `None` if there are none.
+fn masked(text: &str, places: &[Range<usize>]) -> Option<String> {
+    let mut masked = String::new();
+    let mut rest = 0;
+    for place in places {
+        if place.start >= rest {
+            masked.push_str(&text[rest..place.start]);
+            masked.push_str(MASK);
+        }
+        rest = rest.max(place.end);
+    }
+    (rest > 0).then(|| masked + &text[rest..])
+}
+
+/// Returns the forms in which a secret is found in a text of which the encoding was taken off.
+fn forms(word: &str) -> [String; 3] {
+    [
         word.to_owned(),
         // As it stands in an error.
         shown::printable(word.trim()).into_owned(),
-        utf8_percent_encode(word, NON_ALPHANUMERIC).to_string(),
-        url::form_urlencoded::byte_serialize(word.as_bytes()).collect(),
-        quoted(Value::from(word).to_string()),
-        hex::encode(word),
-        hex::encode_upper(word),
-        // As a page shows it.
-        word.replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;")
-            .replace('"', "&quot;"),
-        // As some languages write JSON.
-        quoted(Value::from(word).to_string()).replace('/', "\\/"),
-        quoted(format!("{word:?}")),
-    ];
-    // Digits of either case stand for the same byte.
-    forms.extend([lower_digits(&forms[2]), lower_digits(&forms[3])]);
-    forms.extend(base64_forms(word));
-    forms.sort_unstable();
-    forms.dedup();
-    forms
+        // As a form sends it: the rest is percent-encoded.
+        word.replace(' ', "+"),
+    ]
 }
 
-/// Returns a percent-encoded text with its hexadecimal digits in lower case.
-fn lower_digits(encoded: &str) -> String {
-    let mut parts = encoded.split('%');
-    let mut lower = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (digits, rest) = part.split_at(2.min(part.len()));
-        lower.push('%');
-        lower.push_str(&digits.to_lowercase());
-        lower.push_str(rest);
-    }
-    lower
-}
-
-/// Returns the forms in which a secret is found in base64.
-fn base64_forms(word: &str) -> impl Iterator<Item = String> {
-    let engines = [STANDARD_NO_PAD, URL_SAFE_NO_PAD];
-    let forms = engines
-        .into_iter()
-        .flat_map(move |engine| (0..3).map(move |offset| base64_after(word, offset, &engine)));
-    forms.filter(|form| form.len() >= SHORTEST_BASE64)
-}
-
-/// Returns the part of a word's base64 that does not depend on what stands before and after it, where `offset` bytes,
-/// modulo 3, stand before: `Basic` credentials and SMTP's `AUTH PLAIN` encode the user along with the password.
-fn base64_after(word: &str, offset: usize, engine: &GeneralPurpose) -> String {
-    let bytes = [&vec![0; offset], word.as_bytes()].concat();
-    let encoded = engine.encode(&bytes);
-    // A character has 6 bits: the first ones mix with the bytes before, and the last one with the byte after.
-    let (first, end) = ((offset * 8).div_ceil(6), bytes.len() * 8 / 6);
-    encoded.get(first..end).unwrap_or_default().to_owned()
+/// Returns what variables hold besides the secrets that are read of them: the values as they are set, and the passwords of
+/// proxies.
+pub(super) fn others(environment: &Environment) -> Vec<SecretString> {
+    let found = variables(environment).into_iter();
+    let found = found.chain(proxies::secrets(environment));
+    found.map(SecretString::from).collect()
 }
 
 /// Returns the values of all variables that hold secrets, and what the files hold that they name.
@@ -295,6 +226,7 @@ impl Secrets {
         let aws = self.aws.iter().filter(|(name, _)| is_secret_of_aws(name));
         words
             .into_iter()
+            .chain(self.others.iter().map(Some))
             .chain(urls.iter().map(|url| password(url)))
             .flatten()
             .map(ExposeSecret::expose_secret)
@@ -435,6 +367,95 @@ mod tests {
         }
         let plain = "many words / on two\nlines";
         assert_eq!(mask.apply(plain), plain);
+    }
+
+    #[test]
+    fn a_secret_is_masked_however_its_characters_are_escaped() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        let secret = "s3cr&t\\%41\"wörd🦀";
+        let mask = super::Mask::new([secret].into_iter());
+        let every =
+            |escape: fn(u16) -> String| -> String { secret.encode_utf16().map(escape).collect() };
+        let some: String = secret
+            .chars()
+            .enumerate()
+            .map(|(at, letter)| match (at % 3, letter) {
+                (0, _) => format!("&#{};", u32::from(letter)),
+                (1, _) => format!("&#x{:X};", u32::from(letter)),
+                (_, '&') => "&amp;".to_owned(),
+                _ => letter.to_string(),
+            })
+            .collect();
+        let bytes = |separator: &str| {
+            let bytes: Vec<String> = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
+            bytes.join(separator)
+        };
+        let shown = [
+            every(|unit| format!("\\u{unit:04x}")),
+            every(|unit| format!("\\u{unit:04X}")),
+            every(|unit| match u8::try_from(unit) {
+                Ok(byte) if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+                _ => format!("\\u{unit:04x}"),
+            }),
+            secret
+                .bytes()
+                .map(|byte| format!("\\x{byte:02x}"))
+                .collect(),
+            secret.bytes().map(|byte| format!("\\{byte:03o}")).collect(),
+            secret.bytes().map(|byte| format!("%{byte:02x}")).collect(),
+            secret
+                .chars()
+                .map(|letter| format!("\\u{{{:x}}}", u32::from(letter)))
+                .collect(),
+            some.clone(),
+            // Two encodings, one around the other.
+            some.replace('&', "&amp;"),
+            every(|unit| format!("\\\\u{unit:04x}")),
+            secret
+                .bytes()
+                .map(|byte| format!("%25{byte:02X}"))
+                .collect(),
+            STANDARD.encode(STANDARD.encode(format!("me:{secret}"))),
+            STANDARD.encode(format!("x{}", every(|unit| format!("\\u{unit:04x}")))),
+            STANDARD
+                .encode(secret)
+                .replace('=', "%3D")
+                .replace('+', "%2B"),
+            bytes(""),
+            bytes(" "),
+            bytes(":"),
+            format!("0x{}", bytes(", 0x")),
+        ];
+        for text in shown {
+            let masked = mask.apply(&text);
+            let left = masked.replace("[masked]", "");
+            assert!(
+                masked.contains("[masked]") && left.len() <= 8,
+                "{text}: {left}"
+            );
+        }
+        // What only looks like an escape is neither changed nor in the way.
+        let text = "50% \\u12 &# &amp; \\";
+        assert_eq!(mask.apply(text), text);
+        assert_eq!(
+            mask.apply(&format!("{text}{secret}{text}")),
+            format!("{text}[masked]{text}")
+        );
+    }
+
+    #[test]
+    fn a_secret_is_masked_wherever_it_stands_in_a_long_text() {
+        let secret = "s3cr&t wörd";
+        let mask = super::Mask::new([secret].into_iter());
+        let escaped: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for before in (super::WINDOW - 60..super::WINDOW + 60).step_by(7) {
+            let around = ["ö".repeat(before / 2), "x".repeat(super::WINDOW)];
+            for form in [secret, &escaped] {
+                let masked = mask.apply(&around.join(form)).into_owned();
+                assert!(masked == around.join("[masked]"), "{before}");
+            }
+        }
     }
 
     #[test]

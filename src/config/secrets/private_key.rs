@@ -46,7 +46,7 @@ fn from_file(value: &str) -> Result<Option<SecretString>> {
     }
     let text = text_file::read(path).map_err(|e| {
         // A path that is there is a path; otherwise only what begins as one and is too short for a key's text.
-        let plainly_a_path = path.exists() || (looks_like_a_path(value) && value.len() < 60);
+        let plainly_a_path = path.exists() || looks_like_a_path(value);
         let tried = match plainly_a_path {
             true => format!("cannot read the file {value}"),
             false => {
@@ -74,11 +74,26 @@ fn is_dropbears(path: &Path) -> bool {
     read.is_ok() && length.starts_with(&[0, 0, 0]) && (name == b"ssh-" || name == b"ecds")
 }
 
-fn looks_like_a_path(value: &str) -> bool {
+/// Says whether a value can be shown: it begins as a path, and is too short for a key.
+pub(super) fn looks_like_a_path(value: &str) -> bool {
     ["/", "./", "../", "~/"]
         .iter()
         .any(|start| value.starts_with(start))
         && !value.contains(char::is_whitespace)
+        && value.len() < 60
+}
+
+/// Says whether a text holds a private key, or is base64 of one.
+pub(super) fn is_in(text: &str) -> bool {
+    let is_key = |text: &str| {
+        text.contains("PRIVATE KEY-----") || text.trim_start().starts_with("PuTTY-User-Key-File")
+    };
+    is_key(text) || from_base64(text).is_some_and(|decoded| is_key(&decoded))
+}
+
+/// Says whether a text begins with a public key, as OpenSSH writes one.
+pub(super) fn is_public_key(text: &str) -> bool {
+    text.starts_with("ssh-") || text.starts_with("ecdsa-sha2-") || text.starts_with("sk-ssh-")
 }
 
 /// Returns the text where it is a key's, with the line ends that parsers expect; names what is commonly mistaken for one.
@@ -92,9 +107,25 @@ fn key_text(text: &str) -> Result<Option<SecretString>> {
             "the key is in PuTTY's form; `puttygen key.ppk -O private-openssh` converts it",
         ));
     }
-    let has_public = text.starts_with("ssh-")
-        || text.starts_with("ecdsa-sha2-")
-        || text.contains("-----BEGIN PUBLIC KEY");
+    let has_public = is_public_key(text)
+        || text.contains("-----BEGIN PUBLIC KEY")
+        || text.contains("---- BEGIN SSH2 PUBLIC KEY");
+    if text.contains("-----BEGIN CERTIFICATE") && !has_private {
+        return Err(failure("this is a certificate, and no private key"));
+    }
+    // Behind the names of hosts, and the marker that may stand before them.
+    let mut words = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split(' ')
+        .skip(1)
+        .take(2);
+    if !has_private && words.any(is_public_key) {
+        return Err(failure(
+            "these are lines of known hosts, which belong in SSH_KNOWN_HOSTS",
+        ));
+    }
     if has_public && !has_private {
         return Err(failure(
             "this is a public key; the private one is in the file without `.pub`",

@@ -89,6 +89,18 @@ fn each_wrong_form_of_the_key_has_its_own_message_and_shows_no_key() {
             "PuTTY-User-Key-File-3: ssh-ed25519\nc2VjcmV0".to_owned(),
             "puttygen",
         ),
+        (
+            "git.example ssh-ed25519 c2VjcmV0".to_owned(),
+            "belong in SSH_KNOWN_HOSTS",
+        ),
+        (
+            "@revoked git.example ssh-ed25519 c2VjcmV0".to_owned(),
+            "belong in SSH_KNOWN_HOSTS",
+        ),
+        (
+            "-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----".to_owned(),
+            "certificate",
+        ),
         (KEY.replace('\n', " "), "lost its line breaks"),
         (KEY[..45].to_owned(), "cut off"),
     ];
@@ -99,6 +111,55 @@ fn each_wrong_form_of_the_key_has_its_own_message_and_shows_no_key() {
             "{value}: {shown}"
         );
         assert!(!shown.contains("c2VjcmV0"), "{shown}");
+    }
+}
+
+#[test]
+fn a_private_key_in_another_variable_is_told_by_name_and_not_shown() {
+    let folder = TempDir::new().unwrap();
+    let encoded = STANDARD.encode(KEY);
+    let wrong = [
+        KEY.to_owned(),
+        KEY.replace('\n', " "),
+        encoded.clone(),
+        file(&folder, "key", KEY),
+        file(&folder, "base64", &encoded),
+        "PuTTY-User-Key-File-3: ssh-ed25519\nc2VjcmV0".to_owned(),
+    ];
+    assert!(refusal("AWS_SESSION_TOKEN", &encoded).contains("it holds a private key"));
+    let names = VARIABLES.iter().filter(|name| **name != "SSH_PRIVATE_KEY");
+    for (name, value) in names.flat_map(|name| wrong.iter().map(move |value| (name, value))) {
+        let shown = refusal(name, value);
+        assert!(
+            shown.contains(&format!("{name}: it holds a private key"))
+                && shown.contains("Set SSH_PRIVATE_KEY"),
+            "{value}: {shown}"
+        );
+        for secret in ["c2VjcmV0", &encoded[..20], "OPENSSH"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_line_of_known_hosts_is_not_shown() {
+    for (value, expected) in [
+        ("glpat-0123456789abcdef", "a single word"),
+        ("c2VjcmV0", "a single word"),
+        (
+            "ssh-ed25519 glpat-0123456789abcdef me@x.example",
+            "a public key without the name",
+        ),
+    ] {
+        let shown = refusal("SSH_KNOWN_HOSTS", value);
+        assert!(
+            shown.contains(expected) && shown.contains("ssh-keyscan"),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains("0123456789") && !shown.contains("c2VjcmV0"),
+            "{shown}"
+        );
     }
 }
 

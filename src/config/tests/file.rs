@@ -197,3 +197,25 @@ fn a_file_that_says_nothing_is_no_error() {
         );
     }
 }
+
+#[test]
+fn a_reference_to_a_variable_is_told_with_its_place_and_what_to_do() {
+    for (value, reference, variable) in [
+        ("url: $MIRROR", "$MIRROR", "FERRY_MIRROR_URL"),
+        ("url: '${MIRROR}'", "${MIRROR}", "FERRY_MIRROR_URL"),
+        ("url: https://${HOST}/a.git", "${HOST}", "FERRY_MIRROR_URL"),
+        ("keep: [a, '${KEEP}/*']", "${KEEP}", "FERRY_MIRROR_KEEP"),
+    ] {
+        let shown = from_file(&format!("mirror:\n  {value}\n"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            shown.contains("ferry.yml:2:")
+                && shown.contains(&format!("{reference} is no value"))
+                && shown.contains(&format!("set {variable}")),
+            "{shown}"
+        );
+    }
+    let config = from_file("mirror: { branch: a$b, keep: ['$a/*', 'b$'] }").unwrap();
+    assert_eq!(config.mirror.branch, "a$b");
+}

@@ -45,9 +45,9 @@ fn has_domain(name: &str) -> bool {
     labels.len() > 1 && labels.iter().all(|label| !label.is_empty()) && last != "git"
 }
 
-/// Splits a path whose first folder could be a port, as in `2222/group/repository`.
+/// Splits a path whose beginning could be a port, as in `2222/group/repository` and `2222:group/repository`.
 pub(super) fn split_port(path: &str) -> Option<(u16, &str)> {
-    let (first, rest) = path.split_once('/')?;
+    let (first, rest) = path.split_once(['/', ':'])?;
     let port = first.parse().ok().filter(|port| *port != 0)?;
     (first.starts_with(|c: char| c.is_ascii_digit()) && !rest.is_empty()).then_some((port, rest))
 }
@@ -60,9 +60,9 @@ pub(super) fn port_in_path(place: &str, path: &str) -> Option<String> {
     } else {
         format!("git@{place}")
     };
+    let address = format!("ssh://{place}:{port}/{}", rest.trim_start_matches('/'));
     Some(format!(
-        "`host:path` has no room for a port: if {port} is one, write `ssh://{place}:{port}/{rest}`; if it is a folder, \
-         `ssh://{place}/{port}/{rest}`"
+        "`host:path` has no room for a port: if {port} is one, write `{address}`; if it is a part of the path, `ssh://{place}/{path}`"
     ))
 }
 

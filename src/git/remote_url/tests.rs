@@ -154,6 +154,8 @@ fn what_cannot_be_an_address_is_refused_with_its_reason() {
         ),
         ("me:secret@h.example/g/p", "no password"),
         ("git@h.example:2222/p", "`ssh://git@h.example:2222/p`"),
+        ("git@h.example:2222:g/p", "`ssh://git@h.example:2222/g/p`"),
+        ("h.example:2222:/g/p", "`ssh://git@h.example:2222/g/p`"),
         ("h.example:2222/g/p", "`ssh://git@h.example/2222/g/p`"),
         ("ssh://git@h.example:g/p", "`git@h.example:g/p`"),
         ("ssh://h.example:secret/p", "port"),

@@ -1,5 +1,6 @@
 //! A repository's branches and HEAD, from `ls-refs` (v2) or the advertisement (v0, v1).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use tokio::io::AsyncRead;
 
 use super::{Capabilities, Error, Packet, PacketReader, PacketWriter, Result};
 use crate::git::ObjectId;
+use crate::shown;
 
 #[cfg(test)]
 mod tests;
@@ -211,6 +213,6 @@ fn parse(id: &str) -> Result<ObjectId> {
         .map_err(|_| Error::garbage(format!("the list of refs holds {:?}", shorten(id))))
 }
 
-fn shorten(text: &str) -> String {
-    text.chars().take(60).collect()
+fn shorten(text: &str) -> Cow<'_, str> {
+    shown::beginning(text, 60)
 }

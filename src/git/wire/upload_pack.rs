@@ -5,6 +5,7 @@ use tokio::io::AsyncRead;
 
 use super::{Capabilities, Error, Packet, PacketReader, PacketWriter, Protocol, Result};
 use crate::git::ObjectId;
+use crate::shown;
 
 #[cfg(test)]
 mod tests;
@@ -273,7 +274,7 @@ impl FetchResponse {
             Some("shallow") => Some(&mut self.shallow),
             Some("NAK" | "ready" | "unshallow" | "acknowledgments" | "shallow-info") => None,
             _ => {
-                let start: String = text.chars().take(60).collect();
+                let start = shown::beginning(&text, 60);
                 return Err(Error::garbage(format!("{start:?} before the pack")));
             }
         };

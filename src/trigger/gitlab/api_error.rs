@@ -12,9 +12,9 @@ use url::Url;
 
 use crate::error::{Error, Kind};
 use crate::git::transport::PROXY_ADVICE;
-use crate::shown::printable;
+use crate::shown::{beginning, printable};
 
-/// How many characters of GitLab's message are shown.
+/// How many characters of GitLab's message are shown, and an ellipsis.
 const MAX_MESSAGE: usize = 300;
 /// gitlab.com limits the pipelines of a minute.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -96,7 +96,7 @@ pub(super) fn message(body: &[u8]) -> String {
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    printable(&line).chars().take(MAX_MESSAGE).collect()
+    beginning(&printable(&line), MAX_MESSAGE).into_owned()
 }
 
 fn gather(value: &Value, texts: &mut Vec<String>) {

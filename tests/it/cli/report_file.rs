@@ -27,6 +27,23 @@ fn report(folder: &TempDir, name: &str) -> Value {
 }
 
 #[test]
+fn serve_refuses_to_write_a_report_that_it_never_has() {
+    let folder = TempDir::new().unwrap();
+    for arguments in [
+        ["--report", "report", "serve"],
+        ["serve", "--report", "report"],
+    ] {
+        let arguments = [&["--format", "json"], &arguments[..]].concat();
+        let output = ferry(folder.path(), &arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let error = error_of(&output);
+        assert_eq!(error["kind"], "usage");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("leave out --report"), "{message}");
+    }
+}
+
+#[test]
 fn a_failure_is_in_the_file_and_in_words_on_stderr() {
     let folder = TempDir::new().unwrap();
     let output = failing(&folder, &["--report", "report.json", "check"]);

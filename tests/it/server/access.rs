@@ -1,5 +1,7 @@
 //! Tokens, TLS, and the access log.
 
+use serde_json::json;
+
 use crate::support::certificate;
 use crate::support::server::{Server, Site, sha256};
 
@@ -221,6 +223,14 @@ fn each_request_is_a_line_of_json() {
     });
     let entry = find("/index/3/f/foo").unwrap();
     assert_eq!(entry["status"], 200);
+    // As each line of the log has them with `--format json`.
+    assert_eq!(
+        (&entry["level"], &entry["message"]),
+        (&json!("info"), &json!("request"))
+    );
+    let time = entry["time"].as_str().unwrap();
+    time.parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(time.len(), "2026-05-28T20:26:40.120Z".len(), "{time}");
     assert_eq!(entry["agent"], "cargo/1");
     assert_eq!(entry["client"], "127.0.0.1");
     let download = find("/api/v1/crates/foo/1.0.0/download").unwrap();

@@ -11,7 +11,8 @@ use super::certificate;
 use super::skip::skip;
 
 const EXIM: &str = "/usr/sbin/exim4";
-const PASSWORD: &str = "hunter2-of-the-mail";
+/// The usual password.
+pub const PASSWORD: &str = "hunter2-of-the-mail";
 
 /// How the server is set up.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,8 @@ pub struct Options {
     pub wants_login: bool,
     /// The name that its certificate is for, besides `localhost`.
     pub certified: &'static str,
+    /// The password of the user `ferry`.
+    pub password: &'static str,
 }
 
 impl Default for Options {
@@ -33,6 +36,7 @@ impl Default for Options {
             implicit: false,
             wants_login: true,
             certified: "IP:127.0.0.1",
+            password: PASSWORD,
         }
     }
 }
@@ -71,7 +75,7 @@ impl Exim {
 
     /// Returns the password of the user `ferry`.
     pub fn password(&self) -> &'static str {
-        PASSWORD
+        self.options.password
     }
 
     /// Returns the server's address, as `mail.smtp` wants it.
@@ -110,7 +114,7 @@ impl Exim {
             ),
         ];
         if self.options.wants_login {
-            pairs.push(("FERRY_SMTP_PASSWORD", PASSWORD.to_owned()));
+            pairs.push(("FERRY_SMTP_PASSWORD", self.password().to_owned()));
         }
         let pairs = pairs.into_iter();
         pairs
@@ -211,6 +215,7 @@ fn spawn(folder: &Path, options: &Options) -> Option<(Child, u16)> {
 
 fn config(folder: &Path, port: u16, options: &Options) -> String {
     let folder = folder.display();
+    let password = options.password;
     let tls = match options.starttls || options.implicit {
         true => format!(
             "tls_advertise_hosts = *\ntls_certificate = {folder}/cert.pem\ntls_privatekey = {folder}/key.pem\n"
@@ -236,7 +241,7 @@ rcpt:\n{admitted}  deny message = there is nobody of that name\n       local_par
 begin routers\nall:\n  driver = accept\n  transport = maildir\n\
 begin transports\nmaildir:\n  driver = appendfile\n  maildir_format\n  directory = {folder}/maildir\n  create_directory\n  user = Debian-exim\n\
 begin authenticators\n\
-plain:\n  driver = plaintext\n  public_name = PLAIN\n  server_condition = ${{if and{{{{eq{{$auth2}}{{ferry}}}}{{eq{{$auth3}}{{{PASSWORD}}}}}}}}}\n  server_set_id = $auth2\n\
-login:\n  driver = plaintext\n  public_name = LOGIN\n  server_prompts = Username:: : Password::\n  server_condition = ${{if and{{{{eq{{$auth1}}{{ferry}}}}{{eq{{$auth2}}{{{PASSWORD}}}}}}}}}\n  server_set_id = $auth1\n"
+plain:\n  driver = plaintext\n  public_name = PLAIN\n  server_condition = ${{if and{{{{eq{{$auth2}}{{ferry}}}}{{eq{{$auth3}}{{{password}}}}}}}}}\n  server_set_id = $auth2\n\
+login:\n  driver = plaintext\n  public_name = LOGIN\n  server_prompts = Username:: : Password::\n  server_condition = ${{if and{{{{eq{{$auth1}}{{ferry}}}}{{eq{{$auth2}}{{{password}}}}}}}}}\n  server_set_id = $auth1\n"
     )
 }

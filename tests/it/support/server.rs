@@ -197,6 +197,13 @@ impl Server {
         Self::run(variables, command(variables))
     }
 
+    /// Starts a server that logs in this format, and waits until it listens.
+    pub fn start_in(format: &str, variables: &[(String, String)]) -> Self {
+        let mut command = command(variables);
+        command.args(["--format", format]);
+        Self::run(variables, command)
+    }
+
     /// Starts a server that may have so many files open, and not more.
     pub fn start_with_open_files(variables: &[(String, String)], limit: u32) -> Self {
         let mut shell = Command::new("sh");
@@ -232,7 +239,7 @@ impl Server {
                 } else {
                     "http"
                 };
-                let address = found.split(' ').next().unwrap();
+                let address = found.split([' ', '"']).next().unwrap();
                 url = Some(format!("{scheme}://{address}"));
                 break;
             }

@@ -114,12 +114,17 @@ pub struct Helper {
 impl Helper {
     /// Starts the helper on a free port, with both tokens, and waits until it listens.
     pub fn start(variables: &[(String, String)]) -> Self {
+        Self::start_in("text", variables)
+    }
+
+    /// Starts the helper as [`Self::start`] does; it logs in this format.
+    pub fn start_in(format: &str, variables: &[(String, String)]) -> Self {
         let mut process = command(&[])
             .env("FERRY_TRIGGER_LISTEN", "127.0.0.1:0")
             .env("FERRY_TRIGGER_TOKEN", TOKEN)
             .env("FERRY_HOOK_TOKEN", HOOK_TOKEN)
             .envs(variables.iter().cloned())
-            .args(["-v", "run"])
+            .args(["-v", "--format", format, "run"])
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()
@@ -131,7 +136,7 @@ impl Helper {
             let line = line.unwrap();
             *log.lock().unwrap() += &format!("{line}\n");
             if let Some((_, found)) = line.split_once("listening on ") {
-                url = Some(found.to_owned());
+                url = found.split('"').next().map(str::to_owned);
                 break;
             }
         }

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, Uri, Version};
 use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::traffic::Traffic;
 use crate::config::{self, Addresses, Serve};
@@ -34,7 +34,11 @@ pub(super) struct AccessLog {
 /// What is logged of a request.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
+    /// These three are in each line of the log that is written as JSON, too.
+    #[serde(serialize_with = "as_in_the_log")]
     time: Timestamp,
+    level: &'static str,
+    message: &'static str,
     client: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
@@ -198,6 +202,8 @@ impl Record {
         let milliseconds = request.start.elapsed().as_secs_f64() * 1000.0;
         self.log.write(&Line {
             time: request.time,
+            level: "info",
+            message: "request",
             client: request.client,
             caller: request.caller.as_ref().map(|caller| &*caller.0),
             method: request.method.as_str(),
@@ -220,6 +226,14 @@ impl Drop for Record {
             self.write(&request);
         }
     }
+}
+
+/// Writes a time with milliseconds: nobody sorts lines by texts of different lengths.
+fn as_in_the_log<S: Serializer>(
+    time: &Timestamp,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.3}"))
 }
 
 fn protocol(version: Version) -> &'static str {

@@ -6,13 +6,14 @@ use crates_ferry::error::Kind;
 use mail_parser::MessageParser;
 
 use super::{TEXT, fails, send, with};
-use crate::support::exim::{Exim, Options};
+use crate::support::exim::{Exim, Options, PASSWORD};
 
 const NO_TLS: Options = Options {
     starttls: false,
     implicit: false,
     wants_login: false,
     certified: "IP:127.0.0.1",
+    password: PASSWORD,
 };
 
 #[test]
