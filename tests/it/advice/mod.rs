@@ -4,6 +4,7 @@
 //! `INSTA_UPDATE=always cargo test --locked --test it the_table_of_advice`.
 
 mod causes;
+mod folders;
 mod sides;
 mod ssh;
 mod told;
