@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::HumanDuration;
 
 use super::Findings;
-use crate::config::{Config, History};
+use crate::config::{self, Config, History};
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
@@ -18,7 +18,7 @@ use crate::index::config_json::{CONFIG_JSON, ConfigJson, points_to};
 use crate::mirror::Context;
 use crate::mirror::relay::Lag;
 use crate::mirror::relay::draft::{mode, shallow_upstream};
-use crate::mirror::sync::SAME_REPOSITORY;
+use crate::mirror::sync::{self, SAME_REPOSITORY};
 
 /// cargo clones all of a git index: from this many commits on, a mirror without history is faster for it.
 const MUCH_HISTORY: usize = 2_000;
@@ -45,7 +45,7 @@ pub(super) async fn probe(
             format!("the mirror has no {reference} yet"),
             "Run `crates-ferry init` once, or set `mirror.branch`.",
         );
-        for name in ["base", "config.json", "history"] {
+        for name in ["base", "plan", "config.json", "history"] {
             findings.skip(name, "the branch does not exist yet");
         }
         return;
@@ -58,7 +58,9 @@ pub(super) async fn probe(
             None
         }
     };
-    config_json(config, &mut mirror, tip, findings).await;
+    plan(config, around, findings).await;
+    let is_begun = found.is_some() || upstream.is_none();
+    config_json(config, &mut mirror, tip, is_begun, findings).await;
     history(config, found, &mut mirror, tip, findings).await;
 }
 
@@ -115,6 +117,21 @@ async fn base(config: &Config, around: Context<'_>, findings: &mut Findings) -> 
     Some(found)
 }
 
+/// Plans what a sync would do, as `sync --dry-run` does: only a plan meets a conflict, or an upstream that lost much.
+async fn plan(config: &Config, around: Context<'_>, findings: &mut Findings) {
+    if !findings.has_passed("base") {
+        return findings.skip("plan", "the base could not be used");
+    }
+    let options = sync::Options {
+        dry_run: true,
+        ..sync::Options::default()
+    };
+    if let Some(report) = findings.take("plan", sync::run(config, &options, around).await) {
+        let outcome = report.outcome;
+        findings.pass("plan", format!("a sync would end as {outcome}"));
+    }
+}
+
 // Over connections of its own, as `access::push`: its services end before those of the other probes.
 async fn measure_lag(config: &Config) -> Result<Lag> {
     let upstream = config.upstream_remote()?;
@@ -151,6 +168,7 @@ async fn config_json(
     config: &Config,
     mirror: &mut UploadPack<'_>,
     tip: ObjectId,
+    is_begun: bool,
     findings: &mut Findings,
 ) {
     // Without wants by id, one file would cost a clone.
@@ -158,10 +176,18 @@ async fn config_json(
         findings.skip("config.json", "the server does not serve files by id");
         return;
     }
-    let read = read_config_json(mirror, tip).await;
+    let read = read_config_json(mirror, tip, is_begun).await;
     let Some(found) = findings.take("config.json", read) else {
         return;
     };
+    // What cargo would find out with the first crate.
+    if let Err(why) = config::dl(&found.dl) {
+        return findings.fail_plainly(
+            "config.json",
+            format!("the mirror's dl cannot be used: {why}"),
+            "Commit a config.json whose `dl` is the address of the crate files to the mirror; a sync never changes it.",
+        );
+    }
     let differs = |wanted: &Option<String>, found: Option<&str>| {
         wanted.is_some() && wanted.as_deref() != found
     };
@@ -182,10 +208,16 @@ async fn config_json(
     }
 }
 
-async fn read_config_json(mirror: &mut UploadPack<'_>, tip: ObjectId) -> Result<ConfigJson> {
+async fn read_config_json(
+    mirror: &mut UploadPack<'_>,
+    tip: ObjectId,
+    is_begun: bool,
+) -> Result<ConfigJson> {
     let missing = || {
-        Error::new(Kind::Config, "the mirror has no config.json")
-            .advise("Commit one, which cargo needs: `{\"dl\": …, \"api\": …}`.")
+        Error::new(Kind::Config, "the mirror has no config.json").advise(match is_begun {
+            true => "Commit one, which cargo needs: `{\"dl\": …, \"api\": …}`.",
+            false => "Run `crates-ferry init --adopt` once: it adds upstream's, with `mirror.dl` and `mirror.api`.",
+        })
     };
     points_to(
         &file_at_root(mirror, tip, CONFIG_JSON)

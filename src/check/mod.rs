@@ -83,7 +83,15 @@ async fn probe_remotes(config: &Config, around: Context<'_>, findings: &mut Find
 }
 
 fn skip_mirror(findings: &mut Findings) {
-    for name in ["push", "branch", "head", "base", "config.json", "history"] {
+    for name in [
+        "push",
+        "branch",
+        "head",
+        "base",
+        "plan",
+        "config.json",
+        "history",
+    ] {
         findings.skip(name, "the mirror could not be read");
     }
 }

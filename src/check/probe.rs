@@ -90,6 +90,12 @@ impl Findings {
         result.map_err(|error| self.fail(name, &error)).ok()
     }
 
+    /// Says whether a probe of this name passed.
+    pub(super) fn has_passed(&self, name: &str) -> bool {
+        let mut named = self.probes.iter().filter(|probe| probe.name == name);
+        named.any(|probe| probe.status == Status::Passed)
+    }
+
     fn add(&mut self, name: &'static str, status: Status, detail: String, advice: Option<String>) {
         self.ok &= status != Status::Failed;
         self.probes.push(Probe {

@@ -12,6 +12,7 @@ mod style;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::config::Mask;
@@ -28,6 +29,11 @@ pub use style::HELP as HELP_STYLES;
 
 /// What `--version` prints: the version, and of a release the commit and its date.
 pub const VERSION: &str = env!("CRATES_FERRY_VERSION");
+
+/// How many files a process must be allowed to open.
+// A sync with both sides over ssh has 20 open.
+const FEWEST_FILES: u64 = 32;
+const MORE_FILES: &str = "Raise the number of files that this process may open (`ulimit -n 1024`, LimitNOFILE of a systemd unit).";
 
 /// Runs the work on an event loop of one thread.
 ///
@@ -49,6 +55,7 @@ fn run_on<T>(
     mut threads: tokio::runtime::Builder,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    enough_files(getrlimit(Resource::Nofile).current).map_err(Failure::Error)?;
     let runtime = threads.enable_all().build();
     let runtime = runtime.map_err(|e| Failure::Error(no_runtime(e)))?;
     let end = runtime.block_on(work);
@@ -134,8 +141,22 @@ impl StopSignals {
     }
 }
 
+/// Refuses a limit of open files at which tokio panics, before it is blamed for that.
+fn enough_files(limit: Option<u64>) -> Result<()> {
+    match limit {
+        Some(limit) if limit < FEWEST_FILES => Err(Error::new(
+            Kind::Config,
+            format!("this process may open only {limit} files, and needs {FEWEST_FILES}"),
+        )
+        .advise(MORE_FILES)),
+        _ => Ok(()),
+    }
+}
+
 fn no_runtime(error: std::io::Error) -> Error {
-    Error::new(Kind::Server, "cannot start the event loop on this machine").because(error)
+    Error::new(Kind::Server, "cannot start the event loop on this machine")
+        .because(error)
+        .advise(MORE_FILES)
 }
 
 /// Finds `--format` and `--report` in a command line that may be one that clap cannot parse: its error must reach them,

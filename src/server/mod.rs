@@ -5,6 +5,7 @@ pub mod cache;
 pub mod cargo_config;
 pub mod catalog;
 pub mod crate_files;
+pub mod disk_error;
 pub mod file_budget;
 pub mod index_copy;
 pub mod memory_budget;

@@ -11,6 +11,7 @@
     clippy::print_stderr
 )]
 
+mod advice;
 mod cli;
 mod git;
 mod http;

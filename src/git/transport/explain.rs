@@ -41,7 +41,7 @@ pub(super) fn explain(
         wire::Error::Unsupported(_) => {
             Error::new(Kind::Config, format!("{remote}: unsupported repository"))
                 .because(error)
-                .advise("Use a repository with the object format sha1: `git init --bare --object-format=sha1` makes one.")
+                .advise(side.other_format())
         }
         wire::Error::Lacks { .. } => Error::new(
             Kind::Config,

@@ -46,6 +46,8 @@ pub(super) const FSCK_ERROR: &str = "fsck error in packed object";
 
 /// What our own `upload-pack` says of an object that it should have.
 pub(super) const LACKS_OBJECT: &str = "the repository lacks the object";
+/// How our own service says that a ref cannot be read.
+pub(super) const DAMAGED_REF: &str = "the repository has a damaged ref";
 
 /// What a host's message means, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

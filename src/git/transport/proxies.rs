@@ -90,7 +90,7 @@ impl Proxy {
             "credentials not accepted",
             "user/pass",
         ]) {
-            return Some(self.wants_login().because(cause));
+            return Some(self.wants_login());
         }
         if says(&["error resolving for socks proxy"]) {
             let message = format!("{host}: its name cannot be resolved");
@@ -118,26 +118,29 @@ impl Proxy {
         } else if says(&["tunnel error: unsuccessful", "SOCKS error"])
             && !says(&["SOCKS handshake"])
         {
-            format!("it refuses to connect to {host}")
+            format!("it refuses to connect to {host}, or cannot reach it")
         } else if says(&["tunnel error", "SOCKS handshake"]) {
             "it does not answer as a proxy".to_owned()
         } else {
             return None;
         };
         let advice = match what.contains("refuses") {
-            true => format!("Ask the administrator of the proxy whether it may connect to {host}."),
+            true => format!(
+                "Ask the administrator of the proxy whether it may connect to {host}, and whether it can."
+            ),
             false => format!(
                 "Check host and port in {}, and whether the proxy runs.",
                 self.variable
             ),
         };
-        Some(
-            Error::new(Kind::Network, format!("the proxy {self}: {what}"))
-                .because(cause)
-                .advise(format!(
-                    "{advice} A host that needs no proxy goes into NO_PROXY."
-                )),
-        )
+        let error = Error::new(Kind::Network, format!("the proxy {self}: {what}")).advise(format!(
+            "{advice} A host that needs no proxy goes into NO_PROXY."
+        ));
+        // The library's words for a tunnel say less than ours.
+        Some(match cause.starts_with("tunnel error") {
+            true => error,
+            false => error.because(cause),
+        })
     }
 
     /// Makes the error of a proxy that lets nobody through without a password, or not with this one.

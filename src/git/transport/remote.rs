@@ -53,7 +53,7 @@ impl Remote {
                     HttpRemote::new(url, credentials.http.clone(), limits, Arc::clone(&traffic))?;
                 Host::Http(Arc::new(remote.on(side)))
             }
-            RemoteUrl::Local(path) => Host::Local(LocalRemote::new(path, limits)),
+            RemoteUrl::Local(path) => Host::Local(LocalRemote::new(path, limits).on(side)),
             RemoteUrl::Ssh(address) => {
                 let remote = SshRemote::new(address.clone(), &credentials.ssh, limits)?;
                 Host::Ssh(remote.on(side))

@@ -123,6 +123,30 @@ impl Side {
         }
     }
 
+    /// Returns what to do about a folder that is no repository. Only a mirror may be empty.
+    pub(super) fn no_repository(self) -> &'static str {
+        match self {
+            Self::Upstream => {
+                "Set `upstream.url` to the folder of a repository that holds the index."
+            }
+            Self::Mirror => {
+                "Check `mirror.url`. For a new mirror, `git init --bare FOLDER` makes an empty repository."
+            }
+            Self::Index => "Set `serve.index` to the folder of a repository that holds the index.",
+        }
+    }
+
+    /// Returns what to do about a repository whose objects are not named by SHA-1, as those of the index are.
+    pub(super) fn other_format(self) -> &'static str {
+        match self {
+            Self::Upstream => "Set `upstream.url` to a repository with the object format sha1.",
+            Self::Mirror => {
+                "Set `mirror.url` to a repository with the object format sha1: `git init --bare --object-format=sha1 FOLDER` makes one."
+            }
+            Self::Index => "Set `serve.index` to a repository with the object format sha1.",
+        }
+    }
+
     /// Returns what to do about an ssh key that the server does not know.
     pub(super) fn unknown_key(self) -> &'static str {
         match self {

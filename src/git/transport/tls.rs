@@ -267,10 +267,17 @@ fn explain(fault: &CertificateError) -> Refusal {
             "Make the server's certificate anew, with its host as subjectAltName: the subject's CN does not count. For example \
              `openssl req -x509 … -addext subjectAltName=DNS:HOST` (or IP:ADDRESS).",
         ),
-        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => (
-            fault.to_string(),
-            "Use a host in the URL that the certificate is for, or make the server's certificate anew with this one in its \
-             subjectAltName.",
+        Fault::NotValidForNameContext { expected, presented } => (
+            format!(
+                "the certificate is for {}, not for {}",
+                presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", "),
+                expected.to_str()
+            ),
+            OTHER_NAME,
+        ),
+        Fault::NotValidForName => (
+            "the certificate is for another host".to_owned(),
+            OTHER_NAME,
         ),
         Fault::UnknownIssuer => (
             "no trusted authority has signed the certificate".to_owned(),
@@ -305,10 +312,20 @@ fn explain(fault: &CertificateError) -> Refusal {
     Refusal { cause, advice }
 }
 
+const OTHER_NAME: &str = "Use a host in the URL that the certificate is for, or make the server's certificate anew with this one in \
+     its subjectAltName.";
 const EXPIRED: &str =
     "Renew the server's certificate. If it has not expired, correct this machine's clock.";
 const NOT_YET: &str =
     "Correct this machine's clock. If it is right, the server's certificate is not valid yet.";
+
+/// Returns a name of a certificate without webpki's word for its kind, as in `DnsName("git.example")`.
+fn plain(name: &str) -> &str {
+    let inner = name
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.map_or(name, |inner| inner.trim_matches('"'))
+}
 
 fn date(time: UnixTime) -> String {
     let time = UNIX_EPOCH + Duration::from_secs(time.as_secs());

@@ -19,6 +19,9 @@ const HANDSHAKE: &str = "the TLS handshake failed";
 const HELLO_ADVICE: &str = "Set `mail.hello` to the name that DNS has for this machine, or to one that the administrator of \
                             that server allows.";
 
+/// What lettre's parser says before the words that it cannot read.
+const NO_REPLY: &str = "error Tag at: ";
+
 /// Explains a failure; `about` is what the server was asked.
 pub(super) fn explain(server: &str, about: &str, cause: SmtpError) -> Error {
     match cause.status() {
@@ -40,7 +43,11 @@ pub(super) fn no_hello(server: &str, about: &str, name: &str, cause: SmtpError) 
 
 /// The server replied with a refusal.
 fn refused(server: &str, about: &str, code: &str, reply: &str) -> Error {
-    let text = format!("{server}: refused {about}: {code} {reply}");
+    let refused = match about {
+        "connecting" => "the connection",
+        about => about,
+    };
+    let text = format!("{server}: refused {refused}: {code} {reply}");
     let text = text.trim_end().to_owned();
     // Some servers refuse the name of EHLO only when they know the recipient (`smtpd_delay_reject` of Postfix), and one that
     // is in no DNS for now (450).
@@ -54,6 +61,11 @@ fn refused(server: &str, about: &str, code: &str, reply: &str) -> Error {
     }
     match code {
         // RFC 4954: authentication is required, is too weak, has failed, needs encryption.
+        "530" | "534" | "535" | "538" if !about.starts_with("authenticating") => {
+            Error::new(Kind::Auth, text).advise(
+                "Name the user in `mail.smtp` (smtps://USER@HOST) and set FERRY_SMTP_PASSWORD: this server wants a login.",
+            )
+        }
         "530" | "534" | "535" | "538" => Error::new(Kind::Auth, text).advise(
             "Check the user in `mail.smtp` and FERRY_SMTP_PASSWORD. Some providers want an app password.",
         ),
@@ -75,6 +87,13 @@ pub(super) fn unreachable(
     Error::new(Kind::Network, format!("{server}: cannot connect"))
         .because(cause)
         .advise("Check host and port in `mail.smtp`, and the firewalls on the way.")
+}
+
+/// No address was found for the host, or none of them takes a connection; `cause` says which.
+pub(super) fn not_connected(server: &str, cause: Error) -> Error {
+    cause.on(server).advise(
+        "Check host and port in `mail.smtp`, this machine's DNS, the firewalls on the way, and `network.connect_timeout`.",
+    )
 }
 
 /// TLS has no form for the server's name.
@@ -118,7 +137,7 @@ fn broken(server: &str, about: &str, innermost: String, is_reply: bool) -> Error
             Kind::Server,
             format!("{server}: invalid reply while {}", doing(about)),
         )
-        .because(innermost)
+        .because(shown_reply(&innermost))
         .advise(
             "Check that a mail server listens there. smtps:// and smtp:// have different ports.",
         );
@@ -206,6 +225,14 @@ pub(super) fn is_about_tls(error: &Error) -> bool {
 pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(error.kind(), Kind::Permission | Kind::Auth | Kind::Server)
         && error.to_string().contains(": refused ")
+}
+
+/// Returns what the server said where its reply is none, without the parser's words.
+fn shown_reply(text: &str) -> String {
+    match text.strip_prefix(NO_REPLY) {
+        Some(said) => format!("the server says {}", said.trim()),
+        None => text.to_owned(),
+    }
 }
 
 fn doing(about: &str) -> String {

@@ -89,7 +89,7 @@ impl Session {
         let connecting = connect_tcp(&server.host, server.port, deadline(network.connect_timeout));
         let tcp = connecting
             .await
-            .map_err(|error| failure::unreachable(&name, error))?;
+            .map_err(|error| failure::not_connected(&name, error))?;
         let unreachable = |error: io::Error| failure::unreachable(&name, error);
         let peer = tcp.peer_addr().map_err(unreachable)?;
         let hello = hello::name(&mailer.route, tcp.local_addr().map_err(unreachable)?.ip());

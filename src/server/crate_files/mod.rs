@@ -41,9 +41,10 @@ use tracing::warn;
 use url::Url;
 
 use crate::config::{Downloads, ServeConfig};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::index::{Checksum, CrateFile};
 use crate::server::catalog::files::{Catalog, Limits};
+use crate::server::disk_error::unwritable;
 use crate::server::memory_budget::MemoryBudget;
 use crate::server::store::Scratch;
 pub use body::{Body, InFlight};
@@ -89,12 +90,8 @@ impl CrateFiles {
     /// `config` if the store, `data_dir` or the certificates cannot be used.
     pub async fn open(config: &ServeConfig) -> Result<Arc<Self>> {
         let data_dir = &config.serve.data_dir;
-        let unusable = |error: io::Error| {
-            Error::new(Kind::Config, format!("cannot write {}", data_dir.display()))
-                .because(error)
-                .advise("Set `serve.data_dir` to a folder that this user may write.")
-        };
-        let scratch = Scratch::open(data_dir.join("tmp")).map_err(unusable)?;
+        let scratch = Scratch::open(data_dir.join("tmp"));
+        let scratch = scratch.map_err(|error| unwritable(data_dir, error))?;
         let files = Arc::new(Self::with(config, &scratch, Catalog::open)?);
         files.inventory.recover().await;
         Ok(files)

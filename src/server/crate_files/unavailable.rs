@@ -53,6 +53,21 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
+    /// Returns the reason without the time of the next try, for whoever does not try again.
+    pub fn last_word(&self) -> String {
+        match self {
+            Self::Paused(_) => "upstream keeps failing".to_owned(),
+            Self::FailedRecently(why, _) => why.last_word(),
+            Self::Store(why) => {
+                let why = why
+                    .split_once("; retry in ")
+                    .map_or(why.as_str(), |(why, _)| why);
+                Self::Store(why.to_owned()).to_string()
+            }
+            why => why.to_string(),
+        }
+    }
+
     /// Logs it if a person may have to act.
     pub(super) fn log(&self, file: &CrateFile) {
         match self {
@@ -62,6 +77,29 @@ impl Unavailable {
             Self::Store(_) => {}
             Self::Mismatch { .. } | Self::Disk(_) => error!("{file}: {self}"),
             _ => warn!("{file}: {self}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_promises_no_other_try() {
+        let cut = || Box::new(Unavailable::Upstream("cut".to_owned()));
+        for (why, last_word) in [
+            (Unavailable::Paused(2), "upstream keeps failing"),
+            (
+                Unavailable::FailedRecently(cut(), 3),
+                "cannot fetch the crate file from upstream: cut",
+            ),
+            (
+                Unavailable::Store("the bucket keeps failing; retry in 2 s".to_owned()),
+                "cannot read the store of this server: the bucket keeps failing",
+            ),
+        ] {
+            assert_eq!(why.last_word(), last_word);
         }
     }
 }

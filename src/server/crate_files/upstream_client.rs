@@ -12,8 +12,10 @@ use url::Url;
 use super::circuit_breaker::CircuitBreaker;
 use super::unavailable::Unavailable;
 use crate::config::ServeConfig;
-use crate::error::Result;
-use crate::git::transport::{Clients, Proxy, Reach, Refused, refused};
+use crate::error::{Error, Kind, Result};
+use crate::git::transport::{
+    Clients, PROXY_ADVICE, Proxy, Reach, Refused, innermost, refusal, refused, unreachable,
+};
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
@@ -102,15 +104,21 @@ impl UpstreamClient {
             Ok(Err(error)) if error.is_redirect() || refused(&error).is_some() => {
                 return Err(Failure::Permanent(failure_of(&error, proxy)));
             }
-            Ok(Err(error)) => return Err(Failure::Transient(failure_of(&error, proxy), None)),
+            Ok(Err(error)) => {
+                return Err(match failure_of(&error, proxy) {
+                    why @ Unavailable::Unfetchable(_) => Failure::Permanent(why),
+                    why => Failure::Transient(why, None),
+                });
+            }
             Err(_) => {
-                let text = format!("no response within {limit}");
+                let place = place(url);
+                let text = format!("{place}: no response within {limit}");
                 return Err(Failure::Transient(Unavailable::Timeout(text), None));
             }
         };
         let status = response.status();
-        // The host after redirects, and no more of the URL: it may be signed.
-        let host = response.url().host_str().unwrap_or_default().to_owned();
+        // After redirects.
+        let place = place(response.url());
         match status {
             StatusCode::OK => Ok(response),
             // Only if a range was requested.
@@ -125,7 +133,10 @@ impl UpstreamClient {
                 Err(Failure::Permanent(Unavailable::Missing(status.as_u16())))
             }
             _ => {
-                let failure = format!("{host} responds with {status}");
+                let failure = match cure(status) {
+                    Some(cure) => format!("{place} responds with {status} ({cure})"),
+                    None => format!("{place} responds with {status}"),
+                };
                 let may_pass = status.is_server_error()
                     || matches!(
                         status,
@@ -180,6 +191,17 @@ pub fn instance() -> &'static str {
     NAME.get_or_init(|| format!("crates-ferry-{:016x}", fastrand::u64(..)))
 }
 
+/// Returns what to do about a status that no retry changes.
+fn cure(status: StatusCode) -> Option<&'static str> {
+    match status {
+        StatusCode::UNAUTHORIZED => Some(
+            "Set `serve.dl` to a host that needs no login: crate files are fetched without credentials.",
+        ),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => Some(PROXY_ADVICE),
+        _ => None,
+    }
+}
+
 /// Says why a host is not asked, and what to do if it should be.
 fn out_of_reach(refused: &Refused) -> Unavailable {
     let cure = match refused.is_private() {
@@ -194,21 +216,44 @@ pub(super) fn failure_of(error: &reqwest::Error, proxy: Option<&Proxy>) -> Unava
     if let Some(refused) = refused(error) {
         return out_of_reach(refused);
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
+    let place = error.url().map_or_else(|| "upstream".to_owned(), place);
     let host = error.url().and_then(Url::host_str).unwrap_or("upstream");
-    let at_proxy = proxy.and_then(|proxy| proxy.explain(host, error));
-    let text = match at_proxy {
-        Some(error) => error.to_string(),
-        None => format!("{host}: {cause}"),
-    };
-    match error {
-        error if error.is_redirect() => Unavailable::Unfetchable(text),
-        error if error.is_timeout() => Unavailable::Timeout(text),
-        _ => Unavailable::Upstream(text),
+    if let Some(error) = proxy.and_then(|proxy| proxy.explain(host, error)) {
+        return failed(error.kind(), told(&error));
     }
+    if let Some(refusal) = refusal(error) {
+        let (cause, advice) = (refusal.cause, refusal.advice);
+        return Unavailable::Unfetchable(format!(
+            "{place}: the server's certificate is not trusted: {cause} ({advice})"
+        ));
+    }
+    let cause = innermost(error);
+    match error {
+        error if error.is_redirect() => Unavailable::Unfetchable(format!("{place}: {cause}")),
+        error if error.is_timeout() => Unavailable::Timeout(format!("{place}: {cause}")),
+        error => Unavailable::Upstream(format!("{place}: {}: {cause}", unreachable(error).0)),
+    }
+}
+
+/// A proxy that wants another login refuses the next request, too.
+fn failed(kind: Kind, text: String) -> Unavailable {
+    match kind.is_transient() {
+        true => Unavailable::Upstream(text),
+        false => Unavailable::Unfetchable(text),
+    }
+}
+
+/// Returns an error and its advice on one line.
+fn told(error: &Error) -> String {
+    match error.advice() {
+        Some(advice) => format!("{error} ({advice})"),
+        None => error.to_string(),
+    }
+}
+
+/// Returns scheme, host and port, and no more of a URL: the rest may be signed.
+fn place(url: &Url) -> String {
+    url.origin().ascii_serialization()
 }
 
 /// Reads `Retry-After`: seconds, or a date. The `headers` crate parses it, but does not give out what it parsed.

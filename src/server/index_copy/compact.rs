@@ -24,6 +24,7 @@ use super::snapshot::Snapshot;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::indexing_budget::Work;
+use crate::server::disk_error::unwritable;
 
 /// How many objects a thread takes at a time.
 const CHUNK: usize = 1000;
@@ -79,10 +80,10 @@ pub(super) fn into_one(
         },
     )
     .map_err(failed)?;
-    let unwritable = |error: io::Error| super::unwritable(&repository.pack_folder()).because(error);
+    let unwritten = |error: io::Error| unwritable(&repository.pack_folder(), error);
     // First into a file without a name, then indexed as a received pack is: so it is verified, and gets its name only
     // when it is whole and synced.
-    let mut file = tempfile::tempfile_in(repository.pack_folder()).map_err(unwritable)?;
+    let mut file = tempfile::tempfile_in(repository.pack_folder()).map_err(unwritten)?;
     let written = FromEntriesIter::new(
         InOrderIter::from(entries),
         io::BufWriter::new(&mut file),
@@ -93,7 +94,7 @@ pub(super) fn into_one(
     for bytes in written {
         bytes.map_err(failed)?;
     }
-    file.rewind().map_err(unwritable)?;
+    file.rewind().map_err(unwritten)?;
     let no_bases: Option<gix_odb::HandleArc> = None;
     let outcome = receive::index(
         &mut BufReader::new(file),

@@ -31,6 +31,7 @@ use tracing::{info, warn};
 use crate::error::{Error, Kind, Result};
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
+use crate::server::disk_error::unwritable;
 use crate::server::shortage::is_shortage;
 use compact::ObsoletePacks;
 use objects::Objects;
@@ -76,7 +77,7 @@ impl IndexCopy {
     }
 
     fn open_blocking(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
-        fs::create_dir_all(data_dir).map_err(|e| unwritable(data_dir).because(e))?;
+        fs::create_dir_all(data_dir).map_err(|e| unwritable(data_dir, e))?;
         // First: what follows moves and removes what another process may be using.
         let lock = lock(data_dir)?;
         let repository = Repository::new(data_dir.join("index.git"), branch);
@@ -244,7 +245,7 @@ fn current(repository: &Repository, objects: &Objects) -> Result<Option<Snapshot
 fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("lock");
     // The file is never removed: who had it open would keep the lock of a file that the next process does not find.
-    let file = File::create(&path).map_err(|e| unwritable(&path).because(e))?;
+    let file = File::create(&path).map_err(|e| unwritable(&path, e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         // Some file systems on the network have no locks.
@@ -266,11 +267,6 @@ fn lock(data_dir: &Path) -> Result<File> {
 pub fn is_in_use(data_dir: &Path) -> bool {
     let file = File::open(data_dir.join("lock"));
     file.is_ok_and(|file| file.try_lock_shared().is_err())
-}
-
-fn unwritable(path: &Path) -> Error {
-    Error::new(Kind::Config, format!("cannot write {}", path.display()))
-        .advise("Set `serve.data_dir` to a folder that this user may write.")
 }
 
 async fn blocking<T: Send + 'static>(

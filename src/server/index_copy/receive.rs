@@ -24,6 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::indexing_budget::{Bases, LOOK, OBJECT_LIMIT, Progress, Work};
 use crate::git::transport::UploadPack;
 use crate::git::wire;
+use crate::server::disk_error::unwritable;
 
 /// How many pieces of the pack may wait for the indexer.
 // A piece is at most one packet of git's protocol, 64 KiB: 4 MiB in all.
@@ -167,7 +168,7 @@ pub(super) fn index(
             "Check that the disk is not full; otherwise the pack was damaged on its way. Nothing was changed.",
         )
     })?;
-    sync(&outcome, folder).map_err(|error| super::unwritable(folder).because(error))?;
+    sync(&outcome, folder).map_err(|error| unwritable(folder, error))?;
     Ok(outcome)
 }
 

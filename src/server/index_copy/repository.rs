@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::unwritable;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
+use crate::server::disk_error::unwritable;
 
 /// The repository, and the name of its branch.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Repository {
         // second did not come.
         let moved = fs::rename(&self.path, &before.path)
             .and_then(|()| fs::rename(&beside.path, &self.path));
-        moved.map_err(|e| unwritable(&self.path).because(e))?;
+        moved.map_err(|e| unwritable(&self.path, e))?;
         before.remove()
     }
 
@@ -74,7 +74,7 @@ impl Repository {
         // Killed between the two renames: the old copy goes back, although the new one is complete. It is fetched
         // again.
         if !self.path.exists() && before.path.exists() {
-            fs::rename(&before.path, &self.path).map_err(|e| unwritable(&self.path).because(e))?;
+            fs::rename(&before.path, &self.path).map_err(|e| unwritable(&self.path, e))?;
         }
         before.remove()?;
         self.beside().remove()
@@ -95,7 +95,7 @@ impl Repository {
         }
         for folder in ["objects/info", "objects/pack", "refs/heads"] {
             let folder = self.path.join(folder);
-            fs::create_dir_all(&folder).map_err(|e| unwritable(&folder).because(e))?;
+            fs::create_dir_all(&folder).map_err(|e| unwritable(&folder, e))?;
         }
         let head = format!("ref: refs/heads/{}\n", self.branch);
         self.write(&self.path.join("HEAD"), &head)?;
@@ -114,7 +114,7 @@ impl Repository {
             };
             // Temporary files of gix and tempfile have no fixed names: whatever is not a whole pack goes.
             if !is_whole {
-                fs::remove_file(&path).map_err(|e| unwritable(&path).because(e))?;
+                fs::remove_file(&path).map_err(|e| unwritable(&path, e))?;
             }
         }
         Ok(())
@@ -124,7 +124,7 @@ impl Repository {
     pub(super) fn remove(&self) -> Result<()> {
         match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(|e| unwritable(&self.path).because(e)),
+            removed => removed.map_err(|e| unwritable(&self.path, e)),
         }
     }
 
@@ -185,7 +185,7 @@ impl Repository {
             file.persist(path).map_err(|e| e.error)?;
             File::open(folder)?.sync_all()
         };
-        write().map_err(|e| unwritable(path).because(e))
+        write().map_err(|e| unwritable(path, e))
     }
 }
 

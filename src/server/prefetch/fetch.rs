@@ -57,7 +57,7 @@ impl Fetch {
         match self.retry(file).await {
             Ok(true) => End::Fetched,
             Ok(false) => End::Stored,
-            Err(why) => End::Missing(why.to_string()),
+            Err(why) => End::Missing(why.last_word()),
         }
     }
 
@@ -75,7 +75,8 @@ impl Fetch {
             let Some(wait) = self.retry_policy.wait(&why, &mut failures) else {
                 return Err(why);
             };
-            info!("{file}: {why}; retrying in {} s", wait.as_secs());
+            // Why was logged where it failed.
+            info!("{file}: retrying in {} s", wait.as_secs());
             sleep(wait).await;
         }
     }

@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cargo_lock::{Checksum as LockChecksum, Lockfile, Package};
+use toml_edit::{Document, Item};
 
 use super::own_sources::OwnSources;
 use crate::error::{Error, Kind, Result};
 use crate::guarded::guarded;
 use crate::index::{Checksum, CrateName, CrateVersion};
+
+/// The newest version of the format that cargo-lock reads.
+const NEWEST: i64 = 4;
+const GENERATE: &str = "Let cargo write it anew: `cargo generate-lockfile` in its folder.";
 
 /// A package of a lockfile, from crates.io or from the mirror itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +61,11 @@ fn read(path: &Path, own: &OwnSources, locks: &mut Locks) -> Result<()> {
     };
     // Not `Lockfile::load`, which tells only the kind of an I/O error.
     let text = std::fs::read_to_string(path).map_err(|error| unreadable().because(error))?;
+    check(&text).map_err(|(why, advice)| unreadable().because(why).advise(advice))?;
     // cargo-lock panics at a checksum of 64 bytes that are not ASCII.
     let parsed =
         guarded(|| text.parse::<Lockfile>()).map_err(|panic| unreadable().because(panic))?;
-    let lockfile = parsed.map_err(|error| unreadable().because(error))?;
+    let lockfile = parsed.map_err(|error| unreadable().because(plain(&error)))?;
     for package in lockfile.packages {
         let Some(source) = &package.source else {
             // A member of the workspace, or a path dependency.
@@ -80,6 +86,43 @@ fn read(path: &Path, own: &OwnSources, locks: &mut Locks) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks what cargo-lock would tell in its own words, or not at all; returns what is wrong and what to do.
+fn check(text: &str) -> Result<(), (String, &'static str)> {
+    if text.trim().is_empty() {
+        return Err(("it is empty".to_owned(), GENERATE));
+    }
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.map_or(1, |before| 1 + before.matches('\n').count());
+            let message = error.message().replace('\n', ", ");
+            return Err((format!("line {line} is not TOML: {message}"), GENERATE));
+        }
+    };
+    match document.get("version").and_then(Item::as_integer) {
+        Some(version) if version > NEWEST => Err((
+            format!("it has the version {version}, and versions up to {NEWEST} are read"),
+            "Update crates-ferry, or let an older cargo write the lockfile.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Returns what cargo-lock says: the line and what is wrong there, without the drawing of it between both.
+fn plain(error: &cargo_lock::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("parse error: ").unwrap_or(&text);
+    let mut lines = text.lines();
+    match (lines.next(), lines.next_back()) {
+        (Some(place), Some(what)) => match place.split_once(" at ") {
+            Some((_, place)) => format!("{place}: {what}"),
+            None => format!("{place}: {what}"),
+        },
+        _ => text.to_owned(),
+    }
 }
 
 fn locked(package: &Package) -> Result<Locked, String> {

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::HumanBytes;
-use tracing::warn;
 
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
@@ -98,8 +97,6 @@ pub async fn run(
     report.bytes = files.numbers().fetched_bytes;
     report.warnings.extend(overfull(&files, max_size)?);
     if let Some(text) = left_out.filter(|_| report.wanted == 0) {
-        // On stderr, too: whoever reads only that wonders about the exit code.
-        warn!("{text}");
         report.warnings.push(text);
     }
     Ok(report)

@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use std::{fmt, io};
 
 use crate::error::{Error, Kind};
-use crate::git::transport::{innermost, refusal, unreachable};
+use crate::git::transport::{PROXY_ADVICE, innermost, refusal, unreachable};
 
 /// The code with which S3 denies access, also to an object that is not there, where the bucket may not be listed.
 pub(super) const ACCESS_DENIED: &str = "AccessDenied";
@@ -17,6 +17,9 @@ const KEYS: &str =
     "Correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys, AWS_SESSION_TOKEN.";
 const REGION: &str = "Set AWS_REGION to the region of the bucket.";
 const ROOM: &str = "Raise the quota, or give the bucket a lifecycle rule that expires objects.";
+const REACH: &str =
+    "Check AWS_ENDPOINT_URL, whether the server runs, and the proxies and firewalls on the way.";
+const LATER: &str = "Try again later. If it fails again, ask the provider of the bucket.";
 const ENDPOINT: &str =
     "Set AWS_ENDPOINT_URL to the address of the S3 server; AWS itself needs only AWS_REGION.";
 
@@ -154,7 +157,9 @@ pub fn failure(error: io::Error) -> Error {
         .map(|inner| inner.downcast::<BucketError>());
     match inner {
         Some(Ok(bucket)) => bucket.0,
-        _ => Error::new(Kind::Network, "the bucket failed").because(text),
+        _ => Error::new(Kind::Network, "the bucket failed")
+            .because(text)
+            .advise(REACH),
     }
 }
 
@@ -177,7 +182,9 @@ fn translate(place: &str, error: &object_store::Error) -> Error {
         let cause = cause.trim_end_matches([':', ' ']).to_owned();
         return match CODES.iter().find(|(known, ..)| *known == code) {
             Some((_, kind, what, advice)) => told(*kind, what).because(cause).advise(*advice),
-            None => told(Kind::Server, "the server refuses").because(cause),
+            None => told(Kind::Server, "the server refuses")
+                .because(cause)
+                .advise(LATER),
         };
     }
     // Where AWS's clients look for credentials if none are set.
@@ -187,33 +194,66 @@ fn translate(place: &str, error: &object_store::Error) -> Error {
     }
     let mut causes = std::iter::successors(Some(error as &dyn StdError), |&error| error.source());
     if let Some(sent) = causes.find_map(|e| e.downcast_ref::<reqwest::Error>()) {
-        let told = match refusal(sent) {
+        return match refusal(sent) {
             Some(refusal) => told(Kind::Config, "the server's certificate is not trusted")
                 .because(refusal.cause)
                 .advise(refusal.advice),
-            None => told(Kind::Network, unreachable(sent).0).because(innermost(sent)),
-        };
-        return match sent.is_dns() {
-            true => told.advise(ENDPOINT),
-            false => told,
+            None if sent.is_dns() => told(Kind::Network, unreachable(sent).0)
+                .because(innermost(sent))
+                .advise(ENDPOINT),
+            None if sent.is_timeout() => told(Kind::Network, unreachable(sent).0).advise(REACH),
+            None => told(Kind::Network, unreachable(sent).0)
+                .because(innermost(sent))
+                .advise(REACH),
         };
     }
     // Answers without a body, as those to HEAD.
     match error {
-        object_store::Error::PermissionDenied { .. } => {
-            told(Kind::Permission, "access is denied (403)").advise(GRANT)
-        }
-        object_store::Error::Unauthenticated { .. } => {
-            told(Kind::Auth, "the credentials are not accepted (401)").advise(KEYS)
-        }
+        object_store::Error::PermissionDenied { .. } => of_status(place, 403),
+        object_store::Error::Unauthenticated { .. } => of_status(place, 401),
         _ if text.contains("redirect without LOCATION") => {
             told(Kind::Config, "the bucket is in another region").advise(REGION)
         }
-        _ if text.contains("507 Insufficient Storage") => {
-            told(Kind::Server, "the quota is used up").advise(ROOM)
-        }
-        _ => told(Kind::Server, "the request failed").because(innermost(error)),
+        _ => match status(&text) {
+            Some(status) => of_status(place, status),
+            None => told(Kind::Server, "the request failed")
+                .because(innermost(error))
+                .advise(LATER),
+        },
     }
+}
+
+/// Returns the status that object_store names in its text, which is all that its errors tell of it.
+fn status(text: &str) -> Option<u16> {
+    let (_, rest) = text.split_once("Server returned non-2xx status code: ")?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+/// Makes the error of an answer that has a status and no code of S3.
+fn of_status(place: &str, status: u16) -> Error {
+    let (kind, what, advice) = match status {
+        401 => (Kind::Auth, "the credentials are not accepted", KEYS),
+        403 => (Kind::Permission, "access is denied", GRANT),
+        404 => (
+            Kind::Config,
+            "there is no such bucket, or no S3 server",
+            "Create the bucket, or correct serve.store and AWS_ENDPOINT_URL.",
+        ),
+        407 => (
+            Kind::Config,
+            "a proxy requires authentication",
+            PROXY_ADVICE,
+        ),
+        429 | 503 => (Kind::Server, "the server is busy", LATER),
+        507 => (Kind::Server, "the quota is used up", ROOM),
+        500.. => (Kind::Server, "the server failed", LATER),
+        _ => (
+            Kind::Server,
+            "this is no answer of an S3 server",
+            "Check AWS_ENDPOINT_URL, and the proxies on the way.",
+        ),
+    };
+    Error::new(kind, format!("{place}: {what} (status {status})")).advise(advice)
 }
 
 /// Returns the text of an element of S3's error document, which quotes neither tags nor attributes.

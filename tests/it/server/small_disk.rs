@@ -124,3 +124,22 @@ fn an_increment_that_finds_no_room_is_no_damage_and_is_taken_once_there_is_some(
     let after = packs();
     assert!(after.len() == 2 && after.contains(&before[0]), "{after:?}");
 }
+
+#[test]
+fn a_disk_that_is_full_at_the_start_is_told_as_that() {
+    let mut site = Site::new();
+    site.publish("foo", "0.0.0", b"foo");
+    let Some(_disk) = Tmpfs::mount(&site.data(), "64k") else {
+        skip("no tmpfs can be mounted by this user");
+        return;
+    };
+    let mut number = 0;
+    while std::fs::write(site.data().join(format!("filler-{number}")), vec![0; 4096]).is_ok() {
+        number += 1;
+    }
+    let output = site.run(&["serve"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("Make room on the disk"), "{told}");
+    assert!(!told.contains("may write"), "{told}");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+}

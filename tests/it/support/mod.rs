@@ -8,6 +8,7 @@ pub mod crate_host;
 pub mod daemon;
 pub mod data;
 pub mod exim;
+pub mod faulty;
 pub mod ferry;
 pub mod forward_proxy;
 pub mod frames;

@@ -221,7 +221,8 @@ fn sshd_config(folder: &Path, port: u16, options: &Options) -> String {
     config
 }
 
-fn whoami() -> String {
+/// Returns the name of the user that the tests run as.
+pub fn whoami() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

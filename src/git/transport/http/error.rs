@@ -11,8 +11,7 @@ use crate::error::{Error, Kind};
 use crate::git::transport::{Proxy, tls};
 
 /// What to do about a proxy that wants a login.
-pub(crate) const PROXY_ADVICE: &str =
-    "Put the proxy's user and password into the proxy's URL (HTTPS_PROXY, HTTP_PROXY).";
+pub(crate) const PROXY_ADVICE: &str = "Set HTTPS_PROXY (for http:// addresses HTTP_PROXY) to the proxy with its user and password: http://USER:PASSWORD@HOST:PORT.";
 
 const BEHIND_PROXY: &str = "Ask the administrator of the proxy whether it may connect to this host. A host that needs no proxy goes into \
      NO_PROXY.";
@@ -57,7 +56,10 @@ pub(crate) fn sending(url: &Url, proxy: Option<&Proxy>, error: reqwest::Error) -
             .advise(certificate_advice(refusal.advice, proxy));
     }
     let (what, advice) = unreachable(&error);
-    let failed = |what: String| Error::new(Kind::Network, what).because(cause);
+    let failed = |what: String| match error.is_timeout() {
+        true => Error::new(Kind::Network, what),
+        false => Error::new(Kind::Network, what).because(cause),
+    };
     match proxy {
         None => failed(format!("{shown}: {what}")).advise(advice),
         Some(proxy) => {
@@ -94,7 +96,7 @@ pub(crate) fn unreachable(error: &reqwest::Error) -> (&'static str, &'static str
             "Check host and port in the URL, whether the server runs, and the firewalls on the way.",
         ),
         e if e.is_timeout() => (
-            "it timed out",
+            "no answer in time",
             "Try again, or raise `network.idle_timeout`.",
         ),
         _ => (

@@ -298,8 +298,15 @@ impl HttpRemote {
             () = activity.timed_out() => {
                 let limit = humantime::format_duration(self.limits.idle_timeout);
                 let (method, url) = (&request_summary.method, redirect::shown(&request_summary.url));
-                Err(Error::new(Kind::Network, format!("{method} {url}: no response within {limit}"))
-                    .advise("Try again, or raise `network.idle_timeout`: the server or a proxy stalls."))
+                let message = format!("{method} {url}: no response within {limit}");
+                Err(match self.clients.proxy_of(&request_summary.url) {
+                    None => Error::new(Kind::Network, message)
+                        .advise("Try again, or raise `network.idle_timeout`: the server or a proxy stalls."),
+                    Some(proxy) => Error::new(Kind::Network, format!("{message}, by way of the proxy {proxy}")).advise(
+                        "Check that the proxy runs and may connect to this host, or raise `network.idle_timeout`. A host that needs \
+                         no proxy goes into NO_PROXY.",
+                    ),
+                })
             }
         }
     }

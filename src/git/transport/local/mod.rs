@@ -37,7 +37,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::pipe::{Failure, Input, Output};
 use self::repository::Obstacle;
-use super::{Limits, Service, Stderr, Stream, idle};
+use super::{Limits, Service, Side, Stderr, Stream, idle};
 use crate::error::{Error, Kind, Result};
 
 /// How many bytes are buffered in each direction, as in a pipe of Linux.
@@ -50,6 +50,7 @@ const TIDYING: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct LocalRemote {
     path: PathBuf,
+    side: Side,
     idle_timeout: Duration,
 }
 
@@ -58,8 +59,15 @@ impl LocalRemote {
     pub fn new(path: impl Into<PathBuf>, limits: &Limits) -> Self {
         Self {
             path: path.into(),
+            side: Side::default(),
             idle_timeout: limits.idle_timeout,
         }
+    }
+
+    /// Says which repository of the configuration it is.
+    #[must_use]
+    pub fn on(self, side: Side) -> Self {
+        Self { side, ..self }
     }
 
     /// Starts a service; the next bytes read are its advertisement. `upload-pack` speaks version 2 of the protocol.
@@ -79,6 +87,7 @@ impl LocalRemote {
         let stderr = Stderr::default();
         let start = Start {
             path: path.clone(),
+            side: self.side,
             service,
             pipe: theirs,
             runtime: Handle::current(),
@@ -91,7 +100,7 @@ impl LocalRemote {
         std::thread::Builder::new()
             .name(service.name().to_owned())
             .spawn(|| start.run())
-            .map_err(|error| unusable(&path, "cannot be served").because(error))?;
+            .map_err(|error| unusable(self.side, &path, "cannot be served").because(error))?;
         match is_open.await {
             Ok(Ok(())) => {}
             Ok(Err(Obstacle::Refused(error))) => return Err(error),
@@ -99,7 +108,7 @@ impl LocalRemote {
             Ok(Err(Obstacle::NeedsGit(why))) => {
                 return process::open(&path, service, self.idle_timeout, &why);
             }
-            Err(_) => return Err(unusable(&path, "cannot be opened")),
+            Err(_) => return Err(unusable(self.side, &path, "cannot be opened")),
         }
         let (reader, writer) = tokio::io::split(ours);
         let answer = Answer {
@@ -114,7 +123,7 @@ impl LocalRemote {
     }
 
     async fn folder(&self) -> Result<PathBuf> {
-        let unusable = |why: &str| unusable(&self.path, why);
+        let unusable = |why: &str| unusable(self.side, &self.path, why);
         match tokio::fs::metadata(&self.path).await {
             Ok(found) if found.is_dir() => {}
             Ok(_) => return Err(unusable("is not a folder")),
@@ -128,15 +137,15 @@ impl LocalRemote {
     }
 }
 
-fn unusable(path: &std::path::Path, why: &str) -> Error {
+fn unusable(side: Side, path: &std::path::Path, why: &str) -> Error {
     let path = path.display();
-    Error::new(Kind::Config, format!("the repository {path} {why}"))
-        .advise("Check the path; `git init --bare` makes an empty repository.")
+    Error::new(Kind::Config, format!("the repository {path} {why}")).advise(side.no_repository())
 }
 
 /// What a service's thread is given.
 struct Start {
     path: PathBuf,
+    side: Side,
     service: Service,
     pipe: DuplexStream,
     runtime: Handle,
@@ -151,6 +160,7 @@ impl Start {
     fn run(self) {
         let Self {
             path,
+            side,
             service,
             pipe,
             runtime,
@@ -159,7 +169,7 @@ impl Start {
             opened,
             ending: _ending,
         } = self;
-        let repository = match repository::open(&path, service) {
+        let repository = match repository::open(&path, side, service) {
             Ok(repository) => repository,
             Err(obstacle) => {
                 // The caller may have gone away.

@@ -8,7 +8,7 @@ use git2::{Config, ConfigEntry, ErrorClass, ErrorCode, Repository, RepositoryOpe
 use rustix::fs::{Access, access};
 
 use crate::error::{Error, Kind};
-use crate::git::transport::Service;
+use crate::git::transport::{Service, Side};
 use crate::shown::shell_word;
 
 /// Why this process does not serve a repository.
@@ -21,15 +21,15 @@ pub(super) enum Obstacle {
 }
 
 /// Opens the repository in a folder, which may also be the work tree that its `.git` lies in.
-pub(super) fn open(path: &Path, service: Service) -> Result<Repository, Obstacle> {
+pub(super) fn open(path: &Path, side: Side, service: Service) -> Result<Repository, Obstacle> {
     let no_ceiling: [&OsStr; 0] = [];
     // Without the search through parent folders: a mistyped path must not end in a repository around it.
     let opened = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, no_ceiling);
-    let repository = opened.map_err(|error| obstacle(path, error))?;
+    let repository = opened.map_err(|error| obstacle(path, side, error))?;
     let config = repository
         .config()
         .and_then(|mut config| config.snapshot())
-        .map_err(|error| obstacle(path, error))?;
+        .map_err(|error| obstacle(path, side, error))?;
     // Git fetches what a partial clone lacks on demand. libgit2 opens some partial clones, and fails at the first
     // missing object.
     if is_partial(&config) {
@@ -129,7 +129,7 @@ pub(super) fn value<'entry>(entry: &'entry ConfigEntry<'_>) -> &'entry str {
     }
 }
 
-fn obstacle(path: &Path, error: git2::Error) -> Obstacle {
+fn obstacle(path: &Path, side: Side, error: git2::Error) -> Obstacle {
     let place = path.display();
     let told = |message: String| Error::new(Kind::Config, message);
     match unreadable_format(path) {
@@ -139,9 +139,7 @@ fn obstacle(path: &Path, error: git2::Error) -> Obstacle {
                 "the repository {place} has the object format {name}, and the index, which has sha1, cannot be carried to or \
                  from it"
             ));
-            return Obstacle::Refused(error.advise(
-                "Use a repository with the object format sha1: `git init --bare --object-format=sha1` makes one.",
-            ));
+            return Obstacle::Refused(error.advise(side.other_format()));
         }
         Some(Format::Layout(what)) => {
             return Obstacle::NeedsGit(format!("{what}, which libgit2 cannot read"));
@@ -156,15 +154,21 @@ fn obstacle(path: &Path, error: git2::Error) -> Obstacle {
         )),
         (ErrorCode::NotFound, ErrorClass::Repository) => {
             told(format!("{place} does not appear to be a git repository"))
-                .advise("Check the path; `git init --bare` makes an empty repository.")
+                .advise(side.no_repository())
         }
         (_, ErrorClass::Config) => {
             told(format!("the configuration of the repository {place} cannot be read"))
-                .because(error)
+                .because(error.message().to_owned())
                 .advise("Correct the configuration file that the cause names.")
         }
+        (_, ErrorClass::Os) => told(format!("the repository {place} cannot be opened"))
+            .because(error.message().to_owned())
+            .advise(
+                "Let the user that runs this read the whole repository (`ls -l`, `chown -R`, `chmod -R u+rwX`), and see whether its \
+                 disk is sound and how many files this process may open (`ulimit -n`).",
+            ),
         _ => told(format!("the repository {place} cannot be opened"))
-            .because(error)
+            .because(error.message().to_owned())
             .advise("Run `git fsck` in that repository."),
     })
 }

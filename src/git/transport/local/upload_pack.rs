@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use git2::{ObjectType, Reference, Repository};
+use git2::{ErrorCode, ObjectType, Reference, Repository};
 
 use super::commits::Commits;
 use super::hidden_refs::HiddenRefs;
@@ -13,6 +13,7 @@ use super::pack_output;
 use super::pipe::{Failure, Input, Output, Result};
 use super::reachable::{self, Found};
 use crate::git::ObjectId;
+use crate::git::transport::host_messages::DAMAGED_REF;
 use crate::git::wire::pack::ObjectKind;
 use crate::git::wire::{AGENT, Packet, PacketWriter};
 
@@ -114,6 +115,17 @@ impl<'a> UploadPack<'a> {
         let mut message = PacketWriter::new();
         if is_asked("HEAD") {
             listing.head(arguments.iter().any(|line| line == "unborn"), &mut message);
+        }
+        // The list leaves out what cannot be read, and a client would take the branch for one that is not there yet.
+        for name in prefixes.iter().filter(|name| name.starts_with("refs/")) {
+            match self.repository.find_reference(name) {
+                Err(error) if error.code() == ErrorCode::GenericError => {
+                    return Err(Failure::new(format!(
+                        "{DAMAGED_REF}: {name}; run `git fsck` there"
+                    )));
+                }
+                _ => {}
+            }
         }
         let references = self.repository.references().map_err(unreadable)?;
         let mut lines: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();

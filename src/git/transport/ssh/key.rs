@@ -189,9 +189,10 @@ fn undecryptable(cause: keys::Error) -> Error {
     if is_unknown {
         return too_old("PKCS#8").because(cause);
     }
-    unusable("cannot be decrypted: the passphrase is wrong")
-        .because(cause)
-        .advise("Check SSH_KEY_PASSPHRASE: `ssh-keygen -y -f key` asks for it and shows whether it fits.")
+    // Without the library's words, which are "cryptographic error".
+    unusable("cannot be decrypted: the passphrase is wrong").advise(
+        "Check SSH_KEY_PASSPHRASE: `ssh-keygen -y -f key` asks for it and shows whether it fits.",
+    )
 }
 
 fn undecodable(cause: keys::Error) -> Error {

@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use rusqlite::Connection;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::server::disk_error::of_database;
 use crate::server::index_copy::Snapshot;
 use build::{BuildError, Changes, IndexFile, ReadObject};
 pub use names::CrateId;
@@ -61,7 +62,7 @@ impl CrateCatalog {
             let names = Names::new(rows::facts(&database)?);
             Ok((database, names))
         });
-        let (database, names) = opened.map_err(|error| unusable(path, error))?;
+        let (database, names) = opened.map_err(|error| of_database(path, error))?;
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(database),
@@ -203,20 +204,10 @@ impl CrateCatalog {
     }
 
     fn failed(&self, error: rusqlite::Error) -> Error {
-        let text = format!("cannot use the catalog {}", self.path.display());
-        Error::new(Kind::Server, text)
-            .because(error)
-            .advise("Check that the disk of `serve.data_dir` is writable and not full. The file may be removed while the server is stopped: it is made again.")
+        of_database(&self.path, error)
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn unusable(path: &Path, error: rusqlite::Error) -> Error {
-    let text = format!("cannot open the catalog {}", path.display());
-    Error::new(Kind::Config, text)
-        .because(error)
-        .advise("Set `serve.data_dir` to a folder that this user may write.")
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::server::catalog::is_damaged;
 
@@ -65,10 +65,9 @@ pub(super) fn connect_or_recreate(path: &Path) -> rusqlite::Result<Connection> {
         Ok(Some(database)) => Ok(database),
         Ok(None) => recreate(path),
         Err(error) if is_damaged(&error) => {
-            warn!(
-                "{}: {error}; removing it, since the index has what it says",
-                path.display()
-            );
+            let shown = path.display();
+            debug!("{shown}: {error}");
+            warn!("{shown} is damaged, or no database; making it again from the index");
             recreate(path)
         }
         Err(error) => Err(error),

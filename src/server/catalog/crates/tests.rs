@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::error::Kind;
 use crate::git::ObjectId;
 use crate::index::CrateName;
 

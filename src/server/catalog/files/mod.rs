@@ -20,8 +20,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Row};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::index::Checksum;
+use crate::server::disk_error::of_database;
 pub use eviction::{Limits, Position};
 
 /// The catalog of a folder of crate files.
@@ -75,7 +76,7 @@ impl Catalog {
     /// `config` if the file cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
         let opened = schema::connect_or_recreate(path);
-        let (database, is_new) = opened.map_err(|error| unusable(path, error))?;
+        let (database, is_new) = opened.map_err(|error| of_database(path, error))?;
         Ok(Self::new(path, database, false, is_new))
     }
 
@@ -90,7 +91,7 @@ impl Catalog {
         if let Ok(Some(database)) = schema::copy(path) {
             return Ok(Self::new(path, database, true, false));
         }
-        let database = schema::in_memory().map_err(|error| unusable(path, error))?;
+        let database = schema::in_memory().map_err(|error| of_database(path, error))?;
         Ok(Self::new(path, database, true, true))
     }
 
@@ -114,20 +115,24 @@ impl Catalog {
         let mut place = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let mut database = match place.take() {
             Some(database) => database,
-            None => self.reopen().map_err(failed)?,
+            None => self
+                .reopen()
+                .map_err(|error| of_database(&self.path, error))?,
         };
         // `work` may run twice: what it did before the damage showed went with the old database.
         let done = match work(&mut database) {
             Err(error) if crate::server::catalog::is_damaged(&error) => {
                 // The damaged database must be closed before another is opened.
                 drop(database);
-                database = self.recreate(&error).map_err(failed)?;
+                database = self
+                    .recreate(&error)
+                    .map_err(|error| of_database(&self.path, error))?;
                 work(&mut database)
             }
             done => done,
         };
         *place = Some(database);
-        done.map_err(failed)
+        done.map_err(|error| of_database(&self.path, error))
     }
 
     fn recreate(&self, why: &rusqlite::Error) -> rusqlite::Result<Connection> {
@@ -152,21 +157,6 @@ impl Catalog {
     fn uses(&self) -> MutexGuard<'_, HashMap<String, u64>> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn unusable(path: &Path, error: rusqlite::Error) -> Error {
-    Error::new(
-        Kind::Config,
-        format!("cannot open the catalog {}", path.display()),
-    )
-    .because(error)
-    .advise("Set `serve.data_dir` to a folder that this user may write.")
-}
-
-fn failed(error: rusqlite::Error) -> Error {
-    Error::new(Kind::Server, "cannot use the catalog of crate files")
-        .because(error)
-        .advise("Check that the disk of `serve.data_dir` is writable and not full.")
 }
 
 /// Returns the seconds since 1970.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::server::catalog::is_damaged;
 
@@ -141,8 +141,9 @@ pub(super) fn recreate(path: &Path, why: &rusqlite::Error) -> rusqlite::Result<C
     }
     let aside = path.with_extension("damaged");
     let (shown, old) = (path.display(), aside.display());
+    debug!("{shown}: {why}");
     warn!(
-        "{shown}: {why}; recreating the catalog without its pins, and saving the old one as {old}"
+        "{shown} is damaged, or no database; recreating the catalog without its pins, and saving the old one as {old}"
     );
     for end in ["", "-wal"] {
         // Closing a file drops all locks that this process has on it: none here. Errors are ignored: there may be no

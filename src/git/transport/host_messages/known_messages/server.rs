@@ -2,7 +2,7 @@
 
 use super::{Row, answer};
 use crate::error::Kind::Server;
-use crate::git::transport::host_messages::{LACKS_OBJECT, Meaning};
+use crate::git::transport::host_messages::{DAMAGED_REF, LACKS_OBJECT, Meaning};
 
 pub(super) const ROWS: &[Row] = &[
     (
@@ -63,6 +63,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         &[
             LACKS_OBJECT,
+            DAMAGED_REF,
             "bad tree object",
             "object file * is empty",
             "object * is corrupt",
