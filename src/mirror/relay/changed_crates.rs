@@ -156,7 +156,7 @@ mod tests {
         let base = tree(&[
             ("serde", file("1")),
             ("serf", file("1")),
-            ("sergeant", file("1")),
+            ("serdes", file("1")),
         ]);
         let theirs = tree(&[
             ("serde", file("2")),

@@ -1,7 +1,7 @@
 //! Sends HTTP requests to upstream, and retries them if the failure may pass. Uses reqwest.
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use reqwest::header::{HeaderMap, RANGE, RETRY_AFTER, VIA};
@@ -14,6 +14,7 @@ use super::unavailable::Unavailable;
 use crate::config::ServeConfig;
 use crate::error::Result;
 use crate::git::transport::{Clients, Proxy, Reach, Refused, refused};
+use crate::retry_after::retry_after;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
@@ -134,7 +135,7 @@ impl UpstreamClient {
                 Err(match may_pass {
                     true => Failure::Transient(
                         Unavailable::Upstream(failure),
-                        retry_after(response.headers()),
+                        requested_wait(response.headers()),
                     ),
                     false => Failure::Permanent(Unavailable::Unfetchable(failure)),
                 })
@@ -211,14 +212,9 @@ pub(super) fn failure_of(error: &reqwest::Error, proxy: Option<&Proxy>) -> Unava
     }
 }
 
-/// Reads `Retry-After`: seconds, or a date. The `headers` crate parses it, but does not give out what it parsed.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// The `headers` crate parses it, but does not give out what it parsed.
+fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?;
-            date.duration_since(std::time::SystemTime::now()).ok()
-        }
-    }
+    // A wait of no time is no reason to ask without a pause.
+    retry_after(text, SystemTime::now()).filter(|wait| !wait.is_zero())
 }
