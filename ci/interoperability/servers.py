@@ -183,6 +183,19 @@ class DulwichDaemon(Git):
         return f"git://127.0.0.1:{self.port}{self.root}/{name}"
 
 
+class DulwichDaemons(DulwichDaemon):
+    """One for each side: a single one answers one client at a time."""
+
+    def start(self):
+        super().start()
+        self.port, self.other = free_port(), self.port
+        super().start()
+
+    def url(self, name):
+        url = super().url(name)
+        return url.replace(f":{self.port}/", f":{self.other}/") if name == "mirror.git" else url
+
+
 class Wsgi(Http):
     needs = ("{tools}/bin/gunicorn",)
 
@@ -431,6 +444,7 @@ SERVERS = {
     "JGit daemon": JGitDaemon,
     "JGit servlet": JGitServlet,
     "dulwich daemon": DulwichDaemon,
+    "two dulwich daemons": DulwichDaemons,
     "dulwich HTTP": DulwichHttp,
     "klaus": Klaus,
     "go-git": GoGit,
