@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -118,6 +119,7 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
     is_underway: bool,
     is_lasting: bool,
+    retry_after: Option<Duration>,
 }
 
 impl Error {
@@ -130,6 +132,7 @@ impl Error {
             source: None,
             is_underway: false,
             is_lasting: false,
+            retry_after: None,
         }
     }
 
@@ -176,6 +179,18 @@ impl Error {
     pub fn lasting(mut self) -> Self {
         self.is_lasting = true;
         self
+    }
+
+    /// Notes for how long the server asks its clients to wait.
+    #[must_use]
+    pub fn after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// Returns for how long the server asks its clients to wait, if it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Says whether another try may succeed.

@@ -18,6 +18,7 @@ pub mod mirror;
 pub mod notify;
 pub mod program;
 pub mod progress;
+pub mod retry_after;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod shown;

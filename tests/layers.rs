@@ -8,7 +8,14 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, the lowest layer first: each uses those of the layers before its own.
 const LAYERS: &[&[&str]] = &[
-    &["bounded_cache", "count", "guarded", "progress", "shown"],
+    &[
+        "bounded_cache",
+        "count",
+        "guarded",
+        "progress",
+        "retry_after",
+        "shown",
+    ],
     &["error"],
     &["git"],
     &["index"],

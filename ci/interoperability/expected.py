@@ -9,7 +9,7 @@ NO_REPORT = "while waiting for the mirror to process the push"
 
 EXPECTED = {
     (server, role, "snapshot"): NO_TREES
-    for server in ("JGit daemon", "dulwich daemon", "dulwich HTTP", "klaus")
+    for server in ("JGit daemon", "JGit servlet", "dulwich daemon", "two dulwich daemons", "dulwich HTTP", "klaus")
     for role in ("upstream", "both")
 }
 EXPECTED["dulwich daemon", "both", "merge"] = ONE_CLIENT

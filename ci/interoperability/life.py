@@ -42,12 +42,7 @@ class Life:
 
     def live(self, upstream, mirror):
         """Returns `yes`, or at which step it ended and why."""
-        self.environment = environment() | upstream.client_environment() | mirror.client_environment()
-        self.environment |= {
-            "FERRY_UPSTREAM_URL": upstream.url("upstream.git"),
-            "FERRY_MIRROR_URL": mirror.url("mirror.git"),
-            "FERRY_NETWORK_TIMEOUT": "20s",
-        }
+        self.connect(upstream, mirror)
         steps = {
             "init": lambda: self.ferry("init", "--history", self.history),
             "up to date": lambda: self.ferry("sync"),
@@ -68,6 +63,39 @@ class Life:
             except Failed as failure:
                 return f"{name}: {failure}"
         return "yes"
+
+    def connect(self, upstream, mirror):
+        self.environment = environment() | upstream.client_environment() | mirror.client_environment()
+        self.environment |= {
+            "FERRY_UPSTREAM_URL": upstream.url("upstream.git"),
+            "FERRY_MIRROR_URL": mirror.url("mirror.git"),
+            "FERRY_NETWORK_TIMEOUT": "20s",
+        }
+
+    def be_refused(self, server, refusal):
+        """Returns `yes` if a sync ends as the refusal says, at its first attempt, or how it ended."""
+        self.connect(server, server)
+        try:
+            self.ferry("init")
+        except Failed as failure:
+            return f"init: {failure}"
+        self.publish(3)
+        self.environment |= refusal.arrange(self, server) or {}
+        before = self.tip(self.mirror)
+        done = self.run([str(self.binary), "--format", "json", "sync"])
+        try:
+            error = json.loads(done.stdout)["error"]
+        except (ValueError, KeyError):
+            return f"exit code {done.returncode}: {done.stdout}{done.stderr}"
+        said = " / ".join([error["message"], *error["causes"], f"{error['advice']}"])
+        if (done.returncode, error["kind"]) != (refusal.code, refusal.kind):
+            return f"exit code {done.returncode}, {error['kind']}: {said}"
+        missing = [words for words in (refusal.message, refusal.advice) if words not in said]
+        if missing:
+            return f"not said, {missing}: {said}"
+        if "retrying" in done.stderr:
+            return f"tried more than once: {done.stderr}"
+        return "yes" if self.tip(self.mirror) == before else "the mirror moved"
 
     def dry_run(self):
         self.publish(3)
@@ -157,7 +185,8 @@ class Life:
 
     @staticmethod
     def git(repository, *arguments, stdin=None, env=None):
-        command = ["git", "-C", str(repository), *arguments]
+        # A look from beside the server, which may not own it.
+        command = ["git", "-c", "safe.directory=*", "-C", str(repository), *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment() | (env or {}))
         if done.returncode:
             raise Failed(f"{' '.join(command)}: {done.stderr.strip()}")

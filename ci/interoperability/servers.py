@@ -14,7 +14,8 @@ from benchmark.servers import free_port, http_backend, lighttpd_conf
 
 # The Debian packages of all servers, and what comes from the Python package index.
 DEBIAN = (
-    "openssh-server openssh-client dropbear-bin nginx-light fcgiwrap apache2-bin lighttpd tinyproxy jgit-cli go-git python3-venv"
+    "openssh-server openssh-client dropbear-bin nginx-light fcgiwrap apache2-bin lighttpd tinyproxy gitolite3 jgit-cli go-git "
+    "libjgit-java libjetty9-java libservlet-api-java default-jdk-headless python3-venv"
 )
 PYTHON = "asyncssh==2.24.1 dulwich==1.2.21 klaus==3.0.1 gunicorn==27.0.1"
 
@@ -46,8 +47,8 @@ class Server:
     # Of the environment's variables, those that the server needs besides.
     variables = {}
 
-    def __init__(self, tools, folder):
-        self.tools, self.root = tools, folder / "repositories"
+    def __init__(self, tools, folder, serves=("upstream.git", "mirror.git")):
+        self.tools, self.root, self.serves = tools, folder / "repositories", serves
         self.folder = folder / type(self).__name__
         self.processes = []
 
@@ -55,8 +56,9 @@ class Server:
     def missing(cls, tools):
         """Returns the first program that is not there."""
         for need in cls.needs:
-            if not shutil.which(need.format(tools=tools)):
-                return need.format(tools=tools)
+            need = need.format(tools=tools)
+            if not shutil.which(need) and not (need.endswith(".jar") and Path(need).is_file()):
+                return need
         return None
 
     def __enter__(self):
@@ -155,6 +157,19 @@ class JGitDaemon(Git):
                 str(self.root)]
 
 
+class JGitServlet(Http):
+    """JGit's GitServlet in Jetty, which anybody may push to."""
+
+    needs = ("java", "javac", "/usr/share/java/org.eclipse.jgit.http.server.jar", "/usr/share/java/jetty9-servlet.jar")
+
+    def command(self):
+        jars = ("org.eclipse.jgit", "org.eclipse.jgit.http.server", "slf4j-api", "slf4j-simple", "javaewah", "jetty9-server",
+                "jetty9-servlet", "jetty9-http", "jetty9-util", "jetty9-util-ajax", "jetty9-io", "jetty9-security", "servlet-api")
+        path = ":".join([f"/usr/share/java/{jar}.jar" for jar in jars])
+        source = Path(__file__).with_name("JGitServlet.java")
+        return ["java", "-cp", path, str(source), str(self.root), str(self.port)]
+
+
 class DulwichDaemon(Git):
     needs = ("{tools}/bin/python",)
 
@@ -166,6 +181,19 @@ class DulwichDaemon(Git):
     # It takes a path for one from the root of the file system, whatever its backend's own root is.
     def url(self, name):
         return f"git://127.0.0.1:{self.port}{self.root}/{name}"
+
+
+class DulwichDaemons(DulwichDaemon):
+    """One for each side: a single one answers one client at a time."""
+
+    def start(self):
+        super().start()
+        self.port, self.other = free_port(), self.port
+        super().start()
+
+    def url(self, name):
+        url = super().url(name)
+        return url.replace(f":{self.port}/", f":{self.other}/") if name == "mirror.git" else url
 
 
 class Wsgi(Http):
@@ -324,10 +352,52 @@ class OpenSsh(Ssh):
         shutil.copy(self.folder / "key.pub", self.folder / "authorized_keys")
         (self.folder / "conf").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/hostkey\nPidFile {self.folder}/pid\n"
-            f"AuthorizedKeysFile {self.folder}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+            f"AuthorizedKeysFile {self.authorized_keys()}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             "KbdInteractiveAuthentication no\nAcceptEnv GIT_PROTOCOL\n"
         )
         return ["/usr/sbin/sshd", "-D", "-e", "-f", str(self.folder / "conf")]
+
+    def authorized_keys(self):
+        return self.folder / "authorized_keys"
+
+
+class Gitolite(OpenSsh):
+    """gitolite, which sshd runs for each key, with a home of its own. `ferry` is the name of the key's user."""
+
+    needs = (*OpenSsh.needs, "gitolite")
+
+    def command(self):
+        sshd = super().command()
+        self.home = self.folder / "home"
+        (self.home / ".ssh").mkdir(mode=0o700, parents=True)
+        # Its hooks refuse whoever comes to a repository past gitolite.
+        (self.home / "repositories").mkdir()
+        for name in self.serves:
+            (self.home / "repositories" / name).symlink_to(self.root / name)
+        shutil.copy(self.folder / "key.pub", self.folder / "ferry.pub")
+        self.gitolite("setup", "-pk", str(self.folder / "ferry.pub"))
+        self.rules("RW = ferry")
+        with (self.folder / "conf").open("a") as conf:
+            conf.write(f"SetEnv HOME={self.home}\n")
+        return sshd
+
+    def authorized_keys(self):
+        return self.folder / "home/.ssh/authorized_keys"
+
+    def rules(self, *mirror):
+        """Sets the rules of the mirror's repository."""
+        lines = ["repo gitolite-admin", "RW+ = ferry", "repo upstream", "R = ferry", "repo mirror", *mirror]
+        (self.home / ".gitolite/conf/gitolite.conf").write_text("\n".join(lines) + "\n")
+        # What `compile` does, and the hooks of the repositories that somebody else made.
+        self.gitolite("setup")
+
+    def gitolite(self, *arguments):
+        with (self.folder / "gitolite.log").open("ab") as log:
+            env = environment() | {"HOME": str(self.home)}
+            subprocess.run(["gitolite", *arguments], env=env, cwd=self.home, stdout=log, stderr=log, check=True)
+
+    def url(self, name):
+        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}/{name}"
 
 
 class Dropbear(Ssh):
@@ -364,6 +434,7 @@ SERVERS = {
     "git daemon": GitDaemon,
     "git v0": GitV0,
     "OpenSSH": OpenSsh,
+    "gitolite": Gitolite,
     "dropbear": Dropbear,
     "asyncssh": AsyncSsh,
     "nginx": Nginx,
@@ -371,7 +442,9 @@ SERVERS = {
     "lighttpd": Lighttpd,
     "tinyproxy": Tinyproxy,
     "JGit daemon": JGitDaemon,
+    "JGit servlet": JGitServlet,
     "dulwich daemon": DulwichDaemon,
+    "two dulwich daemons": DulwichDaemons,
     "dulwich HTTP": DulwichHttp,
     "klaus": Klaus,
     "go-git": GoGit,

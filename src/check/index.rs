@@ -106,9 +106,15 @@ async fn base(config: &Config, around: Context<'_>, findings: &mut Findings) -> 
         Lag::None(found) => found.unwrap_or(History::Merge),
         Lag::Behind { history, .. } => *history,
     };
-    let is_cut_off = matches!(lag, Lag::Behind { is_cut_off, .. } if is_cut_off);
-    let goes_on = mode(config.mirror.history, found).and_then(|history| match history {
-        History::Merge if is_cut_off => Err(shallow_upstream(&config.upstream_remote()?)),
+    let goes_on = mode(config.mirror.history, found).and_then(|history| match (history, &lag) {
+        (
+            History::Merge,
+            Lag::Behind {
+                is_cut_off: true,
+                serves_by_id,
+                ..
+            },
+        ) => Err(shallow_upstream(&config.upstream_remote()?, *serves_by_id)),
         _ => Ok(()),
     });
     if findings.take("base", goes_on).is_some() {
@@ -148,7 +154,7 @@ fn describe(lag: Lag, now: i64) -> String {
             commits: count,
             relation,
             history,
-            is_cut_off: _,
+            ..
         } => {
             // A commit from a clock that is ahead of ours is 0 seconds old. Whoever made it chose any date.
             let age = u64::try_from(now.saturating_sub(seconds)).unwrap_or_default();
@@ -285,6 +291,7 @@ mod tests {
             relation: Relation::Advanced,
             history: History::Merge,
             is_cut_off: false,
+            serves_by_id: true,
         };
         let text = describe(behind(i64::MIN), 1_780_000_000);
         assert!(text.ends_with("years old"), "{text}");

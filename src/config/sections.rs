@@ -58,7 +58,7 @@ key_table! {
         idle_timeout: Duration = or_default("idle_timeout", durations::duration, "60s");
         /// The longest time for a whole command.
         timeout: Duration = or_default("timeout", durations::duration, "15m");
-        /// How often a request is repeated after a failure that may pass.
+        /// How often a request is repeated after a failure that may pass, and not before the time that a server asks for (`Retry-After`).
         retries: u32 = or_default("retries", numbers::count, "2");
         /// A PEM file of certificates that are trusted besides the system's: of authorities, or a server's own. Without it
         /// the files that `GIT_SSL_CAINFO`, `CURL_CA_BUNDLE` and `CI_SERVER_TLS_CA_FILE` name.

@@ -14,12 +14,12 @@ use crate::mirror::plan::guard::root_loss;
 use crate::mirror::plan::three_way::{self, Rules};
 use crate::mirror::plan::{Keep, Outcome, Relation};
 use crate::mirror::relay::draft::{
-    Draft, Terms, draft, mode, shallow_upstream, snapshot_not_servable,
+    Draft, Terms, draft, mode, no_merge, shallow_upstream, snapshot_not_servable,
 };
 use crate::mirror::relay::merge::{MergedTrees, merge_trees};
 use crate::mirror::relay::{
-    Behind, Observation, Proof, Session, SyncState, UnconfirmedPushes, apply, compare_tips,
-    observe, retry,
+    Behind, Observation, Proof, Session, SyncState, UnconfirmedPushes, apply, changed_crates,
+    compare_tips, observe, retry,
 };
 use crate::mirror::report::{Report, Topic, Warning};
 
@@ -118,7 +118,7 @@ impl Sync<'_> {
     ) -> Result<Report> {
         // A server that talks to one client at a time would keep the reads of the mirror waiting until the push.
         let opens_early = !session.mirror.is_plain();
-        let (seen, mut receiver) =
+        let (mut seen, mut receiver) =
             try_join!(observe(session, behind), self.open_mirror(opens_early))?;
         // Before the merge, whose conflicts would hide the cause: upstream deleted what the mirror changed.
         let loss = self.guard(&seen)?;
@@ -134,6 +134,7 @@ impl Sync<'_> {
         self.context.progress.phase("planning");
         let rules = Rules::new(self.keep.clone(), &self.options.ours);
         let trees = merge_trees(session, &seen, rules).await?;
+        name_cut_off(session, &mut seen).await?;
         let terms = Terms {
             branch: &self.config.mirror.branch,
             history,
@@ -296,12 +297,26 @@ impl Sync<'_> {
 fn refuse_unservable(session: &Session<'_>, seen: &Observation, history: History) -> Result<()> {
     let upstream = &session.upstream;
     match history {
-        History::Merge if seen.is_cut_off => Err(shallow_upstream(upstream.remote())),
+        History::Merge if seen.is_cut_off => {
+            let serves_by_id = upstream.can_want_any();
+            Err(shallow_upstream(upstream.remote(), serves_by_id))
+        }
         History::Snapshot if !upstream.can_want_any() => {
-            Err(snapshot_not_servable(upstream.remote()))
+            let no_merge = no_merge(upstream, seen.view.history);
+            Err(snapshot_not_servable(upstream.remote(), no_merge))
         }
         _ => Ok(()),
     }
+}
+
+/// Names the crates of the commits that a shallow upstream lacks, of which the others tell nothing.
+async fn name_cut_off(session: &mut Session<'_>, seen: &mut Observation) -> Result<()> {
+    if seen.is_cut_off && seen.relation != Relation::Advanced {
+        let (base, theirs) = (seen.base.tree, seen.upstream_commit.tree);
+        let found = changed_crates(session, base, theirs, &seen.trees).await?;
+        seen.new_commits.add_crates(found);
+    }
+    Ok(())
 }
 
 fn report_warning(warning: &three_way::MergeWarning) -> Warning {

@@ -13,7 +13,7 @@ use crate::git::wire::receive_pack::Update;
 use crate::git::wire::upload_pack::Fetch;
 use crate::mirror::plan::Outcome;
 use crate::mirror::plan::three_way::Merged;
-use crate::mirror::relay::draft::{Draft, commit, snapshot_not_servable, stand_in};
+use crate::mirror::relay::draft::{Draft, commit, no_merge, snapshot_not_servable, stand_in};
 use crate::mirror::relay::{NewObject, Session};
 
 impl Init<'_> {
@@ -29,7 +29,8 @@ impl Init<'_> {
         let mirror = &self.config.mirror;
         let history = self.history();
         if history == History::Snapshot && !session.upstream.can_want_any() {
-            return Err(snapshot_not_servable(&self.upstream));
+            let no_merge = no_merge(&session.upstream, History::Merge);
+            return Err(snapshot_not_servable(&self.upstream, no_merge));
         }
         let (root, mut objects) = first_objects(tips, merged, config_json)?;
         // Not before its parents: see `draft::new_commits`.

@@ -105,7 +105,8 @@ impl Init<'_> {
     async fn refuse_shallow(&self, session: &mut Session<'_>) -> Result<()> {
         let tip = session.upstream_tip;
         if self.history() == History::Merge && session.upstream.is_cut_off(tip).await? {
-            return Err(shallow_upstream(&self.upstream));
+            let serves_by_id = session.upstream.can_want_any();
+            return Err(shallow_upstream(&self.upstream, serves_by_id));
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::objects::Author;
 use crate::git::objects::{Commit, NewCommit, NewTree, write_tree};
-use crate::git::transport::Remote;
+use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::pack::{ObjectKind, between, delta_entry, whole_entry};
 use crate::git::wire::receive_pack::Update;
 use crate::git::wire::upload_pack::Fetch;
@@ -115,27 +115,52 @@ pub fn mode(asked: Option<History>, found: History) -> Result<History> {
     Ok(asked.unwrap_or(found))
 }
 
-/// Makes the error of an upstream from which no snapshot can be taken.
-pub fn snapshot_not_servable(upstream: &Remote) -> Error {
+/// What a server needs for snapshots.
+const SERVE_BY_ID: &str = "enable protocol v2 on that server (sshd: `AcceptEnv GIT_PROTOCOL`), or set \
+                           `uploadpack.allowAnySHA1InWant` there";
+
+/// Makes the error of an upstream from which no snapshot can be taken. `no_merge` says why `history: merge` is no way out, if it is
+/// not.
+pub fn snapshot_not_servable(upstream: &Remote, no_merge: Option<&str>) -> Error {
+    let advice = match no_merge {
+        None => format!("Use `history: merge`, or {SERVE_BY_ID}."),
+        Some(why) => format!(
+            "On the server of upstream, {SERVE_BY_ID}: `history: merge` is no way out, since {why}."
+        ),
+    };
     Error::new(
         Kind::Config,
-        format!("{upstream}: the server does not serve trees by id, which `history: snapshot` needs"),
+        format!(
+            "{upstream}: the server does not serve trees by id, which `history: snapshot` needs"
+        ),
     )
-    .advise(
-        "Use `history: merge`, or enable protocol v2 on that server (sshd: `AcceptEnv GIT_PROTOCOL`), or set \
-         `uploadpack.allowAnySHA1InWant` there.",
-    )
+    .advise(advice)
 }
 
-/// Makes the error of an upstream that lacks a part of the history that a mirror with `history: merge` needs.
-pub fn shallow_upstream(upstream: &Remote) -> Error {
+/// Makes the error of an upstream that lacks a part of the history that a mirror with `history: merge` needs. `serves_by_id` says
+/// whether snapshots can be taken of it.
+pub fn shallow_upstream(upstream: &Remote, serves_by_id: bool) -> Error {
+    let advice = match serves_by_id {
+        true => "Run `git fetch --unshallow` in that repository, or use `--history snapshot`, which carries no history.".to_owned(),
+        false => format!(
+            "Run `git fetch --unshallow` in that repository. Or {SERVE_BY_ID}, and then use `--history snapshot`, which carries no \
+             history."
+        ),
+    };
     Error::new(
         Kind::Config,
         format!("{upstream}: it is a shallow clone, which lacks the older history"),
     )
-    .advise(
-        "Run `git fetch --unshallow` in that repository, or use `--history snapshot`, which carries no history.",
-    )
+    .advise(advice)
+}
+
+/// Says why a mirror cannot have upstream's history, if it cannot.
+pub fn no_merge(upstream: &UploadPack<'_>, mirror: History) -> Option<&'static str> {
+    match mirror {
+        History::Snapshot => Some("the mirror has snapshots, and lacks the history in between"),
+        _ if !upstream.shallow().is_empty() => Some("upstream is a shallow clone"),
+        History::Merge => None,
+    }
 }
 
 /// Drafts the push of what was observed.

@@ -26,6 +26,8 @@ pub enum Lag {
         history: History,
         /// Whether upstream is a shallow clone that lacks a part of the history in between.
         is_cut_off: bool,
+        /// Whether upstream's server serves objects by their ids, as snapshots need.
+        serves_by_id: bool,
     },
 }
 
@@ -60,6 +62,7 @@ impl Lag {
             relation: behind.relation,
             history: behind.view.history,
             is_cut_off: behind.is_cut_off,
+            serves_by_id: session.upstream.can_want_any(),
         })
     }
 }

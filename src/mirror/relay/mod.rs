@@ -8,6 +8,7 @@
 //! | Fetch upstream's new commits, name the relation | `observe`, from `new_commits` | reads |
 //! | Prove a squash of upstream's history | `squash` | reads |
 //! | Tell what a divergence takes back | `divergence` | reads |
+//! | Name the crates where the commits that do are cut off | `changed_crates` | reads |
 //! | Merge the three root trees | `merge`, by `plan::three_way` | reads |
 //! | Draft the push: which objects are sent to the mirror | `draft` | pure |
 //! | Stream the pack, append our objects, confirm the push | `apply` | **writes** |
@@ -18,6 +19,7 @@
 //! `lag` stops after the fourth row: it measures how far the mirror is behind, and changes nothing.
 
 pub mod apply;
+mod changed_crates;
 mod divergence;
 pub mod draft;
 mod lag;
@@ -32,6 +34,7 @@ mod squash;
 mod sync_state;
 mod unconfirmed_pushes;
 
+pub use changed_crates::changed_crates;
 pub use draft::NewObject;
 pub use lag::Lag;
 pub use mirror_view::{Base, MirrorView};

@@ -171,6 +171,15 @@ impl NewCommits {
         self.count.saturating_sub(self.roots.len())
     }
 
+    /// Adds crates that no commit names, by their names in the index, in lower case.
+    pub fn add_crates(&mut self, found: BTreeSet<CrateName>) {
+        let named: BTreeSet<String> = self.crates.iter().map(CrateName::index_path).collect();
+        let new = found
+            .into_iter()
+            .filter(|name| !named.contains(&name.index_path()));
+        self.crates.extend(new);
+    }
+
     /// Adds the commits that a squash hides, so that the report counts what was mirrored.
     pub(super) fn add_hidden(&mut self, hidden: NewCommits) {
         self.count += hidden.commits();

@@ -30,7 +30,8 @@ pub async fn retry(
 ) -> Result<Report> {
     let started = Instant::now();
     // Around all attempts: what counts is how long a job runs, not each of its attempts.
-    let mut attempts = pin!(repeat(network.retries, remotes[1], attempt));
+    let left = || network.timeout.saturating_sub(started.elapsed());
+    let mut attempts = pin!(repeat(network.retries, left, remotes[1], attempt));
     let within = tokio::time::timeout(network.timeout, attempts.as_mut()).await;
     // The attempts still live: what they wait for shows only as long as they do.
     let mut report =
@@ -46,6 +47,7 @@ pub async fn retry(
 
 async fn repeat(
     retries: u32,
+    left: impl Fn() -> Duration,
     mirror: &Remote,
     mut attempt: impl AsyncFnMut(&mut UnconfirmedPushes) -> Result<Report>,
 ) -> Result<Report> {
@@ -63,16 +65,7 @@ async fn repeat(
             Ok(report) => return Ok(report),
             Err(error) => error,
         };
-        let delay = match error.kind() {
-            Kind::Race if races + 1 < RACES => {
-                races += 1;
-                // The other push is done already, and each pause is a chance for the next one.
-                Some(Duration::ZERO)
-            }
-            Kind::Race => None,
-            _ if error.is_transient() => delays.next(),
-            _ => None,
-        };
+        let delay = pause(&error, &mut races, &mut delays, left());
         let Some(delay) = delay else {
             // Any other failure is the server's word on what became of the push.
             let arrived = match error.kind().is_transient() {
@@ -83,6 +76,32 @@ async fn repeat(
         };
         warn!("{error}; retrying");
         tokio::time::sleep(delay).await;
+    }
+}
+
+/// Returns how long to wait before the next attempt: at least for as long as the server asks. `None` ends it, also where no time is
+/// `left` for that wait, since who asks earlier is only told the same, and may be kept out for longer.
+fn pause(
+    error: &Error,
+    races: &mut usize,
+    delays: &mut impl Iterator<Item = Duration>,
+    left: Duration,
+) -> Option<Duration> {
+    match error.kind() {
+        Kind::Race if *races + 1 < RACES => {
+            *races += 1;
+            // The other push is done already, and each pause is a chance for the next one.
+            Some(Duration::ZERO)
+        }
+        Kind::Race => None,
+        _ if error.is_transient() => {
+            let asked = error.retry_after().unwrap_or_default();
+            delays
+                .next()
+                .map(|delay| delay.max(asked))
+                .filter(|_| asked < left)
+        }
+        _ => None,
     }
 }
 
@@ -101,4 +120,29 @@ fn too_long(limit: Duration, remotes: [&Remote; 2], progress: &Progress) -> Erro
         message += &format!("; it waited for {}", awaited.join(" and "));
     }
     Error::new(Kind::Network, message).advise("Try again, or raise `network.timeout`.")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_pause_is_as_long_as_the_server_asks_and_none_is_longer_than_the_time_left() {
+        let seconds = Duration::from_secs;
+        for (asked, left, expected) in [
+            (None, 60, Some(2)),
+            (Some(1), 60, Some(2)),
+            (Some(17), 60, Some(17)),
+            (Some(60), 60, None),
+            (Some(u64::MAX), 60, None),
+        ] {
+            let error = Error::new(Kind::Server, "503").after(asked.map(seconds));
+            let mut delays = [seconds(2)].into_iter();
+            let next = pause(&error, &mut 0, &mut delays, seconds(left));
+            assert_eq!(next, expected.map(seconds), "{asked:?}");
+            assert_eq!(pause(&error, &mut 0, &mut delays, seconds(left)), None);
+        }
+    }
 }

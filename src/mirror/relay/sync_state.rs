@@ -107,7 +107,7 @@ async fn find_base(
         true => shallow(session),
         // Not even a mirror of snapshots could go on from here: nothing says what it has of upstream.
         false if !session.upstream.shallow().is_empty() => {
-            shallow_upstream(session.upstream.remote())
+            shallow_upstream(session.upstream.remote(), true)
                 .advise("Run `git fetch --unshallow` in that repository.")
         }
         false => not_a_mirror(session),

@@ -1,7 +1,7 @@
 //! Sends HTTP requests to upstream, and retries them if the failure may pass. Uses reqwest.
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use reqwest::header::{HeaderMap, RANGE, RETRY_AFTER, VIA};
@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::transport::{
     Clients, PROXY_ADVICE, Proxy, Reach, Refused, innermost, refusal, refused, unreachable,
 };
+use crate::retry_after::retry_after;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
@@ -145,7 +146,7 @@ impl UpstreamClient {
                 Err(match may_pass {
                     true => Failure::Transient(
                         Unavailable::Upstream(failure),
-                        retry_after(response.headers()),
+                        requested_wait(response.headers()),
                     ),
                     false => Failure::Permanent(Unavailable::Unfetchable(failure)),
                 })
@@ -256,14 +257,9 @@ fn place(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// Reads `Retry-After`: seconds, or a date. The `headers` crate parses it, but does not give out what it parsed.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// The `headers` crate parses it, but does not give out what it parsed.
+fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?;
-            date.duration_since(std::time::SystemTime::now()).ok()
-        }
-    }
+    // A wait of no time is no reason to ask without a pause.
+    retry_after(text, SystemTime::now()).filter(|wait| !wait.is_zero())
 }

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::error::{Error, Kind};
 use crate::git::transport::PROXY_ADVICE;
+use crate::retry_after::retry_after;
 use crate::shown::{beginning, printable};
 
 /// How many characters of GitLab's message are shown, and an ellipsis.
@@ -419,10 +420,7 @@ fn bad_request(message: &str) -> Classified {
 fn requested_wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let until = |time: SystemTime| time.duration_since(now).unwrap_or_default();
-    let after = text(RETRY_AFTER.as_str()).and_then(|text| {
-        let seconds = text.parse().map(Duration::from_secs).ok();
-        seconds.or_else(|| httpdate::parse_http_date(text).ok().map(until))
-    });
+    let after = text(RETRY_AFTER.as_str()).and_then(|text| retry_after(text, now));
     let reset = || {
         let seconds = text("ratelimit-reset")?.parse().ok()?;
         UNIX_EPOCH

@@ -1,6 +1,6 @@
 //! Reads the head of a response: git's own content type, or one of the many ways to refuse.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
@@ -12,6 +12,7 @@ use super::redirect::{is_redirect, shown};
 use crate::error::{Error, Kind};
 use crate::git::transport::JOB_TOKEN_USER;
 use crate::git::transport::{HostMessage, Meaning, Reader, Service, Side};
+use crate::retry_after::retry_after;
 
 /// How much of a rejection's body is shown, in bytes.
 const WORDS: u64 = 1024;
@@ -35,6 +36,8 @@ pub(super) struct Rejection {
     kind: Kind,
     message: String,
     advice: &'static str,
+    /// For how long the server asks to wait.
+    retry_after: Option<Duration>,
     /// Whether the body is text for people.
     has_message: bool,
     /// Whether our own setup explains a denial (a redirect, a job's token), whatever the host says about it.
@@ -82,7 +85,9 @@ impl Rejection {
     }
 
     fn error(self) -> Error {
-        Error::new(self.kind, self.message).advise(self.advice)
+        Error::new(self.kind, self.message)
+            .advise(self.advice)
+            .after(self.retry_after)
     }
 }
 
@@ -121,19 +126,20 @@ pub(super) fn check(response: &Response, request_summary: &RequestSummary) -> Op
         kind: Kind::Server,
         message,
         advice: "Check the URL: a login page, a captive portal, or a server of plain files responds like this.",
+        retry_after: None,
         has_message: false,
         is_ours: true,
     })
 }
 
 fn refused(response: &Response, request_summary: &RequestSummary, has_message: bool) -> Rejection {
-    let retry_after = header(response.headers(), RETRY_AFTER);
-    rejection(response.status(), retry_after, request_summary, has_message)
+    let asked = header(response.headers(), RETRY_AFTER);
+    rejection(response.status(), asked, request_summary, has_message)
 }
 
 fn rejection(
     status: StatusCode,
-    retry_after: Option<&str>,
+    asked: Option<&str>,
     request_summary: &RequestSummary,
     has_message: bool,
 ) -> Rejection {
@@ -146,14 +152,15 @@ fn rejection(
     if !meaning.is_empty() {
         message = format!("{message}: {meaning}");
     }
-    if let Some(retry_after) = retry_after {
-        message = format!("{message} (Retry-After: {retry_after})");
+    if let Some(asked) = asked {
+        message = format!("{message} (Retry-After: {asked})");
     }
     let user = request_summary.user.as_deref();
     Rejection {
         kind,
         message,
         advice: advice(status, request_summary),
+        retry_after: asked.and_then(|asked| retry_after(asked, SystemTime::now())),
         has_message,
         is_ours: user.is_some_and(|user| !request_summary.at_home || user == JOB_TOKEN_USER),
     }
@@ -309,6 +316,7 @@ mod tests {
     fn a_denial_has_the_meaning_of_the_hosts_message_unless_our_side_explains_it() {
         let meaning_of = |words: &str, is_ours: bool| {
             let rejection = Rejection {
+                retry_after: None,
                 kind: Kind::Permission,
                 message: String::new(),
                 advice: "Ours.",

@@ -10,6 +10,7 @@ mod environment;
 mod fsck;
 mod hidden_refs;
 mod hooks;
+mod leftovers;
 mod negotiation;
 mod objects;
 mod pack_inventory;

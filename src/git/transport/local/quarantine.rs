@@ -5,7 +5,7 @@
 //! and 33 MB).
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use gix_pack::Bundle;
 use gix_pack::bundle::write::Options;
 use tempfile::TempDir;
 
+use super::leftovers::{self, Note, QUARANTINE};
 use super::pipe::{Failure, Input, Output, Result};
 use crate::git::indexing_budget::{Bases, LOOK, OBJECT_LIMIT, Progress, Work};
 
@@ -24,8 +25,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// A folder of objects that the repository does not have yet; dropping it removes it.
 ///
-/// It is named as git names its own, so that `git prune` removes what a killed process left behind.
+/// What a killed process left behind the next push removes, or `git prune`.
 pub(super) struct Quarantine {
+    /// Before the folder, which is removed after it.
+    _note: Option<Note>,
     folder: TempDir,
     /// Where the repository keeps its objects.
     objects: PathBuf,
@@ -41,14 +44,16 @@ struct PackFiles {
 impl Quarantine {
     /// Creates the folder inside the repository's `objects`: a rename needs the same file system.
     pub(super) fn create(objects: &Path) -> Result<Self> {
+        leftovers::remove(objects);
         let unwritable =
             |error| Failure::because(format_args!("cannot write to {}", objects.display()), error);
         let folder = tempfile::Builder::new()
-            .prefix("tmp_objdir-incoming-")
+            .prefix(QUARANTINE)
             .tempdir_in(objects)
             .map_err(unwritable)?;
         fs::create_dir(folder.path().join("pack")).map_err(unwritable)?;
         Ok(Self {
+            _note: Note::leave_in(folder.path()).map_err(unwritable)?,
             folder,
             objects: objects.to_owned(),
             pack: None,
@@ -121,15 +126,17 @@ impl Quarantine {
 
     /// Moves the pack to the repository's objects. Readers see it whole or not at all, whenever this process may end.
     ///
-    /// The pack is to be kept until the refs lead to it: a `git repack` in between would drop it.
-    pub(super) fn migrate(self) -> Result<Kept> {
+    /// The pack is to be kept until the refs lead to it: a `git repack` in between would drop it. The note is the `.keep` beside the
+    /// pack, which `git repack` and `git gc` leave as it is (git-repack); none where somebody else keeps the same pack, perhaps for
+    /// good.
+    pub(super) fn migrate(self) -> Result<Option<Note>> {
         let Some(files) = &self.pack else {
-            return Ok(Kept(None));
+            return Ok(None);
         };
         let folder = self.objects.join("pack");
-        let moved = || -> io::Result<Kept> {
+        let moved = || -> io::Result<Option<Note>> {
             fs::create_dir_all(&folder)?;
-            let kept = Kept::create(folder.join(files.keep_name()))?;
+            let kept = Note::leave(folder.join(files.keep_name()), self.path())?;
             // In this order: git ignores a pack without an index, and complains of an index without its pack.
             for path in [&files.pack, &files.index] {
                 // Before the rename: after a power failure the new name must not lead to a file without contents.
@@ -153,36 +160,6 @@ impl PackFiles {
     fn keep_name(&self) -> PathBuf {
         let name = self.pack.file_name().unwrap_or_default();
         Path::new(name).with_extension("keep")
-    }
-}
-
-/// The `.keep` beside a pack, which `git repack` and `git gc` leave as it is (git-repack); dropping it removes the file.
-#[must_use]
-pub(super) struct Kept(Option<PathBuf>);
-
-impl Kept {
-    fn create(path: PathBuf) -> io::Result<Self> {
-        match File::create_new(&path) {
-            Ok(mut file) => {
-                // From here on it is removed. It says whose it is, as git's do, should this process be killed.
-                let kept = Self(Some(path));
-                writeln!(file, "receive-pack {} of crates-ferry", std::process::id())?;
-                Ok(kept)
-            }
-            // Somebody else keeps the same pack, perhaps for good.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Self(None)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0
-            && let Err(error) = fs::remove_file(path)
-        {
-            tracing::warn!("cannot remove {}: {error}", path.display());
-        }
     }
 }
 

@@ -63,6 +63,15 @@ impl Shallow {
         self.scene.source.path()
     }
 
+    /// Returns the crates that the three commits name which the mirror lacks.
+    fn subjects(&self) -> Vec<String> {
+        let log = git(&self.full, &["log", "-3", "--format=%s", "master"]);
+        let name = |subject: &str| subject.split('`').nth(1).unwrap().to_owned();
+        let mut names: Vec<String> = log.lines().map(name).collect();
+        names.sort();
+        names
+    }
+
     /// Lets the git daemon before upstream speak version 0.
     fn speak_v0(&self) {
         self.scene.upstream.watch(|passing| {
@@ -194,9 +203,15 @@ fn a_history_that_reaches_back_to_the_mirror_is_carried() {
 #[test]
 fn a_mirror_of_snapshots_follows_clones_of_one_commit() {
     let shallow = Shallow::over(Transport::Git, "snapshot", 1).unwrap();
+    let mut published = shallow.subjects();
     for round in 0..3 {
         let report = shallow.scene.sync().unwrap();
         assert_eq!(report.outcome, Outcome::Merge, "{report}");
+        // The one commit that upstream has names one crate alone; the others show in the trees.
+        assert_eq!(report.crates, published, "{report}");
+        let message = git(&shallow.scene.mirror_path(), &["log", "-1", "--format=%B"]);
+        let named = |name: &String| message.contains(name.as_str());
+        assert!(published.iter().all(named), "{message}");
         assert_eq!(report.warnings.len(), 1, "{report}");
         assert!(
             report.warnings[0].contains("is a shallow clone"),
@@ -208,6 +223,7 @@ fn a_mirror_of_snapshots_follows_clones_of_one_commit() {
         let mut full =
             crate::support::upstream::Upstream::open(shallow.scene.folder.path(), "full.git");
         full.publish_many(&format!("round{round}-"), 2);
+        published = vec![format!("round{round}-0"), format!("round{round}-1")];
         shallow.fetch(1);
     }
 }
@@ -237,6 +253,83 @@ fn a_clone_of_one_commit_that_goes_back_is_refused() {
     let pushes = shallow.pushes.load(Ordering::SeqCst);
     assert_eq!(shallow.scene.sync().unwrap_err().kind(), Kind::Rewound);
     assert_eq!(shallow.pushes.load(Ordering::SeqCst), pushes);
+}
+
+#[test]
+fn a_clone_that_goes_back_within_a_second_is_refused() {
+    let shallow = Shallow::over(Transport::Git, "snapshot", 1).unwrap();
+    let mut full =
+        crate::support::upstream::Upstream::open(shallow.scene.folder.path(), "full.git");
+    let follow = || {
+        let url = format!("file://{}", shallow.full.display());
+        let fetch = ["fetch", "-q", "--depth", "1", &url, "+master:master"];
+        git(shallow.clone(), &fetch);
+    };
+    let mut earlier = vec![full.tip().unwrap()];
+    shallow.scene.sync().unwrap();
+    // No date tells which of them is older.
+    for name in ["one", "two", "three"] {
+        // Two, of which the clone has one: the one between the tips, by which they would be in order, is nowhere.
+        full.commit_at_once(["first", "second"].map(|word| {
+            crate::support::upstream::Commit::new(name).file(name, format!("{word}\n"))
+        }));
+        follow();
+        shallow.scene.sync().unwrap();
+        earlier.push(full.tip().unwrap());
+    }
+    earlier.pop();
+    let pushes = shallow.pushes.load(Ordering::SeqCst);
+    for id in earlier {
+        full.move_to(&id);
+        follow();
+        assert_eq!(
+            shallow.scene.sync().unwrap_err().kind(),
+            Kind::Rewound,
+            "{id}"
+        );
+    }
+    assert_eq!(shallow.pushes.load(Ordering::SeqCst), pushes);
+}
+
+#[test]
+fn a_server_without_trees_by_id_is_not_sent_from_one_mode_to_the_other() {
+    for history in ["merge", "snapshot"] {
+        let shallow = Shallow::over(Transport::Git, history, 2).unwrap();
+        shallow.speak_v0();
+        let key = "uploadpack.allowAnySHA1InWant";
+        git(shallow.clone(), &["config", key, "false"]);
+        let refused = |error: &Error| {
+            let said = format!("{history}: {}", told(error));
+            assert_eq!(error.kind(), Kind::Config, "{said}");
+            let advice = error.advice().unwrap().to_owned();
+            assert!(advice.contains(key), "{said}: {advice}");
+            advice
+        };
+        let advice = refused(&shallow.scene.sync().unwrap_err());
+        match history {
+            "merge" => {
+                assert!(advice.contains("git fetch --unshallow"), "{advice}");
+                assert!(
+                    advice.contains("and then use `--history snapshot`"),
+                    "{advice}"
+                );
+            }
+            _ => assert!(
+                advice.contains("`history: merge` is no way out"),
+                "{advice}"
+            ),
+        }
+        let asked = |history: &str| shallow.scene.ferry().with("FERRY_MIRROR_HISTORY", history);
+        let advice = refused(&shallow.scene.sync_as(&asked("snapshot")).unwrap_err());
+        assert!(
+            advice.contains("`history: merge` is no way out"),
+            "{advice}"
+        );
+        // What is advised.
+        git(shallow.clone(), &["config", key, "true"]);
+        shallow.scene.sync_as(&asked("snapshot")).unwrap();
+        shallow.scene.assert_carried();
+    }
 }
 
 #[test]

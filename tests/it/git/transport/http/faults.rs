@@ -4,6 +4,7 @@ use bytes::Bytes;
 use crates_ferry::error::{Error, Kind};
 use crates_ferry::git::transport::Service;
 use std::io::ErrorKind;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::script::{ADVERTISEMENT, Script, advertisement, answer, bounded, head};
@@ -52,6 +53,7 @@ async fn a_busy_server_says_when_to_come_back() {
     assert_eq!(error.kind(), Kind::Server);
     assert!(error.to_string().contains("503"), "{error}");
     assert!(error.to_string().contains("Retry-After: 120"), "{error}");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(120)));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The local transport: its services, held against the real git, which speaks with them through a port.
 
+mod killed;
 mod packs;
 mod pushes;
 mod repositories;
