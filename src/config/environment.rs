@@ -115,7 +115,8 @@ impl Environment {
         let value = self.variables.get(name)?.to_str()?;
         let text = unwrapped(value);
         match value.trim().len() - text.trim().len() {
-            0 if value == text => None,
+            // Of several lines, as of a key, the last one may end as the others do.
+            0 if value == text || text.contains('\n') => None,
             0 => Some("the line break at its end"),
             _ => Some("the quotes around it"),
         }

@@ -8,6 +8,7 @@ use super::super::keys::Key;
 use super::super::sections::KEYS;
 use super::super::settings::{Origin, Settings};
 use super::hint::hint;
+use super::yaml_error::in_plain_words;
 use super::yaml_value::Value;
 use crate::error::{Error, Kind, Result};
 
@@ -58,13 +59,10 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 
 /// Puts the position in front, as compilers do: `ferry.yml:3:5: …`.
 fn located(error: &serde_yaml::Error, file: &str, shown: &str) -> Error {
-    let text = error.to_string();
+    let said = error.to_string();
+    let text = in_plain_words(&said);
     let message = match (error.location(), second_document(file)) {
-        (Some(at), _) => {
-            let position = format!(" at line {} column {}", at.line(), at.column());
-            let text = text.strip_suffix(&position).unwrap_or(&text);
-            format!("{shown}:{}:{}: {text}", at.line(), at.column())
-        }
+        (Some(at), _) => format!("{shown}:{}:{}: {text}", at.line(), at.column()),
         // The parser's one error about the file as a whole has no position.
         (None, Some(line)) => format!(
             "{shown}:{line}:1: a second document begins here, and the configuration is one document"

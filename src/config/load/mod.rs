@@ -5,6 +5,7 @@ mod flags;
 mod hint;
 mod password;
 mod variables;
+mod yaml_error;
 mod yaml_value;
 
 use std::io;

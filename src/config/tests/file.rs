@@ -85,7 +85,7 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
         ),
         (
             "mirror:\n  branch: [a]",
-            "ferry.yml:2:11: mirror.branch: invalid type: sequence, expected one value",
+            "ferry.yml:2:11: mirror.branch: found a list, expected one value",
         ),
         (
             "mirror:\n  keep: a",
@@ -142,7 +142,7 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
         ),
         (
             "- a",
-            "ferry.yml:1:1: invalid type: sequence, expected a mapping with the keys upstream, mirror, network",
+            "ferry.yml:1:1: found a list, expected a mapping with the keys upstream, mirror, network",
         ),
     ];
     for (text, expected) in table {

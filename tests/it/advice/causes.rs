@@ -17,6 +17,8 @@ pub struct Cause {
     pub address: String,
     /// The file of the certificates that are trusted, if there is one.
     pub trusts: Option<PathBuf>,
+    /// Whether the server says nothing.
+    pub is_silence: bool,
 }
 
 /// The servers, and all that the programs need besides.
@@ -73,6 +75,7 @@ impl Causes {
             name: name.to_owned(),
             address,
             trusts: None,
+            is_silence: name == "silence",
         };
         if side == Side::GitlabReads {
             return answers(side);
@@ -90,6 +93,7 @@ impl Causes {
                 name: (*name).to_owned(),
                 address: format!("https://127.0.0.1:{port}"),
                 trusts: trusts.clone(),
+                is_silence: false,
             }));
         }
         causes.extend(answers(side));
@@ -102,6 +106,7 @@ fn answers(side: Side) -> Vec<Cause> {
         name,
         address: format!("http://127.0.0.1:{}", faulty::start(fault)),
         trusts: None,
+        is_silence: false,
     };
     side.answers().into_iter().map(started).collect()
 }

@@ -111,6 +111,9 @@ impl Side {
             // Shorter than the first pause before another try.
             variables.push(("FERRY_NETWORK_TIMEOUT", "900ms".to_owned()));
         }
+        if cause.is_silence {
+            variables.push(("FERRY_NETWORK_IDLE_TIMEOUT", "300ms".to_owned()));
+        }
         if let Some(file) = &cause.trusts {
             variables.push(("FERRY_NETWORK_CA_FILE", file.display().to_string()));
         }
@@ -211,7 +214,6 @@ fn base(causes: &Causes) -> Variables {
             causes.folder().join("data").display().to_string(),
         ),
         ("FERRY_NETWORK_CONNECT_TIMEOUT", "2s".to_owned()),
-        ("FERRY_NETWORK_IDLE_TIMEOUT", "300ms".to_owned()),
         ("FERRY_NETWORK_TIMEOUT", "20s".to_owned()),
         ("FERRY_NETWORK_RETRIES", "0".to_owned()),
     ]
