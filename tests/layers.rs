@@ -43,7 +43,9 @@ const ADAPTED: &[(&str, &[&str])] = &[
     ("rusqlite", &["server"]),
     ("russh", &["git"]),
     ("serde_yaml", &["config"]),
+    ("tar", &["server"]),
     ("tokio_io_timeout", &["git", "http"]),
+    ("toml", &["server"]),
     ("toml_edit", &["server"]),
 ];
 

@@ -4,6 +4,7 @@
 //! what was found stays mended. To add a target: a function and its row in [`TARGETS`], a program in `fuzz_targets/` with its
 //! `[[bin]]`, and at least one file in `corpus/`; a test fails where one of them is missing.
 
+mod archive;
 mod pack;
 mod requests;
 mod text;
@@ -17,6 +18,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("advertisement", wire::advertisement),
     ("commit", pack::commit),
     ("config_json", text::config_json),
+    ("crate_archive", archive::crate_archive),
     ("fetch_response_v0", wire::fetch_response_v0),
     ("fetch_response_v2", wire::fetch_response_v2),
     ("ferry_yml", text::ferry_yml),
@@ -26,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("known_hosts", text::known_hosts),
     ("lockfile", text::lockfile),
     ("ls_refs", wire::ls_refs),
+    ("manifest", archive::manifest),
     ("mask", text::mask),
     ("pkt_line", wire::pkt_line),
     ("remote_url", text::remote_url),

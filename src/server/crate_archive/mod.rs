@@ -1,0 +1,143 @@
+//! What a `.crate` file has in it: its manifest, its README and its files, read within bounds.
+//!
+//! A `.crate` is a gzipped tar archive of regular files below the folder `NAME-VERSION`. Whoever published the crate made it:
+//! nothing of it is written to a disk, and what cargo does not make is refused.
+
+mod bounds;
+mod entries;
+mod manifest;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+
+pub use entries::ArchivedFile;
+use entries::{Archived, walk};
+pub use manifest::{Manifest, Readme};
+
+use crate::index::{CrateName, CrateVersion};
+use crate::shown::printable;
+
+/// The manifest, as cargo rewrote it for the registry.
+const MANIFEST: &str = "Cargo.toml";
+/// What cargo takes for a README where the manifest does not say, in its order.
+const READMES: [&str; 3] = ["README.md", "README.txt", "README"];
+
+/// What is wrong with a `.crate` file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ArchiveError(String);
+
+impl ArchiveError {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Makes it of an error of a library, whose text may repeat what it read.
+    pub(in crate::server) fn of(what: &str, error: impl ToString) -> Self {
+        let why: String = error.to_string().chars().take(200).collect();
+        Self(format!("{what}: {}", printable(&why)))
+    }
+}
+
+/// The bytes of a file in an archive, as far as they are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The first of them.
+    pub bytes: Vec<u8>,
+    /// How many there are in all.
+    pub size: u64,
+}
+
+impl Content {
+    /// Says whether bytes were left out at the end.
+    pub fn is_cut(&self) -> bool {
+        self.size > self.bytes.len() as u64
+    }
+
+    /// Returns the text; what is no UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        let whole = match self.bytes.utf8_chunks().last() {
+            // A letter that was cut in two is left out.
+            Some(last) if self.is_cut() => self.bytes.len() - last.invalid().len(),
+            _ => self.bytes.len(),
+        };
+        String::from_utf8_lossy(&self.bytes[..whole]).into_owned()
+    }
+}
+
+/// A `.crate` file that is read. Each question reads it from its beginning to its end.
+pub struct CrateArchive<R> {
+    file: R,
+    /// The folder that all is in.
+    root: String,
+}
+
+impl<R: Read + Seek> CrateArchive<R> {
+    /// Takes the file of this version; nothing is read yet.
+    pub fn new(file: R, name: &CrateName, version: &CrateVersion) -> Self {
+        let root = format!("{name}-{version}");
+        Self { file, root }
+    }
+
+    /// Lists the files, in the order of the archive.
+    ///
+    /// # Errors
+    /// What is wrong with the archive, in this file or another one.
+    pub fn files(&mut self) -> Result<Vec<ArchivedFile>, ArchiveError> {
+        Ok(self.read(&[])?.files)
+    }
+
+    /// Reads a file, the first 1 MiB of it; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`CrateArchive::files`].
+    pub fn file(&mut self, path: &str) -> Result<Option<Content>, ArchiveError> {
+        Ok(self.read(&[path])?.kept.remove(path))
+    }
+
+    /// Reads the manifest.
+    ///
+    /// # Errors
+    /// As [`CrateArchive::files`], and what is wrong with the manifest.
+    pub fn manifest(&mut self) -> Result<Manifest, ArchiveError> {
+        manifest_of(&self.read(&[MANIFEST])?.kept)
+    }
+
+    /// Reads the README that the manifest names, or that lies where cargo looks for one, the first 1 MiB of it; `None`
+    /// where there is none.
+    ///
+    /// # Errors
+    /// As [`CrateArchive::manifest`].
+    pub fn readme(&mut self) -> Result<Option<Content>, ArchiveError> {
+        let wanted: Vec<_> = READMES.into_iter().chain([MANIFEST]).collect();
+        let mut kept = self.read(&wanted)?.kept;
+        let named = match manifest_of(&kept)?.readme {
+            Readme::At(path) => path,
+            Readme::None => return Ok(None),
+            Readme::Unsaid => {
+                return Ok(READMES.iter().find_map(|path| kept.remove(*path)));
+            }
+        };
+        match kept.remove(&named) {
+            Some(content) => Ok(Some(content)),
+            // Mostly it is called as it always is: only here the archive is read again.
+            None if READMES.contains(&named.as_str()) => Ok(None),
+            None => self.file(&named),
+        }
+    }
+
+    fn read(&mut self, wanted: &[&str]) -> Result<Archived, ArchiveError> {
+        let rewound = self.file.seek(SeekFrom::Start(0));
+        rewound.map_err(|error| ArchiveError::of("the file cannot be read", error))?;
+        walk(&mut self.file, &self.root, wanted)
+    }
+}
+
+fn manifest_of(kept: &BTreeMap<String, Content>) -> Result<Manifest, ArchiveError> {
+    let content = kept.get(MANIFEST);
+    let content = content.ok_or_else(|| ArchiveError::new("there is no Cargo.toml in it"))?;
+    // Of one that was cut the rest is missed.
+    Manifest::parse(&content.bytes)
+}
