@@ -102,7 +102,11 @@ pub struct CrateFile {
 impl CrateFile {
     /// Returns the path of the file in the store, for example `se/rd/serde/serde-1.0.0.crate`.
     pub fn path(&self) -> String {
-        let Self { name, version, .. } = self;
+        Self::path_of(&self.name, &self.version)
+    }
+
+    /// Returns the path of the file of this version.
+    pub fn path_of(name: &CrateName, version: &CrateVersion) -> String {
         format!("{}/{name}-{version}.crate", name.index_path())
     }
 }

@@ -18,6 +18,7 @@ mod fingerprints;
 mod hot_cache;
 mod inventory;
 mod negative_cache;
+mod readable;
 mod receive;
 mod resume;
 mod single_flight;
@@ -31,11 +32,12 @@ mod verified_store;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::warn;
 use url::Url;
@@ -54,6 +56,7 @@ pub use evictor::{Evicted, Evictor};
 use fetcher::Fetcher;
 use hot_cache::HotCache;
 pub use inventory::Inventory;
+pub use readable::ReadableFile;
 use single_flight::{Flight, SingleFlight, Waiter};
 pub use unavailable::Unavailable;
 pub use upstream_client::instance;
@@ -63,6 +66,9 @@ use verified_store::VerifiedStore;
 
 /// How long a client waits for a body to begin: cargo times out after 30 seconds, and its message names no cause.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// How many files that were stored wait for the one who is told of them.
+const WATCHED: usize = 256;
 
 /// How long a bucket may take to answer at the start.
 const LONGEST_PROBE: Duration = Duration::from_secs(5);
@@ -79,6 +85,8 @@ pub struct CrateFiles {
     /// The memory of small files, in the hot cache and on their way to clients.
     budget: MemoryBudget,
     runtime: Handle,
+    /// Who is told of the files that were stored.
+    watcher: OnceLock<mpsc::Sender<CrateFile>>,
     hits: Counter,
     misses: Counter,
 }
@@ -164,6 +172,7 @@ impl CrateFiles {
             evictor: Arc::new(Evictor::new(Arc::clone(&inventory), limits)),
             inventory,
             runtime: Handle::current(),
+            watcher: OnceLock::new(),
             hits: Counter::default(),
             misses: Counter::default(),
         })
@@ -252,8 +261,34 @@ impl CrateFiles {
         self.cache(file, &received.file);
         // Clients do not wait for the disk.
         flight.ready(received.file.clone(), true);
-        self.store.write(file, received).await;
+        if self.store.write(file, received).await
+            && let Some(watcher) = self.watcher.get()
+        {
+            // One that is full or gone misses this file: neither clients nor the store wait for it.
+            let _ = watcher.try_send(file.clone());
+        }
         Ok(())
+    }
+
+    /// Returns the files that are stored from now on, as they come; those that are not taken in time are left out. The
+    /// first who asks is told.
+    pub fn watch(&self) -> mpsc::Receiver<CrateFile> {
+        let (watcher, stored) = mpsc::channel(WATCHED);
+        // A second one finds its channel closed.
+        let _ = self.watcher.set(watcher);
+        stored
+    }
+
+    /// Opens a file that is stored, and verifies it; `None` if it is not. Nothing is fetched, and it does not count as used.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn stored(&self, file: &CrateFile) -> Result<Option<ReadableFile>, Unavailable> {
+        let found = match self.hot_cache.get(file.checksum) {
+            Some(hot) => Some(VerifiedFile::Memory(hot.bytes.clone())),
+            None => self.store.look(file).await?,
+        };
+        Ok(found.map(ReadableFile::new))
     }
 
     /// Caches a small file in memory.

@@ -115,18 +115,26 @@ impl VerifiedStore {
     /// # Errors
     /// `Store` if it cannot be read.
     pub(super) async fn read(&self, file: &CrateFile) -> Result<Option<VerifiedFile>, Unavailable> {
-        self.check_pause()?;
-        let found = self.read_or_remove(file).await;
-        // Absence counts as success: the bucket answered.
-        self.note(&found);
-        let found = found.map_err(|error| {
-            error!("{file}: cannot read the store: {error}");
-            Unavailable::Store(error.to_string())
-        })?;
+        let found = self.look(file).await?;
         if found.is_some() {
             self.inventory.touch(file.path());
         }
         Ok(found)
+    }
+
+    /// Reads a file as [`VerifiedStore::read`] does, but not for a client: it does not count as used.
+    ///
+    /// # Errors
+    /// As [`VerifiedStore::read`].
+    pub(super) async fn look(&self, file: &CrateFile) -> Result<Option<VerifiedFile>, Unavailable> {
+        self.check_pause()?;
+        let found = self.read_or_remove(file).await;
+        // Absence counts as success: the bucket answered.
+        self.note(&found);
+        found.map_err(|error| {
+            error!("{file}: cannot read the store: {error}");
+            Unavailable::Store(error.to_string())
+        })
     }
 
     async fn read_or_remove(&self, file: &CrateFile) -> io::Result<Option<VerifiedFile>> {
@@ -177,13 +185,13 @@ impl VerifiedStore {
         size.map_err(|error| Unavailable::Store(error.to_string()))
     }
 
-    /// Stores a verified file; one that cannot be stored was served all the same.
-    pub(super) async fn write(&self, file: &CrateFile, received: Received) {
+    /// Stores a verified file, and says whether it did; one that cannot be stored was served all the same.
+    pub(super) async fn write(&self, file: &CrateFile, received: Received) -> bool {
         let path = file.path();
         let content = match (&received.file, &received.scratch) {
             (VerifiedFile::Memory(bytes), _) => Content::Bytes(bytes.clone()),
             (VerifiedFile::Disk(..), Some(scratch)) => Content::File(scratch.path()),
-            (VerifiedFile::Disk(..), None) => return,
+            (VerifiedFile::Disk(..), None) => return false,
         };
         let put = match self.check_pause() {
             Ok(()) => {
@@ -196,9 +204,10 @@ impl VerifiedStore {
         if let Err(error) = put {
             self.write_failures.add(1);
             error!("{file}: cannot store the crate file: {error}");
-            return;
+            return false;
         }
         self.inventory.record(file).await;
+        true
     }
 
     async fn read_through(&self, file: &CrateFile, silence: Duration) -> io::Result<Reading> {
@@ -392,13 +401,13 @@ mod tests {
             file: VerifiedFile::Memory(Bytes::from_static(b"right")),
             scratch: None,
         };
-        store.write(&file(b"right"), received()).await;
+        assert!(store.write(&file(b"right"), received()).await);
         assert_eq!(store.inventory.entries().await.unwrap().len(), 1);
         assert_eq!(store.write_failures.get(), 0);
         let crates = folder.path().join("crates");
         std::fs::remove_dir_all(&crates).unwrap();
         std::fs::write(&crates, "in the way").unwrap();
-        store.write(&file(b"right"), received()).await;
+        assert!(!store.write(&file(b"right"), received()).await);
         assert_eq!(store.write_failures.get(), 1);
     }
 }

@@ -38,6 +38,7 @@ pub(super) async fn forever(state: &'static State) {
             warn!("the catalog stays as it was: {failure}");
         }
         last_failure = failure;
+        state.has_filled_catalog.notify_one();
         tokio::select! {
             () = state.has_new_view.notified() => {}
             () = sleep(RETRY), if updated.is_err() => {}

@@ -1,7 +1,7 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
 //! `routes` is the table of paths; `index`, `download`, `web_api` and `monitoring` have the handlers, which share a `State`;
-//! `refresh`, `catalog`, `offline_listing` and `housekeeping` work in the background.
+//! `refresh`, `catalog`, `manifests`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod auth;
@@ -11,6 +11,7 @@ mod download;
 mod housekeeping;
 mod index;
 mod index_cache;
+mod manifests;
 mod monitoring;
 mod offline_listing;
 mod refresh;
@@ -77,6 +78,7 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
         () = refresh::forever(state) => {}
         () = offline_listing::forever(state) => {}
         () = catalog::forever(state) => {}
+        () = manifests::forever(state) => {}
         () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}
         _ = stop => {}
     }

@@ -7,7 +7,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::access_log::AccessLog;
@@ -26,6 +26,9 @@ use crate::server::shortage::is_shortage;
 
 /// The least time between two log lines about a shortage.
 const BETWEEN_SHORTAGES: Duration = Duration::from_secs(60);
+
+/// How many crate files are unpacked at once.
+const UNPACKING: usize = 2;
 
 const DAMAGED: &str = "the server's copy of the index is damaged; it is fetching another";
 
@@ -49,6 +52,10 @@ pub(super) struct State {
     pub(super) refresh_now: Notify,
     /// Wakes the task that brings the catalog up to date.
     pub(super) has_new_view: Notify,
+    /// Wakes the task that reads manifests, when the catalog knows the crates.
+    pub(super) has_filled_catalog: Notify,
+    /// How many crate files may be unpacked for requests at the same time: each may take a second of a thread.
+    pub(super) unpacking: Semaphore,
     /// What the store held when it was last listed, if the index lists only stored versions.
     stored: ArcSwapOption<StoredFiles>,
     view: ArcSwapOption<View>,
@@ -89,6 +96,8 @@ impl State {
             traffic: Traffic::default(),
             refresh_now: Notify::new(),
             has_new_view: Notify::new(),
+            has_filled_catalog: Notify::new(),
+            unpacking: Semaphore::new(UNPACKING),
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),
             refreshes: Mutex::default(),

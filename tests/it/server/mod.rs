@@ -25,3 +25,4 @@ mod small_disk;
 mod stopping;
 mod upstream_dl;
 mod web_api;
+mod web_api_manifests;

@@ -136,6 +136,12 @@ fn cargo_searches() {
     let search = |text| project.succeed(&["search", text, "--registry", "mirror"], None);
     let found = search("HEX");
     assert!(found.starts_with("hex = \"0.4.3\""), "{found}");
+    // The crate files that pass through say what the crates are.
+    project.succeed(&["generate-lockfile"], None);
+    project.succeed(&["fetch", "--locked"], None);
+    let described = "# Encoding and decoding data into/from hexadecimal representation.";
+    server.wait_for("the description", || search("hex").contains(described));
+    assert!(search("hexadecimal").starts_with("hex = "));
     assert!(!search("no-such-crate-anywhere").contains('='));
 }
 

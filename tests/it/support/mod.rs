@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod client;
 pub mod costly_pack;
 pub mod counting_proxy;
+pub mod crate_archive;
 pub mod crate_host;
 pub mod daemon;
 pub mod data;

@@ -33,33 +33,62 @@ fn lines(index: &Path, name: &str) -> Option<String> {
     Some(lines.collect())
 }
 
-/// Publishes every crate that cargo has fetched here; returns how many crate files there are.
-pub fn publish(site: &mut Site) -> usize {
-    let (cache, index) = registry();
-    let mut commit = Commit::new("Take what cargo has");
-    let mut published = std::collections::BTreeSet::new();
-    let mut files = 0;
+/// A crate file that cargo fetched here.
+pub struct Fetched {
+    /// The crate.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// Where the file is.
+    pub path: PathBuf,
+}
+
+/// Returns the crate files that cargo has fetched here.
+pub fn fetched() -> Vec<Fetched> {
+    let (cache, _) = registry();
+    let mut found = Vec::new();
     for file in subfolders(&cache)
         .iter()
         .flat_map(|folder| std::fs::read_dir(folder).unwrap())
     {
         let path = file.unwrap().path();
-        let Some(stem) = path
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .strip_suffix(".crate")
-        else {
-            continue;
-        };
-        let (name, version) = split(stem);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if let Some(stem) = name.strip_suffix(".crate") {
+            let (name, version) = split(stem);
+            found.push(Fetched {
+                name: name.to_owned(),
+                version: version.to_owned(),
+                path,
+            });
+        }
+    }
+    assert!(
+        found.len() > 100,
+        "cargo has fetched too little: {}",
+        found.len()
+    );
+    found
+}
+
+/// Publishes every crate that cargo has fetched here; returns how many crate files there are.
+pub fn publish(site: &mut Site) -> usize {
+    let (_, index) = registry();
+    let mut commit = Commit::new("Take what cargo has");
+    let mut published = std::collections::BTreeSet::new();
+    let mut files = 0;
+    for Fetched {
+        name,
+        version,
+        path,
+    } in fetched()
+    {
         let Some(lines) = lines(&index, &name.to_ascii_lowercase()) else {
             continue;
         };
-        site.host.put(name, version, std::fs::read(&path).unwrap());
+        site.host
+            .put(&name, &version, std::fs::read(&path).unwrap());
         files += 1;
-        if published.insert(name.to_owned()) {
+        if published.insert(name.clone()) {
             commit = commit.file(&index_path(&name.to_ascii_lowercase()), lines);
         }
     }
@@ -70,11 +99,9 @@ pub fn publish(site: &mut Site) -> usize {
 
 /// Splits `serde-json-1.0.0` where the version begins.
 fn split(stem: &str) -> (&str, &str) {
-    let starts = stem.match_indices('-').map(|(at, _)| at);
-    let at = starts.into_iter().find(|at| {
-        let rest = &stem[at + 1..];
-        rest.starts_with(|c: char| c.is_ascii_digit()) && rest.contains('.')
-    });
+    let mut starts = stem.match_indices('-').map(|(at, _)| at);
+    // As in `sha-1-0.10.1`, a name may have numbers, too.
+    let at = starts.find(|at| semver::Version::parse(&stem[at + 1..]).is_ok());
     let at = at.unwrap();
     (&stem[..at], &stem[at + 1..])
 }

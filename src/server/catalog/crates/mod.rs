@@ -16,9 +16,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::{Error, Result};
+use crate::index::{CrateName, CrateVersion};
+use crate::server::crate_archive::Manifest;
 use crate::server::disk_error::of_database;
 use crate::server::index_copy::Snapshot;
 use build::{BuildError, Changes, IndexFile, ReadObject};
@@ -136,6 +138,54 @@ impl CrateCatalog {
         done
     }
 
+    /// Says whether [`CrateCatalog::learn`] would write what this version's manifest says.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn wants(&self, name: &CrateName, version: &CrateVersion) -> Result<bool> {
+        let row = self.read(|database| row_of(database, name))?;
+        Ok(row.is_some_and(|row| {
+            row.described.as_deref() != Some(version.as_str()) && is_better(&row, version)
+        }))
+    }
+
+    /// Takes what the manifest of a version says of its crate, if that is the default version, or higher than the one whose
+    /// manifest was read before; says whether it did. One of a crate that is not in the index changes nothing.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read or written.
+    pub fn learn(
+        &self,
+        name: &CrateName,
+        version: &CrateVersion,
+        manifest: &Manifest,
+    ) -> Result<bool> {
+        let mut database = lock(&self.writer);
+        let mut learn = || {
+            let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let row = row_of(&change, name)?;
+            let better = row.filter(|row| is_better(row, version));
+            let Some(row) = better else {
+                return Ok(false);
+            };
+            rows::describe(&change, row.id, version.as_str(), manifest)?;
+            change.commit()?;
+            Ok(true)
+        };
+        learn().map_err(|error| self.failed(error))
+    }
+
+    /// Returns the default versions whose manifests were not read, of those that are stored: each with its crate's name.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn undescribed(
+        &self,
+        is_stored: impl Fn(&str, &str) -> bool,
+    ) -> Result<Vec<(String, String)>> {
+        self.read(|database| rows::undescribed(database, is_stored))
+    }
+
     /// Finds crates.
     ///
     /// # Errors
@@ -206,6 +256,24 @@ impl CrateCatalog {
     fn failed(&self, error: rusqlite::Error) -> Error {
         of_database(&self.path, error)
     }
+}
+
+/// Reads the row of a crate; `-` and `_` are not alike here.
+fn row_of(database: &Connection, name: &CrateName) -> rusqlite::Result<Option<CrateRow>> {
+    let id = rows::id_of(database, name.as_str())?;
+    let row = id.map(|id| rows::crate_row(database, id)).transpose()?;
+    Ok(row.flatten())
+}
+
+/// Says whether the manifest of this version describes the crate better than the one that was read: that of the default
+/// version does, and else that of the highest.
+fn is_better(row: &CrateRow, version: &CrateVersion) -> bool {
+    let rank = |version: &str| {
+        let number = semver::Version::parse(version).ok();
+        (version == row.default_version, number)
+    };
+    let described = row.described.as_deref();
+    described.is_none_or(|described| rank(version.as_str()) >= rank(described))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::names::{CrateId, Facts};
 use crate::git::ObjectId;
 use crate::index::release::CrateSummary;
+use crate::server::crate_archive::Manifest;
 
 /// A crate, as the catalog knows it. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,11 +52,13 @@ pub struct CrateRow {
     pub documentation: Option<String>,
     /// The address of its sources.
     pub repository: Option<String>,
+    /// The version whose crate file said so, where one did.
+    pub described: Option<String>,
 }
 
 const COLUMNS: &str = "id, name, versions, default_version, newest_version, max_version, max_stable_version, is_yanked,
     rust_version, created, updated, dependents, downloads, recent_downloads, description, keywords, categories, license,
-    homepage, documentation, repository";
+    homepage, documentation, repository, described";
 
 impl CrateRow {
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -82,6 +85,7 @@ impl CrateRow {
             homepage: row.get(18)?,
             documentation: row.get(19)?,
             repository: row.get(20)?,
+            described: row.get(21)?,
         })
     }
 }
@@ -240,6 +244,51 @@ pub(super) fn index_words(database: &Connection, id: CrateId) -> rusqlite::Resul
         database.prepare_cached(change)?.execute([id])?;
     }
     Ok(())
+}
+
+/// Writes what the manifest of a version says of the crate.
+pub(super) fn describe(
+    database: &Connection,
+    id: CrateId,
+    version: &str,
+    manifest: &Manifest,
+) -> rusqlite::Result<()> {
+    let mut put = database.prepare_cached(
+        "UPDATE crates SET description = ?2, keywords = ?3, categories = ?4, license = ?5, homepage = ?6,
+            documentation = ?7, repository = ?8, described = ?9
+         WHERE id = ?1",
+    )?;
+    put.execute(params![
+        id,
+        manifest.description,
+        manifest.keywords.join(" "),
+        manifest.categories.join(" "),
+        manifest.license,
+        manifest.homepage,
+        manifest.documentation,
+        manifest.repository,
+        version,
+    ])?;
+    index_words(database, id)
+}
+
+/// Returns the default versions whose manifests were not read, of those that are wanted: each with its crate's name.
+pub(super) fn undescribed(
+    database: &Connection,
+    is_wanted: impl Fn(&str, &str) -> bool,
+) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut query = database.prepare_cached(
+        "SELECT name, default_version FROM crates WHERE described IS NOT default_version",
+    )?;
+    let mut rows = query.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (name, version) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+        if is_wanted(name, version) {
+            found.push((name.to_owned(), version.to_owned()));
+        }
+    }
+    Ok(found)
 }
 
 /// Gives all crates ids in the order of their weight, the heaviest first, and makes their words findable.

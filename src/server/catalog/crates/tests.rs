@@ -220,6 +220,132 @@ fn an_index_that_cannot_be_read_changes_nothing() {
     assert_eq!(catalog.filling(), None);
 }
 
+fn describing(text: &str) -> Manifest {
+    Manifest {
+        description: Some(text.to_owned()),
+        keywords: vec!["ferry".to_owned(), "no-std".to_owned()],
+        homepage: Some("https://a.example/".to_owned()),
+        ..Manifest::default()
+    }
+}
+
+#[test]
+fn the_manifest_of_the_default_version_says_what_a_crate_is_and_else_the_highest() {
+    let (folder, catalog) = catalog();
+    let mut index = small();
+    index.publish("serde", "1.1.0", &[]);
+    index.publish("serde", "2.0.0-rc.1", &[]);
+    index.update(&catalog);
+    let name = CrateName::new("Serde").unwrap();
+    let version = |text: &str| CrateVersion::new(text).unwrap();
+    let told = |catalog: &CrateCatalog| {
+        let row = catalog.find("serde").unwrap().unwrap();
+        (
+            row.description.unwrap_or_default(),
+            row.described.unwrap_or_default(),
+        )
+    };
+    for (number, is_taken) in [
+        ("0.9.0", true),
+        ("1.0.0", true),
+        ("0.9.0", false),
+        ("2.0.0-rc.1", true),
+        ("1.0.0", false),
+        ("1.1.0", true),
+        ("2.0.0-rc.1", false),
+        ("1.1.0", true),
+    ] {
+        let manifest = describing(&format!("Frames of {number}"));
+        let before = told(&catalog);
+        // What was read already is not read again, but may be written again.
+        let is_wanted = is_taken && before.1 != number;
+        assert_eq!(
+            catalog.wants(&name, &version(number)).unwrap(),
+            is_wanted,
+            "{number}"
+        );
+        assert_eq!(
+            catalog.learn(&name, &version(number), &manifest).unwrap(),
+            is_taken,
+            "{number}"
+        );
+        let after = (manifest.description.unwrap(), number.to_owned());
+        assert_eq!(told(&catalog), if is_taken { after } else { before });
+    }
+    assert_eq!(find(&catalog, "frame"), ["serde"]);
+    assert_eq!(find(&catalog, "no-std ferry"), ["serde"]);
+    let row = catalog.find("serde").unwrap().unwrap();
+    assert_eq!(row.keywords, ["ferry", "no-std"]);
+    assert_eq!(row.homepage.as_deref(), Some("https://a.example/"));
+
+    // A new version does not take away what the one before said.
+    index.publish("serde", "1.2.0", &[]);
+    index.update(&catalog);
+    drop(catalog);
+    let catalog = CrateCatalog::open(&folder.path().join("crates.sqlite")).unwrap();
+    assert_eq!(told(&catalog).1, "1.1.0");
+    assert_eq!(find(&catalog, "frame"), ["serde"]);
+    assert!(catalog.wants(&name, &version("1.2.0")).unwrap());
+    assert!(
+        catalog
+            .learn(&name, &version("1.2.0"), &describing("Other"))
+            .unwrap()
+    );
+    assert_eq!(find(&catalog, "frame"), [""; 0]);
+}
+
+#[test]
+fn a_manifest_of_a_crate_that_is_not_in_the_index_changes_nothing() {
+    let (_folder, catalog) = catalog();
+    let version = CrateVersion::new("1.0.0").unwrap();
+    for index in [Index::default(), small()] {
+        index.update(&catalog);
+        let before = everything(&catalog);
+        // That search takes `-` for `_` does not make them one crate.
+        for name in ["absent", "serde-json"] {
+            let name = CrateName::new(name).unwrap();
+            assert!(!catalog.wants(&name, &version).unwrap());
+            assert!(
+                !catalog
+                    .learn(&name, &version, &describing("Absent"))
+                    .unwrap()
+            );
+        }
+        assert_eq!(everything(&catalog), before);
+        assert_eq!(find(&catalog, "absent"), [""; 0]);
+    }
+}
+
+#[test]
+fn the_default_versions_that_are_to_be_read_are_listed() {
+    let (_folder, catalog) = catalog();
+    small().update(&catalog);
+    let list = || {
+        let mut found = catalog
+            .undescribed(|name, _| name.starts_with("serde"))
+            .unwrap();
+        found.sort_unstable();
+        found
+            .into_iter()
+            .map(|(name, version)| format!("{name} {version}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(list(), ["serde 1.0.0", "serde_json 1.0.0"]);
+    let name = CrateName::new("serde").unwrap();
+    let learn = |version: &str| {
+        let version = CrateVersion::new(version).unwrap();
+        assert!(
+            catalog
+                .learn(&name, &version, &Manifest::default())
+                .unwrap()
+        );
+    };
+    learn("0.1.0");
+    assert_eq!(list().len(), 2);
+    learn("1.0.0");
+    assert_eq!(list(), ["serde_json 1.0.0"]);
+}
+
 #[test]
 fn the_results_are_cut_into_pages() {
     let (_folder, catalog) = catalog();

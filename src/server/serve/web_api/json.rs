@@ -1,6 +1,7 @@
 //! What crates.io's web API answers, as far as a mirror knows it. Its clients expect every field: what is not known is
 //! `null` where theirs may be, else 0, and an unknown time is 1970.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::index::release::{Dependency, Release};
 use crate::server::catalog::crates::CrateRow;
+use crate::shown::one_line;
 
 /// `/api/v1/crates`.
 #[derive(Serialize)]
@@ -83,7 +85,8 @@ impl CrateJson {
         Self {
             id: row.name.clone(),
             name: row.name,
-            description: row.description,
+            // `cargo search` prints it as it is.
+            description: row.description.map(|text| one_line(&text).into_owned()),
             // As crates.io says where all are yanked.
             max_version: row.max_version.unwrap_or_else(|| "0.0.0".to_owned()),
             default_version: row.default_version,
@@ -214,6 +217,16 @@ impl VersionJson {
             audit_actions: [],
             checksum: release.checksum,
             rust_version: release.rust_version,
+        }
+    }
+
+    /// Adds the licence of the version whose manifest the catalog knows.
+    pub(super) fn licensed_by(self, row: &CrateRow) -> Self {
+        let license = row.license.as_deref().map(one_line);
+        let license = license.filter(|_| row.described.as_ref() == Some(&self.num));
+        Self {
+            license: license.map(Cow::into_owned),
+            ..self
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod json;
 pub(super) mod read;
+mod readme;
 
 /// How the paths of cargo's commands begin and end, and what they are told. The first that matches counts.
 const COMMANDS: &[(&str, &str, &str)] = &[

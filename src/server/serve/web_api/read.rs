@@ -87,6 +87,7 @@ pub(in crate::server::serve) fn below(
         [name, version, "dependencies"] => {
             Ok(Reply::later(of(name)?.dependencies(version.to_owned())))
         }
+        [name, version, "readme"] => Ok(Reply::later(of(name)?.readme(version.to_owned()))),
         _ => Err(nothing(request.wildcard)),
     }
 }
@@ -127,14 +128,14 @@ fn catalog(state: &'static State) -> Result<&'static CrateCatalog, ErrorResponse
 }
 
 /// A crate that was asked for.
-struct OneCrate {
-    state: &'static State,
+pub(super) struct OneCrate {
+    pub(super) state: &'static State,
     catalog: &'static CrateCatalog,
     name: CrateName,
 }
 
 /// A release, and its number.
-type Numbered = (u64, Release);
+pub(super) type Numbered = (u64, Release);
 
 impl OneCrate {
     fn new(state: &'static State, name: &str) -> Result<Self, ErrorResponse> {
@@ -152,30 +153,30 @@ impl OneCrate {
         let (row, releases) = self.read().await?;
         let numbers = releases.iter().map(|(number, _)| *number).collect();
         json(&CrateAnswer {
+            versions: versions(&row, releases),
             of: CrateJson::new(row).with_versions(numbers),
-            versions: versions(releases),
             keywords: [],
             categories: [],
         })
     }
 
     async fn versions(self) -> Result<Response<Body>, ErrorResponse> {
-        let (_, releases) = self.read().await?;
+        let (row, releases) = self.read().await?;
         json(&VersionsAnswer {
             meta: MetaJson::all(releases.len()),
-            versions: versions(releases),
+            versions: versions(&row, releases),
         })
     }
 
     async fn version(self, version: String) -> Result<Response<Body>, ErrorResponse> {
-        let (number, release) = self.release(version).await?;
+        let (row, (number, release)) = self.release(version).await?;
         json(&VersionAnswer {
-            version: VersionJson::new(number, release),
+            version: VersionJson::new(number, release).licensed_by(&row),
         })
     }
 
     async fn dependencies(self, version: String) -> Result<Response<Body>, ErrorResponse> {
-        let (number, release) = self.release(version).await?;
+        let (_, (number, release)) = self.release(version).await?;
         json(&DependenciesAnswer {
             dependencies: dependencies(number, release, |_| true),
         })
@@ -184,7 +185,8 @@ impl OneCrate {
     async fn dependents(self, parameters: Parameters) -> Result<Response<Body>, ErrorResponse> {
         let (row, _) = self.read().await?;
         let (state, catalog) = (self.state, self.catalog);
-        let (id, offset, limit) = (row.id, parameters.offset(), parameters.per_page);
+        let (id, name) = (row.id, row.name);
+        let (offset, limit) = (parameters.offset(), parameters.per_page);
         let (rows, total) = ask(state, move || catalog.dependents(id, offset, limit)).await?;
         let mut answer = DependentsAnswer {
             dependencies: Vec::new(),
@@ -193,25 +195,31 @@ impl OneCrate {
         };
         for dependent in rows {
             let of = Self::new(state, &dependent.name)?;
-            let Ok((number, release)) = of.release(dependent.default_version).await else {
+            let Ok((row, (number, release))) = of.release(dependent.default_version).await else {
                 // It changed since the catalog was read.
                 continue;
             };
-            let on_it = |name: &str| name.eq_ignore_ascii_case(&row.name);
+            let on_it = |package: &str| package.eq_ignore_ascii_case(&name);
             answer
                 .dependencies
                 .extend(dependencies(number, release.clone(), on_it));
-            answer.versions.push(VersionJson::new(number, release));
+            let version = VersionJson::new(number, release);
+            answer.versions.push(version.licensed_by(&row));
         }
         json(&answer)
     }
 
-    async fn release(self, version: String) -> Result<Numbered, ErrorResponse> {
+    pub(super) async fn release(
+        self,
+        version: String,
+    ) -> Result<(CrateRow, Numbered), ErrorResponse> {
         let missing = format!("crate `{}` does not have a version `{version}`", self.name);
-        let (_, releases) = self.read().await?;
+        let (row, releases) = self.read().await?;
         let mut releases = releases.into_iter();
         let found = releases.find(|(_, release)| release.version.to_string() == version);
-        found.ok_or_else(|| ErrorResponse::for_cargo(StatusCode::NOT_FOUND, missing))
+        let found =
+            found.ok_or_else(|| ErrorResponse::for_cargo(StatusCode::NOT_FOUND, missing))?;
+        Ok((row, found))
     }
 
     /// Reads what catalog and index say of the crate; its versions with the highest first.
@@ -252,10 +260,10 @@ impl OneCrate {
     }
 }
 
-fn versions(releases: Vec<Numbered>) -> Vec<VersionJson> {
+fn versions(row: &CrateRow, releases: Vec<Numbered>) -> Vec<VersionJson> {
     let versions = releases.into_iter();
     versions
-        .map(|(number, release)| VersionJson::new(number, release))
+        .map(|(number, release)| VersionJson::new(number, release).licensed_by(row))
         .collect()
 }
 
