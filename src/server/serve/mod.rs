@@ -1,18 +1,20 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
-//! `routes` is the table of paths; `index`, `download`, `web_api` and `monitoring` have the handlers, which share a `State`;
+//! `routes` is the table of paths; `index`, `download`, `web_api`, `pages` and `monitoring` have the handlers, which share a `State`;
 //! `refresh`, `catalog`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod auth;
 mod catalog;
 mod conditions;
+mod crate_reader;
 mod download;
 mod housekeeping;
 mod index;
 mod index_cache;
 mod monitoring;
 mod offline_listing;
+mod pages;
 mod refresh;
 mod routes;
 mod state;
