@@ -9,7 +9,7 @@ use super::chart::Chart;
 use super::frame::Frame;
 use super::listed::Listed;
 use super::text::{Link, Moment, Within, clean, number};
-use super::versions::VersionRow;
+use super::versions::VersionTable;
 use super::{redirect, respond};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
@@ -42,8 +42,8 @@ struct CratePage {
     pre_release: Option<String>,
     facts: Facts,
     chart: Option<Chart>,
-    first_versions: Vec<VersionRow>,
-    more_versions: Vec<VersionRow>,
+    first_versions: VersionTable,
+    more_versions: VersionTable,
     dependencies: Vec<Group>,
     left_dependencies: usize,
     features: Within<Feature>,
@@ -194,9 +194,7 @@ impl CratePage {
     fn new(state: &State, row: &CrateRow, releases: &[Release], release: &Release) -> Self {
         let default = &row.default_version;
         let shown = Shown::new(row, release);
-        let mut versions = VersionRow::all(releases, default);
-        let mut more_versions = versions.split_off(versions.len().min(FIRST_VERSIONS));
-        more_versions.truncate(MORE_VERSIONS);
+        let more = releases.iter().skip(FIRST_VERSIONS).take(MORE_VERSIONS);
         let newer = releases.first().filter(|newest| {
             let is_pre_release = !newest.version.pre.is_empty() && !newest.is_yanked;
             is_pre_release && newest.version.to_string() != *default
@@ -212,8 +210,8 @@ impl CratePage {
             shown,
             facts: Facts::new(row, releases.len()),
             chart: Chart::of(releases, Timestamp::now()),
-            first_versions: versions,
-            more_versions,
+            first_versions: VersionTable::new(releases.iter().take(FIRST_VERSIONS), default),
+            more_versions: VersionTable::new(more, default),
             dependencies,
             left_dependencies,
             features: features(release),
@@ -222,7 +220,7 @@ impl CratePage {
 
     /// Returns how many versions the page leaves out.
     fn left_versions(&self) -> usize {
-        self.facts.versions - self.first_versions.len() - self.more_versions.len()
+        self.facts.versions - self.first_versions.rows.len() - self.more_versions.rows.len()
     }
 }
 
@@ -284,9 +282,9 @@ impl Facts {
 /// Returns the dependencies by their kind, as far as the budget reaches, and how many are left out.
 fn groups(dependencies: &[Dependency]) -> (Vec<Group>, usize) {
     let kinds = [
-        (DependencyKind::Normal, "Dependencies", true),
-        (DependencyKind::Build, "Build dependencies", true),
-        (DependencyKind::Dev, "Development dependencies", false),
+        (DependencyKind::Normal, "To build it", true),
+        (DependencyKind::Build, "For its build script", true),
+        (DependencyKind::Dev, "For its tests and examples", false),
     ];
     let mut rows: Vec<_> = dependencies.iter().map(DependencyRow::new).collect();
     let place = |kind| kinds.iter().position(|(known, ..)| *known == kind);

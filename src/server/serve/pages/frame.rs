@@ -20,9 +20,11 @@ pub(super) struct Frame {
     pub(super) version: &'static str,
 }
 
-/// How fresh the index is: a class of the style, and the words.
+/// How fresh the index is.
 pub(super) struct Freshness {
     pub(super) class: &'static str,
+    /// What stands before the words where there is room.
+    pub(super) before: &'static str,
     pub(super) words: String,
 }
 
@@ -54,15 +56,19 @@ impl Freshness {
     fn of(state: &State) -> Self {
         let age = age(state);
         let is_served = state.view().is_ok();
-        let (class, words) = match age {
-            _ if !is_served => ("bad", "no index yet".to_owned()),
+        let (class, before, words) = match age {
+            _ if !is_served => ("bad", "", "no index yet".to_owned()),
+            None => ("warn", "", "not checked yet".to_owned()),
             Some(age) if age <= state.config.serve.stale_after => {
-                ("good", format!("checked {}", text::ago(age)))
+                ("good", "checked", text::ago(age))
             }
-            Some(age) => ("warn", format!("stale: checked {}", text::ago(age))),
-            None => ("warn", "not checked yet".to_owned()),
+            Some(age) => ("warn", "stale: checked", text::ago(age)),
         };
-        Self { class, words }
+        Self {
+            class,
+            before,
+            words,
+        }
     }
 }
 

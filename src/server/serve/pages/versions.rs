@@ -22,8 +22,15 @@ struct Versions {
     name: String,
     total: String,
     is_one: bool,
-    rows: Vec<VersionRow>,
+    table: VersionTable,
     pages: Pages,
+}
+
+/// A list of versions; what the index says of none of them has no column.
+pub(super) struct VersionTable {
+    pub(super) rows: Vec<VersionRow>,
+    pub(super) is_dated: bool,
+    pub(super) names_rust: bool,
 }
 
 /// A version in a list.
@@ -51,16 +58,20 @@ impl VersionRow {
             rust_version: release.rust_version.as_deref().map(clean),
         }
     }
+}
 
-    /// Makes all of a list.
-    pub(super) fn all<'r>(
-        releases: impl IntoIterator<Item = &'r Release>,
-        default: &str,
-    ) -> Vec<Self> {
+impl VersionTable {
+    /// Makes a row of each release.
+    pub(super) fn new<'r>(releases: impl IntoIterator<Item = &'r Release>, default: &str) -> Self {
         let releases = releases.into_iter();
-        releases
-            .map(|release| Self::new(release, default))
-            .collect()
+        let rows: Vec<_> = releases
+            .map(|release| VersionRow::new(release, default))
+            .collect();
+        Self {
+            is_dated: rows.iter().any(|row| row.published.is_some()),
+            names_rust: rows.iter().any(|row| row.rust_version.is_some()),
+            rows,
+        }
     }
 }
 
@@ -79,7 +90,7 @@ pub(super) async fn show(
         frame: Frame::new(state, format!("Versions of {}", row.name)),
         total: number(releases.len() as u64),
         is_one: releases.len() == 1,
-        rows: VersionRow::all(wanted.take(PER_PAGE), &row.default_version),
+        table: VersionTable::new(wanted.take(PER_PAGE), &row.default_version),
         pages: Pages::new(page, releases.len(), PER_PAGE, |page| {
             format!("/crates/{}/versions?page={page}", row.name)
         }),
