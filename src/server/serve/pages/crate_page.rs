@@ -120,13 +120,14 @@ pub(super) async fn show(
     let Some((row, releases)) = find(state, &name).await? else {
         return missing(state, headers, &name).await;
     };
-    if row.name != name {
+    let wanted = version.as_ref().unwrap_or(&row.default_version);
+    let wanted = Version::parse(wanted).ok();
+    // Each crate has one address.
+    if row.name != name && wanted.is_some() {
         let version = version.map(|version| format!("/{version}"));
         let path = format!("/crates/{}{}", row.name, version.unwrap_or_default());
         return Ok(redirect(&path));
     }
-    let wanted = version.as_ref().unwrap_or(&row.default_version);
-    let wanted = Version::parse(wanted).ok();
     let is_wanted = |release: &&Release| Some(&release.version) == wanted.as_ref();
     let found = releases.iter().find(is_wanted);
     // The catalog may be older than the index.
