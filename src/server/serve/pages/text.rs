@@ -33,27 +33,18 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn of(at: Timestamp) -> Self {
+        // What is still to come, by a clock that is wrong, is now.
         let since = Timestamp::now().duration_since(at);
+        let since = Duration::try_from(since).unwrap_or_default();
         Self {
             iso: at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             exact: at.strftime("%-d %B %Y, %H:%M UTC").to_string(),
-            ago: ago(since.unsigned_abs_or_zero()),
+            ago: ago(since),
         }
     }
 
     pub(super) fn of_seconds(at: i64) -> Option<Self> {
         Timestamp::from_second(at).ok().map(Self::of)
-    }
-}
-
-/// What is still to come, by a clock that is wrong, is now.
-trait OrZero {
-    fn unsigned_abs_or_zero(self) -> Duration;
-}
-
-impl OrZero for jiff::SignedDuration {
-    fn unsigned_abs_or_zero(self) -> Duration {
-        Duration::try_from(self).unwrap_or_default()
     }
 }
 
