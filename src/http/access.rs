@@ -17,6 +17,10 @@ pub enum Access {
     Public,
     /// Everyone with a valid token; without configured tokens, everyone.
     Token,
+    /// The same, for a page that a browser shows: it may send the token as the password of HTTP Basic. Browsers send that
+    /// by themselves, also with what another site makes them ask for: only [`Route::page`](super::routes::Route::page),
+    /// which reads, grants this.
+    Page,
 }
 
 /// Whether a request carried what its path demands. Each kind has a rate limit of its own: otherwise whoever knows no token
@@ -44,6 +48,14 @@ pub trait Authenticate: Clone + Send + Sync + 'static {
     /// # Errors
     /// 401.
     fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse>;
+
+    /// Checks the token of a request for a page.
+    ///
+    /// # Errors
+    /// 401, by which a browser asks for the token.
+    fn page_token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
+        self.token(request)
+    }
 
     /// Returns the secret that it shares with the hosts that send webhooks.
     fn hook_secret(&self) -> Option<&SecretString>;

@@ -1,4 +1,4 @@
-//! Responses that say what went wrong: a status and a JSON object.
+//! Responses that say what went wrong: a status, and a JSON object or a page.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,23 @@ use serde_json::json;
 pub struct ErrorResponse {
     status: StatusCode,
     error: Cow<'static, str>,
-    /// Whether the body has the form whose `errors` cargo shows.
-    for_cargo: bool,
+    form: Form,
     header: Option<(HeaderName, HeaderValue)>,
 }
+
+/// The form of the body.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// `{"error": …}`.
+    Json,
+    /// `{"errors": [{"detail": …}]}`, which cargo shows.
+    Cargo,
+    /// What this makes of it.
+    Page(Page),
+}
+
+/// Makes the page that shows an error.
+pub type Page = fn(StatusCode, &str) -> Response;
 
 impl ErrorResponse {
     /// Makes one whose body is `{"error": …}`.
@@ -24,7 +37,7 @@ impl ErrorResponse {
         Self {
             status,
             error: error.into(),
-            for_cargo: false,
+            form: Form::Json,
             header: None,
         }
     }
@@ -32,8 +45,22 @@ impl ErrorResponse {
     /// Makes one in the form that cargo shows, `{"errors": [{"detail": …}]}`.
     pub fn for_cargo(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            for_cargo: true,
+            form: Form::Cargo,
             ..Self::new(status, detail)
+        }
+    }
+
+    /// Returns what it says.
+    pub fn detail(&self) -> &str {
+        &self.error
+    }
+
+    /// Shows it to people: the same status, headers and words, as a page.
+    #[must_use]
+    pub fn as_page(self, page: Page) -> Self {
+        Self {
+            form: Form::Page(page),
+            ..self
         }
     }
 
@@ -49,14 +76,16 @@ impl ErrorResponse {
 
 impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
-        let body = match self.for_cargo {
-            true => json!({ "errors": [{ "detail": self.error }] }),
-            false => json!({ "error": self.error }),
+        let in_json = |json| (self.status, Json(json)).into_response();
+        let mut response = match self.form {
+            Form::Json => in_json(json!({ "error": self.error })),
+            Form::Cargo => in_json(json!({ "errors": [{ "detail": self.error }] })),
+            Form::Page(page) => page(self.status, &self.error),
         };
         // What fails now may succeed a moment later, and a cache may store a 404 unless it is told not to (RFC 9110,
         // section 15.1).
-        let uncached = [(CACHE_CONTROL, "no-store")];
-        let mut response = (self.status, uncached, Json(body)).into_response();
+        let uncached = HeaderValue::from_static("no-store");
+        response.headers_mut().insert(CACHE_CONTROL, uncached);
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }

@@ -18,6 +18,7 @@ use std::future::ready;
 
 use axum::http::header::{ALLOW, CONTENT_LENGTH, HeaderMap};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use futures_util::future::{BoxFuture, Either};
@@ -36,6 +37,8 @@ pub struct Authorized<'r> {
     pub wildcard: &'r str,
     /// What follows the path's `?`.
     pub query: Option<&'r str>,
+    /// The host that the client asked, where the request line says so, as in HTTP/2; else it is in `Host`.
+    pub authority: Option<&'r str>,
     /// Which connection it came from.
     pub peer: Peer,
     /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the
@@ -127,8 +130,17 @@ impl<S> Route<S> {
         }
     }
 
+    /// Makes a row for `GET` and `HEAD` of a page, with [`Access::Page`].
+    pub const fn page(path: &'static str, handler: Handler<S>) -> Self {
+        Self::get(path, Access::Page, handler)
+    }
+
     /// Makes a row for `POST`.
+    ///
+    /// # Panics
+    /// When the program is built, for [`Access::Page`]: another site could make a browser send it.
     pub const fn post(path: &'static str, access: Access, handler: Handler<S>) -> Self {
+        assert!(!matches!(access, Access::Page), "a page only reads");
         Self {
             path: Pattern::new(path),
             method: Verb::Post,
@@ -193,8 +205,8 @@ pub const NOTHING_HERE: &str = "there is nothing at this path";
 pub struct Table<S: 'static> {
     /// The rows. The first whose path and method match handles a request.
     pub routes: &'static [Route<S>],
-    /// Makes the error responses of the table itself; cargo shows those of [`ErrorResponse::for_cargo`].
-    pub error: fn(StatusCode, &'static str) -> ErrorResponse,
+    /// Makes the error responses of the table itself for a path; cargo shows those of [`ErrorResponse::for_cargo`].
+    pub error: fn(path: &str, StatusCode, &'static str) -> ErrorResponse,
     /// What is said of a path that no row has, or none for this method, if there is anything to say.
     pub told: fn(path: &str) -> Option<&'static str>,
     /// The largest webhook body that is read, in bytes.
@@ -237,15 +249,17 @@ impl<S: Authenticate> Table<S> {
         };
         match *target {
             Target::Handler(access, handler) => {
-                if access == Access::Token {
-                    *caller = count(&state, &head.method, state.token(head))?;
-                } else {
-                    state.admit(&head.method, Client::Authenticated)?;
-                }
+                let authenticated = match access {
+                    Access::Token => state.token(head),
+                    Access::Page => state.page_token(head),
+                    Access::Public => Ok(None),
+                };
+                *caller = count(&state, &head.method, authenticated)?;
                 // The only place that calls a handler; a row without an `Access` does not compile.
                 let request = Authorized {
                     wildcard,
                     query: head.uri.query(),
+                    authority: head.uri.authority().map(Authority::as_str),
                     peer,
                     method: &head.method,
                     headers: std::mem::take(&mut head.headers),
@@ -269,15 +283,17 @@ impl<S: Authenticate> Table<S> {
 
     /// Answers `OPTIONS`, and requests that no row matches.
     fn no_handler(&self, head: &Parts) -> Result<Reply, ErrorResponse> {
-        let told = (self.told)(head.uri.path());
-        let Some(allow) = allowed(self.routes, head.uri.path()) else {
+        let path = head.uri.path();
+        let told = (self.told)(path);
+        let Some(allow) = allowed(self.routes, path) else {
             let status = StatusCode::NOT_FOUND;
-            return Err((self.error)(status, told.unwrap_or(NOTHING_HERE)));
+            return Err((self.error)(path, status, told.unwrap_or(NOTHING_HERE)));
         };
         let allow = HeaderValue::from_static(allow);
         if head.method != Method::OPTIONS {
             let status = StatusCode::METHOD_NOT_ALLOWED;
             let error = (self.error)(
+                path,
                 status,
                 told.unwrap_or("this path does not take this method"),
             );

@@ -73,6 +73,13 @@ pub fn run(config: &ServeConfig, options: &Options) -> Result<SnippetReport> {
     })
 }
 
+/// Returns the environment variable from which cargo reads the token of the registry with this name.
+pub fn token_variable(name: &str) -> String {
+    // As cargo makes names of environment variables from keys.
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    format!("CARGO_REGISTRIES_{name}_TOKEN")
+}
+
 impl Registry {
     fn of(config: &ServeConfig, options: &Options) -> Result<Self> {
         let name = &options.name;
@@ -95,13 +102,6 @@ impl Registry {
         })
     }
 
-    /// Returns the environment variable from which cargo reads the token.
-    fn token_variable(&self) -> String {
-        // As cargo makes names of environment variables from keys.
-        let name = self.name.to_ascii_uppercase().replace('-', "_");
-        format!("CARGO_REGISTRIES_{name}_TOKEN")
-    }
-
     fn snippet(&self) -> String {
         let mut document = edit::empty();
         // An empty document contradicts nothing.
@@ -109,7 +109,7 @@ impl Registry {
         let text = document.to_string();
         match self.needs_token {
             true => {
-                let variable = self.token_variable();
+                let variable = token_variable(&self.name);
                 format!(
                     "# Store the token with `cargo login --registry {}`, or set {variable}.\n{text}",
                     self.name

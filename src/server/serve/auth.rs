@@ -8,8 +8,12 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{error, info};
 
+use super::pages;
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
@@ -89,9 +93,7 @@ impl Tokens {
     /// # Errors
     /// 401.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<Caller, ErrorResponse> {
-        let given = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let given = authorization(headers);
         // cargo sends the token alone; other clients have the scheme.
         let given = given.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim());
         let given = given
@@ -99,6 +101,19 @@ impl Tokens {
         let holder = self.holder(given);
         let holder = holder.ok_or_else(|| unauthorized("the token is not valid"))?;
         Ok(Caller(holder))
+    }
+
+    /// Checks the token of a request for a page, which may be the password of HTTP Basic, of any user.
+    ///
+    /// # Errors
+    /// 401, as a page, by which a browser asks for the token.
+    pub(super) fn check_page(&self, headers: &HeaderMap) -> Result<Caller, ErrorResponse> {
+        let Some(password) = authorization(headers).and_then(basic_password) else {
+            return self.check(headers).map_err(ask_browser);
+        };
+        let holder = self.holder(password.expose_secret());
+        let refused = || ask_browser(unauthorized("the token is not valid"));
+        holder.map(Caller).ok_or_else(refused)
     }
 
     fn holder(&self, token: &str) -> Option<Arc<str>> {
@@ -127,6 +142,32 @@ fn parse(text: &str) -> Result<Names> {
         names.insert(hash, name.trim().trim_start_matches(['*', '-']).into());
     }
     Ok(names)
+}
+
+fn authorization(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(AUTHORIZATION)?;
+    given.to_str().ok()
+}
+
+/// Returns the password of HTTP Basic (RFC 7617); `None` for another scheme.
+fn basic_password(authorization: &str) -> Option<SecretString> {
+    let (scheme, given) = authorization.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let decoded = STANDARD.decode(given.trim()).ok();
+    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    // What is no user and password is a wrong password.
+    let decoded = SecretString::from(decoded.unwrap_or_default());
+    let password = decoded.expose_secret().split_once(':').map(|(_, it)| it);
+    Some(SecretString::from(password.unwrap_or_default()))
+}
+
+fn ask_browser(refused: ErrorResponse) -> ErrorResponse {
+    let scheme = HeaderValue::from_static("Basic realm=\"crates-ferry\", charset=\"UTF-8\"");
+    refused
+        .as_page(pages::error::show)
+        .with(WWW_AUTHENTICATE, scheme)
 }
 
 fn unauthorized(detail: &'static str) -> ErrorResponse {

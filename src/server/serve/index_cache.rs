@@ -121,7 +121,8 @@ impl IndexFile {
     }
 }
 
-fn compress(plain: &[u8]) -> Option<Vec<u8>> {
+/// Compresses a body; `None` if that gains nothing.
+pub(super) fn compress(plain: &[u8]) -> Option<Vec<u8>> {
     if plain.len() < LEAST_TO_COMPRESS {
         return None;
     }

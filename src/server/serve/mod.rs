@@ -1,12 +1,13 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
-//! `routes` is the table of paths; `index`, `download`, `web_api` and `monitoring` have the handlers, which share a `State`;
+//! `routes` is the table of paths; `index`, `download`, `web_api`, `pages` and `monitoring` have the handlers, which share a `State`;
 //! `refresh`, `catalog`, `manifests`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod auth;
 mod catalog;
 mod conditions;
+mod crate_reader;
 mod download;
 mod housekeeping;
 mod index;
@@ -14,6 +15,7 @@ mod index_cache;
 mod manifests;
 mod monitoring;
 mod offline_listing;
+mod pages;
 mod refresh;
 mod routes;
 mod state;

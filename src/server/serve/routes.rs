@@ -1,14 +1,14 @@
 //! Which handler answers which path, and who may use it.
 
-use axum::http::Response;
 use axum::http::request::Parts;
+use axum::http::{Response, StatusCode};
 use secrecy::SecretString;
 
 use super::access_log::Record;
 use super::state::State;
 use super::web_api::read as web_api;
 use super::web_api::told;
-use super::{download, index, monitoring, refresh};
+use super::{download, index, monitoring, pages, refresh};
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Route, Table};
@@ -28,21 +28,52 @@ const TABLE: Table<&'static State> = Table {
         ),
         Route::get("/api/v1/crates", Access::Token, web_api::search),
         Route::get("/api/v1/crates/*", Access::Token, web_api::below),
+        Route::get("/api/v1/status", Access::Token, pages::status::json),
         Route::get("/healthz", Access::Public, monitoring::healthz),
         Route::get("/readyz", Access::Public, monitoring::readyz),
         Route::get("/metrics", Access::Public, monitoring::metrics),
+        Route::page("/", pages::search::show),
+        Route::page("/search", pages::search::show),
+        Route::page("/crates/*", pages::below_crates),
+        Route::page("/setup", pages::setup::show),
+        Route::page("/status", pages::status::show),
+        Route::get("/assets/*", Access::Public, pages::assets::show),
         Route::webhook("/hooks/gitlab", Hosts::GitLab, refresh::pushed),
     ],
-    error: |status, detail| ErrorResponse::for_cargo(status, detail),
+    error,
     told,
     // An event lists commits and their files.
     webhook_body: 1 << 20,
 };
 
+/// How the paths begin that programs ask for; people ask for the others.
+const FOR_PROGRAMS: &[&str] = &[
+    "/api", "/index", "/hooks", "/me", "/healthz", "/readyz", "/metrics",
+];
+
+fn error(path: &str, status: StatusCode, detail: &'static str) -> ErrorResponse {
+    let error = ErrorResponse::for_cargo(status, detail);
+    let is_below = |first: &&str| {
+        let rest = path.strip_prefix(*first);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match FOR_PROGRAMS.iter().any(|first| is_below(first)) {
+        true => error,
+        false => error.as_page(pages::error::show),
+    }
+}
+
 impl Authenticate for &'static State {
     fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
         match &self.tokens {
             Some(tokens) => tokens.check(&request.headers).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn page_token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
+        match &self.tokens {
+            Some(tokens) => tokens.check_page(&request.headers).map(Some),
             None => Ok(None),
         }
     }

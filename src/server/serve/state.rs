@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) tokens: Option<Tokens>,
     pub(super) access_log: AccessLog,
     pub(super) traffic: Traffic,
+    /// Since when it counts.
+    pub(super) started: SystemTime,
     /// Wakes the task that refreshes the index.
     pub(super) refresh_now: Notify,
     /// Wakes the task that brings the catalog up to date.
@@ -94,6 +96,7 @@ impl State {
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
+            started: SystemTime::now(),
             refresh_now: Notify::new(),
             has_new_view: Notify::new(),
             has_filled_catalog: Notify::new(),

@@ -43,7 +43,7 @@ const TABLE: Table<Arc<Endpoint>> = Table {
         Route::webhook("/hooks/gitlab", Hosts::GitLab, hooks::pipeline),
         Route::webhook("/hooks/push", Hosts::Any, hooks::push),
     ],
-    error: |status, text| ErrorResponse::new(status, text),
+    error: |_, status, text| ErrorResponse::new(status, text),
     told: |_| None,
     webhook_body: BODY,
 };

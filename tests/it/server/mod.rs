@@ -16,6 +16,7 @@ mod http2;
 mod index;
 mod killed;
 mod open_files;
+mod pages;
 mod paths;
 mod prefetch;
 mod read_only;

@@ -1,14 +1,11 @@
 //! The part of crates.io's web API that reads: search, crates, versions, dependencies and dependents. `cargo search` asks
 //! it, and tools that watch dependencies.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 use url::form_urlencoded;
 
 use super::json::{
@@ -20,17 +17,14 @@ use crate::error::Result;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, NOTHING_HERE, Reply};
-use crate::index::CrateName;
-use crate::index::release::{Release, releases};
-use crate::server::catalog::crates::{CrateCatalog, CrateRow, Query, Sort};
-use crate::server::serve::index;
+use crate::index::release::Release;
+use crate::server::catalog::crates::{CrateRow, Query, Sort};
+use crate::server::serve::crate_reader::{OneCrate, ask, catalog};
 use crate::server::serve::state::State;
 
 /// How many results a page has, and the most that one may have, as on crates.io.
 const PER_PAGE: usize = 10;
 const MOST_PER_PAGE: usize = 100;
-/// After how many seconds a client may ask again while the catalog is being made.
-const FILLING: u64 = 5;
 
 /// `GET /api/v1/crates`: search.
 pub(in crate::server::serve) fn search(
@@ -97,58 +91,10 @@ fn nothing(below: &str) -> ErrorResponse {
     ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail)
 }
 
-/// Returns the catalog, if it is not switched off, and knows the index.
-fn catalog(state: &'static State) -> Result<&'static CrateCatalog, ErrorResponse> {
-    let Some(catalog) = &state.catalog else {
-        let (status, detail) = match state.config.serve.catalog {
-            true => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the catalog of crates cannot be opened; the log says why",
-            ),
-            false => (
-                StatusCode::NOT_FOUND,
-                "this server does not search: serve.catalog is off",
-            ),
-        };
-        return Err(ErrorResponse::for_cargo(status, detail));
-    };
-    // Before the first index there is nothing that it could know.
-    state.view()?;
-    if !catalog.is_empty() {
-        return Ok(catalog);
-    }
-    let detail = match catalog.filling() {
-        Some((read, of)) => {
-            format!("the catalog is being made: {read} of {of} crates have been read")
-        }
-        None => "the catalog is being made".to_owned(),
-    };
-    let error = ErrorResponse::for_cargo(StatusCode::SERVICE_UNAVAILABLE, detail);
-    Err(error.with(RETRY_AFTER, FILLING))
-}
-
-/// A crate that was asked for.
-pub(super) struct OneCrate {
-    pub(super) state: &'static State,
-    catalog: &'static CrateCatalog,
-    name: CrateName,
-}
-
 /// A release, and its number.
 pub(super) type Numbered = (u64, Release);
 
 impl OneCrate {
-    fn new(state: &'static State, name: &str) -> Result<Self, ErrorResponse> {
-        let catalog = catalog(state)?;
-        let name = CrateName::new(name)
-            .map_err(|error| ErrorResponse::for_cargo(StatusCode::NOT_FOUND, error.to_string()))?;
-        Ok(Self {
-            state,
-            catalog,
-            name,
-        })
-    }
-
     async fn describe(self) -> Result<Response<Body>, ErrorResponse> {
         let (row, releases) = self.read().await?;
         let numbers = releases.iter().map(|(number, _)| *number).collect();
@@ -222,41 +168,17 @@ impl OneCrate {
         Ok((row, found))
     }
 
-    /// Reads what catalog and index say of the crate; its versions with the highest first.
+    /// Reads what catalog and index say of the crate; its versions with the highest first, numbered.
     async fn read(&self) -> Result<(CrateRow, Vec<Numbered>), ErrorResponse> {
-        let Self {
-            state,
-            catalog,
-            name,
-        } = self;
-        let (state, catalog) = (*state, *catalog);
-        let asked = name.to_string();
-        let missing = || {
-            let detail = format!("crate `{name}` does not exist");
-            ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail)
-        };
-        let row = ask(state, move || catalog.find(&asked)).await?;
-        let row = row.ok_or_else(missing)?;
-        let path = CrateName::new(&row.name)
-            .map_err(|_| missing())?
-            .index_path();
-        let view = Arc::clone(state.view()?.as_ref().ok_or_else(missing)?);
-        let file = index::find(state, &view, path).await?.ok_or_else(missing)?;
-        let id = row.id;
-        // A crate may have thousands of versions: other requests do not wait for them.
-        let numbered = ask(state, move || {
-            let releases = releases(&file.plain);
-            let last = releases.len();
-            let numbered = releases.into_iter().enumerate();
-            Ok(numbered
-                .map(|(place, release)| (version_number(id, last - place), release))
-                .collect::<Vec<_>>())
-        })
-        .await?;
-        match numbered.is_empty() {
-            true => Err(missing()),
-            false => Ok((row, numbered)),
-        }
+        let detail = || format!("crate `{}` does not exist", self.name);
+        let missing = || ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail());
+        let (row, releases) = self.find().await?.ok_or_else(missing)?;
+        let last = releases.len();
+        let numbered = releases.into_iter().enumerate();
+        let numbered = numbered
+            .map(|(place, release)| (version_number(row.id, last - place), release))
+            .collect();
+        Ok((row, numbered))
     }
 }
 
@@ -277,21 +199,6 @@ fn dependencies(
     wanted
         .map(|(place, dependency)| DependencyJson::new(number, place, dependency))
         .collect()
-}
-
-/// Asks the catalog, on a thread that may wait for the disk.
-async fn ask<T: Send + 'static>(
-    state: &'static State,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T, ErrorResponse> {
-    let failed = |error: String| {
-        tracing::error!("{error}");
-        let detail = "the catalog cannot be read; the log says why";
-        ErrorResponse::for_cargo(StatusCode::INTERNAL_SERVER_ERROR, detail)
-    };
-    let done = spawn_blocking(work).await;
-    let done = done.map_err(|error| failed(error.to_string()))?;
-    done.map_err(|error| failed(state.mask.apply(&error.chain()).into_owned()))
 }
 
 fn json(answer: &impl Serialize) -> Result<Response<Body>, ErrorResponse> {

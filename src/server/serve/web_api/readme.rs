@@ -5,13 +5,13 @@ use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
 use tokio::task::spawn_blocking;
 
-use super::read::OneCrate;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::index::release::Release;
 use crate::index::{CrateFile, CrateName, CrateVersion};
 use crate::server::crate_archive::{ArchiveError, CrateArchive};
 use crate::server::crate_files::ReadableFile;
+use crate::server::serve::crate_reader::OneCrate;
 use crate::shown::{lines, one_line};
 
 impl OneCrate {

@@ -1,0 +1,360 @@
+//! `/crates/NAME` and `/crates/NAME/VERSION`: what a crate is, which version to take, how to add it, and what it brings along.
+
+use askama::Template;
+use axum::http::{HeaderMap, Response, StatusCode};
+use jiff::Timestamp;
+use semver::Version;
+
+use super::chart::Chart;
+use super::frame::Frame;
+use super::listed::Listed;
+use super::text::{Link, Moment, Within, clean, number};
+use super::versions::VersionTable;
+use super::{redirect, respond};
+use crate::http::Body;
+use crate::http::error_response::ErrorResponse;
+use crate::index::CrateName;
+use crate::index::release::{Dependency, DependencyKind, Release};
+use crate::server::catalog::crates::{CrateRow, Query};
+use crate::server::serve::crate_reader::{OneCrate, ask, catalog};
+use crate::server::serve::state::State;
+
+/// How many versions the page lists at once, and how many more unfold.
+const FIRST_VERSIONS: usize = 10;
+const MORE_VERSIONS: usize = 40;
+/// How many bytes the rows of dependencies and features take, with what the template adds to each.
+const DEPENDENCIES: usize = 16 << 10;
+const FEATURES: usize = 10 << 10;
+const MARKUP: usize = 120;
+
+#[derive(Template)]
+#[template(path = "server/serve/pages/crate.html")]
+struct CratePage {
+    frame: Frame,
+    name: String,
+    description: Option<String>,
+    /// The README's HTML, which is safe to show as it is.
+    readme: Option<String>,
+    shown: Shown,
+    /// The version to take, where another one is shown.
+    better: Option<String>,
+    /// A pre-release that is newer than the version to take.
+    pre_release: Option<String>,
+    facts: Facts,
+    chart: Option<Chart>,
+    first_versions: VersionTable,
+    more_versions: VersionTable,
+    dependencies: Vec<Group>,
+    left_dependencies: usize,
+    features: Within<Feature>,
+}
+
+/// The version that is shown.
+struct Shown {
+    number: String,
+    is_yanked: bool,
+    is_pre_release: bool,
+    published: Option<Moment>,
+    rust_version: Option<String>,
+    links: Option<String>,
+    /// What `cargo add` is told.
+    spec: String,
+    /// The line of a manifest.
+    manifest: String,
+    api: String,
+}
+
+/// What is known of the crate as a whole.
+struct Facts {
+    versions: usize,
+    license: Option<String>,
+    created: Option<Moment>,
+    updated: Option<Moment>,
+    dependents: u64,
+    dependents_shown: String,
+    downloads: Option<String>,
+    keywords: Vec<String>,
+    links: Vec<(&'static str, Link)>,
+}
+
+/// The dependencies of a kind.
+struct Group {
+    title: &'static str,
+    is_open: bool,
+    rows: Vec<DependencyRow>,
+}
+
+struct DependencyRow {
+    name: String,
+    /// Its page, where it comes from this index.
+    path: Option<String>,
+    requirement: String,
+    /// What else there is to say of it.
+    notes: Vec<String>,
+    kind: DependencyKind,
+}
+
+struct Feature {
+    name: String,
+    enables: String,
+}
+
+#[derive(Template)]
+#[template(path = "server/serve/pages/missing.html")]
+struct Missing {
+    frame: Frame,
+    /// What is not there: a crate, or a version of one.
+    name: String,
+    /// The crate that has no such version.
+    of: Option<String>,
+    near: Vec<Listed>,
+}
+
+/// Shows a version of a crate; the one to take, where none is asked for.
+pub(super) async fn show(
+    state: &'static State,
+    headers: HeaderMap,
+    name: String,
+    version: Option<String>,
+) -> Result<Response<Body>, ErrorResponse> {
+    let Some((row, releases)) = find(state, &name).await? else {
+        return missing(state, headers, &name).await;
+    };
+    let wanted = version.as_ref().unwrap_or(&row.default_version);
+    let wanted = Version::parse(wanted).ok();
+    // Each crate has one address.
+    if row.name != name && wanted.is_some() {
+        let version = version.map(|version| format!("/{version}"));
+        let path = format!("/crates/{}{}", row.name, version.unwrap_or_default());
+        return Ok(redirect(&path));
+    }
+    let is_wanted = |release: &&Release| Some(&release.version) == wanted.as_ref();
+    let found = releases.iter().find(is_wanted);
+    // The catalog may be older than the index.
+    let found = found.or_else(|| releases.first().filter(|_| version.is_none()));
+    match found {
+        Some(release) => {
+            let page = CratePage::new(state, &row, &releases, release);
+            respond(state, headers, StatusCode::OK, page).await
+        }
+        None => {
+            let page = Missing {
+                frame: Frame::new(state, "No such version"),
+                name: clean(&version.unwrap_or_default()),
+                of: Some(row.name),
+                near: Vec::new(),
+            };
+            respond(state, headers, StatusCode::NOT_FOUND, page).await
+        }
+    }
+}
+
+/// Finds a crate; `None` also for what cannot be the name of one.
+pub(super) async fn find(
+    state: &'static State,
+    name: &str,
+) -> Result<Option<(CrateRow, Vec<Release>)>, ErrorResponse> {
+    catalog(state)?;
+    match CrateName::new(name) {
+        Ok(_) => OneCrate::new(state, name)?.find().await,
+        Err(_) => Ok(None),
+    }
+}
+
+/// Says that there is no such crate, and offers names that are near.
+pub(super) async fn missing(
+    state: &'static State,
+    headers: HeaderMap,
+    name: &str,
+) -> Result<Response<Body>, ErrorResponse> {
+    let catalog = catalog(state)?;
+    let query = Query {
+        text: name.to_owned(),
+        limit: 5,
+        ..Query::default()
+    };
+    let near = ask(state, move || {
+        let found = catalog.search(&query)?;
+        let ids = found.crates.into_iter().chain(found.near);
+        catalog.crates(&ids.collect::<Vec<_>>())
+    })
+    .await?;
+    let page = Missing {
+        frame: Frame {
+            searched: clean(name),
+            ..Frame::new(state, "No such crate")
+        },
+        name: clean(name),
+        of: None,
+        near: Listed::all(&near, &[]),
+    };
+    respond(state, headers, StatusCode::NOT_FOUND, page).await
+}
+
+impl CratePage {
+    fn new(state: &State, row: &CrateRow, releases: &[Release], release: &Release) -> Self {
+        let default = &row.default_version;
+        let shown = Shown::new(row, release);
+        let more = releases.iter().skip(FIRST_VERSIONS).take(MORE_VERSIONS);
+        let newer = releases.first().filter(|newest| {
+            let is_pre_release = !newest.version.pre.is_empty() && !newest.is_yanked;
+            is_pre_release && newest.version.to_string() != *default
+        });
+        let (dependencies, left_dependencies) = groups(&release.dependencies);
+        Self {
+            frame: Frame::new(state, format!("{} {}", row.name, shown.number)),
+            name: row.name.clone(),
+            description: row.description.as_deref().map(clean),
+            readme: None,
+            better: (shown.number != *default).then(|| default.clone()),
+            pre_release: newer.map(|newest| newest.version.to_string()),
+            shown,
+            facts: Facts::new(row, releases.len()),
+            chart: Chart::of(releases, Timestamp::now()),
+            first_versions: VersionTable::new(releases.iter().take(FIRST_VERSIONS), default),
+            more_versions: VersionTable::new(more, default),
+            dependencies,
+            left_dependencies,
+            features: features(release),
+        }
+    }
+
+    /// Returns how many versions the page leaves out.
+    fn left_versions(&self) -> usize {
+        self.facts.versions - self.first_versions.rows.len() - self.more_versions.rows.len()
+    }
+}
+
+impl Shown {
+    fn new(row: &CrateRow, release: &Release) -> Self {
+        let (name, number) = (&row.name, release.version.to_string());
+        let is_default = number == row.default_version;
+        let is_pre_release = !release.version.pre.is_empty();
+        // Build metadata is not compared, and cargo warns of a requirement that has it.
+        let requirement = number.split('+').next().unwrap_or_default();
+        let spec = match is_default && !is_pre_release {
+            true => name.clone(),
+            false => format!("{name}@{requirement}"),
+        };
+        Self {
+            spec,
+            manifest: format!("{name} = \"{requirement}\""),
+            is_yanked: release.is_yanked,
+            is_pre_release,
+            published: release.published.map(Moment::of),
+            rust_version: release.rust_version.as_deref().map(clean),
+            links: release.links.as_deref().map(clean),
+            api: format!("/api/v1/crates/{name}/{number}"),
+            number,
+        }
+    }
+}
+
+impl Facts {
+    fn new(row: &CrateRow, versions: usize) -> Self {
+        let links = [
+            ("Repository", &row.repository),
+            ("Documentation", &row.documentation),
+            ("Home page", &row.homepage),
+        ];
+        let links = links.into_iter().filter_map(|(title, address)| {
+            let link = Link::of(address.as_deref()?)?;
+            Some((title, link))
+        });
+        Self {
+            versions,
+            license: row.license.as_deref().map(clean),
+            created: row.created.and_then(Moment::of_seconds),
+            updated: row.updated.and_then(Moment::of_seconds),
+            dependents: row.dependents,
+            dependents_shown: number(row.dependents),
+            downloads: row.downloads.map(number),
+            keywords: row
+                .keywords
+                .iter()
+                .take(8)
+                .map(|word| clean(word))
+                .collect(),
+            links: links.collect(),
+        }
+    }
+}
+
+/// Returns the dependencies by their kind, as far as the budget reaches, and how many are left out.
+fn groups(dependencies: &[Dependency]) -> (Vec<Group>, usize) {
+    let kinds = [
+        (DependencyKind::Normal, "To build it", true),
+        (DependencyKind::Build, "For its build script", true),
+        (DependencyKind::Dev, "For its tests and examples", false),
+    ];
+    let mut rows: Vec<_> = dependencies.iter().map(DependencyRow::new).collect();
+    let place = |kind| kinds.iter().position(|(known, ..)| *known == kind);
+    rows.sort_by(|one, other| {
+        let key = |row: &DependencyRow| (place(row.kind), row.name.to_ascii_lowercase());
+        key(one).cmp(&key(other))
+    });
+    let within = Within::new(rows, DEPENDENCIES, |row| {
+        let notes: usize = row.notes.iter().map(|note| note.len() + 2).sum();
+        MARKUP + 2 * row.name.len() + row.requirement.len() + notes
+    });
+    let mut rows = within.rows.into_iter().peekable();
+    let groups = kinds.into_iter().map(|(kind, title, is_open)| {
+        let mut group = Vec::new();
+        while let Some(row) = rows.next_if(|row| row.kind == kind) {
+            group.push(row);
+        }
+        Group {
+            title,
+            is_open,
+            rows: group,
+        }
+    });
+    let groups = groups.filter(|group| !group.rows.is_empty()).collect();
+    (groups, within.left)
+}
+
+impl DependencyRow {
+    fn new(dependency: &Dependency) -> Self {
+        let mut notes = Vec::new();
+        if let Some(renamed) = &dependency.renamed {
+            notes.push(format!("as {}", clean(renamed)));
+        }
+        if dependency.is_optional {
+            notes.push("optional".to_owned());
+        }
+        if let Some(target) = &dependency.target {
+            notes.push(format!("on {}", clean(target)));
+        }
+        if !dependency.has_default_features {
+            notes.push("without default features".to_owned());
+        }
+        if !dependency.features.is_empty() {
+            notes.push(format!("with {}", clean(&dependency.features.join(", "))));
+        }
+        if dependency.registry.is_some() {
+            notes.push("from another registry".to_owned());
+        }
+        let name = CrateName::new(&dependency.package).ok();
+        let name = name.filter(|_| dependency.registry.is_none());
+        Self {
+            path: name.map(|name| format!("/crates/{name}")),
+            name: clean(&dependency.package),
+            requirement: clean(&dependency.requirement),
+            notes,
+            kind: dependency.kind,
+        }
+    }
+}
+
+/// Returns the features, `default` first.
+fn features(release: &Release) -> Within<Feature> {
+    let mut all: Vec<_> = release.features.iter().collect();
+    all.sort_by_key(|(name, _)| *name != "default");
+    let features = all.into_iter().map(|(name, enables)| Feature {
+        name: clean(name),
+        enables: clean(&enables.join(", ")),
+    });
+    Within::new(features, FEATURES, |feature| {
+        MARKUP + feature.name.len() + feature.enables.len()
+    })
+}

@@ -1,0 +1,75 @@
+//! Crates in lists: results of a search, dependents, near names.
+
+use super::text::{Moment, Piece, clean, marked, number};
+use crate::server::catalog::crates::CrateRow;
+
+/// A crate in a list.
+pub(super) struct Listed {
+    pub(super) path: String,
+    pub(super) name: Vec<Piece>,
+    pub(super) description: Vec<Piece>,
+    pub(super) version: String,
+    pub(super) is_yanked: bool,
+    /// How many use it, with the noun.
+    pub(super) usage: String,
+    pub(super) updated: Option<Moment>,
+}
+
+impl Listed {
+    /// Makes it of what the catalog knows, with these words marked.
+    pub(super) fn new(row: &CrateRow, searched: &[String]) -> Self {
+        let description = row.description.as_deref().unwrap_or_default();
+        let noun = |number: u64, one: &'static str, many| if number == 1 { one } else { many };
+        let usage = match row.downloads {
+            Some(count) => format!("{} {}", number(count), noun(count, "download", "downloads")),
+            None => {
+                let count = row.dependents;
+                format!(
+                    "{} {}",
+                    number(count),
+                    noun(count, "dependent", "dependents")
+                )
+            }
+        };
+        Self {
+            path: format!("/crates/{}", row.name),
+            name: marked(&row.name, searched),
+            description: marked(&clean(description), searched),
+            version: row.default_version.clone(),
+            is_yanked: row.is_yanked,
+            usage,
+            updated: row.updated.and_then(Moment::of_seconds),
+        }
+    }
+
+    /// Makes all of a list.
+    pub(super) fn all(rows: &[CrateRow], searched: &[String]) -> Vec<Self> {
+        rows.iter().map(|row| Self::new(row, searched)).collect()
+    }
+}
+
+/// The pages of a list, as addresses; `None` at its ends.
+pub(super) struct Pages {
+    pub(super) number: usize,
+    pub(super) last: usize,
+    pub(super) before: Option<String>,
+    pub(super) after: Option<String>,
+}
+
+impl Pages {
+    /// Makes them of how many rows there are; `address` makes the address of a page.
+    pub(super) fn new(
+        number: usize,
+        rows: usize,
+        per_page: usize,
+        address: impl Fn(usize) -> String,
+    ) -> Self {
+        let last = rows.div_ceil(per_page).max(1);
+        Self {
+            number,
+            last,
+            before: (number > 1).then(|| address((number - 1).min(last))),
+            after: (number < last).then(|| address(number + 1)),
+        }
+    }
+}

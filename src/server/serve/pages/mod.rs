@@ -1,0 +1,140 @@
+//! The pages for people: search, crates, set-up and status. They are made here, and whole without a script; the one there is
+//! only saves steps.
+//!
+//! Each page has a file for what it says and a template for how. What others wrote is escaped by the templates, and by
+//! [`text`] where the eye would be deceived; addresses become links in [`text::Link`] alone.
+
+pub(super) mod assets;
+mod chart;
+mod crate_page;
+mod dependents;
+pub(super) mod error;
+mod frame;
+mod listed;
+pub(super) mod search;
+pub(super) mod setup;
+pub(super) mod status;
+mod text;
+mod versions;
+
+use askama::Template;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LOCATION,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+
+use super::conditions::{Tag, accepts_gzip, is_named};
+use super::crate_reader::ask;
+use super::index_cache::compress;
+use super::state::State;
+use crate::error::{Error, Kind};
+use crate::http::Body;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, NOTHING_HERE, Reply};
+
+/// Nothing but our own style, script and pictures, and forms that lead back here: what a page shows of others cannot do or
+/// load anything, even if it got past the escapes.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'";
+
+/// What every page says to the browser, errors too.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (CONTENT_TYPE, "text/html; charset=utf-8"),
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+];
+
+/// `GET /crates/NAME…`: the pages of a crate.
+pub(super) fn below_crates(
+    state: &'static State,
+    request: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    let decoded = percent_decode_str(request.wildcard).decode_utf8_lossy();
+    let parts: Vec<_> = decoded.split('/').collect();
+    let (headers, page) = (request.headers, text::page_number(request.query));
+    let own = |part: &str| part.to_owned();
+    match *parts.as_slice() {
+        [""] => later(async { Ok(redirect("/")) }),
+        [name] => later(crate_page::show(state, headers, own(name), None)),
+        [name, "versions"] => later(versions::show(state, headers, own(name), page)),
+        [name, "dependents"] => later(dependents::show(state, headers, own(name), page)),
+        [name, version] => {
+            let version = Some(own(version));
+            later(crate_page::show(state, headers, own(name), version))
+        }
+        _ => {
+            let nothing = ErrorResponse::for_cargo(StatusCode::NOT_FOUND, NOTHING_HERE);
+            Err(nothing.as_page(error::show))
+        }
+    }
+}
+
+/// Answers with what the work returns; its errors become pages.
+fn later(
+    work: impl Future<Output = Result<Response<Body>, ErrorResponse>> + Send + 'static,
+) -> Result<Reply, ErrorResponse> {
+    Ok(Reply::later(async move {
+        work.await.map_err(|error| error.as_page(error::show))
+    }))
+}
+
+/// Renders a page, on a thread that may take its time, and answers with it.
+async fn respond(
+    state: &'static State,
+    request: HeaderMap,
+    status: StatusCode,
+    page: impl Template + Send + 'static,
+) -> Result<Response<Body>, ErrorResponse> {
+    let takes_gzip = accepts_gzip(&request);
+    let rendered = ask(state, move || {
+        let html = page.render().map_err(|error| {
+            Error::new(Kind::Server, "a page cannot be rendered").because(error)
+        })?;
+        let mut hash = [0; 20];
+        hash.copy_from_slice(&digest(&SHA256, html.as_bytes()).as_ref()[..20]);
+        let gzip = takes_gzip.then(|| compress(html.as_bytes())).flatten();
+        Ok((Tag::of(&hash), html, gzip))
+    });
+    let (tag, html, gzip) = rendered.await?;
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    // Of a reader's own, and asked for again each time: what is asked for changes with the index.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(ETAG, tag.weak());
+    if status == StatusCode::OK && is_named(&request, tag.strong().as_bytes()) == Some(true) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(response);
+    }
+    if gzip.is_some() {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    describe(headers);
+    *response.status_mut() = status;
+    *response.body_mut() = Bytes::from(gzip.unwrap_or_else(|| html.into_bytes())).into();
+    Ok(response)
+}
+
+/// Adds what every page says to the browser.
+fn describe(headers: &mut HeaderMap) {
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// Leads to another path of this server.
+fn redirect(path: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(path) = HeaderValue::from_str(path) {
+        headers.insert(LOCATION, path);
+    }
+    response
+}

@@ -1,0 +1,221 @@
+//! `/` and `/search`: finding crates.
+
+use askama::Template;
+use axum::http::{HeaderMap, Response, StatusCode};
+use url::form_urlencoded;
+
+use super::frame::Frame;
+use super::listed::{Listed, Pages};
+use super::text::{clean, number, page_number, words};
+use super::{later, respond};
+use crate::error::Result;
+use crate::http::Body;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
+use crate::server::catalog::crates::{CrateCatalog, Query, Sort};
+use crate::server::serve::crate_reader::{ask, catalog};
+use crate::server::serve::state::State;
+
+const PER_PAGE: usize = 20;
+/// How many crates each list of the first page has.
+const FIRST: usize = 8;
+
+/// The orders: the word of the address, what is ordered by, and what the page calls it.
+const SORTS: [(&str, Sort, &str); 5] = [
+    ("relevance", Sort::Relevance, "Best match"),
+    ("downloads", Sort::Downloads, "Most used"),
+    ("recent-updates", Sort::RecentUpdates, "Updated"),
+    ("new", Sort::New, "Newest"),
+    ("alpha", Sort::Alphabetical, "Name"),
+];
+
+#[derive(Template)]
+#[template(path = "server/serve/pages/home.html")]
+struct Home {
+    frame: Frame,
+    crates: String,
+    /// Why there is nothing to search in.
+    notice: Option<String>,
+    lists: Vec<List>,
+}
+
+/// A list of the first page.
+struct List {
+    title: &'static str,
+    more: &'static str,
+    crates: Vec<Listed>,
+}
+
+#[derive(Template)]
+#[template(path = "server/serve/pages/search.html")]
+struct Results {
+    frame: Frame,
+    searched: String,
+    total: String,
+    is_one: bool,
+    crates: Vec<Listed>,
+    near: Vec<Listed>,
+    sorts: Vec<SortLink>,
+    pages: Pages,
+}
+
+struct SortLink {
+    title: &'static str,
+    href: String,
+    is_current: bool,
+}
+
+/// What was asked for; what makes no sense is as if it were not there.
+struct Asked {
+    text: String,
+    sort: usize,
+    page: usize,
+    is_search: bool,
+}
+
+impl Asked {
+    fn read(query: Option<&str>) -> Self {
+        let mut asked = Self {
+            text: String::new(),
+            sort: 0,
+            page: page_number(query),
+            is_search: false,
+        };
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "q" => asked.text = value.trim().to_owned(),
+                "sort" => {
+                    let known = SORTS.iter().position(|(word, ..)| *word == value);
+                    asked.is_search |= known.is_some();
+                    asked.sort = known.unwrap_or(0);
+                }
+                _ => {}
+            }
+        }
+        asked.is_search |= !asked.text.is_empty();
+        asked
+    }
+
+    fn address(&self, sort: usize, page: usize) -> String {
+        let mut query = form_urlencoded::Serializer::for_suffix("/search?".to_owned(), 8);
+        query.append_pair("q", &self.text);
+        query.append_pair("sort", SORTS[sort].0);
+        if page > 1 {
+            query.append_pair("page", &page.to_string());
+        }
+        query.finish()
+    }
+}
+
+/// Shows the page.
+pub(in crate::server::serve) fn show(
+    state: &'static State,
+    request: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    let (asked, headers) = (Asked::read(request.query), request.headers);
+    later(async move {
+        match asked.is_search {
+            true => search(state, headers, asked).await,
+            false => home(state, headers).await,
+        }
+    })
+}
+
+async fn search(
+    state: &'static State,
+    headers: HeaderMap,
+    asked: Asked,
+) -> Result<Response<Body>, ErrorResponse> {
+    let catalog = catalog(state)?;
+    let query = Query {
+        text: asked.text.clone(),
+        sort: SORTS[asked.sort].1,
+        offset: (asked.page - 1).saturating_mul(PER_PAGE),
+        limit: PER_PAGE,
+    };
+    let (total, crates, near) = ask(state, move || {
+        let found = catalog.search(&query)?;
+        let near = catalog.crates(&found.near)?;
+        Ok((found.total, catalog.crates(&found.crates)?, near))
+    })
+    .await?;
+    let words = words(&asked.text);
+    let searched = clean(&asked.text);
+    let title = match searched.as_str() {
+        "" => "All crates".to_owned(),
+        text => format!("{text} · search"),
+    };
+    let sorts = SORTS.iter().enumerate();
+    // Without words there is nothing that could match best.
+    let sorts = sorts.skip(usize::from(asked.text.is_empty()));
+    let page = Results {
+        frame: Frame {
+            searched: searched.clone(),
+            has_focus: true,
+            ..Frame::new(state, title)
+        },
+        searched,
+        is_one: total == 1,
+        total: number(total as u64),
+        crates: Listed::all(&crates, &words),
+        near: Listed::all(&near, &[]),
+        sorts: sorts
+            .map(|(place, (_, _, title))| SortLink {
+                title,
+                href: asked.address(place, 1),
+                is_current: place == asked.sort,
+            })
+            .collect(),
+        pages: Pages::new(asked.page, total, PER_PAGE, |page| {
+            asked.address(asked.sort, page)
+        }),
+    };
+    respond(state, headers, StatusCode::OK, page).await
+}
+
+async fn home(state: &'static State, headers: HeaderMap) -> Result<Response<Body>, ErrorResponse> {
+    let (notice, lists, crates) = match catalog(state) {
+        Ok(catalog) => {
+            let lists = ask(state, move || lists(catalog)).await?;
+            (None, lists, catalog.len())
+        }
+        Err(error) => (Some(error.detail().to_owned()), Vec::new(), 0),
+    };
+    let page = Home {
+        frame: Frame {
+            is_home: true,
+            has_focus: true,
+            ..Frame::new(state, "Crates")
+        },
+        crates: number(crates as u64),
+        notice,
+        lists,
+    };
+    respond(state, headers, StatusCode::OK, page).await
+}
+
+fn lists(catalog: &CrateCatalog) -> Result<Vec<List>> {
+    let list = |title, more, sort| -> Result<List> {
+        let query = Query {
+            sort,
+            limit: FIRST,
+            ..Query::default()
+        };
+        let rows = catalog.crates(&catalog.search(&query)?.crates)?;
+        Ok(List {
+            title,
+            more,
+            crates: Listed::all(&rows, &[]),
+        })
+    };
+    let used = list("Most used", "/search?sort=downloads", Sort::Downloads)?;
+    let updated = list(
+        "Just updated",
+        "/search?sort=recent-updates",
+        Sort::RecentUpdates,
+    )?;
+    // Old lines of an index have no dates, and then there is no order.
+    let is_dated = updated.crates.iter().any(|found| found.updated.is_some());
+    let all = [Some(used), is_dated.then_some(updated)];
+    Ok(all.into_iter().flatten().collect())
+}

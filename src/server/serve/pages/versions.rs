@@ -1,0 +1,100 @@
+//! `/crates/NAME/versions`: all versions of a crate.
+
+use askama::Template;
+use axum::http::{HeaderMap, Response, StatusCode};
+
+use super::crate_page::{find, missing};
+use super::frame::Frame;
+use super::listed::Pages;
+use super::respond;
+use super::text::{Moment, clean, number};
+use crate::http::Body;
+use crate::http::error_response::ErrorResponse;
+use crate::index::release::Release;
+use crate::server::serve::state::State;
+
+const PER_PAGE: usize = 100;
+
+#[derive(Template)]
+#[template(path = "server/serve/pages/versions.html")]
+struct Versions {
+    frame: Frame,
+    name: String,
+    total: String,
+    is_one: bool,
+    table: VersionTable,
+    pages: Pages,
+}
+
+/// A list of versions; what the index says of none of them has no column.
+pub(super) struct VersionTable {
+    pub(super) rows: Vec<VersionRow>,
+    pub(super) is_dated: bool,
+    pub(super) names_rust: bool,
+}
+
+/// A version in a list.
+pub(super) struct VersionRow {
+    pub(super) number: String,
+    /// What there is to say of it: a class of the style, and the word.
+    pub(super) state: Option<(&'static str, &'static str)>,
+    pub(super) published: Option<Moment>,
+    pub(super) rust_version: Option<String>,
+}
+
+impl VersionRow {
+    fn new(release: &Release, default: &str) -> Self {
+        let number = release.version.to_string();
+        let state = match () {
+            () if release.is_yanked => Some(("bad", "yanked")),
+            () if number == default => Some(("good", "take this")),
+            () if !release.version.pre.is_empty() => Some(("warn", "pre-release")),
+            () => None,
+        };
+        Self {
+            number,
+            state,
+            published: release.published.map(Moment::of),
+            rust_version: release.rust_version.as_deref().map(clean),
+        }
+    }
+}
+
+impl VersionTable {
+    /// Makes a row of each release.
+    pub(super) fn new<'r>(releases: impl IntoIterator<Item = &'r Release>, default: &str) -> Self {
+        let releases = releases.into_iter();
+        let rows: Vec<_> = releases
+            .map(|release| VersionRow::new(release, default))
+            .collect();
+        Self {
+            is_dated: rows.iter().any(|row| row.published.is_some()),
+            names_rust: rows.iter().any(|row| row.rust_version.is_some()),
+            rows,
+        }
+    }
+}
+
+/// Shows the page.
+pub(super) async fn show(
+    state: &'static State,
+    headers: HeaderMap,
+    name: String,
+    page: usize,
+) -> Result<Response<Body>, ErrorResponse> {
+    let Some((row, releases)) = find(state, &name).await? else {
+        return missing(state, headers, &name).await;
+    };
+    let wanted = releases.iter().skip((page - 1).saturating_mul(PER_PAGE));
+    let page = Versions {
+        frame: Frame::new(state, format!("Versions of {}", row.name)),
+        total: number(releases.len() as u64),
+        is_one: releases.len() == 1,
+        table: VersionTable::new(wanted.take(PER_PAGE), &row.default_version),
+        pages: Pages::new(page, releases.len(), PER_PAGE, |page| {
+            format!("/crates/{}/versions?page={page}", row.name)
+        }),
+        name: row.name,
+    };
+    respond(state, headers, StatusCode::OK, page).await
+}
