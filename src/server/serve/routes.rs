@@ -57,7 +57,7 @@ fn error(path: &str, status: StatusCode, detail: &'static str) -> ErrorResponse 
         let rest = path.strip_prefix(*first);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    match FOR_PROGRAMS.iter().any(|first| is_below(first)) {
+    match FOR_PROGRAMS.iter().any(is_below) {
         true => error,
         false => error.as_page(pages::error::show),
     }

@@ -148,6 +148,7 @@ fn a_crate_says_which_version_to_take_and_what_it_brings() {
             "/crates/serde/1.1.0",
         ],
     );
+    assert!(!yanked.contains("cargo add"), "{yanked}");
     let json = page(&server.get("/crates/serde_json"), 200);
     has(
         &json,
