@@ -124,6 +124,8 @@ fn is_position(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
+
     use super::*;
 
     /// Texts that the parser refuses, each for another reason; none of its own words may be left.
