@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["http", "mirror"],
     &["notify"],
     &["check", "server", "trigger"],
+    &["up"],
     &["program"],
 ];
 

@@ -18,6 +18,7 @@ use std::future::ready;
 
 use axum::http::header::{ALLOW, CONTENT_LENGTH, HeaderMap};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use futures_util::future::{BoxFuture, Either};
@@ -34,6 +35,8 @@ use super::webhook::{self, Event, Hosts};
 pub struct Authorized<'r> {
     /// What the `*` of the route's path stands for.
     pub wildcard: &'r str,
+    /// The host and port of the request's own URI: HTTP/2's `:authority`, or of HTTP/1 where the whole URI is sent.
+    pub authority: Option<&'r Authority>,
     /// What follows the path's `?`.
     pub query: Option<&'r str>,
     /// Which connection it came from.
@@ -245,6 +248,7 @@ impl<S: Authenticate> Table<S> {
                 // The only place that calls a handler; a row without an `Access` does not compile.
                 let request = Authorized {
                     wildcard,
+                    authority: head.uri.authority(),
                     query: head.uri.query(),
                     peer,
                     method: &head.method,

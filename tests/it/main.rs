@@ -19,3 +19,4 @@ mod notify;
 mod server;
 mod support;
 mod trigger;
+mod up;

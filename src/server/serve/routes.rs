@@ -32,6 +32,7 @@ const TABLE: Table<&'static State> = Table {
         Route::get("/readyz", Access::Public, monitoring::readyz),
         Route::get("/metrics", Access::Public, monitoring::metrics),
         Route::webhook("/hooks/gitlab", Hosts::GitLab, refresh::pushed),
+        Route::webhook("/hooks/push", Hosts::Any, refresh::upstream_pushed),
     ],
     error: |status, detail| ErrorResponse::for_cargo(status, detail),
     told,
