@@ -75,3 +75,43 @@ impl UpConfig {
         Err(self.serve.origins.blame("up.init", error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)]) -> UpConfig {
+        let environment = Environment::from_pairs(pairs.iter().copied());
+        UpConfig::load(&Flags::default(), &environment).unwrap()
+    }
+
+    #[test]
+    fn nothing_needs_to_be_given() {
+        let config = load(&[]);
+        assert_eq!(config.serve.serve.listen.to_string(), "127.0.0.1:8080");
+        assert!(config.mirror.is_none() && !config.up.init);
+        assert!(
+            config
+                .serve
+                .index
+                .url
+                .is_address_of(&config.serve.upstream.url)
+        );
+        let given = load(&[("FERRY_SERVE_LISTEN", "127.0.0.1:9")]);
+        assert_eq!(given.serve.serve.listen.port(), 9);
+    }
+
+    #[test]
+    fn what_was_mailed_is_recorded_even_where_no_file_is_named() {
+        let mirror = ("FERRY_MIRROR_URL", "https://git.example/mirror");
+        let data = ("FERRY_SERVE_DATA_DIR", "data");
+        let recorded = |pairs: &[(&str, &str)]| load(pairs).mirror.unwrap().mail.state.unwrap();
+        assert_eq!(recorded(&[mirror, data]), Path::new("data/mails.json"));
+        let named = recorded(&[mirror, data, ("FERRY_MAIL_STATE", "named")]);
+        assert_eq!(named, Path::new("named"));
+    }
+}

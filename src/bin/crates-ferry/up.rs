@@ -62,7 +62,7 @@ impl Told<'_> {
         self.say(&announcement.to_string());
         progress::beside(self.bars, &handle.progress, handle.ready()).await;
         self.say(&format!(
-            "ready after {:.1} s",
+            "\nready after {:.1} s",
             self.began.elapsed().as_secs_f64()
         ));
         if let Some(environment) = self.browser {

@@ -1,6 +1,7 @@
 //! A mirror beside the server: made when that is asked for, kept fresh, and never in the server's way.
 
 use super::{said, start, wait_until_ready};
+use crate::support::exim::{Exim, Options};
 use crate::support::mirror::Mirror;
 use crate::support::repo::{git, git_command};
 use crate::support::server::{Got, HOOK_TOKEN, Server, Site};
@@ -140,6 +141,27 @@ fn an_index_that_cannot_be_served_does_not_stop_the_syncs() {
     hook(&server);
     server.wait_for("carried", || mirror.read("3/b/bar").is_some());
     assert_eq!(server.get("/readyz").status, 503);
+}
+
+#[test]
+fn a_failure_is_mailed_once() {
+    let Some(exim) = Exim::start(&Options::default()) else {
+        return;
+    };
+    let (site, _mirror, path) = site();
+    let mail = exim.variables();
+    let mail = mail.iter().map(|(name, value)| (&**name, &**value));
+    let pairs = [
+        ("FERRY_MIRROR_URL", path.as_str()),
+        ("FERRY_UP_EVERY", "10ms"),
+    ];
+    let pairs: Vec<(&str, &str)> = pairs.into_iter().chain(mail).collect();
+    let server = start(&site, &pairs, &[]);
+    let recorded = || std::fs::read_to_string(site.data().join("mails.json")).unwrap_or_default();
+    server.wait_for("several failures", || {
+        recorded().contains("\"failures\": 5")
+    });
+    assert_eq!(exim.messages(1).len(), 1);
 }
 
 #[test]
