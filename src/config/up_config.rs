@@ -106,6 +106,26 @@ mod tests {
     }
 
     #[test]
+    fn what_up_init_cannot_do_is_refused() {
+        let refused = |pairs: &[(&str, &str)]| {
+            let flags = Flags::default().with("up.init", Some("true"));
+            let environment = Environment::from_pairs(pairs.iter().copied());
+            UpConfig::load(&flags, &environment)
+                .unwrap_err()
+                .to_string()
+        };
+        let mirror = ("FERRY_MIRROR_URL", "https://git.example/mirror");
+        assert_eq!(
+            refused(&[]),
+            "--init: up.init: needs mirror.url, which is not set"
+        );
+        assert_eq!(
+            refused(&[mirror, ("FERRY_MIRROR_HISTORY", "merge")]),
+            "--init: up.init: makes a snapshot, and mirror.history is merge"
+        );
+    }
+
+    #[test]
     fn what_was_mailed_is_recorded_even_where_no_file_is_named() {
         let mirror = ("FERRY_MIRROR_URL", "https://git.example/mirror");
         let data = ("FERRY_SERVE_DATA_DIR", "data");

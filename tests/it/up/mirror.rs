@@ -163,26 +163,3 @@ fn a_failure_is_mailed_once() {
     });
     assert_eq!(exim.messages(1).len(), 1);
 }
-
-#[test]
-fn what_up_init_cannot_do_is_refused() {
-    let (site, _, path) = site();
-    for (pairs, key) in [
-        (&[][..], "needs mirror.url"),
-        (
-            &[
-                ("FERRY_MIRROR_URL", path.as_str()),
-                ("FERRY_MIRROR_HISTORY", "merge"),
-            ],
-            "mirror.history is merge",
-        ),
-    ] {
-        let output = site.run_with(pairs, &["up", "--init"]);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{text}");
-        assert!(
-            text.contains("--init: up.init") && text.contains(key),
-            "{text}"
-        );
-    }
-}
