@@ -1,6 +1,7 @@
 # The image of crates-ferry: Debian, the certificates of public CAs, the programs, and a user without rights.
 #
 #   docker build -t crates-ferry .
+#   docker run -p 8080:8080 -v crates:/ferry crates-ferry up
 #   docker run --rm -e FERRY_MIRROR_URL -e SSH_PRIVATE_KEY -e SSH_KNOWN_HOSTS crates-ferry sync --dry-run
 #
 # It wants no disk, no rights and little memory: --read-only --cap-drop ALL --memory 64m is enough. As the image of a GitLab
@@ -42,6 +43,10 @@ WORKDIR /ferry
 
 COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/bin/ /usr/local/bin/
+
+# Loopback of a container is nobody's. Both `up` and `serve` listen here.
+ENV FERRY_SERVE_LISTEN=0.0.0.0:8080
+EXPOSE 8080
 
 USER 10001:10001
 ENTRYPOINT ["crates-ferry"]

@@ -1,6 +1,6 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
-//! The rooms, imports pointing down only: `program` (what both programs share); `trigger`, `check` and `server`; `notify`;
+//! The rooms, imports pointing down only: `program` (what both programs share); `up`; `trigger`, `check` and `server`; `notify`;
 //! `mirror`; `http`; `config`; `index`; `git`; and the ground: `error`, `progress`, `bounded_cache`, `count`,
 //! `shown`, `guarded`.
 
@@ -23,3 +23,5 @@ pub mod retry_after;
 pub mod server;
 pub mod shown;
 pub mod trigger;
+#[cfg(feature = "server")]
+pub mod up;

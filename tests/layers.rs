@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["http", "mirror"],
     &["notify"],
     &["check", "server", "trigger"],
+    &["up"],
     &["program"],
 ];
 

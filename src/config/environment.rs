@@ -44,6 +44,34 @@ impl Environment {
         }
     }
 
+    /// Returns the variables that a browser is started with, by an allow-list: no secret is among them.
+    pub fn for_a_browser(&self) -> impl Iterator<Item = (&str, &OsString)> {
+        const PASSED: &[&str] = &[
+            "BROWSER",
+            "DBUS_SESSION_BUS_ADDRESS",
+            "DESKTOP_SESSION",
+            "DISPLAY",
+            "HOME",
+            "LANG",
+            "LOGNAME",
+            "PATH",
+            "SHELL",
+            "TMPDIR",
+            "USER",
+            "WAYLAND_DISPLAY",
+            "WSL_DISTRO_NAME",
+            "WSL_INTEROP",
+            "XAUTHORITY",
+        ];
+        let is_passed = |name: &str| {
+            PASSED.contains(&name) || name.starts_with("XDG_") || name.starts_with("LC_")
+        };
+        let variables = self.variables.iter();
+        variables
+            .map(|(name, value)| (name.as_str(), value))
+            .filter(move |(name, _)| is_passed(name))
+    }
+
     /// Sets the home folder.
     #[must_use]
     pub fn with_home(mut self, home: impl Into<PathBuf>) -> Self {

@@ -121,9 +121,10 @@ key_table! {
 
     /// The API server.
     serve: Serve {
-        /// The address and port of the API server.
+        /// The address and port of the API server. `up` listens on `127.0.0.1:8080` by default.
         listen: SocketAddr = or_default("listen", addresses::listen, "127.0.0.1:8090") flag "--listen";
-        /// The address by which clients reach the server. By default what it listens on.
+        /// The address by which clients reach the server. By default the one that each request names, if it is loopback,
+        /// what the server listens on, or in `serve.hosts`.
         public_url: Option<Url> = optional("public_url", addresses::public_url) flag "--public-url";
         /// The directory of everything that the server stores.
         data_dir: PathBuf = or_default("data_dir", paths::path, "./ferry-data") flag "--data-dir";
@@ -164,6 +165,9 @@ key_table! {
         tls_key: Option<PathBuf> = optional("tls.key", paths::path);
         /// The file of the tokens' SHA-256 hashes. Without it the server is open to all who reach it.
         auth: Option<PathBuf> = optional("auth", paths::path);
+        /// A list of hosts, by name or address, by which clients may reach the server where `serve.public_url` is not set,
+        /// besides loopback and the address that it listens on.
+        hosts: Vec<String> = list("hosts", addresses::host);
         /// A list of proxies in front of the server, by address or network, such as `10.0.0.0/8`: of requests that come from
         /// there `X-Forwarded-For` tells the client's address.
         trusted_proxies: Vec<Addresses> = list("trusted_proxies", addresses::addresses);
@@ -171,6 +175,14 @@ key_table! {
         catalog: bool = or_default("catalog", numbers::on_or_off, "on");
         /// `stderr`, `off`, or a file.
         access_log: AccessLog = or_default("access_log", serve::access_log, "stderr");
+    }
+
+    /// The whole mirror in one process.
+    up: Up {
+        /// How often `up` syncs the mirror.
+        every: Duration = or_default("every", durations::duration, "5m");
+        /// Whether `up` makes the first commit of an empty mirror, as `init --history snapshot` does.
+        init: bool = or_default("init", numbers::yes_or_no, "false") flag "--init";
     }
 }
 

@@ -99,11 +99,11 @@ fn mails_need_a_server_a_sender_and_a_recipient() {
 fn every_key_is_also_a_variable() {
     let names: Vec<_> = KEYS.iter().map(Key::variable).collect();
     assert!(
-        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 58,
+        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 62,
         "{names:?}"
     );
     for name in &names {
-        // The trigger helper and the server alone read their sections.
+        // The trigger helper, the server and `up` alone read their sections.
         let pairs = [("FERRY_TRIGGER_PROJECT", "rust/mirror"), (name, "\u{1}")];
         let environment = Environment::from_pairs(pairs);
         let shown = if name.starts_with("FERRY_TRIGGER_") {
@@ -111,6 +111,9 @@ fn every_key_is_also_a_variable() {
             loaded.unwrap_err().to_string()
         } else if name.starts_with("FERRY_SERVE_") {
             let loaded = ServeConfig::load(&Flags::default(), &environment);
+            loaded.unwrap_err().to_string()
+        } else if name.starts_with("FERRY_UP_") {
+            let loaded = UpConfig::load(&Flags::default(), &environment);
             loaded.unwrap_err().to_string()
         } else {
             message(from_variables(&[(name, "\u{1}")]))

@@ -35,10 +35,10 @@ use super::webhook::{self, Event, Hosts};
 pub struct Authorized<'r> {
     /// What the `*` of the route's path stands for.
     pub wildcard: &'r str,
+    /// The host and port of the request's own URI: HTTP/2's `:authority`, or of HTTP/1 where the whole URI is sent.
+    pub authority: Option<&'r Authority>,
     /// What follows the path's `?`.
     pub query: Option<&'r str>,
-    /// The host that the client asked, where the request line says so, as in HTTP/2; else it is in `Host`.
-    pub authority: Option<&'r str>,
     /// Which connection it came from.
     pub peer: Peer,
     /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the
@@ -258,8 +258,8 @@ impl<S: Authenticate> Table<S> {
                 // The only place that calls a handler; a row without an `Access` does not compile.
                 let request = Authorized {
                     wildcard,
+                    authority: head.uri.authority(),
                     query: head.uri.query(),
-                    authority: head.uri.authority().map(Authority::as_str),
                     peer,
                     method: &head.method,
                     headers: std::mem::take(&mut head.headers),

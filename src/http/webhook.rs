@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use axum::Json;
-use axum::http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::access::is_secret;
@@ -31,13 +32,16 @@ const GITHUB_EVENT: &str = "x-github-event";
 // A limit of its own: while a request is being answered the connection's guard does not count.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How many bodies of signed webhooks are read at a time: anybody can send one, whose signature proves false only then.
+static UNVERIFIED: Semaphore = Semaphore::const_new(32);
+
 /// The hosts whose webhooks a path accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hosts {
     /// GitLab only. Its token is checked before the body is read.
     GitLab,
     /// GitLab, GitHub, Gitea and Forgejo. A signature can only be checked once the body was read, so that anybody can
-    /// make the server hold one body for each connection.
+    /// make the server hold a few.
     Any,
 }
 
@@ -91,7 +95,8 @@ impl Pipeline {
 /// Receives, verifies and parses a webhook.
 ///
 /// # Errors
-/// 401; 403 if the server has no secret; 400, 408 or 413 if the body is malformed, late or too large.
+/// 401; 404 if the server has no secret; 400, 408 or 413 if the body is malformed, late or too large; 503 if too many
+/// bodies are being read whose signature is not known yet.
 pub(super) async fn receive(
     hosts: Hosts,
     secret: Option<&SecretString>,
@@ -104,6 +109,7 @@ pub(super) async fn receive(
     // not to send GitLab's token.
     let is_signed = headers.contains_key(SIGNATURE) || headers.contains_key(GITHUB_EVENT);
     if hosts == Hosts::Any && is_signed {
+        let _turn = UNVERIFIED.try_acquire().map_err(|_| too_many())?;
         let body = read_body(body, limit).await?;
         check_signature(secret, headers, &body)?;
         let kind = headers.get(GITHUB_EVENT);
@@ -235,9 +241,17 @@ fn unauthorized(error: &'static str) -> ErrorResponse {
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
+fn too_many() -> ErrorResponse {
+    ErrorResponse::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many webhooks at the same time",
+    )
+    .with(RETRY_AFTER, 5)
+}
+
 fn no_secret() -> ErrorResponse {
     ErrorResponse::new(
-        StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
         "webhooks are disabled: set FERRY_HOOK_TOKEN or FERRY_TRIGGER_TOKEN on the server",
     )
 }

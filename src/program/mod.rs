@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 pub use arguments::{CommonArgs, CommonCommand};
 pub use log::{LogFormat, Verbosity, start as start_log};
 pub use output::{
-    Destinations, Failure, Format, InterruptNote, Output, Signal, finish, finish_parsing,
+    Destinations, Failure, Format, InterruptNote, Output, Signal, finish, finish_parsing, say,
 };
 pub use panics::caught;
 pub use progress_line::{Meter, progress_line};

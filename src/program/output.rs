@@ -146,6 +146,12 @@ pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>)
     ExitCode::from(code.max(exit_code_of(printed)).max(exit_code_of(filed)))
 }
 
+/// Says something on stdout while a command runs for good.
+pub fn say(mask: &Mask, text: &str) {
+    // If stdout is closed, nobody reads this.
+    let _ = print(anstream::stdout(), &styled(&mask.apply(text)));
+}
+
 /// Writes the JSON object to the file of `--report`.
 fn write_report_file(destinations: &Destinations, json: &Value) -> Result<(), String> {
     let Some(path) = &destinations.report else {

@@ -20,3 +20,4 @@ mod notify;
 mod server;
 mod support;
 mod trigger;
+mod up;

@@ -4,6 +4,8 @@ mod cli;
 mod progress;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "server")]
+mod up;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -57,16 +59,23 @@ fn main() -> ExitCode {
     program::finish(&destinations, end)
 }
 
-/// Refuses `--report` for the one command that has no report, since it runs until a signal.
+/// Refuses `--report` for the commands that have no report, since they run until a signal.
 fn with_a_report(cli: Cli) -> Result<Cli, clap::Error> {
     match cli.command {
         #[cfg(feature = "server")]
-        Command::Serve(_) if cli.report.is_some() => Err(Cli::command().error(
-            ErrorKind::ArgumentConflict,
-            "`serve` runs until a signal and writes no report: leave out --report; its log is on stderr",
-        )),
+        Command::Serve(_) if cli.report.is_some() => Err(without_a_report("serve")),
+        #[cfg(feature = "server")]
+        Command::Up(_) if cli.report.is_some() => Err(without_a_report("up")),
         _ => Ok(cli),
     }
+}
+
+#[cfg(feature = "server")]
+fn without_a_report(command: &str) -> clap::Error {
+    let text = format!(
+        "`{command}` runs until a signal and writes no report: leave out --report; its log is on stderr"
+    );
+    Cli::command().error(ErrorKind::ArgumentConflict, text)
 }
 
 /// Loads the configuration that the command needs, and runs it.
@@ -89,6 +98,8 @@ fn dispatch(
         }
         #[cfg(feature = "server")]
         Command::Serve(_) => server::serve(&flags, environment),
+        #[cfg(feature = "server")]
+        Command::Up(asked) => up::run(&flags, environment, asked.open, cli.common.format, bars),
         #[cfg(feature = "server")]
         Command::Server(command) => {
             let config = server::config(&flags, environment)?;
@@ -115,7 +126,7 @@ fn store_probe(_: &Flags, _: &Environment) -> Option<BoxFuture<'static, Result<S
 fn log_format(cli: &Cli) -> LogFormat {
     match &cli.command {
         #[cfg(feature = "server")]
-        Command::Serve(_) => LogFormat::of_a_server(cli.common.format),
+        Command::Serve(_) | Command::Up(_) => LogFormat::of_a_server(cli.common.format),
         _ => LogFormat::Plain,
     }
 }

@@ -27,6 +27,7 @@ impl IndexCopy {
         objects: &Objects,
         before: Option<Arc<Snapshot>>,
     ) -> Result<Option<Snapshot>> {
+        self.progress.phase("asking for the index");
         let mut server = UploadPack::open(remote).await?;
         let reference = format!("refs/heads/{branch}");
         let refs = server.refs(&reference).await?;
@@ -42,12 +43,19 @@ impl IndexCopy {
         if answer.pack_follows {
             // The outer error is the connection's, and says nothing about our disk; only the inner one raises a
             // suspicion.
-            let received =
-                receive::receive(&mut server, repository, objects, &self.indexer).await?;
+            let received = receive::receive(
+                &mut server,
+                repository,
+                objects,
+                &self.indexer,
+                &self.progress,
+            )
+            .await?;
             let received = received.inspect_err(|error| self.suspect(error, objects))?;
             let received = counted(received, "object");
             debug!("{remote}: {received} for {}", tip.short());
         }
+        self.progress.phase("reading the index");
         let place = remote.to_string();
         let after = advance(repository, objects, before, tip, place).await;
         after

@@ -31,6 +31,7 @@ use tracing::{info, warn};
 use crate::error::{Error, Kind, Result};
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
+use crate::progress::Progress;
 use crate::server::disk_error::unwritable;
 use crate::server::shortage::is_shortage;
 use compact::ObsoletePacks;
@@ -53,6 +54,7 @@ pub struct IndexCopy {
     /// One refresh at a time.
     writing: Mutex<Writing>,
     indexer: Indexer,
+    progress: Arc<Progress>,
     /// Locks out other processes that would write.
     _lock: File,
 }
@@ -103,8 +105,15 @@ impl IndexCopy {
                 last_rebuild: None,
             }),
             indexer: Indexer::default(),
+            progress: Arc::default(),
             _lock: lock,
         })
+    }
+
+    /// Shows there how far fetches are.
+    #[must_use]
+    pub fn shown_by(self, progress: Arc<Progress>) -> Self {
+        Self { progress, ..self }
     }
 
     /// Opens a copy for reading, as it is now; another process may be writing it.
@@ -255,11 +264,24 @@ fn lock(data_dir: &Path) -> Result<File> {
         )
         .because(error)
         .advise("Set `serve.data_dir` to a folder on a file system with locks.")),
-        Err(TryLockError::WouldBlock) => Err(Error::new(
-            Kind::Config,
-            format!("another process uses {}", data_dir.display()),
-        )
-        .advise("Stop the other process, or set `serve.data_dir` to another folder.")),
+        Err(TryLockError::WouldBlock) => Err(in_use(data_dir)),
+    }
+}
+
+fn in_use(data_dir: &Path) -> Error {
+    let text = format!("another process uses {}", data_dir.display());
+    Error::new(Kind::Config, text)
+        .advise("Stop the other process, or set `serve.data_dir` to another folder.")
+}
+
+/// Refuses a folder that another process uses.
+///
+/// # Errors
+/// `config`, as [`IndexCopy::open`] has it.
+pub fn check_unused(data_dir: &Path) -> Result<()> {
+    match is_in_use(data_dir) {
+        true => Err(in_use(data_dir)),
+        false => Ok(()),
     }
 }
 

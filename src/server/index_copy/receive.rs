@@ -24,6 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::indexing_budget::{Bases, LOOK, OBJECT_LIMIT, Progress, Work};
 use crate::git::transport::UploadPack;
 use crate::git::wire;
+use crate::progress::Progress as Shown;
 use crate::server::disk_error::unwritable;
 
 /// How many pieces of the pack may wait for the indexer.
@@ -46,10 +47,11 @@ pub(super) async fn receive(
     repository: &Repository,
     objects: &Objects,
     indexer: &Indexer,
+    progress: &Shown,
 ) -> Result<Result<u32>> {
     let (pieces, reader) = mpsc::channel(PIECES);
     let indexing = Indexing::begin(indexer, repository, objects, reader).await;
-    let (read, indexed) = tokio::join!(pass_on(server, pieces), indexing.end());
+    let (read, indexed) = tokio::join!(pass_on(server, pieces, progress), indexing.end());
     // The connection's error comes first: the indexer's would only say that the pack ended early.
     read.map_err(|error| server.error("reading its objects", error))?;
     Ok(indexed.map(|outcome| outcome.index.num_objects))
@@ -100,7 +102,6 @@ impl Drop for Indexing {
     }
 }
 
-/// Passes a pack on to the indexer.
 /// Ends the work of indexing once it is too much, which the indexer then tells.
 async fn keep_within_budget(work: &Work) -> Infallible {
     while !work.end_if_too_much() {
@@ -109,13 +110,21 @@ async fn keep_within_budget(work: &Work) -> Infallible {
     pending().await
 }
 
+/// Passes a pack on to the indexer.
 async fn pass_on(
     server: &mut UploadPack<'_>,
     pieces: mpsc::Sender<io::Result<Bytes>>,
+    progress: &Shown,
 ) -> wire::Result<()> {
     let read = async {
         let mut pack = server.pack();
+        let mut has_begun = false;
         while let Some(piece) = pack.data().await? {
+            if !std::mem::replace(&mut has_begun, true) {
+                progress.phase("fetching the index");
+                progress.pack_objects(objects_in(&piece));
+            }
+            progress.pack_bytes(piece.len());
             if pieces.send(Ok(piece)).await.is_err() {
                 // The indexer failed, and returns why.
                 break;
@@ -133,6 +142,13 @@ async fn pass_on(
         let _ = pieces.send(Err(cut)).await;
     }
     read
+}
+
+/// Returns the number of objects that a pack has, from its beginning; 0 if that is none, which the indexer then refuses.
+fn objects_in(beginning: &[u8]) -> u32 {
+    let header = beginning.first_chunk::<12>();
+    let header = header.and_then(|header| gix_pack::data::header::decode(header).ok());
+    header.map_or(0, |(_, objects)| objects)
 }
 
 /// Writes a pack and its index into a folder; both are whole and synced before they get their names.

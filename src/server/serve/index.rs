@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::conditions::{Tag, accepts_gzip, is_known};
 use super::index_cache::IndexFile;
-use super::state::State;
+use super::state::{State, config_json as config_json_of};
 use super::view::View;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
@@ -39,11 +39,18 @@ const EMPTY: ObjectId = ObjectId::from_bytes([
 /// `GET /index/config.json`.
 pub(super) fn config_json(
     state: &'static State,
-    _: Authorized<'_>,
+    request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
+    let address = state
+        .address
+        .for_request(request.authority, &request.headers)?;
     // Without validators: cargo asks for config.json without conditions.
-    let mut response = Response::new(Body::from(state.config_json.clone()));
+    let json = config_json_of(&address, state.tokens.is_some());
+    let mut response = Response::new(Body::from(json));
     let headers = response.headers_mut();
+    if state.address.varies() {
+        headers.insert(VARY, HeaderValue::from_static("host"));
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, cache_control(state));
     Ok(Reply::Now(response))

@@ -9,6 +9,7 @@ mod catalog;
 mod conditions;
 mod crate_reader;
 mod download;
+mod handle;
 mod housekeeping;
 mod index;
 mod index_cache;
@@ -16,6 +17,7 @@ mod manifests;
 mod monitoring;
 mod offline_listing;
 mod pages;
+mod public_address;
 mod refresh;
 mod routes;
 mod state;
@@ -40,6 +42,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::{self, Bounds, Certificates, Request};
 use crate::server::file_budget::FileShares;
 use access_log::Record;
+pub use handle::Handle;
 use state::State;
 
 /// How long requests in flight may take after a signal: a container is killed after 30 seconds.
@@ -54,7 +57,19 @@ const WRITE: Duration = Duration::from_secs(60);
 /// # Errors
 /// `config` if the configuration cannot be used, or the address cannot be listened on; `server` if signals cannot be
 /// received.
-pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
+pub async fn run(config: ServeConfig, stop: impl Future) -> Result<()> {
+    run_with(config, Arc::default(), stop).await
+}
+
+/// Serves as [`run`] does, with a handle on what goes on.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    mut config: ServeConfig,
+    handle: Arc<Handle>,
+    stop: impl Future,
+) -> Result<()> {
     let fetches = config.serve.upstream_connections;
     let shares = FileShares::of(http::raise_open_files(), fetches);
     let certificates = config.tls().map(Certificates::read).transpose()?;
@@ -64,9 +79,10 @@ pub async fn run(mut config: ServeConfig, stop: impl Future) -> Result<()> {
     let listener = listen(&mut config).await?;
     let hangup = signal(SignalKind::hangup())
         .map_err(|error| Error::new(Kind::Server, "cannot receive signals").because(error))?;
-    let state = State::open(config, shares).await?;
+    let state = State::open(config, shares, handle).await?;
     state.crate_files.probe_store().await?;
     describe(&state.config);
+    state.handle.set_listening(state.config.serve.listen);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let bounds = bounds(shares);
     let serving = start(
@@ -154,10 +170,11 @@ fn describe(config: &ServeConfig) {
         Downloads::Redirect => info!("crate files: clients are redirected to upstream"),
         Downloads::Offline => info!("crate files: from the store only; nothing is fetched"),
     }
-    if serve.listen.ip().is_unspecified() && serve.public_url.is_none() {
-        let url = config.public_url();
+    let is_named = serve.public_url.is_some() || !serve.hosts.is_empty();
+    if serve.listen.ip().is_unspecified() && !is_named {
         warn!(
-            "config.json sends clients to {url} for crate files. Set serve.public_url to an address that they can reach."
+            "clients of other machines are refused. Set serve.public_url to the address by which they reach this server, or \
+             serve.hosts to its names."
         );
     }
     if serve.stale_after <= serve.refresh {

@@ -17,6 +17,9 @@ use crate::http::webhook::{Event, ignored};
 
 /// Fetches the index, waits, and fetches again. A failure is logged once, and the next fetch is its retry.
 pub(super) async fn forever(state: &'static State) {
+    if state.copy.snapshot().is_none() {
+        state.handle.may_fetch().await;
+    }
     loop {
         let fetched = fetch(state).await;
         // A fetch may show a new commit and fail afterwards.
@@ -42,7 +45,7 @@ pub(super) async fn forever(state: &'static State) {
             warn!("cannot repack the index copy: {}", describe(&error));
         }
         tokio::select! {
-            () = state.refresh_now.notified() => {}
+            () = state.handle.refresh_now.notified() => {}
             () = sleep(state.config.serve.refresh) => {}
         }
     }
@@ -56,12 +59,34 @@ pub(super) fn pushed(state: &'static State, event: Event) -> Result<Reply, Error
             reference: Some(reference),
         } if reference == branch => {
             // Pushes that arrive during a fetch are coalesced into one more.
-            state.refresh_now.notify_one();
-            let answer = Json(json!({ "result": "refreshing" }));
-            Ok(Reply::now((StatusCode::ACCEPTED, answer)))
+            state.handle.refresh();
+            Ok(accepted("refreshing"))
         }
         _ => Ok(Reply::Now(ignored("not a push to the branch of the index"))),
     }
+}
+
+/// `POST /hooks/push`: lets `up` sync its mirror if upstream's branch was pushed to. Where there is nothing to sync, what is
+/// pushed to is the index itself.
+pub(super) fn upstream_pushed(state: &'static State, event: Event) -> Result<Reply, ErrorResponse> {
+    if !state.handle.takes_pushes {
+        return pushed(state, event);
+    }
+    let branch = branch_ref(&state.config.upstream.branch);
+    match event {
+        Event::Push {
+            reference: Some(reference),
+        } if reference == branch => {
+            state.handle.notify_pushed();
+            Ok(accepted("syncing"))
+        }
+        _ => Ok(Reply::Now(ignored("not a push to the branch of upstream"))),
+    }
+}
+
+fn accepted(result: &str) -> Reply {
+    let answer = Json(json!({ "result": result }));
+    Reply::now((StatusCode::ACCEPTED, answer))
 }
 
 async fn fetch(state: &State) -> Result<()> {

@@ -39,6 +39,7 @@ const TABLE: Table<&'static State> = Table {
         Route::page("/status", pages::status::show),
         Route::get("/assets/*", Access::Public, pages::assets::show),
         Route::webhook("/hooks/gitlab", Hosts::GitLab, refresh::pushed),
+        Route::webhook("/hooks/push", Hosts::Any, refresh::upstream_pushed),
     ],
     error,
     told,

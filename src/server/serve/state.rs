@@ -12,7 +12,9 @@ use tokio::task::spawn_blocking;
 
 use super::access_log::AccessLog;
 use super::auth::Tokens;
+use super::handle::Handle;
 use super::index_cache::IndexCache;
+use super::public_address::PublicAddress;
 use super::traffic::Traffic;
 use super::view::{StoredFiles, View};
 use crate::config::{Mask, OfflineIndex, ServeConfig};
@@ -37,7 +39,10 @@ pub(super) struct State {
     pub(super) config: ServeConfig,
     /// What is taken out of what upstream, the index or the store said, before a client is told of it.
     pub(super) mask: Mask,
-    pub(super) config_json: Bytes,
+    /// What the server is called in what it answers.
+    pub(super) address: PublicAddress,
+    /// What it shares with the work beside it.
+    pub(super) handle: Arc<Handle>,
     pub(super) copy: IndexCopy,
     pub(super) crate_files: Arc<CrateFiles>,
     /// Bounds the crate files that are open.
@@ -50,8 +55,6 @@ pub(super) struct State {
     pub(super) traffic: Traffic,
     /// Since when it counts.
     pub(super) started: SystemTime,
-    /// Wakes the task that refreshes the index.
-    pub(super) refresh_now: Notify,
     /// Wakes the task that brings the catalog up to date.
     pub(super) has_new_view: Notify,
     /// Wakes the task that reads manifests, when the catalog knows the crates.
@@ -82,12 +85,17 @@ impl State {
     ///
     /// # Errors
     /// `config` if a file or folder of the configuration cannot be used.
-    pub(super) async fn open(config: ServeConfig, shares: FileShares) -> Result<&'static Self> {
+    pub(super) async fn open(
+        config: ServeConfig,
+        shares: FileShares,
+        handle: Arc<Handle>,
+    ) -> Result<&'static Self> {
         let serve = &config.serve;
         let origin = config.index.url.to_string();
         let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
+        let copy = copy.shown_by(Arc::clone(&handle.progress));
         let state = Self {
-            config_json: make_config_json(&config)?,
+            address: PublicAddress::of(&config),
             crate_files: CrateFiles::open(&config).await?,
             files: FileBudget::new(shares),
             // One half of the memory; the other is for crate files.
@@ -97,7 +105,6 @@ impl State {
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
             started: SystemTime::now(),
-            refresh_now: Notify::new(),
             has_new_view: Notify::new(),
             has_filled_catalog: Notify::new(),
             unpacking: Semaphore::new(UNPACKING),
@@ -106,6 +113,7 @@ impl State {
             refreshes: Mutex::default(),
             last_shortage: Mutex::default(),
             copy,
+            handle,
             mask: config.mask(),
             config,
         };
@@ -135,6 +143,7 @@ impl State {
         let after = View::after(before.as_deref(), snapshot, stored, SystemTime::now());
         if let Some(after) = after {
             self.view.store(Some(Arc::new(after)));
+            self.handle.set_ready();
             self.has_new_view.notify_one();
         }
     }
@@ -190,7 +199,7 @@ impl State {
         if self.copy.report_damage() {
             let error = error.chain();
             tracing::error!("the copy of the index is damaged; fetching another: {error}");
-            self.refresh_now.notify_one();
+            self.handle.refresh();
         }
         unready(DAMAGED)
     }
@@ -246,16 +255,13 @@ async fn open_catalog(config: &ServeConfig) -> Option<CrateCatalog> {
         .ok()
 }
 
-/// Makes the `config.json` of this server, as cargo's registry index format has it.
-fn make_config_json(config: &ServeConfig) -> Result<Bytes> {
-    let url = config.public_url();
-    let mut json = json!({ "dl": format!("{url}/api/v1/crates"), "api": url });
-    if config.serve.auth.is_some() {
+/// Makes the `config.json` of a server at this address, as cargo's registry index format has it.
+pub(super) fn config_json(address: &str, needs_token: bool) -> Bytes {
+    let mut json = json!({ "dl": format!("{address}/api/v1/crates"), "api": address });
+    if needs_token {
         json["auth-required"] = json!(true);
     }
-    serde_json::to_vec(&json)
-        .map(Bytes::from)
-        .map_err(|error| Error::new(Kind::Server, "config.json cannot be written").because(error))
+    json.to_string().into()
 }
 
 fn unready(detail: &'static str) -> ErrorResponse {

@@ -32,6 +32,7 @@ fn serve_refuses_to_write_a_report_that_it_never_has() {
     for arguments in [
         ["--report", "report", "serve"],
         ["serve", "--report", "report"],
+        ["up", "--report", "report"],
     ] {
         let arguments = [&["--format", "json"], &arguments[..]].concat();
         let output = ferry(folder.path(), &arguments).output().unwrap();

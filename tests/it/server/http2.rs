@@ -26,7 +26,10 @@ fn ask_all(server: &Server, asked: &[(Method, &str)]) -> Vec<(StatusCode, Header
         for (method, path) in asked {
             let request = Request::builder()
                 .method(method)
-                .uri(server.url(path))
+                .uri(match path.starts_with("http://") {
+                    true => (*path).to_owned(),
+                    false => server.url(path),
+                })
                 .body(Empty::<Bytes>::new());
             let answer = sender.send_request(request.unwrap()).await.unwrap();
             let (head, body) = answer.into_parts();
@@ -136,4 +139,22 @@ fn clients_that_read_nothing_take_little_memory_however_much_they_ask_for() {
         assert!(taken < 100_000_000, "{taken} bytes");
         drop(clients);
     }
+}
+
+#[test]
+fn over_http2_the_authority_is_the_host() {
+    let site = Site::new();
+    let server = site.serve(&[]);
+    let asked = [
+        (Method::GET, "http://localhost:7/index/config.json"),
+        (Method::GET, "http://evil.example/index/config.json"),
+    ];
+    let answers = ask_all(&server, &asked);
+    let texts: Vec<_> = answers
+        .iter()
+        .map(|(status, _, body)| (status.as_u16(), String::from_utf8_lossy(body)))
+        .collect();
+    assert_eq!(texts[0].0, 200);
+    assert!(texts[0].1.contains("\"api\":\"http://localhost:7\""));
+    assert_eq!(texts[1].0, 421);
 }

@@ -8,13 +8,13 @@ use crate::support::real_crates;
 use crate::support::server::{Server, Site, sha256};
 
 /// A project whose dependencies are real crates.
-struct Project {
+pub(crate) struct Project {
     folder: PathBuf,
-    home: PathBuf,
+    pub(crate) home: PathBuf,
 }
 
 impl Project {
-    fn new(site: &Site, name: &str) -> Self {
+    pub(crate) fn new(site: &Site, name: &str) -> Self {
         let folder = site.folder.path().join(name);
         std::fs::create_dir_all(folder.join("src")).unwrap();
         let manifest = "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\nhex = \"0.4\"\n\n[workspace]\n";
@@ -45,7 +45,7 @@ impl Project {
             .unwrap()
     }
 
-    fn succeed(&self, arguments: &[&str], token: Option<&str>) -> String {
+    pub(crate) fn succeed(&self, arguments: &[&str], token: Option<&str>) -> String {
         let output = self.cargo(arguments, token);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{arguments:?}: {said}");
@@ -72,7 +72,8 @@ impl Project {
     }
 }
 
-fn site() -> Site {
+/// Makes a site whose crates are those that cargo has fetched here.
+pub(crate) fn site() -> Site {
     let mut site = Site::new();
     real_crates::publish(&mut site);
     site

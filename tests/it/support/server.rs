@@ -197,6 +197,15 @@ impl Server {
         Self::run(variables, command(variables))
     }
 
+    /// Starts `up`, which prints into this file, and waits until it listens.
+    pub fn up(variables: &[(String, String)], arguments: &[&str], printed: &Path) -> Self {
+        let mut command = command(variables);
+        command
+            .args([&["-v", "up"], arguments].concat())
+            .stdout(std::fs::File::create(printed).unwrap());
+        Self::spawn(variables, command)
+    }
+
     /// Starts a server that logs in this format, and waits until it listens.
     pub fn start_in(format: &str, variables: &[(String, String)]) -> Self {
         let mut command = command(variables);
@@ -222,11 +231,13 @@ impl Server {
     }
 
     fn run(variables: &[(String, String)], mut command: Command) -> Self {
-        let mut process = command
-            .args(["-v", "serve"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.args(["-v", "serve"]);
+        Self::spawn(variables, command)
+    }
+
+    /// Starts a command that serves, and waits until it listens.
+    pub fn spawn(variables: &[(String, String)], mut command: Command) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let log = Arc::<Mutex<String>>::default();
         let mut url = None;

@@ -241,7 +241,10 @@ fn a_silent_gitlab_is_given_up() {
     let gitlab = Gitlab::start();
     gitlab.reply(Reply::Silent);
     let (code, _, stderr) = fired(&gitlab, &[("FERRY_NETWORK_IDLE_TIMEOUT", "200ms")], &[]);
-    assert!(code == 1 && stderr.contains("no answer in time"), "{stderr}");
+    assert!(
+        code == 1 && stderr.contains("no answer in time"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "server")]
 pub(crate) mod server;
+#[cfg(feature = "server")]
+pub(crate) mod up;
 
 use std::path::PathBuf;
 
@@ -12,6 +14,8 @@ use crates_ferry::program::{self, CommonArgs, CommonCommand};
 
 #[cfg(feature = "server")]
 use server::{Serve, ServerCommand};
+#[cfg(feature = "server")]
+use up::{InitArg, Up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +28,7 @@ Examples:
 
 #[cfg(feature = "server")]
 const SERVER_EXAMPLES: &str = "
+  crates-ferry up
   crates-ferry serve --listen 0.0.0.0:8090 --data-dir /srv/crates
   crates-ferry cargo-config --write
   crates-ferry prefetch Cargo.lock --pin
@@ -103,6 +108,13 @@ pub(crate) enum Command {
     /// section `serve`.
     #[cfg(feature = "server")]
     Serve(Serve),
+    /// Runs the whole mirror in one process.
+    ///
+    /// Serves upstream's index and the crate files, as `serve` does, with nothing to configure. With a mirror (mirror.url)
+    /// it also syncs that one, every up.every and when a webhook tells of a push to upstream (POST /hooks/push), and serves
+    /// it. Prints its address and the lines for cargo.
+    #[cfg(feature = "server")]
+    Up(Up),
     #[cfg(feature = "server")]
     #[command(flatten)]
     Server(ServerCommand),
@@ -240,6 +252,10 @@ pub(crate) struct ConfigArgs {
     #[cfg(feature = "server")]
     #[command(flatten)]
     serve: Serve,
+
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    init: InitArg,
 }
 
 fn history() -> impl TypedValueParser<Value = History> {
@@ -268,12 +284,14 @@ impl Cli {
             #[cfg(feature = "server")]
             Command::Serve(serve) => serve.add_to(flags),
             #[cfg(feature = "server")]
+            Command::Up(up) => up.add_to(flags),
+            #[cfg(feature = "server")]
             Command::Server(command) => command.add_to(flags),
             Command::Config(config) => {
                 let flags = config.config_json.add_to(config.remotes.add_to(flags));
                 let flags = config.history.add_to(flags);
                 #[cfg(feature = "server")]
-                let flags = config.serve.add_to(flags);
+                let flags = config.init.add_to(config.serve.add_to(flags));
                 flags
             }
             Command::Common(_) => flags,
@@ -282,7 +300,7 @@ impl Cli {
 }
 
 impl Remotes {
-    fn add_to(&self, flags: Flags) -> Flags {
+    pub(super) fn add_to(&self, flags: Flags) -> Flags {
         flags
             .with("upstream.url", self.upstream.clone())
             .with("mirror.url", self.mirror.clone())

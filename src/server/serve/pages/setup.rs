@@ -2,12 +2,13 @@
 
 use askama::Template;
 use axum::http::header::HOST;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode};
 use url::Url;
 
 use super::frame::Frame;
 use super::text::clean;
-use super::{later, respond};
+use super::{error, later, respond};
 use crate::config::ServeConfig;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
@@ -54,14 +55,19 @@ pub(in crate::server::serve) fn show(
     state: &'static State,
     request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
+    let address = state
+        .address
+        .for_request(request.authority, &request.headers);
+    let address = address.map_err(|error| error.as_page(error::show))?;
     let asked = asked(request.authority, &request.headers);
-    let (config, headers) = (&state.config, request.headers);
-    let address = config.public_url();
+    let headers = request.headers;
+    let mut config = state.config.clone();
+    config.serve.public_url = Url::parse(&address).ok();
     let page = Setup {
         frame: Frame::new(state, "Set up cargo"),
         reached: Reached::of(asked.as_deref(), &address),
         address,
-        snippet: snippets(config),
+        snippet: snippets(&config),
         token: config
             .serve
             .auth
@@ -73,8 +79,9 @@ pub(in crate::server::serve) fn show(
 }
 
 /// Returns the host that the client asked, with its port.
-fn asked(authority: Option<&str>, headers: &HeaderMap) -> Option<String> {
+fn asked(authority: Option<&Authority>, headers: &HeaderMap) -> Option<String> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let authority = authority.map(Authority::as_str);
     authority.or(host).map(str::to_owned)
 }
 

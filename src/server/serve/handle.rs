@@ -1,0 +1,105 @@
+//! What the server shares with `up`, which runs it beside other work.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
+use crate::progress::Progress;
+
+/// Tells how far a server is, and lets the server and the work beside it wake each other.
+#[derive(Debug)]
+pub struct Handle {
+    /// Shows how far the fetch of the index is.
+    pub progress: Arc<Progress>,
+    /// Wakes the task that refreshes the index.
+    pub(super) refresh_now: Notify,
+    /// Whether a push to upstream is for the work beside the server.
+    pub(super) takes_pushes: bool,
+    pushed: Notify,
+    listening: watch::Sender<Option<SocketAddr>>,
+    is_ready: watch::Sender<bool>,
+    may_fetch: watch::Sender<bool>,
+}
+
+impl Default for Handle {
+    fn default() -> Self {
+        Self::new(false)
+    }
+}
+
+impl Handle {
+    /// Makes the handle of a server that has not begun; `takes_pushes` if [`Handle::pushed`] will be waited for.
+    pub fn new(takes_pushes: bool) -> Self {
+        Self {
+            progress: Arc::default(),
+            refresh_now: Notify::new(),
+            takes_pushes,
+            pushed: Notify::new(),
+            listening: watch::Sender::new(None),
+            is_ready: watch::Sender::new(false),
+            may_fetch: watch::Sender::new(true),
+        }
+    }
+
+    /// Waits until the server accepts connections and has its folder to itself; returns its address.
+    pub async fn listening(&self) -> SocketAddr {
+        let mut listening = self.listening.subscribe();
+        loop {
+            if let Some(address) = *listening.borrow_and_update() {
+                return address;
+            }
+            // The sender is in `self`.
+            let _ = listening.changed().await;
+        }
+    }
+
+    /// Waits until there is an index to serve.
+    pub async fn ready(&self) {
+        until(&self.is_ready).await;
+    }
+
+    /// Waits for a webhook that tells of a push to upstream. Those that come while nobody waits are coalesced into one.
+    pub async fn pushed(&self) {
+        self.pushed.notified().await;
+    }
+
+    /// Has the index refreshed at once.
+    pub fn refresh(&self) {
+        self.refresh_now.notify_one();
+    }
+
+    /// Keeps a server that has no index yet from fetching one until [`Handle::let_fetch`].
+    pub fn hold_first_fetch(&self) {
+        self.may_fetch.send_replace(false);
+    }
+
+    /// Lets the server fetch the index.
+    pub fn let_fetch(&self) {
+        self.may_fetch.send_replace(true);
+    }
+
+    pub(super) async fn may_fetch(&self) {
+        until(&self.may_fetch).await;
+    }
+
+    pub(super) fn notify_pushed(&self) {
+        self.pushed.notify_one();
+    }
+
+    pub(super) fn set_listening(&self, address: SocketAddr) {
+        self.listening.send_replace(Some(address));
+    }
+
+    pub(super) fn set_ready(&self) {
+        self.is_ready.send_replace(true);
+    }
+}
+
+async fn until(condition: &watch::Sender<bool>) {
+    let mut changes = condition.subscribe();
+    while !*changes.borrow_and_update() {
+        // It fails only where the sender is gone, which is borrowed here.
+        let _ = changes.changed().await;
+    }
+}

@@ -1,0 +1,46 @@
+//! `up`: the whole mirror in one process.
+//!
+//! ```text
+//! server::serve ── the index and the crate files ──────────────▶ cargo
+//!    ▲      │ Handle: refresh the index, upstream was pushed to
+//!    │      ▼
+//! mirror ── init, sync: by the clock, by a webhook ────────────▶ the mirror, where one is configured
+//! ```
+//!
+//! Either goes on while the other fails. The process ends with the server.
+
+mod announcement;
+mod mirror;
+
+use std::sync::Arc;
+
+use crate::config::UpConfig;
+use crate::error::Result;
+use crate::server::index_copy;
+use crate::server::serve::{self, Handle};
+
+pub use announcement::Announcement;
+
+/// Serves until `stop`, and keeps the mirror fresh meanwhile, if one is configured.
+///
+/// # Errors
+/// As [`serve::run`]; `config` if another process uses the folder.
+pub async fn run(config: UpConfig, handle: Arc<Handle>, stop: impl Future) -> Result<()> {
+    // Before the address is listened on: a second `up` of the same folder is told of the folder, which matters more.
+    index_copy::check_unused(&config.serve.serve.data_dir)?;
+    let fresh = mirror::keep_fresh(config.mirror, config.up, Arc::clone(&handle));
+    tokio::select! {
+        end = serve::run_with(config.serve, handle, stop) => end,
+        never = fresh => match never {},
+    }
+}
+
+/// Makes the handle of what [`run`] runs.
+pub fn handle(config: &UpConfig) -> Arc<Handle> {
+    let handle = Handle::new(config.mirror.is_some());
+    if config.up.init {
+        // What is served is the mirror, which may not be there before its first commit.
+        handle.hold_first_fetch();
+    }
+    Arc::new(handle)
+}
