@@ -339,20 +339,28 @@ fn setting_up_says_whether_the_address_is_the_one_that_cargo_will_use() {
             ".gitlab-ci.yml",
         ],
     );
-    let elsewhere = page(
-        &server.get_with("/setup", &[("host", "mirror.example")]),
-        200,
-    );
-    has(&elsewhere, &["another address", "<b>mirror.example</b>"]);
+    // A name that somebody may have led here.
+    let elsewhere = [("host", "mirror.example")];
+    let refused = page(&server.get_with("/setup", &elsewhere), 421);
+    has(&refused, &["not known by this name", "serve.hosts"]);
     drop(server);
-    let nowhere = site.serve(&[
+    let public = [("FERRY_SERVE_PUBLIC_URL", "http://crates.example")];
+    let server = site.serve(&public);
+    let other = page(&server.get_with("/setup", &elsewhere), 200);
+    has(
+        &other,
+        &[
+            "another address",
+            "<b>mirror.example</b>",
+            "http://crates.example/index/",
+        ],
+    );
+    drop(server);
+    let everywhere = site.serve(&[
         ("FERRY_SERVE_LISTEN", "0.0.0.0:0"),
         ("FERRY_SERVE_CATALOG", "off"),
     ]);
-    has(
-        &page(&nowhere.get("/setup"), 200),
-        &["no address that a client can use", "serve.public_url"],
-    );
+    has(&page(&everywhere.get("/setup"), 200), &["right address"]);
 }
 
 #[test]

@@ -44,6 +44,10 @@ fn told(status: StatusCode) -> (&'static str, &'static str) {
             "There is no such page",
             "Check the address, or search for the crate.",
         ),
+        StatusCode::MISDIRECTED_REQUEST => (
+            "This server is not known by this name",
+            "Open it by a name that whoever runs it has told you.",
+        ),
         StatusCode::METHOD_NOT_ALLOWED => (
             "This page is only for reading",
             "Open the address in a browser.",
