@@ -59,7 +59,7 @@ async fn update(catalog: &'static CrateCatalog, view: Arc<View>) -> Result<()> {
         (0, _) => {}
         (_, true) => info!(
             "the catalog has {} ({took:.1} s)",
-            counted(changed, "crate")
+            counted(catalog.len(), "crate")
         ),
         (all, false) => tracing::debug!(
             "the catalog: {} changed ({took:.1} s)",

@@ -101,7 +101,8 @@ fn a_list_is_cut_into_pages_that_name_the_next() {
 
 #[test]
 fn a_crate_is_told_with_its_versions_and_what_needs_it() {
-    let site = site();
+    let mut site = site();
+    write(&mut site, "built", &["1.0.0+b"], &[]);
     let server = serve(&site);
     let told = value(&server.get("/api/v1/crates/SERDE"));
     assert_eq!(told["crate"]["name"], "serde");
@@ -122,6 +123,8 @@ fn a_crate_is_told_with_its_versions_and_what_needs_it() {
 
     let alone = value(&server.get("/api/v1/crates/serde/1.1.0"));
     assert_eq!(alone["version"], versions[1]);
+    let built = value(&server.get("/api/v1/crates/built/1.0.0%2Bb"));
+    assert_eq!(built["version"]["num"], "1.0.0+b");
     let listed = value(&server.get("/api/v1/crates/serde/versions"));
     assert_eq!(listed["versions"], told["versions"]);
 

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use url::form_urlencoded;
 
@@ -66,7 +67,12 @@ pub(in crate::server::serve) fn below(
     state: &'static State,
     request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
-    let parts: Vec<_> = request.wildcard.split('/').collect();
+    // Cut first: a `%2F` is no slash.
+    let parts = request.wildcard.split('/');
+    let parts: Vec<_> = parts
+        .map(|part| percent_decode_str(part).decode_utf8_lossy())
+        .collect();
+    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
     let of = |name: &str| OneCrate::new(state, name);
     match *parts.as_slice() {
         [name] => Ok(Reply::later(of(name)?.describe())),
