@@ -1,7 +1,10 @@
 //! What an index line says of a version beside its crate file, for those who show it or search in it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use semver::Version;
 use serde::Deserialize;
@@ -79,16 +82,82 @@ impl DependencyKind {
     }
 }
 
-/// Returns the versions that a crate's file lists, the highest first. Of two lines for a version the last one counts, as for
-/// cargo.
-pub fn releases(content: &[u8]) -> Vec<Release> {
+/// A version in a list: what its line says but for what is most of the text, dependencies and features.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRelease {
+    /// The version's number.
+    pub version: Version,
+    /// Whether it is yanked.
+    pub is_yanked: bool,
+    /// When it was published; older lines do not say.
+    pub published: Option<Timestamp>,
+    /// The oldest Rust that it builds with, as its manifest says.
+    pub rust_version: Option<String>,
+    /// Where its line is in the file.
+    line: Range<usize>,
+}
+
+/// The versions that a crate's file lists, the highest first. Of two lines for a version the last one counts, as for cargo.
+///
+/// Each is read as a whole when it is asked for: a file may list thousands, and have more bytes than memory should take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Releases {
+    content: Bytes,
+    listed: Vec<ListedRelease>,
+}
+
+impl Releases {
+    /// Reads a crate's file.
+    pub fn of(content: Bytes) -> Self {
+        let (listed, _) = list(&content);
+        Self { content, listed }
+    }
+
+    /// Returns the versions.
+    pub fn listed(&self) -> &[ListedRelease] {
+        &self.listed
+    }
+
+    /// Returns the place of a version in the list.
+    pub fn place_of(&self, version: &Version) -> Option<usize> {
+        let place = self
+            .listed
+            .binary_search_by(|listed| version.cmp(&listed.version));
+        place.ok()
+    }
+
+    /// Reads the version at this place in the list; `None` if its line is not what cargo writes.
+    pub fn read(&self, place: usize) -> Option<Release> {
+        let listed = self.listed.get(place)?;
+        Release::read(&self.content[listed.line.clone()])
+    }
+
+    /// Reads versions from the highest on, as many as have lines of so many bytes in all, each with its place.
+    pub fn read_within(&self, bytes: usize) -> Vec<(usize, Release)> {
+        let mut left = bytes;
+        let within = self.listed.iter().enumerate().take_while(|(_, listed)| {
+            let fits = listed.line.len() <= left;
+            left = left.saturating_sub(listed.line.len());
+            fits
+        });
+        within
+            .filter_map(|(place, _)| Some((place, self.read(place)?)))
+            .collect()
+    }
+}
+
+/// Lists the versions of a crate's file, the highest first; and returns that of the last line.
+fn list(content: &[u8]) -> (Vec<ListedRelease>, Option<Version>) {
     let mut by_version = BTreeMap::new();
+    let mut last = None;
     for line in lines(content) {
-        if let Some(release) = Release::read(line) {
-            by_version.insert(release.version.clone(), release);
+        let start = line.as_ptr() as usize - content.as_ptr() as usize;
+        if let Some(listed) = ListedRelease::read(line, start) {
+            last = Some(listed.version.clone());
+            by_version.insert(listed.version.clone(), listed);
         }
     }
-    by_version.into_values().rev().collect()
+    (by_version.into_values().rev().collect(), last)
 }
 
 /// What a crate's file says of the crate as a whole.
@@ -116,33 +185,22 @@ pub struct CrateSummary {
 impl CrateSummary {
     /// Reads a crate's file; `None` if no line is a version.
     pub fn read(content: &[u8]) -> Option<Self> {
-        // The dependencies are read of one version only: they are most of the text.
-        let mut by_version: BTreeMap<Version, (Brief, &[u8])> = BTreeMap::new();
-        let mut last = None;
-        for line in lines(content) {
-            if let Some((version, brief)) = Brief::read(line) {
-                last = Some(version.clone());
-                by_version.insert(version, (brief, line));
-            }
-        }
-        let usable = || {
-            let usable = by_version.iter().rev();
-            usable.filter(|(_, (brief, _))| !brief.is_yanked)
-        };
-        let stable = || usable().filter(|(version, _)| version.pre.is_empty());
+        let (listed, last) = list(content);
+        let usable = || listed.iter().filter(|listed| !listed.is_yanked);
+        let stable = || usable().filter(|listed| listed.version.pre.is_empty());
         // The first that can be read as a whole: a line may be sound as far as it was read here.
-        let mut taken = stable().chain(usable()).chain(by_version.iter().rev());
-        let default = taken.find_map(|(_, (_, line))| Release::read(line))?;
+        let mut taken = stable().chain(usable()).chain(&listed);
+        let default = taken.find_map(|listed| Release::read(&content[listed.line.clone()]))?;
         let published = || {
-            let dated = by_version.iter();
-            dated.filter_map(|(version, (brief, _))| Some((brief.published?, version)))
+            let dated = listed.iter();
+            dated.filter_map(|listed| Some((listed.published?, &listed.version)))
         };
         let newest = published().max().map(|(_, version)| version);
         Some(Self {
             name: default.name.clone(),
-            versions: by_version.len(),
-            max: usable().next().map(|(version, _)| version.clone()),
-            max_stable: stable().next().map(|(version, _)| version.clone()),
+            versions: listed.len(),
+            max: usable().next().map(|listed| listed.version.clone()),
+            max_stable: stable().next().map(|listed| listed.version.clone()),
             newest: newest.cloned().or(last)?,
             created: published().map(|(at, _)| at).min(),
             updated: published().map(|(at, _)| at).max(),
@@ -152,29 +210,28 @@ impl CrateSummary {
 }
 
 /// What is read of each line.
-struct Brief {
-    is_yanked: bool,
-    published: Option<Timestamp>,
-}
-
 #[derive(Deserialize)]
 struct BriefLine<'a> {
     #[serde(borrow)]
-    vers: std::borrow::Cow<'a, str>,
+    vers: Cow<'a, str>,
     #[serde(default)]
     yanked: bool,
     #[serde(borrow, default)]
-    pubtime: Option<std::borrow::Cow<'a, str>>,
+    pubtime: Option<Cow<'a, str>>,
+    #[serde(default)]
+    rust_version: Option<String>,
 }
 
-impl Brief {
-    fn read(line: &[u8]) -> Option<(Version, Self)> {
-        let line: BriefLine<'_> = serde_json::from_slice(line).ok()?;
-        let brief = Self {
-            is_yanked: line.yanked,
-            published: line.pubtime.and_then(|at| at.parse().ok()),
-        };
-        Some((Version::parse(&line.vers).ok()?, brief))
+impl ListedRelease {
+    fn read(line: &[u8], start: usize) -> Option<Self> {
+        let read: BriefLine<'_> = serde_json::from_slice(line).ok()?;
+        Some(Self {
+            version: Version::parse(&read.vers).ok()?,
+            is_yanked: read.yanked,
+            published: read.pubtime.and_then(|at| at.parse().ok()),
+            rust_version: read.rust_version,
+            line: start..start + line.len(),
+        })
     }
 }
 
@@ -331,7 +388,7 @@ mod tests {
             {"name":"bar","req":"=2","features":[],"optional":false,"kind":"dev"}],
             "features2":{"full":["dep:json"]},"rust_version":"1.70","links":"z","v":2"#;
         let content = line("1.0.0", false, rest).replace('\n', "");
-        let release = releases(content.as_bytes()).remove(0);
+        let release = Releases::of(content.into()).read(0).unwrap();
         let [json, bar] = release.dependencies.as_slice() else {
             panic!("{release:?}")
         };
@@ -349,28 +406,48 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_found_and_read_as_far_as_bytes_allow() {
+        let lines: Vec<_> = ["1.0.0", "10.0.0", "2.0.0+b", "2.0.0"]
+            .map(|version| line(version, false, ""))
+            .into();
+        let releases = Releases::of(lines.join("\n").into());
+        let place = |version: &str| releases.place_of(&version.parse().unwrap());
+        assert_eq!(place("10.0.0"), Some(0));
+        assert_eq!((place("2.0.0+b"), place("2.0.0")), (Some(1), Some(2)));
+        assert_eq!((place("1.0.0"), place("3.0.0")), (Some(3), None));
+        let read = |bytes| -> Vec<String> {
+            let read = releases.read_within(bytes).into_iter();
+            read.map(|(_, release)| release.version.to_string())
+                .collect()
+        };
+        assert_eq!(read(usize::MAX), ["10.0.0", "2.0.0+b", "2.0.0", "1.0.0"]);
+        assert_eq!(read(lines[1].len() + lines[2].len()), ["10.0.0", "2.0.0+b"]);
+        assert_eq!(read(0), [""; 0]);
+    }
+
+    #[test]
     fn of_two_lines_for_a_version_the_last_one_counts() {
         let lines = [line("1.0.0", false, ""), line("1.0.0", true, "")].join("\n");
-        let found = releases(lines.as_bytes());
-        assert_eq!(found.len(), 1);
-        assert!(found[0].is_yanked);
+        let found = Releases::of(lines.into());
+        assert_eq!(found.listed().len(), 1);
+        assert!(found.listed()[0].is_yanked && found.read(0).unwrap().is_yanked);
     }
 
     proptest! {
         #[test]
         fn no_content_makes_the_reader_panic(content in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(releases(&content).is_empty());
             prop_assert_eq!(CrateSummary::read(&content), None);
+            prop_assert!(Releases::of(content.into()).listed().is_empty());
         }
 
         #[test]
         fn no_line_in_another_shape_makes_the_reader_panic(
             line in r#"\{"name":"a","vers":"[0-9.]{1,6}(-a|\+b)?"(,"(deps|pubtime|features|yanked|links)":(null|1|"x"|\[\]|\{\}|\[null\]|true)){0,3}\}"#
         ) {
-            let found = releases(line.as_bytes());
             let summary = CrateSummary::read(line.as_bytes());
-            prop_assert!(found.len() <= 1);
-            prop_assert!(summary.is_none() || found.len() == 1);
+            let found = Releases::of(line.into());
+            prop_assert!(found.listed().len() <= 1);
+            prop_assert_eq!(summary.is_some(), found.read(0).is_some());
         }
     }
 }

@@ -12,7 +12,7 @@ use super::state::State;
 use crate::error::Result;
 use crate::http::error_response::ErrorResponse;
 use crate::index::CrateName;
-use crate::index::release::{Release, releases};
+use crate::index::release::Releases;
 use crate::server::catalog::crates::{CrateCatalog, CrateRow};
 
 /// After how many seconds a client may ask again while the catalog is being made.
@@ -86,9 +86,9 @@ impl OneCrate {
         })
     }
 
-    /// Reads what catalog and index say of the crate; its versions with the highest first, of which there is one at least.
+    /// Reads what catalog and index say of the crate; it has one version at least.
     /// `None` if there is no such crate.
-    pub(super) async fn find(&self) -> Result<Option<(CrateRow, Vec<Release>)>, ErrorResponse> {
+    pub(super) async fn find(&self) -> Result<Option<(CrateRow, Releases)>, ErrorResponse> {
         let (state, catalog) = (self.state, self.catalog);
         let asked = self.name.to_string();
         let Some(row) = ask(state, move || catalog.find(&asked)).await? else {
@@ -104,7 +104,7 @@ impl OneCrate {
             return Ok(None);
         };
         // A crate may have thousands of versions: other requests do not wait for them.
-        let releases = ask(state, move || Ok(releases(&file.plain))).await?;
-        Ok((!releases.is_empty()).then_some((row, releases)))
+        let releases = ask(state, move || Ok(Releases::of(file.plain.clone()))).await?;
+        Ok((!releases.listed().is_empty()).then_some((row, releases)))
     }
 }

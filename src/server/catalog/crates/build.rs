@@ -1,6 +1,6 @@
 //! Makes the catalog from the index: the first time from all of it, later from the files that changed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -15,7 +15,9 @@ use crate::index::CrateName;
 use crate::index::release::{CrateSummary, DependencyKind};
 
 /// How many crates are read ahead of the database.
-const AHEAD: usize = 256;
+const AHEAD: usize = 64;
+/// How many dependencies of a crate count; crates.io admits a tenth of them.
+const DEPENDENCIES: usize = 5_000;
 
 /// A crate's file in the index: its name in lower case, and its blob.
 pub(super) type IndexFile = (CrateName, ObjectId);
@@ -59,7 +61,25 @@ impl Changes {
 }
 
 /// A crate's file, read: `None` where it lists no version.
-type ReadFile<'f> = (&'f IndexFile, Option<CrateSummary>);
+type ReadFile<'f> = (&'f IndexFile, Option<ReadCrate>);
+
+/// What the catalog takes of a crate's file, which may be large.
+struct ReadCrate {
+    /// Without dependencies and features.
+    summary: CrateSummary,
+    /// The crates that the default version needs, in lower case.
+    needs: BTreeSet<String>,
+}
+
+impl ReadCrate {
+    fn read(content: &[u8]) -> Option<Self> {
+        let mut summary = CrateSummary::read(content)?;
+        let needs = needs(&summary);
+        summary.default.dependencies = Vec::new();
+        summary.default.features = BTreeMap::new();
+        Some(Self { summary, needs })
+    }
+}
 
 /// How an object of the index is read, by its id.
 pub(super) type ReadObject<'r> = &'r (dyn Fn(ObjectId) -> Result<Vec<u8>> + Sync);
@@ -96,17 +116,14 @@ pub(super) fn build(
     // All of them before the first is read: a crate may depend on one that comes later.
     let names = files.iter().map(|(name, _)| name.as_str());
     let ids: HashMap<&str, CrateId> = names.zip(1..).collect();
-    read_all(files, read, |(file, summary)| {
+    read_all(files, read, |(file, found)| {
         progress();
-        let Some(summary) = summary else {
+        let Some(ReadCrate { summary, needs }) = found else {
             return Ok(());
         };
         let id = ids[file.0.as_str()];
         rows::put(&change, id, file.1, named(file, &summary.name), &summary)?;
-        let dependencies = dependencies(&summary);
-        let known = dependencies
-            .iter()
-            .filter_map(|name| ids.get(name.as_str()));
+        let known = needs.iter().filter_map(|name| ids.get(name.as_str()));
         Ok(rows::depend(&change, id, known.copied())?)
     })?;
     rows::count_dependents(&change)?;
@@ -125,16 +142,16 @@ pub(super) fn update(
         rows::remove(&change, *id)?;
     }
     let mut updated = Vec::new();
-    read_all(&changes.changed, read, |(file, summary)| {
+    read_all(&changes.changed, read, |(file, found)| {
         let known = rows::id_of(&change, file.0.as_str())?;
-        match (summary, known) {
+        match (found, known) {
             (None, None) => {}
             (None, Some(id)) => rows::remove(&change, id)?,
-            (Some(summary), known) => {
+            (Some(ReadCrate { summary, needs }), known) => {
                 let id = known.map_or_else(|| rows::next_id(&change), Ok)?;
                 rows::put(&change, id, file.1, named(file, &summary.name), &summary)?;
                 rows::index_words(&change, id)?;
-                updated.push((id, dependencies(&summary)));
+                updated.push((id, needs));
             }
         }
         Ok(())
@@ -161,7 +178,7 @@ fn read_all<'f>(
         while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let content = read(file.1);
             let is_over = content.is_err();
-            let read = content.map(|content| (file, CrateSummary::read(&content)));
+            let read = content.map(|content| (file, ReadCrate::read(&content)));
             if sender.send(read).is_err() || is_over {
                 return;
             }
@@ -185,12 +202,15 @@ fn named<'n>((name, _): &'n IndexFile, written: &'n str) -> &'n str {
     }
 }
 
-/// Returns the crates that the default version needs, in lower case. Those that only its tests need are left out, and those
-/// of other registries.
-fn dependencies(summary: &CrateSummary) -> BTreeSet<String> {
+/// Returns the crates that the default version needs. Those that only its tests need are left out, and those of other
+/// registries.
+fn needs(summary: &CrateSummary) -> BTreeSet<String> {
     let all = summary.default.dependencies.iter();
     let needed = all.filter(|dependency| dependency.kind != DependencyKind::Dev);
     let here = needed.filter(|dependency| dependency.registry.is_none());
-    here.map(|dependency| dependency.package.to_ascii_lowercase())
+    let named = here.filter(|dependency| CrateName::new(&dependency.package).is_ok());
+    named
+        .take(DEPENDENCIES)
+        .map(|dependency| dependency.package.to_ascii_lowercase())
         .collect()
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::text::{Moment, number};
-use crate::index::release::Release;
+use crate::index::release::ListedRelease;
 
 /// The most bars there are.
 const MOST: i32 = 40;
@@ -33,7 +33,7 @@ pub(super) struct Bar {
 
 impl Chart {
     /// Makes it of the releases whose dates are known; `None` if there are fewer than two.
-    pub(super) fn of(releases: &[Release], now: Timestamp) -> Option<Self> {
+    pub(super) fn of(releases: &[ListedRelease], now: Timestamp) -> Option<Self> {
         let dates = releases.iter().filter_map(|release| release.published);
         let mut dates: Vec<_> = dates.map(|at| at.min(now)).collect();
         dates.sort_unstable();
@@ -125,7 +125,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::index::release::releases;
+    use crate::index::release::Releases;
 
     fn chart(dates: &[&str], now: &str) -> Option<Chart> {
         let lines = dates.iter().enumerate().map(|(place, date)| {
@@ -133,7 +133,7 @@ mod tests {
         });
         let lines: Vec<_> = lines.collect();
         let now = format!("{now}T00:00:00Z").parse().unwrap();
-        Chart::of(&releases(lines.join("\n").as_bytes()), now)
+        Chart::of(Releases::of(lines.join("\n").into()).listed(), now)
     }
 
     #[test]

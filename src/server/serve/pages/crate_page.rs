@@ -14,7 +14,7 @@ use super::{redirect, respond};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::index::CrateName;
-use crate::index::release::{Dependency, DependencyKind, Release};
+use crate::index::release::{Dependency, DependencyKind, ListedRelease, Release, Releases};
 use crate::server::catalog::crates::{CrateRow, Query};
 use crate::server::serve::crate_reader::{OneCrate, ask, catalog};
 use crate::server::serve::state::State;
@@ -128,13 +128,12 @@ pub(super) async fn show(
         let path = format!("/crates/{}{}", row.name, version.unwrap_or_default());
         return Ok(redirect(&path));
     }
-    let is_wanted = |release: &&Release| Some(&release.version) == wanted.as_ref();
-    let found = releases.iter().find(is_wanted);
+    let place = wanted.and_then(|wanted| releases.place_of(&wanted));
     // The catalog may be older than the index.
-    let found = found.or_else(|| releases.first().filter(|_| version.is_none()));
-    match found {
+    let place = place.or_else(|| version.is_none().then_some(0));
+    match place.and_then(|place| releases.read(place)) {
         Some(release) => {
-            let page = CratePage::new(state, &row, &releases, release);
+            let page = CratePage::new(state, &row, releases.listed(), &release);
             respond(state, headers, StatusCode::OK, page).await
         }
         None => {
@@ -153,7 +152,7 @@ pub(super) async fn show(
 pub(super) async fn find(
     state: &'static State,
     name: &str,
-) -> Result<Option<(CrateRow, Vec<Release>)>, ErrorResponse> {
+) -> Result<Option<(CrateRow, Releases)>, ErrorResponse> {
     catalog(state)?;
     match CrateName::new(name) {
         Ok(_) => OneCrate::new(state, name)?.find().await,
@@ -192,7 +191,7 @@ pub(super) async fn missing(
 }
 
 impl CratePage {
-    fn new(state: &State, row: &CrateRow, releases: &[Release], release: &Release) -> Self {
+    fn new(state: &State, row: &CrateRow, releases: &[ListedRelease], release: &Release) -> Self {
         let default = &row.default_version;
         let shown = Shown::new(row, release);
         let more = releases.iter().skip(FIRST_VERSIONS).take(MORE_VERSIONS);

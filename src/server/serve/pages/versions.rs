@@ -10,7 +10,7 @@ use super::respond;
 use super::text::{Moment, clean, number};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
-use crate::index::release::Release;
+use crate::index::release::ListedRelease;
 use crate::server::serve::state::State;
 
 const PER_PAGE: usize = 100;
@@ -43,7 +43,7 @@ pub(super) struct VersionRow {
 }
 
 impl VersionRow {
-    fn new(release: &Release, default: &str) -> Self {
+    fn new(release: &ListedRelease, default: &str) -> Self {
         let number = release.version.to_string();
         let state = match () {
             () if release.is_yanked => Some(("bad", "yanked")),
@@ -62,7 +62,10 @@ impl VersionRow {
 
 impl VersionTable {
     /// Makes a row of each release.
-    pub(super) fn new<'r>(releases: impl IntoIterator<Item = &'r Release>, default: &str) -> Self {
+    pub(super) fn new<'r>(
+        releases: impl IntoIterator<Item = &'r ListedRelease>,
+        default: &str,
+    ) -> Self {
         let releases = releases.into_iter();
         let rows: Vec<_> = releases
             .map(|release| VersionRow::new(release, default))
@@ -85,6 +88,7 @@ pub(super) async fn show(
     let Some((row, releases)) = find(state, &name).await? else {
         return missing(state, headers, &name).await;
     };
+    let releases = releases.listed();
     let wanted = releases.iter().skip((page - 1).saturating_mul(PER_PAGE));
     let page = Versions {
         frame: Frame::new(state, format!("Versions of {}", row.name)),

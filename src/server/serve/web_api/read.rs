@@ -6,6 +6,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
 use percent_encoding::percent_decode_str;
+use semver::Version;
 use serde::Serialize;
 use url::form_urlencoded;
 
@@ -18,7 +19,7 @@ use crate::error::Result;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, NOTHING_HERE, Reply};
-use crate::index::release::Release;
+use crate::index::release::{Release, Releases};
 use crate::server::catalog::crates::{CrateRow, Query, Sort};
 use crate::server::serve::crate_reader::{OneCrate, ask, catalog};
 use crate::server::serve::state::State;
@@ -26,6 +27,8 @@ use crate::server::serve::state::State;
 /// How many results a page has, and the most that one may have, as on crates.io.
 const PER_PAGE: usize = 10;
 const MOST_PER_PAGE: usize = 100;
+/// How many bytes of index lines are answered with; the file of the crate with the most versions has fewer.
+const LINES: usize = 16 << 20;
 
 /// `GET /api/v1/crates`: search.
 pub(in crate::server::serve) fn search(
@@ -102,10 +105,10 @@ pub(super) type Numbered = (u64, Release);
 
 impl OneCrate {
     async fn describe(self) -> Result<Response<Body>, ErrorResponse> {
-        let (row, releases) = self.read().await?;
-        let numbers = releases.iter().map(|(number, _)| *number).collect();
+        let (row, versions) = self.read_all().await?;
+        let numbers = versions.iter().map(|version| version.id).collect();
         json(&CrateAnswer {
-            versions: versions(&row, releases),
+            versions,
             of: CrateJson::new(row).with_versions(numbers),
             keywords: [],
             categories: [],
@@ -113,10 +116,10 @@ impl OneCrate {
     }
 
     async fn versions(self) -> Result<Response<Body>, ErrorResponse> {
-        let (row, releases) = self.read().await?;
+        let (_, versions) = self.read_all().await?;
         json(&VersionsAnswer {
-            meta: MetaJson::all(releases.len()),
-            versions: versions(&row, releases),
+            meta: MetaJson::all(versions.len()),
+            versions,
         })
     }
 
@@ -167,32 +170,41 @@ impl OneCrate {
     ) -> Result<(CrateRow, Numbered), ErrorResponse> {
         let missing = format!("crate `{}` does not have a version `{version}`", self.name);
         let (row, releases) = self.read().await?;
-        let mut releases = releases.into_iter();
-        let found = releases.find(|(_, release)| release.version.to_string() == version);
+        let found = Version::parse(&version).ok().and_then(|version| {
+            let place = releases.place_of(&version)?;
+            Some((number_at(&row, &releases, place), releases.read(place)?))
+        });
         let found =
             found.ok_or_else(|| ErrorResponse::for_cargo(StatusCode::NOT_FOUND, missing))?;
         Ok((row, found))
     }
 
-    /// Reads what catalog and index say of the crate; its versions with the highest first, numbered.
-    async fn read(&self) -> Result<(CrateRow, Vec<Numbered>), ErrorResponse> {
+    /// Reads what catalog and index say of the crate.
+    async fn read(&self) -> Result<(CrateRow, Releases), ErrorResponse> {
         let detail = || format!("crate `{}` does not exist", self.name);
         let missing = || ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail());
-        let (row, releases) = self.find().await?.ok_or_else(missing)?;
-        let last = releases.len();
-        let numbered = releases.into_iter().enumerate();
-        let numbered = numbered
-            .map(|(place, release)| (version_number(row.id, last - place), release))
-            .collect();
-        Ok((row, numbered))
+        self.find().await?.ok_or_else(missing)
+    }
+
+    /// Reads the crate and all of its versions, the highest first.
+    async fn read_all(&self) -> Result<(CrateRow, Vec<VersionJson>), ErrorResponse> {
+        let (row, releases) = self.read().await?;
+        ask(self.state, move || {
+            let versions = releases.read_within(LINES).into_iter();
+            let versions = versions.map(|(place, release)| {
+                let number = number_at(&row, &releases, place);
+                VersionJson::new(number, release).licensed_by(&row)
+            });
+            let versions = versions.collect();
+            Ok((row, versions))
+        })
+        .await
     }
 }
 
-fn versions(row: &CrateRow, releases: Vec<Numbered>) -> Vec<VersionJson> {
-    let versions = releases.into_iter();
-    versions
-        .map(|(number, release)| VersionJson::new(number, release).licensed_by(row))
-        .collect()
+/// Returns the number of the version at this place: from the lowest on, so that it stays when a higher one comes.
+fn number_at(row: &CrateRow, releases: &Releases, place: usize) -> u64 {
+    version_number(row.id, releases.listed().len() - place)
 }
 
 fn dependencies(
