@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
+use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::index;
@@ -61,6 +62,24 @@ pub(super) async fn ask<T: Send + 'static>(
     let done = spawn_blocking(work).await;
     let done = done.map_err(|error| failed(error.to_string()))?;
     done.map_err(|error| failed(state.mask.apply(&error.chain()).into_owned()))
+}
+
+/// Makes the body of an answer, on a thread that may take its time. It counts as memory for index files until its client has
+/// read it.
+///
+/// # Errors
+/// 503 where clients that do not read their answers hold all of that memory.
+pub(super) async fn body(
+    state: &'static State,
+    make: impl FnOnce() -> Result<Vec<u8>> + Send + 'static,
+) -> Result<Bytes, ErrorResponse> {
+    let budget = state.index_cache.budget().clone();
+    let made = ask(state, move || {
+        let bytes = make()?;
+        let share = budget.take(bytes.len() as u64);
+        Ok(share.map(|share| share.hold(bytes)))
+    });
+    made.await?.ok_or_else(index::busy)
 }
 
 /// A crate that was asked for.

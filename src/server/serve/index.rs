@@ -182,7 +182,7 @@ fn prepare(view: &View, id: ObjectId, budget: &MemoryBudget) -> Result<Option<Ar
 }
 
 /// Refuses while clients that do not read their responses hold all of the memory for index files.
-fn busy() -> ErrorResponse {
+pub(super) fn busy() -> ErrorResponse {
     ErrorResponse::for_cargo(
         StatusCode::SERVICE_UNAVAILABLE,
         "too many responses wait for clients that do not read them; try again in a few seconds",

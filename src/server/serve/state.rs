@@ -31,6 +31,8 @@ const BETWEEN_SHORTAGES: Duration = Duration::from_secs(60);
 
 /// How many crate files are unpacked at once.
 const UNPACKING: usize = 2;
+/// How many of the largest answers are made at once.
+const ANSWERING: usize = 2;
 
 const DAMAGED: &str = "the server's copy of the index is damaged; it is fetching another";
 
@@ -61,6 +63,8 @@ pub(super) struct State {
     pub(super) has_filled_catalog: Notify,
     /// How many crate files may be unpacked for requests at the same time: each may take a second of a thread.
     pub(super) unpacking: Semaphore,
+    /// How many answers with all versions of a crate may be made at the same time.
+    pub(super) answering: Semaphore,
     /// What the store held when it was last listed, if the index lists only stored versions.
     stored: ArcSwapOption<StoredFiles>,
     view: ArcSwapOption<View>,
@@ -108,6 +112,7 @@ impl State {
             has_new_view: Notify::new(),
             has_filled_catalog: Notify::new(),
             unpacking: Semaphore::new(UNPACKING),
+            answering: Semaphore::new(ANSWERING),
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),
             refreshes: Mutex::default(),

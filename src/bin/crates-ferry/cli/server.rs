@@ -37,7 +37,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "URL", help = flag_help("serve.public_url"), long_help = flag_long_help("serve.public_url"))]
     public_url: Option<String>,
 
-    /// Serves the crate files that are stored, and fetches nothing [serve.downloads: offline, FERRY_SERVE_DOWNLOADS].
+    /// Serves the crate files that are stored, and fetches no others [serve.downloads: offline, FERRY_SERVE_DOWNLOADS].
     #[arg(long)]
     offline: bool,
 

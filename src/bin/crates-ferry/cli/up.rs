@@ -30,7 +30,7 @@ struct Keys {
     #[arg(long, value_name = "DIRECTORY", help = flag_help("serve.data_dir"), long_help = flag_long_help("serve.data_dir"))]
     data_dir: Option<String>,
 
-    /// Serves the crate files that are stored, and fetches nothing [serve.downloads: offline, FERRY_SERVE_DOWNLOADS].
+    /// Serves the crate files that are stored, and fetches no others [serve.downloads: offline, FERRY_SERVE_DOWNLOADS].
     #[arg(long)]
     offline: bool,
 

@@ -24,11 +24,11 @@ use axum::http::header::{
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
 use super::conditions::{Tag, accepts_gzip, is_named};
 use super::crate_reader::ask;
+use super::index::busy;
 use super::index_cache::compress;
 use super::state::State;
 use crate::error::{Error, Kind};
@@ -91,6 +91,7 @@ async fn respond(
     page: impl Template + Send + 'static,
 ) -> Result<Response<Body>, ErrorResponse> {
     let takes_gzip = accepts_gzip(&request);
+    let budget = state.index_cache.budget().clone();
     let rendered = ask(state, move || {
         let html = page.render().map_err(|error| {
             Error::new(Kind::Server, "a page cannot be rendered").because(error)
@@ -98,9 +99,12 @@ async fn respond(
         let mut hash = [0; 20];
         hash.copy_from_slice(&digest(&SHA256, html.as_bytes()).as_ref()[..20]);
         let gzip = takes_gzip.then(|| compress(html.as_bytes())).flatten();
-        Ok((Tag::of(&hash), html, gzip))
+        let is_gzip = gzip.is_some();
+        let bytes = gzip.unwrap_or_else(|| html.into_bytes());
+        let share = budget.take(bytes.len() as u64);
+        Ok(share.map(|share| (Tag::of(&hash), share.hold(bytes), is_gzip)))
     });
-    let (tag, html, gzip) = rendered.await?;
+    let (tag, body, is_gzip) = rendered.await?.ok_or_else(busy)?;
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     // Of a reader's own, and asked for again each time: what is asked for changes with the index.
@@ -111,12 +115,12 @@ async fn respond(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
-    if gzip.is_some() {
+    if is_gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     describe(headers);
     *response.status_mut() = status;
-    *response.body_mut() = Bytes::from(gzip.unwrap_or_else(|| html.into_bytes())).into();
+    *response.body_mut() = body.into();
     Ok(response)
 }
 

@@ -75,6 +75,7 @@ struct Store {
 enum Catalog {
     Off,
     Filling { read: usize, of: usize },
+    Waiting,
     Ready { crates: usize },
 }
 
@@ -258,6 +259,7 @@ impl Catalog {
         };
         match catalog.filling() {
             Some((read, of)) => Self::Filling { read, of },
+            None if catalog.is_empty() => Self::Waiting,
             None => Self::Ready {
                 crates: catalog.len(),
             },

@@ -1,8 +1,7 @@
 //! The part of crates.io's web API that reads: search, crates, versions, dependencies and dependents. `cargo search` asks
 //! it, and tools that watch dependencies.
 
-use axum::Json;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
 use percent_encoding::percent_decode_str;
@@ -15,20 +14,20 @@ use super::json::{
     SearchJson, VersionAnswer, VersionJson, VersionsAnswer, version_number,
 };
 use super::told;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, NOTHING_HERE, Reply};
 use crate::index::release::{Release, Releases};
 use crate::server::catalog::crates::{CrateRow, Query, Sort};
-use crate::server::serve::crate_reader::{OneCrate, ask, catalog};
+use crate::server::serve::crate_reader::{OneCrate, ask, body, catalog};
 use crate::server::serve::state::State;
 
 /// How many results a page has, and the most that one may have, as on crates.io.
 const PER_PAGE: usize = 10;
 const MOST_PER_PAGE: usize = 100;
 /// How many bytes of index lines are answered with; the file of the crate with the most versions has fewer.
-const LINES: usize = 16 << 20;
+const LINES: usize = 8 << 20;
 
 /// `GET /api/v1/crates`: search.
 pub(in crate::server::serve) fn search(
@@ -55,13 +54,17 @@ pub(in crate::server::serve) fn search(
             let exact_match = found.exact == Some(row.id);
             CrateJson::new(row).matching(exact_match)
         });
-        json(&SearchJson {
-            crates: crates.collect(),
-            meta: MetaJson {
-                did_you_mean: near.into_iter().map(|row| row.name).collect(),
-                ..parameters.meta(found.total)
+        json(
+            state,
+            SearchJson {
+                crates: crates.collect(),
+                meta: MetaJson {
+                    did_you_mean: near.into_iter().map(|row| row.name).collect(),
+                    ..parameters.meta(found.total)
+                },
             },
-        })
+        )
+        .await
     }))
 }
 
@@ -105,36 +108,60 @@ pub(super) type Numbered = (u64, Release);
 
 impl OneCrate {
     async fn describe(self) -> Result<Response<Body>, ErrorResponse> {
+        let state = self.state;
+        // Until the answer is written: before that it takes several times the memory.
+        let _turn = state.answering.acquire().await;
         let (row, versions) = self.read_all().await?;
         let numbers = versions.iter().map(|version| version.id).collect();
-        json(&CrateAnswer {
-            versions,
-            of: CrateJson::new(row).with_versions(numbers),
-            keywords: [],
-            categories: [],
-        })
+        json(
+            state,
+            CrateAnswer {
+                versions,
+                of: CrateJson::new(row).with_versions(numbers),
+                keywords: [],
+                categories: [],
+            },
+        )
+        .await
     }
 
     async fn versions(self) -> Result<Response<Body>, ErrorResponse> {
+        let state = self.state;
+        // Until the answer is written: before that it takes several times the memory.
+        let _turn = state.answering.acquire().await;
         let (_, versions) = self.read_all().await?;
-        json(&VersionsAnswer {
-            meta: MetaJson::all(versions.len()),
-            versions,
-        })
+        json(
+            state,
+            VersionsAnswer {
+                meta: MetaJson::all(versions.len()),
+                versions,
+            },
+        )
+        .await
     }
 
     async fn version(self, version: String) -> Result<Response<Body>, ErrorResponse> {
+        let state = self.state;
         let (row, (number, release)) = self.release(version).await?;
-        json(&VersionAnswer {
-            version: VersionJson::new(number, release).licensed_by(&row),
-        })
+        json(
+            state,
+            VersionAnswer {
+                version: VersionJson::new(number, release).licensed_by(&row),
+            },
+        )
+        .await
     }
 
     async fn dependencies(self, version: String) -> Result<Response<Body>, ErrorResponse> {
+        let state = self.state;
         let (_, (number, release)) = self.release(version).await?;
-        json(&DependenciesAnswer {
-            dependencies: dependencies(number, release, |_| true),
-        })
+        json(
+            state,
+            DependenciesAnswer {
+                dependencies: dependencies(number, release, |_| true),
+            },
+        )
+        .await
     }
 
     async fn dependents(self, parameters: Parameters) -> Result<Response<Body>, ErrorResponse> {
@@ -161,7 +188,7 @@ impl OneCrate {
             let version = VersionJson::new(number, release);
             answer.versions.push(version.licensed_by(&row));
         }
-        json(&answer)
+        json(state, answer).await
     }
 
     pub(super) async fn release(
@@ -219,10 +246,20 @@ fn dependencies(
         .collect()
 }
 
-fn json(answer: &impl Serialize) -> Result<Response<Body>, ErrorResponse> {
+async fn json(
+    state: &'static State,
+    answer: impl Serialize + Send + 'static,
+) -> Result<Response<Body>, ErrorResponse> {
+    let body = body(state, move || {
+        serde_json::to_vec(&answer)
+            .map_err(|error| Error::new(Kind::Server, "an answer cannot be written").because(error))
+    });
     // It changes with each refresh of the index, and nobody asks often.
-    let uncached = [(CACHE_CONTROL, "no-cache")];
-    Ok((uncached, Json(answer)).into_response().map(Body::from))
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, body.await?).into_response().map(Body::from))
 }
 
 /// The parameters of a list.
