@@ -131,7 +131,7 @@ fn check_tells_of_a_config_json_without_a_dl() {
 }
 
 #[test]
-fn check_tells_of_a_conflict_and_of_a_loss_before_a_sync_does() {
+fn check_tells_of_a_conflict_before_a_sync_does() {
     let folder = tempfile::tempdir().unwrap();
     let mut upstream = Upstream::create(folder.path(), "upstream.git");
     upstream.publish_many("crate", 3);
