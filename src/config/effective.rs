@@ -113,14 +113,14 @@ fn not_given(
     serve: &ServeConfig,
     environment: &Environment,
 ) -> Result<EffectiveKey> {
-    let of_the_index = |name: &str| match settings.given("mirror.url") {
-        Some(_) if !serve.index.url.is_address_of(&serve.upstream.url) => format!("mirror.{name}"),
-        _ => format!("upstream.{name}"),
+    let branch_of_the_index = match settings.given("mirror.url") {
+        Some(_) if !serve.index.url.is_address_of(&serve.upstream.url) => "mirror.branch",
+        _ => "upstream.branch",
     };
     let followed = match key.path {
         "serve.public_url" => Some((serve.public_url(), "serve.listen".to_owned())),
-        "serve.index" => Some((serve.index.url.to_string(), of_the_index("url"))),
-        "serve.branch" => Some((serve.index.branch.clone(), of_the_index("branch"))),
+        "serve.index" => Some((serve.index.url.to_string(), serve.index.key.to_owned())),
+        "serve.branch" => Some((serve.index.branch.clone(), branch_of_the_index.to_owned())),
         "serve.store" => Some((serve.store().to_string(), "serve.data_dir".to_owned())),
         "network.ca_file" => conventional_certificates(environment)?,
         _ => None,

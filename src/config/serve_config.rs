@@ -39,6 +39,8 @@ pub struct ServeConfig {
 pub struct IndexSource {
     /// Its address.
     pub url: RemoteUrl,
+    /// The key that names it: `serve.index`, or the one that stands in for it.
+    pub key: &'static str,
     /// Its branch.
     pub branch: String,
     /// It is the mirror's host, which may get our credentials; upstream never does.
@@ -192,8 +194,11 @@ impl ServeConfig {
 
 /// Chooses the repository: the one that is named, else the mirror, else upstream.
 fn index_source(serve: &Serve, upstream: &Upstream, mirror: Option<&Mirror>) -> IndexSource {
-    let url = serve.index.as_ref().or(mirror.map(|mirror| &mirror.url));
-    let url = url.unwrap_or(&upstream.url).clone();
+    let (key, url) = match (&serve.index, mirror) {
+        (Some(url), _) => ("serve.index", url),
+        (None, Some(mirror)) => ("mirror.url", &mirror.url),
+        (None, None) => ("upstream.url", &upstream.url),
+    };
     let is_upstream = url.is_address_of(&upstream.url);
     let known = match (is_upstream, mirror) {
         (true, _) => &upstream.branch,
@@ -203,7 +208,8 @@ fn index_source(serve: &Serve, upstream: &Upstream, mirror: Option<&Mirror>) -> 
     IndexSource {
         branch: serve.branch.clone().unwrap_or_else(|| known.clone()),
         // A token is for the host of the mirror. Where no mirror is named, it can only be meant for this repository.
-        is_ours: !is_upstream && mirror.is_none_or(|mirror| mirror.url.has_host_of(&url)),
-        url,
+        is_ours: !is_upstream && mirror.is_none_or(|mirror| mirror.url.has_host_of(url)),
+        key,
+        url: url.clone(),
     }
 }

@@ -116,10 +116,7 @@ pub fn of_database(path: &Path, error: rusqlite::Error) -> Error {
     };
     let told = Error::new(
         reason.kind(),
-        format!(
-            "cannot use the catalog of crate files {}: {what}",
-            path.display()
-        ),
+        format!("cannot use the catalog {}: {what}", path.display()),
     )
     .advise(reason.advice());
     match what {

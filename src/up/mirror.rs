@@ -90,6 +90,13 @@ async fn round(config: &Config, may_init: bool) -> Result<Report> {
         info!("the mirror is empty: making its first commit");
         end = init::run(&snapshot(config), &init::Options::default(), around).await;
     }
+    let end = end.map_err(|error| match error.kind() {
+        Kind::EmptyMirror => error.advise(
+            "Start it with `--init` (`up.init: true`), which makes the first commit as a snapshot, or run `crates-ferry init` once. \
+             If the index is there on another branch, set `mirror.branch`.",
+        ),
+        _ => error,
+    });
     notify::after_sync(config, &end, around).await;
     end
 }

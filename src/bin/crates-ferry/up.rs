@@ -75,7 +75,12 @@ impl Told<'_> {
     fn say(&self, text: &str) {
         let print = || say(&self.mask, text);
         match (self.format, self.bars) {
-            (Format::Json, _) => info!("{text}"),
+            // A message of a log is one line.
+            (Format::Json, _) => {
+                for line in text.lines().filter(|line| !line.is_empty()) {
+                    info!("{line}");
+                }
+            }
             (Format::Text, Some(bars)) => bars.suspend(print),
             (Format::Text, None) => print(),
         }

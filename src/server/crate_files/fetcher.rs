@@ -193,7 +193,13 @@ mod tests {
     async fn a_file_that_upstream_lacks_is_missing() {
         let (fetcher, _folder) = fetcher().await;
         let got = fetch(&fetcher, "3.0.0").await;
-        assert!(matches!(got, Err(Unavailable::Missing(404))));
+        let Err(Unavailable::Missing(why)) = got else {
+            panic!("{got:?}");
+        };
+        assert!(
+            why.starts_with("http://127.0.0.1:") && why.ends_with(" responds with 404 Not Found"),
+            "{why}"
+        );
         assert_eq!(fetcher.upstream_errors.get(), 1);
     }
 }

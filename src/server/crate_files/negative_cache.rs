@@ -130,7 +130,7 @@ mod tests {
         let pauses = (1..=8).map(|times| pause_after(&mismatch, times));
         assert!(pauses.eq([0, 10, 20, 40, 80, 160, 300, 300]));
         for why in [
-            Unavailable::Missing(404),
+            Unavailable::Missing("404".to_owned()),
             Unavailable::Timeout(String::new()),
         ] {
             assert!(
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_success_and_ten_minutes_each_make_the_next_failure_the_first() {
         let (cache, now) = (NegativeCache::default(), Instant::now());
-        let why = Unavailable::Missing(404);
+        let why = Unavailable::Missing("404".to_owned());
         for at in [now, now + IN_A_ROW] {
             cache.failed(FILE, &why, at);
             assert_eq!(cache.check(FILE, at), Ok(()));

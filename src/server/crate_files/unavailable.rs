@@ -10,9 +10,9 @@ pub enum Unavailable {
     /// It is not stored, and nothing is fetched.
     #[error("the crate file is not stored on this server, which is offline (serve.downloads)")]
     NotStored,
-    /// Upstream does not have it; with the status of its response.
-    #[error("upstream does not have this crate file: it responds with status {0}")]
-    Missing(u16),
+    /// Upstream does not have it; with its host and the status of its response.
+    #[error("upstream does not have this crate file: {0}")]
+    Missing(String),
     /// Upstream cannot be reached, or its response is wrong.
     #[error("cannot fetch the crate file from upstream: {0}")]
     Upstream(String),

@@ -120,6 +120,10 @@ impl UpstreamClient {
         let status = response.status();
         // After redirects.
         let place = place(response.url());
+        let answer = match cure(status) {
+            Some(cure) => format!("{place} responds with {status} ({cure})"),
+            None => format!("{place} responds with {status}"),
+        };
         match status {
             StatusCode::OK => Ok(response),
             // Only if a range was requested.
@@ -131,13 +135,9 @@ impl UpstreamClient {
             | StatusCode::FORBIDDEN
             | StatusCode::GONE
             | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
-                Err(Failure::Permanent(Unavailable::Missing(status.as_u16())))
+                Err(Failure::Permanent(Unavailable::Missing(answer)))
             }
             _ => {
-                let failure = match cure(status) {
-                    Some(cure) => format!("{place} responds with {status} ({cure})"),
-                    None => format!("{place} responds with {status}"),
-                };
                 let may_pass = status.is_server_error()
                     || matches!(
                         status,
@@ -145,10 +145,10 @@ impl UpstreamClient {
                     );
                 Err(match may_pass {
                     true => Failure::Transient(
-                        Unavailable::Upstream(failure),
+                        Unavailable::Upstream(answer),
                         requested_wait(response.headers()),
                     ),
-                    false => Failure::Permanent(Unavailable::Unfetchable(failure)),
+                    false => Failure::Permanent(Unavailable::Unfetchable(answer)),
                 })
             }
         }
@@ -197,6 +197,9 @@ fn cure(status: StatusCode) -> Option<&'static str> {
     match status {
         StatusCode::UNAUTHORIZED => Some(
             "Set `serve.dl` to a host that needs no login: crate files are fetched without credentials.",
+        ),
+        StatusCode::FORBIDDEN => Some(
+            "A bucket that may not be listed responds so for a file that it does not have; a proxy or firewall, for one that it forbids.",
         ),
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => Some(PROXY_ADVICE),
         _ => None,

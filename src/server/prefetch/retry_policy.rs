@@ -103,12 +103,18 @@ mod tests {
         let recently = |why| Unavailable::FailedRecently(Box::new(why), 3);
         let cut = recently(Unavailable::Upstream("cut".to_owned()));
         assert_eq!(waits(&cut, 3600), [Some(3); 6]);
-        assert_eq!(waits(&recently(Unavailable::Missing(404)), 3600), [None; 6]);
+        assert_eq!(
+            waits(&recently(Unavailable::Missing("404".to_owned())), 3600),
+            [None; 6]
+        );
     }
 
     #[test]
     fn a_failure_that_stays_is_not_retried() {
-        assert_eq!(waits(&Unavailable::Missing(404), 3600), [None; 6]);
+        assert_eq!(
+            waits(&Unavailable::Missing("404".to_owned()), 3600),
+            [None; 6]
+        );
         assert_eq!(waits(&Unavailable::NotStored, 3600), [None; 6]);
         let circle = Unavailable::Unfetchable("it redirects more than 5 times".to_owned());
         assert_eq!(waits(&circle, 3600), [None; 6]);

@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::state::State;
+use crate::config::Downloads;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 
@@ -16,7 +17,8 @@ pub(super) fn healthz(_: &'static State, _: Authorized<'_>) -> Result<Reply, Err
     Ok(Reply::now("ok\n"))
 }
 
-/// `GET /readyz`: there is an index, and it was refreshed within `serve.stale_after`.
+/// `GET /readyz`: there is an index, and it was refreshed within `serve.stale_after`, which does not matter where nothing is
+/// fetched.
 pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     // Ready only with something to serve: a refresh may succeed before the store could be listed.
     let view = state.view();
@@ -31,6 +33,9 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
         return unready(format!("there is no index to serve yet: {why}"));
     }
     view?;
+    if state.config.serve.downloads == Downloads::Offline {
+        return Ok(Reply::now("ready\n"));
+    }
     let limit = state.config.serve.stale_after;
     match refreshes.last_success {
         Some((at, _)) if at.elapsed() <= limit => Ok(Reply::now("ready\n")),

@@ -95,13 +95,25 @@ async fn fetch(state: &State) -> Result<()> {
     let tip = || state.copy.snapshot().map(|snapshot| snapshot.commit());
     let before = tip();
     let limit = state.config.network.timeout;
-    state.copy.refresh(&remote, branch, limit).await?;
+    let refreshed = state.copy.refresh(&remote, branch, limit).await;
+    refreshed.map_err(|error| of_key(error, state.config.index.key))?;
     if let Some(after) = tip()
         && before != Some(after)
     {
         info!("the index is at {}", after.short());
     }
     Ok(())
+}
+
+/// Names in the advice the key that says where the index is.
+fn of_key(error: Error, key: &str) -> Error {
+    match error.advice() {
+        Some(advice) => {
+            let advice = advice.replace("`serve.index`", &format!("`{key}`"));
+            error.advise(advice)
+        }
+        None => error,
+    }
 }
 
 /// Says what it means that the index could not be fetched.

@@ -200,6 +200,17 @@ fn an_index_that_cannot_be_read_leaves_the_old_one_and_says_so() {
 }
 
 #[test]
+fn an_offline_server_is_ready_with_the_index_that_it_has() {
+    let site = site();
+    drop(site.serve(&[]));
+    std::fs::rename(site.index.path(), site.folder.path().join("away.git")).unwrap();
+    let server = Server::start(&site.variables_and(&[("FERRY_SERVE_DOWNLOADS", "offline")]));
+    server.wait_for("told", || server.log().contains("cannot refresh the index"));
+    assert_eq!(server.get("/readyz").status, 200);
+    assert_eq!(server.entry("serde").status, 200);
+}
+
+#[test]
 fn a_failed_poll_says_whether_there_is_an_index_to_serve() {
     let mut site = Site::new();
     site.publish("foo", "1.0.0", b"foo");

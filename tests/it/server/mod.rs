@@ -8,6 +8,7 @@ mod cache;
 mod catalog;
 mod copy;
 mod crowds;
+mod database;
 mod downloads;
 mod eviction;
 mod faults;

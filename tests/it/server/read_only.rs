@@ -1,34 +1,7 @@
 //! A store folder that can only be read.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
+use crate::support::mount::ReadOnly;
 use crate::support::server::{Site, noise};
-
-/// A folder mounted over itself so that not even root can write it; dropping it makes it writable again.
-struct ReadOnly(PathBuf);
-
-impl ReadOnly {
-    /// `None` where this user may not mount.
-    fn make(folder: &Path) -> Option<Self> {
-        let mount = |arguments: &[&str]| {
-            let mounted = Command::new("mount").args(arguments).arg(folder).output();
-            mounted.is_ok_and(|mounted| mounted.status.success())
-        };
-        let itself = folder.display().to_string();
-        if !mount(&["--bind", &itself]) {
-            return None;
-        }
-        let made = Self(folder.to_owned());
-        mount(&["-o", "remount,ro,bind"]).then_some(made)
-    }
-}
-
-impl Drop for ReadOnly {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 #[test]
 fn a_folder_that_is_read_only_is_read() {

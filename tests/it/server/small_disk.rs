@@ -1,33 +1,11 @@
 //! A disk that is full: a small tmpfs.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
+use crate::support::mount::Tmpfs;
 use crate::support::server::{Site, files_in, noise};
 use crate::support::skip::skip;
 use crate::support::upstream::Commit;
-
-/// A mounted tmpfs; dropping it takes it away.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    /// Mounts one of that size; `None` where this user may not.
-    fn mount(at: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(at)
-            .output()
-            .ok()?;
-        mounted.status.success().then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 #[test]
 fn a_full_disk_keeps_nothing_wrong_and_small_files_are_served_all_the_same() {

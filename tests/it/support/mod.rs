@@ -19,6 +19,7 @@ pub mod in_process;
 pub mod lighttpd;
 pub mod local_server;
 pub mod mirror;
+pub mod mount;
 pub mod proxy;
 pub mod raw_http;
 pub mod real_crates;
