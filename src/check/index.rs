@@ -222,7 +222,7 @@ async fn read_config_json(
     let missing = || {
         Error::new(Kind::Config, "the mirror has no config.json").advise(match is_begun {
             true => "Commit one, which cargo needs: `{\"dl\": …, \"api\": …}`.",
-            false => "Run `crates-ferry init --adopt` once: it adds upstream's, with `mirror.dl` and `mirror.api`.",
+            false => "Run `crates-ferry init --adopt` once: it adds upstream's config.json with your `mirror.dl` and `mirror.api` in it.",
         })
     };
     points_to(

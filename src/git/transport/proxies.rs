@@ -126,7 +126,7 @@ impl Proxy {
         };
         let advice = match what.contains("refuses") {
             true => format!(
-                "Ask the administrator of the proxy whether it may connect to {host}, and whether it can."
+                "Ask the administrator of the proxy to allow {host} and to check that the proxy can reach it."
             ),
             false => format!(
                 "Check host and port in {}, and whether the proxy runs.",

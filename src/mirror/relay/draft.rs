@@ -119,13 +119,13 @@ pub fn mode(asked: Option<History>, found: History) -> Result<History> {
 const SERVE_BY_ID: &str = "enable protocol v2 on that server (sshd: `AcceptEnv GIT_PROTOCOL`), or set \
                            `uploadpack.allowAnySHA1InWant` there";
 
-/// Makes the error of an upstream from which no snapshot can be taken. `no_merge` says why `history: merge` is no way out, if it is
-/// not.
+/// Makes the error of an upstream from which no snapshot can be taken. `no_merge` says why `history: merge` cannot be used instead, if it
+/// cannot.
 pub fn snapshot_not_servable(upstream: &Remote, no_merge: Option<&str>) -> Error {
     let advice = match no_merge {
         None => format!("Use `history: merge`, or {SERVE_BY_ID}."),
         Some(why) => format!(
-            "On the server of upstream, {SERVE_BY_ID}: `history: merge` is no way out, since {why}."
+            "On the server of upstream, {SERVE_BY_ID}. `history: merge` cannot be used instead: {why}."
         ),
     };
     Error::new(

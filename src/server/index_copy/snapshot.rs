@@ -1,5 +1,6 @@
 //! The index at one commit: its tree, of which directories are read when they are first needed.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
@@ -138,6 +139,21 @@ impl Snapshot {
         all.map(|_| files)
     }
 
+    /// Returns the files of the crates that differ from another commit's, each with its id here, `None` where it is gone. Reads
+    /// the directories that changed.
+    ///
+    /// # Errors
+    /// `server` if a copy is damaged.
+    pub fn changes_since(&self, before: &Self) -> Result<Vec<(CrateName, Option<ObjectId>)>> {
+        let mut changes = Vec::new();
+        let sides = [
+            (Some(&*before.root), &before.objects),
+            (Some(&*self.root), &self.objects),
+        ];
+        differ("", sides, &mut |name, id| changes.push((name, id)))?;
+        Ok(changes)
+    }
+
     /// Says whether there is any crate; reads no further than to the first.
     ///
     /// # Errors
@@ -160,6 +176,22 @@ impl Snapshot {
             matches!(entry, TreeEntry::Directory(_)) && !name.starts_with(b".")
         };
         Ok(entries.iter().any(is_directory))
+    }
+}
+
+impl TreeEntry {
+    fn directory(&self) -> Option<&Directory> {
+        match self {
+            Self::Directory(directory) => Some(directory),
+            Self::File(_) => None,
+        }
+    }
+
+    fn file(&self) -> Option<ObjectId> {
+        match self {
+            Self::File(id) => Some(*id),
+            Self::Directory(_) => None,
+        }
     }
 }
 
@@ -243,12 +275,10 @@ impl Directory {
                 TreeEntry::Directory(inner) => {
                     inner.visit_crates(&format!("{path}{name}/"), objects, visit)?
                 }
-                TreeEntry::File(id) => {
-                    // Other files, such as config.json, are not at the path of a crate of their name.
-                    let found = CrateName::new(name).ok();
-                    let found = found.filter(|n| n.index_path() == format!("{path}{name}"));
-                    found.map_or(ControlFlow::Continue(()), |name| visit(name, *id))
-                }
+                TreeEntry::File(id) => match crate_at(path, name) {
+                    Some(name) => visit(name, *id),
+                    None => ControlFlow::Continue(()),
+                },
             };
             if visited.is_break() {
                 return Ok(visited);
@@ -256,6 +286,50 @@ impl Directory {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// Returns the crate whose file this is: others, such as config.json, are not at the path of a crate of their name.
+fn crate_at(path: &str, name: &str) -> Option<CrateName> {
+    let found = CrateName::new(name).ok()?;
+    let expected = found.index_path();
+    (expected.strip_prefix(path) == Some(name)).then_some(found)
+}
+
+/// A directory before or after, if there is one, and what its objects are read from.
+type Side<'d> = (Option<&'d Directory>, &'d Objects);
+
+/// Calls `visit` with each crate's file that differs, and what it is on the second side.
+fn differ(
+    path: &str,
+    sides: [Side<'_>; 2],
+    visit: &mut impl FnMut(CrateName, Option<ObjectId>),
+) -> Result<()> {
+    let mut entries = BTreeMap::<&[u8], [Option<&TreeEntry>; 2]>::new();
+    for (side, (directory, objects)) in sides.into_iter().enumerate() {
+        if let Some(directory) = directory {
+            for (name, entry) in &directory.entries(objects)?.0 {
+                entries.entry(name).or_default()[side] = Some(entry);
+            }
+        }
+    }
+    for (name, both) in entries {
+        let Ok(name) = std::str::from_utf8(name) else {
+            continue;
+        };
+        let directories = both.map(|entry| entry.and_then(TreeEntry::directory));
+        if directories[0].map(|it| it.id) != directories[1].map(|it| it.id) {
+            let [(_, before), (_, after)] = sides;
+            let inner = [(directories[0], before), (directories[1], after)];
+            differ(&format!("{path}{name}/"), inner, visit)?;
+        }
+        let files = both.map(|entry| entry.and_then(TreeEntry::file));
+        if files[0] != files[1]
+            && let Some(name) = crate_at(path, name)
+        {
+            visit(name, files[1]);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub(super) async fn ask<T: Send + 'static>(
         let detail = "the catalog cannot be read; the log says why";
         ErrorResponse::for_cargo(StatusCode::INTERNAL_SERVER_ERROR, detail)
     };
+    // Whoever waits here waits without a thread and a connection of its own.
+    let _turn = state.asking.acquire().await;
     let done = spawn_blocking(work).await;
     let done = done.map_err(|error| failed(error.to_string()))?;
     done.map_err(|error| failed(state.mask.apply(&error.chain()).into_owned()))

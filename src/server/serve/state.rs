@@ -1,6 +1,7 @@
 //! What the handlers share: configuration, index, crate files, tokens, and what is counted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -63,6 +64,8 @@ pub(super) struct State {
     pub(super) has_filled_catalog: Notify,
     /// How many crate files may be unpacked for requests at the same time: each may take a second of a thread.
     pub(super) unpacking: Semaphore,
+    /// How many questions the catalog answers at the same time, each with a thread and a connection of its own.
+    pub(super) asking: Semaphore,
     /// How many answers with all versions of a crate may be made at the same time.
     pub(super) answering: Semaphore,
     /// What the store held when it was last listed, if the index lists only stored versions.
@@ -112,6 +115,9 @@ impl State {
             has_new_view: Notify::new(),
             has_filled_catalog: Notify::new(),
             unpacking: Semaphore::new(UNPACKING),
+            asking: Semaphore::new(
+                ANSWERING + thread::available_parallelism().map_or(2, usize::from),
+            ),
             answering: Semaphore::new(ANSWERING),
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),

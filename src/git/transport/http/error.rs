@@ -13,8 +13,7 @@ use crate::git::transport::{Proxy, tls};
 /// What to do about a proxy that wants a login.
 pub(crate) const PROXY_ADVICE: &str = "Set HTTPS_PROXY (for http:// addresses HTTP_PROXY) to the proxy with its user and password: http://USER:PASSWORD@HOST:PORT.";
 
-const BEHIND_PROXY: &str = "Ask the administrator of the proxy whether it may connect to this host. A host that needs no proxy goes into \
-     NO_PROXY.";
+const BEHIND_PROXY: &str = "Ask the administrator of the proxy to allow this host. If the host needs no proxy, add it to NO_PROXY.";
 
 /// The pack broke off while it was being sent.
 #[derive(Debug, thiserror::Error)]

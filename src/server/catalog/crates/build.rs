@@ -37,14 +37,11 @@ impl Changes {
         let mut is_listed = vec![false; names.all().len()];
         let mut changed = Vec::new();
         for (name, blob) in index {
-            let entry = |place: usize| &names.all()[place];
-            let lower = name.as_str();
-            let mut alike = names.exact(lower);
-            let known = alike.find(|place| names.name(entry(*place)) == lower);
+            let known = names.place_of(name.as_str());
             if let Some(place) = known {
                 is_listed[place] = true;
             }
-            if known.is_none_or(|place| entry(place).facts.blob != blob) {
+            if known.is_none_or(|place| names.all()[place].facts.blob != blob) {
                 changed.push((name, blob));
             }
         }
@@ -52,6 +49,22 @@ impl Changes {
         let gone = listed.filter(|(_, is_listed)| !is_listed);
         let gone = gone.map(|(entry, _)| entry.facts.id).collect();
         Self { changed, gone }
+    }
+
+    /// Finds what differs in the catalog after these files of the index have changed, or are gone.
+    pub(super) fn of(names: &Names, files: Vec<(CrateName, Option<ObjectId>)>) -> Self {
+        let mut changes = Self::default();
+        for (name, blob) in files {
+            match blob {
+                Some(blob) => changes.changed.push((name, blob)),
+                None => changes.gone.extend(
+                    names
+                        .place_of(name.as_str())
+                        .map(|place| names.all()[place].facts.id),
+                ),
+            }
+        }
+        changes
     }
 
     /// Says whether there are none.
@@ -131,22 +144,23 @@ pub(super) fn build(
     Ok(change.commit()?)
 }
 
-/// Brings the catalog up to date.
+/// Brings the catalog up to date; returns the crates whose rows changed, or are gone.
 pub(super) fn update(
     database: &mut Connection,
     changes: &Changes,
     read: ReadObject<'_>,
-) -> Result<(), BuildError> {
+) -> Result<BTreeSet<CrateId>, BuildError> {
     let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut touched = BTreeSet::new();
     for id in &changes.gone {
-        rows::remove(&change, *id)?;
+        touched.extend(rows::remove(&change, *id)?);
     }
     let mut updated = Vec::new();
     read_all(&changes.changed, read, |(file, found)| {
         let known = rows::id_of(&change, file.0.as_str())?;
         match (found, known) {
             (None, None) => {}
-            (None, Some(id)) => rows::remove(&change, id)?,
+            (None, Some(id)) => touched.extend(rows::remove(&change, id)?),
             (Some(ReadCrate { summary, needs }), known) => {
                 let id = known.map_or_else(|| rows::next_id(&change), Ok)?;
                 rows::put(&change, id, file.1, named(file, &summary.name), &summary)?;
@@ -162,9 +176,11 @@ pub(super) fn update(
         for name in names {
             known.extend(rows::id_of(&change, &name)?);
         }
-        rows::replace_dependencies(&change, id, &known)?;
+        touched.insert(id);
+        touched.extend(rows::replace_dependencies(&change, id, &known)?);
     }
-    Ok(change.commit()?)
+    change.commit()?;
+    Ok(touched)
 }
 
 /// Reads files on two threads, and calls `take` with each, in no order.

@@ -4,6 +4,7 @@
 //! Many readers and one writer: a search reads what the last update wrote, and waits for none.
 
 mod build;
+mod name_words;
 mod names;
 mod rows;
 mod schema;
@@ -23,7 +24,7 @@ use crate::index::{CrateName, CrateVersion};
 use crate::server::crate_archive::Manifest;
 use crate::server::disk_error::of_database;
 use crate::server::index_copy::Snapshot;
-use build::{BuildError, Changes, IndexFile, ReadObject};
+use build::{BuildError, Changes, ReadObject};
 pub use names::CrateId;
 use names::Names;
 pub use rows::CrateRow;
@@ -36,6 +37,8 @@ pub struct CrateCatalog {
     /// As many as ever read at the same time: the threads that may block bound that.
     readers: Mutex<Vec<Connection>>,
     names: ArcSwap<Names>,
+    /// The index of the last update.
+    seen: Mutex<Option<Arc<Snapshot>>>,
     /// How many crates have been read of the first build, and of how many.
     filling: [AtomicUsize; 2],
 }
@@ -70,6 +73,7 @@ impl CrateCatalog {
             writer: Mutex::new(database),
             readers: Mutex::default(),
             names: ArcSwap::from_pointee(names),
+            seen: Mutex::default(),
             filling: Default::default(),
         })
     }
@@ -95,31 +99,51 @@ impl CrateCatalog {
     ///
     /// # Errors
     /// `server` if the copy of the index or the database cannot be read or written; the catalog then stays as it was.
-    pub fn update(&self, index: &Snapshot) -> Result<Updated> {
-        self.update_from(index.crate_files()?, &|blob| index.content(blob))
+    pub fn update(&self, index: &Arc<Snapshot>) -> Result<Updated> {
+        // Locked throughout: of two updates the second one sees what the first one did.
+        let mut seen = lock(&self.seen);
+        let names = self.names.load();
+        let changes = match &*seen {
+            Some(before) => Changes::of(&names, index.changes_since(before)?),
+            None => Changes::between(&names, index.crate_files()?),
+        };
+        let updated = self.apply(&changes, &|blob| index.content(blob))?;
+        *seen = Some(Arc::clone(index));
+        Ok(updated)
     }
 
-    fn update_from(&self, index: Vec<IndexFile>, read: ReadObject<'_>) -> Result<Updated> {
-        // Locked first: of two updates the second one sees what the first one did.
-        let mut database = lock(&self.writer);
-        let changes = Changes::between(&self.names.load(), index);
+    fn apply(&self, changes: &Changes, read: ReadObject<'_>) -> Result<Updated> {
         if changes.is_empty() {
             return Ok(Updated::default());
         }
-        let done = match self.is_empty() {
-            true => self.build(&mut database, &changes, read),
-            false => build::update(&mut database, &changes, read),
+        let mut database = lock(&self.writer);
+        let names = match self.is_empty() {
+            true => self.build(&mut database, changes, read),
+            false => self.change(&mut database, changes, read),
         };
-        let facts = done.and_then(|()| Ok(rows::facts(&database)?));
-        let facts = facts.map_err(|error| match error {
+        let names = names.map_err(|error| match error {
             BuildError::Index(error) => error,
             BuildError::Database(error) => self.failed(error),
         })?;
-        self.names.store(Arc::new(Names::new(facts)));
+        self.names.store(Arc::new(names));
         Ok(Updated {
             changed: changes.changed.len(),
             gone: changes.gone.len(),
         })
+    }
+
+    fn change(
+        &self,
+        database: &mut Connection,
+        changes: &Changes,
+        read: ReadObject<'_>,
+    ) -> Result<Names, BuildError> {
+        let touched = build::update(database, changes, read)?;
+        let mut changed = Vec::new();
+        for id in &touched {
+            changed.extend(rows::facts_of(database, *id)?);
+        }
+        Ok(self.names.load().after(&touched, changed))
     }
 
     fn build(
@@ -127,7 +151,7 @@ impl CrateCatalog {
         database: &mut Connection,
         changes: &Changes,
         read: ReadObject<'_>,
-    ) -> Result<(), BuildError> {
+    ) -> Result<Names, BuildError> {
         let [count, of] = &self.filling;
         of.store(changes.changed.len(), Ordering::Relaxed);
         let done = build::build(database, &changes.changed, read, || {
@@ -135,7 +159,8 @@ impl CrateCatalog {
         });
         count.store(0, Ordering::Relaxed);
         of.store(0, Ordering::Relaxed);
-        done
+        done?;
+        Ok(Names::new(rows::facts(database)?))
     }
 
     /// Says whether [`CrateCatalog::learn`] would write what this version's manifest says.

@@ -1,10 +1,13 @@
 //! The names of all crates, in memory: what search asks first, and how results are ordered.
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use strsim::osa_distance;
 
+use super::name_words::NameWords;
 use crate::git::ObjectId;
 
 /// A crate's number in the catalog.
@@ -33,8 +36,6 @@ pub(super) struct Entry {
     /// Where its name stands.
     start: u32,
     length: u8,
-    /// Which letters and digits the name has: a filter for near names.
-    letters: u64,
 }
 
 /// The crates by their names, which are alike whether they are written with `-` or `_`, or in capitals.
@@ -44,8 +45,11 @@ pub(super) struct Names {
     text: String,
     /// In the order of their names.
     entries: Vec<Entry>,
+    /// Which letters and digits each name has: a filter for near names, by itself since all of it is read for each search.
+    letters: Vec<Letters>,
     /// The places of the ids.
     by_id: Vec<u32>,
+    words: Arc<NameWords>,
 }
 
 /// How many letters typing errors may change.
@@ -59,6 +63,20 @@ fn compare(one: &str, other: &str) -> Ordering {
     alike(one).cmp(alike(other))
 }
 
+/// Compares names as [`compare`] does, and tells apart those that are alike.
+fn order(one: &str, other: &str) -> Ordering {
+    compare(one, other).then_with(|| one.cmp(other))
+}
+
+fn in_order(crates: impl IntoIterator<Item = (String, Facts)>) -> Vec<(String, Facts)> {
+    let lower = crates
+        .into_iter()
+        .map(|(name, facts)| (name.to_ascii_lowercase(), facts));
+    let mut sorted: Vec<_> = lower.collect();
+    sorted.sort_unstable_by(|(one, _), (other, _)| order(one, other));
+    sorted
+}
+
 fn alike(name: &str) -> impl Iterator<Item = u8> {
     name.bytes()
         .map(|byte| if byte == b'_' { b'-' } else { byte })
@@ -67,27 +85,61 @@ fn alike(name: &str) -> impl Iterator<Item = u8> {
 impl Names {
     /// Takes the names, each with what is known of its crate.
     pub(super) fn new(crates: impl IntoIterator<Item = (String, Facts)>) -> Self {
-        let lower = crates
-            .into_iter()
-            .map(|(name, facts)| (name.to_ascii_lowercase(), facts));
-        let mut sorted: Vec<_> = lower.collect();
-        sorted.sort_unstable_by(|(one, _), (other, _)| {
-            compare(one, other).then_with(|| one.cmp(other))
-        });
         let mut names = Self::default();
-        names.entries.reserve_exact(sorted.len());
-        for (name, facts) in sorted {
-            names.push(&name, facts);
+        let sorted = in_order(crates);
+        for (name, facts) in &sorted {
+            names.push(name, *facts);
         }
-        let ids = names
-            .entries
-            .iter()
-            .map(|entry| entry.facts.id as usize + 1);
-        names.by_id = vec![ABSENT; ids.max().unwrap_or(0)];
-        for (place, entry) in names.entries.iter().enumerate() {
-            names.by_id[entry.facts.id as usize] = u32::try_from(place).unwrap_or(ABSENT);
-        }
+        names.find_ids();
+        names.words = Arc::new(NameWords::new(names.named()));
         names
+    }
+
+    /// Returns the names after a change: without the crates of `touched`, and with `changed`, which are those of them that
+    /// are still there, and those that are new.
+    pub(super) fn after(
+        &self,
+        touched: &BTreeSet<CrateId>,
+        changed: impl IntoIterator<Item = (String, Facts)>,
+    ) -> Self {
+        let changed = in_order(changed);
+        let kept = self
+            .named()
+            .filter(|(_, id)| !touched.contains(id))
+            .filter_map(|(name, id)| Some((name, self.by_id(id)?.facts)));
+        let mut changed = changed.iter().peekable();
+        let mut names = Self::default();
+        names
+            .entries
+            .reserve_exact(self.entries.len() + changed.len());
+        for (name, facts) in kept {
+            while let Some((new, facts)) = changed.next_if(|(new, _)| order(new, name).is_lt()) {
+                names.push(new, *facts);
+            }
+            names.push(name, facts);
+        }
+        changed.for_each(|(new, facts)| names.push(new, *facts));
+        names.find_ids();
+        // Most changes are new versions of crates that were there before.
+        names.words = match names.named().eq(self.named()) {
+            true => Arc::clone(&self.words),
+            false => Arc::new(NameWords::new(names.named())),
+        };
+        names
+    }
+
+    /// Returns all names, each with the id of its crate.
+    fn named(&self) -> impl Iterator<Item = (&str, CrateId)> {
+        let entries = self.entries.iter();
+        entries.map(|entry| (self.name(entry), entry.facts.id))
+    }
+
+    fn find_ids(&mut self) {
+        let ids = self.entries.iter().map(|entry| entry.facts.id as usize);
+        self.by_id = vec![ABSENT; ids.max().map_or(0, |last| last + 1)];
+        for (place, entry) in self.entries.iter().enumerate() {
+            self.by_id[entry.facts.id as usize] = u32::try_from(place).unwrap_or(ABSENT);
+        }
     }
 
     fn push(&mut self, name: &str, facts: Facts) {
@@ -97,12 +149,11 @@ impl Names {
             return;
         };
         self.text.push_str(name);
-        let letters = letters(name);
+        self.letters.push(letters(name));
         self.entries.push(Entry {
             facts,
             start,
             length,
-            letters,
         });
     }
 
@@ -117,10 +168,30 @@ impl Names {
         self.entries.get(*place as usize)
     }
 
+    /// Returns for each id whether it is among these.
+    pub(super) fn set_of(&self, ids: &[CrateId]) -> Vec<bool> {
+        let mut set = vec![false; self.by_id.len()];
+        for id in ids {
+            set[*id as usize] = true;
+        }
+        set
+    }
+
     /// Returns the name of a crate, in lower case.
     pub(super) fn name(&self, entry: &Entry) -> &str {
         let start = entry.start as usize;
         &self.text[start..start + usize::from(entry.length)]
+    }
+
+    /// Returns the place of the crate with this very name, in lower case.
+    pub(super) fn place_of(&self, name: &str) -> Option<usize> {
+        self.exact(name)
+            .find(|place| self.name(&self.entries[*place]) == name)
+    }
+
+    /// Returns the words of the names.
+    pub(super) fn words(&self) -> &NameWords {
+        &self.words
     }
 
     /// Returns the places of the crates with this name, in lower case: in a private registry `a-b` and `a_b` may be two.
@@ -148,14 +219,13 @@ impl Names {
         let name = dashed(name);
         // In a short name two errors leave nothing of it.
         let errors = if name.len() < 5 { 1 } else { NEAR };
-        let is_near = |entry: &Entry| {
-            usize::from(entry.length).abs_diff(name.len()) <= errors
-                // An error removes at most one letter and adds at most one.
-                && (entry.letters ^ wanted).count_ones() as usize <= 2 * errors
-        };
-        let candidates = self.entries.iter().filter(|entry| is_near(entry));
+        // An error removes at most one letter and adds at most one.
+        let is_near = |letters: &Letters| (letters ^ wanted).count_ones() as usize <= 2 * errors;
+        let candidates = self.letters.iter().zip(&self.entries);
+        let candidates = candidates.filter(|(letters, _)| is_near(letters));
         let mut found: Vec<_> = candidates
-            .map(|entry| {
+            .filter(|(_, entry)| usize::from(entry.length).abs_diff(name.len()) <= errors)
+            .map(|(_, entry)| {
                 let distance = osa_distance(&dashed(self.name(entry)), &name);
                 (distance, Reverse(entry.facts.weight), entry.facts.id)
             })
@@ -167,36 +237,48 @@ impl Names {
     }
 }
 
-/// Returns one bit for each letter, each digit, and all the rest.
-fn letters(name: &str) -> u64 {
+/// One bit for each letter, each digit, and all the rest, and 64 bits further one for those that come more than once.
+type Letters = u128;
+
+fn letters(name: &str) -> Letters {
     let bit = |byte: u8| match byte {
         b'a'..=b'z' => byte - b'a',
         b'0'..=b'9' => byte - b'0' + 26,
         _ => 36,
     };
-    name.bytes().fold(0, |set, byte| set | 1 << bit(byte))
+    let (mut once, mut again) = (0_u64, 0_u64);
+    for byte in name.bytes() {
+        let letter = 1 << bit(byte);
+        again |= once & letter;
+        once |= letter;
+    }
+    Letters::from(again) << 64 | Letters::from(once)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
     fn names(all: &[(&str, u64)]) -> Names {
-        Names::new(all.iter().zip(1..).map(|((name, weight), id)| {
-            let facts = Facts {
-                id,
-                weight: *weight,
-                recent_downloads: 0,
-                created: 0,
-                updated: 0,
-                blob: ObjectId::ZERO,
-            };
-            ((*name).to_owned(), facts)
-        }))
+        let numbered = all.iter().zip(1..);
+        Names::new(numbered.map(|((name, weight), id)| ((*name).to_owned(), facts(id, *weight))))
+    }
+
+    fn facts(id: CrateId, weight: u64) -> Facts {
+        Facts {
+            id,
+            weight,
+            recent_downloads: 0,
+            created: 0,
+            updated: 0,
+            blob: ObjectId::ZERO,
+        }
     }
 
     fn shown(names: &Names, places: Range<usize>) -> Vec<&str> {
@@ -254,6 +336,36 @@ mod tests {
             let names = names(&all);
             let near = all.iter().filter(|(name, _)| osa_distance(&name.replace('_', "-"), &wanted) <= NEAR);
             prop_assert_eq!(names.near(&wanted, 100).len(), near.count());
+        }
+
+        #[test]
+        fn a_change_leaves_what_reading_all_again_would(
+            all in prop::collection::btree_map(1..30_u32, "[a-c_-]{1,4}", 0..20),
+            changed in prop::collection::btree_map(1..30_u32, prop::option::of("[a-c_-]{1,4}"), 0..20),
+        ) {
+            let with = |names: &BTreeMap<CrateId, String>, weight| {
+                let named: Vec<_> = names.iter().map(|(id, name)| (name.clone(), facts(*id, weight))).collect();
+                named
+            };
+            let names = Names::new(with(&all, 1));
+            let touched: BTreeSet<_> = changed.keys().copied().collect();
+            let is_there = changed.iter().filter_map(|(id, name)| Some((*id, name.clone()?)));
+            let there: BTreeMap<_, _> = is_there.collect();
+            let after = names.after(&touched, with(&there, 2));
+            let kept = all.into_iter().filter(|(id, _)| !touched.contains(id)).collect();
+            let again = Names::new([with(&kept, 1), with(&there, 2)].concat());
+            let all_of = |names: &Names| {
+                let entries = names.all().iter();
+                let shown: Vec<_> = entries.map(|entry| (names.name(entry).to_owned(), entry.facts.id, entry.facts.weight)).collect();
+                shown
+            };
+            // Two with one name may come in either order.
+            let sorted = |mut all: Vec<(String, CrateId, u64)>| { all.sort(); all };
+            prop_assert_eq!(sorted(all_of(&after)), sorted(all_of(&again)));
+            for word in ["a", "b", "ca"] {
+                let found = |names: &Names| names.words().with(word, true).iter().copied().collect::<BTreeSet<_>>();
+                prop_assert_eq!(found(&after), found(&again));
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The rows of the tables: how they are written, and how they are read.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::names::{CrateId, Facts};
@@ -97,15 +99,15 @@ pub(super) fn crate_row(database: &Connection, id: CrateId) -> rusqlite::Result<
     query.query_row([id], CrateRow::of).optional()
 }
 
-/// Reads what is kept in memory of each crate.
-pub(super) fn facts(database: &Connection) -> rusqlite::Result<Vec<(String, Facts)>> {
-    let mut query = database.prepare_cached(
-        "SELECT name, id, max(coalesce(downloads, 0), dependents), coalesce(recent_downloads, 0),
-            coalesce(created, 0), coalesce(updated, 0), entry
-         FROM crates",
-    )?;
-    let rows = query.query_map([], |row| {
-        let facts = Facts {
+/// What is kept in memory of a crate.
+const FACTS: &str =
+    "SELECT name, id, max(coalesce(downloads, 0), dependents), coalesce(recent_downloads, 0),
+        coalesce(created, 0), coalesce(updated, 0), entry
+    FROM crates";
+
+impl Facts {
+    fn of(row: &Row<'_>) -> rusqlite::Result<(String, Self)> {
+        let facts = Self {
             id: row.get(1)?,
             weight: row.get(2)?,
             recent_downloads: row.get(3)?,
@@ -114,8 +116,22 @@ pub(super) fn facts(database: &Connection) -> rusqlite::Result<Vec<(String, Fact
             blob: ObjectId::from_bytes(row.get(6)?),
         };
         Ok((row.get(0)?, facts))
-    })?;
-    rows.collect()
+    }
+}
+
+/// Reads what is kept in memory of each crate.
+pub(super) fn facts(database: &Connection) -> rusqlite::Result<Vec<(String, Facts)>> {
+    let mut query = database.prepare_cached(FACTS)?;
+    query.query_map([], Facts::of)?.collect()
+}
+
+/// Reads what is kept in memory of a crate; `None` if there is none with this id.
+pub(super) fn facts_of(
+    database: &Connection,
+    id: CrateId,
+) -> rusqlite::Result<Option<(String, Facts)>> {
+    let mut query = database.prepare_cached(&format!("{FACTS} WHERE id = ?1"))?;
+    query.query_row([id], Facts::of).optional()
 }
 
 /// Returns the id of the crate with this name, in any case.
@@ -183,34 +199,36 @@ pub(super) fn depend(
     Ok(())
 }
 
-/// Replaces what a crate needs, and counts the dependents of what it needed and needs anew.
+/// Replaces what a crate needs, and counts the dependents of what it needs no more or anew; returns those.
 pub(super) fn replace_dependencies(
     database: &Connection,
     id: CrateId,
     dependencies: &[CrateId],
-) -> rusqlite::Result<()> {
-    let before = needed_by(database, id)?;
-    database
-        .prepare_cached("DELETE FROM dependencies WHERE dependent = ?1")?
-        .execute([id])?;
-    depend(database, id, dependencies.iter().copied())?;
-    before
-        .iter()
-        .chain(dependencies)
-        .try_for_each(|dependency| count_dependents_of(database, *dependency))
+) -> rusqlite::Result<Vec<CrateId>> {
+    let before: BTreeSet<_> = needed_by(database, id)?.into_iter().collect();
+    let after: BTreeSet<_> = dependencies.iter().copied().collect();
+    let removed: Vec<_> = before.difference(&after).copied().collect();
+    let added: Vec<_> = after.difference(&before).copied().collect();
+    let mut remove = database
+        .prepare_cached("DELETE FROM dependencies WHERE dependency = ?1 AND dependent = ?2")?;
+    for dependency in &removed {
+        remove.execute([*dependency, id])?;
+    }
+    depend(database, id, added.iter().copied())?;
+    let mut count =
+        database.prepare_cached("UPDATE crates SET dependents = dependents + ?2 WHERE id = ?1")?;
+    for (dependencies, change) in [(&removed, -1), (&added, 1)] {
+        for dependency in dependencies {
+            count.execute(params![dependency, change])?;
+        }
+    }
+    Ok([removed, added].concat())
 }
 
 fn needed_by(database: &Connection, id: CrateId) -> rusqlite::Result<Vec<CrateId>> {
     let mut query =
         database.prepare_cached("SELECT dependency FROM dependencies WHERE dependent = ?1")?;
     query.query_map([id], |row| row.get(0))?.collect()
-}
-
-fn count_dependents_of(database: &Connection, id: CrateId) -> rusqlite::Result<()> {
-    let mut count = database.prepare_cached(
-        "UPDATE crates SET dependents = (SELECT count(*) FROM dependencies WHERE dependency = ?1) WHERE id = ?1",
-    )?;
-    count.execute([id]).map(drop)
 }
 
 /// Counts the dependents of all crates.
@@ -221,9 +239,10 @@ pub(super) fn count_dependents(database: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Removes a crate.
-pub(super) fn remove(database: &Connection, id: CrateId) -> rusqlite::Result<()> {
-    replace_dependencies(database, id, &[])?;
+/// Removes a crate; returns it and what it needed.
+pub(super) fn remove(database: &Connection, id: CrateId) -> rusqlite::Result<Vec<CrateId>> {
+    let mut touched = replace_dependencies(database, id, &[])?;
+    touched.push(id);
     for table in [
         "DELETE FROM dependencies WHERE dependency = ?1",
         "DELETE FROM words WHERE rowid = ?1",
@@ -231,7 +250,7 @@ pub(super) fn remove(database: &Connection, id: CrateId) -> rusqlite::Result<()>
     ] {
         database.prepare_cached(table)?.execute([id])?;
     }
-    Ok(())
+    Ok(touched)
 }
 
 /// Makes the words of a crate findable.
@@ -310,7 +329,8 @@ pub(super) fn order_by_weight(database: &Connection) -> rusqlite::Result<()> {
         DROP TABLE places;
         INSERT INTO words (words) VALUES ('delete-all');
         INSERT INTO words (rowid, name, keywords, description)
-            SELECT id, name, keywords, coalesce(description, '') FROM crates ORDER BY id",
+            SELECT id, name, keywords, coalesce(description, '') FROM crates ORDER BY id;
+        INSERT INTO words (words) VALUES ('optimize')",
     )
 }
 

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use crate::server::catalog::is_damaged;
 
 /// Counts the versions of the tables.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How long to wait for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ const TABLES: &str = "
     CREATE INDEX by_dependent ON dependencies (dependent);
     CREATE VIRTUAL TABLE words USING fts5(
         name, keywords, description,
-        content = '', contentless_delete = 1, prefix = '2 3',
+        content = '', contentless_delete = 1, detail = none, prefix = '2 3 4 5',
         tokenize = 'porter unicode61 remove_diacritics 2'
     );
 ";
@@ -80,7 +80,6 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let database = Connection::open_with_flags(path, flags)?;
     database.busy_timeout(BUSY_TIMEOUT)?;
     database.pragma_update(None, "query_only", true)?;
-    database.pragma_update(None, "mmap_size", 256 << 20)?;
     Ok(database)
 }
 

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row, Rows};
 
+use super::name_words;
 use super::names::{CrateId, Entry, Names};
 
 /// The longest text that is searched for, in characters; a crate's name has 64.
@@ -13,6 +14,9 @@ const LONGEST: usize = 200;
 const WORDS: usize = 8;
 /// From how many letters on the beginning of a word is enough.
 const PREFIX: usize = 2;
+/// How many crates the full-text search finds at most, of those that have the words anywhere: a word such as `a` is in most
+/// descriptions. Names have no such bound.
+const MATCHES: usize = 2_000;
 /// How many names are suggested where nothing is found.
 const SUGGESTIONS: usize = 5;
 
@@ -53,7 +57,7 @@ pub struct Query {
 pub struct Found {
     /// The wanted part of the results, in their order.
     pub crates: Vec<CrateId>,
-    /// How many there are in all.
+    /// How many there are in all, of which at most 2,000 have the words elsewhere than in their names.
     pub total: usize,
     /// The crate whose name is the text.
     pub exact: Option<CrateId>,
@@ -88,14 +92,10 @@ pub(super) fn search(
     results.add_places(names.prefixed(&name), Match::NamePrefix);
     let words = words(&text);
     if !words.is_empty() {
-        results.add_matches(
-            database,
-            &format!("name : ({})", all_of(&words)),
-            Match::NameWords,
-        )?;
-        results.add_matches(database, &all_of(&words), Match::Words)?;
+        results.add_named(&words);
+        results.add_matches(database, &all_of(&words))?;
         if results.found.is_empty() {
-            results.add_matches(database, &all_of(&roots(&words)), Match::Words)?;
+            results.add_matches(database, &all_of(&roots(&words)))?;
         }
     }
     let exact = names.all()[exact].first().map(|entry| entry.facts.id);
@@ -138,40 +138,76 @@ impl<'n> Results<'n> {
         }
     }
 
-    /// Adds what SQLite's full-text search finds.
-    fn add_matches(
-        &mut self,
-        database: &Connection,
-        expression: &str,
-        how: Match,
-    ) -> rusqlite::Result<()> {
-        let mut query = database.prepare_cached("SELECT rowid FROM words WHERE words MATCH ?1")?;
-        let mut rows = query.query([expression])?;
-        while let Some(row) = rows.next()? {
+    /// Adds the crates whose names have all of the words, or beginnings of words.
+    fn add_named(&mut self, words: &[String]) {
+        let crates = words
+            .iter()
+            .map(|word| self.names.words().with(word, is_prefix(word)));
+        let mut crates: Vec<_> = crates.collect();
+        // The fewest first: the others only say which of them stay.
+        crates.sort_by_key(|crates| crates.len());
+        let Some((fewest, others)) = crates.split_first() else {
+            return;
+        };
+        let others: Vec<_> = others
+            .iter()
+            .map(|crates| self.names.set_of(crates))
+            .collect();
+        for id in *fewest {
+            if others.iter().all(|others| others[*id as usize])
+                && let Some(entry) = self.names.by_id(*id)
+            {
+                self.add(entry, Match::NameWords);
+            }
+        }
+    }
+
+    /// Adds what SQLite's full-text search finds, the heaviest crates first, as far as the bound.
+    fn add_matches(&mut self, database: &Connection, expression: &str) -> rusqlite::Result<()> {
+        let mut query =
+            database.prepare_cached("SELECT rowid FROM words WHERE words MATCH ?1 LIMIT ?2")?;
+        let mut rows = query.query((expression, MATCHES))?;
+        while let Some(row) = next(&mut rows)? {
             // One that came after the names were read is found next time.
             if let Some(entry) = self.names.by_id(row.get(0)?) {
-                self.add(entry, how);
+                self.add(entry, Match::Words);
             }
         }
         Ok(())
     }
 }
 
+/// Reads a row; none where SQLite cuts a word into several, which it cannot search for without their places.
+fn next<'r>(rows: &'r mut Rows<'_>) -> rusqlite::Result<Option<&'r Row<'r>>> {
+    match rows.next() {
+        Err(rusqlite::Error::SqliteFailure(_, Some(message)))
+            if message.contains("queries are not supported") =>
+        {
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
 /// Returns the words of a text as the full-text search cuts them: letters and digits.
 fn words(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| !c.is_alphanumeric());
-    let words = words.filter(|word| !word.is_empty());
-    words.take(WORDS).map(str::to_lowercase).collect()
+    let words = name_words::words(text).take(WORDS);
+    words.map(str::to_lowercase).collect()
 }
 
 /// Returns the expression for all of the words, or beginnings of words. Quoted, so that no text is an operator; what SQLite
-/// cuts further is a phrase.
+/// cuts further cannot be searched for.
 fn all_of(words: &[String]) -> String {
-    let quoted = words.iter().map(|word| match word.chars().count() {
-        ..PREFIX => format!("\"{word}\""),
-        _ => format!("\"{word}\" *"),
+    let quoted = words.iter().map(|word| match is_prefix(word) {
+        false => format!("\"{word}\""),
+        true => format!("\"{word}\" *"),
     });
     quoted.collect::<Vec<_>>().join(" AND ")
+}
+
+/// Says whether the beginning of a word is meant.
+fn is_prefix(word: &str) -> bool {
+    word.chars().nth(PREFIX - 1).is_some()
 }
 
 /// Cuts the ends of long words: words are found by their stems, which may be shorter than what was typed so far.

@@ -43,7 +43,8 @@ impl Index {
         let files = self.0.iter();
         let files = files.map(|(name, file)| (CrateName::new(name).unwrap(), id(file)));
         let read = |blob| Ok(blobs[&blob].as_bytes().to_vec());
-        catalog.update_from(files.collect(), &read).unwrap()
+        let changes = Changes::between(&catalog.names.load(), files.collect());
+        catalog.apply(&changes, &read).unwrap()
     }
 }
 
@@ -213,8 +214,11 @@ fn an_index_that_cannot_be_read_changes_nothing() {
     small().update(&catalog);
     let before = everything(&catalog);
     let damaged = |_| Err(Error::new(Kind::Server, "damaged"));
-    let files = vec![(CrateName::new("new").unwrap(), ObjectId::ZERO)];
-    let error = catalog.update_from(files, &damaged).unwrap_err();
+    let changes = Changes {
+        changed: vec![(CrateName::new("new").unwrap(), ObjectId::ZERO)],
+        gone: Vec::new(),
+    };
+    let error = catalog.apply(&changes, &damaged).unwrap_err();
     assert_eq!(error.to_string(), "damaged");
     assert_eq!(everything(&catalog), before);
     assert_eq!(catalog.filling(), None);
@@ -403,4 +407,15 @@ proptest! {
         let known = |rows: Vec<(String, String, u64, Vec<String>)>| rows.into_iter().map(|row| (row.0, row.1)).collect::<Vec<_>>();
         prop_assert_eq!(known(everything(&catalog)), known(everything(&built)));
     }
+}
+
+#[test]
+fn a_word_that_sqlite_cuts_further_finds_nothing_and_fails_nothing() {
+    let (_folder, catalog) = catalog();
+    small().update(&catalog);
+    // A circled letter is one for Rust, and a mark between words for SQLite.
+    for text in ["serde\u{24d0}json", "\u{24d0}\u{24d0}", "a\u{0939}\u{093f}b"] {
+        assert_eq!(find(&catalog, text), [""; 0], "{text}");
+    }
+    assert_eq!(find(&catalog, "json serde"), ["serde_json"]);
 }

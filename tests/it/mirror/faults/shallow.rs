@@ -315,14 +315,14 @@ fn a_server_without_trees_by_id_is_not_sent_from_one_mode_to_the_other() {
                 );
             }
             _ => assert!(
-                advice.contains("`history: merge` is no way out"),
+                advice.contains("`history: merge` cannot be used instead"),
                 "{advice}"
             ),
         }
         let asked = |history: &str| shallow.scene.ferry().with("FERRY_MIRROR_HISTORY", history);
         let advice = refused(&shallow.scene.sync_as(&asked("snapshot")).unwrap_err());
         assert!(
-            advice.contains("`history: merge` is no way out"),
+            advice.contains("`history: merge` cannot be used instead"),
             "{advice}"
         );
         // What is advised.
