@@ -164,6 +164,21 @@ impl Environment {
         self.home.as_deref()
     }
 
+    /// Returns cargo's own folder: `$CARGO_HOME`, else `.cargo` in the home folder.
+    ///
+    /// # Errors
+    /// `config` if neither is known.
+    pub fn cargo_home(&self) -> Result<PathBuf> {
+        if let Some(folder) = self.plain("CARGO_HOME")? {
+            return Ok(PathBuf::from(folder));
+        }
+        let home = self.home.as_ref().map(|home| home.join(".cargo"));
+        home.ok_or_else(|| {
+            unusable("CARGO_HOME", "it is not set, and there is no home directory")
+                .advise("Set CARGO_HOME to the directory that cargo uses.")
+        })
+    }
+
     /// Returns the current folder.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()

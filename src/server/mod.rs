@@ -1,6 +1,7 @@
 //! The API server and what works on its data: the copy of the index, the crate files and their store, the catalog, and
 //! the commands `serve`, `prefetch`, `cache` and `cargo-config`.
 
+pub mod address_file;
 pub mod cache;
 pub mod cargo_config;
 pub mod catalog;

@@ -1,10 +1,11 @@
 //! What `up` says when it listens: where it is, what it does, and the lines for cargo.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::config::{Downloads, UpConfig};
 use crate::error::Result;
+use crate::server::address_file::on_this_machine;
 use crate::server::cargo_config::{self, Index, Options};
 
 /// Where `up` is, what it does, and the lines for cargo.
@@ -56,16 +57,6 @@ impl Announcement {
             snippet,
         })
     }
-}
-
-/// Returns an address by which this machine reaches one that stands for all.
-fn on_this_machine(listening: SocketAddr) -> SocketAddr {
-    let ip = match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listening.port())
 }
 
 impl fmt::Display for Announcement {

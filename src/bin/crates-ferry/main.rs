@@ -103,7 +103,7 @@ fn dispatch(
         #[cfg(feature = "server")]
         Command::Server(command) => {
             let config = server::config(&flags, environment)?;
-            let work = server::run(command, config, Arc::clone(&progress));
+            let work = server::run(command, config, environment, Arc::clone(&progress));
             run_to_its_end(work, bars, &progress)
         }
         Command::Mirror(command) => {

@@ -7,6 +7,7 @@ use crates_ferry::config::{Environment, Flags, ServeConfig};
 use crates_ferry::error::{Error, Kind, Result};
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
+use crates_ferry::server::address_file;
 use crates_ferry::server::cache::{self, Eviction};
 use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::files::Limits;
@@ -17,7 +18,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::cli::server::{Cache, ServerCommand};
+use crate::cli::server::{Cache, CargoConfig, ServerCommand};
 
 /// Crate files are renamed into the store when they are complete and verified.
 pub(crate) const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
@@ -83,27 +84,22 @@ pub(crate) fn serve(flags: &Flags, environment: &Environment) -> Result<Option<O
 pub(crate) async fn run(
     command: ServerCommand,
     config: ServeConfig,
+    environment: &Environment,
     progress: Arc<Progress>,
 ) -> Result<Output> {
     let origins = config.origins.clone();
-    let end = run_command(command, config, progress).await;
+    let end = run_command(command, config, environment, progress).await;
     end.map_err(|error| origins.locate(error))
 }
 
 async fn run_command(
     command: ServerCommand,
     config: ServeConfig,
+    environment: &Environment,
     progress: Arc<Progress>,
 ) -> Result<Output> {
     match command {
-        ServerCommand::CargoConfig(asked) => {
-            let options = cargo_config::Options {
-                index: asked.index,
-                name: asked.name,
-                write: asked.write,
-            };
-            Output::new(&cargo_config::run(&config, &options)?, 0)
-        }
+        ServerCommand::CargoConfig(asked) => run_cargo_config(asked, config, environment),
         ServerCommand::Prefetch(asked) => {
             let options = prefetch::Options {
                 lockfiles: asked.lockfiles,
@@ -121,6 +117,24 @@ async fn run_command(
         }
         ServerCommand::Cache(asked) => run_cache(asked.command, &config, &progress).await,
     }
+}
+
+fn run_cargo_config(
+    asked: CargoConfig,
+    config: ServeConfig,
+    environment: &Environment,
+) -> Result<Output> {
+    let config = address_file::completed(config);
+    let place = asked.place(environment)?;
+    let options = cargo_config::Options {
+        index: asked.index,
+        name: asked.name,
+        write: place.map(|place| cargo_config::Write {
+            place,
+            dry_run: asked.dry_run,
+        }),
+    };
+    Output::new(&cargo_config::run(&config, &options)?, 0)
 }
 
 async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) -> Result<Output> {

@@ -7,53 +7,81 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use super::Registry;
+use super::place::Place;
+use super::{Registry, Written};
 use crate::error::{Error, Kind, Result};
 
 pub(super) fn empty() -> DocumentMut {
     DocumentMut::new()
 }
 
-/// Writes the file of a project, unless it is up to date; returns its path and whether it changed.
-///
-/// # Errors
-/// `config` if the project does not exist, or the file is not TOML, replaces crates.io with another source, or cannot
-/// be written.
-pub(super) fn write(project: &Path, registry: &Registry) -> Result<(PathBuf, bool)> {
-    if !project.is_dir() {
-        let message = format!("{} is not a folder", project.display());
-        return Err(Error::new(Kind::Config, message)
-            .advise("Give `--write` the folder of a project. Nothing was changed."));
+/// A configuration file of cargo, as it is and as it shall be.
+pub(super) struct Edited {
+    path: PathBuf,
+    before: String,
+    /// The new text.
+    pub(super) after: String,
+}
+
+impl Edited {
+    /// Reads the file in a folder, and edits it.
+    ///
+    /// # Errors
+    /// `config` if the folder's project does not exist, or the file cannot be read, is not TOML, or contradicts the edit.
+    pub(super) fn of(
+        place: &Place,
+        edit: impl FnOnce(&mut DocumentMut) -> Result<()>,
+    ) -> Result<Self> {
+        let path = place_in(&place.folder()?);
+        let before = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            read => read.map_err(|error| {
+                Error::new(Kind::Config, format!("cannot read {}", path.display())).because(error)
+            })?,
+        };
+        let mut document: DocumentMut =
+            before.parse().map_err(|error: toml_edit::TomlError| {
+                Error::new(
+                    Kind::Config,
+                    format!("{} is not valid TOML", path.display()),
+                )
+                .because(error)
+                .advise("Fix the file, then try again. Nothing was changed.")
+            })?;
+        edit(&mut document).map_err(|error| error.on(path.display()))?;
+        Ok(Self {
+            path,
+            before,
+            after: document.to_string(),
+        })
     }
-    let path = place(project);
-    let failed = |error: io::Error| {
-        Error::new(Kind::Config, format!("cannot write {}", path.display())).because(error)
-    };
-    let before = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        read => read.map_err(failed)?,
-    };
-    let mut document: DocumentMut = before.parse().map_err(|error: toml_edit::TomlError| {
-        Error::new(
-            Kind::Config,
-            format!("{} is not valid TOML", path.display()),
-        )
-        .because(error)
-        .advise("Fix the file, then try again. Nothing was changed.")
-    })?;
-    put(&mut document, registry).map_err(|error| error.on(path.display()))?;
-    let after = document.to_string();
-    if after == before {
-        return Ok((path, false));
+
+    /// Writes the file, unless it is as it shall be or this is a dry run.
+    ///
+    /// # Errors
+    /// `config` if it cannot be written.
+    pub(super) fn write(self, dry_run: bool) -> Result<Written> {
+        let changed = self.after != self.before;
+        if changed && !dry_run {
+            replace(&self.path, &self.after).map_err(|error| {
+                Error::new(
+                    Kind::Config,
+                    format!("cannot write {}", self.path.display()),
+                )
+                .because(error)
+            })?;
+        }
+        Ok(Written {
+            path: self.path,
+            changed,
+            would_be: (changed && dry_run).then_some(self.after),
+        })
     }
-    replace(&path, &after).map_err(failed)?;
-    Ok((path, true))
 }
 
 /// Finds the file that cargo reads: `config.toml`, or the older `config` if that exists, even beside the other; symbolic
 /// links are followed.
-fn place(project: &Path) -> PathBuf {
-    let folder = project.join(".cargo");
+fn place_in(folder: &Path) -> PathBuf {
     let (new, old) = (folder.join("config.toml"), folder.join("config"));
     let path = if old.exists() { old } else { new };
     // Otherwise renaming the new file into place would replace a link, for example into a user's dotfiles.
@@ -61,7 +89,7 @@ fn place(project: &Path) -> PathBuf {
 }
 
 /// Writes the file whole or not at all, with the permissions that it had.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(in crate::server) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder)?;
     let mut file = NamedTempFile::new_in(folder)?;
@@ -117,7 +145,7 @@ pub(super) fn put(document: &mut DocumentMut, registry: &Registry) -> Result<()>
 ///
 /// # Errors
 /// `config` if there is one that leads elsewhere.
-fn check_source(document: &DocumentMut, registry: &Registry) -> Result<()> {
+pub(super) fn check_source(document: &DocumentMut, registry: &Registry) -> Result<()> {
     let name = registry.name.as_str();
     let source = document.get("source").and_then(|sources| sources.get(name));
     let leads_here = |source: &Item| {

@@ -1,15 +1,19 @@
-//! `cargo-config`: the configuration that makes cargo use this server, printed or written into a project.
+//! `cargo-config`: the configuration that makes cargo use this server, printed, or written where cargo reads it.
 
 mod edit;
+mod place;
 
 use std::fmt;
 use std::path::PathBuf;
 
+use edit::Edited;
 use serde::Serialize;
 
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::RemoteUrl;
+pub(in crate::server) use edit::replace;
+pub use place::Place;
 
 /// Which index cargo reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +31,17 @@ pub struct Options {
     pub index: Index,
     /// The name of the registry in the configuration.
     pub name: String,
-    /// The folder of a project, to whose `.cargo/config.toml` the lines are written; `None` only prints them.
-    pub write: Option<PathBuf>,
+    /// Where the lines are written; `None` only prints them.
+    pub write: Option<Write>,
+}
+
+/// Where lines are written, and whether they really are.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The place.
+    pub place: Place,
+    /// Nothing is written.
+    pub dry_run: bool,
 }
 
 /// The lines of configuration, and where they were written.
@@ -36,10 +49,24 @@ pub struct Options {
 pub struct SnippetReport {
     /// The lines, in TOML.
     pub snippet: String,
-    /// The file that contains them now.
+    /// The file that contains them now; in a dry run, that would.
     pub written: Option<PathBuf>,
-    /// Whether the file was changed.
+    /// Whether the file was changed, or would be.
     pub changed: bool,
+    /// In a dry run, the text of the file if it would be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_be: Option<String>,
+    /// When cargo reads the file.
+    #[serde(skip)]
+    readers: &'static str,
+}
+
+/// What became of a configuration file.
+struct Written {
+    path: PathBuf,
+    changed: bool,
+    /// In a dry run, its text if it would be changed.
+    would_be: Option<String>,
 }
 
 /// The registry, as cargo's configuration describes it.
@@ -50,26 +77,30 @@ struct Registry {
     needs_token: bool,
 }
 
-/// Makes the lines, and writes them if `write` names a project.
+/// Makes the lines, and writes them if `write` names a place.
 ///
 /// # Errors
-/// `config` if cargo cannot read the URL of the index, or the file of the project contradicts it; `usage` for an
-/// invalid name.
+/// `config` if cargo cannot read the URL of the index, or the file contradicts it; `usage` for an invalid name.
 pub fn run(config: &ServeConfig, options: &Options) -> Result<SnippetReport> {
     let registry = Registry::of(config, options)?;
     let snippet = registry.snippet();
-    let Some(folder) = &options.write else {
+    let Some(write) = &options.write else {
         return Ok(SnippetReport {
             snippet,
             written: None,
             changed: false,
+            would_be: None,
+            readers: "",
         });
     };
-    let (path, changed) = edit::write(folder, &registry)?;
+    let edited = Edited::of(&write.place, |document| edit::put(document, &registry))?;
+    let written = edited.write(write.dry_run)?;
     Ok(SnippetReport {
         snippet,
-        written: Some(path),
-        changed,
+        written: Some(written.path),
+        changed: written.changed,
+        would_be: written.would_be,
+        readers: write.place.readers(),
     })
 }
 
@@ -124,11 +155,12 @@ impl fmt::Display for SnippetReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.written {
             None => f.write_str(self.snippet.trim_end()),
-            Some(path) if self.changed => write!(
-                f,
-                "wrote {}; cargo reads it when it runs in that project",
-                path.display()
-            ),
+            Some(path) if let Some(text) = &self.would_be => {
+                write!(f, "would write {}:\n\n{}", path.display(), text.trim_end())
+            }
+            Some(path) if self.changed => {
+                write!(f, "wrote {}; {}", path.display(), self.readers)
+            }
             Some(path) => write!(f, "{} is up to date", path.display()),
         }
     }

@@ -16,7 +16,14 @@ fn options(index: Index, write: Option<&TempDir>) -> Options {
     Options {
         index,
         name: "mirror".to_owned(),
-        write: write.map(|folder| folder.path().to_owned()),
+        write: write.map(|folder| into(Place::Project(folder.path().to_owned()))),
+    }
+}
+
+fn into(place: Place) -> Write {
+    Write {
+        place,
+        dry_run: false,
     }
 }
 
@@ -205,16 +212,43 @@ fn a_project_that_is_not_there_is_not_made() {
     std::fs::write(&file, "").unwrap();
     for project in [folder.path().join("nope/x"), file] {
         let options = Options {
-            write: Some(project.clone()),
+            write: Some(into(Place::Project(project.clone()))),
             ..options(Index::Sparse, None)
         };
         let error = run(&config(&[]), &options).unwrap_err();
         assert_eq!(error.kind(), Kind::Config);
         let shown = project.display().to_string();
         assert!(error.to_string().contains(&shown), "{error}");
-        assert!(error.advice().is_some_and(|text| text.contains("--write")));
+        let advice = error.advice().unwrap();
+        assert!(advice.contains("folder of a project"), "{advice}");
     }
     assert!(!folder.path().join("nope").exists());
+}
+
+#[test]
+fn the_file_of_cargos_own_folder_is_written_also_where_cargo_has_not_run_yet() {
+    let folder = TempDir::new().unwrap();
+    let home = folder.path().join("home");
+    let mut options = Options {
+        write: Some(into(Place::Home(home.clone()))),
+        ..options(Index::Sparse, None)
+    };
+    let written = run(&config(&[]), &options).unwrap();
+    let path = home.join("config.toml");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), written.snippet);
+    assert!(written.to_string().contains("cargo install"), "{written}");
+    let kept = "[build]\njobs = 2\n";
+    std::fs::write(&path, kept).unwrap();
+    options.write.as_mut().unwrap().dry_run = true;
+    let shown = run(&config(&[]), &options).unwrap();
+    assert!(shown.changed);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), kept);
+    options.write.as_mut().unwrap().dry_run = false;
+    run(&config(&[]), &options).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(shown.would_be.as_ref(), Some(&text));
+    assert!(shown.to_string().contains(text.trim_end()), "{shown}");
+    assert!(text.starts_with(kept), "{text}");
 }
 
 #[test]

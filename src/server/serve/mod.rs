@@ -40,6 +40,7 @@ use tracing::{info, warn};
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{self, Bounds, Certificates, Request};
+use crate::server::address_file;
 use crate::server::file_budget::FileShares;
 use access_log::Record;
 pub use handle::Handle;
@@ -82,6 +83,7 @@ pub async fn run_with(
     let state = State::open(config, shares, handle).await?;
     state.crate_files.probe_store().await?;
     describe(&state.config);
+    address_file::record(&state.config);
     state.handle.set_listening(state.config.serve.listen);
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let bounds = bounds(shares);

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use crates_ferry::config::{Flags, duration_or_zero, flag_help, flag_long_help, size};
+use crates_ferry::config::{
+    Environment, Flags, duration_or_zero, flag_help, flag_long_help, size,
+};
+use crates_ferry::error::Result;
 use crates_ferry::index::CrateSpec;
-use crates_ferry::server::cargo_config::Index;
+use crates_ferry::server::cargo_config::{Index, Place};
 
 /// The commands around the API server; they read the section `serve`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerCommand {
-    /// Prints the lines that make cargo use this server, or writes them into a project.
+    /// Prints the lines that make cargo use this server, or writes them where cargo reads them.
     ///
     /// The lines replace crates.io by the server's sparse index, or by the git repository of the index. Lockfiles stay
-    /// as they are.
+    /// as they are. The address is serve.public_url, else serve.listen, else that of the server that last used serve.data_dir.
     CargoConfig(CargoConfig),
     /// Fills the store with crate files.
     ///
@@ -94,6 +97,28 @@ pub(crate) struct CargoConfig {
     /// Writes the lines into .cargo/config.toml of this project, by default of the current directory.
     #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, default_missing_value = ".")]
     pub(crate) write: Option<PathBuf>,
+
+    /// Writes the lines into config.toml of cargo's own directory, $CARGO_HOME: all projects and `cargo install` read that.
+    #[arg(long, conflicts_with = "write")]
+    pub(crate) write_home: bool,
+
+    /// Prints what would be written and stops.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    address: AddressArgs,
+}
+
+/// Where clients reach the server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct AddressArgs {
+    #[arg(long, value_name = "URL", help = flag_help("serve.public_url"), long_help = flag_long_help("serve.public_url"))]
+    public_url: Option<String>,
+
+    #[arg(long, value_name = "DIRECTORY", help = flag_help("serve.data_dir"), long_help = flag_long_help("serve.data_dir"))]
+    data_dir: Option<String>,
 }
 
 /// The flags of `prefetch`.
@@ -207,7 +232,7 @@ impl ServerCommand {
     /// Adds the values of the command's flags.
     pub(crate) fn add_to(&self, flags: Flags) -> Flags {
         match self {
-            Self::CargoConfig(_) => flags,
+            Self::CargoConfig(asked) => asked.address.add_to(flags),
             Self::Prefetch(prefetch) => prefetch.store.add_to(prefetch.index.add_to(flags)),
             Self::Cache(cache) => cache.store.add_to(flags),
         }
@@ -222,6 +247,28 @@ impl Serve {
             .with("serve.listen", self.listen.clone())
             .with("serve.public_url", self.public_url.clone())
             .with("serve.downloads", self.offline.then_some("offline"))
+    }
+}
+
+impl AddressArgs {
+    fn add_to(&self, flags: Flags) -> Flags {
+        flags
+            .with("serve.public_url", self.public_url.clone())
+            .with("serve.data_dir", self.data_dir.clone())
+    }
+}
+
+impl CargoConfig {
+    /// Returns where the lines are written.
+    ///
+    /// # Errors
+    /// `config` if cargo's own directory is not known.
+    pub(crate) fn place(&self, environment: &Environment) -> Result<Option<Place>> {
+        match (&self.write, self.write_home) {
+            (Some(project), _) => Ok(Some(Place::Project(project.clone()))),
+            (None, true) => environment.cargo_home().map(|home| Some(Place::Home(home))),
+            (None, false) => Ok(None),
+        }
     }
 }
 
