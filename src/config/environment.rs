@@ -72,6 +72,22 @@ impl Environment {
             .filter(move |(name, _)| is_passed(name))
     }
 
+    /// Returns the variables that cargo is started with, by an allow-list: no secret is among them.
+    pub fn for_cargo(&self) -> Vec<(String, OsString)> {
+        const PASSED: &[&str] = &[
+            "CARGO_HOME",
+            "HOME",
+            "PATH",
+            "RUSTUP_HOME",
+            "RUSTUP_TOOLCHAIN",
+        ];
+        let variables = self.variables.iter();
+        let passed = variables.filter(|(name, _)| PASSED.contains(&name.as_str()));
+        passed
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
     /// Sets the home folder.
     #[must_use]
     pub fn with_home(mut self, home: impl Into<PathBuf>) -> Self {

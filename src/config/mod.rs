@@ -3,6 +3,7 @@
 //! `sections` holds the table of keys. `load` puts what is given for them into `settings`, `values` reads one value's text, and
 //! each configuration is made of the sections that its commands need.
 
+mod cargo_registry;
 mod certificates;
 mod documentation;
 mod effective;
@@ -36,7 +37,7 @@ pub use load::Flags;
 pub use mail::Route;
 pub use mirror_config::Config;
 pub use secrets::{AWS_CA_BUNDLE, JobToken, Mask, Secrets};
-pub use sections::{Mail, Mirror, Network, Serve, Trigger, Up, Upstream};
+pub use sections::{Mail, Mirror, Network, Probe, Serve, Trigger, Up, Upstream};
 pub use serve_config::{IndexSource, ServeConfig, Tls};
 pub use settings::{Origin, Origins};
 pub use trigger_config::TriggerConfig;

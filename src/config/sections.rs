@@ -18,6 +18,7 @@ use super::values::{addresses, numbers, paths, trigger};
 use crate::git::RemoteUrl;
 use crate::git::objects::Author;
 use crate::git::transport::Proxies;
+use crate::index::CrateName;
 
 key_table! {
     /// The repository that the index comes from.
@@ -175,6 +176,21 @@ key_table! {
         catalog: bool = or_default("catalog", numbers::on_or_off, "on");
         /// `stderr`, `off`, or a file.
         access_log: AccessLog = or_default("access_log", serve::access_log, "stderr");
+    }
+
+    /// The probe that switches cargo between crates.io and the mirror.
+    probe: Probe {
+        /// The address of crates.io's sparse index, for `probe`. By default the one that cargo used last, as its own directory
+        /// (`$CARGO_HOME`) tells.
+        index: Option<Url> = optional("index", addresses::sparse_index) flag "--crates-io";
+        /// A small crate, whose entry in the index and whose newest crate file `probe` fetches.
+        crate_name: CrateName = or_default("crate", serve::crate_name, "cfg-if");
+        /// How many probes in a row must fail before cargo is switched to the fallback.
+        failures: u32 = or_default("failures", numbers::rate, "3");
+        /// How many probes in a row must succeed before cargo is switched back.
+        successes: u32 = or_default("successes", numbers::rate, "3");
+        /// How long a probe waits for crates.io, and for the mirror.
+        timeout: Duration = or_default("timeout", durations::duration, "20s");
     }
 
     /// The whole mirror in one process.

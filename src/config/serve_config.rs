@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use super::cargo_registry;
 use super::environment::Environment;
 use super::load::{self, Flags};
 use super::network;
 use super::secrets::{Mask, Secrets};
-use super::sections::{Mirror, Network, Serve, Upstream};
+use super::sections::{Mirror, Network, Probe, Serve, Upstream};
 use super::settings::{Origin, Origins, Settings};
 use super::text_file;
 use super::values::serve::{Downloads, OfflineIndex, StoreUrl};
@@ -20,6 +21,8 @@ use crate::git::RemoteUrl;
 pub struct ServeConfig {
     /// The server (`serve:`).
     pub serve: Serve,
+    /// The probe that switches clients to it and back (`probe:`).
+    pub probe: Probe,
     /// Where the index originates (`upstream:`); its `config.json` names the host of crate files.
     pub upstream: Upstream,
     /// The repository that is served.
@@ -67,6 +70,8 @@ impl ServeConfig {
 
     pub(super) fn from_settings(settings: &Settings, environment: &Environment) -> Result<Self> {
         let serve = Serve::from_settings(settings)?;
+        let mut probe = Probe::from_settings(settings)?;
+        probe.index = probe.index.or_else(|| cargo_registry::index(environment));
         let upstream = Upstream::from_settings(settings)?;
         let mirror = match settings.given("mirror.url") {
             Some(_) => Some(Mirror::from_settings(settings)?),
@@ -75,6 +80,7 @@ impl ServeConfig {
         let config = Self {
             index: index_source(&serve, &upstream, mirror.as_ref()),
             mirror: mirror.map(|mirror| mirror.url),
+            probe,
             serve,
             upstream,
             network: network::read(settings, environment)?,

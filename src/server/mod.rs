@@ -1,5 +1,5 @@
 //! The API server and what works on its data: the copy of the index, the crate files and their store, the catalog, and
-//! the commands `serve`, `prefetch`, `cache` and `cargo-config`.
+//! the commands `serve`, `prefetch`, `cache`, `cargo-config` and `probe`.
 
 pub mod address_file;
 pub mod cache;
@@ -12,6 +12,7 @@ pub mod file_budget;
 pub mod index_copy;
 pub mod memory_budget;
 pub mod prefetch;
+pub mod probe;
 pub mod serve;
 pub mod shortage;
 pub mod store;

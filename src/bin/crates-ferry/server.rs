@@ -12,6 +12,7 @@ use crates_ferry::server::cache::{self, Eviction};
 use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::files::Limits;
 use crates_ferry::server::prefetch::{self, Versions};
+use crates_ferry::server::probe;
 use crates_ferry::server::serve as server;
 use crates_ferry::server::store::Store;
 use futures_util::FutureExt as _;
@@ -99,7 +100,20 @@ async fn run_command(
     progress: Arc<Progress>,
 ) -> Result<Output> {
     match command {
-        ServerCommand::CargoConfig(asked) => run_cargo_config(asked, config, environment),
+        ServerCommand::CargoConfig(asked) => {
+            run_cargo_config(asked, config, environment).await
+        }
+        ServerCommand::Probe(asked) => {
+            let config = address_file::completed(config);
+            let options = probe::Options {
+                place: asked.place(environment)?,
+                name: asked.name,
+                fallback: asked.fallback,
+                now: asked.now,
+                dry_run: asked.dry_run,
+            };
+            Output::new(&probe::run(&config, &options).await?, 0)
+        }
         ServerCommand::Prefetch(asked) => {
             let options = prefetch::Options {
                 lockfiles: asked.lockfiles,
@@ -119,7 +133,7 @@ async fn run_command(
     }
 }
 
-fn run_cargo_config(
+async fn run_cargo_config(
     asked: CargoConfig,
     config: ServeConfig,
     environment: &Environment,
@@ -134,7 +148,14 @@ fn run_cargo_config(
             dry_run: asked.dry_run,
         }),
     };
-    Output::new(&cargo_config::run(&config, &options)?, 0)
+    match asked.fallback {
+        None => Output::new(&cargo_config::run(&config, &options)?, 0),
+        Some(fallback) => {
+            let cargo = environment.for_cargo();
+            let report = cargo_config::set_up(&config, &options, fallback, &cargo).await?;
+            Output::new(&report, 0)
+        }
+    }
 }
 
 async fn run_cache(command: Cache, config: &ServeConfig, progress: &Progress) -> Result<Output> {

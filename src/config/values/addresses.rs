@@ -145,6 +145,25 @@ pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
     }
 }
 
+/// Reads the address of a sparse index, with or without cargo's `sparse+`; it ends in a slash.
+pub(in super::super) fn sparse_index(text: &str) -> Result<Url, String> {
+    const EXPECTED: &str =
+        "expected the address of a sparse index, such as sparse+https://index.example.com/";
+    let address = text.strip_prefix("sparse+").unwrap_or(text);
+    let mut url = Url::parse(address).map_err(|e| format!("{EXPECTED} ({})", url_fault(e)))?;
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !matches!(url.scheme(), "https" | "http") || !is_plain {
+        return Err(EXPECTED.to_owned());
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
 /// Reads the address of a GitLab server, which may lie below a path.
 pub(in super::super) fn gitlab_server(text: &str) -> Result<Url, String> {
     const EXPECTED: &str =

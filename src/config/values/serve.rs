@@ -7,6 +7,7 @@ use url::Url;
 
 use super::paths;
 use crate::git::url_fault;
+use crate::index::CrateName;
 
 /// How crate files are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,11 @@ pub enum AccessLog {
     Stderr,
     /// At the end of a file.
     File(PathBuf),
+}
+
+/// Reads the name of a crate.
+pub(in super::super) fn crate_name(text: &str) -> Result<CrateName, String> {
+    CrateName::new(text).map_err(|error| format!("expected the name of a crate: {error}"))
 }
 
 /// Reads `cache`, `redirect` or `offline`.

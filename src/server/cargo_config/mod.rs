@@ -1,7 +1,9 @@
 //! `cargo-config`: the configuration that makes cargo use this server, printed, or written where cargo reads it.
 
 mod edit;
+mod fallback;
 mod place;
+mod switch;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,7 +15,9 @@ use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::RemoteUrl;
 pub(in crate::server) use edit::replace;
+pub use fallback::{Fallback, FallbackReport, set_up};
 pub use place::Place;
+pub(in crate::server) use switch::Switch;
 
 /// Which index cargo reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +113,53 @@ pub fn token_variable(name: &str) -> String {
     // As cargo makes names of environment variables from keys.
     let name = name.to_ascii_uppercase().replace('-', "_");
     format!("CARGO_REGISTRIES_{name}_TOKEN")
+}
+
+/// Returns the lines for the sparse index of a server, which may want a token.
+///
+/// # Errors
+/// As [`run`].
+pub(in crate::server) fn lines(
+    config: &ServeConfig,
+    name: &str,
+    needs_token: bool,
+) -> Result<String> {
+    let options = Options {
+        index: Index::Sparse,
+        name: name.to_owned(),
+        write: None,
+    };
+    let mut registry = Registry::of(config, &options)?;
+    registry.needs_token |= needs_token;
+    Ok(registry.snippet())
+}
+
+/// Refuses a configuration that does not include the switch's file, or contradicts it: switching would change nothing.
+///
+/// # Errors
+/// `config` if it does not.
+pub(in crate::server) fn check_switchable(
+    config: &ServeConfig,
+    place: &Place,
+    name: &str,
+) -> Result<()> {
+    let options = Options {
+        index: Index::Sparse,
+        name: name.to_owned(),
+        write: None,
+    };
+    let registry = Registry::of(config, &options)?;
+    let switch = Switch::new(place.folder()?, name);
+    let edited = Edited::of(place, |document| {
+        if !switch::is_included(document, &switch) {
+            let message = format!("it does not include {}", switch.path().display());
+            return Err(Error::new(Kind::Config, message).advise(
+                "Run `crates-ferry cargo-config --fallback` with `--write` or `--write-home` first.",
+            ));
+        }
+        switch::include(document, &switch, &registry)
+    });
+    edited.map(drop)
 }
 
 impl Registry {

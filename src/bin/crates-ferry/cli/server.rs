@@ -10,7 +10,7 @@ use crates_ferry::config::{
 };
 use crates_ferry::error::Result;
 use crates_ferry::index::CrateSpec;
-use crates_ferry::server::cargo_config::{Index, Place};
+use crates_ferry::server::cargo_config::{Fallback, Index, Place};
 
 /// The commands around the API server; they read the section `serve`.
 #[derive(Debug, Subcommand)]
@@ -20,6 +20,13 @@ pub(crate) enum ServerCommand {
     /// The lines replace crates.io by the server's sparse index, or by the git repository of the index. Lockfiles stay
     /// as they are. The address is serve.public_url, else serve.listen, else that of the server that last used serve.data_dir.
     CargoConfig(CargoConfig),
+    /// Switches cargo to the mirror while crates.io is down, and back; for a timer, or a CI job's before_script.
+    ///
+    /// Looks at crates.io as cargo would: its index, and a small crate file. After probe.failures failures in a row it makes the
+    /// file that `cargo-config --fallback` included, and after probe.successes successes removes it. Never switches to
+    /// what does not answer itself. Says in one line what it did; exits with 0, also where there was nothing to do, and with
+    /// 1 if neither crates.io nor the mirror can be used.
+    Probe(Probe),
     /// Fills the store with crate files.
     ///
     /// Fetches what is not stored yet, verified by the index's checksums: what lockfiles name, some crates, or the
@@ -102,9 +109,51 @@ pub(crate) struct CargoConfig {
     #[arg(long, conflicts_with = "write")]
     pub(crate) write_home: bool,
 
+    /// Prepares for `probe`: cargo takes the mirror only while crates.io is down. With `crates-io` it takes crates.io only while
+    /// the mirror is down.
+    ///
+    /// The configuration includes a file (cargo 1.94) that `probe` makes and removes. `crates-io` is refused where the
+    /// mirror announces a policy or wants a token, which it would bypass.
+    #[arg(long, value_name = "mirror|crates-io", num_args = 0..=1, default_missing_value = "mirror", hide_possible_values = true, value_parser = fallback())]
+    pub(crate) fallback: Option<Fallback>,
+
     /// Prints what would be written and stops.
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    address: AddressArgs,
+}
+
+/// The flags of `probe`.
+#[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// Switches the configuration of this project, by default of the current directory.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    project: PathBuf,
+
+    /// Switches the configuration in cargo's own directory, $CARGO_HOME.
+    #[arg(long, conflicts_with = "project")]
+    home: bool,
+
+    /// The registry's name in cargo's configuration, as `cargo-config --fallback` was given it.
+    #[arg(long, value_name = "NAME", default_value = "mirror")]
+    pub(crate) name: String,
+
+    /// What cargo takes while the other is down, as `cargo-config --fallback` was given it.
+    #[arg(long, value_name = "mirror|crates-io", default_value = "mirror", hide_possible_values = true, value_parser = fallback())]
+    pub(crate) fallback: Fallback,
+
+    /// Lets this one probe decide, as a CI job must.
+    #[arg(long)]
+    pub(crate) now: bool,
+
+    /// Prints what would be done and stops.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[arg(long, value_name = "URL", help_heading = "Configuration", help = flag_help("probe.index"), long_help = flag_long_help("probe.index"))]
+    crates_io: Option<String>,
 
     #[command(flatten)]
     address: AddressArgs,
@@ -221,6 +270,13 @@ pub(crate) enum Cache {
     },
 }
 
+fn fallback() -> impl TypedValueParser<Value = Fallback> {
+    PossibleValuesParser::new(["mirror", "crates-io"]).map(|name| match name.as_str() {
+        "crates-io" => Fallback::CratesIo,
+        _ => Fallback::Mirror,
+    })
+}
+
 fn index() -> impl TypedValueParser<Value = Index> {
     PossibleValuesParser::new(["sparse", "git"]).map(|name| match name.as_str() {
         "git" => Index::Git,
@@ -233,6 +289,10 @@ impl ServerCommand {
     pub(crate) fn add_to(&self, flags: Flags) -> Flags {
         match self {
             Self::CargoConfig(asked) => asked.address.add_to(flags),
+            Self::Probe(asked) => {
+                let flags = asked.address.add_to(flags);
+                flags.with("probe.index", asked.crates_io.clone())
+            }
             Self::Prefetch(prefetch) => prefetch.store.add_to(prefetch.index.add_to(flags)),
             Self::Cache(cache) => cache.store.add_to(flags),
         }
@@ -268,6 +328,19 @@ impl CargoConfig {
             (Some(project), _) => Ok(Some(Place::Project(project.clone()))),
             (None, true) => environment.cargo_home().map(|home| Some(Place::Home(home))),
             (None, false) => Ok(None),
+        }
+    }
+}
+
+impl Probe {
+    /// Returns the configuration that is switched.
+    ///
+    /// # Errors
+    /// `config` if cargo's own directory is not known.
+    pub(crate) fn place(&self, environment: &Environment) -> Result<Place> {
+        match self.home {
+            true => environment.cargo_home().map(Place::Home),
+            false => Ok(Place::Project(self.project.clone())),
         }
     }
 }

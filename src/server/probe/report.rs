@@ -1,0 +1,153 @@
+//! What a probe did, in one line.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// What a probe did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Did {
+    /// All is well.
+    Nothing,
+    /// The preferred side is down, and cargo takes the other one already.
+    StillDown,
+    /// The preferred side failed, but not often enough in a row.
+    WaitsToLeave { so_far: u32, of: u32 },
+    /// The preferred side is back, but not for long enough.
+    WaitsToReturn { so_far: u32, of: u32 },
+    /// cargo takes the other side now.
+    Left { after: u32 },
+    /// cargo takes the preferred side again.
+    Returned,
+    /// cargo takes the mirror, since nothing says that it may take crates.io.
+    Closed,
+}
+
+impl Did {
+    fn outcome(self) -> &'static str {
+        match self {
+            Self::Nothing | Self::StillDown => "nothing",
+            Self::WaitsToLeave { .. } | Self::WaitsToReturn { .. } => "waiting",
+            Self::Left { .. } => "switched",
+            Self::Returned | Self::Closed => "switched-back",
+        }
+    }
+}
+
+/// What a probe saw and did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProbeReport {
+    /// `nothing`, `waiting`, `switched` or `switched-back`.
+    outcome: &'static str,
+    /// What cargo takes now: `crates-io` or `mirror`; in a dry run, would take.
+    takes: &'static str,
+    /// Why one of the two is down.
+    reason: Option<String>,
+    /// The file that is there while cargo takes the mirror.
+    file: PathBuf,
+    /// Nothing was changed.
+    dry_run: bool,
+    /// How many probes in a row spoke for a switch.
+    in_a_row: u32,
+    #[serde(skip)]
+    did: Did,
+    /// The preferred side and the other one, in words.
+    #[serde(skip)]
+    sides: (String, String),
+}
+
+impl ProbeReport {
+    pub(super) fn new(
+        did: Did,
+        takes_mirror: bool,
+        sides: (String, String),
+        reason: Option<String>,
+        file: PathBuf,
+        dry_run: bool,
+    ) -> Self {
+        Self {
+            outcome: did.outcome(),
+            takes: if takes_mirror { "mirror" } else { "crates-io" },
+            reason,
+            file,
+            dry_run,
+            in_a_row: match did {
+                Did::WaitsToLeave { so_far, .. } | Did::WaitsToReturn { so_far, .. } => so_far,
+                Did::Left { after } => after,
+                _ => 0,
+            },
+            did,
+            sides,
+        }
+    }
+}
+
+impl fmt::Display for ProbeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (preferred, other) = &self.sides;
+        let takes = if self.dry_run { "would take" } else { "now takes" };
+        match self.did {
+            Did::Nothing => write!(f, "{preferred} answers; nothing to do")?,
+            Did::StillDown => write!(f, "{preferred} is still down; cargo takes {other}")?,
+            Did::WaitsToLeave { so_far, of } => write!(
+                f,
+                "{preferred} is down for the {} time in a row, of {of}; cargo still takes it",
+                ordinal(so_far)
+            )?,
+            Did::WaitsToReturn { so_far, of } => write!(
+                f,
+                "{preferred} answers for the {} time in a row, of {of}; cargo still takes {other}",
+                ordinal(so_far)
+            )?,
+            Did::Left { after: 1 } => write!(f, "{preferred} is down: cargo {takes} {other}")?,
+            Did::Left { after } => write!(
+                f,
+                "{preferred} is down for the {} time in a row: cargo {takes} {other}",
+                ordinal(after)
+            )?,
+            Did::Returned => match self.reason {
+                None => write!(f, "{preferred} is back: cargo {takes} it")?,
+                Some(_) => write!(
+                    f,
+                    "{preferred} is back, and {other} is down: cargo {takes} {preferred}"
+                )?,
+            },
+            Did::Closed => write!(
+                f,
+                "cargo {takes} {preferred}: it has not said that {other} may replace it"
+            )?,
+        }
+        match &self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes a number as English orders: 1st, 2nd, 3rd, 4th, 11th.
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_ordered_as_in_english() {
+        let written = [1, 2, 3, 4, 10, 11, 12, 13, 21, 22, 101, 111].map(ordinal);
+        let wanted = [
+            "1st", "2nd", "3rd", "4th", "10th", "11th", "12th", "13th", "21st", "22nd", "101st",
+            "111th",
+        ];
+        assert_eq!(written, wanted);
+    }
+}
