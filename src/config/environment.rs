@@ -190,8 +190,11 @@ impl Environment {
         }
         let home = self.home.as_ref().map(|home| home.join(".cargo"));
         home.ok_or_else(|| {
-            unusable("CARGO_HOME", "it is not set, and there is no home directory")
-                .advise("Set CARGO_HOME to the directory that cargo uses.")
+            unusable(
+                "CARGO_HOME",
+                "it is not set, and there is no home directory",
+            )
+            .advise("Set CARGO_HOME to the directory that cargo uses.")
         })
     }
 

@@ -100,9 +100,7 @@ async fn run_command(
     progress: Arc<Progress>,
 ) -> Result<Output> {
     match command {
-        ServerCommand::CargoConfig(asked) => {
-            run_cargo_config(asked, config, environment).await
-        }
+        ServerCommand::CargoConfig(asked) => run_cargo_config(asked, config, environment).await,
         ServerCommand::Probe(asked) => {
             let config = address_file::completed(config);
             let options = probe::Options {

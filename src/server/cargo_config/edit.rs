@@ -39,15 +39,14 @@ impl Edited {
                 Error::new(Kind::Config, format!("cannot read {}", path.display())).because(error)
             })?,
         };
-        let mut document: DocumentMut =
-            before.parse().map_err(|error: toml_edit::TomlError| {
-                Error::new(
-                    Kind::Config,
-                    format!("{} is not valid TOML", path.display()),
-                )
-                .because(error)
-                .advise("Fix the file, then try again. Nothing was changed.")
-            })?;
+        let mut document: DocumentMut = before.parse().map_err(|error: toml_edit::TomlError| {
+            Error::new(
+                Kind::Config,
+                format!("{} is not valid TOML", path.display()),
+            )
+            .because(error)
+            .advise("Fix the file, then try again. Nothing was changed.")
+        })?;
         edit(&mut document).map_err(|error| error.on(path.display()))?;
         Ok(Self {
             path,

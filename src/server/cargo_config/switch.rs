@@ -14,7 +14,8 @@ use super::{Registry, edit};
 use crate::error::{Error, Kind, Result};
 
 /// How the file begins: what begins otherwise is somebody else's, and stays.
-const HEAD: &str = "# Made by `crates-ferry probe`, which removes it again. Not for version control.\n";
+const HEAD: &str =
+    "# Made by `crates-ferry probe`, which removes it again. Not for version control.\n";
 
 /// The file, and what lies beside it.
 #[derive(Debug, Clone)]
@@ -106,7 +107,10 @@ pub(super) fn include(
     let mut wanted = InlineTable::new();
     wanted.insert("path", file.as_str().into());
     wanted.insert("optional", true.into());
-    match document.entry("include").or_insert_with(|| value(Array::new())) {
+    match document
+        .entry("include")
+        .or_insert_with(|| value(Array::new()))
+    {
         Item::Value(Value::Array(list)) => {
             let at = list.iter().position(|entry| names(entry, &file));
             match at {
@@ -120,9 +124,8 @@ pub(super) fn include(
             Ok(())
         }
         Item::ArrayOfTables(list) => {
-            let is_ours = |table: &toml_edit::Table| {
-                table.get("path").and_then(Item::as_str) == Some(&file)
-            };
+            let is_ours =
+                |table: &toml_edit::Table| table.get("path").and_then(Item::as_str) == Some(&file);
             if !list.iter().any(is_ours) {
                 list.push(wanted.into_table());
             }

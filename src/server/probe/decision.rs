@@ -58,7 +58,12 @@ pub(super) enum Decision {
 }
 
 /// Decides after a probe of the preferred side; `before` is how many probes before it spoke for a switch.
-pub(super) fn decide(is_on_preferred: bool, answers: bool, before: u32, needed: Needed) -> Decision {
+pub(super) fn decide(
+    is_on_preferred: bool,
+    answers: bool,
+    before: u32,
+    needed: Needed,
+) -> Decision {
     let of = match (is_on_preferred, answers) {
         (true, true) | (false, false) => return Decision::Stay,
         (true, false) => needed.failures,

@@ -243,14 +243,21 @@ fn read_config(url: &Url, answer: &Answer) -> Result<ConfigJson> {
         return Err(unexpected(url, answer.status));
     }
     serde_json::from_slice(&answer.body).map_err(|error| {
-        Error::new(Kind::Server, format!("{url} is not the config.json of an index"))
-            .because(error)
+        Error::new(
+            Kind::Server,
+            format!("{url} is not the config.json of an index"),
+        )
+        .because(error)
     })
 }
 
 fn join(index: &Url, path: &str) -> Result<Url> {
     index.join(path).map_err(|error| {
-        Error::new(Kind::Config, format!("{index} is not the address of an index")).because(error)
+        Error::new(
+            Kind::Config,
+            format!("{index} is not the address of an index"),
+        )
+        .because(error)
     })
 }
 

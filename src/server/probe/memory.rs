@@ -74,9 +74,9 @@ impl Memory {
         };
         let mut bytes = Vec::new();
         let read = file.take(LARGEST).read_to_end(&mut bytes);
-        let read = read.map_err(|error| error.to_string()).and_then(|_| {
-            serde_json::from_slice(&bytes).map_err(|error| error.to_string())
-        });
+        let read = read
+            .map_err(|error| error.to_string())
+            .and_then(|_| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
         read.unwrap_or_else(|error| {
             warn!("{} is damaged and begun anew: {error}", path.display());
             Self::default()
@@ -103,9 +103,8 @@ impl Memory {
 /// `config` if there can be no lock; `race` if another process held it all the time.
 pub(super) async fn lock(switch: &Switch, longest: Duration) -> Result<File> {
     let path = switch.beside("lock");
-    let failed = |error| {
-        Error::new(Kind::Config, format!("cannot lock {}", path.display())).because(error)
-    };
+    let failed =
+        |error| Error::new(Kind::Config, format!("cannot lock {}", path.display())).because(error);
     // The file is never removed: who had it open would keep the lock of a file that the next process does not find.
     let file = create(&path).map_err(failed)?;
     let deadline = Instant::now() + longest;
@@ -113,8 +112,9 @@ pub(super) async fn lock(switch: &Switch, longest: Duration) -> Result<File> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => {
-                return Err(failed(error)
-                    .advise("Let the directory lie on a file system with locks."));
+                return Err(
+                    failed(error).advise("Let the directory lie on a file system with locks.")
+                );
             }
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(AGAIN).await,
             Err(TryLockError::WouldBlock) => {

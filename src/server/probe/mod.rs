@@ -16,8 +16,8 @@ use crate::server::cargo_config::{self, Fallback, Place, Switch};
 use decision::{Decision, Needed, Side, decide};
 use look::{Looker, Mirror};
 use memory::{Memory, lock};
-pub use report::ProbeReport;
 use report::Did;
+pub use report::ProbeReport;
 
 /// Where to switch, and how.
 #[derive(Debug, Clone)]
@@ -116,7 +116,11 @@ struct Seen {
 impl Probe<'_> {
     async fn run(&mut self) -> Result<ProbeReport> {
         let preferred = Side::preferred(self.options.fallback);
-        let on = if self.is_on { Side::Mirror } else { Side::CratesIo };
+        let on = if self.is_on {
+            Side::Mirror
+        } else {
+            Side::CratesIo
+        };
         let seen = self.look(preferred).await;
         if preferred == Side::Mirror && on == Side::CratesIo && !self.memory.is_open {
             return self.close(seen);
@@ -192,7 +196,10 @@ impl Probe<'_> {
         let other = preferred.other();
         let seen = self.look(other).await.map_err(|error| {
             let (down, other) = (self.shown(preferred), self.shown(other));
-            let message = format!("{down} is down ({}), and {other} cannot replace it", why.chain());
+            let message = format!(
+                "{down} is down ({}), and {other} cannot replace it",
+                why.chain()
+            );
             Error::new(error.kind(), message)
                 .because(error)
                 .advise("Try again later: nothing was changed.")

@@ -86,7 +86,11 @@ impl ProbeReport {
 impl fmt::Display for ProbeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (preferred, other) = &self.sides;
-        let takes = if self.dry_run { "would take" } else { "now takes" };
+        let takes = if self.dry_run {
+            "would take"
+        } else {
+            "now takes"
+        };
         match self.did {
             Did::Nothing => write!(f, "{preferred} answers; nothing to do")?,
             Did::StillDown => write!(f, "{preferred} is still down; cargo takes {other}")?,

@@ -21,6 +21,8 @@ mod open_files;
 mod pages;
 mod paths;
 mod prefetch;
+mod probe;
+mod probe_refusals;
 mod read_only;
 pub(crate) mod real_cargo;
 mod resumed;

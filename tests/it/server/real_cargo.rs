@@ -9,7 +9,7 @@ use crate::support::server::{Server, Site, sha256};
 
 /// A project whose dependencies are real crates.
 pub(crate) struct Project {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     pub(crate) home: PathBuf,
 }
 
@@ -29,7 +29,7 @@ impl Project {
         Self { folder, home }
     }
 
-    fn cargo(&self, arguments: &[&str], token: Option<&str>) -> Output {
+    pub(crate) fn cargo(&self, arguments: &[&str], token: Option<&str>) -> Output {
         let mut command = Command::new("cargo");
         command.env_clear();
         for name in ["PATH", "HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use crates_ferry::config::{
-    Environment, Flags, duration_or_zero, flag_help, flag_long_help, size,
-};
+use crates_ferry::config::{Environment, Flags, duration_or_zero, flag_help, flag_long_help, size};
 use crates_ferry::error::Result;
 use crates_ferry::index::CrateSpec;
 use crates_ferry::server::cargo_config::{Fallback, Index, Place};
