@@ -19,6 +19,7 @@ mod index;
 mod killed;
 mod open_files;
 mod pages;
+mod parts_apart;
 mod paths;
 mod prefetch;
 mod probe;

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -121,8 +122,10 @@ fn a_silent_crates_io_is_down_after_the_time_limit() {
     let around = Around::set_up();
     around.crates_io.0.hold();
     let pairs = [("FERRY_PROBE_TIMEOUT", "300ms")];
+    let began = Instant::now();
     let said = printed(&around.run(&["probe", "--now"], &pairs), 0);
     assert!(said.contains("does not answer within 300ms"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(10));
     assert!(around.switch().exists());
     around.crates_io.0.release();
 }
@@ -233,6 +236,24 @@ fn what_would_change_nothing_or_what_is_somebody_elses_is_refused() {
         std::fs::read_to_string(around.switch()).unwrap(),
         "[build]\n"
     );
+}
+
+#[test]
+fn two_probes_of_one_configuration_work_one_after_the_other() {
+    let around = Around::set_up();
+    around.crates_io.0.behave(Manner::Status(500, String::new()));
+    let lock = around.project.path().join(".cargo/mirror-fallback.lock");
+    let file = std::fs::File::create(lock).unwrap();
+    file.lock().unwrap();
+    let short = [("FERRY_PROBE_TIMEOUT", "100ms")];
+    let output = around.run(&["probe", "--now"], &short);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("another probe holds"), "{said}");
+    assert!(!around.switch().exists());
+    drop(file);
+    printed(&around.run(&["probe", "--now"], &[]), 0);
+    assert!(around.switch().exists());
 }
 
 #[test]

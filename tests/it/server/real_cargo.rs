@@ -30,19 +30,31 @@ impl Project {
     }
 
     pub(crate) fn cargo(&self, arguments: &[&str], token: Option<&str>) -> Output {
+        let token = token.map(|token| ("CARGO_REGISTRIES_MIRROR_TOKEN", token));
+        let pairs: Vec<_> = token.into_iter().collect();
+        self.cargo_with(&pairs, arguments)
+    }
+
+    /// Runs cargo with further variables.
+    pub(crate) fn cargo_with(&self, pairs: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = Command::new("cargo");
         command.env_clear();
         for name in ["PATH", "HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
-        command.envs(token.map(|token| ("CARGO_REGISTRIES_MIRROR_TOKEN", token)));
         command
             .env("CARGO_HOME", &self.home)
             .env("CARGO_NET_RETRY", "0")
+            .envs(pairs.iter().copied())
             .current_dir(&self.folder)
             .args(arguments)
             .output()
             .unwrap()
+    }
+
+    /// Removes what cargo has fetched.
+    pub(crate) fn forget(&self) {
+        std::fs::remove_dir_all(self.home.join("registry")).unwrap();
     }
 
     pub(crate) fn succeed(&self, arguments: &[&str], token: Option<&str>) -> String {

@@ -1,5 +1,6 @@
 //! Real servers for tests: on loopback ports, in temporary folders, ended by process id.
 
+pub mod balancer;
 pub mod certificate;
 pub mod client;
 pub mod costly_pack;
