@@ -241,7 +241,10 @@ fn what_would_change_nothing_or_what_is_somebody_elses_is_refused() {
 #[test]
 fn two_probes_of_one_configuration_work_one_after_the_other() {
     let around = Around::set_up();
-    around.crates_io.0.behave(Manner::Status(500, String::new()));
+    around
+        .crates_io
+        .0
+        .behave(Manner::Status(500, String::new()));
     let lock = around.project.path().join(".cargo/mirror-fallback.lock");
     let file = std::fs::File::create(lock).unwrap();
     file.lock().unwrap();
