@@ -7,6 +7,8 @@
 
 #[path = "../it/support/certificate.rs"]
 pub mod certificate;
+#[path = "../it/support/crate_archive.rs"]
+pub mod crate_archive;
 #[path = "../it/support/daemon.rs"]
 pub mod daemon;
 #[path = "../it/support/exim.rs"]

@@ -138,6 +138,10 @@ fn interrupt_note(command: &Command) -> InterruptNote {
         Command::Server(ServerCommand::Prefetch(_)) => server::AFTER_A_PREFETCH,
         #[cfg(feature = "server")]
         Command::Server(ServerCommand::Cache(_)) => server::AFTER_A_CACHE_COMMAND,
+        #[cfg(feature = "server")]
+        Command::Server(ServerCommand::CargoConfig(_) | ServerCommand::Probe(_)) => {
+            server::AFTER_A_CONFIGURATION
+        }
         // `serve` handles signals itself, and the others that push nothing end at once.
         _ => AFTER_A_PUSH,
     }

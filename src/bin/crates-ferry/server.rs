@@ -19,12 +19,19 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::cli::server::{Cache, CargoConfig, ServerCommand};
+use crate::cli::cargo::CargoConfig;
+use crate::cli::server::{Cache, ServerCommand};
 
 /// Crate files are renamed into the store when they are complete and verified.
 pub(crate) const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
     message: "nothing is half done: every stored crate file is complete and verified",
     advice: "Run the command again: it goes on with what is missing.",
+};
+
+/// Configuration files are replaced in one step, and the switch is a file that is there or not.
+pub(crate) const AFTER_A_CONFIGURATION: InterruptNote = InterruptNote {
+    message: "nothing is half done: cargo's configuration is as it was, or finished",
+    advice: "Run the command again: it begins anew.",
 };
 
 /// Each file is changed by itself.

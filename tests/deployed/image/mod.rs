@@ -2,6 +2,7 @@
 //!
 //! `ci/check-image` builds the image and runs these tests; elsewhere they say that they are skipped.
 
+mod compose;
 mod container;
 mod content;
 mod folders;

@@ -23,7 +23,7 @@ mod parts_apart;
 mod paths;
 mod prefetch;
 mod probe;
-mod probe_refusals;
+mod probe_guards;
 mod read_only;
 pub(crate) mod real_cargo;
 mod resumed;

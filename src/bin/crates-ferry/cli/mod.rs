@@ -1,6 +1,8 @@
 //! The command line.
 
 #[cfg(feature = "server")]
+pub(crate) mod cargo;
+#[cfg(feature = "server")]
 pub(crate) mod server;
 #[cfg(feature = "server")]
 pub(crate) mod up;
@@ -12,6 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use crates_ferry::config::{Flags, History, flag_help, flag_long_help};
 use crates_ferry::program::{self, CommonArgs, CommonCommand};
 
+#[cfg(feature = "server")]
+use cargo::CratesIoArg;
 #[cfg(feature = "server")]
 use server::{Serve, ServerCommand};
 #[cfg(feature = "server")]
@@ -256,6 +260,10 @@ pub(crate) struct ConfigArgs {
     #[cfg(feature = "server")]
     #[command(flatten)]
     init: InitArg,
+
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    crates_io: CratesIoArg,
 }
 
 fn history() -> impl TypedValueParser<Value = History> {
@@ -292,6 +300,8 @@ impl Cli {
                 let flags = config.history.add_to(flags);
                 #[cfg(feature = "server")]
                 let flags = config.init.add_to(config.serve.add_to(flags));
+                #[cfg(feature = "server")]
+                let flags = config.crates_io.add_to(flags);
                 flags
             }
             Command::Common(_) => flags,
