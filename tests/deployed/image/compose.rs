@@ -36,7 +36,6 @@ services:
 /// The containers; they are removed with the value.
 struct Parts {
     folder: TempDir,
-    compose: Vec<String>,
     image: String,
     port: u16,
 }
@@ -45,24 +44,16 @@ impl Parts {
     /// Publishes crates and prepares the containers, or says that the test is skipped.
     fn prepared() -> Option<Self> {
         let image = Image::built()?;
-        let compose = [&["docker", "compose"][..], &["docker-compose"]];
-        let answers = |words: &&[&str]| {
-            let asked = Command::new(words[0])
-                .args(&words[1..])
-                .arg("version")
-                .output();
-            asked.is_ok_and(|output| output.status.success())
-        };
-        let Some(compose) = compose.into_iter().find(answers) else {
+        let compose = Command::new("docker").args(["compose", "version"]).output();
+        if !compose.is_ok_and(|output| output.status.success()) {
             skip("the container engine has no compose");
             return None;
-        };
+        }
         let folder = TempDir::new().unwrap();
         publish(folder.path());
         std::fs::write(folder.path().join("more.yml"), MORE).unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let parts = Self {
-            compose: compose.iter().map(|word| (*word).to_owned()).collect(),
             image: image.name,
             port: free.local_addr().unwrap().port(),
             folder,
@@ -82,10 +73,9 @@ impl Parts {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = self.folder.path();
         let project = format!("ferry-check-{}", self.port);
-        let mut command = Command::new(&self.compose[0]);
+        let mut command = Command::new("docker");
         command
-            .args(&self.compose[1..])
-            .args(["-p", &project, "-f"])
+            .args(["compose", "-p", &project, "-f"])
             .arg(root.join("ci/compose.yml"))
             .arg("-f")
             .arg(folder.join("more.yml"))
