@@ -200,12 +200,12 @@ impl fmt::Display for FallbackReport {
             None => write!(f, "{} is up to date", path.display())?,
         }
         let (when, otherwise) = match self.fallback {
-            Fallback::Mirror => ("while crates.io is down", "removes it"),
-            Fallback::CratesIo => ("while the mirror answers", "removes it while it is down"),
+            Fallback::Mirror => ("while crates.io is down", "afterwards"),
+            Fallback::CratesIo => ("while the mirror answers", "while that is down"),
         };
         write!(
             f,
-            "\n\n`{}` writes these lines into {} {when}, and {otherwise}:\n\n{}",
+            "\n\n`{}` makes {} {when}, and removes it {otherwise}. It says:\n\n{}",
             self.probe,
             switch.display(),
             self.snippet.trim_end()
