@@ -1,0 +1,77 @@
+//! Renders Markdown that others wrote as HTML that is safe to show on a page of this server. Uses pulldown-cmark, html5ever
+//! and ammonia.
+//!
+//! ```text
+//! text ── events ── HTML ── rewritten ── cleaned
+//!         bounded           images are   only what the gate
+//!                           links        allows is left
+//! ```
+//!
+//! [`gate`] alone decides what is left: whatever the steps before it make, it lets no script, style, form or address
+//! through that is not allowed. The steps before it bound the work and make the result fit the page around it.
+
+mod events;
+mod gate;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
+use crate::shown::lines;
+
+/// The most of a text that is read, in bytes. Longer ones are cut at the end of a line.
+const LONGEST: usize = 256 << 10;
+/// How often a text is rendered with less of it, where the result is larger than it was estimated to be.
+const TRIES: u32 = 5;
+
+/// Where relative links of a text lead.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    /// The path of this server below which the files are, without a slash at its end.
+    pub base: String,
+    /// The folder that the text lies in, as in `docs`; empty for the root.
+    pub folder: String,
+    /// The files that there are, with their paths below the root. Links to others are only text.
+    pub files: HashSet<String>,
+}
+
+/// A rendered text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// HTML: blocks for a place that stands below a heading of the second level.
+    pub html: String,
+    /// Whether its end was left out.
+    pub is_cut: bool,
+}
+
+/// Renders a text as at most so many bytes of HTML; what does not fit is left out, from a block of the top level on.
+pub fn render(text: &str, links: &Links, bytes: usize) -> Rendered {
+    let text = text.replace("\r\n", "\n");
+    let (text, is_long) = beginning(&text);
+    // What a reader cannot see is shown, as everywhere on the pages.
+    let text = lines(text);
+    let mut estimate = bytes;
+    for _ in 0..TRIES {
+        let (made, is_cut) = events::html(&text, estimate);
+        let html = gate::clean(&rewrite::rewrite(&made), links);
+        if html.len() <= bytes {
+            let is_cut = is_cut || is_long;
+            return Rendered { html, is_cut };
+        }
+        estimate /= 2;
+    }
+    // One block that is too large: there is no part of it to show.
+    let (html, is_cut) = (String::new(), true);
+    Rendered { html, is_cut }
+}
+
+/// Returns the beginning of a text, and whether it is cut.
+fn beginning(text: &str) -> (&str, bool) {
+    if text.len() <= LONGEST {
+        return (text, false);
+    }
+    let cut = text.floor_char_boundary(LONGEST);
+    let line = text[..cut].rfind('\n').unwrap_or(cut);
+    (&text[..line], true)
+}
