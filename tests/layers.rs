@@ -29,6 +29,7 @@ const LAYERS: &[&[&str]] = &[
 
 /// Foreign crates and the rooms that adapt each.
 const ADAPTED: &[(&str, &[&str])] = &[
+    ("ammonia", &["server"]),
     ("git2", &["git"]),
     ("gix_actor", &["git"]),
     ("gix_hash", &["git", "server"]),
@@ -36,13 +37,16 @@ const ADAPTED: &[(&str, &[&str])] = &[
     ("gix_odb", &["git", "server"]),
     ("gix_pack", &["git", "server"]),
     ("gix_validate", &["git"]),
+    ("html5ever", &["server"]),
     ("hyper", &["http"]),
     ("lettre", &["config", "notify"]),
     ("object_store", &["server"]),
+    ("pulldown_cmark", &["server"]),
     // Others ask with the clients of `git::transport`.
     ("reqwest", &["git", "server", "trigger"]),
     ("rusqlite", &["server"]),
     ("russh", &["git"]),
+    ("similar", &["server"]),
     ("serde_yaml", &["config"]),
     ("tar", &["server"]),
     ("tokio_io_timeout", &["git", "http"]),

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod cargo_config;
 pub mod catalog;
 pub mod crate_archive;
+pub mod crate_diff;
 pub mod crate_files;
 pub mod disk_error;
 pub mod file_budget;

@@ -3,13 +3,15 @@
 //! The entries are taken raw. The library reads one that says something of the next one, a long path, whole into memory,
 //! and follows one that says another size; here both have bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use tar::{Archive, Entry, EntryType, PaxExtensions};
 
 use super::bounds::{BOUNDS, Inflated};
 use super::{ArchiveError, Content};
+use crate::index::Checksum;
 use crate::shown::printable;
 
 /// What a PAX entry may say beside a path: times and owners, which nobody reads.
@@ -27,6 +29,32 @@ pub struct ArchivedFile {
     pub path: String,
     /// Its size, in bytes.
     pub size: u64,
+    /// Its SHA-256 checksum, where checksums were asked for.
+    pub checksum: Option<Checksum>,
+}
+
+/// What is wanted of an archive beside the list of its files.
+pub(super) struct Wanted<'p> {
+    paths: BTreeSet<&'p str>,
+    has_checksums: bool,
+}
+
+impl<'p> Wanted<'p> {
+    /// The files with these paths.
+    pub(super) fn files(paths: &[&'p str]) -> Self {
+        Self {
+            paths: paths.iter().copied().collect(),
+            has_checksums: false,
+        }
+    }
+
+    /// The checksums of all files.
+    pub(super) fn checksums() -> Self {
+        Self {
+            paths: BTreeSet::new(),
+            has_checksums: true,
+        }
+    }
 }
 
 /// What was read of an archive.
@@ -39,7 +67,11 @@ pub(super) struct Archived {
 }
 
 /// Reads an archive to its end, and keeps the files with the wanted paths.
-pub(super) fn walk(file: impl Read, root: &str, wanted: &[&str]) -> Result<Archived, ArchiveError> {
+pub(super) fn walk(
+    file: impl Read,
+    root: &str,
+    wanted: &Wanted<'_>,
+) -> Result<Archived, ArchiveError> {
     let mut archive = Archive::new(Inflated::new(file));
     let entries = archive.entries().map_err(unreadable)?.raw(true);
     let mut archived = Archived::default();
@@ -56,11 +88,19 @@ pub(super) fn walk(file: impl Read, root: &str, wanted: &[&str]) -> Result<Archi
                 let path = path.unwrap_or_else(|| entry.path_bytes().into_owned());
                 let path = path_below(root, &path)?;
                 let size = entry.size();
-                if wanted.contains(&path.as_str()) {
+                if wanted.paths.contains(path.as_str()) {
                     let content = content(&mut entry)?;
                     archived.kept.insert(path.clone(), content);
                 }
-                archived.files.push(ArchivedFile { path, size });
+                let checksum = match wanted.has_checksums {
+                    true => Some(checksum(&mut entry)?),
+                    false => None,
+                };
+                archived.files.push(ArchivedFile {
+                    path,
+                    size,
+                    checksum,
+                });
             }
             // Where a file lies says its path: folders add nothing.
             EntryType::Directory if long_path.take().is_none() => {}
@@ -109,6 +149,26 @@ fn content(entry: &mut Entry<'_, impl Read>) -> Result<Content, ArchiveError> {
     let read = read.map_err(unreadable)?;
     match read as u64 == size.min(BOUNDS.kept) {
         true => Ok(Content { bytes, size }),
+        false => Err(ArchiveError::new("it ends within a file")),
+    }
+}
+
+/// Reads and hashes a file.
+fn checksum(entry: &mut Entry<'_, impl Read>) -> Result<Checksum, ArchiveError> {
+    let size = entry.size();
+    let (mut context, mut buffer, mut read) = (Context::new(&SHA256), vec![0; 32 << 10], 0);
+    loop {
+        let piece = entry.read(&mut buffer).map_err(unreadable)?;
+        if piece == 0 {
+            break;
+        }
+        read += piece as u64;
+        context.update(&buffer[..piece]);
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    match read == size {
+        true => Ok(Checksum::from_bytes(bytes)),
         false => Err(ArchiveError::new("it ends within a file")),
     }
 }

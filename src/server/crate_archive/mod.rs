@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
 pub use entries::ArchivedFile;
-use entries::{Archived, walk};
+use entries::{Archived, Wanted, walk};
 pub use manifest::{Manifest, Readme};
 
 use crate::index::{CrateName, CrateVersion};
@@ -67,6 +67,9 @@ impl Content {
     }
 }
 
+/// The path of a README, and what is in it.
+pub type ReadmeFile = (String, Content);
+
 /// A `.crate` file that is read. Each question reads it from its beginning to its end.
 pub struct CrateArchive<R> {
     file: R,
@@ -105,30 +108,63 @@ impl<R: Read + Seek> CrateArchive<R> {
         manifest_of(&self.read(&[MANIFEST])?.kept)
     }
 
+    /// Lists the files with their checksums, in the order of the archive.
+    ///
+    /// # Errors
+    /// As [`CrateArchive::files`].
+    pub fn checksums(&mut self) -> Result<Vec<ArchivedFile>, ArchiveError> {
+        Ok(self.read_as(&Wanted::checksums())?.files)
+    }
+
+    /// Reads files, the first 1 MiB of each; those that are not there are left out.
+    ///
+    /// # Errors
+    /// As [`CrateArchive::files`].
+    pub fn contents(&mut self, paths: &[&str]) -> Result<BTreeMap<String, Content>, ArchiveError> {
+        Ok(self.read(paths)?.kept)
+    }
+
     /// Reads the README that the manifest names, or that lies where cargo looks for one, the first 1 MiB of it; `None`
     /// where there is none.
     ///
     /// # Errors
     /// As [`CrateArchive::manifest`].
     pub fn readme(&mut self) -> Result<Option<Content>, ArchiveError> {
-        let wanted: Vec<_> = READMES.into_iter().chain([MANIFEST]).collect();
-        let mut kept = self.read(&wanted)?.kept;
-        let named = match manifest_of(&kept)?.readme {
-            Readme::At(path) => path,
-            Readme::None => return Ok(None),
-            Readme::Unsaid => {
-                return Ok(READMES.iter().find_map(|path| kept.remove(*path)));
-            }
-        };
-        match kept.remove(&named) {
-            Some(content) => Ok(Some(content)),
-            // Mostly it is called as it always is: only here the archive is read again.
-            None if READMES.contains(&named.as_str()) => Ok(None),
-            None => self.file(&named),
-        }
+        let (readme, _) = self.readme_with_files()?;
+        Ok(readme.map(|(_, content)| content))
     }
 
-    fn read(&mut self, wanted: &[&str]) -> Result<Archived, ArchiveError> {
+    /// Reads the README as [`CrateArchive::readme`] does, with its path, and lists all files.
+    ///
+    /// # Errors
+    /// As [`CrateArchive::manifest`].
+    pub fn readme_with_files(
+        &mut self,
+    ) -> Result<(Option<ReadmeFile>, Vec<ArchivedFile>), ArchiveError> {
+        let wanted: Vec<_> = READMES.into_iter().chain([MANIFEST]).collect();
+        let Archived { files, mut kept } = self.read(&wanted)?;
+        let named = match manifest_of(&kept)?.readme {
+            Readme::At(path) => path,
+            Readme::None => return Ok((None, files)),
+            Readme::Unsaid => {
+                let found = READMES.iter().find_map(|path| kept.remove_entry(*path));
+                return Ok((found, files));
+            }
+        };
+        let found = match kept.remove(&named) {
+            Some(content) => Some(content),
+            // Mostly it is called as it always is: only here the archive is read again.
+            None if READMES.contains(&named.as_str()) => None,
+            None => self.file(&named)?,
+        };
+        Ok((found.map(|content| (named, content)), files))
+    }
+
+    fn read(&mut self, paths: &[&str]) -> Result<Archived, ArchiveError> {
+        self.read_as(&Wanted::files(paths))
+    }
+
+    fn read_as(&mut self, wanted: &Wanted<'_>) -> Result<Archived, ArchiveError> {
         let rewound = self.file.seek(SeekFrom::Start(0));
         rewound.map_err(|error| ArchiveError::of("the file cannot be read", error))?;
         walk(&mut self.file, &self.root, wanted)

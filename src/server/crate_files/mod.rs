@@ -23,6 +23,7 @@ mod receive;
 mod resume;
 mod single_flight;
 mod stage;
+mod stored_versions;
 mod unavailable;
 mod upstream;
 mod upstream_client;

@@ -66,6 +66,25 @@ pub fn render(text: &str, links: &Links, bytes: usize) -> Rendered {
     Rendered { html, is_cut }
 }
 
+/// Shows a text that is no Markdown as it is, likewise.
+pub fn plain(text: &str, bytes: usize) -> Rendered {
+    let text = text.replace("\r\n", "\n");
+    let text = lines(&text);
+    let (before, after) = ("<pre>\n", "</pre>\n");
+    let mut html = before.to_owned();
+    let mut is_cut = false;
+    for line in text.split_inclusive('\n') {
+        let escaped = rewrite::escaped(line);
+        if html.len() + escaped.len() + after.len() > bytes {
+            is_cut = true;
+            break;
+        }
+        html.push_str(&escaped);
+    }
+    html.push_str(after);
+    Rendered { html, is_cut }
+}
+
 /// Returns the beginning of a text, and whether it is cut.
 fn beginning(text: &str) -> (&str, bool) {
     if text.len() <= LONGEST {

@@ -154,6 +154,13 @@ fn heading(name: &str) -> Option<&'static str> {
         .copied()
 }
 
+/// Escapes a text.
+pub(super) fn escaped(text: &str) -> String {
+    let mut made = String::with_capacity(text.len());
+    escape(&mut made, text);
+    made
+}
+
 fn escape(made: &mut String, text: &str) {
     for letter in text.chars() {
         match letter {

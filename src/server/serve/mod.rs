@@ -6,7 +6,9 @@
 mod access_log;
 mod auth;
 mod catalog;
+mod comparison;
 mod conditions;
+mod crate_contents;
 mod crate_reader;
 mod download;
 mod handle;

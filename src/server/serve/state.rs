@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::access_log::AccessLog;
 use super::auth::Tokens;
+use super::crate_contents::ContentCache;
 use super::handle::Handle;
 use super::index_cache::IndexCache;
 use super::public_address::PublicAddress;
@@ -66,6 +67,8 @@ pub(super) struct State {
     pub(super) unpacking: Semaphore,
     /// How many questions the catalog answers at the same time, each with a thread and a connection of its own.
     pub(super) asking: Semaphore,
+    /// What was read of crate files.
+    pub(super) contents: ContentCache,
     /// How many answers with all versions of a crate may be made at the same time.
     pub(super) answering: Semaphore,
     /// What the store held when it was last listed, if the index lists only stored versions.
@@ -118,6 +121,7 @@ impl State {
             asking: Semaphore::new(
                 ANSWERING + thread::available_parallelism().map_or(2, usize::from),
             ),
+            contents: ContentCache::default(),
             answering: Semaphore::new(ANSWERING),
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),

@@ -20,6 +20,7 @@ mod killed;
 mod open_files;
 mod pages;
 mod parts_apart;
+mod pages_contents;
 mod paths;
 mod prefetch;
 mod probe;

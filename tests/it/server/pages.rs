@@ -190,7 +190,7 @@ fn what_is_not_there_is_told_on_a_page_that_leads_on() {
         &["serde has no version 9.9.9"],
     );
     has(
-        &page(&server.get("/crates/serde/1.0.0/src"), 404),
+        &page(&server.get("/crates/serde/1.0.0/other"), 404),
         &["There is no such page"],
     );
     for path in [

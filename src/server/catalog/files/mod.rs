@@ -6,6 +6,7 @@
 
 mod eviction;
 mod last_used;
+mod of_crates;
 mod reconcile;
 mod rows;
 mod schema;

@@ -1,14 +1,18 @@
 //! `/crates/NAME` and `/crates/NAME/VERSION`: what a crate is, which version to take, how to add it, and what it brings along.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use askama::Template;
 use axum::http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
 use semver::Version;
 
 use super::chart::Chart;
+use super::features::{Feature, features};
 use super::frame::Frame;
 use super::listed::Listed;
-use super::text::{Link, Moment, Within, clean, number};
+use super::text::{Link, Moment, Within, clean, number, size};
 use super::versions::VersionTable;
 use super::{redirect, respond};
 use crate::http::Body;
@@ -16,16 +20,21 @@ use crate::http::error_response::ErrorResponse;
 use crate::index::CrateName;
 use crate::index::release::{Dependency, DependencyKind, ListedRelease, Release, Releases};
 use crate::server::catalog::crates::{CrateRow, Query};
+use crate::server::serve::crate_contents::{Readme, crate_file, readme_soon};
 use crate::server::serve::crate_reader::{OneCrate, ask, catalog};
 use crate::server::serve::state::State;
 
 /// How many versions the page lists at once, and how many more unfold.
 const FIRST_VERSIONS: usize = 10;
-const MORE_VERSIONS: usize = 40;
-/// How many bytes the rows of dependencies and features take, with what the template adds to each.
-const DEPENDENCIES: usize = 16 << 10;
-const FEATURES: usize = 10 << 10;
+const MORE_VERSIONS: usize = 20;
+/// How many bytes the README takes.
+const README: usize = 20 << 10;
+/// How many bytes the rows of dependencies take, with what the template adds to each.
+const DEPENDENCIES: usize = 10 << 10;
 const MARKUP: usize = 120;
+
+/// The stored versions of a crate, with the sizes of their files in bytes.
+pub(super) type StoredVersions = HashMap<String, u64>;
 
 #[derive(Template)]
 #[template(path = "server/serve/pages/crate.html")]
@@ -33,8 +42,7 @@ struct CratePage {
     frame: Frame,
     name: String,
     description: Option<String>,
-    /// The README's HTML, which is safe to show as it is.
-    readme: Option<String>,
+    readme: Option<ShownReadme>,
     shown: Shown,
     /// The version to take, where another one is shown.
     better: Option<String>,
@@ -62,6 +70,17 @@ struct Shown {
     /// The line of a manifest.
     manifest: String,
     api: String,
+    /// The size of its crate file, where that is stored.
+    stored: Option<String>,
+    /// The stored version before it, where both are.
+    before: Option<String>,
+}
+
+/// The README of the version that is shown, or of the newest one that is here.
+struct ShownReadme {
+    readme: Arc<Readme>,
+    version: String,
+    is_of_another: bool,
 }
 
 /// What is known of the crate as a whole.
@@ -92,11 +111,6 @@ struct DependencyRow {
     /// What else there is to say of it.
     notes: Vec<String>,
     kind: DependencyKind,
-}
-
-struct Feature {
-    name: String,
-    enables: String,
 }
 
 #[derive(Template)]
@@ -133,19 +147,31 @@ pub(super) async fn show(
     let place = place.or_else(|| version.is_none().then_some(0));
     match place.and_then(|place| releases.read(place)) {
         Some(release) => {
-            let page = CratePage::new(state, &row, releases.listed(), &release);
+            let stored = stored_versions(state, &row.name).await;
+            let readme = readme(state, &releases, &release, stored.as_ref()).await;
+            let stored = stored.unwrap_or_default();
+            let page = CratePage::new(state, &row, releases.listed(), &release, &stored);
+            let page = CratePage { readme, ..page };
             respond(state, headers, StatusCode::OK, page).await
         }
-        None => {
-            let page = Missing {
-                frame: Frame::new(state, "No such version"),
-                name: clean(&version.unwrap_or_default()),
-                of: Some(row.name),
-                near: Vec::new(),
-            };
-            respond(state, headers, StatusCode::NOT_FOUND, page).await
-        }
+        None => no_such_version(state, headers, &version.unwrap_or_default(), row.name).await,
     }
+}
+
+/// Says that a crate has no such version.
+pub(super) async fn no_such_version(
+    state: &'static State,
+    headers: HeaderMap,
+    version: &str,
+    of: String,
+) -> Result<Response<Body>, ErrorResponse> {
+    let page = Missing {
+        frame: Frame::new(state, "No such version"),
+        name: clean(version),
+        of: Some(of),
+        near: Vec::new(),
+    };
+    respond(state, headers, StatusCode::NOT_FOUND, page).await
 }
 
 /// Finds a crate; `None` also for what cannot be the name of one.
@@ -190,10 +216,53 @@ pub(super) async fn missing(
     respond(state, headers, StatusCode::NOT_FOUND, page).await
 }
 
+/// Returns the stored versions of a crate, with the sizes of their files in bytes; `None` where that cannot be known.
+pub(super) async fn stored_versions(state: &State, name: &str) -> Option<StoredVersions> {
+    let name = CrateName::new(name).ok()?;
+    state.crate_files.inventory().versions_of(&name).await
+}
+
+/// Returns the README of this version, or of the highest one that is stored where this one is not.
+async fn readme(
+    state: &'static State,
+    releases: &Releases,
+    release: &Release,
+    stored: Option<&StoredVersions>,
+) -> Option<ShownReadme> {
+    let is_stored = |version: &Version| {
+        // Of a bucket it is not known: it is asked for the file itself.
+        stored.is_none_or(|stored| stored.contains_key(&version.to_string()))
+    };
+    let is_of_another = !is_stored(&release.version);
+    let other = match is_of_another {
+        true => {
+            let mut listed = releases.listed().iter();
+            let place = listed.position(|listed| is_stored(&listed.version))?;
+            Some(releases.read(place)?)
+        }
+        false => None,
+    };
+    let release = other.as_ref().unwrap_or(release);
+    let readme = readme_soon(state, &crate_file(release)?, README).await?;
+    Some(ShownReadme {
+        readme,
+        version: release.version.to_string(),
+        is_of_another,
+    })
+}
+
 impl CratePage {
-    fn new(state: &State, row: &CrateRow, releases: &[ListedRelease], release: &Release) -> Self {
+    fn new(
+        state: &State,
+        row: &CrateRow,
+        releases: &[ListedRelease],
+        release: &Release,
+        stored: &StoredVersions,
+    ) -> Self {
         let default = &row.default_version;
-        let shown = Shown::new(row, release);
+        let mut shown = Shown::new(row, release);
+        shown.find(releases, release, stored);
+        let first = releases.iter().take(FIRST_VERSIONS);
         let more = releases.iter().skip(FIRST_VERSIONS).take(MORE_VERSIONS);
         let newer = releases.first().filter(|newest| {
             let is_pre_release = !newest.version.pre.is_empty() && !newest.is_yanked;
@@ -210,8 +279,8 @@ impl CratePage {
             shown,
             facts: Facts::new(row, releases.len()),
             chart: Chart::of(releases, Timestamp::now()),
-            first_versions: VersionTable::new(releases.iter().take(FIRST_VERSIONS), default),
-            more_versions: VersionTable::new(more, default),
+            first_versions: VersionTable::new(first, default, stored),
+            more_versions: VersionTable::new(more, default, stored),
             dependencies,
             left_dependencies,
             features: features(release),
@@ -244,8 +313,22 @@ impl Shown {
             rust_version: release.rust_version.as_deref().map(clean),
             links: release.links.as_deref().map(clean),
             api: format!("/api/v1/crates/{name}/{number}"),
+            stored: None,
+            before: None,
             number,
         }
+    }
+
+    /// Finds what is stored of it, and of the versions before it.
+    fn find(&mut self, releases: &[ListedRelease], release: &Release, stored: &StoredVersions) {
+        let Some(bytes) = stored.get(&self.number) else {
+            return;
+        };
+        self.stored = Some(size(bytes));
+        let lower = releases.iter().map(|listed| &listed.version);
+        let lower = lower.filter(|version| **version < release.version);
+        let mut lower = lower.map(ToString::to_string);
+        self.before = lower.find(|version| stored.contains_key(version));
     }
 }
 
@@ -343,17 +426,4 @@ impl DependencyRow {
             kind: dependency.kind,
         }
     }
-}
-
-/// Returns the features, `default` first.
-fn features(release: &Release) -> Within<Feature> {
-    let mut all: Vec<_> = release.features.iter().collect();
-    all.sort_by_key(|(name, _)| *name != "default");
-    let features = all.into_iter().map(|(name, enables)| Feature {
-        name: clean(name),
-        enables: clean(&enables.join(", ")),
-    });
-    Within::new(features, FEATURES, |feature| {
-        MARKUP + feature.name.len() + feature.enables.len()
-    })
 }

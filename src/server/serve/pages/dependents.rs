@@ -50,7 +50,7 @@ pub(super) async fn show(
         frame: Frame::new(state, format!("Dependents of {}", row.name)),
         total: number(total as u64),
         is_one: total == 1,
-        crates: Listed::all(&crates, &[]),
+        crates: Listed::marked(state, &crates, &[]).await,
         pages: Pages::new(page, total, PER_PAGE, |page| {
             format!("/crates/{}/dependents?page={page}", row.name)
         }),

@@ -2,6 +2,7 @@
 
 use super::text::{Moment, Piece, clean, marked, number};
 use crate::server::catalog::crates::CrateRow;
+use crate::server::serve::state::State;
 
 /// A crate in a list.
 pub(super) struct Listed {
@@ -10,6 +11,8 @@ pub(super) struct Listed {
     pub(super) description: Vec<Piece>,
     pub(super) version: String,
     pub(super) is_yanked: bool,
+    /// Whether the crate file of that version is stored, as far as that is known.
+    pub(super) is_stored: bool,
     /// How many use it, with the noun.
     pub(super) usage: String,
     pub(super) updated: Option<Moment>,
@@ -37,9 +40,23 @@ impl Listed {
             description: marked(&clean(description), searched),
             version: row.default_version.clone(),
             is_yanked: row.is_yanked,
+            is_stored: false,
             usage,
             updated: row.updated.and_then(Moment::of_seconds),
         }
+    }
+
+    /// Makes all of a list, and marks those whose crate files are stored.
+    pub(super) async fn marked(state: &State, rows: &[CrateRow], searched: &[String]) -> Vec<Self> {
+        let versions = rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.default_version.as_str()));
+        let stored = state.crate_files.inventory().stored_among(versions).await;
+        let rows = rows.iter().map(|row| Self {
+            is_stored: stored.contains(&row.name),
+            ..Self::new(row, searched)
+        });
+        rows.collect()
     }
 
     /// Makes all of a list.

@@ -6,13 +6,18 @@
 
 pub(super) mod assets;
 mod chart;
+mod compare;
 mod crate_page;
 mod dependents;
 pub(super) mod error;
+mod features;
 mod frame;
 mod listed;
+mod numbered;
+mod of_version;
 pub(super) mod search;
 pub(super) mod setup;
+mod source;
 pub(super) mod status;
 mod text;
 mod versions;
@@ -63,6 +68,41 @@ pub(super) fn below_crates(
         [name] => later(crate_page::show(state, headers, own(name), None)),
         [name, "versions"] => later(versions::show(state, headers, own(name), page)),
         [name, "dependents"] => later(dependents::show(state, headers, own(name), page)),
+        [name, version, "src"] => {
+            let path = format!(
+                "/crates/{}/{}/src/",
+                text::in_path(name),
+                text::in_path(version)
+            );
+            later(async move { Ok(redirect(&path)) })
+        }
+        [name, version, "src", ""] => later(source::list(
+            state,
+            headers,
+            (own(name), own(version)),
+            page,
+        )),
+        [name, version, "src", ref path @ ..] => {
+            let (of, path) = ((own(name), own(version)), path.join("/"));
+            let query = request.query.map(str::to_owned);
+            later(source::show(state, headers, of, path, query))
+        }
+        [name, version, "readme"] => later(source::show_readme(
+            state,
+            headers,
+            (own(name), own(version)),
+        )),
+        [name, versions] if versions.contains("...") => {
+            let (old, new) = versions.split_once("...").unwrap_or_default();
+            let query = request.query.map(str::to_owned);
+            later(compare::show(
+                state,
+                headers,
+                own(name),
+                (own(old), own(new)),
+                query,
+            ))
+        }
         [name, version] => {
             let version = Some(own(version));
             later(crate_page::show(state, headers, own(name), version))

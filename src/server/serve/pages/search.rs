@@ -139,7 +139,7 @@ async fn search(
         Ok((found.total, catalog.crates(&found.crates)?, near))
     })
     .await?;
-    let words = words(&asked.text);
+    let crates = Listed::marked(state, &crates, &words(&asked.text)).await;
     let searched = clean(&asked.text);
     let title = match searched.as_str() {
         "" => "All crates".to_owned(),
@@ -157,7 +157,7 @@ async fn search(
         searched,
         is_one: total == 1,
         total: number(total as u64),
-        crates: Listed::all(&crates, &words),
+        crates,
         near: Listed::all(&near, &[]),
         sorts: sorts
             .map(|(place, (_, _, title))| SortLink {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use jiff::Timestamp;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::{Url, form_urlencoded};
 
 use crate::shown::one_line;
@@ -105,6 +106,25 @@ impl Link {
             href: url.into(),
         })
     }
+}
+
+/// What a path may not have as it is, beside what is no ASCII.
+const IN_PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'\\');
+
+/// Writes the path of a file as a part of an address.
+pub(super) fn in_path(path: &str) -> String {
+    utf8_percent_encode(path, IN_PATH).to_string()
 }
 
 /// A part of a text; `is_hit` if it is one of the words that were searched for.

@@ -3,11 +3,11 @@
 use askama::Template;
 use axum::http::{HeaderMap, Response, StatusCode};
 
-use super::crate_page::{find, missing};
+use super::crate_page::{StoredVersions, find, missing, stored_versions};
 use super::frame::Frame;
 use super::listed::Pages;
 use super::respond;
-use super::text::{Moment, clean, number};
+use super::text::{Moment, clean, number, size};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::index::release::ListedRelease;
@@ -31,6 +31,7 @@ pub(super) struct VersionTable {
     pub(super) rows: Vec<VersionRow>,
     pub(super) is_dated: bool,
     pub(super) names_rust: bool,
+    pub(super) is_stored: bool,
 }
 
 /// A version in a list.
@@ -40,10 +41,12 @@ pub(super) struct VersionRow {
     pub(super) state: Option<(&'static str, &'static str)>,
     pub(super) published: Option<Moment>,
     pub(super) rust_version: Option<String>,
+    /// The size of its crate file, where that is stored.
+    pub(super) stored: Option<String>,
 }
 
 impl VersionRow {
-    fn new(release: &ListedRelease, default: &str) -> Self {
+    fn new(release: &ListedRelease, default: &str, stored: &StoredVersions) -> Self {
         let number = release.version.to_string();
         let state = match () {
             () if release.is_yanked => Some(("bad", "yanked")),
@@ -52,6 +55,7 @@ impl VersionRow {
             () => None,
         };
         Self {
+            stored: stored.get(&number).map(size),
             number,
             state,
             published: release.published.map(Moment::of),
@@ -65,13 +69,15 @@ impl VersionTable {
     pub(super) fn new<'r>(
         releases: impl IntoIterator<Item = &'r ListedRelease>,
         default: &str,
+        stored: &StoredVersions,
     ) -> Self {
         let releases = releases.into_iter();
         let rows: Vec<_> = releases
-            .map(|release| VersionRow::new(release, default))
+            .map(|release| VersionRow::new(release, default, stored))
             .collect();
         Self {
             is_dated: rows.iter().any(|row| row.published.is_some()),
+            is_stored: rows.iter().any(|row| row.stored.is_some()),
             names_rust: rows.iter().any(|row| row.rust_version.is_some()),
             rows,
         }
@@ -89,12 +95,13 @@ pub(super) async fn show(
         return missing(state, headers, &name).await;
     };
     let releases = releases.listed();
+    let stored = stored_versions(state, &row.name).await.unwrap_or_default();
     let wanted = releases.iter().skip((page - 1).saturating_mul(PER_PAGE));
     let page = Versions {
         frame: Frame::new(state, format!("Versions of {}", row.name)),
         total: number(releases.len() as u64),
         is_one: releases.len() == 1,
-        table: VersionTable::new(wanted.take(PER_PAGE), &row.default_version),
+        table: VersionTable::new(wanted.take(PER_PAGE), &row.default_version, &stored),
         pages: Pages::new(page, releases.len(), PER_PAGE, |page| {
             format!("/crates/{}/versions?page={page}", row.name)
         }),

@@ -1,6 +1,7 @@
 //! cargo's and crates.io's web API: what reads is answered ([`read`]), what writes is refused with a sentence that cargo
 //! shows: why, and where to go.
 
+mod contents;
 mod json;
 pub(super) mod read;
 mod readme;

@@ -89,7 +89,13 @@ pub(in crate::server::serve) fn below(
         }
         // Not served, and no versions either.
         [_, "owners" | "owner_team" | "owner_user" | "downloads"] => Err(nothing(request.wildcard)),
+        [name, versions] if versions.contains("...") => {
+            let (old, new) = versions.split_once("...").unwrap_or_default();
+            let changes = of(name)?.changes(old.to_owned(), new.to_owned());
+            Ok(Reply::later(changes))
+        }
         [name, version] => Ok(Reply::later(of(name)?.version(version.to_owned()))),
+        [name, version, "files"] => Ok(Reply::later(of(name)?.files(version.to_owned()))),
         [name, version, "dependencies"] => {
             Ok(Reply::later(of(name)?.dependencies(version.to_owned())))
         }
@@ -246,7 +252,7 @@ fn dependencies(
         .collect()
 }
 
-async fn json(
+pub(super) async fn json(
     state: &'static State,
     answer: impl Serialize + Send + 'static,
 ) -> Result<Response<Body>, ErrorResponse> {

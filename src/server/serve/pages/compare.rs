@@ -1,0 +1,359 @@
+//! `/crates/NAME/OLD...NEW`: what changed between two stored versions.
+
+use askama::Template;
+use axum::http::{HeaderMap, Response, StatusCode};
+use url::form_urlencoded;
+
+use super::crate_page::{find, missing, no_such_version};
+use super::frame::Frame;
+use super::listed::Pages;
+use super::numbered::{cost, cut, pages};
+use super::of_version::{OfVersion, not_here, pick};
+use super::source::note;
+use super::text::{clean, in_path, number, page_number, size};
+use super::{redirect, respond};
+use crate::count::counted;
+use crate::http::Body;
+use crate::http::error_response::ErrorResponse;
+use crate::server::crate_diff::{Change, DiffLine};
+use crate::server::serve::comparison::{Compared, Comparison, Lines, compare, compare_file};
+use crate::server::serve::state::State;
+
+/// How many files a page lists.
+const PER_PAGE: usize = 100;
+/// How many bytes of lines the overview has, and the page of one file.
+const OVERVIEW: usize = 22 << 10;
+const ONE_FILE: usize = 46 << 10;
+/// What a row takes beside its text, in bytes.
+const MARKUP: usize = 62;
+
+#[derive(Template)]
+#[template(path = "server/serve/pages/compare.html")]
+struct ComparePage {
+    frame: Frame,
+    versions: Versions,
+    summary: String,
+    files: Vec<FileRow>,
+    shown: Vec<FileDiff>,
+    pages: Pages,
+}
+
+#[derive(Template)]
+#[template(path = "server/serve/pages/compare_file.html")]
+struct CompareFile {
+    frame: Frame,
+    versions: Versions,
+    file: FileRow,
+    lines: Vec<Row>,
+    is_cut: bool,
+    pages: Pages,
+}
+
+/// The two versions.
+struct Versions {
+    name: String,
+    old: String,
+    new: String,
+}
+
+/// A file that changed.
+struct FileRow {
+    path: String,
+    /// The page of its lines, where there are any to show.
+    href: Option<String>,
+    /// What happened: a class of the style, and the word.
+    state: (&'static str, &'static str),
+    /// What else there is to say of it.
+    notes: Vec<String>,
+    counts: Option<(String, String)>,
+}
+
+/// A file whose lines are shown on the overview.
+struct FileDiff {
+    path: String,
+    lines: Vec<Row>,
+}
+
+/// A line of a diff.
+struct Row {
+    class: &'static str,
+    old: String,
+    new: String,
+    sign: &'static str,
+    text: String,
+}
+
+/// Shows what changed; of one file, where the query names it.
+pub(super) async fn show(
+    state: &'static State,
+    headers: HeaderMap,
+    name: String,
+    (old, new): (String, String),
+    query: Option<String>,
+) -> Result<Response<Body>, ErrorResponse> {
+    let Some((row, releases)) = find(state, &name).await? else {
+        return missing(state, headers, &name).await;
+    };
+    if row.name != name {
+        let versions = format!("{}...{}", in_path(&old), in_path(&new));
+        return Ok(redirect(&format!("/crates/{}/{versions}", row.name)));
+    }
+    let Some(before) = pick(&row.name, &releases, &old) else {
+        return no_such_version(state, headers, &old, row.name).await;
+    };
+    let Some(after) = pick(&row.name, &releases, &new) else {
+        return no_such_version(state, headers, &new, row.name).await;
+    };
+    let page = page_number(query.as_deref());
+    match file(query.as_deref()) {
+        Some(path) => one_file(state, headers, (before, after), path, page).await,
+        None => overview(state, headers, (before, after), page).await,
+    }
+}
+
+/// Reads the parameter `file`.
+fn file(query: Option<&str>) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let (_, value) = pairs.find(|(name, _)| name == "file")?;
+    Some(value.into_owned())
+}
+
+async fn overview(
+    state: &'static State,
+    headers: HeaderMap,
+    (old, new): (OfVersion, OfVersion),
+    page: usize,
+) -> Result<Response<Body>, ErrorResponse> {
+    match compare(state, &old.file, &new.file).await {
+        Ok(comparison) => {
+            let page = ComparePage::new(state, Versions::of(&old, &new), &comparison, page);
+            respond(state, headers, StatusCode::OK, page).await
+        }
+        Err((is_new, why)) => {
+            let of = if is_new { new } else { old };
+            not_here(state, headers, of, why).await
+        }
+    }
+}
+
+async fn one_file(
+    state: &'static State,
+    headers: HeaderMap,
+    (old, new): (OfVersion, OfVersion),
+    path: String,
+    page: usize,
+) -> Result<Response<Body>, ErrorResponse> {
+    let versions = Versions::of(&old, &new);
+    match compare_file(state, &old.file, &new.file, &path).await {
+        Ok(Some(compared)) => {
+            let page = CompareFile::new(state, versions, &compared, page);
+            respond(state, headers, StatusCode::OK, page).await
+        }
+        // It is the same, or in neither: the overview says what is not.
+        Ok(None) => Ok(redirect(&versions.path())),
+        Err((is_new, why)) => {
+            let of = if is_new { new } else { old };
+            not_here(state, headers, of, why).await
+        }
+    }
+}
+
+impl Versions {
+    fn of(old: &OfVersion, new: &OfVersion) -> Self {
+        Self {
+            name: new.name.clone(),
+            old: old.number.clone(),
+            new: new.number.clone(),
+        }
+    }
+
+    fn path(&self) -> String {
+        format!("/crates/{}/{}...{}", self.name, self.old, self.new)
+    }
+
+    /// Returns the page of a file.
+    fn file(&self, path: &str) -> String {
+        let mut query = form_urlencoded::Serializer::for_suffix(
+            format!("{}?", self.path()),
+            self.path().len() + 1,
+        );
+        query.append_pair("file", path);
+        query.finish()
+    }
+}
+
+impl ComparePage {
+    fn new(state: &State, versions: Versions, comparison: &Comparison, page: usize) -> Self {
+        let path = versions.path();
+        let files = comparison.files.iter();
+        let wanted = files
+            .skip((page - 1).saturating_mul(PER_PAGE))
+            .take(PER_PAGE);
+        let wanted: Vec<_> = wanted.collect();
+        let mut left = OVERVIEW;
+        let shown = wanted.iter().filter_map(|compared| {
+            let Lines::Diff(diff) = &compared.lines else {
+                return None;
+            };
+            let bytes: usize = diff.lines.iter().map(bytes).sum();
+            let fits = !diff.is_cut && bytes + 200 <= left;
+            left -= if fits { bytes + 200 } else { 0 };
+            fits.then(|| FileDiff {
+                path: clean(&compared.file.path),
+                lines: diff.lines.iter().map(Row::new).collect(),
+            })
+        });
+        Self {
+            shown: shown.collect(),
+            frame: Frame::new(
+                state,
+                format!("{} {} to {}", versions.name, versions.old, versions.new),
+            ),
+            summary: summary(comparison),
+            files: wanted
+                .iter()
+                .map(|compared| FileRow::new(&versions, compared))
+                .collect(),
+            pages: Pages::new(page, comparison.files.len(), PER_PAGE, |page| {
+                format!("{path}?page={page}")
+            }),
+            versions,
+        }
+    }
+}
+
+/// Says how much changed.
+fn summary(comparison: &Comparison) -> String {
+    let count = |is_so: fn(&Change) -> bool| {
+        let files = comparison.files.iter();
+        files
+            .filter(|compared| is_so(&compared.file.change))
+            .count()
+    };
+    let kinds = [
+        (count(|change| *change == Change::Changed), "changed"),
+        (count(|change| *change == Change::Added), "added"),
+        (count(|change| *change == Change::Removed), "removed"),
+        (
+            count(|change| matches!(change, Change::Renamed(_))),
+            "renamed",
+        ),
+    ];
+    let kinds = kinds.into_iter().filter(|(count, _)| *count > 0);
+    let kinds: Vec<_> = kinds
+        .map(|(count, what)| format!("{} {what}", counted(count, "file")))
+        .collect();
+    let (added, removed) = comparison.counts();
+    let (added, removed) = (number(added as u64), number(removed as u64));
+    format!(
+        "{}; {added} lines added, {removed} removed",
+        kinds.join(", ")
+    )
+}
+
+impl CompareFile {
+    fn new(state: &State, versions: Versions, compared: &Compared, page: usize) -> Self {
+        let none = Vec::new();
+        let (lines, is_cut) = match &compared.lines {
+            Lines::Diff(diff) => (&diff.lines, diff.is_cut),
+            _ => (&none, false),
+        };
+        let all = pages(lines.iter().map(bytes), ONE_FILE);
+        let at = (page - 1).min(all.len() - 1);
+        let shown = lines.get(all[at].clone()).unwrap_or_default();
+        let path = versions.file(&compared.file.path);
+        Self {
+            frame: Frame::new(
+                state,
+                format!(
+                    "{} · {} {} to {}",
+                    clean(&compared.file.path),
+                    versions.name,
+                    versions.old,
+                    versions.new
+                ),
+            ),
+            file: FileRow::new(&versions, compared),
+            lines: shown.iter().map(Row::new).collect(),
+            is_cut,
+            pages: Pages::new(at + 1, all.len(), 1, |page| format!("{path}&page={page}")),
+            versions,
+        }
+    }
+}
+
+impl FileRow {
+    fn new(versions: &Versions, compared: &Compared) -> Self {
+        let file = &compared.file;
+        let mut notes = Vec::new();
+        let state = match &file.change {
+            Change::Added => ("good", "added"),
+            Change::Removed => ("bad", "removed"),
+            Change::Changed => ("warn", "changed"),
+            Change::Renamed(from) => {
+                notes.push(format!("was {}", clean(from)));
+                ("warn", "renamed")
+            }
+        };
+        notes.extend(note(&file.path).map(str::to_owned));
+        let (mut href, mut counts) = (None, None);
+        match &compared.lines {
+            Lines::Same => {}
+            Lines::Binary => notes.push(format!("no text: {}", sizes(compared))),
+            // Asked for alone, it may have the room.
+            Lines::Beyond => {
+                href = Some(versions.file(&file.path));
+                notes.push(format!("not compared here: {}", sizes(compared)));
+            }
+            Lines::Diff(diff) => {
+                href = Some(versions.file(&file.path));
+                let (added, removed) = (diff.added as u64, diff.removed as u64);
+                counts = Some((number(added), number(removed)));
+            }
+        }
+        Self {
+            path: clean(&file.path),
+            href,
+            state,
+            notes,
+            counts,
+        }
+    }
+}
+
+fn sizes(compared: &Compared) -> String {
+    let (old, new) = (size(compared.file.old_size), size(compared.file.new_size));
+    match &compared.file.change {
+        Change::Added => new,
+        Change::Removed => old,
+        _ => format!("{old} before, {new} after"),
+    }
+}
+
+/// Returns how many bytes a line takes on a page.
+fn bytes(line: &DiffLine) -> usize {
+    let text = match line {
+        DiffLine::Gap => "",
+        DiffLine::Same(_, _, text) | DiffLine::Removed(_, text) | DiffLine::Added(_, text) => text,
+    };
+    MARKUP + cost(text)
+}
+
+impl Row {
+    fn new(line: &DiffLine) -> Self {
+        let (class, old, new, sign, text) = match line {
+            DiffLine::Gap => ("gap", None, None, "", "…"),
+            DiffLine::Same(old, new, text) => ("", Some(old), Some(new), " ", text.as_str()),
+            DiffLine::Removed(old, text) => ("gone", Some(old), None, "-", text.as_str()),
+            DiffLine::Added(new, text) => ("came", None, Some(new), "+", text.as_str()),
+        };
+        let shown = |number: Option<&usize>| number.map_or_else(String::new, usize::to_string);
+        Self {
+            class,
+            old: shown(old),
+            new: shown(new),
+            sign,
+            text: cut(text),
+        }
+    }
+}

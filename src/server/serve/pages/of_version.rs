@@ -1,0 +1,102 @@
+//! The version that a page is about, and its crate file; and what is said where that is not here.
+
+use askama::Template;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, Response, StatusCode};
+use semver::Version;
+
+use super::crate_page::{find, missing, no_such_version};
+use super::frame::Frame;
+use super::text::in_path;
+use super::{redirect, respond};
+use crate::config::Downloads;
+use crate::http::Body;
+use crate::http::error_response::ErrorResponse;
+use crate::index::CrateFile;
+use crate::index::release::Releases;
+use crate::server::serve::crate_contents::{Closed, crate_file};
+use crate::server::serve::state::State;
+
+/// A version whose crate file is asked for.
+pub(super) struct OfVersion {
+    pub(super) name: String,
+    pub(super) number: String,
+    pub(super) file: CrateFile,
+}
+
+/// What is asked for, or the page that is answered with instead.
+pub(super) type Found<T> = Result<Result<T, Response<Body>>, ErrorResponse>;
+
+#[derive(Template)]
+#[template(path = "server/serve/pages/not_here.html")]
+struct NotHere {
+    frame: Frame,
+    name: String,
+    number: String,
+    /// What is wrong with its file, where that is here.
+    wrong: Option<String>,
+    /// Whether the server fetches what clients download.
+    is_fetched: bool,
+    /// Whether a browser may download it.
+    is_open: bool,
+}
+
+/// Finds a version; `below` is the rest of the page's path, for the crate's own spelling.
+pub(super) async fn find_version(
+    state: &'static State,
+    headers: &HeaderMap,
+    name: &str,
+    version: &str,
+    below: &str,
+) -> Found<OfVersion> {
+    let Some((row, releases)) = find(state, name).await? else {
+        return missing(state, headers.clone(), name).await.map(Err);
+    };
+    if row.name != name {
+        let path = format!("/crates/{}/{}{below}", row.name, in_path(version));
+        return Ok(Err(redirect(&path)));
+    }
+    match pick(&row.name, &releases, version) {
+        Some(found) => Ok(Ok(found)),
+        None => no_such_version(state, headers.clone(), version, row.name)
+            .await
+            .map(Err),
+    }
+}
+
+/// Returns a version of a crate; `None` where the index does not list it, or not its file.
+pub(super) fn pick(name: &str, releases: &Releases, version: &str) -> Option<OfVersion> {
+    let place = releases.place_of(&Version::parse(version).ok()?)?;
+    let release = releases.read(place)?;
+    Some(OfVersion {
+        name: name.to_owned(),
+        number: release.version.to_string(),
+        file: crate_file(&release)?,
+    })
+}
+
+/// Says why there is nothing to show of a version's crate file.
+pub(super) async fn not_here(
+    state: &'static State,
+    headers: HeaderMap,
+    of: OfVersion,
+    why: Closed,
+) -> Result<Response<Body>, ErrorResponse> {
+    let wrong = match why {
+        Closed::NotStored => None,
+        Closed::Unreadable(wrong) => Some(wrong),
+        Closed::Store(why) => {
+            let error = ErrorResponse::for_cargo(StatusCode::SERVICE_UNAVAILABLE, why);
+            return Err(error.with(RETRY_AFTER, 5));
+        }
+    };
+    let page = NotHere {
+        frame: Frame::new(state, format!("{} {} is not here", of.name, of.number)),
+        name: of.name,
+        number: of.number,
+        wrong,
+        is_fetched: state.config.serve.downloads == Downloads::Cache,
+        is_open: state.tokens.is_none(),
+    };
+    respond(state, headers, StatusCode::NOT_FOUND, page).await
+}

@@ -1,0 +1,314 @@
+//! The pages of what crate files have in them: README, files, and what changed between two versions.
+
+use serde_json::{Value, json};
+
+use crate::support::crate_archive::crate_archive;
+use crate::support::server::{Got, Server, Site, sha256};
+
+/// The most bytes of a page.
+const LARGEST: usize = 60 << 10;
+
+const README: &str = "# Foo\n\n[![build](https://ci.example/a.svg)](https://ci.example) Carries *parcels*: see [the code](src/lib.rs), \
+                      [the guide](docs/absent.md), <a href=\"javascript:alert(1)\" onclick=\"x()\">this</a>.\n\n<script>alert(1)</script>\n\n\
+                      ## Content\n\n```rust\nlet a: &str;\n```\n";
+
+fn manifest(version: &str) -> String {
+    format!("[package]\nname = \"Foo\"\nversion = \"{version}\"\nreadme = \"README.md\"\n")
+}
+
+/// A crate of two versions that differ, and of one that is no archive.
+fn site() -> Site {
+    let mut site = Site::new();
+    let long: String = (1..=3_000)
+        .map(|line| format!("line {line} <&\"'>\n"))
+        .collect();
+    let (one, two) = (manifest("1.0.0"), manifest("1.1.0"));
+    let old = [
+        ("Cargo.toml", one.as_str()),
+        ("README.md", README),
+        ("src/lib.rs", "fn old() {}\n// the same\n"),
+        ("src/moved.rs", "// moved\n"),
+        ("data.bin", "\0\u{1}\u{2}"),
+        ("gone.txt", "gone\n"),
+    ];
+    let new = [
+        ("Cargo.toml", two.as_str()),
+        ("README.md", README),
+        ("src/lib.rs", "fn new() {} // \u{202e}hidden\n// the same\n"),
+        ("src/deep/is moved#.rs", "// moved\n"),
+        ("data.bin", "\0\u{1}\u{3}"),
+        ("build.rs", "fn main() {}\n"),
+        ("long.txt", &long),
+    ];
+    site.publish("Foo", "1.0.0", &crate_archive("Foo", "1.0.0", &old));
+    site.publish("Foo", "1.1.0", &crate_archive("Foo", "1.1.0", &new));
+    site.publish("Foo", "1.2.0", b"no archive");
+    site
+}
+
+fn serve(site: &Site) -> Server {
+    let server = site.serve(&[]);
+    server.wait_for("the catalog", || server.get("/api/v1/crates").status == 200);
+    server
+}
+
+/// Downloads versions, and waits until the server has stored them.
+fn fetch(server: &Server, versions: &[&str]) {
+    for version in versions {
+        assert_eq!(server.download("Foo", version).status, 200);
+        let known = format!("Files of {version}\"");
+        server.wait_for("the crate file", || {
+            server.get("/crates/Foo/versions").text().contains(&known)
+        });
+    }
+}
+
+fn page(got: &Got, status: u16) -> String {
+    let text = got.text();
+    assert_eq!(got.status, status, "{text}");
+    assert_eq!(got.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(text.len() < LARGEST, "{}", text.len());
+    assert!(text.starts_with("<!DOCTYPE html>") && text.trim_end().ends_with("</html>"));
+    for bad in ["<script>alert", "onclick", "href=\"javascript", "\u{202e}"] {
+        assert!(!text.contains(bad), "{bad} in {text}");
+    }
+    text
+}
+
+fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+}
+
+fn value(server: &Server, path: &str) -> Value {
+    let got = server.get(path);
+    assert_eq!(got.status, 200, "{}", got.text());
+    serde_json::from_slice(&got.body).unwrap()
+}
+
+#[test]
+fn the_page_of_a_crate_shows_its_readme_once_a_version_is_here() {
+    let site = site();
+    let server = serve(&site);
+    let before = page(&server.get("/crates/Foo/1.1.0"), 200);
+    has(&before, &["not here yet: it comes with its first download"]);
+    assert!(!before.contains("<h2>README</h2>"));
+    let found = page(&server.get("/search?q=foo"), 200);
+    assert!(!found.contains("cached"), "{found}");
+    fetch(&server, &["1.0.0"]);
+    // Of the newest version that is here.
+    let other = page(&server.get("/crates/Foo/1.1.0"), 200);
+    has(
+        &other,
+        &[
+            "<h2>README</h2>",
+            "Of version 1.0.0",
+            "not here yet: it comes",
+        ],
+    );
+    fetch(&server, &["1.1.0"]);
+    let shown = page(&server.get("/crates/Foo/1.1.0"), 200);
+    const REL: &str = "rel=\"nofollow noopener noreferrer\"";
+    has(
+        &shown,
+        &[
+            "<h3 id=\"readme-foo\">Foo</h3>",
+            &format!("<a href=\"https://ci.example\" {REL}>build</a> Carries <em>parcels</em>"),
+            &format!("see <a href=\"/crates/Foo/1.1.0/src/src/lib.rs\" {REL}>the code</a>"),
+            &format!("<a {REL}>the guide</a>"),
+            "<h4 id=\"readme-content\">",
+            "<pre><code>let a: &amp;str;",
+            "<a href=\"/crates/Foo/1.1.0/src/\">its files</a>",
+            "<a href=\"/crates/Foo/1.0.0...1.1.0\">what changed since 1.0.0</a>",
+            "<th scope=\"col\">Cached</th>",
+            "aria-label=\"Files of 1.0.0\"",
+        ],
+    );
+    assert!(!shown.contains("Of version") && !shown.contains("<img"));
+    // What cannot be read is no reason for a page to fail.
+    fetch(&server, &["1.2.0"]);
+    let wrong = page(&server.get("/crates/Foo"), 200);
+    assert!(!wrong.contains("<h2>README</h2>"));
+    has(&page(&server.get("/crates/Foo/versions"), 200), &["Cached"]);
+    let found = page(&server.get("/search?q=foo"), 200);
+    has(&found, &["<span class=\"state good\">cached</span>"]);
+}
+
+#[test]
+fn the_files_of_a_version_are_listed_and_shown_as_text() {
+    let site = site();
+    let server = serve(&site);
+    let absent = page(&server.get("/crates/Foo/1.1.0/src/"), 404);
+    has(
+        &absent,
+        &[
+            "The files of Foo 1.1.0 are not here yet",
+            "<code>crates-ferry prefetch --crate Foo@1.1.0</code>",
+            "href=\"/api/v1/crates/Foo/1.1.0/download\"",
+        ],
+    );
+    // Asking did not fetch it.
+    assert_eq!(page(&server.get("/crates/Foo/1.1.0/src/"), 404), absent);
+    assert!(site.host.requests().is_empty());
+    fetch(&server, &["1.1.0", "1.2.0"]);
+    let listed = page(&server.get("/crates/Foo/1.1.0/src/"), 200);
+    has(
+        &listed,
+        &[
+            "7 files,",
+            "<h2 class=\"folder\">The root</h2>",
+            "<h2 class=\"folder\">src/deep/</h2>",
+            "<a href=\"/crates/Foo/1.1.0/src/src/deep/is%20moved%23.rs\">is moved#.rs</a>",
+            "runs while the crate is built",
+        ],
+    );
+    assert_eq!(server.get("/crates/Foo/1.1.0/src").status, 302);
+    let lowercase = server.get("/crates/foo/1.1.0/src/src/lib.rs");
+    assert_eq!(
+        lowercase.header("location"),
+        Some("/crates/Foo/1.1.0/src/src/lib.rs")
+    );
+    let code = page(&server.get("/crates/Foo/1.1.0/src/src/lib.rs"), 200);
+    let sum = sha256("fn new() {} // \u{202e}hidden\n// the same\n".as_bytes());
+    has(
+        &code,
+        &[
+            "<li id=\"L1\">fn new() {} // \\u{202e}hidden<li id=\"L2\">// the same",
+            &format!("SHA-256 <code>{sum}</code>"),
+        ],
+    );
+    page(
+        &server.get("/crates/Foo/1.1.0/src/src/deep/is%20moved%23.rs"),
+        200,
+    );
+    let binary = page(&server.get("/crates/Foo/1.1.0/src/data.bin"), 200);
+    has(&binary, &["This is no text", &sha256(b"\0\x01\x03")]);
+    let long = page(&server.get("/crates/Foo/1.1.0/src/long.txt"), 200);
+    has(
+        &long,
+        &[
+            "3,000 lines",
+            "<li id=\"L1\">line 1 &#60;&#38;&#34;&#39;&#62;",
+            "rel=\"next\"",
+        ],
+    );
+    assert!(!long.contains("id=\"L3000\""));
+    let last = page(&server.get("/crates/Foo/1.1.0/src/long.txt?line=3000"), 200);
+    has(&last, &["id=\"L3000\"", "rel=\"prev\""]);
+    for path in [
+        "absent",
+        "src",
+        "..%2f..%2fetc/passwd",
+        "%00",
+        "src/lib.rs/",
+    ] {
+        let missing = server.get(&format!("/crates/Foo/1.1.0/src/{path}"));
+        has(&page(&missing, 404), &["has no such file"]);
+    }
+    has(
+        &page(&server.get("/crates/Foo/9.9.9/src/"), 404),
+        &["Foo has no version 9.9.9"],
+    );
+    has(
+        &page(&server.get("/crates/absent/1.0.0/src/"), 404),
+        &["There is no crate absent"],
+    );
+    let wrong = page(&server.get("/crates/Foo/1.2.0/src/"), 404);
+    has(
+        &wrong,
+        &[
+            "The crate file of Foo 1.2.0 cannot be read",
+            "It is not what cargo makes: it cannot be unpacked",
+        ],
+    );
+    let readme = page(&server.get("/crates/Foo/1.1.0/readme"), 200);
+    has(
+        &readme,
+        &["<h3 id=\"readme-foo\">", "/crates/Foo/1.1.0/src/README.md"],
+    );
+
+    let files = value(&server, "/api/v1/crates/foo/1.1.0/files");
+    let build = json!({ "path": "build.rs", "size": 13, "sha256": sha256(b"fn main() {}\n") });
+    assert_eq!(files["files"][2], build, "{files}");
+    assert_eq!(server.get("/api/v1/crates/Foo/1.0.0/files").status, 404);
+}
+
+#[test]
+fn two_versions_are_compared_both_ways() {
+    let site = site();
+    let server = serve(&site);
+    fetch(&server, &["1.1.0"]);
+    let absent = page(&server.get("/crates/Foo/1.0.0...1.1.0"), 404);
+    has(&absent, &["The files of Foo 1.0.0 are not here yet"]);
+    fetch(&server, &["1.0.0", "1.2.0"]);
+    let changed = page(&server.get("/crates/Foo/1.0.0...1.1.0"), 200);
+    has(
+        &changed,
+        &[
+            "3 files changed, 2 files added, 1 file removed, 1 file renamed;",
+            "<span class=\"state good\">added</span> <span class=\"number\">+1 -0</span> <span class=\"dim\">runs while the crate is built",
+            "<b>src/deep/is moved#.rs</b>",
+            "was src/moved.rs",
+            "no text: 3 B before, 3 B after",
+            "href=\"/crates/Foo/1.1.0...1.0.0\"",
+            "<tr class=\"gone\"><td>3</td><td></td><td>-version = &#34;1.0.0&#34;</td></tr>",
+            "<tr class=\"came\"><td></td><td>1</td><td>+fn new() {} // \\u{202e}hidden</td></tr>",
+            "<tr><td>2</td><td>2</td><td> // the same</td></tr>",
+        ],
+    );
+    let (manifest, build) = (changed.find(">Cargo.toml<"), changed.find(">build.rs<"));
+    assert!(manifest < build && build < changed.find(">data.bin<"));
+    let back = page(&server.get("/crates/Foo/1.1.0...1.0.0"), 200);
+    has(
+        &back,
+        &["1 file added, 2 files removed", "was src/deep/is moved#.rs"],
+    );
+    let file = page(&server.get("/crates/Foo/1.0.0...1.1.0?file=long.txt"), 200);
+    has(
+        &file,
+        &[
+            "+line 1 &#60;",
+            "+3,000 -0",
+            "rel=\"next\"",
+            "?file=long.txt&#38;page=2",
+        ],
+    );
+    let same = server.get("/crates/Foo/1.0.0...1.1.0?file=README.md");
+    assert_eq!(same.header("location"), Some("/crates/Foo/1.0.0...1.1.0"));
+    let twice = page(&server.get("/crates/Foo/1.1.0...1.1.0"), 200);
+    has(&twice, &["That is the same version twice"]);
+    for (path, told) in [
+        (
+            "/crates/Foo/1.0.0...1.2.0",
+            "The crate file of Foo 1.2.0 cannot be read",
+        ),
+        ("/crates/Foo/1.0.0...x", "Foo has no version x"),
+        ("/crates/Foo/...", "Foo has no version"),
+        ("/crates/absent/1.0.0...1.1.0", "There is no crate absent"),
+    ] {
+        has(&page(&server.get(path), 404), &[told]);
+    }
+
+    let json = value(&server, "/api/v1/crates/Foo/1.0.0...1.1.0");
+    let paths: Vec<_> = json["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "Cargo.toml",
+            "build.rs",
+            "data.bin",
+            "gone.txt",
+            "long.txt",
+            "src/deep/is moved#.rs",
+            "src/lib.rs"
+        ]
+    );
+    assert_eq!(json["files"][5]["old_path"], "src/moved.rs");
+    assert_eq!(server.get("/api/v1/crates/Foo/1.0.0...9.9.9").status, 404);
+}
