@@ -10,6 +10,7 @@ pub mod crate_diff;
 pub mod crate_files;
 pub mod disk_error;
 pub mod file_budget;
+pub mod history;
 pub mod index_copy;
 pub mod markdown;
 pub mod memory_budget;

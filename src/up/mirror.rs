@@ -29,7 +29,7 @@ pub(super) async fn keep_fresh(mirror: Option<Config>, up: Up, handle: Arc<Handl
     let config = Arc::new(config);
     let mut last_failure = None;
     loop {
-        let has_moved = on_its_own(Arc::clone(&config), up.init, &mut last_failure).await;
+        let has_moved = on_its_own(Arc::clone(&config), up.init, &handle, &mut last_failure).await;
         handle.let_fetch();
         if has_moved {
             handle.refresh();
@@ -46,6 +46,7 @@ pub(super) async fn keep_fresh(mirror: Option<Config>, up: Up, handle: Arc<Handl
 async fn on_its_own(
     config: Arc<Config>,
     may_init: bool,
+    handle: &Handle,
     last_failure: &mut Option<String>,
 ) -> bool {
     let loop_of_this = runtime::Handle::current();
@@ -63,13 +64,14 @@ async fn on_its_own(
             if last_failure.take().is_some() {
                 info!("the mirror can be synced again");
             }
-            tell(&config, &report);
+            tell(&config, &report, handle);
             report.after.is_some() && report.after != report.before
         }
         Err(error) => {
             let text = config.scrub(&notify::line(&error));
             if last_failure.as_ref() != Some(&text) {
                 error!("the mirror was not synced: {text}");
+                handle.note("sync", true, &text);
             }
             *last_failure = Some(text);
             false
@@ -112,8 +114,8 @@ fn snapshot(config: &Config) -> Config {
     config
 }
 
-/// Logs a report, on one line.
-fn tell(config: &Config, report: &Report) {
+/// Logs a report, on one line; the history keeps those of syncs that changed something.
+fn tell(config: &Config, report: &Report, handle: &Handle) {
     for warning in &report.warnings {
         warn!("the mirror: {}", config.scrub(&warning.to_string()));
     }
@@ -122,6 +124,9 @@ fn tell(config: &Config, report: &Report) {
     let text = config.scrub(&lines.join("; "));
     match report.outcome {
         Outcome::UpToDate => debug!("the mirror: {text}"),
-        _ => info!("the mirror: {text}"),
+        _ => {
+            info!("the mirror: {text}");
+            handle.note("sync", false, &text);
+        }
     }
 }

@@ -5,7 +5,7 @@ pub mod crates;
 pub mod files;
 
 /// Says whether the file is no sound database: the disk returned other bytes than were written.
-fn is_damaged(error: &rusqlite::Error) -> bool {
+pub(in crate::server) fn is_damaged(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     // Not `FULL`, `IOERR` or `CANTOPEN`: what is recreated would need even more room on the disk, and pins would be lost.
     matches!(

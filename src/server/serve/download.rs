@@ -110,6 +110,9 @@ fn respond(
     if state.config.serve.downloads == Downloads::Redirect {
         return Ok(Reply::later(redirect(state, file.clone())));
     }
+    if !is_head {
+        state.collected.count(&file.name);
+    }
     if is_head {
         return Ok(Reply::later(head(state, file.clone(), etag)));
     }

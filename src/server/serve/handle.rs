@@ -1,11 +1,18 @@
 //! What the server shares with `up`, which runs it beside other work.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use crate::progress::Progress;
+use crate::server::history::Event;
+use crate::shown::beginning;
+
+/// How many events wait for the history, and how many characters each has.
+const NOTED: usize = 50;
+const LONGEST: usize = 500;
 
 /// Tells how far a server is, and lets the server and the work beside it wake each other.
 #[derive(Debug)]
@@ -17,6 +24,8 @@ pub struct Handle {
     /// Whether a push to upstream is for the work beside the server.
     pub(super) takes_pushes: bool,
     pushed: Notify,
+    /// What happened and is not in the history yet.
+    noted: Mutex<Vec<Event>>,
     listening: watch::Sender<Option<SocketAddr>>,
     is_ready: watch::Sender<bool>,
     may_fetch: watch::Sender<bool>,
@@ -36,6 +45,7 @@ impl Handle {
             refresh_now: Notify::new(),
             takes_pushes,
             pushed: Notify::new(),
+            noted: Mutex::default(),
             listening: watch::Sender::new(None),
             is_ready: watch::Sender::new(false),
             may_fetch: watch::Sender::new(true),
@@ -67,6 +77,25 @@ impl Handle {
     /// Has the index refreshed at once.
     pub fn refresh(&self) {
         self.refresh_now.notify_one();
+    }
+
+    /// Has what happened in the history of the server: a text without secrets, of a `kind` as in `sync`. Of very many at once
+    /// the first are kept.
+    pub fn note(&self, kind: &str, is_failure: bool, text: &str) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.len() < NOTED {
+            noted.push(Event {
+                at: Timestamp::now().as_second(),
+                kind: kind.to_owned(),
+                is_failure,
+                text: beginning(text, LONGEST).into_owned(),
+            });
+        }
+    }
+
+    /// Returns what was noted since the last time.
+    pub(super) fn take_noted(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps a server that has no index yet from fetching one until [`Handle::let_fetch`].

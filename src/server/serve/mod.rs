@@ -1,7 +1,7 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
 //! `routes` is the table of paths; `index`, `download`, `web_api`, `pages` and `monitoring` have the handlers, which share a `State`;
-//! `refresh`, `catalog`, `manifests`, `offline_listing` and `housekeeping` work in the background.
+//! `refresh`, `catalog`, `manifests`, `history`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod auth;
@@ -12,6 +12,7 @@ mod crate_contents;
 mod crate_reader;
 mod download;
 mod handle;
+mod history;
 mod housekeeping;
 mod index;
 mod index_cache;
@@ -101,6 +102,7 @@ pub async fn run_with(
         () = offline_listing::forever(state) => {}
         () = catalog::forever(state) => {}
         () = manifests::forever(state) => {}
+        () = history::forever(state) => {}
         () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}
         _ = stop => {}
     }
@@ -116,6 +118,9 @@ pub async fn run_with(
     }
     // After the last request, whose use and log line count as well.
     housekeeping::flush(state).await;
+    if let Err(error) = history::write(state).await {
+        warn!("{}", error.chain());
+    }
     state.access_log.finish();
     Ok(())
 }

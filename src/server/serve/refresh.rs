@@ -28,6 +28,8 @@ pub(super) async fn forever(state: &'static State) {
             Ok(()) => {
                 if state.refreshes().last_error.is_some() {
                     info!("the index can be fetched again");
+                    let text = "the index can be fetched again";
+                    state.handle.note("refresh", false, text);
                 }
                 state.refresh_succeeded();
             }
@@ -36,6 +38,7 @@ pub(super) async fn forever(state: &'static State) {
                 let text = state.mask.apply(&not_fetched(&error, next)).into_owned();
                 if state.refreshes().last_error.as_ref() != Some(&text) {
                     warn!("{}: {text}", failed(state.copy.snapshot().is_some()));
+                    state.handle.note("refresh", true, &text);
                 }
                 state.refresh_failed(text);
             }

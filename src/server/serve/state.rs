@@ -15,6 +15,7 @@ use super::access_log::AccessLog;
 use super::auth::Tokens;
 use super::crate_contents::ContentCache;
 use super::handle::Handle;
+use super::history::{self, Collected};
 use super::index_cache::IndexCache;
 use super::public_address::PublicAddress;
 use super::traffic::Traffic;
@@ -25,6 +26,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::server::catalog::crates::CrateCatalog;
 use crate::server::crate_files::CrateFiles;
 use crate::server::file_budget::{FileBudget, FileShares};
+use crate::server::history::History;
 use crate::server::index_copy::IndexCopy;
 use crate::server::shortage::is_shortage;
 
@@ -57,6 +59,10 @@ pub(super) struct State {
     pub(super) tokens: Option<Tokens>,
     pub(super) access_log: AccessLog,
     pub(super) traffic: Traffic,
+    /// What it did in the last week; `None` where that cannot be written.
+    pub(super) history: Option<History>,
+    /// What is written there next.
+    pub(super) collected: Collected,
     /// Since when it counts.
     pub(super) started: SystemTime,
     /// Wakes the task that brings the catalog up to date.
@@ -114,6 +120,8 @@ impl State {
             tokens: serve.auth.clone().map(Tokens::read).transpose()?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
+            history: history::open(&config).await,
+            collected: Collected::default(),
             started: SystemTime::now(),
             has_new_view: Notify::new(),
             has_filled_catalog: Notify::new(),

@@ -312,3 +312,68 @@ fn two_versions_are_compared_both_ways() {
     assert_eq!(json["files"][5]["old_path"], "src/moved.rs");
     assert_eq!(server.get("/api/v1/crates/Foo/1.0.0...9.9.9").status, 404);
 }
+
+fn stop(server: Server) {
+    server.signal("TERM");
+    let (end, log) = server.end();
+    assert!(end.success(), "{log}");
+}
+
+#[test]
+fn what_the_server_did_survives_a_restart_and_its_loss_is_harmless() {
+    let site = site();
+    let server = serve(&site);
+    fetch(&server, &["1.0.0", "1.1.0"]);
+    assert_eq!(server.download("foo", "1.0.0").status, 200);
+    let away = site.folder.path().join("away.git");
+    std::fs::rename(site.index.path(), &away).unwrap();
+    server.push_hook();
+    server.wait_for("the failure", || {
+        server
+            .get("/status")
+            .text()
+            .contains("The last refresh failed")
+    });
+    stop(server);
+    std::fs::rename(away, site.index.path()).unwrap();
+
+    let server = site.serve(&[]);
+    let status = page(&server.get("/status"), 200);
+    has(
+        &status,
+        &[
+            "33 % of 3 requests for crate files were answered from here",
+            "1 from here, 2 fetched</title>",
+            "<a href=\"/crates/Foo\">Foo</a> <span class=\"number\">3</span>",
+            "<span class=\"state bad\">failed</span> refresh, ",
+            "<th scope=\"col\">At most behind</th>",
+        ],
+    );
+    let json = value(&server, "/api/v1/status");
+    let history = &json["history"];
+    assert_eq!(
+        history["most_fetched"],
+        json!([{ "name": "Foo", "requests": 3 }])
+    );
+    let sum: u64 = history["hours"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|hour| hour["misses"].as_u64().unwrap())
+        .sum();
+    assert_eq!(sum, 2);
+    assert_eq!(history["events"][0]["kind"], "refresh");
+    stop(server);
+
+    std::fs::write(site.data().join("history.sqlite"), "damaged ".repeat(1000)).unwrap();
+    for end in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(site.data().join(format!("history.sqlite{end}")));
+    }
+    let server = site.serve(&[]);
+    has(&page(&server.get("/status"), 200), &["<h2>Store</h2>"]);
+    assert!(
+        server
+            .log()
+            .contains("the history of this server begins again")
+    );
+}

@@ -21,6 +21,7 @@ mod source;
 pub(super) mod status;
 mod text;
 mod versions;
+mod week;
 
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};

@@ -11,10 +11,16 @@ use serde::Serialize;
 
 use super::frame::{self, Frame};
 use super::text::{Moment, clean};
+use super::week::Week;
 use super::{later, respond};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
+use crate::server::history::{Recent, Sample};
+use crate::server::serve::history;
 use crate::server::serve::state::State;
+
+/// How many seconds an hour has.
+const HOUR: i64 = 3_600;
 
 /// What the server knows of itself.
 #[derive(Serialize)]
@@ -27,6 +33,47 @@ struct Status {
     crate_files: CrateFiles,
     store: Store,
     catalog: Catalog,
+    history: HistoryJson,
+}
+
+/// The last week.
+#[derive(Serialize)]
+struct HistoryJson {
+    /// By the hour, the oldest first.
+    hours: Vec<Hour>,
+    /// What failed and what was synced, the newest first.
+    events: Vec<EventJson>,
+    /// The crates whose files were asked for most.
+    most_fetched: Vec<FetchedJson>,
+}
+
+#[derive(Serialize)]
+struct Hour {
+    begins: Option<Timestamp>,
+    answered: u64,
+    refused: u64,
+    failed: u64,
+    sent_bytes: u64,
+    hits: u64,
+    misses: u64,
+    fetched_bytes: u64,
+    /// The longest time since the index was compared with its repository.
+    behind_seconds: Option<u64>,
+    store_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct EventJson {
+    at: Option<Timestamp>,
+    kind: String,
+    failed: bool,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct FetchedJson {
+    name: String,
+    requests: u64,
 }
 
 #[derive(Serialize)]
@@ -90,6 +137,7 @@ struct StatusPage {
     started: Option<Moment>,
     committed: Option<Moment>,
     refreshed: Option<Moment>,
+    week: Option<Week>,
     status: Status,
 }
 
@@ -100,14 +148,17 @@ pub(in crate::server::serve) fn show(
 ) -> Result<Reply, ErrorResponse> {
     let headers = request.headers;
     later(async move {
-        let status = Status::read(state).await;
+        let recent = history::recent(state).await;
+        let status = Status::read(state, &recent).await;
         let (headline, class, advice) = status.headline(state.view().is_ok());
+        let now = Timestamp::now().as_second();
         let page = StatusPage {
             frame: Frame::new(state, "Status"),
             headline,
             class,
             advice,
             is_open: state.tokens.is_none(),
+            week: Week::of(&recent, now, state.config.serve.max_size),
             started: status.started.map(Moment::of),
             committed: status.index.committed.map(Moment::of),
             refreshed: status.index.refreshed.map(Moment::of),
@@ -123,14 +174,15 @@ pub(in crate::server::serve) fn json(
     _: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
     Ok(Reply::later(async move {
-        let status = Status::read(state).await;
+        let recent = history::recent(state).await;
+        let status = Status::read(state, &recent).await;
         let uncached = [(CACHE_CONTROL, "no-store")];
         Reply::now((uncached, Json(status))).wait().await
     }))
 }
 
 impl Status {
-    async fn read(state: &State) -> Self {
+    async fn read(state: &'static State, recent: &Recent) -> Self {
         let totals = state.crate_files.inventory().totals().await;
         let numbers = state.crate_files.numbers();
         let of_class = |class| state.traffic.responses(class);
@@ -161,6 +213,7 @@ impl Status {
                 limit: state.config.serve.max_size,
             },
             catalog: Catalog::read(state),
+            history: HistoryJson::of(recent),
         }
     }
 
@@ -223,6 +276,49 @@ impl Status {
             ),
         ];
         all.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+impl HistoryJson {
+    fn of(recent: &Recent) -> Self {
+        let hours = recent
+            .samples
+            .chunk_by(|one, other| one.at / HOUR == other.at / HOUR);
+        let events = recent.events.iter().map(|event| EventJson {
+            at: Timestamp::from_second(event.at).ok(),
+            kind: event.kind.clone(),
+            failed: event.is_failure,
+            text: clean(&event.text),
+        });
+        let fetched = recent.fetched.iter().map(|(name, requests)| FetchedJson {
+            name: name.clone(),
+            requests: *requests,
+        });
+        Self {
+            hours: hours.filter_map(Hour::of).collect(),
+            events: events.collect(),
+            most_fetched: fetched.collect(),
+        }
+    }
+}
+
+impl Hour {
+    /// Adds up the samples of an hour; there is one at least.
+    fn of(samples: &[Sample]) -> Option<Self> {
+        let (first, last) = (samples.first()?, samples.last()?);
+        let sum = |count: fn(&Sample) -> u64| samples.iter().map(count).sum();
+        Some(Self {
+            begins: Timestamp::from_second(first.at - first.at % HOUR).ok(),
+            answered: sum(|sample| sample.answered),
+            refused: sum(|sample| sample.refused),
+            failed: sum(|sample| sample.failed),
+            sent_bytes: sum(|sample| sample.sent_bytes),
+            hits: sum(|sample| sample.hits),
+            misses: sum(|sample| sample.misses),
+            fetched_bytes: sum(|sample| sample.fetched_bytes),
+            behind_seconds: samples.iter().filter_map(|sample| sample.behind).max(),
+            store_bytes: last.store_bytes,
+        })
     }
 }
 
