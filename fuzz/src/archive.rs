@@ -5,6 +5,7 @@ use std::io::{Cursor, Write as _};
 
 use crates_ferry::index::{CrateName, CrateVersion};
 use crates_ferry::server::crate_archive::{CrateArchive, Manifest};
+use crates_ferry::server::markdown::{self, Links};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -35,7 +36,9 @@ pub(crate) fn crate_archive(bytes: &[u8]) {
             assert_eq!(content.map(|content| content.size), Some(last.size));
         }
         let _ = archive.manifest();
-        let _ = archive.readme();
+        let _ = archive.readme_with_files();
+        let listed = archive.checksums().map(|files| files.len());
+        assert_eq!(listed, Ok(files.len()));
     }
 }
 
@@ -52,5 +55,45 @@ pub(crate) fn manifest(bytes: &[u8]) {
     }
     for text in [read.description, read.license].into_iter().flatten() {
         assert!(!text.contains(['\n', '\r', '\t']), "{text}");
+    }
+}
+
+/// What is made of a README has no element that acts, no handler, no address that is a script, no id of the page's own, and not
+/// more bytes than are asked for.
+pub(crate) fn readme(bytes: &[u8]) {
+    const BYTES: usize = 20_000;
+    let text = String::from_utf8_lossy(bytes);
+    let links = Links {
+        base: "/crates/foo/1.0.0/src".to_owned(),
+        folder: "docs".to_owned(),
+        files: ["LICENSE", "src/lib.rs"].map(str::to_owned).into(),
+    };
+    let html = markdown::render(&text, &links, BYTES).html;
+    assert!(html.len() <= BYTES, "{}", html.len());
+    assert!(markdown::plain(&text, BYTES).html.len() <= BYTES);
+    let lower = html.to_ascii_lowercase();
+    for element in [
+        "<script", "<style", "<iframe", "<form", "<input", "<img", "<svg", "<math", "<object",
+        "<embed", "<base", "<meta",
+    ] {
+        assert!(!lower.contains(element), "{element}: {html}");
+    }
+    for tag in lower.split('<').skip(1) {
+        let tag = tag.split('>').next().unwrap_or_default();
+        // Values are quoted, and every second part is one.
+        let parts: Vec<_> = tag.split('"').collect();
+        for pair in parts.chunks(2) {
+            let name = pair[0].rsplit(' ').next().unwrap_or_default();
+            let value = pair.get(1).copied().unwrap_or_default();
+            assert!(
+                !name.starts_with("on") && name != "style=",
+                "{name}: {html}"
+            );
+            assert!(!value.trim_start().starts_with("javascript:"), "{html}");
+            assert!(
+                name != "id=" || value.starts_with("readme-"),
+                "{value}: {html}"
+            );
+        }
     }
 }

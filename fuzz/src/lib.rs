@@ -31,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("manifest", archive::manifest),
     ("mask", text::mask),
     ("pkt_line", wire::pkt_line),
+    ("readme", archive::readme),
     ("remote_url", text::remote_url),
     ("report_status", wire::report_status),
     ("rewriter", pack::rewriter),

@@ -129,6 +129,9 @@ pub(super) fn clean(html: &str, links: &Links) -> String {
         .tags(HashSet::from(ELEMENTS))
         .tag_attributes(attributes)
         .generic_attributes(HashSet::from(["id", "title", "lang", "dir"]))
+        // Those may be wider than the page, and are scrolled by keys, too.
+        .set_tag_attribute_value("pre", "tabindex", "0")
+        .set_tag_attribute_value("table", "tabindex", "0")
         .allowed_classes(classes.collect())
         .clean_content_tags(HashSet::from(["script", "style"]))
         .url_schemes(HashSet::from(["http", "https", "mailto"]))

@@ -70,7 +70,7 @@ pub fn render(text: &str, links: &Links, bytes: usize) -> Rendered {
 pub fn plain(text: &str, bytes: usize) -> Rendered {
     let text = text.replace("\r\n", "\n");
     let text = lines(&text);
-    let (before, after) = ("<pre>\n", "</pre>\n");
+    let (before, after) = ("<pre tabindex=\"0\">\n", "</pre>\n");
     let mut html = before.to_owned();
     let mut is_cut = false;
     for line in text.split_inclusive('\n') {

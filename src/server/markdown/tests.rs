@@ -71,7 +71,7 @@ fn a_readme_looks_as_its_author_meant_it() {
         ("- [x] done", "<ul>\n<li>☑ done</li>\n</ul>\n"),
         (
             "| a |\n|--:|\n| b |",
-            "<table><thead><tr><th align=\"right\">a</th></tr></thead><tbody>\n<tr><td align=\"right\">b</td></tr>\n</tbody></table>\n",
+            "<table tabindex=\"0\"><thead><tr><th align=\"right\">a</th></tr></thead><tbody>\n<tr><td align=\"right\">b</td></tr>\n</tbody></table>\n",
         ),
         (
             "<details><summary>More</summary>\n\n*this*\n\n</details>",
@@ -83,7 +83,7 @@ fn a_readme_looks_as_its_author_meant_it() {
         ),
         (
             "```rust\nlet a: &str;\n```",
-            "<pre><code>let a: &amp;str;\n</code></pre>\n",
+            "<pre tabindex=\"0\"><code>let a: &amp;str;\n</code></pre>\n",
         ),
     ] {
         assert_eq!(rendered(text), html, "{text}");

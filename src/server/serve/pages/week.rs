@@ -1,5 +1,7 @@
 //! The last week on the page of the status: charts whose titles say the finding, days as a table, and what happened.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -191,13 +193,14 @@ fn store(samples: &[Sample], now: i64, limit: Option<u64>) -> Option<Bars> {
         samples.iter().find_map(known)?,
         samples.iter().rev().find_map(known)?,
     );
-    let grown = match last.checked_sub(first) {
-        Some(more) => format!("{} more than at the beginning", size(more)),
-        None => format!("{} less than at the beginning", size(first - last)),
+    let grown = match last.cmp(&first) {
+        Ordering::Less => format!(", {} less than at the beginning", size(first - last)),
+        Ordering::Equal => String::new(),
+        Ordering::Greater => format!(", {} more than at the beginning", size(last - first)),
     };
     let of = limit.map_or_else(String::new, |limit| format!(" of {}", size(limit)));
     Some(Bars {
-        title: format!("The store has {}{of}: {grown}", size(last)),
+        title: format!("The store has {}{of}{grown}", size(last)),
         most: size(most),
         ..bars
     })
@@ -312,6 +315,10 @@ mod tests {
             store_bytes: Some(1 << 20),
             ..Sample::default()
         };
+        let old = Sample {
+            store_bytes: Some(512 << 10),
+            ..sample(3 * DAY, 1, 1, 7_300)
+        };
         let recent = Recent {
             samples: vec![
                 sample(3 * DAY, 1, 1, 7_300),
@@ -331,7 +338,7 @@ mod tests {
             "In the last week at most 2 hours behind the index's repository",
             "87 % of 8 requests for crate files were answered from here; the rest was fetched",
             "9 requests in the last week, of which 1 failed here",
-            "The store has 1.0 MiB of 2.0 MiB: 0 B more than at the beginning",
+            "The store has 1.0 MiB of 2.0 MiB, 512.0 KiB more than at the beginning",
         ];
         assert_eq!(titles, expected);
         let files = &week.charts[2];
