@@ -67,7 +67,8 @@ fn page(got: &Got, status: u16) -> String {
     let text = got.text();
     assert_eq!(got.status, status, "{text}");
     assert_eq!(got.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(text.len() < LARGEST, "{}", text.len());
+    let title = text.lines().find(|line| line.starts_with("<title>"));
+    assert!(text.len() < LARGEST, "{}: {title:?}", text.len());
     assert!(text.starts_with("<!DOCTYPE html>") && text.trim_end().ends_with("</html>"));
     for bad in ["<script>alert", "onclick", "href=\"javascript", "\u{202e}"] {
         assert!(!text.contains(bad), "{bad} in {text}");
@@ -311,6 +312,77 @@ fn two_versions_are_compared_both_ways() {
     );
     assert_eq!(json["files"][5]["old_path"], "src/moved.rs");
     assert_eq!(server.get("/api/v1/crates/Foo/1.0.0...9.9.9").status, 404);
+}
+
+#[test]
+fn no_page_of_a_hostile_crate_file_is_large_or_slow() {
+    let mut site = Site::new();
+    let escaped = "<&\"'>".repeat(40_000);
+    let lines = "<&\"'>\n".repeat(150_000);
+    let nested = format!(
+        "{}{}{}",
+        "> ".repeat(50_000),
+        "[".repeat(50_000),
+        "<b>".repeat(50_000)
+    );
+    let many: Vec<(String, String)> = (0..2_000)
+        .map(|number| {
+            (
+                format!("{}/<b>{number}\"'&", "é<i>".repeat(30)),
+                format!("{number}\n"),
+            )
+        })
+        .collect();
+    for (version, readme) in [("1.0.0", &nested), ("1.1.0", &escaped), ("1.2.0", &lines)] {
+        let mut manifest = format!("[package]\nname = \"Foo\"\nversion = \"{version}\"\n");
+        // No two versions have a file in common.
+        manifest.push_str(&format!("# {version} {}", "<".repeat(100_000)));
+        let mut files = vec![
+            ("Cargo.toml", manifest.as_str()),
+            ("README.md", readme),
+            ("line", escaped.as_str()),
+            ("lines", lines.as_str()),
+        ];
+        let changed: Vec<_> = many
+            .iter()
+            .map(|(path, text)| (path, format!("{version} {text}")))
+            .collect();
+        files.extend(
+            changed
+                .iter()
+                .map(|(path, text)| (path.as_str(), text.as_str())),
+        );
+        site.publish("Foo", version, &crate_archive("Foo", version, &files));
+    }
+    let server = serve(&site);
+    fetch(&server, &["1.0.0", "1.1.0", "1.2.0"]);
+    for version in ["1.0.0", "1.1.0", "1.2.0"] {
+        for below in [
+            "",
+            "/readme",
+            "/src/",
+            "/src/?page=9",
+            "/src/line",
+            "/src/lines",
+            "/src/README.md?page=3",
+            "/src/Cargo.toml",
+        ] {
+            page(&server.get(&format!("/crates/Foo/{version}{below}")), 200);
+        }
+    }
+    for query in [
+        "",
+        "?page=2",
+        "?file=README.md",
+        "?file=Cargo.toml",
+        "?file=README.md&page=99",
+    ] {
+        page(
+            &server.get(&format!("/crates/Foo/1.1.0...1.2.0{query}")),
+            200,
+        );
+    }
+    page(&server.get("/crates/Foo/versions"), 200);
 }
 
 fn stop(server: Server) {

@@ -19,8 +19,9 @@ use crate::server::crate_diff::{Change, DiffLine};
 use crate::server::serve::comparison::{Compared, Comparison, Lines, compare, compare_file};
 use crate::server::serve::state::State;
 
-/// How many files a page lists.
-const PER_PAGE: usize = 100;
+/// How many bytes the list of files takes on a page, and each row beside its texts.
+const LIST: usize = 28 << 10;
+const FILE: usize = 230;
 /// How many bytes of lines the overview has, and the page of one file.
 const OVERVIEW: usize = 22 << 10;
 const ONE_FILE: usize = 46 << 10;
@@ -185,19 +186,25 @@ impl Versions {
 impl ComparePage {
     fn new(state: &State, versions: Versions, comparison: &Comparison, page: usize) -> Self {
         let path = versions.path();
-        let files = comparison.files.iter();
-        let wanted = files
-            .skip((page - 1).saturating_mul(PER_PAGE))
-            .take(PER_PAGE);
-        let wanted: Vec<_> = wanted.collect();
+        let costs = comparison.files.iter().map(|compared| {
+            let old = match &compared.file.change {
+                Change::Renamed(from) => cost(from),
+                _ => 0,
+            };
+            FILE + versions.file(&compared.file.path).len() + cost(&compared.file.path) + old
+        });
+        let all = pages(costs, LIST);
+        let at = (page - 1).min(all.len() - 1);
+        let wanted = comparison.files.get(all[at].clone()).unwrap_or_default();
         let mut left = OVERVIEW;
         let shown = wanted.iter().filter_map(|compared| {
             let Lines::Diff(diff) = &compared.lines else {
                 return None;
             };
             let bytes: usize = diff.lines.iter().map(bytes).sum();
-            let fits = !diff.is_cut && bytes + 200 <= left;
-            left -= if fits { bytes + 200 } else { 0 };
+            let bytes = bytes + 2 * cost(&compared.file.path) + 400;
+            let fits = !diff.is_cut && bytes <= left;
+            left -= if fits { bytes } else { 0 };
             fits.then(|| FileDiff {
                 path: clean(&compared.file.path),
                 lines: diff.lines.iter().map(Row::new).collect(),
@@ -214,9 +221,7 @@ impl ComparePage {
                 .iter()
                 .map(|compared| FileRow::new(&versions, compared))
                 .collect(),
-            pages: Pages::new(page, comparison.files.len(), PER_PAGE, |page| {
-                format!("{path}?page={page}")
-            }),
+            pages: Pages::new(at + 1, all.len(), 1, |page| format!("{path}?page={page}")),
             versions,
         }
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use semver::Version;
 
 use super::chart::Chart;
+use super::dependencies::{Group, groups};
 use super::features::{Feature, features};
 use super::frame::Frame;
 use super::listed::Listed;
@@ -18,7 +19,7 @@ use super::{redirect, respond};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::index::CrateName;
-use crate::index::release::{Dependency, DependencyKind, ListedRelease, Release, Releases};
+use crate::index::release::{ListedRelease, Release, Releases};
 use crate::server::catalog::crates::{CrateRow, Query};
 use crate::server::serve::crate_contents::{Readme, crate_file, readme_soon};
 use crate::server::serve::crate_reader::{OneCrate, ask, catalog};
@@ -29,10 +30,6 @@ const FIRST_VERSIONS: usize = 10;
 const MORE_VERSIONS: usize = 20;
 /// How many bytes the README takes.
 const README: usize = 20 << 10;
-/// How many bytes the rows of dependencies take, with what the template adds to each.
-const DEPENDENCIES: usize = 10 << 10;
-const MARKUP: usize = 120;
-
 /// The stored versions of a crate, with the sizes of their files in bytes.
 pub(super) type StoredVersions = HashMap<String, u64>;
 
@@ -94,23 +91,6 @@ struct Facts {
     downloads: Option<String>,
     keywords: Vec<String>,
     links: Vec<(&'static str, Link)>,
-}
-
-/// The dependencies of a kind.
-struct Group {
-    title: &'static str,
-    is_open: bool,
-    rows: Vec<DependencyRow>,
-}
-
-struct DependencyRow {
-    name: String,
-    /// Its page, where it comes from this index.
-    path: Option<String>,
-    requirement: String,
-    /// What else there is to say of it.
-    notes: Vec<String>,
-    kind: DependencyKind,
 }
 
 #[derive(Template)]
@@ -358,72 +338,6 @@ impl Facts {
                 .map(|word| clean(word))
                 .collect(),
             links: links.collect(),
-        }
-    }
-}
-
-/// Returns the dependencies by their kind, as far as the budget reaches, and how many are left out.
-fn groups(dependencies: &[Dependency]) -> (Vec<Group>, usize) {
-    let kinds = [
-        (DependencyKind::Normal, "To build it", true),
-        (DependencyKind::Build, "For its build script", true),
-        (DependencyKind::Dev, "For its tests and examples", false),
-    ];
-    let mut rows: Vec<_> = dependencies.iter().map(DependencyRow::new).collect();
-    let place = |kind| kinds.iter().position(|(known, ..)| *known == kind);
-    rows.sort_by(|one, other| {
-        let key = |row: &DependencyRow| (place(row.kind), row.name.to_ascii_lowercase());
-        key(one).cmp(&key(other))
-    });
-    let within = Within::new(rows, DEPENDENCIES, |row| {
-        let notes: usize = row.notes.iter().map(|note| note.len() + 2).sum();
-        MARKUP + 2 * row.name.len() + row.requirement.len() + notes
-    });
-    let mut rows = within.rows.into_iter().peekable();
-    let groups = kinds.into_iter().map(|(kind, title, is_open)| {
-        let mut group = Vec::new();
-        while let Some(row) = rows.next_if(|row| row.kind == kind) {
-            group.push(row);
-        }
-        Group {
-            title,
-            is_open,
-            rows: group,
-        }
-    });
-    let groups = groups.filter(|group| !group.rows.is_empty()).collect();
-    (groups, within.left)
-}
-
-impl DependencyRow {
-    fn new(dependency: &Dependency) -> Self {
-        let mut notes = Vec::new();
-        if let Some(renamed) = &dependency.renamed {
-            notes.push(format!("as {}", clean(renamed)));
-        }
-        if dependency.is_optional {
-            notes.push("optional".to_owned());
-        }
-        if let Some(target) = &dependency.target {
-            notes.push(format!("on {}", clean(target)));
-        }
-        if !dependency.has_default_features {
-            notes.push("without default features".to_owned());
-        }
-        if !dependency.features.is_empty() {
-            notes.push(format!("with {}", clean(&dependency.features.join(", "))));
-        }
-        if dependency.registry.is_some() {
-            notes.push("from another registry".to_owned());
-        }
-        let name = CrateName::new(&dependency.package).ok();
-        let name = name.filter(|_| dependency.registry.is_none());
-        Self {
-            path: name.map(|name| format!("/crates/{name}")),
-            name: clean(&dependency.package),
-            requirement: clean(&dependency.requirement),
-            notes,
-            kind: dependency.kind,
         }
     }
 }

@@ -8,6 +8,7 @@ pub(super) mod assets;
 mod chart;
 mod compare;
 mod crate_page;
+mod dependencies;
 mod dependents;
 pub(super) mod error;
 mod features;

@@ -10,7 +10,7 @@ use url::form_urlencoded;
 
 use super::frame::Frame;
 use super::listed::Pages;
-use super::numbered::Part;
+use super::numbered::{Part, cost, pages};
 use super::of_version::{OfVersion, find_version, not_here};
 use super::respond;
 use super::text::{clean, in_path, number, page_number, size};
@@ -20,8 +20,9 @@ use crate::server::crate_archive::{ArchivedFile, Content};
 use crate::server::serve::crate_contents::{Readme, contents, files, is_text, readme, text};
 use crate::server::serve::state::State;
 
-/// How many files a page lists.
-const PER_PAGE: usize = 150;
+/// How many bytes the rows of a page take, and each beside its texts.
+const ROWS: usize = 48 << 10;
+const MARKUP: usize = 150;
 /// How many bytes the README takes on its own page.
 const README: usize = 54 << 10;
 
@@ -107,17 +108,22 @@ pub(super) async fn list(
         Err(why) => return not_here(state, headers, of, why).await,
     };
     let base = format!("/crates/{}/{}/src/", of.name, of.number);
-    let shown = in_order(&files);
-    let shown = shown.iter().skip((page - 1).saturating_mul(PER_PAGE));
+    let in_order = in_order(&files);
+    let costs = in_order.iter().map(|file| {
+        let (folder, _) = parts(&file.path);
+        // Each may be the first of its folder.
+        MARKUP + base.len() + in_path(&file.path).len() + cost(&file.path) + cost(folder)
+    });
+    let all = pages(costs, ROWS);
+    let at = (page - 1).min(all.len() - 1);
+    let shown = in_order.get(all[at].clone()).unwrap_or_default();
     let page = FilesPage {
         frame: Frame::new(state, format!("Files of {} {}", of.name, of.number)),
         count: number(files.len() as u64),
         is_one: files.len() == 1,
         total: size(files.iter().map(|file| file.size).sum::<u64>()),
-        folders: folders(shown.take(PER_PAGE).copied(), &base),
-        pages: Pages::new(page, files.len(), PER_PAGE, |page| {
-            format!("{base}?page={page}")
-        }),
+        folders: folders(shown.iter().copied(), &base),
+        pages: Pages::new(at + 1, all.len(), 1, |page| format!("{base}?page={page}")),
         name: of.name,
         version: of.number,
     };

@@ -320,11 +320,7 @@ mod tests {
             ..sample(3 * DAY, 1, 1, 7_300)
         };
         let recent = Recent {
-            samples: vec![
-                sample(3 * DAY, 1, 1, 7_300),
-                sample(20, 3, 0, 90),
-                sample(10, 3, 0, 30),
-            ],
+            samples: vec![old, sample(20, 3, 0, 90), sample(10, 3, 0, 30)],
             ..Recent::default()
         };
         let week = Week::of(&recent, now, Some(2 << 20)).unwrap();
