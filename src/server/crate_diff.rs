@@ -12,8 +12,6 @@ use crate::server::crate_archive::ArchivedFile;
 
 /// How many lines stand around a change.
 const CONTEXT: usize = 3;
-/// How many lines of a file are told at most.
-const LINES: usize = 20_000;
 /// What a reviewer looks at first: what is needed to build the crate, and what runs while it is built.
 const FIRST: [&str; 3] = ["Cargo.toml", "Cargo.toml.orig", "build.rs"];
 
@@ -126,8 +124,9 @@ pub struct Diff {
     pub is_cut: bool,
 }
 
-/// Compares two texts by line. From the deadline on it finds a difference that is right, but longer than necessary.
-pub fn diff(old: &str, new: &str, deadline: Instant) -> Diff {
+/// Compares two texts by line, and keeps so many lines at most. From the deadline on it finds a difference that is right, but
+/// longer than necessary.
+pub fn diff(old: &str, new: &str, lines: usize, deadline: Instant) -> Diff {
     let mut config = TextDiff::configure();
     config.deadline(deadline);
     let compared = config.diff_lines(old, new);
@@ -137,30 +136,31 @@ pub fn diff(old: &str, new: &str, deadline: Instant) -> Diff {
             .first()
             .is_some_and(|op| op.old_range().start > 0 || op.new_range().start > 0);
         if begins_later {
-            diff.take(DiffLine::Gap);
+            diff.take(DiffLine::Gap, lines);
         }
         for change in group.iter().flat_map(|op| compared.iter_changes(op)) {
             let text = change.value().trim_end_matches(['\r', '\n']).to_owned();
             let number = |index: Option<usize>| index.map_or(0, |index| index + 1);
             let (at, now) = (number(change.old_index()), number(change.new_index()));
-            diff.take(match change.tag() {
+            let line = match change.tag() {
                 ChangeTag::Equal => DiffLine::Same(at, now, text),
                 ChangeTag::Delete => DiffLine::Removed(at, text),
                 ChangeTag::Insert => DiffLine::Added(now, text),
-            });
+            };
+            diff.take(line, lines);
         }
     }
     diff
 }
 
 impl Diff {
-    fn take(&mut self, line: DiffLine) {
+    fn take(&mut self, line: DiffLine, most: usize) {
         match line {
             DiffLine::Added(..) => self.added += 1,
             DiffLine::Removed(..) => self.removed += 1,
             DiffLine::Gap | DiffLine::Same(..) => {}
         }
-        match self.lines.len() < LINES {
+        match self.lines.len() < most {
             true => self.lines.push(line),
             false => self.is_cut = true,
         }
@@ -232,7 +232,7 @@ mod tests {
     fn lines_have_their_numbers() {
         let old = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
         let new = "1\n2\n3\n4\n5\nsix\n7\n8\n9\nten";
-        let diff = diff(old, new, soon());
+        let diff = diff(old, new, 100, soon());
         let text = |text: &str| text.to_owned();
         let expected = [
             DiffLine::Gap,
@@ -259,19 +259,19 @@ mod tests {
         };
         let (old, new) = (lines(7), lines(11));
         let began = Instant::now();
-        let diff = diff(&old, &new, began + Duration::from_millis(100));
+        let diff = diff(&old, &new, 20_000, began + Duration::from_millis(100));
         assert!(
             began.elapsed() < Duration::from_secs(20),
             "{:?}",
             began.elapsed()
         );
-        assert!(diff.is_cut && diff.lines.len() == LINES);
+        assert!(diff.is_cut && diff.lines.len() == 20_000);
     }
 
     proptest! {
         #[test]
         fn no_texts_make_it_panic(old in "[a-c\\n]{0,60}", new in "[a-c\\n]{0,60}") {
-            let diff = diff(&old, &new, soon());
+            let diff = diff(&old, &new, 100, soon());
             prop_assert_eq!(diff.lines.is_empty(), old == new);
         }
     }

@@ -15,6 +15,11 @@ use crate::server::crate_diff::{Change, ChangedFile, Diff, changed_files, diff};
 const BYTES: u64 = 6 << 20;
 /// The size from which on a file is only listed: more of it is not read.
 const LARGE: u64 = 1 << 20;
+/// The number of lines from which on a text is only listed: each takes many times its bytes while it is compared.
+const LINES: usize = 50_000;
+/// How many lines are kept of each file of a version, more than a page of all of them shows; and of a single one.
+const KEPT: usize = 400;
+const KEPT_OF_ONE: usize = 20_000;
 /// How long all files of a version may take, and a single one that is asked for.
 const TIME: Duration = Duration::from_millis(700);
 const TIME_OF_ONE: Duration = Duration::from_secs(2);
@@ -85,7 +90,7 @@ pub(super) async fn compare(
         is_wanted
     });
     let wanted: Vec<bool> = wanted.collect();
-    read(state, (old, new), changed, wanted, TIME).await
+    read(state, (old, new), changed, wanted, (TIME, KEPT)).await
 }
 
 /// Compares one file of two versions; `None` where it is the same, or in neither.
@@ -101,7 +106,14 @@ pub(super) async fn compare_file(
         .iter()
         .map(|file| file.old_size.max(file.new_size) <= LARGE);
     let wanted = wanted.collect();
-    let compared = read(state, (old, new), changed, wanted, TIME_OF_ONE).await?;
+    let compared = read(
+        state,
+        (old, new),
+        changed,
+        wanted,
+        (TIME_OF_ONE, KEPT_OF_ONE),
+    )
+    .await?;
     Ok(compared.files.into_iter().next())
 }
 
@@ -111,7 +123,7 @@ async fn read(
     (old, new): (&CrateFile, &CrateFile),
     changed: Vec<ChangedFile>,
     wanted: Vec<bool>,
-    time: Duration,
+    (time, kept): (Duration, usize),
 ) -> Result<Comparison, NotComparable> {
     let chosen = || changed.iter().zip(&wanted).filter(|(_, wanted)| **wanted);
     let without = |change: &Change| {
@@ -123,15 +135,22 @@ async fn read(
     let (before, after) = (without(&Change::Added), without(&Change::Removed));
     let before = some(state, old, before).await.map_err(|why| (false, why))?;
     let after = some(state, new, after).await.map_err(|why| (true, why))?;
-    // It may take its time, and the archives may be read by others meanwhile.
+    // It may take its time, and the archives may be read by others meanwhile. It is never closed.
+    let turn = state.answering.acquire().await;
     let comparing = spawn_blocking(move || {
+        let _turn = turn;
         let deadline = Instant::now() + time;
         let files = changed.into_iter().zip(wanted).map(|(file, is_wanted)| {
             let lines = match (&file.change, is_wanted) {
                 (Change::Renamed(_), _) => Lines::Same,
                 (_, false) => Lines::Beyond,
                 _ if Instant::now() > deadline => Lines::Beyond,
-                _ => lines(before.get(&file.path), after.get(&file.path), deadline),
+                _ => lines(
+                    before.get(&file.path),
+                    after.get(&file.path),
+                    kept,
+                    deadline,
+                ),
             };
             Compared { file, lines }
         });
@@ -155,11 +174,15 @@ async fn some(
     }
 }
 
-fn lines(old: Option<&Content>, new: Option<&Content>, deadline: Instant) -> Lines {
-    let mut both = [old, new].into_iter().flatten();
-    if !both.all(is_text) {
+fn lines(old: Option<&Content>, new: Option<&Content>, kept: usize, deadline: Instant) -> Lines {
+    let both = || [old, new].into_iter().flatten();
+    if !both().all(is_text) {
         return Lines::Binary;
     }
+    let count = |content: &Content| content.bytes.iter().filter(|byte| **byte == b'\n').count();
+    if both().any(|content| count(content) > LINES) {
+        return Lines::Beyond;
+    }
     let text = |content: Option<&Content>| content.map_or_else(String::new, text);
-    Lines::Diff(diff(&text(old), &text(new), deadline))
+    Lines::Diff(diff(&text(old), &text(new), kept, deadline))
 }

@@ -155,13 +155,21 @@ pub(super) async fn readme_soon(
     file: &CrateFile,
     bytes: usize,
 ) -> Option<Arc<Readme>> {
-    match timeout(PATIENCE, readme(state, file, bytes)).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(Closed::Unreadable(why) | Closed::Store(why))) => {
+    let wanted = file.clone();
+    let reading = async move { readme(state, &wanted, bytes).await };
+    // On a task of its own, so that a slow bucket is read to its end once; where others wait already, there is no use in more
+    // of them.
+    let read = match state.unpacking.available_permits() {
+        0 => timeout(PATIENCE, reading).await.ok()?,
+        _ => timeout(PATIENCE, tokio::spawn(reading)).await.ok()?.ok()?,
+    };
+    match read {
+        Ok(found) => found,
+        Err(Closed::Unreadable(why) | Closed::Store(why)) => {
             debug!("{file}: no README on its page: {why}");
             None
         }
-        Ok(Err(Closed::NotStored)) | Err(_) => None,
+        Err(Closed::NotStored) => None,
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) struct State {
     pub(super) asking: Semaphore,
     /// What was read of crate files.
     pub(super) contents: ContentCache,
-    /// How many answers with all versions of a crate may be made at the same time.
+    /// How many answers with all versions of a crate, and comparisons of two, may be made at the same time.
     pub(super) answering: Semaphore,
     /// What the store held when it was last listed, if the index lists only stored versions.
     stored: ArcSwapOption<StoredFiles>,

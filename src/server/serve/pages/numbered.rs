@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn every_line_is_on_one_page() {
         let text: String = (0..5_000)
-            .map(|number| format!("line <{number}>\n"))
+            .map(|number| {
+                format!("line <{number}> and what else there is on it, so that bytes count\n")
+            })
             .collect();
         let first = Part::of(&text, 1, None);
         assert_eq!((first.first(), first.page, first.total), (1, 1, 5_000));

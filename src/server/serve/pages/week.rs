@@ -144,7 +144,10 @@ fn files(samples: &[Sample], now: i64) -> Option<Bars> {
             "{share} % of {} requests for crate files were answered from here; the rest was fetched",
             number(all)
         ),
-        most: counted_files(most),
+        most: format!(
+            "{}; the upper part of a bar was fetched",
+            counted_files(most)
+        ),
         ..bars
     })
 }
@@ -175,7 +178,7 @@ fn requests(samples: &[Sample], now: i64) -> Option<Bars> {
     };
     Some(Bars {
         title: format!("{} requests in the last week, of which {end}", number(all)),
-        most: format!("{} requests", number(most)),
+        most: format!("{} requests; the upper part of a bar failed", number(most)),
         ..bars
     })
 }
@@ -340,7 +343,7 @@ mod tests {
         let files = &week.charts[2];
         assert_eq!(
             (files.width, files.most.as_str(), files.bars.len()),
-            (560, "6 files", 2)
+            (560, "6 files; the upper part of a bar was fetched", 2)
         );
         assert_eq!(
             (files.bars[0].lower, files.bars[0].upper),
