@@ -7,7 +7,7 @@
 //!                           links        allows is left
 //! ```
 //!
-//! [`gate`] alone decides what is left: whatever the steps before it make, it lets no script, style, form or address
+//! `gate` alone decides what is left: whatever the steps before it make, it lets no script, style, form or address
 //! through that is not allowed. The steps before it bound the work and make the result fit the page around it.
 
 mod events;

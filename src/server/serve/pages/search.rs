@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
-use crate::server::catalog::crates::{CrateCatalog, Query, Sort};
+use crate::server::catalog::crates::{CrateCatalog, CrateRow, Query, Sort};
 use crate::server::serve::crate_reader::{ask, catalog};
 use crate::server::serve::state::State;
 
@@ -176,7 +176,15 @@ async fn search(
 async fn home(state: &'static State, headers: HeaderMap) -> Result<Response<Body>, ErrorResponse> {
     let (notice, lists, crates) = match catalog(state) {
         Ok(catalog) => {
-            let lists = ask(state, move || lists(catalog)).await?;
+            let mut lists = Vec::new();
+            for (title, more, rows) in ask(state, move || rows(catalog)).await? {
+                let crates = Listed::marked(state, &rows, &[]).await;
+                lists.push(List {
+                    title,
+                    more,
+                    crates,
+                });
+            }
             (None, lists, catalog.len())
         }
         Err(error) => (Some(error.detail().to_owned()), Vec::new(), 0),
@@ -194,19 +202,18 @@ async fn home(state: &'static State, headers: HeaderMap) -> Result<Response<Body
     respond(state, headers, StatusCode::OK, page).await
 }
 
-fn lists(catalog: &CrateCatalog) -> Result<Vec<List>> {
-    let list = |title, more, sort| -> Result<List> {
+/// The title of a list, the address of more, and its crates.
+type Rows = (&'static str, &'static str, Vec<CrateRow>);
+
+fn rows(catalog: &CrateCatalog) -> Result<Vec<Rows>> {
+    let list = |title, more, sort| -> Result<Rows> {
         let query = Query {
             sort,
             limit: FIRST,
             ..Query::default()
         };
         let rows = catalog.crates(&catalog.search(&query)?.crates)?;
-        Ok(List {
-            title,
-            more,
-            crates: Listed::all(&rows, &[]),
-        })
+        Ok((title, more, rows))
     };
     let used = list("Most used", "/search?sort=downloads", Sort::Downloads)?;
     let updated = list(
@@ -215,7 +222,7 @@ fn lists(catalog: &CrateCatalog) -> Result<Vec<List>> {
         Sort::RecentUpdates,
     )?;
     // Old lines of an index have no dates, and then there is no order.
-    let is_dated = updated.crates.iter().any(|found| found.updated.is_some());
+    let is_dated = updated.2.iter().any(|row| row.updated.is_some());
     let all = [Some(used), is_dated.then_some(updated)];
     Ok(all.into_iter().flatten().collect())
 }

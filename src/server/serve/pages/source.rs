@@ -37,6 +37,8 @@ struct FilesPage {
     total: String,
     folders: Vec<Folder>,
     pages: Pages,
+    /// Whether a browser may ask for the JSON.
+    is_open: bool,
 }
 
 /// The files of a folder.
@@ -124,6 +126,7 @@ pub(super) async fn list(
         total: size(files.iter().map(|file| file.size).sum::<u64>()),
         folders: folders(shown.iter().copied(), &base),
         pages: Pages::new(at + 1, all.len(), 1, |page| format!("{base}?page={page}")),
+        is_open: state.tokens.is_none(),
         name: of.name,
         version: of.number,
     };
