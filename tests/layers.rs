@@ -30,6 +30,7 @@ const LAYERS: &[&[&str]] = &[
 /// Foreign crates and the rooms that adapt each.
 const ADAPTED: &[(&str, &[&str])] = &[
     ("ammonia", &["server"]),
+    ("csv", &["server"]),
     ("git2", &["git"]),
     ("gix_actor", &["git"]),
     ("gix_hash", &["git", "server"]),

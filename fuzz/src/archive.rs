@@ -1,10 +1,11 @@
-//! Crate files: what whoever publishes a crate decides.
+//! Crate files: what whoever publishes a crate decides. And the registry's dump.
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Write as _};
 
 use crates_ferry::index::{CrateName, CrateVersion};
 use crates_ferry::server::crate_archive::{CrateArchive, Manifest};
+use crates_ferry::server::dump;
 use crates_ferry::server::markdown::{self, Links};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -95,5 +96,18 @@ pub(crate) fn readme(bytes: &[u8]) {
                 "{value}: {html}"
             );
         }
+    }
+}
+
+/// A dump that is refused leaves nothing behind. The bytes are a tar archive, which is then compressed, and a dump as they are.
+pub(crate) fn dump(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("there is a disk");
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+    encoder.write_all(bytes).expect("it is memory");
+    let compressed = encoder.finish().expect("it is memory");
+    for file in [compressed.as_slice(), bytes] {
+        drop(dump::stage(file, folder.path(), |_| {}));
+        let left = std::fs::read_dir(folder.path().join("tmp")).expect("it was made");
+        assert_eq!(left.count(), 0);
     }
 }

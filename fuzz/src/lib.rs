@@ -19,6 +19,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("commit", pack::commit),
     ("config_json", text::config_json),
     ("crate_archive", archive::crate_archive),
+    ("dump", archive::dump),
     ("fetch_response_v0", wire::fetch_response_v0),
     ("fetch_response_v2", wire::fetch_response_v2),
     ("ferry_yml", text::ferry_yml),

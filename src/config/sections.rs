@@ -10,6 +10,7 @@ use url::{Host, Url};
 use super::key_table::key_table;
 use super::keys::Key;
 use super::values::addresses::Addresses;
+use super::values::catalog::{self, DumpSource};
 use super::values::durations::{self, Rhythm};
 use super::values::git::{self, History};
 use super::values::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};
@@ -191,6 +192,15 @@ key_table! {
         successes: u32 = or_default("successes", numbers::rate, "3");
         /// How long a probe waits for crates.io, and for the mirror.
         timeout: Duration = or_default("timeout", durations::duration, "20s");
+    }
+
+    /// What the server knows of crates beyond the index.
+    catalog: Catalog {
+        /// crates.io's database dump, `db-dump.tar.gz`: a file, or an address that begins with `https://` or `http://`. From
+        /// there come descriptions, downloads and owners of crates. Without it nothing is imported.
+        import: Option<DumpSource> = optional("import", catalog::dump_source);
+        /// How often the dump is imported. One that has not changed is not fetched again.
+        import_every: Duration = or_default("import_every", durations::duration, "1d");
     }
 
     /// The whole mirror in one process.

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::load::{self, Flags};
 use super::network;
 use super::secrets::{Mask, Secrets};
-use super::sections::{Mirror, Network, Probe, Serve, Upstream};
+use super::sections::{Catalog, Mirror, Network, Probe, Serve, Upstream};
 use super::settings::{Origin, Origins, Settings};
 use super::text_file;
 use super::values::serve::{Downloads, OfflineIndex, StoreUrl};
@@ -23,6 +23,8 @@ pub struct ServeConfig {
     pub serve: Serve,
     /// The probe that switches clients to it and back (`probe:`).
     pub probe: Probe,
+    /// What is imported (`catalog:`).
+    pub catalog: Catalog,
     /// Where the index originates (`upstream:`); its `config.json` names the host of crate files.
     pub upstream: Upstream,
     /// The repository that is served.
@@ -82,6 +84,7 @@ impl ServeConfig {
             mirror: mirror.map(|mirror| mirror.url),
             probe,
             serve,
+            catalog: Catalog::from_settings(settings)?,
             upstream,
             network: network::read(settings, environment)?,
             secrets: Secrets::from_environment(environment)?,
@@ -141,6 +144,7 @@ impl ServeConfig {
     fn check_combinations(&self) -> Result<()> {
         self.check_tls()?;
         self.check_eviction()?;
+        self.check_import()?;
         let serve = &self.serve;
         if serve.offline_index == OfflineIndex::Held && serve.downloads != Downloads::Offline {
             let message = format!(
@@ -182,6 +186,19 @@ impl ServeConfig {
         );
         Err(self.refused(limit, message).advise(
             "Leave out serve.max_size and serve.max_idle, and give the bucket a lifecycle rule that expires objects.",
+        ))
+    }
+
+    fn check_import(&self) -> Result<()> {
+        if self.catalog.import.is_none() || self.serve.catalog {
+            return Ok(());
+        }
+        let message = format!(
+            "works only with serve.catalog: on ({})",
+            self.found("serve.catalog")
+        );
+        Err(self.refused("catalog.import", message).advise(
+            "Leave out catalog.import, or set serve.catalog to on: what is imported is kept in the catalog.",
         ))
     }
 

@@ -99,7 +99,7 @@ fn mails_need_a_server_a_sender_and_a_recipient() {
 fn every_key_is_also_a_variable() {
     let names: Vec<_> = KEYS.iter().map(Key::variable).collect();
     assert!(
-        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 67,
+        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 69,
         "{names:?}"
     );
     for name in &names {
@@ -109,7 +109,10 @@ fn every_key_is_also_a_variable() {
         let shown = if name.starts_with("FERRY_TRIGGER_") {
             let loaded = TriggerConfig::load(&Flags::default(), &environment);
             loaded.unwrap_err().to_string()
-        } else if name.starts_with("FERRY_SERVE_") || name.starts_with("FERRY_PROBE_") {
+        } else if ["FERRY_SERVE_", "FERRY_PROBE_", "FERRY_CATALOG_"]
+            .iter()
+            .any(|section| name.starts_with(section))
+        {
             let loaded = ServeConfig::load(&Flags::default(), &environment);
             loaded.unwrap_err().to_string()
         } else if name.starts_with("FERRY_UP_") {

@@ -1,5 +1,5 @@
-//! The API server and what works on its data: the copy of the index, the crate files and their store, the catalog, and
-//! the commands `serve`, `prefetch`, `cache`, `cargo-config` and `probe`.
+//! The API server and what works on its data: the copy of the index, the crate files and their store, the catalog, the
+//! registry's dump, and the commands `serve`, `prefetch`, `cache`, `catalog`, `cargo-config` and `probe`.
 
 pub mod address_file;
 pub mod cache;
@@ -9,6 +9,7 @@ pub mod crate_archive;
 pub mod crate_diff;
 pub mod crate_files;
 pub mod disk_error;
+pub mod dump;
 pub mod file_budget;
 pub mod history;
 pub mod index_copy;

@@ -11,6 +11,7 @@ use crates_ferry::server::address_file;
 use crates_ferry::server::cache::{self, Eviction};
 use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::files::Limits;
+use crates_ferry::server::dump::commands as catalog;
 use crates_ferry::server::prefetch::{self, Versions};
 use crates_ferry::server::probe;
 use crates_ferry::server::serve as server;
@@ -20,7 +21,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::cli::cargo::CargoConfig;
-use crate::cli::server::{Cache, ServerCommand};
+use crate::cli::server::{Cache, Catalog, ServerCommand};
 
 /// Crate files are renamed into the store when they are complete and verified.
 pub(crate) const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
@@ -38,6 +39,12 @@ pub(crate) const AFTER_A_CONFIGURATION: InterruptNote = InterruptNote {
 pub(crate) const AFTER_A_CACHE_COMMAND: InterruptNote = InterruptNote {
     message: "nothing is half done: each crate file is as it was, or finished",
     advice: "Run the command again: it goes on with the others.",
+};
+
+/// The catalog is changed in one transaction, or replaced as a whole.
+pub(crate) const AFTER_A_CATALOG_COMMAND: InterruptNote = InterruptNote {
+    message: "nothing is half done: the catalog is as it was, or finished",
+    advice: "Run the command again: it starts anew.",
 };
 
 /// Loads the configuration.
@@ -135,6 +142,24 @@ async fn run_command(
             Output::new(&report, u8::from(!report.is_complete()))
         }
         ServerCommand::Cache(asked) => run_cache(asked.command, &config, &progress).await,
+        ServerCommand::Catalog(asked) => run_catalog(asked.command, &config, &progress).await,
+    }
+}
+
+async fn run_catalog(
+    command: Catalog,
+    config: &ServeConfig,
+    progress: &Arc<Progress>,
+) -> Result<Output> {
+    match command {
+        Catalog::Import { dump, dry_run } => {
+            let imported = catalog::import_by_hand(config, dump, dry_run, progress).await?;
+            Output::new(&imported, 0)
+        }
+        Catalog::Rebuild { dry_run } => {
+            Output::new(&catalog::rebuild(config, dry_run, progress).await?, 0)
+        }
+        Catalog::Stat => Output::new(&catalog::stat(config).await?, 0),
     }
 }
 

@@ -22,7 +22,7 @@ impl Addresses {
 }
 
 /// The longest address for cargo, in bytes.
-const LONGEST: usize = 2048;
+pub(super) const LONGEST: usize = 2048;
 
 /// Reads the address of a git repository.
 pub(in super::super) fn remote_url(text: &str) -> Result<RemoteUrl, String> {

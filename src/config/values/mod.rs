@@ -1,6 +1,7 @@
 //! Parses the text of one value, wherever it was given; an error states what was expected.
 
 pub(super) mod addresses;
+pub(super) mod catalog;
 pub(super) mod durations;
 pub(super) mod git;
 pub(super) mod numbers;

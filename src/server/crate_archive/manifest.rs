@@ -8,8 +8,8 @@ use super::bounds::BOUNDS;
 use super::entries::is_plain;
 
 /// The longest texts, in characters.
-const DESCRIPTION: usize = 1000;
-const LICENSE: usize = 200;
+pub(in crate::server) const DESCRIPTION: usize = 1000;
+pub(in crate::server) const LICENSE: usize = 200;
 const WORD: usize = 64;
 const ADDRESS: usize = 1000;
 /// How many keywords or categories there may be; crates.io takes five.
@@ -129,7 +129,7 @@ impl Readme {
 }
 
 /// Returns a text on one line, cut where it is too long; `None` where nothing is left.
-fn line(text: &str, longest: usize) -> Option<String> {
+pub(in crate::server) fn line(text: &str, longest: usize) -> Option<String> {
     let mut line = String::new();
     let mut left = longest;
     for word in text.split_whitespace() {
@@ -160,13 +160,13 @@ fn words(list: Option<&Value>) -> Vec<String> {
 }
 
 /// Says whether a text is a word as crates.io takes it for a keyword, a category's slug or a version; of any script.
-fn is_word(text: &str) -> bool {
+pub(in crate::server) fn is_word(text: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || "_-+:.".contains(letter);
     !text.is_empty() && text.len() <= WORD && text.chars().all(is_part)
 }
 
 /// Returns an address of the web; others could do more than show a page.
-fn address(text: &str) -> Option<String> {
+pub(in crate::server) fn address(text: &str) -> Option<String> {
     let url = (text.len() <= ADDRESS)
         .then(|| Url::parse(text.trim()).ok())
         .flatten()?;

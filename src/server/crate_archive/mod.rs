@@ -5,7 +5,7 @@
 
 mod bounds;
 mod entries;
-mod manifest;
+pub(in crate::server) mod manifest;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,7 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
 //! `routes` is the table of paths; `index`, `download`, `web_api`, `pages` and `monitoring` have the handlers, which share a `State`;
-//! `refresh`, `catalog`, `manifests`, `history`, `offline_listing` and `housekeeping` work in the background.
+//! `refresh`, `catalog`, `dump`, `manifests`, `history`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod auth;
@@ -11,6 +11,7 @@ mod conditions;
 mod crate_contents;
 mod crate_reader;
 mod download;
+mod dump;
 mod handle;
 mod history;
 mod housekeeping;
@@ -101,6 +102,7 @@ pub async fn run_with(
         () = refresh::forever(state) => {}
         () = offline_listing::forever(state) => {}
         () = catalog::forever(state) => {}
+        () = dump::forever(state) => {}
         () = manifests::forever(state) => {}
         () = history::forever(state) => {}
         () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}

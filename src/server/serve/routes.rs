@@ -6,8 +6,7 @@ use secrecy::SecretString;
 
 use super::access_log::Record;
 use super::state::State;
-use super::web_api::read as web_api;
-use super::web_api::told;
+use super::web_api::{lists, read as web_api, told};
 use super::{download, index, monitoring, pages, refresh};
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
@@ -28,6 +27,16 @@ const TABLE: Table<&'static State> = Table {
         ),
         Route::get("/api/v1/crates", Access::Token, web_api::search),
         Route::get("/api/v1/crates/*", Access::Token, web_api::below),
+        Route::get("/api/v1/summary", Access::Token, lists::summary),
+        Route::get("/api/v1/keywords", Access::Token, lists::keywords),
+        Route::get("/api/v1/keywords/*", Access::Token, lists::keyword),
+        Route::get("/api/v1/categories", Access::Token, lists::categories),
+        Route::get("/api/v1/categories/*", Access::Token, lists::category),
+        Route::get(
+            "/api/v1/category_slugs",
+            Access::Token,
+            lists::category_slugs,
+        ),
         Route::get("/api/v1/status", Access::Token, pages::status::json),
         Route::get("/healthz", Access::Public, monitoring::healthz),
         Route::get("/readyz", Access::Public, monitoring::readyz),

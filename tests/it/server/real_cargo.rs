@@ -162,6 +162,7 @@ fn cargo_searches() {
 fn cargo_is_told_what_a_mirror_does_not_do() {
     let site = site();
     let server = site.serve(&[]);
+    server.wait_for("the catalog", || server.get("/api/v1/crates").status == 200);
     let project = Project::new(&site, "publishing");
     point(&site, &server, &project, &[], &[]);
     for (arguments, told) in [

@@ -9,6 +9,7 @@ pub mod crate_archive;
 pub mod crate_host;
 pub mod daemon;
 pub mod data;
+pub mod dump;
 pub mod exim;
 pub mod faulty;
 pub mod ferry;

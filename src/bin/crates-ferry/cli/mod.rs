@@ -36,7 +36,8 @@ const SERVER_EXAMPLES: &str = "
   crates-ferry serve --listen 0.0.0.0:8090 --data-dir /srv/crates
   crates-ferry cargo-config --write
   crates-ferry prefetch Cargo.lock --pin
-  crates-ferry cache evict --max-size 50GiB --dry-run";
+  crates-ferry cache evict --max-size 50GiB --dry-run
+  crates-ferry catalog import db-dump.tar.gz";
 #[cfg(not(feature = "server"))]
 const SERVER_EXAMPLES: &str = "";
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use crates_ferry::config::{Flags, duration_or_zero, flag_help, flag_long_help, size};
+use crates_ferry::config::{
+    DumpSource, Flags, dump_source, duration_or_zero, flag_help, flag_long_help, size,
+};
 use crates_ferry::index::CrateSpec;
 
 use super::cargo::{CargoConfig, Probe};
@@ -32,6 +34,8 @@ pub(crate) enum ServerCommand {
     Prefetch(Prefetch),
     /// Lists, adds up, evicts, pins and verifies stored crate files.
     Cache(CacheArgs),
+    /// Fills, rebuilds and adds up the catalog of the index's crates.
+    Catalog(CatalogArgs),
 }
 
 /// The flags of `serve`.
@@ -59,7 +63,8 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Configuration")]
 pub(crate) struct IndexArg {
-    #[arg(long, value_name = "URL", help = flag_help("serve.index"), long_help = flag_long_help("serve.index"))]
+    // Global, as the flags of the store are.
+    #[arg(long, value_name = "URL", global = true, help = flag_help("serve.index"), long_help = flag_long_help("serve.index"))]
     index: Option<String>,
 }
 
@@ -67,16 +72,10 @@ pub(crate) struct IndexArg {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Configuration")]
 pub(crate) struct StoreArgs {
-    // Global, so that `cache ls --store …` is understood as `cache --store … ls` is.
-    #[arg(
-        long,
-        value_name = "DIRECTORY",
-        global = true,
-        help = flag_help("serve.data_dir"),
-        long_help = flag_long_help("serve.data_dir")
-    )]
-    data_dir: Option<String>,
+    #[command(flatten)]
+    data_dir: DataDirArg,
 
+    // Global, so that `cache ls --store …` is understood as `cache --store … ls` is.
     #[arg(
         long,
         value_name = "DIRECTORY|s3://…",
@@ -85,6 +84,21 @@ pub(crate) struct StoreArgs {
         long_help = flag_long_help("serve.store")
     )]
     store: Option<String>,
+}
+
+/// The directory of everything that the server stores.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct DataDirArg {
+    // Global, as that of the store is.
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        global = true,
+        help = flag_help("serve.data_dir"),
+        long_help = flag_long_help("serve.data_dir")
+    )]
+    data_dir: Option<String>,
 }
 
 /// The flags of `prefetch`.
@@ -187,6 +201,48 @@ pub(crate) enum Cache {
     },
 }
 
+/// The flags of `catalog`, and its commands.
+#[derive(Debug, Args)]
+pub(crate) struct CatalogArgs {
+    #[command(flatten)]
+    index: IndexArg,
+
+    #[command(flatten)]
+    data_dir: DataDirArg,
+
+    #[command(subcommand)]
+    pub(crate) command: Catalog,
+}
+
+/// What to do with the catalog.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Catalog {
+    /// Imports crates.io's database dump: descriptions, downloads and owners of crates.
+    ///
+    /// Reads the dump as it comes, and changes the catalog in one transaction: a dump that is damaged changes nothing. Works
+    /// beside a running server, which shows within seconds what was imported. A server that has catalog.import imports by itself.
+    Import {
+        /// The dump, db-dump.tar.gz: a file or an address [catalog.import, FERRY_CATALOG_IMPORT].
+        #[arg(value_name = "FILE|URL", value_parser = dump_source)]
+        dump: Option<DumpSource>,
+
+        /// Reads the dump, prints what would be imported, and stops.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Makes the catalog again from the index.
+    ///
+    /// Fetches the index, and replaces the catalog when the new one is complete. What was imported is imported again, if
+    /// catalog.import is set. Refused while a server uses the directory.
+    Rebuild {
+        /// Prints what would be made and stops; the index is not fetched.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Prints what the catalog holds.
+    Stat,
+}
+
 impl ServerCommand {
     /// Adds the values of the command's flags.
     pub(crate) fn add_to(&self, flags: Flags) -> Flags {
@@ -195,6 +251,7 @@ impl ServerCommand {
             Self::Probe(asked) => asked.add_to(flags),
             Self::Prefetch(prefetch) => prefetch.store.add_to(prefetch.index.add_to(flags)),
             Self::Cache(cache) => cache.store.add_to(flags),
+            Self::Catalog(catalog) => catalog.data_dir.add_to(catalog.index.add_to(flags)),
         }
     }
 }
@@ -218,8 +275,13 @@ impl IndexArg {
 
 impl StoreArgs {
     fn add_to(&self, flags: Flags) -> Flags {
-        flags
-            .with("serve.data_dir", self.data_dir.clone())
-            .with("serve.store", self.store.clone())
+        let flags = self.data_dir.add_to(flags);
+        flags.with("serve.store", self.store.clone())
+    }
+}
+
+impl DataDirArg {
+    fn add_to(&self, flags: Flags) -> Flags {
+        flags.with("serve.data_dir", self.data_dir.clone())
     }
 }

@@ -4,16 +4,22 @@
 //! Many readers and one writer: a search reads what the last update wrote, and waits for none.
 
 mod build;
+mod filter;
+mod holdings;
+mod import;
+mod labels;
 mod name_words;
 mod names;
+mod owners;
 mod rows;
 mod schema;
 mod search;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -25,10 +31,16 @@ use crate::server::crate_archive::Manifest;
 use crate::server::disk_error::of_database;
 use crate::server::index_copy::Snapshot;
 use build::{BuildError, Changes, ReadObject};
+pub use filter::Filter;
+pub use holdings::Holdings;
+pub use import::{Import, Imported};
+pub use labels::{Label, LabelKind};
 pub use names::CrateId;
 use names::Names;
+pub use owners::{Owner, OwnerKind};
 pub use rows::CrateRow;
 pub use search::{Found, Query, Sort};
+pub use versions::VersionRow;
 
 /// The catalog of the crates of an index.
 pub struct CrateCatalog {
@@ -39,8 +51,17 @@ pub struct CrateCatalog {
     names: ArcSwap<Names>,
     /// The index of the last update.
     seen: Mutex<Option<Arc<Snapshot>>>,
+    /// SQLite's number for what the writer saw last of other processes.
+    data_version: AtomicI64,
     /// How many crates have been read of the first build, and of how many.
     filling: [AtomicUsize; 2],
+}
+
+/// For those who own it, share it, or have it for as long as they live.
+impl AsRef<CrateCatalog> for CrateCatalog {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 /// What an update of the catalog did.
@@ -63,19 +84,53 @@ impl CrateCatalog {
     /// # Errors
     /// `config` if the file cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
-        let opened = schema::connect_or_recreate(path).and_then(|database| {
-            let names = Names::new(rows::facts(&database)?);
-            Ok((database, names))
-        });
-        let (database, names) = opened.map_err(|error| of_database(path, error))?;
+        let opened = schema::connect_or_recreate(path);
+        opened
+            .and_then(|database| Self::of(path, database))
+            .map_err(|error| of_database(path, error))
+    }
+
+    /// Opens the catalog in this file as it is, also beside a server that uses it; `None` where there is none of this version.
+    ///
+    /// # Errors
+    /// `config` if the file cannot be read.
+    pub fn open_existing(path: &Path) -> Result<Option<Self>> {
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let opened =
+            schema::importer(path).and_then(|database| match schema::is_current(&database)? {
+                true => Self::of(path, database).map(Some),
+                false => Ok(None),
+            });
+        opened.map_err(|error| of_database(path, error))
+    }
+
+    fn of(path: &Path, database: Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
+            data_version: AtomicI64::new(import::data_version(&database)?),
+            names: ArcSwap::from_pointee(Names::new(rows::facts(&database)?)),
             writer: Mutex::new(database),
             readers: Mutex::default(),
-            names: ArcSwap::from_pointee(names),
             seen: Mutex::default(),
             filling: Default::default(),
         })
+    }
+
+    /// Closes the catalog, so that all of it is in its one file.
+    ///
+    /// # Errors
+    /// `server` or `config` if it cannot be written.
+    pub fn close(self) -> Result<()> {
+        drop(self.readers);
+        let database = self
+            .writer
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        database
+            .close()
+            .map_err(|(_, error)| of_database(&self.path, error))
     }
 
     /// Returns how many crates there are.
@@ -216,8 +271,16 @@ impl CrateCatalog {
     /// # Errors
     /// `server` if the database cannot be read.
     pub fn search(&self, query: &Query) -> Result<Found> {
+        self.search_among(&Filter::default(), query)
+    }
+
+    /// Finds crates that pass a filter.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn search_among(&self, filter: &Filter, query: &Query) -> Result<Found> {
         let names = self.names.load_full();
-        self.read(|database| search::search(&names, database, query))
+        self.read(|database| search::search(&names, database, query, filter))
     }
 
     /// Returns what is known of these crates, in their order.
@@ -290,9 +353,12 @@ fn row_of(database: &Connection, name: &CrateName) -> rusqlite::Result<Option<Cr
     Ok(row.flatten())
 }
 
-/// Says whether the manifest of this version describes the crate better than the one that was read: that of the default
-/// version does, and else that of the highest.
+/// Says whether the manifest of this version describes the crate better than what did so far: that of the default version does,
+/// and else that of the highest, but the registry's dump before that.
 fn is_better(row: &CrateRow, version: &CrateVersion) -> bool {
+    if row.is_dumped {
+        return version.as_str() == row.default_version;
+    }
     let rank = |version: &str| {
         let number = semver::Version::parse(version).ok();
         (version == row.default_version, number)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::labels;
 use super::names::{CrateId, Facts};
 use crate::git::ObjectId;
 use crate::index::release::CrateSummary;
@@ -56,11 +57,16 @@ pub struct CrateRow {
     pub repository: Option<String>,
     /// The version whose crate file said so, where one did.
     pub described: Option<String>,
+    /// Whether the registry's dump said so.
+    pub is_dumped: bool,
 }
+
+/// What decides between crates that match equally well: downloads where they are known, else dependents.
+const WEIGHT: &str = "coalesce(downloads, dependents)";
 
 const COLUMNS: &str = "id, name, versions, default_version, newest_version, max_version, max_stable_version, is_yanked,
     rust_version, created, updated, dependents, downloads, recent_downloads, description, keywords, categories, license,
-    homepage, documentation, repository, described";
+    homepage, documentation, repository, described, is_dumped";
 
 impl CrateRow {
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -88,6 +94,7 @@ impl CrateRow {
             documentation: row.get(19)?,
             repository: row.get(20)?,
             described: row.get(21)?,
+            is_dumped: row.get(22)?,
         })
     }
 }
@@ -99,11 +106,13 @@ pub(super) fn crate_row(database: &Connection, id: CrateId) -> rusqlite::Result<
     query.query_row([id], CrateRow::of).optional()
 }
 
-/// What is kept in memory of a crate.
-const FACTS: &str =
-    "SELECT name, id, max(coalesce(downloads, 0), dependents), coalesce(recent_downloads, 0),
-        coalesce(created, 0), coalesce(updated, 0), entry
-    FROM crates";
+/// Returns the query for what is kept in memory of a crate.
+fn facts_where(condition: &str) -> String {
+    format!(
+        "SELECT name, id, {WEIGHT}, coalesce(recent_downloads, 0), coalesce(created, 0), coalesce(updated, 0), entry
+         FROM crates {condition}"
+    )
+}
 
 impl Facts {
     fn of(row: &Row<'_>) -> rusqlite::Result<(String, Self)> {
@@ -121,7 +130,7 @@ impl Facts {
 
 /// Reads what is kept in memory of each crate.
 pub(super) fn facts(database: &Connection) -> rusqlite::Result<Vec<(String, Facts)>> {
-    let mut query = database.prepare_cached(FACTS)?;
+    let mut query = database.prepare_cached(&facts_where(""))?;
     query.query_map([], Facts::of)?.collect()
 }
 
@@ -130,7 +139,7 @@ pub(super) fn facts_of(
     database: &Connection,
     id: CrateId,
 ) -> rusqlite::Result<Option<(String, Facts)>> {
-    let mut query = database.prepare_cached(&format!("{FACTS} WHERE id = ?1"))?;
+    let mut query = database.prepare_cached(&facts_where("WHERE id = ?1"))?;
     query.query_row([id], Facts::of).optional()
 }
 
@@ -246,6 +255,9 @@ pub(super) fn remove(database: &Connection, id: CrateId) -> rusqlite::Result<Vec
     for table in [
         "DELETE FROM dependencies WHERE dependency = ?1",
         "DELETE FROM words WHERE rowid = ?1",
+        "DELETE FROM versions WHERE crate = ?1",
+        "DELETE FROM crate_labels WHERE crate = ?1",
+        "DELETE FROM owners WHERE crate = ?1",
         "DELETE FROM crates WHERE id = ?1",
     ] {
         database.prepare_cached(table)?.execute([id])?;
@@ -274,7 +286,7 @@ pub(super) fn describe(
 ) -> rusqlite::Result<()> {
     let mut put = database.prepare_cached(
         "UPDATE crates SET description = ?2, keywords = ?3, categories = ?4, license = ?5, homepage = ?6,
-            documentation = ?7, repository = ?8, described = ?9
+            documentation = ?7, repository = ?8, described = ?9, is_dumped = 0
          WHERE id = ?1",
     )?;
     put.execute(params![
@@ -288,6 +300,7 @@ pub(super) fn describe(
         manifest.repository,
         version,
     ])?;
+    labels::replace(database, id, &manifest.keywords, &manifest.categories)?;
     index_words(database, id)
 }
 
@@ -313,11 +326,9 @@ pub(super) fn undescribed(
 /// Gives all crates ids in the order of their weight, the heaviest first, and makes their words findable.
 pub(super) fn order_by_weight(database: &Connection) -> rusqlite::Result<()> {
     // An id is negated on the way: it must not be that of a crate that is yet to move.
-    database.execute_batch(
+    database.execute_batch(&format!(
         "CREATE TEMP TABLE places (old INTEGER PRIMARY KEY, new INTEGER NOT NULL);
-        INSERT INTO places
-            SELECT id, row_number() OVER (ORDER BY max(coalesce(downloads, 0), dependents) DESC, name)
-            FROM crates;
+        INSERT INTO places SELECT id, row_number() OVER (ORDER BY {WEIGHT} DESC, name) FROM crates;
         UPDATE crates SET id = -(SELECT new FROM places WHERE old = id);
         UPDATE crates SET id = -id;
         CREATE TEMP TABLE moved AS
@@ -330,8 +341,8 @@ pub(super) fn order_by_weight(database: &Connection) -> rusqlite::Result<()> {
         INSERT INTO words (words) VALUES ('delete-all');
         INSERT INTO words (rowid, name, keywords, description)
             SELECT id, name, keywords, coalesce(description, '') FROM crates ORDER BY id;
-        INSERT INTO words (words) VALUES ('optimize')",
-    )
+        INSERT INTO words (words) VALUES ('optimize')"
+    ))
 }
 
 /// Returns the crates that need this one.

@@ -16,9 +16,16 @@ const VERSION: u32 = 2;
 /// How long to wait for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How much memory a large change takes for what is not written yet, in KiB.
+const IMPORT_CACHE: i64 = 16 << 10;
+
 /// An id is the crate's place by weight when the database was built, the heaviest first, so that what SQLite finds by id
-/// comes in a good order; crates that came later follow. `entry` is the git blob of the crate's file in the index, from which
+/// comes in a good order; crates that came later follow, and none moves while a server knows its id. `entry` is the git blob of the crate's file in the index, from which
 /// the row was made. Times are seconds since 1970. `words` holds no text of its own, since the other tables have it.
+///
+/// `described` is the version whose crate file said what the crate is, and `is_dumped` says that the dump did. `versions`, `owners`,
+/// `accounts` and `imports` are the dump's, and so are name, description and time of a label. A label is a keyword (kind 0) or a
+/// category (kind 1), an owner a user (kind 0) or a team (kind 1), as in the dump.
 const TABLES: &str = "
     CREATE TABLE crates (
         id INTEGER PRIMARY KEY,
@@ -43,7 +50,8 @@ const TABLES: &str = "
         homepage TEXT,
         documentation TEXT,
         repository TEXT,
-        described TEXT
+        described TEXT,
+        is_dumped INTEGER NOT NULL DEFAULT 0
     );
     CREATE UNIQUE INDEX by_name ON crates (name COLLATE NOCASE);
     CREATE TABLE dependencies (
@@ -52,6 +60,60 @@ const TABLES: &str = "
         PRIMARY KEY (dependency, dependent)
     ) WITHOUT ROWID;
     CREATE INDEX by_dependent ON dependencies (dependent);
+    CREATE TABLE versions (
+        crate INTEGER NOT NULL,
+        num TEXT NOT NULL,
+        created INTEGER,
+        downloads INTEGER,
+        size INTEGER,
+        license TEXT,
+        PRIMARY KEY (crate, num)
+    ) WITHOUT ROWID;
+    CREATE TABLE labels (
+        kind INTEGER NOT NULL,
+        label TEXT NOT NULL,
+        name TEXT,
+        description TEXT,
+        created INTEGER,
+        crates INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (kind, label)
+    ) WITHOUT ROWID;
+    CREATE TABLE crate_labels (
+        kind INTEGER NOT NULL,
+        label TEXT NOT NULL,
+        crate INTEGER NOT NULL,
+        PRIMARY KEY (kind, label, crate)
+    ) WITHOUT ROWID;
+    CREATE INDEX labels_of ON crate_labels (crate);
+    CREATE TRIGGER labelled AFTER INSERT ON crate_labels BEGIN
+        INSERT INTO labels (kind, label, crates) VALUES (new.kind, new.label, 1)
+        ON CONFLICT (kind, label) DO UPDATE SET crates = crates + 1;
+    END;
+    CREATE TRIGGER unlabelled AFTER DELETE ON crate_labels BEGIN
+        UPDATE labels SET crates = crates - 1 WHERE kind = old.kind AND label = old.label;
+    END;
+    CREATE TABLE owners (
+        crate INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        account INTEGER NOT NULL,
+        PRIMARY KEY (crate, kind, account)
+    ) WITHOUT ROWID;
+    CREATE INDEX owned_by ON owners (kind, account);
+    CREATE TABLE accounts (
+        kind INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        login TEXT NOT NULL,
+        name TEXT,
+        avatar TEXT,
+        PRIMARY KEY (kind, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE imports (
+        source TEXT NOT NULL,
+        tag TEXT,
+        modified TEXT,
+        made INTEGER,
+        imported INTEGER NOT NULL
+    );
     CREATE VIRTUAL TABLE words USING fts5(
         name, keywords, description,
         content = '', contentless_delete = 1, detail = none, prefix = '2 3 4 5',
@@ -72,6 +134,22 @@ pub(super) fn connect_or_recreate(path: &Path) -> rusqlite::Result<Connection> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Opens the database for a large change, which no other one here does at the same time.
+pub(super) fn importer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags)?;
+    database.busy_timeout(BUSY_TIMEOUT)?;
+    database.pragma_update(None, "synchronous", "NORMAL")?;
+    database.pragma_update(None, "cache_size", -IMPORT_CACHE)?;
+    Ok(database)
+}
+
+/// Says whether the database has the tables of this version.
+pub(super) fn is_current(database: &Connection) -> rusqlite::Result<bool> {
+    let version: u32 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(version == VERSION)
 }
 
 /// Opens the database for reading.

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, Row, Rows};
 
+use super::filter::Filter;
 use super::name_words;
 use super::names::{CrateId, Entry, Names};
 
@@ -79,11 +80,13 @@ pub(super) fn search(
     names: &Names,
     database: &Connection,
     query: &Query,
+    filter: &Filter,
 ) -> rusqlite::Result<Found> {
     let text: String = query.text.trim().chars().take(LONGEST).collect();
+    let passing = filter.passing(names, database)?;
     if text.is_empty() {
         let all = names.all().iter().map(|entry| (Match::Words, entry));
-        return Ok(page(all.collect(), query, None));
+        return Ok(page(passing.of(all).collect(), query, None));
     }
     let name = text.to_lowercase().replace([' ', '_'], "-");
     let exact = names.exact(&name);
@@ -99,8 +102,9 @@ pub(super) fn search(
         }
     }
     let exact = names.all()[exact].first().map(|entry| entry.facts.id);
-    let mut found = page(results.found, query, exact);
-    if found.total == 0 {
+    let wanted = passing.of(results.found.into_iter());
+    let mut found = page(wanted.collect(), query, exact);
+    if found.total == 0 && filter.is_empty() {
         found.near = names.near(&name, SUGGESTIONS);
     }
     Ok(found)

@@ -414,7 +414,11 @@ fn a_word_that_sqlite_cuts_further_finds_nothing_and_fails_nothing() {
     let (_folder, catalog) = catalog();
     small().update(&catalog);
     // A circled letter is one for Rust, and a mark between words for SQLite.
-    for text in ["serde\u{24d0}json", "\u{24d0}\u{24d0}", "a\u{0939}\u{093f}b"] {
+    for text in [
+        "serde\u{24d0}json",
+        "\u{24d0}\u{24d0}",
+        "a\u{0939}\u{093f}b",
+    ] {
         assert_eq!(find(&catalog, text), [""; 0], "{text}");
     }
     assert_eq!(find(&catalog, "json serde"), ["serde_json"]);

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::lists::{CategoryJson, KeywordJson};
 use crate::index::release::{Dependency, Release};
-use crate::server::catalog::crates::CrateRow;
+use crate::server::catalog::crates::{CrateRow, VersionRow};
 use crate::shown::one_line;
 
 /// `/api/v1/crates`.
@@ -94,7 +95,8 @@ impl CrateJson {
             yanked: row.is_yanked,
             newest_version: row.newest_version,
             max_stable_version: row.max_stable_version,
-            downloads: row.downloads.unwrap_or(0),
+            // The dump counts both at other times: what is more of the two is true of all.
+            downloads: row.downloads.max(row.recent_downloads).unwrap_or(0),
             recent_downloads: row.recent_downloads,
             created_at: at(row.created),
             updated_at: at(row.updated),
@@ -128,7 +130,7 @@ impl CrateJson {
     }
 }
 
-fn at(seconds: Option<i64>) -> Timestamp {
+pub(super) fn at(seconds: Option<i64>) -> Timestamp {
     let known = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
     known.unwrap_or(Timestamp::UNIX_EPOCH)
 }
@@ -139,8 +141,8 @@ pub(super) struct CrateAnswer {
     #[serde(rename = "crate")]
     pub(super) of: CrateJson,
     pub(super) versions: Vec<VersionJson>,
-    pub(super) keywords: [(); 0],
-    pub(super) categories: [(); 0],
+    pub(super) keywords: Vec<KeywordJson>,
+    pub(super) categories: Vec<CategoryJson>,
 }
 
 /// `/api/v1/crates/NAME/versions`.
@@ -231,6 +233,25 @@ impl VersionJson {
     }
 }
 
+impl VersionJson {
+    /// Adds what the dump says of the version.
+    pub(super) fn known_as(self, known: VersionRow) -> Self {
+        let published = match self.created_at == Timestamp::UNIX_EPOCH {
+            true => at(known.created),
+            false => self.created_at,
+        };
+        let license = known.license.as_deref().map(one_line);
+        Self {
+            created_at: published,
+            updated_at: published,
+            downloads: known.downloads.unwrap_or(0),
+            crate_size: known.size,
+            license: self.license.or_else(|| license.map(Cow::into_owned)),
+            ..self
+        }
+    }
+}
+
 /// `/api/v1/crates/NAME/VERSION/dependencies`.
 #[derive(Serialize)]
 pub(super) struct DependenciesAnswer {
@@ -275,6 +296,11 @@ impl DependencyJson {
             kind: dependency.kind.as_str(),
             downloads: 0,
         }
+    }
+
+    /// Adds the downloads of the crate that has it: in lists of dependents that is whose they are.
+    pub(super) fn of_dependent(self, downloads: u64) -> Self {
+        Self { downloads, ..self }
     }
 }
 

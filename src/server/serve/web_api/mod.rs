@@ -3,6 +3,9 @@
 
 mod contents;
 mod json;
+pub(super) mod lists;
+mod owners;
+mod parameters;
 pub(super) mod read;
 mod readme;
 
@@ -26,7 +29,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     (
         "/api/v1/crates",
         "/owners",
-        "this server is a mirror and knows no owners: ask the registry itself, which is crates.io with `cargo owner --registry crates-io`",
+        "this server is a mirror and changes no owners: do it at the registry itself, which is crates.io with `cargo owner --registry crates-io`",
     ),
     (
         "/me",

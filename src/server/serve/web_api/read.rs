@@ -7,25 +7,23 @@ use axum::response::IntoResponse as _;
 use percent_encoding::percent_decode_str;
 use semver::Version;
 use serde::Serialize;
-use url::form_urlencoded;
 
 use super::json::{
     CrateAnswer, CrateJson, DependenciesAnswer, DependencyJson, DependentsAnswer, MetaJson,
     SearchJson, VersionAnswer, VersionJson, VersionsAnswer, version_number,
 };
+use super::lists::{CategoryJson, KeywordJson};
+use super::parameters::{Parameters, malformed};
 use super::told;
 use crate::error::{Error, Kind, Result};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, NOTHING_HERE, Reply};
-use crate::index::release::{Release, Releases};
-use crate::server::catalog::crates::{CrateRow, Query, Sort};
+use crate::index::release::{DependencyKind, Release, Releases};
+use crate::server::catalog::crates::{CrateRow, LabelKind, OwnerKind, Query};
 use crate::server::serve::crate_reader::{OneCrate, ask, body, catalog};
 use crate::server::serve::state::State;
 
-/// How many results a page has, and the most that one may have, as on crates.io.
-const PER_PAGE: usize = 10;
-const MOST_PER_PAGE: usize = 100;
 /// How many bytes of index lines are answered with; the file of the crate with the most versions has fewer.
 const LINES: usize = 8 << 20;
 
@@ -42,9 +40,15 @@ pub(in crate::server::serve) fn search(
         offset: parameters.offset(),
         limit: parameters.per_page,
     };
+    let filter = parameters.filter.clone();
     Ok(Reply::later(async move {
+        if !filter.owners.is_empty() && ask(state, || catalog.last_import()).await?.is_none() {
+            return Err(malformed(
+                "this server knows no owners before a dump is imported: leave out user_id and team_id",
+            ));
+        }
         let (found, crates, near) = ask(state, move || {
-            let found = catalog.search(&query)?;
+            let found = catalog.search_among(&filter, &query)?;
             let crates = catalog.crates(&found.crates)?;
             let near = catalog.crates(&found.near)?;
             Ok((found, crates, near))
@@ -87,8 +91,11 @@ pub(in crate::server::serve) fn below(
             let parameters = Parameters::read(request.query)?;
             Ok(Reply::later(of(name)?.dependents(parameters)))
         }
-        // Not served, and no versions either.
-        [_, "owners" | "owner_team" | "owner_user" | "downloads"] => Err(nothing(request.wildcard)),
+        [name, "owners"] => Ok(Reply::later(of(name)?.owners(None))),
+        [name, "owner_user"] => Ok(Reply::later(of(name)?.owners(Some(OwnerKind::User)))),
+        [name, "owner_team"] => Ok(Reply::later(of(name)?.owners(Some(OwnerKind::Team)))),
+        // Not served, and no version either.
+        [_, "downloads"] => Err(nothing(request.wildcard)),
         [name, versions] if versions.contains("...") => {
             let (old, new) = versions.split_once("...").unwrap_or_default();
             let changes = of(name)?.changes(old.to_owned(), new.to_owned());
@@ -119,13 +126,22 @@ impl OneCrate {
         let _turn = state.answering.acquire().await;
         let (row, versions) = self.read_all().await?;
         let numbers = versions.iter().map(|version| version.id).collect();
+        let catalog = self.catalog;
+        let labels = (row.keywords.clone(), row.categories.clone());
+        let (keywords, categories) = ask(state, move || {
+            Ok((
+                catalog.labels(LabelKind::Keyword, &labels.0)?,
+                catalog.labels(LabelKind::Category, &labels.1)?,
+            ))
+        })
+        .await?;
         json(
             state,
             CrateAnswer {
                 versions,
                 of: CrateJson::new(row).with_versions(numbers),
-                keywords: [],
-                categories: [],
+                keywords: keywords.into_iter().map(KeywordJson::new).collect(),
+                categories: categories.into_iter().map(CategoryJson::new).collect(),
             },
         )
         .await
@@ -148,14 +164,15 @@ impl OneCrate {
 
     async fn version(self, version: String) -> Result<Response<Body>, ErrorResponse> {
         let state = self.state;
+        let catalog = self.catalog;
         let (row, (number, release)) = self.release(version).await?;
-        json(
-            state,
-            VersionAnswer {
-                version: VersionJson::new(number, release).licensed_by(&row),
-            },
-        )
-        .await
+        let answer = ask(state, move || {
+            let known = catalog.version(row.id, &release.version.to_string())?;
+            let version = VersionJson::new(number, release);
+            Ok(version.licensed_by(&row).known_as(known))
+        });
+        let version = answer.await?;
+        json(state, VersionAnswer { version }).await
     }
 
     async fn dependencies(self, version: String) -> Result<Response<Body>, ErrorResponse> {
@@ -164,7 +181,7 @@ impl OneCrate {
         json(
             state,
             DependenciesAnswer {
-                dependencies: dependencies(number, release, |_| true),
+                dependencies: dependencies(number, release),
             },
         )
         .await
@@ -187,10 +204,11 @@ impl OneCrate {
                 // It changed since the catalog was read.
                 continue;
             };
-            let on_it = |package: &str| package.eq_ignore_ascii_case(&name);
-            answer
-                .dependencies
-                .extend(dependencies(number, release.clone(), on_it));
+            let Some(needed) = dependency_on(&name, number, &release) else {
+                continue;
+            };
+            let downloads = row.downloads.unwrap_or(0);
+            answer.dependencies.push(needed.of_dependent(downloads));
             let version = VersionJson::new(number, release);
             answer.versions.push(version.licensed_by(&row));
         }
@@ -213,7 +231,7 @@ impl OneCrate {
     }
 
     /// Reads what catalog and index say of the crate.
-    async fn read(&self) -> Result<(CrateRow, Releases), ErrorResponse> {
+    pub(super) async fn read(&self) -> Result<(CrateRow, Releases), ErrorResponse> {
         let detail = || format!("crate `{}` does not exist", self.name);
         let missing = || ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail());
         self.find().await?.ok_or_else(missing)
@@ -222,11 +240,15 @@ impl OneCrate {
     /// Reads the crate and all of its versions, the highest first.
     async fn read_all(&self) -> Result<(CrateRow, Vec<VersionJson>), ErrorResponse> {
         let (row, releases) = self.read().await?;
+        let catalog = self.catalog;
         ask(self.state, move || {
+            let mut known = catalog.versions(row.id)?;
             let versions = releases.read_within(LINES).into_iter();
             let versions = versions.map(|(place, release)| {
                 let number = number_at(&row, &releases, place);
-                VersionJson::new(number, release).licensed_by(&row)
+                let known = known.remove(&release.version.to_string());
+                let version = VersionJson::new(number, release).licensed_by(&row);
+                version.known_as(known.unwrap_or_default())
             });
             let versions = versions.collect();
             Ok((row, versions))
@@ -240,16 +262,24 @@ fn number_at(row: &CrateRow, releases: &Releases, place: usize) -> u64 {
     version_number(row.id, releases.listed().len() - place)
 }
 
-fn dependencies(
-    number: u64,
-    release: Release,
-    is_wanted: impl Fn(&str) -> bool,
-) -> Vec<DependencyJson> {
+fn dependencies(number: u64, release: Release) -> Vec<DependencyJson> {
     let all = release.dependencies.into_iter().enumerate();
-    let wanted = all.filter(|(_, dependency)| is_wanted(&dependency.package));
-    wanted
-        .map(|(place, dependency)| DependencyJson::new(number, place, dependency))
+    all.map(|(place, dependency)| DependencyJson::new(number, place, dependency))
         .collect()
+}
+
+/// Returns how a version depends on a crate, once, as crates.io lists dependents: of several lines the first that is not for its
+/// build script. What only its tests need counts as little as in the catalog.
+fn dependency_on(name: &str, number: u64, release: &Release) -> Option<DependencyJson> {
+    let all = release.dependencies.iter().enumerate();
+    let on_it = all.filter(|(_, dependency)| {
+        dependency.package.eq_ignore_ascii_case(name)
+            && dependency.registry.is_none()
+            && dependency.kind != DependencyKind::Dev
+    });
+    let (place, dependency) = on_it
+        .min_by_key(|(place, dependency)| (dependency.kind != DependencyKind::Normal, *place))?;
+    Some(DependencyJson::new(number, place, dependency.clone()))
 }
 
 pub(super) async fn json(
@@ -266,104 +296,4 @@ pub(super) async fn json(
         (CACHE_CONTROL, "no-cache"),
     ];
     Ok((headers, body.await?).into_response().map(Body::from))
-}
-
-/// The parameters of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Parameters {
-    text: String,
-    sort: Sort,
-    /// The parameter's own word.
-    sorted: Option<String>,
-    page: usize,
-    per_page: usize,
-}
-
-impl Parameters {
-    /// Reads them; others are ignored, as on crates.io.
-    fn read(query: Option<&str>) -> Result<Self, ErrorResponse> {
-        let mut read = Self {
-            text: String::new(),
-            sort: Sort::Relevance,
-            sorted: None,
-            page: 1,
-            per_page: PER_PAGE,
-        };
-        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            match &*name {
-                "q" => read.text = value.into_owned(),
-                "sort" => {
-                    read.sort = sort(&value)?;
-                    read.sorted = Some(value.into_owned());
-                }
-                "page" => read.page = number(&name, &value, usize::MAX)?,
-                "per_page" => read.per_page = number(&name, &value, MOST_PER_PAGE)?,
-                _ => {}
-            }
-        }
-        Ok(read)
-    }
-
-    fn offset(&self) -> usize {
-        (self.page - 1).saturating_mul(self.per_page)
-    }
-
-    fn meta(&self, total: usize) -> MetaJson {
-        let last = total.div_ceil(self.per_page);
-        let page = |page: usize| {
-            let mut query = form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
-            if !self.text.is_empty() {
-                query.append_pair("q", &self.text);
-            }
-            if let Some(sorted) = &self.sorted {
-                query.append_pair("sort", sorted);
-            }
-            query.append_pair("per_page", &self.per_page.to_string());
-            query.append_pair("page", &page.to_string());
-            query.finish()
-        };
-        MetaJson {
-            next_page: (self.page < last).then(|| page(self.page + 1)),
-            prev_page: (self.page > 1).then(|| page((self.page - 1).min(last.max(1)))),
-            ..MetaJson::all(total)
-        }
-    }
-}
-
-impl MetaJson {
-    /// Says how many results there are, where they have one page.
-    fn all(total: usize) -> Self {
-        Self {
-            total,
-            next_page: None,
-            prev_page: None,
-            did_you_mean: Vec::new(),
-        }
-    }
-}
-
-fn sort(text: &str) -> Result<Sort, ErrorResponse> {
-    match text {
-        "" | "relevance" => Ok(Sort::Relevance),
-        "alpha" => Ok(Sort::Alphabetical),
-        "downloads" => Ok(Sort::Downloads),
-        "recent-downloads" => Ok(Sort::RecentDownloads),
-        "recent-updates" => Ok(Sort::RecentUpdates),
-        "new" => Ok(Sort::New),
-        _ => Err(malformed(
-            "sort is one of relevance, alpha, downloads, recent-downloads, recent-updates and new",
-        )),
-    }
-}
-
-fn number(name: &str, text: &str, most: usize) -> Result<usize, ErrorResponse> {
-    let number = text.parse().ok().filter(|number| *number > 0);
-    // A client that asks for more gets as many as there may be; crates.io refuses it.
-    let number: usize =
-        number.ok_or_else(|| malformed(&format!("{name} is a number from 1 on")))?;
-    Ok(number.min(most))
-}
-
-fn malformed(detail: &str) -> ErrorResponse {
-    ErrorResponse::for_cargo(StatusCode::BAD_REQUEST, detail.to_owned())
 }

@@ -1,0 +1,97 @@
+//! An import from its beginning to its end: by the server's clock, and by hand.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+
+use super::source::{Fetched, Version, fetch};
+use crate::config::{DumpSource, ServeConfig};
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+use crate::server::catalog::crates::{CrateCatalog, Import, Imported};
+
+/// When a dump is imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Always.
+    Always,
+    /// Unless the source still has the one that was imported last.
+    Changed,
+    /// Never: it is read, and what it would change is counted.
+    DryRun,
+}
+
+/// How an import ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was taken; `None` where the source still has the dump that was imported last.
+    pub imported: Option<Imported>,
+    /// Which dump it is.
+    pub about: Import,
+    /// What of it is in a form that is not known, and was left out: a sentence each.
+    pub left_out: Vec<String>,
+}
+
+/// Fetches a dump, reads it, and takes it into the catalog.
+///
+/// # Errors
+/// As [`fetch`] and [`CrateCatalog::import`]; the catalog then stays as it was.
+pub async fn import<C>(
+    config: &ServeConfig,
+    catalog: C,
+    source: &DumpSource,
+    when: When,
+    progress: &Arc<Progress>,
+) -> Result<Outcome>
+where
+    C: AsRef<CrateCatalog> + Clone + Send + 'static,
+{
+    let last = catalog.as_ref().last_import()?;
+    let last = last.filter(|last| last.source == source.to_string());
+    let known = last.as_ref().map(|last| Version {
+        tag: last.tag.clone(),
+        modified: last.modified.clone(),
+    });
+    let known = known.filter(|_| when == When::Changed).unwrap_or_default();
+    let fetched = fetch(config, source, &known, progress).await?;
+    let Some(Fetched { staged, version }) = fetched else {
+        let about = Import {
+            imported: Timestamp::now().as_second(),
+            ..last.unwrap_or_default()
+        };
+        let remembered = about.clone();
+        blocking(move || catalog.as_ref().imported_again(&remembered)).await?;
+        return Ok(Outcome {
+            imported: None,
+            about,
+            left_out: Vec::new(),
+        });
+    };
+    let about = Import {
+        source: source.to_string(),
+        tag: version.tag,
+        modified: version.modified,
+        made: staged.made.map(Timestamp::as_second),
+        imported: Timestamp::now().as_second(),
+    };
+    progress.phase("taking the dump into the catalog");
+    let left_out = staged.left_out.clone();
+    let taken = about.clone();
+    let is_dry = when == When::DryRun;
+    let imported = blocking(move || catalog.as_ref().import(&staged, &taken, is_dry)).await?;
+    Ok(Outcome {
+        imported: Some(imported),
+        about,
+        left_out,
+    })
+}
+
+/// Does work that waits for the disk, on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let panicked =
+        |error| Error::new(Kind::Server, "the thread that imports the dump failed").because(error);
+    spawn_blocking(work).await.map_err(panicked)?
+}
