@@ -130,6 +130,9 @@ fn an_import_says_what_crates_are_and_who_owns_them() {
             value(&server, "/api/v1/crates/toml-edit/owners"),
             json!({ "users": [] })
         );
+        let page = |name| server.get(&format!("/crates/{name}")).text();
+        assert!(page("serde").contains("<dt>Owners</dt><dd>captain, github:ferry-rs:crew</dd>"));
+        assert!(!page("toml-edit").contains("Owners"));
         assert!(files_in(&site.data().join("tmp")).is_empty());
     }
 }

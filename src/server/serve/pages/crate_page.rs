@@ -20,7 +20,7 @@ use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::index::CrateName;
 use crate::index::release::{ListedRelease, Release, Releases};
-use crate::server::catalog::crates::{CrateRow, Query};
+use crate::server::catalog::crates::{CrateId, CrateRow, Query};
 use crate::server::serve::crate_contents::{Readme, crate_file, readme_soon};
 use crate::server::serve::crate_reader::{OneCrate, ask, catalog};
 use crate::server::serve::state::State;
@@ -28,6 +28,8 @@ use crate::server::serve::state::State;
 /// How many versions the page lists at once, and how many more unfold.
 const FIRST_VERSIONS: usize = 10;
 const MORE_VERSIONS: usize = 20;
+/// How many owners it lists.
+const OWNERS: usize = 20;
 /// How many bytes the README takes.
 const README: usize = 20 << 10;
 /// The stored versions of a crate, with the sizes of their files in bytes.
@@ -46,6 +48,8 @@ struct CratePage {
     /// A pre-release that is newer than the version to take.
     pre_release: Option<String>,
     facts: Facts,
+    /// The logins of its owners; none where they are not known.
+    owners: Vec<String>,
     chart: Option<Chart>,
     first_versions: VersionTable,
     more_versions: VersionTable,
@@ -131,7 +135,12 @@ pub(super) async fn show(
             let readme = readme(state, &releases, &release, stored.as_ref()).await;
             let stored = stored.unwrap_or_default();
             let page = CratePage::new(state, &row, releases.listed(), &release, &stored);
-            let page = CratePage { readme, ..page };
+            let owners = owners(state, row.id).await?;
+            let page = CratePage {
+                readme,
+                owners,
+                ..page
+            };
             respond(state, headers, StatusCode::OK, page).await
         }
         None => no_such_version(state, headers, &version.unwrap_or_default(), row.name).await,
@@ -152,6 +161,14 @@ pub(super) async fn no_such_version(
         near: Vec::new(),
     };
     respond(state, headers, StatusCode::NOT_FOUND, page).await
+}
+
+/// Reads the logins of a crate's owners, as far as the page lists them.
+async fn owners(state: &'static State, id: CrateId) -> Result<Vec<String>, ErrorResponse> {
+    let catalog = catalog(state)?;
+    let owners = ask(state, move || catalog.owners(id)).await?;
+    let logins = owners.iter().take(OWNERS).map(|owner| clean(&owner.login));
+    Ok(logins.collect())
 }
 
 /// Finds a crate; `None` also for what cannot be the name of one.
@@ -258,6 +275,7 @@ impl CratePage {
             pre_release: newer.map(|newest| newest.version.to_string()),
             shown,
             facts: Facts::new(row, releases.len()),
+            owners: Vec::new(),
             chart: Chart::of(releases, Timestamp::now()),
             first_versions: VersionTable::new(first, default, stored),
             more_versions: VersionTable::new(more, default, stored),
