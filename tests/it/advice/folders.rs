@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use tempfile::TempDir;
+
 use crate::support::server::{self, Site};
 use crate::support::upstream::{Commit, Upstream};
 
@@ -108,21 +110,36 @@ fn too_few_open_files_are_no_bug() {
     }
 }
 
-#[test]
-fn check_tells_of_a_config_json_without_a_dl() {
+/// Makes an upstream of three crates and its mirror, which are folders; returns their addresses as well.
+fn two_folders() -> (TempDir, Upstream, [String; 2]) {
     let folder = tempfile::tempdir().unwrap();
     let mut upstream = Upstream::create(folder.path(), "upstream.git");
     upstream.publish_many("crate", 3);
     let mirror = crate::support::ferry::empty_mirror(folder.path(), "mirror.git");
-    let place = |path: &Path| path.display().to_string();
-    let (from, to) = (place(upstream.path()), place(&mirror));
-    let both = [("FERRY_UPSTREAM_URL", &*from), ("FERRY_MIRROR_URL", &*to)];
-    assert!(run(&both, &["init"]).status.success());
-    let shown = told(&run(&both, &["check"]));
+    let both = [upstream.path(), &*mirror].map(|path| path.display().to_string());
+    assert!(run(&variables(&both), &["init"]).status.success());
+    (folder, upstream, both)
+}
+
+fn variables([upstream, mirror]: &[String; 2]) -> [(&'static str, &str); 2] {
+    [
+        ("FERRY_UPSTREAM_URL", upstream),
+        ("FERRY_MIRROR_URL", mirror),
+    ]
+}
+
+fn check(both: &[String; 2]) -> Output {
+    run(&variables(both), &["check"])
+}
+
+#[test]
+fn check_tells_of_a_config_json_without_a_dl() {
+    let (folder, _upstream, both) = two_folders();
+    let shown = told(&check(&both));
     assert!(shown.contains("a sync would end as up-to-date"), "{shown}");
     let mut mirror = Upstream::open(folder.path(), "mirror.git");
     mirror.commit([Commit::new("Empty it").file("config.json", r#"{"dl":""}"#)]);
-    let output = run(&both, &["check"]);
+    let output = check(&both);
     let shown = told(&output);
     assert!(
         shown.contains("FAILED   config.json") && shown.contains("`dl`"),
@@ -132,18 +149,12 @@ fn check_tells_of_a_config_json_without_a_dl() {
 
 #[test]
 fn check_tells_of_a_conflict_before_a_sync_does() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut upstream = Upstream::create(folder.path(), "upstream.git");
-    upstream.publish_many("crate", 3);
-    let mirror = crate::support::ferry::empty_mirror(folder.path(), "mirror.git");
-    let place = |path: &Path| path.display().to_string();
-    let (from, to) = (place(upstream.path()), place(&mirror));
-    let both = [("FERRY_UPSTREAM_URL", &*from), ("FERRY_MIRROR_URL", &*to)];
-    assert!(run(&both, &["init"]).status.success());
+    let (folder, mut upstream, both) = two_folders();
+    let mirror = folder.path().join("mirror.git");
     Upstream::open(folder.path(), "mirror.git").commit([Commit::new("Ours").file("both", "ours")]);
     upstream.commit([Commit::new("Theirs").file("both", "theirs")]);
     let tip = crate::support::repo::git(&mirror, &["rev-parse", "master"]);
-    let output = run(&both, &["check"]);
+    let output = check(&both);
     let shown = told(&output);
     assert!(
         shown.contains("FAILED   plan ") && shown.contains("both"),
@@ -154,6 +165,25 @@ fn check_tells_of_a_conflict_before_a_sync_does() {
         crate::support::repo::git(&mirror, &["rev-parse", "master"]),
         tip
     );
+}
+
+#[test]
+fn check_tells_of_a_loss_before_a_sync_does() {
+    let (_folder, mut upstream, both) = two_folders();
+    let path = |number| format!("{number:03}/x");
+    let fill = |commit: Commit, number| commit.file(&path(number), "x");
+    upstream.commit([(0..500).fold(Commit::new("Fill the root"), fill)]);
+    assert!(run(&variables(&both), &["sync"]).status.success());
+    let lose = |commit: Commit, number| commit.without(&path(number));
+    upstream.commit([(0..200).fold(Commit::new("Lose much"), lose)]);
+    let output = check(&both);
+    let shown = told(&output);
+    assert!(
+        shown.contains("FAILED   plan ") && shown.contains("lost 200 of"),
+        "{shown}"
+    );
+    assert!(shown.contains("--allow-loss"), "{shown}");
+    assert_eq!(output.status.code(), Some(1), "{shown}");
 }
 
 #[test]
@@ -242,14 +272,8 @@ type Damage = (&'static str, fn(&Path));
 
 #[test]
 fn a_mirror_that_is_damaged_is_told_in_plain_words() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut upstream = Upstream::create(folder.path(), "upstream.git");
-    upstream.publish_many("crate", 3);
-    let mirror = crate::support::ferry::empty_mirror(folder.path(), "mirror.git");
-    let place = |path: &Path| path.display().to_string();
-    let (from, to) = (place(upstream.path()), place(&mirror));
-    let both = [("FERRY_UPSTREAM_URL", &*from), ("FERRY_MIRROR_URL", &*to)];
-    assert!(run(&both, &["init"]).status.success());
+    let (folder, mut upstream, both) = two_folders();
+    let mirror = folder.path().join("mirror.git");
     upstream.publish_many("more", 1);
     let damages: [Damage; 4] = [
         ("HEAD", |mirror| {
@@ -271,9 +295,8 @@ fn a_mirror_that_is_damaged_is_told_in_plain_words() {
         let broken = folder.path().join(name);
         crate::support::scene::copy(&mirror, &broken);
         damage(&broken);
-        let to = place(&broken);
-        let both = [("FERRY_UPSTREAM_URL", &*from), ("FERRY_MIRROR_URL", &*to)];
-        let output = run(&both, &["sync"]);
+        let to = broken.display().to_string();
+        let output = run(&variables(&[both[0].clone(), to.clone()]), &["sync"]);
         let shown = told(&output);
         assert!(!output.status.success(), "{name}: {shown}");
         // Advice that leads to another error is none.
