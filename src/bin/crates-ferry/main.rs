@@ -142,6 +142,7 @@ fn interrupt_note(command: &Command) -> InterruptNote {
         Command::Server(ServerCommand::CargoConfig(_) | ServerCommand::Probe(_)) => {
             server::AFTER_A_CONFIGURATION
         }
+        #[cfg(feature = "server")]
         Command::Server(ServerCommand::Catalog(_)) => server::AFTER_A_CATALOG_COMMAND,
         // `serve` handles signals itself, and the others that push nothing end at once.
         _ => AFTER_A_PUSH,
