@@ -33,6 +33,12 @@ impl Edited {
         edit: impl FnOnce(&mut DocumentMut) -> Result<()>,
     ) -> Result<Self> {
         let path = place_in(&place.folder()?);
+        if path.is_symlink() {
+            let message = format!("{} is a symbolic link that leads nowhere", path.display());
+            return Err(Error::new(Kind::Config, message).advise(
+                "Make the file that it leads to, or remove the link. Nothing was changed.",
+            ));
+        }
         let before = match fs::read_to_string(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             read => read.map_err(|error| {

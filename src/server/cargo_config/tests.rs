@@ -192,6 +192,17 @@ fn another_replacement_or_a_damaged_file_is_left_alone() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join(".cargo/config.toml");
+    std::fs::create_dir(folder.path().join(".cargo")).unwrap();
+    std::os::unix::fs::symlink("elsewhere/config.toml", &file).unwrap();
+    let error = run(&config(&[]), &options(Index::Sparse, Some(&folder))).unwrap_err();
+    assert!(error.to_string().contains("leads nowhere"), "{error}");
+    assert!(file.is_symlink());
+}
+
+#[test]
 fn a_source_of_the_same_name_and_address_is_left_as_it_is() {
     let project = TempDir::new().unwrap();
     let path = project.path().join(".cargo/config.toml");

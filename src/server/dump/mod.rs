@@ -14,7 +14,7 @@ mod source;
 mod staging;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io::{self, BufRead};
 use std::path::Path;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 
 /// Makes a dump of these tables, in this order.
-fn dump(tables: &[(&str, String)]) -> Vec<u8> {
+pub(crate) fn dump(tables: &[(&str, String)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (name, text) in tables {
         let mut header = tar::Header::new_gnu();

@@ -105,7 +105,9 @@ impl<'a> Looker<'a> {
                 return Ok(Mirror { needs_token: true });
             }
             let config = read_config(&join(&index, CONFIG_JSON)?, &config)?;
-            self.entry(&index, None).await?;
+            let entry = self.entry(&index, None).await?;
+            let file = entry.file().ok_or_else(|| no_version(&entry.url))?;
+            file_url(&config.dl, &file)?;
             Ok(Mirror {
                 needs_token: config.auth_required,
             })
@@ -184,14 +186,7 @@ impl<'a> Looker<'a> {
     }
 
     async fn file(&self, dl: &str, file: &CrateFile) -> Result<()> {
-        let url = download::download_url(dl, file);
-        let url = Url::parse(&url).map_err(|error| {
-            Error::new(
-                Kind::Server,
-                format!("the index names {dl} as the place of crate files"),
-            )
-            .because(error)
-        })?;
+        let url = file_url(dl, file)?;
         let answer = self.get(&url, None, FILE).await?;
         if answer.status != StatusCode::OK {
             return Err(unexpected(&url, answer.status));
@@ -235,6 +230,21 @@ impl<'a> Looker<'a> {
             etag: etag.and_then(|etag| Some(etag.to_str().ok()?.to_owned())),
             body,
         })
+    }
+}
+
+/// Returns the address of a crate file, which must be one that cargo can fetch.
+fn file_url(dl: &str, file: &CrateFile) -> Result<Url> {
+    let url = download::download_url(dl, file);
+    let message = format!("the index names {dl} as the place of crate files");
+    let url = Url::parse(&url).map_err(|error| {
+        Error::new(Kind::Server, message.clone())
+            .because(error)
+            .lasting()
+    })?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        _ => Err(Error::new(Kind::Server, message).lasting()),
     }
 }
 

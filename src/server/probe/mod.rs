@@ -136,7 +136,7 @@ impl Probe<'_> {
         };
         match (decision, seen) {
             (Decision::Stay, Ok(_)) => Ok(self.report(on, Did::Nothing, None)),
-            (Decision::Stay, Err(why)) => Ok(self.report(on, Did::StillDown, Some(why))),
+            (Decision::Stay, Err(why)) => self.stay(on, why).await,
             (Decision::Wait { so_far, of }, Ok(seen)) => {
                 self.wait_for_return(preferred, so_far, of, &seen).await
             }
@@ -206,6 +206,26 @@ impl Probe<'_> {
         })?;
         self.turn(other, &seen)?;
         Ok(self.report(other, Did::Left { after }, Some(why)))
+    }
+
+    /// Stays on the side that replaces the preferred one, which is still down.
+    ///
+    /// # Errors
+    /// If it is down, too.
+    async fn stay(&mut self, on: Side, why: Error) -> Result<ProbeReport> {
+        let seen = self.look(on).await.map_err(|error| {
+            let (down, other) = (self.shown(on.other()), self.shown(on));
+            let message = format!(
+                "{down} is still down ({}), and so is {other}, which cargo takes",
+                why.chain()
+            );
+            Error::new(error.kind(), message)
+                .because(error)
+                .advise("Try again later: nothing was changed.")
+        })?;
+        // Its address or its tokens may have changed since.
+        self.turn(on, &seen)?;
+        Ok(self.report(on, Did::StillDown, Some(why)))
     }
 
     /// Waits for more successes of the preferred side, unless the other one, which cargo takes now, is down.

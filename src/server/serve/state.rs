@@ -37,6 +37,8 @@ const BETWEEN_SHORTAGES: Duration = Duration::from_secs(60);
 const UNPACKING: usize = 2;
 /// How many of the largest answers are made at once.
 const ANSWERING: usize = 2;
+/// How many comparisons are made at once.
+const COMPARING: usize = 2;
 
 const DAMAGED: &str = "the server's copy of the index is damaged; it is fetching another";
 
@@ -75,6 +77,8 @@ pub(super) struct State {
     pub(super) asking: Semaphore,
     /// What was read of crate files.
     pub(super) contents: ContentCache,
+    /// How many versions may be compared, or all their files listed, at the same time, from reading them to the answer.
+    pub(super) comparing: Semaphore,
     /// How many answers with all versions of a crate, and comparisons of two, may be made at the same time.
     pub(super) answering: Semaphore,
     /// What the store held when it was last listed, if the index lists only stored versions.
@@ -130,6 +134,7 @@ impl State {
                 ANSWERING + thread::available_parallelism().map_or(2, usize::from),
             ),
             contents: ContentCache::default(),
+            comparing: Semaphore::new(COMPARING),
             answering: Semaphore::new(ANSWERING),
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),

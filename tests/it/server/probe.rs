@@ -188,6 +188,29 @@ fn a_mirror_that_goes_down_gives_way_to_a_crates_io_that_answers_at_once() {
 }
 
 #[test]
+fn a_mirror_that_goes_down_too_is_told_and_one_that_moved_is_followed() {
+    let (mut site, crates_io, mirror) = Failover::new();
+    site.say(&["cargo-config", "--fallback", "--write", "."]);
+    crates_io.kill();
+    site.say(&["probe", "--now"]);
+    mirror.kill();
+    let output = site.run(&["probe", "--now"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("crates.io is still down"), "{told}");
+    assert!(told.contains("so is the mirror"), "{told}");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let moved = serve(&site.site, "mirror", "127.0.0.1:0");
+    site.mirror = moved.url("");
+    let said = site.say(&["probe"]);
+    assert!(
+        said.starts_with("crates.io is still down; cargo takes"),
+        "{said}"
+    );
+    assert!(said.contains(&site.mirror), "{said}");
+    assert!(site.fetch());
+}
+
+#[test]
 fn cargos_own_configuration_is_switched_too_and_by_two_at_once() {
     let (site, crates_io, _mirror) = Failover::new();
     let home = site.project.home.join("config.toml");

@@ -49,6 +49,8 @@ pub struct Imported {
 pub(super) enum ImportError {
     /// A clause such as `it has none of the index's crates`.
     Dump(String),
+    /// A clause such as `it says something of 3 crates, and the one before of 200,000`.
+    Loss(String),
     Database(rusqlite::Error),
 }
 
@@ -63,6 +65,30 @@ const MOST: [(&str, &str, u32); 3] = [
     ("crates_keywords", "keywords", 100),
     ("crates_categories", "categories", 100),
     ("crate_owners", "owners", 1_000),
+];
+
+/// How much of what an import brought the next one may take away, in percent, from how many on: more is an accident, or the dump of
+/// another registry.
+const LOSS: u64 = 20;
+const LEAST: u64 = 500;
+
+/// What is counted for that, before the import and in the dump.
+const KEPT: [(&str, &str, &str); 3] = [
+    (
+        "of the index's crates",
+        "SELECT count(*) FROM main.crates WHERE downloads IS NOT NULL OR is_dumped",
+        "SELECT count(*) FROM dump.known",
+    ),
+    (
+        "of their versions",
+        "SELECT count(*) FROM main.versions",
+        "SELECT count(*) FROM dump.versions v JOIN dump.known k ON k.id = v.crate_id WHERE v.num IS NOT NULL",
+    ),
+    (
+        "of their owners",
+        "SELECT count(*) FROM main.owners",
+        "SELECT count(*) FROM dump.crate_owners o JOIN dump.known k ON k.id = o.crate_id WHERE o.owner_kind IN (0, 1)",
+    ),
 ];
 
 /// What is made of the dump before anything changes. `known` says which of its crates is which of ours; a crate whose default
@@ -216,6 +242,14 @@ fn check(change: &Transaction<'_>) -> Result<(), ImportError> {
             "it has none of the index's crates".to_owned(),
         ));
     }
+    for (what, before, after) in KEPT {
+        let count = |query: &str| change.query_row(query, [], |row| row.get::<_, u64>(0));
+        let (before, after) = (count(before)?, count(after)?);
+        if before >= LEAST && after * 100 < before * (100 - LOSS) {
+            let text = format!("it has {after} {what}, and what was imported before had {before}");
+            return Err(ImportError::Loss(text));
+        }
+    }
     for (table, what, most) in MOST {
         let query = format!(
             "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM dump.{table} GROUP BY crate_id)"
@@ -299,7 +333,7 @@ impl CrateCatalog {
     /// seconds, during which everything can be read. A dry run only counts.
     ///
     /// # Errors
-    /// `server` if the dump has none of the index's crates or is not what a registry makes, or if the database cannot be read or
+    /// `guard` if the dump has much less than the one before; `server` if it has none of the index's crates or is not what a registry makes, or if the database cannot be read or
     /// written; the catalog then stays as it was.
     pub fn import(&self, dump: &Staged, about: &Import, is_dry: bool) -> Result<Imported> {
         // Held to the end: other changes of this process wait, and not for SQLite's lock, which gives up.
@@ -309,6 +343,13 @@ impl CrateCatalog {
             .and_then(|mut database| import(&mut database, &dump.path(), about, is_dry));
         let imported = imported.map_err(|error| match error {
             ImportError::Database(error) => self.failed(error),
+            ImportError::Loss(what) => {
+                let text = format!("the dump of {} is not imported: {what}", about.source);
+                Error::new(Kind::Guard, text).advise(
+                    "Nothing was changed. If it is the right one, stop the server and run `crates-ferry catalog rebuild`: a new catalog takes \
+                     any dump.",
+                )
+            }
             ImportError::Dump(what) => {
                 let text = format!("the dump of {} cannot be used: {what}", about.source);
                 Error::new(Kind::Server, text).advise(

@@ -423,3 +423,40 @@ fn a_word_that_sqlite_cuts_further_finds_nothing_and_fails_nothing() {
     }
     assert_eq!(find(&catalog, "json serde"), ["serde_json"]);
 }
+
+#[test]
+fn a_dump_that_lost_much_is_not_imported() {
+    let (folder, catalog) = catalog();
+    let names: Vec<_> = (0..600).map(|number| format!("crate-{number}")).collect();
+    let crates: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
+    Index::with(&crates).update(&catalog);
+    let import = |count: usize| {
+        let rows = names.iter().take(count).enumerate();
+        let rows: String = rows
+            .map(|(id, name)| format!("{id},{name},It is {name}\n"))
+            .collect();
+        let downloads: String = (0..count).map(|id| format!("{id},{id}\n")).collect();
+        let dump = crate::server::dump::tests::dump(&[
+            ("crates", format!("id,name,description\n{rows}")),
+            (
+                "crate_downloads",
+                format!("crate_id,downloads\n{downloads}"),
+            ),
+        ]);
+        let staged = crate::server::dump::stage(dump.as_slice(), folder.path(), |_| {}).unwrap();
+        catalog.import(&staged, &Import::default(), false)
+    };
+    assert_eq!(import(600).unwrap().crates, 600);
+    let error = import(479).unwrap_err();
+    assert_eq!(error.kind(), Kind::Guard);
+    assert!(
+        error
+            .to_string()
+            .contains("it has 479 of the index's crates"),
+        "{error}"
+    );
+    let described = |name: &str| catalog.find(name).unwrap().unwrap().description;
+    assert_eq!(described("crate-599").as_deref(), Some("It is crate-599"));
+    assert_eq!(import(480).unwrap().crates, 480);
+    assert_eq!(described("crate-599"), None);
+}

@@ -105,6 +105,8 @@ pub(super) async fn show(
     let Some(after) = pick(&row.name, &releases, &new) else {
         return no_such_version(state, headers, &new, row.name).await;
     };
+    // Until the page is made: what is compared takes many times its memory.
+    let _turn = state.comparing.acquire().await;
     let page = page_number(query.as_deref());
     match file(query.as_deref()) {
         Some(path) => one_file(state, headers, (before, after), path, page).await,

@@ -45,6 +45,8 @@ impl OneCrate {
     pub(super) async fn files(self, version: String) -> Result<Response<Body>, ErrorResponse> {
         let state = self.state;
         let file = self.file(version).await?;
+        // Until the answer is written: before that it takes several times the memory.
+        let _turn = state.comparing.acquire().await;
         let files = files(state, &file).await;
         let files = files.map_err(|why| unavailable(&file, why))?;
         let files = files.iter().map(|file| FileJson {
@@ -65,6 +67,8 @@ impl OneCrate {
         let state = self.state;
         let before = Self::new(state, self.name.as_str())?.file(old).await?;
         let after = self.file(new).await?;
+        // Until the answer is written: before that it takes several times the memory.
+        let _turn = state.comparing.acquire().await;
         let changed = changed(state, &before, &after).await;
         let changed = changed.map_err(|(is_new, why)| {
             let file = if is_new { &after } else { &before };
