@@ -202,6 +202,17 @@ impl ServeConfig {
         ))
     }
 
+    /// Returns what the program calls itself to HTTP servers (`User-Agent`).
+    // crates.io asks clients to say who they are, and has blocked a mirror for its traffic: with a contact its team can write
+    // first.
+    pub fn user_agent(&self) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        match &self.serve.contact {
+            Some(contact) => format!("crates-ferry/{version} ({contact})"),
+            None => format!("crates-ferry/{version}"),
+        }
+    }
+
     fn refused(&self, key: &str, message: String) -> Error {
         self.origins.blame(key, Error::new(Kind::Config, message))
     }

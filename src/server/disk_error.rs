@@ -83,7 +83,7 @@ impl Reason {
                 "Stop the program that has the file open, such as sqlite3 or a backup, and try again."
             }
             Self::Damaged => {
-                "Move the file away: the next start makes another one. The new catalog.sqlite has no pins; the new crates.sqlite knows nothing of an imported dump."
+                "Move the file away: the next start creates a new one. A new catalog.sqlite has no pins; a new crates.sqlite lacks what was imported from a dump."
             }
             Self::Other => "Set `serve.data_dir` to a folder that this user may write.",
         }

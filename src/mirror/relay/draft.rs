@@ -125,7 +125,7 @@ pub fn snapshot_not_servable(upstream: &Remote, no_merge: Option<&str>) -> Error
     let advice = match no_merge {
         None => format!("Use `history: merge`, or {SERVE_BY_ID}."),
         Some(why) => format!(
-            "On the server of upstream, {SERVE_BY_ID}. `history: merge` cannot be used instead: {why}."
+            "On upstream's server, {SERVE_BY_ID}. `history: merge` cannot be used instead: {why}."
         ),
     };
     Error::new(

@@ -34,9 +34,9 @@ impl Edited {
     ) -> Result<Self> {
         let path = place_in(&place.folder()?);
         if path.is_symlink() {
-            let message = format!("{} is a symbolic link that leads nowhere", path.display());
+            let message = format!("{} is a dangling symbolic link", path.display());
             return Err(Error::new(Kind::Config, message).advise(
-                "Make the file that it leads to, or remove the link. Nothing was changed.",
+                "Create the file that it points to, or remove the link. Nothing was changed.",
             ));
         }
         let before = match fs::read_to_string(&path) {

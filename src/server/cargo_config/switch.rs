@@ -59,7 +59,7 @@ impl Switch {
                 Kind::Config,
                 format!("{} was not made by crates-ferry", path.display()),
             )
-            .advise("Move it away, or use `--name` with another name. Nothing was changed.")),
+            .advise("Move it away, or choose another name with `--name`. Nothing was changed.")),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failed("read", &path, error)),
         }

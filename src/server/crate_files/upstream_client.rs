@@ -38,13 +38,7 @@ pub(super) struct UpstreamClient {
 
 impl UpstreamClient {
     pub(super) fn new(config: &ServeConfig) -> Result<Self> {
-        let contact = config.serve.contact.as_deref();
-        // crates.io asks clients to say who they are, and has blocked a mirror for its traffic: with a contact its team
-        // can write first.
-        let agent = match contact {
-            Some(contact) => format!("crates-ferry/{} ({contact})", env!("CARGO_PKG_VERSION")),
-            None => format!("crates-ferry/{}", env!("CARGO_PKG_VERSION")),
-        };
+        let agent = config.user_agent();
         let reach = reach(config);
         let limits = config.network.limits();
         Ok(Self {
@@ -199,7 +193,7 @@ fn cure(status: StatusCode) -> Option<&'static str> {
             "Set `serve.dl` to a host that needs no login: crate files are fetched without credentials.",
         ),
         StatusCode::FORBIDDEN => Some(
-            "A bucket that may not be listed responds so for a file that it does not have; a proxy or firewall, for one that it forbids.",
+            "A bucket that does not allow listing responds so for a missing file; a proxy or firewall, for a forbidden one.",
         ),
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => Some(PROXY_ADVICE),
         _ => None,

@@ -141,10 +141,7 @@ impl Remote {
             .chain(host.clone())
             .chain(config.network.proxies.hosts());
         let reach = Reach::new(host.as_deref(), named);
-        let agent = match &config.serve.contact {
-            Some(contact) => format!("crates-ferry/{} ({contact})", env!("CARGO_PKG_VERSION")),
-            None => format!("crates-ferry/{}", env!("CARGO_PKG_VERSION")),
-        };
+        let agent = config.user_agent();
         let limits = config.network.limits();
         Ok(Self {
             clients: Clients::for_foreign_urls(&limits, &agent, REDIRECTS, reach.clone())?,

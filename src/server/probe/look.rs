@@ -58,10 +58,7 @@ impl<'a> Looker<'a> {
         let named = named.chain(config.network.proxies.hosts());
         // Whoever names the index names its network, as with an upstream of the server.
         let reach = Reach::new(crates_io.and_then(Url::host_str), named);
-        let agent = match &serve.contact {
-            Some(contact) => format!("crates-ferry/{} ({contact})", env!("CARGO_PKG_VERSION")),
-            None => format!("crates-ferry/{}", env!("CARGO_PKG_VERSION")),
-        };
+        let agent = config.user_agent();
         let limits = config.network.limits();
         Ok(Self {
             config,

@@ -112,9 +112,8 @@ pub(super) async fn lock(switch: &Switch, longest: Duration) -> Result<File> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => {
-                return Err(
-                    failed(error).advise("Let the directory lie on a file system with locks.")
-                );
+                return Err(failed(error)
+                    .advise("Use a directory on a file system that supports file locks."));
             }
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(AGAIN).await,
             Err(TryLockError::WouldBlock) => {

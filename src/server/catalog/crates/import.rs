@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
+use super::import_guard::check;
 use super::names::Names;
 use super::{CrateCatalog, lock, rows, schema};
 use crate::error::{Error, Kind, Result};
@@ -59,37 +60,6 @@ impl From<rusqlite::Error> for ImportError {
         Self::Database(error)
     }
 }
-
-/// What a crate may have of each, in number; crates.io takes five keywords and five categories.
-const MOST: [(&str, &str, u32); 3] = [
-    ("crates_keywords", "keywords", 100),
-    ("crates_categories", "categories", 100),
-    ("crate_owners", "owners", 1_000),
-];
-
-/// How much of what an import brought the next one may take away, in percent, from how many on: more is an accident, or the dump of
-/// another registry.
-const LOSS: u64 = 20;
-const LEAST: u64 = 500;
-
-/// What is counted for that, before the import and in the dump.
-const KEPT: [(&str, &str, &str); 3] = [
-    (
-        "of the index's crates",
-        "SELECT count(*) FROM main.crates WHERE downloads IS NOT NULL OR is_dumped",
-        "SELECT count(*) FROM dump.known",
-    ),
-    (
-        "of their versions",
-        "SELECT count(*) FROM main.versions",
-        "SELECT count(*) FROM dump.versions v JOIN dump.known k ON k.id = v.crate_id WHERE v.num IS NOT NULL",
-    ),
-    (
-        "of their owners",
-        "SELECT count(*) FROM main.owners",
-        "SELECT count(*) FROM dump.crate_owners o JOIN dump.known k ON k.id = o.crate_id WHERE o.owner_kind IN (0, 1)",
-    ),
-];
 
 /// What is made of the dump before anything changes. `known` says which of its crates is which of ours; a crate whose default
 /// version was described by its crate file is not in `taken`.
@@ -232,35 +202,6 @@ pub(super) fn import(
     // What was written lies twice on the disk until then; a reader that is busy delays it.
     let _ = database.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     Ok(done)
-}
-
-/// Refuses a dump of another registry, and one that no registry makes.
-fn check(change: &Transaction<'_>) -> Result<(), ImportError> {
-    let known: u64 = change.query_row("SELECT count(*) FROM dump.known", [], |row| row.get(0))?;
-    if known == 0 {
-        return Err(ImportError::Dump(
-            "it has none of the index's crates".to_owned(),
-        ));
-    }
-    for (what, before, after) in KEPT {
-        let count = |query: &str| change.query_row(query, [], |row| row.get::<_, u64>(0));
-        let (before, after) = (count(before)?, count(after)?);
-        if before >= LEAST && after * 100 < before * (100 - LOSS) {
-            let text = format!("it has {after} {what}, and what was imported before had {before}");
-            return Err(ImportError::Loss(text));
-        }
-    }
-    for (table, what, most) in MOST {
-        let query = format!(
-            "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM dump.{table} GROUP BY crate_id)"
-        );
-        let found: u64 = change.query_row(&query, [], |row| row.get(0))?;
-        if found > most.into() {
-            let text = format!("it has a crate with {found} {what}, and at most {most} are taken");
-            return Err(ImportError::Dump(text));
-        }
-    }
-    Ok(())
 }
 
 fn counted(change: &Transaction<'_>) -> rusqlite::Result<Imported> {

@@ -7,6 +7,7 @@ mod build;
 mod filter;
 mod holdings;
 mod import;
+mod import_guard;
 mod labels;
 mod name_words;
 mod names;
