@@ -162,20 +162,14 @@ async fn open(config: &ServeConfig) -> Result<CrateCatalog> {
 
 /// Fetches the index, and holds the lock of the directory.
 async fn fetch_index(config: &ServeConfig) -> Result<(Arc<Snapshot>, IndexCopy)> {
-    let (data_dir, branch) = (&config.serve.data_dir, &config.index.branch);
+    let data_dir = &config.serve.data_dir;
     if index_copy::is_in_use(data_dir) {
         let text = format!("a server, or another command, uses {}", data_dir.display());
         return Err(Error::new(Kind::Config, text).advise(
             "Stop the server first: it knows the crates by the numbers that they have in the catalog.",
         ));
     }
-    let remote = config.index_remote()?;
-    let copy = IndexCopy::open(data_dir, branch, &config.index.url.to_string()).await?;
-    copy.refresh(&remote, branch, config.network.timeout)
-        .await?;
-    let snapshot = copy.snapshot();
-    let snapshot = snapshot.ok_or_else(|| Error::new(Kind::Server, "the index has no commit"))?;
-    Ok((snapshot, copy))
+    IndexCopy::open_fresh(config).await
 }
 
 /// Makes a catalog in a file of its own; one that a killed process left there is removed.

@@ -28,6 +28,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
@@ -76,6 +77,23 @@ impl IndexCopy {
         let (data_dir, branch, origin) =
             (data_dir.to_owned(), branch.to_owned(), origin.to_owned());
         blocking(move || Self::open_blocking(&data_dir, &branch, &origin)).await
+    }
+
+    /// Opens the copy of this configuration, and fetches the index once, for a command that is not the server.
+    ///
+    /// # Errors
+    /// As [`IndexCopy::open`] and [`IndexCopy::refresh`]; `server` if the index has no commit.
+    pub async fn open_fresh(config: &ServeConfig) -> Result<(Arc<Snapshot>, Self)> {
+        let branch = &config.index.branch;
+        let origin = config.index.url.to_string();
+        let remote = config.index_remote()?;
+        let copy = Self::open(&config.serve.data_dir, branch, &origin).await?;
+        copy.refresh(&remote, branch, config.network.timeout)
+            .await?;
+        let snapshot = copy.snapshot();
+        let snapshot =
+            snapshot.ok_or_else(|| Error::new(Kind::Server, "the index has no commit"))?;
+        Ok((snapshot, copy))
     }
 
     fn open_blocking(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {

@@ -122,12 +122,7 @@ async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCo
     if index_copy::is_in_use(data_dir) {
         return Ok((IndexCopy::read_only(data_dir, branch)?, None));
     }
-    let remote = config.index_remote()?;
-    let copy = IndexCopy::open(data_dir, branch, &config.index.url.to_string()).await?;
-    copy.refresh(&remote, branch, config.network.timeout)
-        .await?;
-    let snapshot = copy.snapshot();
-    let snapshot = snapshot.ok_or_else(|| Error::new(Kind::Server, "the index has no commit"))?;
+    let (snapshot, copy) = IndexCopy::open_fresh(config).await?;
     Ok((snapshot, Some(copy)))
 }
 
