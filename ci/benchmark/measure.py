@@ -97,8 +97,7 @@ class Bench:
         """Lets one peer bring a fresh mirror up to date, and checks the mirror afterwards."""
         prepared = index.mirror(behind)
         replace(self.mirror, prepared)
-        port = server.proxy.port if counted else server.port
-        upstream, mirror = server.url("upstream.git", port), server.url("mirror.git", port)
+        upstream, mirror = (server.address(name, counted) for name in ("upstream.git", "mirror.git"))
         environment = server.client_environment() | {"UPSTREAM": upstream, "MIRROR": mirror}
         command = peer.command(self.binary, upstream, mirror)
         used = self.client.run(command, environment, prepared if peer.warm else None)
@@ -110,7 +109,7 @@ class Bench:
         replace(self.mirror, None)
         git.new_repository(self.mirror)
         command = [str(self.binary), "init", "--history", history,
-                   "--upstream", server.url("upstream.git", server.port), "--mirror", server.url("mirror.git", server.port),
+                   "--upstream", server.address("upstream.git", False), "--mirror", server.address("mirror.git", False),
                    "--dl", "https://crates.example.com/api/v1/crates", "--api", "https://crates.example.com"]
         used = self.client.run(command, server.client_environment())
         self.compare(index)

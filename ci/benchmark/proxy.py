@@ -1,58 +1,104 @@
-"""Counts the bytes of a server's conversations, for every peer alike."""
+"""Passes a server's conversations on, for every peer alike: counts their bytes, and can put a distance in between."""
 
+import asyncio
 import socket
 import threading
 
 
-class CountingProxy:
-    """Passes loopback connections on to a server, and counts what its clients receive and send."""
+class Proxy:
+    """Passes loopback connections on to a server, and counts what its clients receive and send.
 
-    def __init__(self, server_port):
-        self.server_port = server_port
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.lock = threading.Lock()
-        self.threads = []
+    With a round trip `rtt` in seconds each byte is half of it late each way, and what a client sends on a new connection before it
+    has heard of the server a whole one more, in which TCP connects. Nothing else is slowed down: bandwidth has no limit.
+    """
+
+    def __init__(self, server_port, rtt=0.0):
+        self.server_port, self.rtt = server_port, rtt
         self.received = self.sent = 0
-        self.acceptor = threading.Thread(target=self.accept, daemon=True)
-        self.acceptor.start()
+        self.open = set()
+        self.loop = asyncio.new_event_loop()
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = listener.getsockname()[1]
+        self.server = self.loop.run_until_complete(asyncio.start_server(self.connected, sock=listener))
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
 
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:  # shut down by close()
-                return
-            server = socket.create_connection(("127.0.0.1", self.server_port))
-            for source, sink, name in ((client, server, "sent"), (server, client, "received")):
-                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                thread = threading.Thread(target=self.carry, args=(source, sink, name), daemon=True)
-                self.threads.append(thread)
-                thread.start()
+    async def connected(self, client_reader, client_writer):
+        task = asyncio.current_task()
+        self.open.add(task)
+        heard = asyncio.Event()
+        accepted = self.loop.time()
 
-    def carry(self, source, sink, name):
+        def sent(data):
+            self.sent += len(data)
+            # The client of a distant server cannot send before TCP is connected.
+            begins = self.loop.time() if heard.is_set() else max(self.loop.time(), accepted + self.rtt)
+            return begins + self.rtt / 2
+
+        def received(data):
+            self.received += len(data)
+            return self.loop.time() + self.rtt / 2
+
+        requests = Pieces(client_reader, sent)
+        # A server that speaks first sees the connection once the last of TCP's three packets has come.
+        await asyncio.sleep(self.rtt * 1.5)
         try:
-            while data := source.recv(1 << 16):
-                with self.lock:
-                    setattr(self, name, getattr(self, name) + len(data))
-                sink.sendall(data)
-        except OSError:  # either side went away: the other one learns it from the shutdown
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
+            answers = Pieces(server_reader, received)
+            await asyncio.gather(requests.write_to(server_writer), answers.write_to(client_writer, heard))
+            answers.reading.cancel()
+            server_writer.close()
+        except OSError:  # the server refused the connection
             pass
-        try:
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+        finally:
+            requests.reading.cancel()
+            client_writer.close()
+            self.open.discard(task)
 
     def take(self):
         """Returns the bytes received and sent since the last call, once every connection has ended."""
-        threads, self.threads = self.threads, []
-        for thread in threads:
-            thread.join(timeout=10)
+        asyncio.run_coroutine_threadsafe(self.ended(), self.loop).result(timeout=20)
         counted = self.received, self.sent
         self.received = self.sent = 0
         return counted
 
+    async def ended(self):
+        if self.open:
+            await asyncio.wait(self.open, timeout=10)
+
     def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)  # wakes the accept, which would keep the port otherwise
-        self.acceptor.join()
-        self.listener.close()
+        self.loop.call_soon_threadsafe(self.server.close)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+
+
+class Pieces:
+    """One direction of a conversation: what was read at once, each piece with the time at which it is due."""
+
+    def __init__(self, reader, due):
+        self.queue = asyncio.Queue()
+        self.reading = asyncio.create_task(self.read(reader, due))
+
+    async def read(self, reader, due):
+        try:
+            while data := await reader.read(1 << 16):
+                self.queue.put_nowait((due(data), data))
+        except OSError:  # this side went away: the other one learns it from the end
+            pass
+        self.queue.put_nowait((due(b""), b""))
+
+    async def write_to(self, writer, begun=None):
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                due, data = await self.queue.get()
+                if (wait := due - loop.time()) > 0:
+                    await asyncio.sleep(wait)
+                if begun:
+                    begun.set()
+                if not data:
+                    return writer.write_eof()
+                writer.write(data)
+                await writer.drain()
+        except OSError:  # the reader went away
+            pass

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from . import git
-from .proxy import CountingProxy
+from .proxy import Proxy
 
 
 class Server:
@@ -17,8 +17,8 @@ class Server:
 
     program = None
 
-    def __init__(self, folder, repositories):
-        self.folder, self.repositories, self.log = folder, repositories, folder / "log"
+    def __init__(self, folder, repositories, rtt=0.0):
+        self.folder, self.repositories, self.log, self.rtt = folder, repositories, folder / "log", rtt
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         self.port = free_port()
@@ -30,7 +30,7 @@ class Server:
                 start_new_session=True,
             )
         self.await_port()
-        self.proxy = CountingProxy(self.port)
+        self.proxy = Proxy(self.port, self.rtt)
         self.ready()
         return self
 
@@ -51,6 +51,14 @@ class Server:
 
     def ready(self):
         """Does what has to wait for the ports."""
+
+    def address(self, name, counted):
+        """Returns a repository's URL: through the proxy where bytes are counted, or where the server is to be far away."""
+        return self.url(name, self.proxy.port if counted or self.rtt else self.port)
+
+    def take(self):
+        """Returns the bytes that clients received and sent through the proxy since the last call."""
+        return self.proxy.take()
 
     def client_environment(self):
         """Returns what a client needs besides the address."""
@@ -125,6 +133,33 @@ class Lighttpd(Server):
         return f"http://127.0.0.1:{port}/git/{name}"
 
 
+class LighttpdTls(Lighttpd):
+    module = Path("/usr/lib/lighttpd/mod_openssl.so")
+    title = "smart HTTPS"
+
+    def command(self):
+        command = super().command()
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-subj", "/CN=bench.example", "-addext", "subjectAltName=IP:127.0.0.1",
+             "-keyout", self.folder / "tls.key", "-out", self.folder / "tls.pem"],
+            check=True, stderr=subprocess.DEVNULL,
+        )
+        with (self.folder / "conf").open("a") as conf:
+            conf.write(
+                f'server.modules += ("mod_openssl")\nssl.engine = "enable"\n'
+                f'ssl.pemfile = "{self.folder}/tls.pem"\nssl.privkey = "{self.folder}/tls.key"\n'
+            )
+        return command
+
+    def url(self, name, port):
+        return f"https://127.0.0.1:{port}/git/{name}"
+
+    def client_environment(self):
+        certificate = str(self.folder / "tls.pem")
+        return {"GIT_SSL_CAINFO": certificate, "FERRY_NETWORK_CA_FILE": certificate}
+
+
 def http_backend():
     """Returns the path of git's CGI program for smart HTTP."""
     return Path(subprocess.check_output(["git", "--exec-path"], text=True).strip()) / "git-http-backend"
@@ -153,11 +188,9 @@ class LocalFolder:
 
     program = "git"
     title = "local folders"
-    port = None
 
-    def __init__(self, _folder, repositories):
+    def __init__(self, _folder, repositories, _rtt):
         self.repositories = repositories
-        self.proxy = NothingToCount()
 
     def __enter__(self):
         return self
@@ -165,31 +198,62 @@ class LocalFolder:
     def __exit__(self, *_):
         pass
 
-    def url(self, name, _port):
+    def address(self, name, _counted):
         # Of a plain path `git clone` would link the objects instead of carrying them.
         return (self.repositories / name).resolve().as_uri()
+
+    def take(self):
+        return None, None
 
     def client_environment(self):
         return {}
 
 
-class NothingToCount:
-    """Stands where a server has its CountingProxy."""
+class HttpsAndSsh:
+    """An upstream over HTTPS and a mirror over ssh, as for most who mirror a public index into a host of their own."""
 
-    port = None
+    title = "upstream over HTTPS, mirror over ssh"
+
+    def __init__(self, folder, repositories, rtt=0.0):
+        self.upstream = LighttpdTls(folder / "https", repositories, rtt)
+        self.mirror = OpenSsh(folder / "ssh", repositories, rtt)
+
+    def __enter__(self):
+        self.upstream.__enter__()
+        try:
+            self.mirror.__enter__()
+        except BaseException:
+            self.upstream.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.mirror.__exit__()
+        self.upstream.__exit__()
+
+    def address(self, name, counted):
+        side = self.upstream if name.startswith("upstream") else self.mirror
+        return side.address(name, counted)
 
     def take(self):
-        return None, None
+        return tuple(map(sum, zip(self.upstream.take(), self.mirror.take())))
+
+    def client_environment(self):
+        return self.upstream.client_environment() | self.mirror.client_environment()
 
 
-TRANSPORTS = {"git": GitDaemon, "ssh": OpenSsh, "http": Lighttpd, "file": LocalFolder}
+TRANSPORTS = {
+    "git": GitDaemon, "ssh": OpenSsh, "http": Lighttpd, "https": LighttpdTls, "https+ssh": HttpsAndSsh, "file": LocalFolder,
+}
 
 
 def missing(transport):
-    """Returns the Debian package that a transport's server lacks, or nothing."""
-    server = TRANSPORTS[transport]
-    packages = {"git": "git", "ssh": "openssh-server", "http": "lighttpd", "file": "git"}
-    return None if shutil.which(server.program) else packages[transport]
+    """Returns the Debian packages that a transport's servers lack."""
+    lighttpd = (Path(Lighttpd.program), "lighttpd")
+    tls = (LighttpdTls.module, "lighttpd-mod-openssl")
+    sshd = (Path(OpenSsh.program), "openssh-server")
+    needed = {"ssh": [sshd], "http": [lighttpd], "https": [lighttpd, tls], "https+ssh": [lighttpd, tls, sshd]}
+    return [package for path, package in needed.get(transport, []) if not path.exists()]
 
 
 def free_port():
