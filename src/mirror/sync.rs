@@ -18,8 +18,8 @@ use crate::mirror::relay::draft::{
 };
 use crate::mirror::relay::merge::{MergedTrees, merge_trees};
 use crate::mirror::relay::{
-    Behind, Observation, Proof, Session, SyncState, UnconfirmedPushes, apply, changed_crates,
-    compare_tips, observe, retry,
+    Behind, Observation, Proof, Purpose, Session, SyncState, UnconfirmedPushes, apply,
+    changed_crates, compare_tips, observe, retry,
 };
 use crate::mirror::report::{Report, Topic, Warning};
 
@@ -116,10 +116,16 @@ impl Sync<'_> {
         behind: Behind,
         unconfirmed: &mut UnconfirmedPushes,
     ) -> Result<Report> {
+        let purpose = match self.options.dry_run {
+            true => Purpose::Report,
+            false => Purpose::Push(self.config.mirror.history),
+        };
         // A server that talks to one client at a time would keep the reads of the mirror waiting until the push.
         let opens_early = !session.mirror.is_plain();
-        let (mut seen, mut receiver) =
-            try_join!(observe(session, behind), self.open_mirror(opens_early))?;
+        let (mut seen, mut receiver) = try_join!(
+            observe(session, behind, purpose),
+            self.open_mirror(opens_early)
+        )?;
         // Before the merge, whose conflicts would hide the cause: upstream deleted what the mirror changed.
         let loss = self.guard(&seen)?;
         let history = mode(self.config.mirror.history, seen.view.history)?;

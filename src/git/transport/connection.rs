@@ -12,7 +12,10 @@ use tokio::sync::mpsc;
 use super::http::HttpRemote;
 use super::{Reader, Service, Stderr, Writer};
 use crate::error::Result;
-use crate::git::wire::{Advertisement, PacketReader, PacketTrace, PacketWriter, Protocol};
+use crate::git::wire::upload_pack::sideband;
+use crate::git::wire::{
+    Advertisement, PacketReader, PacketTrace, PacketWriter, Protocol, Sideband,
+};
 
 /// An open git service whose advertisement has been read.
 pub struct Connection {
@@ -147,6 +150,46 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Returns a reader of the pack that follows in the response of `upload-pack`.
+    pub fn pack(&mut self) -> Sideband<'_, Reader> {
+        let Advertisement {
+            protocol,
+            capabilities,
+            ..
+        } = &self.advertisement;
+        let is_multiplexed = *protocol == Protocol::V2 || !sideband(capabilities).is_empty();
+        match is_multiplexed {
+            true => Sideband::new(self.packets()),
+            false => Sideband::plain(self.packets()),
+        }
+    }
+
+    /// Takes the connection with the response that is being read, and leaves one behind that has been hung up; over HTTP one that
+    /// takes the next request.
+    #[must_use]
+    pub fn detach(&mut self) -> Self {
+        let channel = match &self.channel {
+            Channel::Stream { stderr, .. } => Channel::Stream {
+                packets: PacketReader::new(Box::new(tokio::io::empty())),
+                writer: Box::new(tokio::io::sink()),
+                stderr: stderr.clone(),
+            },
+            Channel::Http {
+                remote, service, ..
+            } => Channel::Http {
+                remote: Arc::clone(remote),
+                service: *service,
+                answer: PacketReader::new(Box::new(tokio::io::empty())),
+            },
+        };
+        let left = Self {
+            advertisement: self.advertisement.clone(),
+            channel,
+            trace: self.trace.clone(),
+        };
+        std::mem::replace(self, left)
     }
 
     /// Closes the connection of a byte stream, for good.

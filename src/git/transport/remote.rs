@@ -3,18 +3,23 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use secrecy::SecretString;
+use tokio::io::AsyncWriteExt;
 use tracing::debug;
 
 use super::git::GitRemote;
 use super::http::HttpRemote;
 use super::local::LocalRemote;
 use super::ssh::SshRemote;
-use super::{Connection, Credentials, Limits, Service, Side, Stderr, Stream, Traffic, explain};
+use super::{
+    Connection, Credentials, Limits, RoundTrip, Service, Side, Stderr, Stream, Traffic, explain,
+};
 use crate::error::{Error, Result};
 use crate::git::RemoteUrl;
-use crate::git::wire::{self, Advertisement, PacketReader, PacketTrace};
+use crate::git::wire::{self, Advertisement, PacketReader, PacketTrace, Protocol};
 
 /// A repository, by its side, and the transport that reaches it.
 pub struct Remote {
@@ -23,6 +28,22 @@ pub struct Remote {
     host: Host,
     traffic: Arc<Traffic>,
     trace: PacketTrace,
+    /// Whether the server turned out to speak v0.
+    is_v0: AtomicBool,
+}
+
+/// Why a service could not be opened.
+enum NotOpened {
+    /// The transport's failure.
+    Unreached(Error),
+    /// What went wrong with the advertisement, and the service's error output.
+    Unread(wire::Error, Stderr),
+}
+
+impl From<Error> for NotOpened {
+    fn from(error: Error) -> Self {
+        Self::Unreached(error)
+    }
 }
 
 enum Host {
@@ -65,6 +86,7 @@ impl Remote {
             host,
             traffic,
             trace: PacketTrace::new(side.name(), secrets(url, credentials)),
+            is_v0: AtomicBool::new(false),
         })
     }
 
@@ -78,38 +100,79 @@ impl Remote {
     /// # Errors
     /// As the transport's: `network`, `host_key`, `auth`, `permission`, `server`, `config`.
     pub async fn open(&self, service: Service) -> Result<Connection> {
+        let opened = self.try_open(service, &Bytes::new()).await;
+        opened.map_err(|error| self.explained(error, service))
+    }
+
+    /// Opens `upload-pack`, and sends its first command along, so that it is answered one round trip earlier. Also says whether
+    /// it was sent: not over HTTP, nor where the server is known to speak v0, which takes no commands. A server that turns out
+    /// to speak v0 has ended the conversation, after its advertisement.
+    ///
+    /// # Errors
+    /// As [`Remote::open`].
+    pub async fn open_with(&self, command: &Bytes) -> Result<(Connection, bool)> {
+        let service = Service::UploadPack;
+        let is_stream = matches!(self.host, Host::Git(_) | Host::Ssh(_));
+        if !is_stream || self.is_v0.load(Ordering::Relaxed) {
+            return Ok((self.open(service).await?, false));
+        }
+        match self.try_open(service, command).await {
+            Ok(connection) => {
+                let is_v0 = connection.advertisement.protocol == Protocol::V0;
+                self.is_v0.store(is_v0, Ordering::Relaxed);
+                Ok((connection, true))
+            }
+            // Where v0 is spoken, the command ended the conversation, which can cost the rest of a long advertisement.
+            Err(NotOpened::Unread(error, stderr))
+                if was_cut(&error) && stderr.text().is_empty() =>
+            {
+                debug!(%error, "{self}: opening {} without a command", service.name());
+                Ok((self.open(service).await?, false))
+            }
+            Err(error) => Err(self.explained(error, service)),
+        }
+    }
+
+    /// Opens a service, sends `command` unless it is empty, and reads the advertisement.
+    async fn try_open(&self, service: Service, command: &Bytes) -> Result<Connection, NotOpened> {
         // `receive-pack` has no version 2, and git's own client does not request it for a push either.
         let v2 = service == Service::UploadPack;
         let _awaiting = self.traffic.awaiting();
         match &self.host {
             Host::Git(remote) => {
-                let stream = self.on_side(remote.open(service, v2).await)?;
+                let stream = {
+                    let _connecting = self.waiting_for("the connection");
+                    remote.open(service, v2).await?
+                };
                 self.trace.sent(remote.request(service, v2)?.as_bytes());
-                self.connection(stream, service).await
+                self.advertised(stream, service, command).await
             }
             Host::Local(remote) => {
-                let stream = self.on_side(remote.open(service).await)?;
-                self.connection(stream, service).await
+                let stream = remote.open(service).await?;
+                self.advertised(stream, service, command).await
             }
             Host::Ssh(remote) => {
-                let stream = self.on_side(remote.open(service, v2).await)?;
-                match self.advertised(stream, service).await {
+                let stream = remote.open(service, v2).await?;
+                match self.advertised(stream, service, command).await {
                     // Some servers end one channel of a connection or the whole of it (dropbear, asyncssh) while another is open.
                     // Nothing was asked for yet, so that nothing is done twice.
-                    Err((error, stderr)) if was_cut(&error) && stderr.text().is_empty() => {
+                    Err(NotOpened::Unread(error, stderr))
+                        if was_cut(&error) && stderr.text().is_empty() =>
+                    {
                         debug!(%error, "{self}: going on over a new connection");
-                        let stream = self.on_side(remote.open_anew(service, v2).await)?;
-                        self.connection(stream, service).await
+                        let stream = remote.open_anew(service, v2).await?;
+                        self.advertised(stream, service, &Bytes::new()).await
                     }
-                    advertised => self.explained(advertised, service),
+                    advertised => advertised,
                 }
             }
             Host::Http(remote) => {
-                let reader = self.on_side(remote.advertisement(service, v2).await)?;
+                let _waiting = self.waiting_for("the capabilities");
+                let reader = remote.advertisement(service, v2).await?;
                 let mut packets = PacketReader::new(reader).traced(self.trace.clone());
-                let advertisement = Advertisement::read(&mut packets)
-                    .await
-                    .map_err(|error| self.error(&opening(service), error, ""))?;
+                let advertisement = Advertisement::read(&mut packets).await;
+                let advertisement =
+                    advertisement.map_err(|error| NotOpened::Unread(error, Stderr::default()))?;
                 self.log_opened(service, &advertisement);
                 Ok(Connection::http(
                     Arc::clone(remote),
@@ -121,27 +184,27 @@ impl Remote {
         }
     }
 
-    /// Names the side, which the transports do not: both sides may be at one host.
-    fn on_side<T>(&self, opened: Result<T>) -> Result<T> {
-        opened.map_err(|error| error.on(self.side))
-    }
-
-    async fn connection(&self, stream: Stream, service: Service) -> Result<Connection> {
-        self.explained(self.advertised(stream, service).await, service)
-    }
-
-    /// Reads a service's advertisement; with a failure comes the service's error output.
+    /// Reads a service's advertisement, after sending it a command unless that is empty.
     async fn advertised(
         &self,
         stream: Stream,
         service: Service,
-    ) -> Result<Connection, (wire::Error, Stderr)> {
+        command: &Bytes,
+    ) -> Result<Connection, NotOpened> {
         let reader = self.traffic.count_reads(stream.reader);
-        let writer = self.traffic.count_writes(stream.writer);
+        let mut writer = self.traffic.count_writes(stream.writer);
+        if !command.is_empty() {
+            self.trace.sent(command);
+            // What the server sent before it closed its end, which is read below, mostly says why.
+            if writer.write_all(command).await.is_ok() {
+                writer.flush().await.ok();
+            }
+        }
         let mut packets = PacketReader::new(reader).traced(self.trace.clone());
+        let _waiting = self.waiting_for("the capabilities");
         let advertisement = match Advertisement::read(&mut packets).await {
             Ok(advertisement) => advertisement,
-            Err(error) => return Err((error, stream.stderr)),
+            Err(error) => return Err(NotOpened::Unread(error, stream.stderr)),
         };
         self.log_opened(service, &advertisement);
         Ok(Connection::stream(
@@ -153,12 +216,18 @@ impl Remote {
         ))
     }
 
-    fn explained(
-        &self,
-        advertised: Result<Connection, (wire::Error, Stderr)>,
-        service: Service,
-    ) -> Result<Connection> {
-        advertised.map_err(|(error, stderr)| self.error(&opening(service), error, &stderr.text()))
+    fn explained(&self, error: NotOpened, service: Service) -> Error {
+        let opening = format!("opening {}", service.name());
+        match error {
+            // The transports do not name the side: both may be at one host.
+            NotOpened::Unreached(error) => error.on(self.side),
+            NotOpened::Unread(error, stderr) => self.error(&opening, error, &stderr.text()),
+        }
+    }
+
+    /// Begins to wait for the other side, for the log.
+    pub fn waiting_for(&self, cause: &'static str) -> RoundTrip {
+        RoundTrip::begin(self.side, cause)
     }
 
     fn log_opened(&self, service: Service, advertisement: &Advertisement) {
@@ -199,10 +268,6 @@ fn was_cut(error: &wire::Error) -> bool {
         wire::Error::Io(cause) => cause.kind() == io::ErrorKind::ConnectionReset,
         _ => false,
     }
-}
-
-fn opening(service: Service) -> String {
-    format!("opening {}", service.name())
 }
 
 impl fmt::Display for Remote {

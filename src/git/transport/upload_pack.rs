@@ -11,13 +11,14 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::fetch_error::{FetchError, NoResponse};
-use super::{Connection, HostMessage, Meaning, Remote, Service};
+use super::{Connection, HostMessage, Meaning, PackStream, Remote, Service};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::wire::pack::{Object, Scanner};
-use crate::git::wire::upload_pack::{Fetch, FetchResponse, is_plain, sideband};
+use crate::git::wire::upload_pack::{Fetch, FetchResponse, is_plain};
 use crate::git::wire::{
-    self, Advertisement, PacketWriter, Protocol, Refs, Sideband, ls_refs_request, read_ls_refs,
+    self, Advertisement, Capabilities, Head, PacketWriter, Protocol, Refs, Sideband,
+    ls_refs_request, read_ls_refs,
 };
 
 /// Fetches from one remote.
@@ -55,13 +56,49 @@ impl<'r> UploadPack<'r> {
     /// # Errors
     /// As [`Remote::open`].
     pub async fn open(remote: &'r Remote) -> Result<Self> {
-        Ok(Self {
-            connection: remote.open(Service::UploadPack).await?,
+        Ok(Self::on(remote, remote.open(Service::UploadPack).await?))
+    }
+
+    /// Opens the service and lists HEAD and the branch `reference`, in one round trip where the transport and the server allow it.
+    ///
+    /// # Errors
+    /// As [`UploadPack::open`] and [`UploadPack::refs`].
+    pub async fn open_and_list(remote: &'r Remote, reference: &str) -> Result<(Self, Refs)> {
+        // Names no capability, since none has been offered yet.
+        let command = ls_refs_request(&Capabilities::default(), reference);
+        let (connection, is_sent) = remote.open_with(&command).await?;
+        let mut server = Self::on(remote, connection);
+        if !is_sent {
+            let refs = server.refs(reference).await?;
+            return Ok((server, refs));
+        }
+        debug!("{remote}: > ls-refs {reference}");
+        let refs = match server.connection.advertisement.refs.take() {
+            Some(refs) => {
+                server.state = State::Spent;
+                server.connection.hang_up();
+                refs
+            }
+            None => server.read_refs(reference).await?,
+        };
+        // Only whoever names the capability is told of a branch of HEAD that does not exist yet.
+        let capabilities = &server.connection.advertisement.capabilities;
+        if refs.head == Head::Unknown && capabilities.value_has("ls-refs", "unborn") {
+            let refs = server.refs(reference).await?;
+            return Ok((server, refs));
+        }
+        server.note(reference, &refs);
+        Ok((server, refs))
+    }
+
+    fn on(remote: &'r Remote, connection: Connection) -> Self {
+        Self {
+            connection,
             remote,
             state: State::Fresh,
             listed: None,
             shallow: BTreeSet::new(),
-        })
+        }
     }
 
     /// Returns the remote.
@@ -101,21 +138,20 @@ impl<'r> UploadPack<'r> {
         is_plain(advertisement.protocol, &advertisement.capabilities)
     }
 
-    /// Says whether the server lists refs on request (v2), instead of once in its advertisement.
-    pub fn lists_refs_on_request(&self) -> bool {
-        !self.is_v0()
-    }
-
     /// Lists HEAD and the branch `reference`; in v0 all branches.
     ///
     /// # Errors
     /// As [`Remote::open`], and `server` for a response that is not the protocol's.
     pub async fn refs(&mut self, reference: &str) -> Result<Refs> {
         let refs = self.list(reference).await?;
+        self.note(reference, &refs);
+        Ok(refs)
+    }
+
+    fn note(&mut self, reference: &str, refs: &Refs) {
         let tip = refs.branches.get(reference);
         self.shallow.extend(&refs.shallow);
         self.listed = tip.map(|tip| (reference.to_owned(), *tip));
-        Ok(refs)
     }
 
     /// Returns the commits whose parents the repository lacks, being a shallow clone: as far as the server has named any, with its
@@ -169,12 +205,17 @@ impl<'r> UploadPack<'r> {
             return Ok(refs);
         }
         let request = ls_refs_request(&self.connection.advertisement.capabilities, reference);
+        let _waiting = self.remote.waiting_for("the refs");
         let after = self.state;
         self.begin(request).await?;
-        let read = read_ls_refs(self.connection.packets(), reference).await;
-        let refs = read.map_err(|error| self.error("listing its refs", error))?;
+        let refs = self.read_refs(reference).await?;
         self.state = after;
         Ok(refs)
+    }
+
+    async fn read_refs(&mut self, reference: &str) -> Result<Refs> {
+        let read = read_ls_refs(self.connection.packets(), reference).await;
+        read.map_err(|error| self.error("listing its refs", error))
     }
 
     /// Sends a fetch and reads the response up to the pack, which can then be read from [`UploadPack::pack`].
@@ -240,6 +281,7 @@ impl<'r> UploadPack<'r> {
             Protocol::V2 if fetch.deepen.is_some() || !fetch.shallow.is_empty() => State::Deepened,
             Protocol::V2 => self.state,
         };
+        let _waiting = self.remote.waiting_for(fetch.asks_for());
         if let Err(error) = self.begin(request).await {
             // Where other transports close the connection, HTTP says 500.
             return Err(match error.kind() {
@@ -281,14 +323,27 @@ impl<'r> UploadPack<'r> {
 
     /// Returns a reader of the pack that follows the response to the last fetch.
     pub fn pack(&mut self) -> Sideband<'_, super::Reader> {
-        let advertisement = &self.connection.advertisement;
-        let is_multiplexed = advertisement.protocol == Protocol::V2
-            || !sideband(&advertisement.capabilities).is_empty();
-        let packets = self.connection.packets();
-        match is_multiplexed {
-            true => Sideband::new(packets),
-            false => Sideband::plain(packets),
+        self.connection.pack()
+    }
+
+    /// Sends a fetch whose pack is passed on, and reads the response up to the pack. The connection goes with the pack: whoever
+    /// asks for more meanwhile does so over a new one.
+    ///
+    /// # Errors
+    /// As [`UploadPack::fetch`]; `Failed` for a response without a pack.
+    pub async fn fetch_pack(&mut self, fetch: &Fetch) -> Result<PackStream<'r>, FetchError> {
+        let answer = self.fetch(fetch).await?;
+        if !answer.pack_follows {
+            let error = wire::Error::Garbage("no pack".to_owned());
+            return Err(self.error("reading its pack", error).into());
         }
+        let connection = self.connection.detach();
+        self.state = if self.connection.is_stateless() {
+            State::Fresh
+        } else {
+            State::Spent
+        };
+        Ok(PackStream::new(self.remote, connection))
     }
 
     /// Fetches objects for planning and passes each to `visit`, which may stop the fetch.
@@ -374,20 +429,11 @@ async fn read_objects(
     objects: &mut Scanner,
     visit: &mut impl FnMut(&Object) -> ControlFlow<()>,
 ) -> wire::Result<ControlFlow<()>> {
-    /// How much work is done without a pause, in bytes: some milliseconds.
-    const WITHOUT_PAUSE: usize = 1024 * 1024;
-    let mut paused_at = 0;
     while let Some(chunk) = pack.data().await? {
         objects.push(&chunk)?;
-        while let Some(object) = objects.next_object()? {
+        while let Some(object) = objects.next().await? {
             if visit(&object).is_break() {
                 return Ok(ControlFlow::Break(()));
-            }
-            // A small pack can be much work, during which nothing is waited for: timeouts, signals and other requests
-            // would have to wait instead.
-            if objects.work() - paused_at > WITHOUT_PAUSE {
-                tokio::task::yield_now().await;
-                paused_at = objects.work();
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::shown;
 mod tests;
 
 /// One fetch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fetch {
     /// The wanted objects.
     pub wants: Vec<ObjectId>,
@@ -39,6 +39,18 @@ impl Fetch {
             only_wanted_trees: true,
             done: true,
             ..Self::default()
+        }
+    }
+
+    /// Says what the fetch asks for, for the log.
+    pub fn asks_for(&self) -> &'static str {
+        match (
+            self.only_wanted_trees,
+            self.deepen.is_some() || !self.haves.is_empty(),
+        ) {
+            (true, true) => "the commits",
+            (true, false) => "the trees",
+            (false, _) => "the pack",
         }
     }
 

@@ -11,7 +11,7 @@ use crate::git::tree::TreeEntry;
 use crate::index::config_json::{CONFIG_JSON, points_to};
 use crate::mirror::plan::three_way::Conflict;
 use crate::mirror::relay::draft::listed;
-use crate::mirror::relay::{Session, SyncState, compare_tips, observe};
+use crate::mirror::relay::{Purpose, Session, SyncState, compare_tips, observe};
 
 impl Init<'_> {
     /// Reads what is in the mirror, to start on top of it.
@@ -22,7 +22,9 @@ impl Init<'_> {
         let is_mirror = match compare_tips(session, tip).await {
             Ok(SyncState::UpToDate(_)) => true,
             // It goes on to say what a sync would: advice that leads to another error is none.
-            Ok(SyncState::Behind(behind)) => observe(session, *behind).await.map(|_| true)?,
+            Ok(SyncState::Behind(behind)) => observe(session, *behind, Purpose::Report)
+                .await
+                .map(|_| true)?,
             Err(error) if error.kind() == Kind::Unrelated => false,
             Err(error) => return Err(error),
         };

@@ -2,9 +2,7 @@
 //! module that changes the mirror.
 
 use std::io;
-use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
@@ -14,9 +12,9 @@ use super::draft::Draft;
 use super::push_result::{check, remove_duplicate, whole_objects_may_help};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Connection, Remote, Service, UploadPack};
+use crate::git::wire::Refs;
 use crate::git::wire::pack::Rewriter;
-use crate::git::wire::receive_pack::{ReportStatus, Update};
-use crate::git::wire::{self, Refs};
+use crate::git::wire::receive_pack::ReportStatus;
 use crate::progress::Progress;
 
 /// Asks GitLab not to start a pipeline for the push; other hosts ignore it.
@@ -34,7 +32,7 @@ pub async fn open(mirror: &Remote) -> Result<Connection> {
     mirror.open(Service::ReceivePack).await
 }
 
-/// Pushes a draft over an opened connection and confirms that the mirror has it.
+/// Pushes a draft over an opened connection. The mirror's report is the truth: `ok` is what git itself takes for done.
 ///
 /// # Errors
 /// `race` when the mirror moved since it was observed, `permission` when it rejects the push, otherwise as [`Remote::open`] and
@@ -57,7 +55,7 @@ pub async fn apply(
             Some(connection) => connection,
             None => open(mirror).await?,
         };
-        let (report, observer) = push(session, connection, &draft, thin, progress).await?;
+        let report = push(session, connection, &draft, thin, progress).await?;
         // Without the host's messages, which may repeat a secret; the packet trace shows them masked.
         let (unpack, moved) = (&report.unpack_error, &report.reference_error);
         debug!("{mirror}: unpack error {unpack:?}, ref error {moved:?}");
@@ -71,10 +69,7 @@ pub async fn apply(
                 info!("{error}; retrying without a thin pack");
                 thin = false;
             }
-            checked => {
-                checked?;
-                return confirm(observer, mirror, &draft.update).await;
-            }
+            checked => return checked,
         }
     }
 }
@@ -98,14 +93,14 @@ fn moved(remote: &Remote, reference: &str) -> Error {
     .advise("Run it again: it starts from the mirror's current tip.")
 }
 
-/// Pushes; returns the server's report, and a second connection to the mirror on which to confirm it.
-async fn push<'r>(
-    session: &mut Session<'r>,
+/// Pushes; returns the server's report.
+async fn push(
+    session: &mut Session<'_>,
     mut receiver: Connection,
     draft: &Draft,
     thin: bool,
     progress: &Progress,
-) -> Result<(ReportStatus, Option<UploadPack<'r>>)> {
+) -> Result<ReportStatus> {
     let capabilities = receiver.advertisement.capabilities.clone();
     let mirror = session.mirror.remote();
     if !capabilities.has("report-status") {
@@ -120,42 +115,31 @@ async fn push<'r>(
     progress.phase("waiting for upstream's pack");
     // Not `try_join!`, which drops the push at the first error: it must take the error that `pump` sends it, and be cut
     // off.
-    let (pumped, pushed, observer) = tokio::join!(
-        pump(&mut session.upstream, draft, thin, pieces, progress),
-        receiver.push(head, pack),
-        open_observer(&session.mirror)
+    let (pumped, pushed) = tokio::join!(
+        pump(session, draft, thin, pieces, progress),
+        receiver.push(head, pack)
     );
     // In this order: if upstream fails, the push fails as well, but only because it was cut off.
     pumped?;
     pushed?;
     progress.phase("waiting for the mirror to process the push");
+    let _waiting = mirror.waiting_for("the report of the push");
     let reference = &draft.update.reference;
     let report = ReportStatus::read(receiver.packets(), &capabilities, reference).await;
-    let report =
-        report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))?;
-    Ok((report, observer))
-}
-
-/// Opens the connection on which the push is confirmed. This takes a while over ssh, so it is done during the push where
-/// possible: in v2, which lists refs on request. In v0 the advertisement would show the refs of before the push.
-async fn open_observer<'r>(mirror: &UploadPack<'r>) -> Option<UploadPack<'r>> {
-    if !mirror.lists_refs_on_request() {
-        return None;
-    }
-    UploadPack::open(mirror.remote()).await.ok()
+    report.map_err(|error| mirror.error("pushing to it", error, &receiver.stderr()))
 }
 
 /// Passes upstream's pack on, piece by piece. An error is passed on as well, so that the push is cut off.
 ///
 /// If the mirror stops reading, this ends without an error: the mirror's report says why.
 async fn pump(
-    upstream: &mut UploadPack<'_>,
+    session: &mut Session<'_>,
     draft: &Draft,
     thin: bool,
     pieces: mpsc::Sender<io::Result<Bytes>>,
     progress: &Progress,
 ) -> Result<()> {
-    let pumped = pump_pack(upstream, draft, thin, &pieces, progress).await;
+    let pumped = pump_pack(session, draft, thin, &pieces, progress).await;
     if let Err(error) = &pumped {
         // A channel that only closes is the end of the pack: over HTTP the request would be completed with a part of
         // it.
@@ -168,7 +152,7 @@ async fn pump(
 }
 
 async fn pump_pack(
-    upstream: &mut UploadPack<'_>,
+    session: &mut Session<'_>,
     draft: &Draft,
     thin: bool,
     pieces: &mpsc::Sender<io::Result<Bytes>>,
@@ -176,18 +160,16 @@ async fn pump_pack(
 ) -> Result<()> {
     let mut fetch = draft.fetch.clone();
     fetch.thin = thin;
-    let answer = upstream.fetch(&fetch).await?;
-    let broken = |upstream: &UploadPack<'_>, error| upstream.error("reading its pack", error);
-    if !answer.pack_follows {
-        return Err(broken(upstream, wire::Error::Garbage("no pack".to_owned())));
-    }
+    let mut pack = match session.early_pack.take() {
+        Some(early) if early.is_of(&fetch) => early.into_stream(),
+        _ => session.upstream.fetch_pack(&fetch).await?,
+    };
     // Made before the pack is passed on, because its header, which goes first, counts them.
     let entries = draft.objects.iter().map(|object| object.entry(thin));
     let entries = entries
         .collect::<io::Result<Vec<Bytes>>>()
-        .map_err(|error| broken(upstream, error.into()))?;
+        .map_err(|error| pack.error(error.into()))?;
     let mut rewriter = Rewriter::new(entries);
-    let mut pack = upstream.pack();
     let mut counted = false;
     let failed = loop {
         let chunk = match pack.data().await {
@@ -215,48 +197,7 @@ async fn pump_pack(
         None => rewriter.finish(),
         Some(error) => Err(error),
     };
-    let end = end.map_err(|error| broken(upstream, error))?;
+    let end = end.map_err(|error| pack.error(error))?;
     pieces.send(Ok(end)).await.ok();
     Ok(())
-}
-
-/// Lists the mirror's refs once more, because only a ref that moved counts as done. A tip that is neither the old nor
-/// the new one is that of a later push, since the server reported that it moved the branch to ours.
-///
-/// `observer` was opened during the push and has listed no refs before: a server process that has listed them may
-/// repeat the old ones. So may a host whose reads lag behind its writes, which is asked again, with backoff.
-async fn confirm(observer: Option<UploadPack<'_>>, mirror: &Remote, update: &Update) -> Result<()> {
-    if let Some(mut observer) = observer
-        // A long push may outlast the idle timeout of the server, which then has closed this connection.
-        && let Ok(refs) = observer.refs(&update.reference).await
-        && has_moved(&refs, update)
-    {
-        return Ok(());
-    }
-    // 0.2, 0.4, 0.8 and 1.6 seconds: a replica has three seconds to catch up.
-    let mut pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_times(4)
-        .build();
-    loop {
-        let mut fresh = UploadPack::open(mirror).await?;
-        if has_moved(&fresh.refs(&update.reference).await?, update) {
-            return Ok(());
-        }
-        let Some(pause) = pauses.next() else {
-            return Err(Error::new(
-                Kind::Server,
-                format!(
-                    "{mirror}: the server reported the push as done, but its refs do not show it"
-                ),
-            )
-            .advise("Run it again: it starts from the mirror's current tip."));
-        };
-        tokio::time::sleep(pause).await;
-    }
-}
-
-fn has_moved(refs: &Refs, update: &Update) -> bool {
-    let shown = refs.branches.get(&update.reference).copied();
-    shown.is_some_and(|tip| tip != update.old)
 }

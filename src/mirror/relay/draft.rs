@@ -170,23 +170,7 @@ pub fn no_merge(upstream: &UploadPack<'_>, mirror: History) -> Option<&'static s
 pub fn draft(seen: &Observation, trees: &MergedTrees, terms: &Terms<'_>) -> Result<Draft> {
     // First, because the merged tree has the mirror's side at a conflict and must not be pushed.
     refuse_conflicts(&trees.merged.conflicts)?;
-    let boundary = seen.boundary(terms.history);
-    let fetch = Fetch {
-        wants: vec![match terms.history {
-            History::Merge => seen.upstream_tip,
-            // Not the commit: with `receive.fsckObjects`, as at GitLab, a server refuses commits whose parents it
-            // lacks.
-            History::Snapshot => seen.upstream_commit.tree,
-        }],
-        haves: boundary.clone(),
-        // Makes the server use the trees at the boundary as bases for deltas. With `have` alone, one without bitmaps
-        // sent 21 MB instead of 31 KB across a squash, and 41 KB instead of 14 KB for 20 commits.
-        shallow: boundary,
-        thin: true,
-        // Nothing is left to negotiate: the commits that were read say what both sides have.
-        done: true,
-        ..Fetch::default()
-    };
+    let fetch = seen.pack(terms.history);
     if is_fast_forward(seen, trees, terms) {
         return Ok(Draft {
             outcome: Outcome::FastForward,
@@ -246,7 +230,7 @@ fn new_trees(
 ) -> Result<ObjectId> {
     let mut made = Vec::new();
     let root = write_tree(&trees.merged.root, &mut made)?;
-    let theirs = seen.upstream_root()?;
+    let theirs = seen.root(&seen.upstream_commit.tree)?;
     for tree in made {
         if !trees.known.contains(&tree.id) {
             // Only the root is worth a delta: it has tens of kilobytes, and differs from upstream's in an entry or two.

@@ -1,6 +1,6 @@
 //! Measures how far the mirror is behind upstream.
 
-use super::{Session, SyncState, compare_tips, observe};
+use super::{Purpose, Session, SyncState, compare_tips, observe};
 use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
@@ -50,7 +50,7 @@ impl Lag {
             .ok_or_else(|| Error::new(Kind::EmptyMirror, "the mirror has no branch yet"))?;
         let behind = match compare_tips(&mut session, tip).await? {
             SyncState::UpToDate(found) => return Ok(Self::None(found)),
-            SyncState::Behind(behind) => observe(&mut session, *behind).await?,
+            SyncState::Behind(behind) => observe(&mut session, *behind, Purpose::Report).await?,
         };
         if behind.changes_nothing() {
             return Ok(Self::None(Some(behind.view.history)));

@@ -1,14 +1,17 @@
 //! Merges the root trees: fetches the trees that the planner needs, level by level, until it is done.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tokio::try_join;
 
 use super::observe::mirror_fallbacks;
-use super::{Observation, Session};
+use super::{EarlyPack, Observation, Session};
 use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::transport::by_id::{add_from_other, find_trees};
+use crate::git::transport::{FetchError, UploadPack};
+use crate::git::tree::Tree;
+use crate::git::wire::upload_pack::Fetch;
 use crate::mirror::plan::three_way::{Merge, Merged, Rules, Side, Sides, Step};
 
 /// A complete merge.
@@ -54,7 +57,12 @@ pub async fn merge_trees(
         let mirror_fallbacks = mirror_fallbacks(&seen.view, &seen.base);
         let upstream_fallbacks = seen.upstream_fallbacks();
         let (mut from_upstream, mut from_mirror) = try_join!(
-            find_trees(&mut session.upstream, &theirs, &upstream_fallbacks),
+            upstream_trees(
+                &mut session.upstream,
+                &mut session.early_pack,
+                &theirs,
+                &upstream_fallbacks
+            ),
             find_trees(&mut session.mirror, &ours, &mirror_fallbacks)
         )?;
         // Afterwards, and one after the other: usually nothing is missing, and each connection takes one request at a
@@ -83,4 +91,21 @@ pub async fn merge_trees(
             merge.supply(id, tree);
         }
     }
+}
+
+/// Reads upstream's trees from the pack that is on its way, if there is one, and asks for the others.
+async fn upstream_trees(
+    upstream: &mut UploadPack<'_>,
+    early_pack: &mut Option<EarlyPack<'_>>,
+    ids: &[ObjectId],
+    fallbacks: &[Fetch],
+) -> Result<HashMap<ObjectId, Tree>, FetchError> {
+    let mut found = match early_pack {
+        Some(pack) if !ids.is_empty() => pack.find(ids).await?,
+        _ => HashMap::new(),
+    };
+    let missing = ids.iter().filter(|id| !found.contains_key(*id));
+    let missing: Vec<ObjectId> = missing.copied().collect();
+    found.extend(find_trees(upstream, &missing, fallbacks).await?);
+    Ok(found)
 }

@@ -6,12 +6,13 @@
 //! | Open both sides, list their branches | `session` | reads |
 //! | Find the base: what the mirror has of upstream | `sync_state`, from `mirror_view` | reads |
 //! | Fetch upstream's new commits, name the relation | `observe`, from `new_commits` | reads |
+//! | Ask for upstream's pack before the plan, read trees from it | `early_pack` | reads |
 //! | Prove a squash of upstream's history | `squash` | reads |
 //! | Tell what a divergence takes back | `divergence` | reads |
 //! | Name the crates where the commits that do are cut off | `changed_crates` | reads |
 //! | Merge the three root trees | `merge`, by `plan::three_way` | reads |
 //! | Draft the push: which objects are sent to the mirror | `draft` | pure |
-//! | Stream the pack, append our objects, confirm the push | `apply` | **writes** |
+//! | Stream the pack, append our objects | `apply` | **writes** |
 //! | Read the server's report of the push | `push_result` | pure |
 //! | Try again after a transient failure or a race | `retry` | |
 //! | Recognize a push that was done although it seemed to fail | `unconfirmed_pushes` | reads |
@@ -22,6 +23,7 @@ pub mod apply;
 mod changed_crates;
 mod divergence;
 pub mod draft;
+mod early_pack;
 mod lag;
 pub mod merge;
 mod mirror_view;
@@ -36,10 +38,11 @@ mod unconfirmed_pushes;
 
 pub use changed_crates::changed_crates;
 pub use draft::NewObject;
+pub use early_pack::EarlyPack;
 pub use lag::Lag;
 pub use mirror_view::{Base, MirrorView};
 pub use new_commits::NewCommits;
-pub use observe::{Observation, observe};
+pub use observe::{Observation, Purpose, observe};
 pub use retry::retry;
 pub use session::Session;
 pub use squash::Proof;

@@ -2,12 +2,13 @@
 
 use tokio::try_join;
 
+use super::EarlyPack;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::transport::{Remote, UploadPack};
-use crate::git::wire::{Head, Refs};
+use crate::git::wire::Head;
 
 /// Connections to both sides, and their branches' tips.
 pub struct Session<'r> {
@@ -21,20 +22,22 @@ pub struct Session<'r> {
     pub mirror_tip: Option<ObjectId>,
     /// The mirror's HEAD.
     pub mirror_head: Head,
+    /// Upstream's pack, where it was asked for before the plan.
+    pub early_pack: Option<EarlyPack<'r>>,
 }
 
 impl<'r> Session<'r> {
     /// Opens both sides concurrently and lists their branches.
     ///
     /// # Errors
-    /// As [`UploadPack::open`] and [`UploadPack::refs`]; `config` when upstream has no such branch.
+    /// As [`UploadPack::open_and_list`]; `config` when upstream has no such branch.
     pub async fn open(config: &Config, upstream: &'r Remote, mirror: &'r Remote) -> Result<Self> {
         let upstream_branch = branch_ref(&config.upstream.branch);
         let mirror_branch = branch_ref(&config.mirror.branch);
         // Side by side, since over ssh each takes some 0.2 seconds before its first answer.
         let ((upstream, upstream_refs), (mirror, mirror_refs)) = try_join!(
-            open_and_list(upstream, &upstream_branch),
-            open_and_list(mirror, &mirror_branch)
+            UploadPack::open_and_list(upstream, &upstream_branch),
+            UploadPack::open_and_list(mirror, &mirror_branch)
         )?;
         let upstream_tip = upstream_refs.branches.get(&upstream_branch).copied();
         Ok(Self {
@@ -44,14 +47,9 @@ impl<'r> Session<'r> {
             mirror_head: mirror_refs.head,
             upstream,
             mirror,
+            early_pack: None,
         })
     }
-}
-
-async fn open_and_list<'r>(remote: &'r Remote, reference: &str) -> Result<(UploadPack<'r>, Refs)> {
-    let mut server = UploadPack::open(remote).await?;
-    let refs = server.refs(reference).await?;
-    Ok((server, refs))
 }
 
 fn no_branch(remote: &Remote, branch: &str) -> Error {

@@ -9,6 +9,7 @@ mod refusals;
 mod replay_2020;
 mod replay_staging;
 mod requests;
+mod round_trips;
 mod shapes;
 mod three_way_against_git;
 mod whole_life;

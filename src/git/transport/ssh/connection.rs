@@ -13,7 +13,7 @@ use super::known_hosts::{HostKeyStatus, KnownHosts};
 use super::{SshAddress, host_key};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::tcp;
-use crate::git::transport::{Limits, Side};
+use crate::git::transport::{Limits, RoundTrip, Side};
 
 /// Connects, verifies the host key and authenticates, all within `network.connect_timeout`.
 pub(super) async fn connect(
@@ -30,17 +30,22 @@ pub(super) async fn connect(
         Error::new(Kind::Network, format!("{place} {what} within {limit}"))
             .advise("Try again later, or raise `network.connect_timeout`.")
     };
+    let connecting = RoundTrip::begin(side, "the connection");
     let mut stream = TimeoutWriter::new(tcp::connect(&address.host, address.port, deadline).await?);
+    drop(connecting);
     // A server that stops reading must not keep the connection open for ever.
     stream.set_timeout(Some(limits.idle_timeout));
     let client = Client::new(address, known_hosts);
     let received = Arc::clone(&client.received);
     let config = Arc::new(config(address, known_hosts));
+    let shaking_hands = RoundTrip::begin(side, "the ssh handshake");
     let handshake = client::connect_stream(config, Box::pin(stream), client);
     let mut handle = timeout_at(deadline, handshake)
         .await
         .map_err(|_| late("did not finish the ssh handshake"))?
         .map_err(|error| handshake_failed(&place, error, &received))?;
+    drop(shaking_hands);
+    let _authenticating = RoundTrip::begin(side, "the ssh authentication");
     timeout_at(
         deadline,
         authenticate(side, &mut handle, address, key, &received),
@@ -59,6 +64,9 @@ fn config(address: &SshAddress, known_hosts: &KnownHosts) -> client::Config {
             cipher: Cow::Owned(ciphers()),
             ..Preferred::DEFAULT
         },
+        // A pack must not wait for the server to hear that more fits: this is a second of 100 Mbit/s. It takes no memory, since a
+        // reader that lags stops the whole connection long before (`channel::PIPE`).
+        window_size: 16 << 20,
         // No keepalives: a connection serves one command, whose reads and writes have an idle timeout.
         keepalive_interval: None,
         ..client::Config::default()

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use self::connection::Client;
 use self::known_hosts::KnownHosts;
-use super::{Limits, Service, Side, SshCredentials, Stderr, Stream, idle, tcp};
+use super::{Limits, RoundTrip, Service, Side, SshCredentials, Stderr, Stream, idle, tcp};
 use crate::error::{Error, Kind, Result};
 use crate::git::SshAddress;
 
@@ -151,6 +151,7 @@ impl SshRemote {
                 format!("{place} does not open an ssh channel"),
             )
         };
+        let _waiting = RoundTrip::begin(self.side, "an ssh channel");
         timeout(self.limits.connect_timeout, handle.channel_open_session())
             .await
             .map_err(|_| failed().because("timed out"))?

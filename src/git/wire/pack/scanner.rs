@@ -1,8 +1,8 @@
 //! Reads the objects of a small pack as it arrives: commits and single trees, for planning.
 //!
 //! The pack is stored compressed, and an object is inflated on demand. Bounded: a pack or an object beyond a limit in size or
-//! in work is an error, so that no server can exhaust the memory or the processor. Whoever reads a pack lets other tasks run
-//! in between ([`Scanner::work`]).
+//! in work is an error, so that no server can exhaust the memory or the processor; between two objects other tasks can run
+//! ([`Scanner::next`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -34,9 +34,13 @@ pub struct Scanner {
     /// The entry at `at`, of which some bytes have arrived.
     begun: Option<Begun>,
     offsets: HashMap<ObjectId, u32>,
+    /// Objects that are not in the pack, and that a thin one builds on.
+    supplied: HashMap<ObjectId, Content>,
     later: Later,
     recent: RefCell<Recent>,
     work: Work,
+    /// The work that had been done at the last pause.
+    paused_at: usize,
 }
 
 impl Scanner {
@@ -67,6 +71,21 @@ impl Scanner {
         }
         self.pack.extend_from_slice(chunk);
         Ok(())
+    }
+
+    /// Supplies an object on which a thin pack may build, as the receiver of such a pack has it.
+    pub fn supply(&mut self, id: ObjectId, kind: ObjectKind, content: Vec<u8>) {
+        self.supplied.insert(id, (kind, Arc::new(content)));
+    }
+
+    /// Returns what has arrived of the pack, byte for byte.
+    pub fn into_pack(self) -> Vec<u8> {
+        self.pack
+    }
+
+    /// Returns how many bytes of the pack have arrived.
+    pub fn size(&self) -> usize {
+        self.pack.len()
     }
 
     /// Returns the next object, in the pack's order but for deltas that come before their base; `None` where more bytes are
@@ -159,9 +178,23 @@ impl Scanner {
         }))
     }
 
-    /// Returns how much work reading the objects has been so far, in bytes that went through it.
+    /// As [`Scanner::next_object`], and lets other tasks run first where much work was done since they last could: a small pack
+    /// can be much work, during which nothing is waited for, so that timeouts, signals and other requests would have to wait.
     ///
-    /// An object is read without a pause; between two, whoever runs other tasks besides looks here how long they had to wait.
+    /// # Errors
+    /// As [`Scanner::next_object`].
+    pub async fn next(&mut self) -> Result<Option<Object>> {
+        /// How much work is done without a pause, in bytes: some milliseconds.
+        const WITHOUT_PAUSE: usize = 1024 * 1024;
+        let work = self.work();
+        if work - self.paused_at > WITHOUT_PAUSE {
+            tokio::task::yield_now().await;
+            self.paused_at = work;
+        }
+        self.next_object()
+    }
+
+    /// Returns how much work reading the objects has been so far, in bytes that went through it.
     pub fn work(&self) -> usize {
         self.work.whole.get()
     }
@@ -201,8 +234,13 @@ impl Scanner {
         match part.base {
             Base::None(kind) => Ok((kind, Arc::new(part.data))),
             Base::At(base) => self.apply(&self.base(base)?, &part.data),
+            Base::Supplied(id) => self.apply(self.supplied(&id)?, &part.data),
             Base::Later(_) => Err(breaks_off()),
         }
+    }
+
+    fn supplied(&self, id: &ObjectId) -> Result<&Content> {
+        self.supplied.get(id).ok_or_else(breaks_off)
     }
 
     /// Returns the object at `offset`, as the base of a delta.
@@ -223,7 +261,7 @@ impl Scanner {
             chain.push(at);
             next = match self.header(at)?.ok_or_else(breaks_off)?.1 {
                 Base::At(base) => Some(base),
-                Base::None(_) => None,
+                Base::None(_) | Base::Supplied(_) => None,
                 Base::Later(_) => return Err(breaks_off()),
             };
         }
@@ -232,6 +270,7 @@ impl Scanner {
             let object = match (part.base, &content) {
                 (Base::None(kind), _) => (kind, Arc::new(part.data)),
                 (Base::At(_), Some(base)) => self.apply(base, &part.data)?,
+                (Base::Supplied(id), _) => self.apply(self.supplied(&id)?, &part.data)?,
                 _ => return Err(breaks_off()),
             };
             self.recent.borrow_mut().insert(at, object.clone());
@@ -278,11 +317,15 @@ impl Scanner {
                 .filter(|distance| *distance > 0)
                 .and_then(|distance| offset.checked_sub(distance))
                 .filter(|base| *base >= HEADER),
-            // Planning requests no thin packs, so a base is in the pack, mostly before the delta.
+            // A base that was not supplied is in the pack, mostly before the delta.
             EntryKind::RefDelta(id) => {
                 within_limit(None, header.size)?;
-                let found = self.offsets.get(&id).map(|at| Base::At(*at as usize));
-                return Ok(Some((header, found.unwrap_or(Base::Later(id)))));
+                let base = match self.offsets.get(&id) {
+                    Some(at) => Base::At(*at as usize),
+                    None if self.supplied.contains_key(&id) => Base::Supplied(id),
+                    None => Base::Later(id),
+                };
+                return Ok(Some((header, base)));
             }
         };
         within_limit(None, header.size)?;
@@ -372,6 +415,8 @@ enum Base {
     None(ObjectKind),
     /// The entry that begins there.
     At(usize),
+    /// An object that is not in the pack.
+    Supplied(ObjectId),
     /// An object that has not been read yet.
     Later(ObjectId),
 }
@@ -403,7 +448,7 @@ impl Later {
     /// Returns what has to be read before a delta on this base can be applied.
     fn awaited(&self, base: &Base) -> Option<Awaited> {
         match base {
-            Base::None(_) => None,
+            Base::None(_) | Base::Supplied(_) => None,
             Base::At(entry) => self
                 .entries
                 .contains(entry)

@@ -51,9 +51,10 @@ fn every_fault_of_a_server_has_its_kind_and_leaves_the_mirror_alone() {
             let (at, becomes, after) = (fault.at, fault.becomes, fault.after);
             let stalls = after == Action::Stall;
             let ferry = if stalls { &impatient } else { &patient };
-            let mut is_done = false;
+            // A connection that is cut before anything was asked for is opened once more.
+            let (mut is_done, is_lasting) = (false, after == Action::HangUp);
             proxy.watch(move |passing| {
-                if is_done || !at(passing) {
+                if is_done && !is_lasting || !at(passing) {
                     return Action::Pass;
                 }
                 is_done = true;
