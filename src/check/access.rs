@@ -22,11 +22,8 @@ pub(super) async fn upstream(
     findings: &mut Findings,
 ) -> Option<()> {
     let reference = branch_ref(&config.upstream.branch);
-    let refs = async {
-        let mut server = UploadPack::open(remote).await?;
-        server.refs(&reference).await
-    };
-    let refs = findings.take("upstream", refs.await)?;
+    let listed = UploadPack::open_and_list(remote, &reference).await;
+    let (_, refs) = findings.take("upstream", listed)?;
     match refs.branches.get(&reference) {
         Some(tip) => {
             findings.pass("upstream", format!("its tip is {}", tip.short()));

@@ -40,9 +40,8 @@ fn observed<T>(answer: Result<Result<T>, tokio::time::error::Elapsed>) -> Observ
 /// Returns the mirror's tip and its date.
 async fn last_moved(config: &Config) -> Result<(String, i64)> {
     let mirror = config.mirror_remote()?;
-    let mut mirror = UploadPack::open(&mirror).await?;
     let reference = branch_ref(&config.mirror.branch);
-    let refs = mirror.refs(&reference).await?;
+    let (mut mirror, refs) = UploadPack::open_and_list(&mirror, &reference).await?;
     let tip = refs.branches.get(&reference).copied();
     let tip =
         tip.ok_or_else(|| Error::new(Kind::EmptyMirror, format!("the mirror has no {reference}")))?;

@@ -47,8 +47,7 @@ impl UnconfirmedPushes {
     pub(super) async fn look(&self, mirror: &Remote) -> Option<Report> {
         // All pushes of a command are to one branch.
         let reference = &self.0.first()?.reference;
-        let mut server = UploadPack::open(mirror).await.ok()?;
-        let refs = server.refs(reference).await.ok()?;
+        let (_, refs) = UploadPack::open_and_list(mirror, reference).await.ok()?;
         self.arrived(refs.branches.get(reference).copied())
     }
 }

@@ -241,9 +241,8 @@ impl Inner {
     /// Fetches `config.json` from the upstream index: the mirror's own leads to this server.
     async fn read_config_json(&self) -> Result<Vec<u8>> {
         let remote = self.config.upstream_remote()?;
-        let mut server = UploadPack::open(&remote).await?;
         let reference = branch_ref(&self.config.upstream.branch);
-        let refs = server.refs(&reference).await?;
+        let (mut server, refs) = UploadPack::open_and_list(&remote, &reference).await?;
         let tip = refs.branches.get(&reference).copied();
         let missing = |what: &str| Error::new(Kind::Config, format!("{remote} has no {what}"));
         let tip = tip.ok_or_else(|| missing(&reference))?;

@@ -28,9 +28,8 @@ impl IndexCopy {
         before: Option<Arc<Snapshot>>,
     ) -> Result<Option<Snapshot>> {
         self.progress.phase("asking for the index");
-        let mut server = UploadPack::open(remote).await?;
         let reference = format!("refs/heads/{branch}");
-        let refs = server.refs(&reference).await?;
+        let (mut server, refs) = UploadPack::open_and_list(remote, &reference).await?;
         let tip = refs.branches.get(&reference).copied().ok_or_else(|| {
             Error::new(Kind::Config, format!("{remote} has no branch {branch}")).advise(
                 "Set `serve.index` and `serve.branch` to a repository that holds the index.",
