@@ -60,6 +60,9 @@ fn a_rebuild_makes_the_catalog_again_and_not_beside_a_server() {
     );
     assert!(planned.contains("import it again"), "{planned}");
     let server = serve(&site, &[]);
+    server.wait_for("what was published", || {
+        server.get("/api/v1/crates/rand").status == 200
+    });
     let refused = site.run(&["catalog", "rebuild"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(
