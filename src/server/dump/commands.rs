@@ -15,7 +15,7 @@ use super::report::{CatalogStatistics, ImportReport, Rebuilt};
 use crate::config::{DumpSource, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
-use crate::server::catalog::crates::CrateCatalog;
+use crate::server::catalog::crates::{CatalogDatabase, CrateCatalog};
 use crate::server::disk_error::unwritable;
 use crate::server::index_copy::{self, IndexCopy, Snapshot};
 
@@ -67,7 +67,7 @@ pub async fn rebuild(
     let before = spawn_blocking({
         let path = path.clone();
         // One that cannot be read is why it is made again.
-        move || CrateCatalog::open_existing(&path).ok().flatten()
+        move || CatalogDatabase::open_existing(&path).ok().flatten()
     });
     let before = before.await.ok().flatten();
     let last = before
@@ -77,14 +77,13 @@ pub async fn rebuild(
         dry_run,
         commit: snapshot.commit().to_string(),
         crates: snapshot.crates()?.len(),
-        before: before.as_ref().map_or(0, CrateCatalog::len),
+        before: before.and_then(|catalog| catalog.count().ok()).unwrap_or(0),
         lost: None,
         import: None,
     };
     if config.catalog.import.is_none() {
         rebuilt.lost = Rebuilt::lost(last.flatten().as_ref());
     }
-    drop(before);
     if dry_run {
         return Ok(rebuilt);
     }
@@ -118,7 +117,7 @@ async fn build(
         report = Some(ImportReport::of(&outcome, false));
     }
     let catalog = Arc::into_inner(catalog);
-    catalog.map_or(Ok(()), CrateCatalog::close)?;
+    catalog.map_or(Ok(()), CatalogDatabase::close)?;
     Ok(report)
 }
 
@@ -137,7 +136,7 @@ pub async fn stat(config: &ServeConfig) -> Result<CatalogStatistics> {
 }
 
 /// Opens the catalog that a server, or a rebuild, has made.
-async fn open(config: &ServeConfig) -> Result<CrateCatalog> {
+async fn open(config: &ServeConfig) -> Result<CatalogDatabase> {
     let data_dir = config.serve.data_dir.clone();
     if !data_dir.is_dir() {
         let text = format!("the directory {} does not exist", data_dir.display());
@@ -147,12 +146,15 @@ async fn open(config: &ServeConfig) -> Result<CrateCatalog> {
     }
     let path = CrateCatalog::path_in(&data_dir);
     let shown = path.display().to_string();
-    let opened = spawn_blocking(move || CrateCatalog::open_existing(&path)).await;
+    let opening = spawn_blocking(move || -> Result<_> {
+        let opened = CatalogDatabase::open_existing(&path)?;
+        let crates = opened.as_ref().map_or(Ok(0), CatalogDatabase::count)?;
+        Ok(opened.filter(|_| crates > 0))
+    });
     let panicked =
         |error| Error::new(Kind::Server, "the thread that opens the catalog failed").because(error);
-    let opened = opened.map_err(panicked)??;
-    let known = opened.filter(|catalog| !catalog.is_empty());
-    known.ok_or_else(|| {
+    let opened = opening.await.map_err(panicked)??;
+    opened.ok_or_else(|| {
         let text =
             format!("there is no catalog of the index in {shown} yet, or one of another version");
         Error::new(Kind::Config, text)
@@ -173,12 +175,12 @@ async fn fetch_index(config: &ServeConfig) -> Result<(Arc<Snapshot>, IndexCopy)>
 }
 
 /// Makes a catalog in a file of its own; one that a killed process left there is removed.
-async fn make(path: PathBuf, snapshot: Arc<Snapshot>) -> Result<CrateCatalog> {
+async fn make(path: PathBuf, snapshot: Arc<Snapshot>) -> Result<CatalogDatabase> {
     let making = spawn_blocking(move || {
         remove(&files_of(&path))?;
         let catalog = CrateCatalog::open(&path)?;
         catalog.update(&snapshot)?;
-        Ok(catalog)
+        Ok(catalog.into_database())
     });
     let panicked =
         |error| Error::new(Kind::Server, "the thread that makes the catalog failed").because(error);

@@ -9,7 +9,7 @@ use super::source::{Fetched, Version, fetch};
 use crate::config::{DumpSource, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
-use crate::server::catalog::crates::{CrateCatalog, Import, Imported};
+use crate::server::catalog::crates::{CatalogDatabase, Import, Imported};
 
 /// When a dump is imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Outcome {
 /// Fetches a dump, reads it, and takes it into the catalog.
 ///
 /// # Errors
-/// As [`fetch`] and [`CrateCatalog::import`]; the catalog then stays as it was.
+/// As [`fetch`] and [`CatalogDatabase::import`]; the catalog then stays as it was.
 pub async fn import<C>(
     config: &ServeConfig,
     catalog: C,
@@ -45,7 +45,7 @@ pub async fn import<C>(
     progress: &Arc<Progress>,
 ) -> Result<Outcome>
 where
-    C: AsRef<CrateCatalog> + Clone + Send + 'static,
+    C: AsRef<CatalogDatabase> + Clone + Send + 'static,
 {
     let last = catalog.as_ref().last_import()?;
     let last = last.filter(|last| last.source == source.to_string());

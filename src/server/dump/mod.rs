@@ -1,6 +1,6 @@
 //! crates.io's database dump, `db-dump.tar.gz`: what the registry knows of crates beyond its index. It is read as it comes and never
 //! unpacked: [`stage`] puts the tables that are known into a database of their own, from which
-//! [`CrateCatalog::import`](crate::server::catalog::crates::CrateCatalog::import) takes them.
+//! [`CatalogDatabase::import`](crate::server::catalog::crates::CatalogDatabase::import) takes them.
 
 mod archive;
 mod bounds;

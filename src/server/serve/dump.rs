@@ -4,6 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
@@ -25,23 +26,22 @@ pub(super) async fn forever(state: &'static State) {
     let Some(catalog) = &state.catalog else {
         return pending().await;
     };
+    // What this process imports is not taken for another one's.
+    let turn = Mutex::new(());
     tokio::select! {
-        () = take_in_changes(state, catalog) => {}
-        () = import_by_the_clock(state, catalog) => {}
+        () = take_in_changes(state, catalog, &turn) => {}
+        () = import_by_the_clock(state, catalog, &turn) => {}
     }
 }
 
-async fn take_in_changes(state: &'static State, catalog: &'static CrateCatalog) {
+async fn take_in_changes(state: &'static State, catalog: &'static CrateCatalog, turn: &Mutex<()>) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_failure = None;
     loop {
         looks.tick().await;
-        let panicked = |error| {
-            Error::new(Kind::Server, "the thread that reads the catalog failed").because(error)
-        };
-        let taken = spawn_blocking(move || catalog.take_in_changes()).await;
-        match taken.map_err(panicked).and_then(|taken| taken) {
+        let _turn = turn.lock().await;
+        match take_in(catalog).await {
             Ok(true) => info!("the catalog was changed by another process, and is read anew"),
             Ok(false) => {}
             Err(error) => warn_once(
@@ -54,7 +54,19 @@ async fn take_in_changes(state: &'static State, catalog: &'static CrateCatalog) 
     }
 }
 
-async fn import_by_the_clock(state: &'static State, catalog: &'static CrateCatalog) {
+/// Takes in what was imported, on a thread that may wait for the disk; says whether there was anything.
+async fn take_in(catalog: &'static CrateCatalog) -> Result<bool> {
+    let panicked =
+        |error| Error::new(Kind::Server, "the thread that reads the catalog failed").because(error);
+    let taken = spawn_blocking(move || catalog.take_in_changes()).await;
+    taken.map_err(panicked)?
+}
+
+async fn import_by_the_clock(
+    state: &'static State,
+    catalog: &'static CrateCatalog,
+    turn: &Mutex<()>,
+) {
     let config = &state.config.catalog;
     let Some(source) = &config.import else {
         return pending().await;
@@ -67,7 +79,11 @@ async fn import_by_the_clock(state: &'static State, catalog: &'static CrateCatal
         }
         sleep(until_due(state, catalog, source)).await;
         let every = config.import_every;
-        match import(state, catalog, source).await {
+        let imported = {
+            let _turn = turn.lock().await;
+            import(state, catalog, source).await
+        };
+        match imported {
             Ok(()) => last_failure = None,
             Err(error) => {
                 let what = "the dump is not imported, and what was imported before stays";
@@ -99,6 +115,7 @@ async fn import(
     debug!("asking {source} for a dump");
     let progress = std::sync::Arc::default();
     let outcome = dump::import(&state.config, catalog, source, When::Changed, &progress).await?;
+    take_in(catalog).await?;
     for text in &outcome.left_out {
         warn!("the dump: {text}; that table is left out");
     }

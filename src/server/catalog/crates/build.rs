@@ -7,7 +7,8 @@ use std::thread;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::names::{CrateId, Names};
+use super::name_table::CrateId;
+use super::names::Names;
 use super::rows;
 use crate::error::{Error, Result};
 use crate::git::ObjectId;
@@ -34,20 +35,20 @@ pub(super) struct Changes {
 impl Changes {
     /// Compares the catalog with the index.
     pub(super) fn between(names: &Names, index: Vec<IndexFile>) -> Self {
-        let mut is_listed = vec![false; names.all().len()];
+        let mut is_listed = vec![false; names.len()];
         let mut changed = Vec::new();
         for (name, blob) in index {
             let known = names.place_of(name.as_str());
             if let Some(place) = known {
-                is_listed[place] = true;
+                is_listed[place as usize] = true;
             }
-            if known.is_none_or(|place| names.all()[place].facts.blob != blob) {
+            if known.is_none_or(|place| names.facts(place).blob != blob) {
                 changed.push((name, blob));
             }
         }
         let listed = names.all().iter().zip(is_listed);
         let gone = listed.filter(|(_, is_listed)| !is_listed);
-        let gone = gone.map(|(entry, _)| entry.facts.id).collect();
+        let gone = gone.map(|(facts, _)| facts.id).collect();
         Self { changed, gone }
     }
 
@@ -57,11 +58,11 @@ impl Changes {
         for (name, blob) in files {
             match blob {
                 Some(blob) => changes.changed.push((name, blob)),
-                None => changes.gone.extend(
-                    names
-                        .place_of(name.as_str())
-                        .map(|place| names.all()[place].facts.id),
-                ),
+                None => {
+                    let place = names.place_of(name.as_str());
+                    let id = place.map(|place| names.facts(place).id);
+                    changes.gone.extend(id);
+                }
             }
         }
         changes
@@ -164,7 +165,10 @@ pub(super) fn update(
             (Some(ReadCrate { summary, needs }), known) => {
                 let id = known.map_or_else(|| rows::next_id(&change), Ok)?;
                 rows::put(&change, id, file.1, named(file, &summary.name), &summary)?;
-                rows::index_words(&change, id)?;
+                // The words of one that was there are the same: a version changes neither its name nor what it is.
+                if known.is_none() {
+                    rows::index_words(&change, id)?;
+                }
                 updated.push((id, needs));
             }
         }

@@ -1,12 +1,11 @@
 //! Which crates a list is about: all of them, or those that pass a filter.
 
-use std::collections::HashSet;
-
 use rusqlite::{Connection, ToSql};
 
 use super::labels::LabelKind;
-use super::names::{CrateId, Entry, Names};
+use super::names::Names;
 use super::owners::OwnerKind;
+use super::rank_set::RankSet;
 
 /// What a crate must have to be listed. All that is given counts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -31,83 +30,61 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// Finds the crates that pass.
+    /// Finds the crates that pass; `None` where all do.
     pub(super) fn passing(
         &self,
         names: &Names,
         database: &Connection,
-    ) -> rusqlite::Result<Passing> {
-        let mut passing = Passing::default();
+    ) -> rusqlite::Result<Option<RankSet>> {
+        let mut passing = Passing(None);
+        let ids = |query: &str, parameters: &[&dyn ToSql]| -> rusqlite::Result<RankSet> {
+            let mut query = database.prepare_cached(query)?;
+            let ids = query.query_map(parameters, |row| row.get(0))?;
+            Ok(names.ranks_of(ids.collect::<rusqlite::Result<Vec<_>>>()?))
+        };
         for keyword in &self.keywords {
             let query = "SELECT crate FROM crate_labels WHERE kind = ?1 AND label = lower(?2)";
             let kind = LabelKind::Keyword.number();
-            passing.narrow(&ids(database, query, &[&kind, keyword])?);
+            passing.narrow(ids(query, &[&kind, keyword])?);
         }
         if let Some(category) = &self.category {
             // `;` follows `:`, so that what lies between is below the category.
             let query = "SELECT crate FROM crate_labels WHERE kind = ?1 AND
                 (label = lower(?2) OR (label >= lower(?2) || '::' AND label < lower(?2) || ':;'))";
             let kind = LabelKind::Category.number();
-            passing.narrow(&ids(database, query, &[&kind, category])?);
+            passing.narrow(ids(query, &[&kind, category])?);
         }
         for (kind, owner) in &self.owners {
             let query = "SELECT crate FROM owners WHERE kind = ?1 AND account = ?2";
             // No account has a number that SQLite cannot hold.
             let owner = i64::try_from(*owner).unwrap_or(-1);
-            passing.narrow(&ids(database, query, &[&kind.number(), &owner])?);
+            passing.narrow(ids(query, &[&kind.number(), &owner])?);
         }
         if self.without_yanked {
             let query = "SELECT id FROM crates WHERE NOT is_yanked";
-            passing.narrow(&ids(database, query, &[])?);
+            passing.narrow(ids(query, &[])?);
         }
         if let Some(letter) = self.letter {
             let start: String = letter.to_lowercase().collect();
-            passing.narrow(&ids_of(&names.all()[names.prefixed(&start)]));
+            passing.narrow(names.ranks_at(names.prefixed(&start)));
         }
         if !self.names.is_empty() {
-            let named = self.names.iter().flat_map(|name| {
-                let name = name.to_ascii_lowercase();
-                &names.all()[names.exact(&name)]
-            });
-            passing.narrow(&ids_of(named));
+            let lower = self.names.iter().map(|name| name.to_ascii_lowercase());
+            let named = lower.flat_map(|name| names.exact(&name));
+            passing.narrow(names.ranks_at(named));
         }
-        Ok(passing)
+        Ok(passing.0)
     }
 }
 
-fn ids(
-    database: &Connection,
-    query: &str,
-    parameters: &[&dyn ToSql],
-) -> rusqlite::Result<HashSet<CrateId>> {
-    let mut query = database.prepare_cached(query)?;
-    query.query_map(parameters, |row| row.get(0))?.collect()
-}
-
-fn ids_of<'n>(entries: impl IntoIterator<Item = &'n Entry>) -> HashSet<CrateId> {
-    entries.into_iter().map(|entry| entry.facts.id).collect()
-}
-
-/// The crates that pass a filter; all of them where there is none.
-#[derive(Debug, Default)]
-pub(super) struct Passing(Option<HashSet<CrateId>>);
+/// The crates that pass so far; all of them where nothing was asked.
+struct Passing(Option<RankSet>);
 
 impl Passing {
-    fn narrow(&mut self, ids: &HashSet<CrateId>) {
-        self.0 = Some(match self.0.take() {
-            Some(before) => before.intersection(ids).copied().collect(),
-            None => ids.clone(),
-        });
-    }
-
-    /// Leaves out the results that do not pass.
-    pub(super) fn of<'p, 'n: 'p, M: 'p>(
-        &'p self,
-        results: impl Iterator<Item = (M, &'n Entry)> + 'p,
-    ) -> impl Iterator<Item = (M, &'n Entry)> + 'p {
-        results.filter(|(_, entry)| {
-            let ids = self.0.as_ref();
-            ids.is_none_or(|ids| ids.contains(&entry.facts.id))
-        })
+    fn narrow(&mut self, ranks: RankSet) {
+        match &mut self.0 {
+            Some(before) => before.keep(&ranks),
+            all @ None => *all = Some(ranks),
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::CrateCatalog;
 use super::import::{self, Import};
+use super::{CatalogDatabase, CrateCatalog};
 use crate::error::Result;
 
 /// What the catalog holds.
@@ -44,7 +44,7 @@ fn count(database: &Connection) -> rusqlite::Result<Holdings> {
     Ok(found)
 }
 
-impl CrateCatalog {
+impl CatalogDatabase {
     /// Counts what the catalog holds.
     ///
     /// # Errors
@@ -52,7 +52,9 @@ impl CrateCatalog {
     pub fn holdings(&self) -> Result<Holdings> {
         self.read(count)
     }
+}
 
+impl CrateCatalog {
     /// Returns how often all crates together were downloaded from the registry, as far as that is known.
     ///
     /// # Errors

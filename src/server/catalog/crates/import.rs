@@ -10,8 +10,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::import_guard::check;
-use super::names::Names;
-use super::{CrateCatalog, lock, rows, schema};
+use super::{CatalogDatabase, CrateCatalog, lock, rows, schema};
 use crate::error::{Error, Kind, Result};
 use crate::server::dump::Staged;
 
@@ -269,20 +268,20 @@ pub(super) fn last(database: &Connection) -> rusqlite::Result<Option<Import>> {
     read.optional()
 }
 
-impl CrateCatalog {
-    /// Takes what a dump says of the crates of the index, in one transaction, and orders searches by its downloads. It takes some ten
-    /// seconds, during which everything can be read. A dry run only counts.
+impl CatalogDatabase {
+    /// Takes what a dump says of the crates of the index, in one transaction. It takes some ten seconds, during which everything can be
+    /// read; [`CrateCatalog::take_in_changes`] then orders searches by its downloads. A dry run only counts.
     ///
     /// # Errors
-    /// `guard` if the dump has much less than the one before; `server` if it has none of the index's crates or is not what a registry makes, or if the database cannot be read or
-    /// written; the catalog then stays as it was.
+    /// `guard` if the dump has much less than the one before; `server` if it has none of the index's crates or is not what a registry
+    /// makes, or if the database cannot be read or written; the catalog then stays as it was.
     pub fn import(&self, dump: &Staged, about: &Import, is_dry: bool) -> Result<Imported> {
         // Held to the end: other changes of this process wait, and not for SQLite's lock, which gives up.
-        let writer = lock(&self.writer);
+        let _writer = lock(&self.writer);
         let imported = schema::importer(&self.path)
             .map_err(ImportError::from)
             .and_then(|mut database| import(&mut database, &dump.path(), about, is_dry));
-        let imported = imported.map_err(|error| match error {
+        imported.map_err(|error| match error {
             ImportError::Database(error) => self.failed(error),
             ImportError::Loss(what) => {
                 let text = format!("the dump of {} is not imported: {what}", about.source);
@@ -297,11 +296,7 @@ impl CrateCatalog {
                     "Nothing was changed. Import the dump of the registry whose index this server has.",
                 )
             }
-        })?;
-        if !is_dry {
-            self.take_in(&writer)?;
-        }
-        Ok(imported)
+        })
     }
 
     /// Writes down that the last dump is still the current one.
@@ -309,13 +304,7 @@ impl CrateCatalog {
     /// # Errors
     /// `server` if the database cannot be written.
     pub fn imported_again(&self, about: &Import) -> Result<()> {
-        let database = lock(&self.writer);
-        let change = database.unchecked_transaction();
-        let done = change.and_then(|change| {
-            remember(&change, about)?;
-            change.commit()
-        });
-        done.map_err(|error| self.failed(error))
+        self.write(|database| remember(database, about))
     }
 
     /// Returns which dump was imported last.
@@ -325,27 +314,32 @@ impl CrateCatalog {
     pub fn last_import(&self) -> Result<Option<Import>> {
         self.read(last)
     }
+}
 
-    /// Takes in what another process wrote, such as `catalog import`; says whether there was anything.
+impl CrateCatalog {
+    /// Returns which dump was imported last.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn last_import(&self) -> Result<Option<Import>> {
+        self.database.last_import()
+    }
+
+    /// Takes in what an import wrote, of this process or another one; says whether there was anything.
     ///
     /// # Errors
     /// `server` if the database cannot be read.
     pub fn take_in_changes(&self) -> Result<bool> {
-        let writer = lock(&self.writer);
+        let writer = lock(&self.database.writer);
         let version = data_version(&writer).map_err(|error| self.failed(error))?;
-        let has_changed = version != self.data_version.load(Ordering::Relaxed);
-        if has_changed {
-            self.take_in(&writer)?;
+        if version == self.data_version.load(Ordering::Relaxed) {
+            return Ok(false);
         }
-        Ok(has_changed)
-    }
-
-    fn take_in(&self, writer: &Connection) -> Result<()> {
-        let read = data_version(writer).and_then(|version| Ok((version, rows::facts(writer)?)));
-        let (version, facts) = read.map_err(|error| self.failed(error))?;
+        let names = rows::names(&writer, Some(&self.names.load()));
+        let names = names.map_err(|error| self.failed(error))?;
         self.data_version.store(version, Ordering::Relaxed);
-        self.names.store(Arc::new(Names::new(facts)));
-        Ok(())
+        self.names.store(Arc::new(names));
+        Ok(true)
     }
 }
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::CrateCatalog;
-use super::names::CrateId;
+use super::name_table::CrateId;
 use crate::error::Result;
 
 /// What a label is.

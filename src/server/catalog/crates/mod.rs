@@ -4,14 +4,17 @@
 //! Many readers and one writer: a search reads what the last update wrote, and waits for none.
 
 mod build;
+mod database;
 mod filter;
 mod holdings;
 mod import;
 mod import_guard;
 mod labels;
+mod name_table;
 mod name_words;
 mod names;
 mod owners;
+mod rank_set;
 mod rows;
 mod schema;
 mod search;
@@ -24,7 +27,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use crate::error::{Error, Result};
 use crate::index::{CrateName, CrateVersion};
@@ -32,11 +35,12 @@ use crate::server::crate_archive::Manifest;
 use crate::server::disk_error::of_database;
 use crate::server::index_copy::Snapshot;
 use build::{BuildError, Changes, ReadObject};
+pub use database::CatalogDatabase;
 pub use filter::Filter;
 pub use holdings::Holdings;
 pub use import::{Import, Imported};
 pub use labels::{Label, LabelKind};
-pub use names::CrateId;
+pub use name_table::CrateId;
 use names::Names;
 pub use owners::{Owner, OwnerKind};
 pub use rows::CrateRow;
@@ -45,10 +49,7 @@ pub use versions::VersionRow;
 
 /// The catalog of the crates of an index.
 pub struct CrateCatalog {
-    path: PathBuf,
-    writer: Mutex<Connection>,
-    /// As many as ever read at the same time: the threads that may block bound that.
-    readers: Mutex<Vec<Connection>>,
+    database: CatalogDatabase,
     names: ArcSwap<Names>,
     /// The index of the last update.
     seen: Mutex<Option<Arc<Snapshot>>>,
@@ -58,10 +59,10 @@ pub struct CrateCatalog {
     filling: [AtomicUsize; 2],
 }
 
-/// For those who own it, share it, or have it for as long as they live.
-impl AsRef<CrateCatalog> for CrateCatalog {
-    fn as_ref(&self) -> &Self {
-        self
+/// For what needs no names.
+impl AsRef<CatalogDatabase> for CrateCatalog {
+    fn as_ref(&self) -> &CatalogDatabase {
+        &self.database
     }
 }
 
@@ -91,52 +92,24 @@ impl CrateCatalog {
             .map_err(|error| of_database(path, error))
     }
 
-    /// Opens the catalog in this file as it is, also beside a server that uses it; `None` where there is none of this version.
-    ///
-    /// # Errors
-    /// `config` if the file cannot be read.
-    pub fn open_existing(path: &Path) -> Result<Option<Self>> {
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let opened =
-            schema::importer(path).and_then(|database| match schema::is_current(&database)? {
-                true => Self::of(path, database).map(Some),
-                false => Ok(None),
-            });
-        opened.map_err(|error| of_database(path, error))
-    }
-
     fn of(path: &Path, database: Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            path: path.to_owned(),
             data_version: AtomicI64::new(import::data_version(&database)?),
-            names: ArcSwap::from_pointee(Names::new(rows::facts(&database)?)),
-            writer: Mutex::new(database),
-            readers: Mutex::default(),
+            names: ArcSwap::from_pointee(rows::names(&database, None)?),
+            database: CatalogDatabase::of(path, database),
             seen: Mutex::default(),
             filling: Default::default(),
         })
     }
 
-    /// Closes the catalog, so that all of it is in its one file.
-    ///
-    /// # Errors
-    /// `server` or `config` if it cannot be written.
-    pub fn close(self) -> Result<()> {
-        drop(self.readers);
-        let database = self
-            .writer
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        database
-            .close()
-            .map_err(|(_, error)| of_database(&self.path, error))
+    /// Leaves only the file.
+    pub fn into_database(self) -> CatalogDatabase {
+        self.database
     }
 
     /// Returns how many crates there are.
     pub fn len(&self) -> usize {
-        self.names.load().all().len()
+        self.names.load().len()
     }
 
     /// Says whether it knows no crate yet.
@@ -172,7 +145,7 @@ impl CrateCatalog {
         if changes.is_empty() {
             return Ok(Updated::default());
         }
-        let mut database = lock(&self.writer);
+        let mut database = lock(&self.database.writer);
         let names = match self.is_empty() {
             true => self.build(&mut database, changes, read),
             false => self.change(&mut database, changes, read),
@@ -216,7 +189,7 @@ impl CrateCatalog {
         count.store(0, Ordering::Relaxed);
         of.store(0, Ordering::Relaxed);
         done?;
-        Ok(Names::new(rows::facts(database)?))
+        Ok(rows::names(database, None)?)
     }
 
     /// Says whether [`CrateCatalog::learn`] would write what this version's manifest says.
@@ -241,19 +214,14 @@ impl CrateCatalog {
         version: &CrateVersion,
         manifest: &Manifest,
     ) -> Result<bool> {
-        let mut database = lock(&self.writer);
-        let mut learn = || {
-            let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let row = row_of(&change, name)?;
-            let better = row.filter(|row| is_better(row, version));
+        self.database.write(|database| {
+            let better = row_of(database, name)?.filter(|row| is_better(row, version));
             let Some(row) = better else {
                 return Ok(false);
             };
-            rows::describe(&change, row.id, version.as_str(), manifest)?;
-            change.commit()?;
+            rows::describe(database, row.id, version.as_str(), manifest)?;
             Ok(true)
-        };
-        learn().map_err(|error| self.failed(error))
+        })
     }
 
     /// Returns the default versions whose manifests were not read, of those that are stored: each with its crate's name.
@@ -303,12 +271,11 @@ impl CrateCatalog {
     pub fn find(&self, name: &str) -> Result<Option<CrateRow>> {
         let names = self.names.load();
         let lower = name.to_ascii_lowercase();
-        let mut alike = names.all()[names.exact(&lower)].iter();
-        let exact = alike.clone().find(|entry| names.name(entry) == lower);
-        let Some(entry) = exact.or_else(|| alike.next()) else {
+        let mut alike = names.exact(&lower);
+        let Some(place) = names.place_of(&lower).or_else(|| alike.next()) else {
             return Ok(None);
         };
-        let id = entry.facts.id;
+        let id = names.facts(place).id;
         self.read(|database| rows::crate_row(database, id))
     }
 
@@ -324,26 +291,17 @@ impl CrateCatalog {
     ) -> Result<(Vec<CrateRow>, usize)> {
         let names = self.names.load_full();
         let mut ids = self.read(|database| rows::dependents(database, id))?;
-        let weight = |id: &CrateId| names.by_id(*id).map_or(0, |entry| entry.facts.weight);
-        ids.sort_by_key(|id| std::cmp::Reverse(weight(id)));
+        ids.sort_by_key(|id| names.rank_of(*id).unwrap_or(u32::MAX));
         let wanted: Vec<_> = ids.iter().skip(offset).take(limit).copied().collect();
         Ok((self.crates(&wanted)?, ids.len()))
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let idle = lock(&self.readers).pop();
-        let reader = idle.map_or_else(|| schema::reader(&self.path), Ok);
-        let done = reader.and_then(|reader| {
-            let done = work(&reader)?;
-            // Only here: one that failed is not used again.
-            lock(&self.readers).push(reader);
-            Ok(done)
-        });
-        done.map_err(|error| self.failed(error))
+        self.database.read(work)
     }
 
     fn failed(&self, error: rusqlite::Error) -> Error {
-        of_database(&self.path, error)
+        self.database.failed(error)
     }
 }
 

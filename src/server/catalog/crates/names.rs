@@ -1,17 +1,15 @@
-//! The names of all crates, in memory: what search asks first, and how results are ordered.
+//! The crates in memory: what search asks first, and how results are ordered.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
 use strsim::osa_distance;
 
-use super::name_words::NameWords;
+use super::name_table::{CrateId, NameTable, Place, Unordered};
+use super::rank_set::RankSet;
 use crate::git::ObjectId;
-
-/// A crate's number in the catalog.
-pub type CrateId = u32;
 
 /// What is known of a crate without asking the database, beside its name.
 #[derive(Debug, Clone, Copy)]
@@ -29,70 +27,37 @@ pub(super) struct Facts {
     pub(super) blob: ObjectId,
 }
 
-/// A crate in memory.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) facts: Facts,
-    /// Where its name stands.
-    start: u32,
-    length: u8,
-}
-
-/// The crates by their names, which are alike whether they are written with `-` or `_`, or in capitals.
-#[derive(Debug, Default)]
+/// All crates: their names, what is known of each, and their order by weight.
+#[derive(Debug)]
 pub(super) struct Names {
-    /// The names in lower case.
-    text: String,
+    table: Arc<NameTable>,
     /// In the order of their names.
-    entries: Vec<Entry>,
-    /// Which letters and digits each name has: a filter for near names, by itself since all of it is read for each search.
-    letters: Vec<Letters>,
-    /// The places of the ids.
-    by_id: Vec<u32>,
-    words: Arc<NameWords>,
+    facts: Vec<Facts>,
+    /// The crates' ranks by weight, 0 for the heaviest, in the order of their names, which decides between equals.
+    ranks: Vec<u32>,
+    /// The places of the ranks.
+    by_rank: Vec<Place>,
 }
 
 /// How many letters typing errors may change.
 const NEAR: usize = 2;
 
-/// The place of an id that no crate has.
-const ABSENT: u32 = u32::MAX;
-
-/// Compares names as search does: `_` is `-`. Both are in lower case.
-fn compare(one: &str, other: &str) -> Ordering {
-    alike(one).cmp(alike(other))
-}
-
-/// Compares names as [`compare`] does, and tells apart those that are alike.
-fn order(one: &str, other: &str) -> Ordering {
-    compare(one, other).then_with(|| one.cmp(other))
-}
-
-fn in_order(crates: impl IntoIterator<Item = (String, Facts)>) -> Vec<(String, Facts)> {
-    let lower = crates
-        .into_iter()
-        .map(|(name, facts)| (name.to_ascii_lowercase(), facts));
-    let mut sorted: Vec<_> = lower.collect();
-    sorted.sort_unstable_by(|(one, _), (other, _)| order(one, other));
-    sorted
-}
-
-fn alike(name: &str) -> impl Iterator<Item = u8> {
-    name.bytes()
-        .map(|byte| if byte == b'_' { b'-' } else { byte })
-}
-
 impl Names {
-    /// Takes the names, each with what is known of its crate.
-    pub(super) fn new(crates: impl IntoIterator<Item = (String, Facts)>) -> Self {
-        let mut names = Self::default();
-        let sorted = in_order(crates);
-        for (name, facts) in &sorted {
-            names.push(name, *facts);
+    fn of(table: Arc<NameTable>, facts: Vec<Facts>) -> Self {
+        let weights = facts.iter().map(|facts| Reverse(facts.weight)).zip(0..);
+        let mut weights: Vec<(_, Place)> = weights.collect();
+        weights.sort_unstable();
+        let by_rank: Vec<_> = weights.into_iter().map(|(_, place)| place).collect();
+        let mut ranks = vec![0; by_rank.len()];
+        for (place, rank) in by_rank.iter().zip(0..) {
+            ranks[*place as usize] = rank;
         }
-        names.find_ids();
-        names.words = Arc::new(NameWords::new(names.named()));
-        names
+        Self {
+            table,
+            facts,
+            ranks,
+            by_rank,
+        }
     }
 
     /// Returns the names after a change: without the crates of `touched`, and with `changed`, which are those of them that
@@ -102,157 +67,149 @@ impl Names {
         touched: &BTreeSet<CrateId>,
         changed: impl IntoIterator<Item = (String, Facts)>,
     ) -> Self {
-        let changed = in_order(changed);
-        let kept = self
-            .named()
-            .filter(|(_, id)| !touched.contains(id))
-            .filter_map(|(name, id)| Some((name, self.by_id(id)?.facts)));
-        let mut changed = changed.iter().peekable();
-        let mut names = Self::default();
-        names
-            .entries
-            .reserve_exact(self.entries.len() + changed.len());
-        for (name, facts) in kept {
-            while let Some((new, facts)) = changed.next_if(|(new, _)| order(new, name).is_lt()) {
-                names.push(new, *facts);
+        let (mut come, mut facts) = (Unordered::default(), HashMap::new());
+        let mut gone: BTreeSet<_> = touched
+            .iter()
+            .filter_map(|id| self.table.place_of_id(*id))
+            .collect();
+        for (name, new) in changed {
+            let place = self.table.place_of_id(new.id);
+            let named = place.filter(|at| self.table.name(*at).eq_ignore_ascii_case(&name));
+            match named {
+                Some(place) => drop(gone.remove(&place)),
+                None => come.push(&name, new.id),
             }
-            names.push(name, facts);
+            facts.insert(new.id, new);
         }
-        changed.for_each(|(new, facts)| names.push(new, *facts));
-        names.find_ids();
         // Most changes are new versions of crates that were there before.
-        names.words = match names.named().eq(self.named()) {
-            true => Arc::clone(&self.words),
-            false => Arc::new(NameWords::new(names.named())),
+        let table = match gone.is_empty() && come.is_empty() {
+            true => Arc::clone(&self.table),
+            false => Arc::new(self.table.after(&Vec::from_iter(gone), come)),
         };
-        names
+        let all = table.ids();
+        let all = all.filter_map(|id| facts.get(&id).or_else(|| self.by_id(id)).copied());
+        let mut known = Vec::with_capacity(table.len());
+        known.extend(all);
+        Self::of(table, known)
     }
 
-    /// Returns all names, each with the id of its crate.
-    fn named(&self) -> impl Iterator<Item = (&str, CrateId)> {
-        let entries = self.entries.iter();
-        entries.map(|entry| (self.name(entry), entry.facts.id))
+    pub(super) fn len(&self) -> usize {
+        self.facts.len()
     }
 
-    fn find_ids(&mut self) {
-        let ids = self.entries.iter().map(|entry| entry.facts.id as usize);
-        self.by_id = vec![ABSENT; ids.max().map_or(0, |last| last + 1)];
-        for (place, entry) in self.entries.iter().enumerate() {
-            self.by_id[entry.facts.id as usize] = u32::try_from(place).unwrap_or(ABSENT);
-        }
+    /// Returns the crates in the order of their names.
+    pub(super) fn all(&self) -> &[Facts] {
+        &self.facts
     }
 
-    fn push(&mut self, name: &str, facts: Facts) {
-        // A name of an index has 64 bytes at most, and there are fewer than 60 million.
-        let (Ok(start), Ok(length)) = (u32::try_from(self.text.len()), u8::try_from(name.len()))
-        else {
-            return;
-        };
-        self.text.push_str(name);
-        self.letters.push(letters(name));
-        self.entries.push(Entry {
-            facts,
-            start,
-            length,
-        });
-    }
-
-    /// Returns all, in the order of their names.
-    pub(super) fn all(&self) -> &[Entry] {
-        &self.entries
+    pub(super) fn facts(&self, place: Place) -> &Facts {
+        &self.facts[place as usize]
     }
 
     /// Returns the crate with this id.
-    pub(super) fn by_id(&self, id: CrateId) -> Option<&Entry> {
-        let place = self.by_id.get(id as usize)?;
-        self.entries.get(*place as usize)
+    pub(super) fn by_id(&self, id: CrateId) -> Option<&Facts> {
+        self.table.place_of_id(id).map(|place| self.facts(place))
     }
 
-    /// Returns for each id whether it is among these.
-    pub(super) fn set_of(&self, ids: &[CrateId]) -> Vec<bool> {
-        let mut set = vec![false; self.by_id.len()];
-        for id in ids {
-            set[*id as usize] = true;
-        }
+    /// Returns the rank of the crate with this id.
+    pub(super) fn rank_of(&self, id: CrateId) -> Option<u32> {
+        let place = self.table.place_of_id(id)?;
+        Some(self.ranks[place as usize])
+    }
+
+    /// Returns the place of a rank.
+    pub(super) fn ranked(&self, rank: u32) -> Place {
+        self.by_rank[rank as usize]
+    }
+
+    /// Returns an empty set of its crates.
+    pub(super) fn no_ranks(&self) -> RankSet {
+        RankSet::of(self.len())
+    }
+
+    /// Returns the set of the crates at these places.
+    pub(super) fn ranks_at(&self, places: impl IntoIterator<Item = Place>) -> RankSet {
+        let mut set = self.no_ranks();
+        set.insert_all(places.into_iter().map(|place| self.ranks[place as usize]));
         set
     }
 
-    /// Returns the name of a crate, in lower case.
-    pub(super) fn name(&self, entry: &Entry) -> &str {
-        let start = entry.start as usize;
-        &self.text[start..start + usize::from(entry.length)]
+    /// Returns the set of the crates with these ids, as far as they are there.
+    pub(super) fn ranks_of(&self, ids: impl IntoIterator<Item = CrateId>) -> RankSet {
+        let mut set = self.no_ranks();
+        set.insert_all(ids.into_iter().filter_map(|id| self.rank_of(id)));
+        set
+    }
+
+    /// Returns the set of the crates with a word in their names that is this one, or begins with it if `is_prefix`.
+    pub(super) fn ranks_with(&self, word: &str, is_prefix: bool) -> RankSet {
+        let places = self.table.words().with(word, is_prefix);
+        self.ranks_at(places.iter().copied())
     }
 
     /// Returns the place of the crate with this very name, in lower case.
-    pub(super) fn place_of(&self, name: &str) -> Option<usize> {
+    pub(super) fn place_of(&self, name: &str) -> Option<Place> {
         self.exact(name)
-            .find(|place| self.name(&self.entries[*place]) == name)
-    }
-
-    /// Returns the words of the names.
-    pub(super) fn words(&self) -> &NameWords {
-        &self.words
+            .find(|place| self.table.name(*place) == name)
     }
 
     /// Returns the places of the crates with this name, in lower case: in a private registry `a-b` and `a_b` may be two.
-    pub(super) fn exact(&self, name: &str) -> Range<usize> {
-        self.range(|entry| compare(entry, name))
+    pub(super) fn exact(&self, name: &str) -> Range<Place> {
+        self.table.exact(name)
     }
 
     /// Returns the places of the crates whose names begin with this, in lower case.
-    pub(super) fn prefixed(&self, start: &str) -> Range<usize> {
-        self.range(|name| alike(name).take(start.len()).cmp(alike(start)))
-    }
-
-    fn range(&self, order: impl Fn(&str) -> Ordering) -> Range<usize> {
-        let first = self
-            .entries
-            .partition_point(|entry| order(self.name(entry)).is_lt());
-        let rest = &self.entries[first..];
-        first..first + rest.partition_point(|entry| order(self.name(entry)).is_eq())
+    pub(super) fn prefixed(&self, start: &str) -> Range<Place> {
+        self.table.prefixed(start)
     }
 
     /// Returns the crates whose names are a typing error away from this one: the nearest first, and of those the heaviest.
     pub(super) fn near(&self, name: &str, most: usize) -> Vec<CrateId> {
-        let wanted = letters(name);
         let dashed = |name: &str| name.replace('_', "-");
         let name = dashed(name);
         // In a short name two errors leave nothing of it.
         let errors = if name.len() < 5 { 1 } else { NEAR };
-        // An error removes at most one letter and adds at most one.
-        let is_near = |letters: &Letters| (letters ^ wanted).count_ones() as usize <= 2 * errors;
-        let candidates = self.letters.iter().zip(&self.entries);
-        let candidates = candidates.filter(|(letters, _)| is_near(letters));
+        let candidates = self.table.maybe_near(&name, errors);
         let mut found: Vec<_> = candidates
-            .filter(|(_, entry)| usize::from(entry.length).abs_diff(name.len()) <= errors)
-            .map(|(_, entry)| {
-                let distance = osa_distance(&dashed(self.name(entry)), &name);
-                (distance, Reverse(entry.facts.weight), entry.facts.id)
+            .map(|place| {
+                let distance = osa_distance(&dashed(self.table.name(place)), &name);
+                (distance, self.ranks[place as usize], place)
             })
             .filter(|(distance, ..)| *distance <= errors)
             .collect();
         found.sort_unstable();
         found.truncate(most);
-        found.into_iter().map(|(.., id)| id).collect()
+        let places = found.into_iter().map(|(.., place)| place);
+        places.map(|place| self.facts(place).id).collect()
     }
 }
 
-/// One bit for each letter, each digit, and all the rest, and 64 bits further one for those that come more than once.
-type Letters = u128;
+/// Takes all crates one after the other, in any order.
+#[derive(Debug, Default)]
+pub(super) struct NamesReader {
+    names: Unordered,
+    facts: Vec<Facts>,
+}
 
-fn letters(name: &str) -> Letters {
-    let bit = |byte: u8| match byte {
-        b'a'..=b'z' => byte - b'a',
-        b'0'..=b'9' => byte - b'0' + 26,
-        _ => 36,
-    };
-    let (mut once, mut again) = (0_u64, 0_u64);
-    for byte in name.bytes() {
-        let letter = 1 << bit(byte);
-        again |= once & letter;
-        once |= letter;
+impl NamesReader {
+    pub(super) fn push(&mut self, name: &str, facts: Facts) {
+        self.names.push(name, facts.id);
+        self.facts.push(facts);
     }
-    Letters::from(again) << 64 | Letters::from(once)
+
+    /// Returns the crates; those that were known `before` share its names if they still have them.
+    pub(super) fn finish(mut self, before: Option<&Names>) -> Names {
+        let same = before.filter(|before| self.names.are_in(&before.table));
+        let table = match same {
+            Some(before) => Arc::clone(&before.table),
+            None => Arc::new(NameTable::new(self.names)),
+        };
+        self.facts.sort_unstable_by_key(|facts| facts.id);
+        let of = |id| self.facts.binary_search_by_key(&id, |facts| facts.id);
+        let mut facts = Vec::with_capacity(table.len());
+        facts.extend(table.ids().filter_map(|id| Some(self.facts[of(id).ok()?])));
+        Names::of(table, facts)
+    }
 }
 
 #[cfg(test)]
@@ -267,7 +224,15 @@ mod tests {
 
     fn names(all: &[(&str, u64)]) -> Names {
         let numbered = all.iter().zip(1..);
-        Names::new(numbered.map(|((name, weight), id)| ((*name).to_owned(), facts(id, *weight))))
+        read(numbered.map(|((name, weight), id)| (*name, facts(id, *weight))))
+    }
+
+    fn read<N: AsRef<str>>(all: impl IntoIterator<Item = (N, Facts)>) -> Names {
+        let mut reader = NamesReader::default();
+        for (name, facts) in all {
+            reader.push(name.as_ref(), facts);
+        }
+        reader.finish(None)
     }
 
     fn facts(id: CrateId, weight: u64) -> Facts {
@@ -281,9 +246,8 @@ mod tests {
         }
     }
 
-    fn shown(names: &Names, places: Range<usize>) -> Vec<&str> {
-        let entries = names.all()[places].iter();
-        entries.map(|entry| names.name(entry)).collect()
+    fn shown(names: &Names, places: Range<Place>) -> Vec<&str> {
+        places.map(|place| names.table.name(place)).collect()
     }
 
     #[test]
@@ -300,7 +264,7 @@ mod tests {
         let all = ["serde", "serde_json", "serde-yaml"];
         assert_eq!(shown(&names, names.prefixed("serde")), all);
         assert_eq!(shown(&names, names.prefixed("serde-")), all[1..]);
-        assert_eq!(names.by_id(4).map(|entry| names.name(entry)), Some("sea"));
+        assert_eq!(names.by_id(4).map(|facts| facts.weight), Some(4));
         assert!(names.by_id(0).is_none() && names.by_id(5).is_none());
     }
 
@@ -347,25 +311,47 @@ mod tests {
                 let named: Vec<_> = names.iter().map(|(id, name)| (name.clone(), facts(*id, weight))).collect();
                 named
             };
-            let names = Names::new(with(&all, 1));
+            let names = read(with(&all, 1));
             let touched: BTreeSet<_> = changed.keys().copied().collect();
             let is_there = changed.iter().filter_map(|(id, name)| Some((*id, name.clone()?)));
             let there: BTreeMap<_, _> = is_there.collect();
             let after = names.after(&touched, with(&there, 2));
             let kept = all.into_iter().filter(|(id, _)| !touched.contains(id)).collect();
-            let again = Names::new([with(&kept, 1), with(&there, 2)].concat());
-            let all_of = |names: &Names| {
-                let entries = names.all().iter();
-                let shown: Vec<_> = entries.map(|entry| (names.name(entry).to_owned(), entry.facts.id, entry.facts.weight)).collect();
-                shown
-            };
-            // Two with one name may come in either order.
-            let sorted = |mut all: Vec<(String, CrateId, u64)>| { all.sort(); all };
-            prop_assert_eq!(sorted(all_of(&after)), sorted(all_of(&again)));
-            for word in ["a", "b", "ca"] {
-                let found = |names: &Names| names.words().with(word, true).iter().copied().collect::<BTreeSet<_>>();
-                prop_assert_eq!(found(&after), found(&again));
+            let again = read([with(&kept, 1), with(&there, 2)].concat());
+            prop_assert_eq!(everything(&after), everything(&again));
+            // The names are read again, and the table is another one or the same.
+            let mut reader = NamesReader::default();
+            for (name, facts) in [with(&kept, 1), with(&there, 2)].concat() {
+                reader.push(&name, facts);
             }
+            prop_assert_eq!(everything(&reader.finish(Some(&names))), everything(&again));
         }
+    }
+
+    /// Says all that is known, which does not depend on how it was learned.
+    fn everything(names: &Names) -> (BTreeSet<(String, CrateId, u64)>, Vec<BTreeSet<CrateId>>) {
+        let all = names.all().iter().zip(0..);
+        let shown = all.map(|(facts, place)| {
+            assert_eq!(names.ranked(names.ranks[place as usize]), place);
+            assert_eq!(names.by_id(facts.id).map(|found| found.id), Some(facts.id));
+            (names.table.name(place).to_owned(), facts.id, facts.weight)
+        });
+        let shown = shown.collect();
+        let weights: Vec<_> = (0..)
+            .take(names.len())
+            .map(|rank| names.facts(names.ranked(rank)).weight)
+            .collect();
+        assert!(
+            weights.is_sorted_by(|one, other| one >= other),
+            "{weights:?}"
+        );
+        let words = ["a", "b", "ca"].into_iter().map(|word| {
+            let found = names.ranks_with(word, true);
+            found
+                .iter()
+                .map(|rank| names.facts(names.ranked(rank)).id)
+                .collect()
+        });
+        (shown, words.collect())
     }
 }

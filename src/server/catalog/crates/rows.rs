@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::labels;
-use super::names::{CrateId, Facts};
+use super::name_table::CrateId;
+use super::names::{Facts, Names, NamesReader};
 use crate::git::ObjectId;
 use crate::index::release::CrateSummary;
 use crate::server::crate_archive::Manifest;
@@ -115,23 +116,26 @@ fn facts_where(condition: &str) -> String {
 }
 
 impl Facts {
-    fn of(row: &Row<'_>) -> rusqlite::Result<(String, Self)> {
-        let facts = Self {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
             id: row.get(1)?,
             weight: row.get(2)?,
             recent_downloads: row.get(3)?,
             created: row.get(4)?,
             updated: row.get(5)?,
             blob: ObjectId::from_bytes(row.get(6)?),
-        };
-        Ok((row.get(0)?, facts))
+        })
     }
 }
 
-/// Reads what is kept in memory of each crate.
-pub(super) fn facts(database: &Connection) -> rusqlite::Result<Vec<(String, Facts)>> {
+/// Reads what is kept in memory of each crate; those that were known `before` share its names if they still have them.
+pub(super) fn names(database: &Connection, before: Option<&Names>) -> rusqlite::Result<Names> {
     let mut query = database.prepare_cached(&facts_where(""))?;
-    query.query_map([], Facts::of)?.collect()
+    let (mut rows, mut reader) = (query.query([])?, NamesReader::default());
+    while let Some(row) = rows.next()? {
+        reader.push(row.get_ref(0)?.as_str()?, Facts::of(row)?);
+    }
+    Ok(reader.finish(before))
 }
 
 /// Reads what is kept in memory of a crate; `None` if there is none with this id.
@@ -140,7 +144,8 @@ pub(super) fn facts_of(
     id: CrateId,
 ) -> rusqlite::Result<Option<(String, Facts)>> {
     let mut query = database.prepare_cached(&facts_where("WHERE id = ?1"))?;
-    query.query_row([id], Facts::of).optional()
+    let read = query.query_row([id], |row| Ok((row.get(0)?, Facts::of(row)?)));
+    read.optional()
 }
 
 /// Returns the id of the crate with this name, in any case.

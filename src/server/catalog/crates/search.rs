@@ -1,13 +1,14 @@
 //! Finds crates: by name first, then by the words of name, keywords and description.
 
 use std::cmp::Reverse;
-use std::ops::Range;
 
 use rusqlite::{Connection, Row, Rows};
 
 use super::filter::Filter;
+use super::name_table::{CrateId, Place};
 use super::name_words;
-use super::names::{CrateId, Entry, Names};
+use super::names::{Facts, Names};
+use super::rank_set::RankSet;
 
 /// The longest text that is searched for, in characters; a crate's name has 64.
 const LONGEST: usize = 200;
@@ -66,15 +67,6 @@ pub struct Found {
     pub near: Vec<CrateId>,
 }
 
-/// How well a crate matches, the best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Match {
-    Exact,
-    NamePrefix,
-    NameWords,
-    Words,
-}
-
 /// Finds crates.
 pub(super) fn search(
     names: &Names,
@@ -83,102 +75,137 @@ pub(super) fn search(
     filter: &Filter,
 ) -> rusqlite::Result<Found> {
     let text: String = query.text.trim().chars().take(LONGEST).collect();
-    let passing = filter.passing(names, database)?;
+    let mut results = Results::new(names, filter.passing(names, database)?);
     if text.is_empty() {
-        let all = names.all().iter().map(|entry| (Match::Words, entry));
-        return Ok(page(passing.of(all).collect(), query, None));
+        let all = 0..u32::try_from(names.len()).unwrap_or(u32::MAX);
+        results.add(names.ranks_at(all));
+        return Ok(results.page(query));
     }
     let name = text.to_lowercase().replace([' ', '_'], "-");
-    let exact = names.exact(&name);
-    let mut results = Results::new(names);
-    results.add_places(exact.clone(), Match::Exact);
-    results.add_places(names.prefixed(&name), Match::NamePrefix);
+    let mut exact = names.exact(&name);
+    results.add(names.ranks_at(exact.clone()));
+    results.add(names.ranks_at(names.prefixed(&name)));
     let words = words(&text);
     if !words.is_empty() {
-        results.add_named(&words);
-        results.add_matches(database, &all_of(&words))?;
-        if results.found.is_empty() {
-            results.add_matches(database, &all_of(&roots(&words)))?;
+        results.add(named(names, &words));
+        results.add(matches(names, database, &all_of(&words))?);
+        if results.is_nothing {
+            results.add(matches(names, database, &all_of(&roots(&words)))?);
         }
     }
-    let exact = names.all()[exact].first().map(|entry| entry.facts.id);
-    let wanted = passing.of(results.found.into_iter());
-    let mut found = page(wanted.collect(), query, exact);
+    let mut found = results.page(query);
+    found.exact = exact.next().map(|place| names.facts(place).id);
     if found.total == 0 && filter.is_empty() {
         found.near = names.near(&name, SUGGESTIONS);
     }
     Ok(found)
 }
 
-/// Collects results, each crate once, with its best match.
+/// Collects results, those that match best first, and each crate once.
 struct Results<'n> {
     names: &'n Names,
-    is_found: Vec<bool>,
-    found: Vec<(Match, &'n Entry)>,
+    /// The crates that may be among them; all where there is none.
+    passing: Option<RankSet>,
+    found: RankSet,
+    /// What was found first, then what else was found after that, and so on.
+    steps: Vec<RankSet>,
+    /// Whether nothing was found, even of what may not be among them.
+    is_nothing: bool,
 }
 
 impl<'n> Results<'n> {
-    fn new(names: &'n Names) -> Self {
+    fn new(names: &'n Names, passing: Option<RankSet>) -> Self {
         Self {
             names,
-            is_found: Vec::new(),
-            found: Vec::new(),
+            passing,
+            found: names.no_ranks(),
+            steps: Vec::new(),
+            is_nothing: true,
         }
     }
 
-    fn add(&mut self, entry: &'n Entry, how: Match) {
-        let id = entry.facts.id as usize;
-        if self.is_found.len() <= id {
-            self.is_found.resize(id + 1, false);
+    /// Adds what matches less well than what was added before.
+    fn add(&mut self, mut ranks: RankSet) {
+        self.is_nothing &= ranks.len() == 0;
+        ranks.remove(&self.found);
+        if let Some(passing) = &self.passing {
+            ranks.keep(passing);
         }
-        if !std::mem::replace(&mut self.is_found[id], true) {
-            self.found.push((how, entry));
-        }
+        self.found.add(&ranks);
+        self.steps.push(ranks);
     }
 
-    fn add_places(&mut self, places: Range<usize>, how: Match) {
-        for entry in &self.names.all()[places] {
-            self.add(entry, how);
-        }
-    }
-
-    /// Adds the crates whose names have all of the words, or beginnings of words.
-    fn add_named(&mut self, words: &[String]) {
-        let crates = words
-            .iter()
-            .map(|word| self.names.words().with(word, is_prefix(word)));
-        let mut crates: Vec<_> = crates.collect();
-        // The fewest first: the others only say which of them stay.
-        crates.sort_by_key(|crates| crates.len());
-        let Some((fewest, others)) = crates.split_first() else {
-            return;
+    /// Orders the results, and takes the wanted part.
+    fn page(&self, query: &Query) -> Found {
+        let all = self.found.iter();
+        let (from, most) = (query.offset, query.limit);
+        let places: Vec<Place> = match query.sort {
+            Sort::Relevance => {
+                let best = self.steps.iter().flat_map(RankSet::iter);
+                let wanted = best.skip(from).take(most);
+                wanted.map(|rank| self.names.ranked(rank)).collect()
+            }
+            Sort::Downloads => {
+                let wanted = all.skip(from).take(most);
+                wanted.map(|rank| self.names.ranked(rank)).collect()
+            }
+            Sort::Alphabetical => self.sorted(query, |_| 0),
+            Sort::RecentDownloads => self.sorted(query, |facts| facts.recent_downloads),
+            Sort::RecentUpdates => self.sorted(query, |facts| time(facts.updated)),
+            Sort::New => self.sorted(query, |facts| time(facts.created)),
         };
-        let others: Vec<_> = others
-            .iter()
-            .map(|crates| self.names.set_of(crates))
-            .collect();
-        for id in *fewest {
-            if others.iter().all(|others| others[*id as usize])
-                && let Some(entry) = self.names.by_id(*id)
-            {
-                self.add(entry, Match::NameWords);
-            }
+        let ids = places.iter().map(|place| self.names.facts(*place).id);
+        Found {
+            crates: ids.collect(),
+            total: self.found.len(),
+            ..Found::default()
         }
     }
 
-    /// Adds what SQLite's full-text search finds, the heaviest crates first, as far as the bound.
-    fn add_matches(&mut self, database: &Connection, expression: &str) -> rusqlite::Result<()> {
-        let mut query =
-            database.prepare_cached("SELECT rowid FROM words WHERE words MATCH ?1 LIMIT ?2")?;
-        let mut rows = query.query((expression, MATCHES))?;
-        while let Some(row) = next(&mut rows)? {
-            // One that came after the names were read is found next time.
-            if let Some(entry) = self.names.by_id(row.get(0)?) {
-                self.add(entry, Match::Words);
-            }
+    /// Returns the wanted part of the results, those with the highest value first, and by name where it is equal.
+    fn sorted(&self, query: &Query, value: impl Fn(&Facts) -> u64) -> Vec<Place> {
+        let places = self.found.iter().map(|rank| self.names.ranked(rank));
+        let keyed = places.map(|place| (Reverse(value(self.names.facts(place))), place));
+        let mut keyed: Vec<_> = keyed.collect();
+        let end = query.offset.saturating_add(query.limit).min(keyed.len());
+        // Of tens of thousands of results a few are shown: only those are put in order.
+        if end < keyed.len() {
+            keyed.select_nth_unstable(end);
+            keyed.truncate(end);
         }
-        Ok(())
+        keyed.sort_unstable();
+        let wanted = keyed.get(query.offset..).unwrap_or_default();
+        wanted.iter().map(|(_, place)| *place).collect()
     }
+}
+
+fn time(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0)
+}
+
+/// Finds the crates whose names have all of the words, or beginnings of words.
+fn named(names: &Names, words: &[String]) -> RankSet {
+    let with = words
+        .iter()
+        .map(|word| names.ranks_with(word, is_prefix(word)));
+    let all = with.reduce(|mut all, with| {
+        all.keep(&with);
+        all
+    });
+    all.unwrap_or_else(|| names.no_ranks())
+}
+
+/// Finds what SQLite's full-text search finds, the heaviest crates first, as far as the bound.
+fn matches(names: &Names, database: &Connection, expression: &str) -> rusqlite::Result<RankSet> {
+    let mut query =
+        database.prepare_cached("SELECT rowid FROM words WHERE words MATCH ?1 LIMIT ?2")?;
+    let mut rows = query.query((expression, MATCHES))?;
+    let mut found = Vec::new();
+    while let Some(row) = next(&mut rows)? {
+        found.push(row.get(0)?);
+    }
+    // One that came after the names were read is found next time.
+    Ok(names.ranks_of(found))
 }
 
 /// Reads a row; none where SQLite cuts a word into several, which it cannot search for without their places.
@@ -222,40 +249,4 @@ fn roots(words: &[String]) -> Vec<String> {
         word.chars().take(kept).collect()
     };
     words.iter().map(root).collect()
-}
-
-/// Orders the results, and takes the wanted part.
-fn page(mut results: Vec<(Match, &Entry)>, query: &Query, exact: Option<CrateId>) -> Found {
-    let total = results.len();
-    let end = query.offset.saturating_add(query.limit).min(total);
-    // The places of the entries are in the order of the names, and decide between equals.
-    let key = |(how, entry): &(Match, &Entry)| {
-        let facts = &entry.facts;
-        let descending = match query.sort {
-            Sort::Relevance => (*how as u64, facts.weight),
-            Sort::Alphabetical => (0, 0),
-            Sort::Downloads => (0, facts.weight),
-            Sort::RecentDownloads => (0, facts.recent_downloads),
-            Sort::RecentUpdates => (0, u64::try_from(facts.updated).unwrap_or(0)),
-            Sort::New => (0, u64::try_from(facts.created).unwrap_or(0)),
-        };
-        (
-            descending.0,
-            Reverse(descending.1),
-            std::ptr::from_ref(*entry),
-        )
-    };
-    // Of tens of thousands of results a few are shown: only those are put in order.
-    if end < total {
-        results.select_nth_unstable_by_key(end, key);
-        results.truncate(end);
-    }
-    results.sort_unstable_by_key(key);
-    let wanted = results.get(query.offset..).unwrap_or_default();
-    Found {
-        crates: wanted.iter().map(|(_, entry)| entry.facts.id).collect(),
-        total,
-        exact,
-        near: Vec::new(),
-    }
 }

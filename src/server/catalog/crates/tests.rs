@@ -444,7 +444,7 @@ fn a_dump_that_lost_much_is_not_imported() {
             ),
         ]);
         let staged = crate::server::dump::stage(dump.as_slice(), folder.path(), |_| {}).unwrap();
-        catalog.import(&staged, &Import::default(), false)
+        catalog.database.import(&staged, &Import::default(), false)
     };
     assert_eq!(import(600).unwrap().crates, 600);
     let error = import(479).unwrap_err();

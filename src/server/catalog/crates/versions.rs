@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::CrateCatalog;
-use super::names::CrateId;
+use super::name_table::CrateId;
 use crate::error::Result;
 
 /// What is known of a version beyond the index.

@@ -1,0 +1,258 @@
+//! Which names there are, in their order: what stays as it is while only the numbers of crates change, and is shared then.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::name_words::NameWords;
+
+/// A crate's number in the catalog.
+pub type CrateId = u32;
+
+/// Where a name stands in the order of names.
+pub(super) type Place = u32;
+
+/// The place of an id that no crate has, and of a name that is gone.
+pub(super) const ABSENT: Place = Place::MAX;
+
+/// The names of all crates, which are alike whether they are written with `-` or `_`, or in capitals.
+#[derive(Debug)]
+pub(super) struct NameTable {
+    /// The names in lower case, in no order; those that are gone stay until all are read again.
+    text: String,
+    /// In the order of their names.
+    spans: Vec<Span>,
+    /// Which letters and digits each name has: a filter for near names, by itself since all of it is read for each search.
+    letters: Vec<Letters>,
+    /// The places of the ids.
+    by_id: Vec<Place>,
+    words: NameWords,
+}
+
+/// A crate, and where its name is in the text.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    id: CrateId,
+    start: u32,
+    length: u8,
+}
+
+/// Compares names as search does: `_` is `-`. Both are in lower case.
+fn compare(one: &str, other: &str) -> Ordering {
+    alike(one).cmp(alike(other))
+}
+
+/// Compares names as [`compare`] does, and tells apart those that are alike.
+fn order(one: &str, other: &str) -> Ordering {
+    compare(one, other).then_with(|| one.cmp(other))
+}
+
+fn alike(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes()
+        .map(|byte| if byte == b'_' { b'-' } else { byte })
+}
+
+/// Names that come, in lower case, each with the id of its crate: all in one text, and not each in memory of its own.
+#[derive(Debug, Default)]
+pub(super) struct Unordered {
+    text: String,
+    spans: Vec<Span>,
+}
+
+impl Unordered {
+    pub(super) fn push(&mut self, name: &str, id: CrateId) {
+        // A name of an index has 64 bytes at most, and there are fewer than 60 million.
+        let (Ok(start), Ok(length)) = (u32::try_from(self.text.len()), u8::try_from(name.len()))
+        else {
+            return;
+        };
+        self.text
+            .extend(name.chars().map(|c| c.to_ascii_lowercase()));
+        self.spans.push(Span { id, start, length });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Says whether these are the names of the table, all of them, with the same ids.
+    pub(super) fn are_in(&self, table: &NameTable) -> bool {
+        let is_there = |span: &Span| {
+            let place = table.place_of_id(span.id);
+            place.is_some_and(|place| table.name(place) == span.name(&self.text))
+        };
+        self.spans.len() == table.len() && self.spans.iter().all(is_there)
+    }
+
+    fn sort(&mut self) {
+        let name = |span: &Span| span.name(&self.text);
+        self.spans
+            .sort_unstable_by(|one, other| order(name(one), name(other)));
+    }
+}
+
+impl Span {
+    fn name<'t>(&self, text: &'t str) -> &'t str {
+        let start = self.start as usize;
+        &text[start..start + usize::from(self.length)]
+    }
+}
+
+impl NameTable {
+    /// Takes the names of all crates.
+    pub(super) fn new(mut names: Unordered) -> Self {
+        names.sort();
+        names.text.shrink_to_fit();
+        let letters = names
+            .spans
+            .iter()
+            .map(|span| letters(span.name(&names.text)));
+        let mut made = Self {
+            letters: letters.collect(),
+            text: names.text,
+            spans: names.spans,
+            by_id: Vec::new(),
+            words: NameWords::new([].into_iter()),
+        };
+        made.spans.shrink_to_fit();
+        made.find_ids();
+        made.words = NameWords::new((0..).map_while(|place| Some((made.get(place)?, place))));
+        made
+    }
+
+    /// Returns the table without the names at the places of `gone`, and with those that come.
+    pub(super) fn after(&self, gone: &[Place], mut come: Unordered) -> Self {
+        come.sort();
+        let mut is_gone = vec![false; self.len()];
+        for place in gone {
+            is_gone[*place as usize] = true;
+        }
+        let mut made = Self {
+            text: [self.text.as_str(), come.text.as_str()].concat(),
+            spans: Vec::with_capacity(self.len() + come.spans.len()),
+            letters: Vec::with_capacity(self.len() + come.spans.len()),
+            by_id: Vec::new(),
+            words: NameWords::new([].into_iter()),
+        };
+        let mut moved = vec![ABSENT; self.len()];
+        let (mut from, mut places) = (0, Vec::new());
+        for new in &come.spans {
+            let name = new.name(&come.text);
+            let before = |span: &Span| order(span.name(&self.text), name).is_lt();
+            let at = self.spans.partition_point(before);
+            made.copy(self, from..at, &is_gone, &mut moved);
+            from = at;
+            places.push(place(made.len()));
+            made.letters.push(letters(name));
+            made.spans.push(Span {
+                start: new.start + place(self.text.len()),
+                ..*new
+            });
+        }
+        made.copy(self, from..self.len(), &is_gone, &mut moved);
+        made.find_ids();
+        let come = places.iter().map(|place| (made.name(*place), *place));
+        made.words = self.words.after(&moved, &NameWords::new(come));
+        made
+    }
+
+    /// Adds the names of a part of another table that are not gone, and says where they are now.
+    fn copy(&mut self, from: &Self, part: Range<usize>, is_gone: &[bool], moved: &mut [Place]) {
+        for at in part.filter(|at| !is_gone[*at]) {
+            moved[at] = place(self.len());
+            self.spans.push(from.spans[at]);
+            self.letters.push(from.letters[at]);
+        }
+    }
+
+    fn find_ids(&mut self) {
+        let most = self.ids().max().map_or(0, |last| last as usize + 1);
+        self.by_id = vec![ABSENT; most];
+        for (at, span) in self.spans.iter().enumerate() {
+            self.by_id[span.id as usize] = place(at);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Returns the ids of the crates, in the order of their names.
+    pub(super) fn ids(&self) -> impl Iterator<Item = CrateId> + '_ {
+        self.spans.iter().map(|span| span.id)
+    }
+
+    /// Returns the place of the crate with this id.
+    pub(super) fn place_of_id(&self, id: CrateId) -> Option<Place> {
+        let place = self.by_id.get(id as usize).copied();
+        place.filter(|place| *place != ABSENT)
+    }
+
+    /// Returns the name at a place, in lower case.
+    pub(super) fn name(&self, place: Place) -> &str {
+        self.spans[place as usize].name(&self.text)
+    }
+
+    fn get(&self, place: Place) -> Option<&str> {
+        Some(self.spans.get(place as usize)?.name(&self.text))
+    }
+
+    /// Returns the words of the names.
+    pub(super) fn words(&self) -> &NameWords {
+        &self.words
+    }
+
+    /// Returns the places of the crates with this name, in lower case: in a private registry `a-b` and `a_b` may be two.
+    pub(super) fn exact(&self, name: &str) -> Range<Place> {
+        self.range(|at| compare(at, name))
+    }
+
+    /// Returns the places of the crates whose names begin with this, in lower case.
+    pub(super) fn prefixed(&self, start: &str) -> Range<Place> {
+        self.range(|name| alike(name).take(start.len()).cmp(alike(start)))
+    }
+
+    fn range(&self, order: impl Fn(&str) -> Ordering) -> Range<Place> {
+        let order = |span: &Span| order(span.name(&self.text));
+        let first = self.spans.partition_point(|span| order(span).is_lt());
+        let rest = &self.spans[first..];
+        let end = first + rest.partition_point(|span| order(span).is_eq());
+        place(first)..place(end)
+    }
+
+    /// Returns the places of the names that may be so many typing errors away from this one: those with nearly its letters and
+    /// its length.
+    pub(super) fn maybe_near(&self, name: &str, errors: usize) -> impl Iterator<Item = Place> {
+        let wanted = letters(name);
+        let length = name.len();
+        let all = self.letters.iter().zip(&self.spans).zip(0..);
+        all.filter_map(move |((letters, span), place)| {
+            // An error removes at most one letter and adds at most one.
+            let is_near = (letters ^ wanted).count_ones() as usize <= 2 * errors
+                && usize::from(span.length).abs_diff(length) <= errors;
+            is_near.then_some(place)
+        })
+    }
+}
+
+/// Names an index of the table, of which there are fewer than 60 million.
+fn place(at: usize) -> Place {
+    Place::try_from(at).unwrap_or(ABSENT)
+}
+
+/// One bit for each letter, each digit, and all the rest, and 64 bits further one for those that come more than once.
+type Letters = u128;
+
+fn letters(name: &str) -> Letters {
+    let bit = |byte: u8| match byte {
+        b'a'..=b'z' => byte - b'a',
+        b'0'..=b'9' => byte - b'0' + 26,
+        _ => 36,
+    };
+    let (mut once, mut again) = (0_u64, 0_u64);
+    for byte in name.bytes() {
+        let letter = 1 << bit(byte);
+        again |= once & letter;
+        once |= letter;
+    }
+    Letters::from(again) << 64 | Letters::from(once)
+}
