@@ -13,6 +13,7 @@ pub mod dump;
 pub mod file_budget;
 pub mod history;
 pub mod index_copy;
+pub mod inflated;
 pub mod markdown;
 pub mod memory_budget;
 pub mod prefetch;

@@ -4,14 +4,15 @@
 //! and follows one that says another size; here both have bounds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::io::{BufReader, Read};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use tar::{Archive, Entry, EntryType, PaxExtensions};
 
-use super::bounds::{BOUNDS, Inflated};
+use super::bounds::BOUNDS;
 use super::{ArchiveError, Content};
 use crate::index::Checksum;
+use crate::server::inflated::Inflated;
 use crate::shown::printable;
 
 /// What a PAX entry may say beside a path: times and owners, which nobody reads.
@@ -72,7 +73,7 @@ pub(super) fn walk(
     root: &str,
     wanted: &Wanted<'_>,
 ) -> Result<Archived, ArchiveError> {
-    let mut archive = Archive::new(Inflated::new(file));
+    let mut archive = Archive::new(Inflated::new(BufReader::new(file), BOUNDS.file));
     let entries = archive.entries().map_err(unreadable)?.raw(true);
     let mut archived = Archived::default();
     let mut long_path = None;

@@ -8,10 +8,11 @@ use serde::Deserialize;
 use tar::{Archive, EntryType};
 
 use super::DumpError;
-use super::bounds::{BOUNDS, Inflated};
+use super::bounds::BOUNDS;
 use super::rows;
 use super::staging::Staging;
 use super::tables::{CRATES, Table, VERSION_DOWNLOADS};
+use crate::server::inflated::Inflated;
 
 /// What the dump's `metadata.json` says.
 #[derive(Debug, Deserialize)]
@@ -25,7 +26,7 @@ pub(super) fn read(
     staging: &mut Staging,
     mut begins: impl FnMut(&str),
 ) -> Result<(), DumpError> {
-    let mut archive = Archive::new(Inflated::new(file));
+    let mut archive = Archive::new(Inflated::new(file, BOUNDS.file));
     let mut seen = BTreeSet::new();
     let entries = archive.entries().map_err(unreadable)?.raw(true);
     for (number, entry) in entries.enumerate() {

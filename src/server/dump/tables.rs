@@ -5,6 +5,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rusqlite::types::Value;
 
+use Field::{Address, Crate, Number, OptionalNumber, Text, Time, Word};
+
 use crate::index::CrateName;
 use crate::server::crate_archive::manifest as texts;
 
@@ -47,6 +49,10 @@ pub(super) struct Table {
     pub(super) key: &'static str,
 }
 
+const fn table(name: &'static str, key: &'static str, columns: &'static [Column]) -> Table {
+    Table { name, columns, key }
+}
+
 const fn needed(name: &'static str, field: Field) -> Column {
     Column {
         name,
@@ -68,116 +74,36 @@ pub(super) const CRATES: &str = "crates";
 /// The downloads of each version and day, which are added up and not staged.
 pub(super) const VERSION_DOWNLOADS: &str = "version_downloads";
 
-/// All of them.
+/// All of them: the name of each, what no two of its rows have in common, and its columns.
+#[rustfmt::skip]
 pub(super) const TABLES: &[Table] = &[
-    Table {
-        name: CRATES,
-        columns: &[
-            needed("id", Field::Number),
-            needed("name", Field::Crate),
-            optional("created_at", Field::Time),
-            optional("updated_at", Field::Time),
-            optional("description", Field::Text(texts::DESCRIPTION)),
-            optional("homepage", Field::Address),
-            optional("documentation", Field::Address),
-            optional("repository", Field::Address),
-        ],
-        key: "PRIMARY KEY (id), UNIQUE (name COLLATE NOCASE)",
-    },
-    Table {
-        name: "versions",
-        columns: &[
-            needed("id", Field::Number),
-            needed("crate_id", Field::Number),
-            needed("num", Field::Word),
-            optional("created_at", Field::Time),
-            optional("downloads", Field::OptionalNumber),
-            optional("crate_size", Field::OptionalNumber),
-            optional("license", Field::Text(texts::LICENSE)),
-        ],
-        key: "PRIMARY KEY (id)",
-    },
-    Table {
-        name: "crate_downloads",
-        columns: &[
-            needed("crate_id", Field::Number),
-            needed("downloads", Field::Number),
-        ],
-        key: "PRIMARY KEY (crate_id)",
-    },
-    Table {
-        name: "default_versions",
-        columns: &[
-            needed("crate_id", Field::Number),
-            needed("version_id", Field::Number),
-        ],
-        key: "PRIMARY KEY (crate_id)",
-    },
-    Table {
-        name: "keywords",
-        columns: &[
-            needed("id", Field::Number),
-            needed("keyword", Field::Word),
-            optional("created_at", Field::Time),
-        ],
-        key: "PRIMARY KEY (id)",
-    },
-    Table {
-        name: "crates_keywords",
-        columns: &[
-            needed("crate_id", Field::Number),
-            needed("keyword_id", Field::Number),
-        ],
-        key: "PRIMARY KEY (crate_id, keyword_id)",
-    },
-    Table {
-        name: "categories",
-        columns: &[
-            needed("id", Field::Number),
-            needed("slug", Field::Word),
-            optional("category", Field::Text(NAME)),
-            optional("description", Field::Text(texts::DESCRIPTION)),
-            optional("created_at", Field::Time),
-        ],
-        key: "PRIMARY KEY (id)",
-    },
-    Table {
-        name: "crates_categories",
-        columns: &[
-            needed("crate_id", Field::Number),
-            needed("category_id", Field::Number),
-        ],
-        key: "PRIMARY KEY (crate_id, category_id)",
-    },
-    Table {
-        name: "crate_owners",
-        columns: &[
-            needed("crate_id", Field::Number),
-            needed("owner_id", Field::Number),
-            needed("owner_kind", Field::Number),
-        ],
-        key: "PRIMARY KEY (crate_id, owner_kind, owner_id)",
-    },
-    Table {
-        name: "users",
-        columns: &[
-            needed("id", Field::Number),
-            needed("gh_login", Field::Text(NAME)),
-            optional("name", Field::Text(NAME)),
-            optional("gh_avatar", Field::Address),
-        ],
-        key: "PRIMARY KEY (id)",
-    },
-    Table {
-        name: "teams",
-        columns: &[
-            needed("id", Field::Number),
-            needed("login", Field::Text(NAME)),
-            optional("name", Field::Text(NAME)),
-            optional("avatar", Field::Address),
-        ],
-        key: "PRIMARY KEY (id)",
-    },
+    table(CRATES, "PRIMARY KEY (id), UNIQUE (name COLLATE NOCASE)", &[
+        needed("id", Number), needed("name", Crate), optional("created_at", Time), optional("updated_at", Time),
+        optional("description", Text(texts::DESCRIPTION)), optional("homepage", Address), optional("documentation", Address),
+        optional("repository", Address),
+    ]),
+    table("versions", "PRIMARY KEY (id)", &[
+        needed("id", Number), needed("crate_id", Number), needed("num", Word), optional("created_at", Time),
+        optional("downloads", OptionalNumber), optional("crate_size", OptionalNumber), optional("license", Text(texts::LICENSE)),
+    ]),
+    table("crate_downloads", "PRIMARY KEY (crate_id)", &[needed("crate_id", Number), needed("downloads", Number)]),
+    table("default_versions", "PRIMARY KEY (crate_id)", &[needed("crate_id", Number), needed("version_id", Number)]),
+    table("keywords", "PRIMARY KEY (id)", &[needed("id", Number), needed("keyword", Word), optional("created_at", Time)]),
+    table("crates_keywords", "PRIMARY KEY (crate_id, keyword_id)", &[needed("crate_id", Number), needed("keyword_id", Number)]),
+    table("categories", "PRIMARY KEY (id)", &[
+        needed("id", Number), needed("slug", Word), optional("category", Text(NAME)),
+        optional("description", Text(texts::DESCRIPTION)), optional("created_at", Time),
+    ]),
+    table("crates_categories", "PRIMARY KEY (crate_id, category_id)", &[needed("crate_id", Number), needed("category_id", Number)]),
+    table("crate_owners", "PRIMARY KEY (crate_id, owner_kind, owner_id)", &[
+        needed("crate_id", Number), needed("owner_id", Number), needed("owner_kind", Number),
+    ]),
+    table("users", "PRIMARY KEY (id)", &[
+        needed("id", Number), needed("gh_login", Text(NAME)), optional("name", Text(NAME)), optional("gh_avatar", Address),
+    ]),
+    table("teams", "PRIMARY KEY (id)", &[
+        needed("id", Number), needed("login", Text(NAME)), optional("name", Text(NAME)), optional("avatar", Address),
+    ]),
 ];
 
 /// The longest name of a user, a team or a category, in characters.
