@@ -1,7 +1,7 @@
 //! Imports the registry's dump by the clock (`catalog.import`), and takes in what `catalog import` wrote beside the server.
 
 use std::future::pending;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use tokio::sync::Mutex;
@@ -20,6 +20,8 @@ use crate::server::dump::{self, Outcome, When};
 const LOOK: Duration = Duration::from_secs(5);
 /// How long to wait after a failure, unless dumps are imported more often.
 const RETRY: Duration = Duration::from_secs(15 * 60);
+/// What the status calls an import.
+const NOTED: &str = "import";
 
 /// Runs forever.
 pub(super) async fn forever(state: &'static State) {
@@ -44,12 +46,13 @@ async fn take_in_changes(state: &'static State, catalog: &'static CrateCatalog, 
         match take_in(catalog).await {
             Ok(true) => info!("the catalog was changed by another process, and is read anew"),
             Ok(false) => {}
-            Err(error) => warn_once(
-                state,
-                "the catalog cannot be read",
-                &error,
-                &mut last_failure,
-            ),
+            Err(error) => {
+                let failure = state.mask.apply(&error.chain()).into_owned();
+                if last_failure.as_ref() != Some(&failure) {
+                    warn!("the catalog cannot be read: {failure}");
+                }
+                last_failure = Some(failure);
+            }
         }
     }
 }
@@ -71,26 +74,46 @@ async fn import_by_the_clock(
     let Some(source) = &config.import else {
         return pending().await;
     };
-    let mut last_failure = None;
+    tell_last(state, catalog).await;
     loop {
         // What the index does not have yet would be left out.
         while catalog.is_empty() {
             sleep(LOOK).await;
         }
         sleep(until_due(state, catalog, source)).await;
-        let every = config.import_every;
         let imported = {
             let _turn = turn.lock().await;
             import(state, catalog, source).await
         };
         match imported {
-            Ok(()) => last_failure = None,
+            Ok(()) => {
+                if state.imports.so_far().last_error.is_some() {
+                    let text = "the dump can be imported again";
+                    info!("{text}");
+                    state.handle.note(NOTED, false, text);
+                }
+                state.imports.succeeded(SystemTime::now());
+            }
             Err(error) => {
-                let what = "the dump is not imported, and what was imported before stays";
-                warn_once(state, what, &error, &mut last_failure);
-                sleep(RETRY.min(every)).await;
+                let next = RETRY.min(config.import_every);
+                let text = state.mask.apply(&describe(&error, next)).into_owned();
+                if state.imports.so_far().last_error.as_ref() != Some(&text) {
+                    warn!("the dump is not imported, and what was imported before stays: {text}");
+                    state.handle.note(NOTED, true, &text);
+                }
+                state.imports.failed(text);
+                sleep(next).await;
             }
         }
+    }
+}
+
+/// Says when the last import was, which may have been before the server started.
+async fn tell_last(state: &State, catalog: &'static CrateCatalog) {
+    let last = spawn_blocking(move || catalog.last_import()).await;
+    let last = last.ok().and_then(|last| last.ok().flatten());
+    if let Some(last) = last.and_then(|last| Timestamp::from_second(last.imported).ok()) {
+        state.imports.succeeded(last.into());
     }
 }
 
@@ -133,11 +156,14 @@ fn tell(outcome: &Outcome) {
     }
 }
 
-/// Logs a failure, unless it is the last one again.
-fn warn_once(state: &State, what: &str, error: &Error, last: &mut Option<String>) {
-    let failure = state.mask.apply(&error.chain()).into_owned();
-    if last.as_ref() != Some(&failure) {
-        warn!("{what}: {failure}");
-    }
-    *last = Some(failure);
+/// Says why an import failed, and what comes of it: the server tries again by itself, and a person mends what is left.
+fn describe(error: &Error, next: Duration) -> String {
+    let next = humantime::format_duration(next);
+    let advice = error.advice().map(|advice| format!(" ({advice})"));
+    format!(
+        "[{}] {}; the next try is in {next}{}",
+        error.kind(),
+        error.chain(),
+        advice.unwrap_or_default()
+    )
 }

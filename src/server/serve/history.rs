@@ -122,7 +122,7 @@ async fn counted(state: &State) -> Sample {
     let totals = state.crate_files.inventory().totals().await;
     let numbers = state.crate_files.numbers();
     let of_class = |class| state.traffic.responses(class);
-    let last_success = state.refreshes().last_success;
+    let last_success = state.refreshes.so_far().last_success;
     Sample {
         at: Timestamp::now().as_second(),
         answered: of_class(2) + of_class(3),

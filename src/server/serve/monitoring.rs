@@ -22,7 +22,7 @@ pub(super) fn healthz(_: &'static State, _: Authorized<'_>) -> Result<Reply, Err
 pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     // Ready only with something to serve: a refresh may succeed before the store could be listed.
     let view = state.view();
-    let refreshes = state.refreshes();
+    let refreshes = state.refreshes.so_far();
     let why = refreshes.last_error.map(|error| match state.tokens {
         // Anybody may ask this, and the error names hosts.
         Some(_) => "the log says why".to_owned(),
@@ -61,6 +61,7 @@ pub(super) fn metrics(state: &'static State, _: Authorized<'_>) -> Result<Reply,
             crate_files(state);
             store(totals);
             index(state);
+            imports(state);
         });
         let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
         Reply::now((kind, recorder.handle().render())).wait().await
@@ -153,7 +154,7 @@ fn store(totals: Option<(u64, u64)>) {
 }
 
 fn index(state: &State) {
-    let refreshes = state.refreshes();
+    let refreshes = state.refreshes.so_far();
     count(
         "crates_ferry_index_refresh_failures_total",
         refreshes.failures,
@@ -173,6 +174,26 @@ fn index(state: &State) {
             "crates_ferry_index_commit_timestamp_seconds",
             view.snapshot.seconds() as f64,
             "The date of the commit that is served, as Unix time.",
+        );
+    }
+}
+
+/// The imports of the dump by the clock; nothing where there are none.
+fn imports(state: &State) {
+    if state.catalog.is_none() || state.config.catalog.import.is_none() {
+        return;
+    }
+    let imports = state.imports.so_far();
+    count(
+        "crates_ferry_catalog_import_failures_total",
+        imports.failures,
+        "Imports of the database dump that failed.",
+    );
+    if let Some((_, at)) = imports.last_success {
+        show(
+            "crates_ferry_catalog_last_import_timestamp_seconds",
+            unix_time(at),
+            "When the database dump was last imported with success, or found unchanged, as Unix time.",
         );
     }
 }

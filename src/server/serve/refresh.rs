@@ -1,6 +1,6 @@
 //! Keeps the copy of the index fresh: every `serve.refresh`, and when a webhook says that the index was pushed to.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -26,21 +26,21 @@ pub(super) async fn forever(state: &'static State) {
         state.update_view();
         match fetched {
             Ok(()) => {
-                if state.refreshes().last_error.is_some() {
+                if state.refreshes.so_far().last_error.is_some() {
                     info!("the index can be fetched again");
                     let text = "the index can be fetched again";
                     state.handle.note("refresh", false, text);
                 }
-                state.refresh_succeeded();
+                state.refreshes.succeeded(SystemTime::now());
             }
             Err(error) => {
                 let next = state.config.serve.refresh;
                 let text = state.mask.apply(&not_fetched(&error, next)).into_owned();
-                if state.refreshes().last_error.as_ref() != Some(&text) {
+                if state.refreshes.so_far().last_error.as_ref() != Some(&text) {
                     warn!("{}: {text}", failed(state.copy.snapshot().is_some()));
                     state.handle.note("refresh", true, &text);
                 }
-                state.refresh_failed(text);
+                state.refreshes.failed(text);
             }
         }
         // After the view was updated: requests see a new commit at once, and not after a compaction.

@@ -84,20 +84,50 @@ pub(super) struct State {
     /// What the store held when it was last listed, if the index lists only stored versions.
     stored: ArcSwapOption<StoredFiles>,
     view: ArcSwapOption<View>,
-    refreshes: Mutex<Refreshes>,
+    /// How the refreshes of the index went.
+    pub(super) refreshes: Rounds,
+    /// How the imports of the dump went, those by the clock.
+    pub(super) imports: Rounds,
     /// When a shortage was logged last.
     last_shortage: Mutex<Option<Instant>>,
 }
 
-/// How the refreshes of the index went.
+/// How work went that is done again and again, such as the refreshes of the index.
+#[derive(Debug, Default)]
+pub(super) struct Rounds(Mutex<SoFar>);
+
+/// How it went so far.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Refreshes {
-    /// When the last one succeeded: by the monotonic clock, for `/readyz`, and by the wall clock, for Prometheus.
+pub(super) struct SoFar {
+    /// When the last round succeeded: by the monotonic clock, for `/readyz`, and by the wall clock, for Prometheus.
     pub(super) last_success: Option<(Instant, SystemTime)>,
     /// How many failed.
     pub(super) failures: u64,
     /// Why the last one failed, until one succeeds.
     pub(super) last_error: Option<String>,
+}
+
+impl Rounds {
+    /// Returns how it went so far.
+    pub(super) fn so_far(&self) -> SoFar {
+        self.lock().clone()
+    }
+
+    pub(super) fn succeeded(&self, at: SystemTime) {
+        let mut rounds = self.lock();
+        rounds.last_success = Some((Instant::now(), at));
+        rounds.last_error = None;
+    }
+
+    pub(super) fn failed(&self, error: String) {
+        let mut rounds = self.lock();
+        rounds.failures += 1;
+        rounds.last_error = Some(error);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SoFar> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
@@ -138,7 +168,8 @@ impl State {
             answering: Semaphore::new(ANSWERING),
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),
-            refreshes: Mutex::default(),
+            refreshes: Rounds::default(),
+            imports: Rounds::default(),
             last_shortage: Mutex::default(),
             copy,
             handle,
@@ -187,7 +218,7 @@ impl State {
             return Ok(view);
         }
         let detail = match self.copy.snapshot() {
-            None if self.refreshes().last_error.is_some() => {
+            None if self.refreshes.so_far().last_error.is_some() => {
                 "the server could not fetch the index so far; /readyz and its log say why"
             }
             None if self.copy.is_damaged() => DAMAGED,
@@ -243,28 +274,6 @@ impl State {
                 error.chain()
             );
         }
-    }
-
-    pub(super) fn refreshes(&self) -> Refreshes {
-        self.lock_refreshes().clone()
-    }
-
-    pub(super) fn refresh_succeeded(&self) {
-        let mut refreshes = self.lock_refreshes();
-        refreshes.last_success = Some((Instant::now(), SystemTime::now()));
-        refreshes.last_error = None;
-    }
-
-    pub(super) fn refresh_failed(&self, error: String) {
-        let mut refreshes = self.lock_refreshes();
-        refreshes.failures += 1;
-        refreshes.last_error = Some(error);
-    }
-
-    fn lock_refreshes(&self) -> MutexGuard<'_, Refreshes> {
-        self.refreshes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -74,6 +74,6 @@ impl Freshness {
 
 /// Returns how long ago the index was compared with its repository.
 pub(super) fn age(state: &State) -> Option<Duration> {
-    let last = state.refreshes().last_success;
+    let last = state.refreshes.so_far().last_success;
     last.map(|(at, _)| at.elapsed())
 }

@@ -33,6 +33,8 @@ struct Status {
     crate_files: CrateFiles,
     store: Store,
     catalog: Catalog,
+    /// Of the database dump; `null` where none is imported by the clock.
+    import: Option<ImportStatus>,
     history: HistoryJson,
 }
 
@@ -117,6 +119,16 @@ struct Store {
     limit: Option<u64>,
 }
 
+/// The imports of the database dump by the clock.
+#[derive(Serialize)]
+struct ImportStatus {
+    source: String,
+    /// When it was last imported, or found unchanged.
+    imported: Option<Timestamp>,
+    failures: u64,
+    last_error: Option<String>,
+}
+
 #[derive(Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Catalog {
@@ -137,6 +149,7 @@ struct StatusPage {
     started: Option<Moment>,
     committed: Option<Moment>,
     refreshed: Option<Moment>,
+    imported: Option<Moment>,
     week: Option<Week>,
     status: Status,
 }
@@ -162,6 +175,11 @@ pub(in crate::server::serve) fn show(
             started: status.started.map(Moment::of),
             committed: status.index.committed.map(Moment::of),
             refreshed: status.index.refreshed.map(Moment::of),
+            imported: status
+                .import
+                .as_ref()
+                .and_then(|import| import.imported)
+                .map(Moment::of),
             status,
         };
         respond(state, headers, StatusCode::OK, page).await
@@ -213,6 +231,7 @@ impl Status {
                 limit: state.config.serve.max_size,
             },
             catalog: Catalog::read(state),
+            import: ImportStatus::read(state),
             history: HistoryJson::of(recent),
         }
     }
@@ -324,7 +343,7 @@ impl Hour {
 
 impl IndexStatus {
     fn read(state: &State) -> Self {
-        let refreshes = state.refreshes();
+        let refreshes = state.refreshes.so_far();
         let view = state.view().ok();
         let snapshot = view
             .as_ref()
@@ -345,6 +364,20 @@ impl IndexStatus {
     fn short(&self) -> &str {
         let commit = self.commit.as_deref().unwrap_or_default();
         commit.get(..10).unwrap_or(commit)
+    }
+}
+
+impl ImportStatus {
+    fn read(state: &State) -> Option<Self> {
+        state.catalog.as_ref()?;
+        let source = state.config.catalog.import.as_ref()?;
+        let imports = state.imports.so_far();
+        Some(Self {
+            source: state.mask.apply(&source.to_string()).into_owned(),
+            imported: imports.last_success.and_then(|(_, at)| timestamp(at)),
+            failures: imports.failures,
+            last_error: imports.last_error.as_deref().map(clean),
+        })
     }
 }
 
