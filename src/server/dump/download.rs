@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
+use indicatif::HumanBytes;
 use reqwest::header::{
     CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     LAST_MODIFIED, RANGE, RETRY_AFTER,
@@ -80,22 +81,45 @@ impl Download {
                     self.received += piece.as_ref().map_or(0, Bytes::len) as u64;
                     return Ok(piece);
                 }
-                Ok(Err(error)) => {
-                    let place = self.remote.place();
-                    let text = format!("{place}: the connection broke while the dump was received");
-                    Error::new(Kind::Network, text).because(innermost(&error))
-                }
-                Err(_) => {
-                    let limit = humantime::format_duration(self.remote.idle_timeout);
-                    let place = self.remote.place();
-                    let text = format!("{place}: nothing of the dump was received for {limit}");
-                    Error::new(Kind::Network, text)
-                }
+                Ok(Err(error)) => self.broken(&error),
+                Err(_) => self.stalled(),
             };
             if self.retries == 0 || !self.go_on().await? {
                 return Err(failure);
             }
         }
+    }
+
+    /// Makes the error of a body that ended before its end.
+    fn broken(&self, error: &reqwest::Error) -> Error {
+        let place = self.remote.place();
+        let received = HumanBytes(self.received);
+        let (what, advice) = match self.length {
+            Some(length) => (
+                format!(
+                    "the connection ended after {received} of the dump's {}",
+                    HumanBytes(length)
+                ),
+                "Try again. If it always ends there, the file on that host is cut, or a proxy on the way cuts it: fetch it in another \
+                 way, and name the file.",
+            ),
+            None => (
+                format!("the connection broke after {received} of the dump"),
+                "Try again. If it goes on, look at the proxies and firewalls on the way, or fetch it in another way, and name the file.",
+            ),
+        };
+        let error = innermost(error);
+        Error::new(Kind::Network, format!("{place}: {what}"))
+            .because(error)
+            .advise(advice)
+    }
+
+    fn stalled(&self) -> Error {
+        let limit = humantime::format_duration(self.remote.idle_timeout);
+        let place = self.remote.place();
+        let text = format!("{place}: nothing of the dump was received for {limit}");
+        Error::new(Kind::Network, text)
+            .advise("Try again. If the host needs longer than that, raise `network.idle_timeout`.")
     }
 
     /// Requests the rest of the same dump; says whether the server sends it.
@@ -189,7 +213,9 @@ impl Remote {
             Err(_) => {
                 let limit = humantime::format_duration(self.idle_timeout);
                 let text = format!("{}: no response within {limit}", self.place());
-                return Err(Error::new(Kind::Network, text));
+                return Err(Error::new(Kind::Network, text).advise(
+                    "Try again. If the host needs longer than that, raise `network.idle_timeout`.",
+                ));
             }
         };
         let status = response.status();
@@ -202,13 +228,23 @@ impl Remote {
     fn refused(&self, response: &Response) -> Error {
         let status = response.status();
         let said = format!("{} responds with {status}", self.place());
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            let asked = text(response.headers(), RETRY_AFTER);
-            let asked = asked.and_then(|asked| retry_after(&asked, SystemTime::now()));
-            return Error::new(Kind::Server, said).after(asked);
-        }
-        Error::new(Kind::Config, said)
-            .advise("Set catalog.import to the address of crates.io's db-dump.tar.gz.")
+        let advice = match status {
+            StatusCode::TOO_MANY_REQUESTS => {
+                "Wait before the next try, or import less often (`catalog.import_every`)."
+            }
+            status if status.is_server_error() => {
+                "Try again later: the fault is with the host. If it goes on, fetch the dump in another way, and name the file."
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "Name an address that needs no credentials, since none are sent; or fetch the dump in another way, and name the file."
+            }
+            _ => "Set catalog.import to the address of crates.io's db-dump.tar.gz.",
+        };
+        let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        let kind = if passes { Kind::Server } else { Kind::Config };
+        let asked = text(response.headers(), RETRY_AFTER).filter(|_| passes);
+        let asked = asked.and_then(|asked| retry_after(&asked, SystemTime::now()));
+        Error::new(kind, said).after(asked).advise(advice)
     }
 
     /// Names the address without its query, which may be a signature.

@@ -25,10 +25,12 @@ pub enum When {
 /// How an import ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// What was taken; `None` where the source still has the dump that was imported last.
+    /// What was taken; `None` where the source still has the dump that was imported last, or by the clock an older one.
     pub imported: Option<Imported>,
     /// Which dump it is.
     pub about: Import,
+    /// When the dump before it was made, in seconds since 1970, where that was later.
+    pub newer: Option<i64>,
     /// What of it is in a form that is not known, and was left out: a sentence each.
     pub left_out: Vec<String>,
 }
@@ -47,26 +49,25 @@ pub async fn import<C>(
 where
     C: AsRef<CatalogDatabase> + Clone + Send + 'static,
 {
-    let last = catalog.as_ref().last_import()?;
+    let before = catalog.as_ref().last_import()?;
+    let last = before.as_ref();
     let last = last.filter(|last| last.source == source.to_string());
-    let known = last.as_ref().map(|last| Version {
+    let known = last.map(|last| Version {
         tag: last.tag.clone(),
         modified: last.modified.clone(),
     });
     let known = known.filter(|_| when == When::Changed).unwrap_or_default();
-    let fetched = fetch(config, source, &known, progress).await?;
+    // A dry run needs no disk that can be written.
+    let is_dry = when == When::DryRun;
+    let data_dir = Some(config.serve.data_dir.clone());
+    let data_dir = data_dir.filter(|_| !is_dry || catalog.as_ref().is_writable());
+    let fetched = fetch(config, source, &known, data_dir, progress).await?;
     let Some(Fetched { staged, version }) = fetched else {
         let about = Import {
             imported: Timestamp::now().as_second(),
-            ..last.unwrap_or_default()
+            ..last.cloned().unwrap_or_default()
         };
-        let remembered = about.clone();
-        blocking(move || catalog.as_ref().imported_again(&remembered)).await?;
-        return Ok(Outcome {
-            imported: None,
-            about,
-            left_out: Vec::new(),
-        });
+        return unchanged(catalog, about, None).await;
     };
     let about = Import {
         source: source.to_string(),
@@ -75,15 +76,38 @@ where
         made: staged.made.map(Timestamp::as_second),
         imported: Timestamp::now().as_second(),
     };
+    let newer = before.and_then(|before| before.made);
+    let newer = newer.filter(|before| about.made.is_some_and(|made| made < *before));
+    if newer.is_some() && when == When::Changed {
+        return unchanged(catalog, about, newer).await;
+    }
     progress.phase("taking the dump into the catalog");
     let left_out = staged.left_out.clone();
     let taken = about.clone();
-    let is_dry = when == When::DryRun;
     let imported = blocking(move || catalog.as_ref().import(&staged, &taken, is_dry)).await?;
     Ok(Outcome {
         imported: Some(imported),
         about,
+        newer,
         left_out,
+    })
+}
+
+/// Leaves what was imported as it is, and writes down which dump the source has: it is not fetched again until it has another.
+async fn unchanged<C>(catalog: C, about: Import, newer: Option<i64>) -> Result<Outcome>
+where
+    C: AsRef<CatalogDatabase> + Clone + Send + 'static,
+{
+    let remembered = Import {
+        made: newer.or(about.made),
+        ..about.clone()
+    };
+    blocking(move || catalog.as_ref().imported_again(&remembered)).await?;
+    Ok(Outcome {
+        imported: None,
+        about,
+        newer,
+        left_out: Vec::new(),
     })
 }
 

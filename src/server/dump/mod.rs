@@ -45,9 +45,14 @@ impl DumpError {
 
     /// What could not be received carries an error of ours.
     fn of_reading(error: io::Error) -> Self {
-        let text = match error.kind() {
-            io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
-            _ => error.to_string(),
+        let text = match (error.kind(), error.to_string()) {
+            (io::ErrorKind::UnexpectedEof, _) => "it ends too early".to_owned(),
+            // As flate2 says of whatever does not begin as such a file does, mostly a page of a proxy or portal.
+            (_, text) if text == "invalid gzip header" => "it is no gzip file".to_owned(),
+            (_, text) if text == "corrupt gzip stream does not have a matching checksum" => {
+                "its checksum is wrong".to_owned()
+            }
+            (_, text) => text,
         };
         match error.downcast::<Error>() {
             Ok(error) => Self::Failed(error),
@@ -64,14 +69,15 @@ impl DumpError {
     }
 }
 
-/// Reads a dump to its end and stages its tables, below the folder of what the server stores; `begins` is called with the name of each
+/// Reads a dump to its end and stages its tables, below the folder of what the server stores, or without one in the system's temporary
+/// folder; `begins` is called with the name of each
 /// table. It takes a few minutes of a thread, less than 200 MB of memory, and some 300 MB of disk.
 ///
 /// # Errors
 /// What is wrong with the dump, or what prevents its tables from being written.
 pub fn stage(
     file: impl BufRead,
-    data_dir: &Path,
+    data_dir: Option<&Path>,
     begins: impl FnMut(&str),
 ) -> Result<Staged, DumpError> {
     let mut staging = Staging::create(data_dir).map_err(DumpError::Failed)?;

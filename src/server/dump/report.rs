@@ -60,6 +60,8 @@ pub struct ImportReport {
     pub owned: u64,
     /// What of the dump is in a form that is not known, and was left out.
     pub left_out: Vec<String>,
+    /// When the dump was made whose data it replaced, where that is newer.
+    pub replaced_newer: Option<Timestamp>,
 }
 
 impl ImportReport {
@@ -74,15 +76,16 @@ impl ImportReport {
             versions: imported.versions,
             owned: imported.owned,
             left_out: outcome.left_out.clone(),
+            replaced_newer: outcome.newer.and_then(|at| Timestamp::from_second(at).ok()),
         }
     }
 }
 
 impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let would = match self.dry_run {
-            true => "would be imported",
-            false => "imported",
+        let (would, replace) = match self.dry_run {
+            true => ("would be imported", "would replace"),
+            false => ("imported", "replaced"),
         };
         let count =
             |number: u64, noun: &str| format!("{} {}", HumanCount(number), noun_of(number, noun));
@@ -94,11 +97,14 @@ impl fmt::Display for ImportReport {
         )?;
         write!(
             f,
-            "{} described, {} with owners, {}",
+            "of them {} with a description from it, {} with owners; {}",
             HumanCount(self.described),
             HumanCount(self.owned),
             count(self.versions, "version")
         )?;
+        if let Some(newer) = self.replaced_newer {
+            write!(f, "\nit {replace} what a newer dump said, made {newer}")?;
+        }
         if self.unknown > 0 {
             let crates = count(self.unknown, "crate");
             write!(f, "\nleft out: {crates} that the index does not have")?;

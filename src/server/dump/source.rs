@@ -1,6 +1,7 @@
 //! Where a dump comes from: a file, or an address of the web, from which it is received while it is read.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::UNIX_EPOCH;
 
@@ -48,7 +49,8 @@ pub struct Fetched {
     pub version: Version,
 }
 
-/// Receives a dump and reads it, at the same time; `None` where the source still has the one that is known.
+/// Receives a dump and reads it, at the same time; `None` where the source still has the one that is known. Its tables are staged
+/// below `data_dir`, as [`stage`] does.
 ///
 /// # Errors
 /// `network` or `server` where it cannot be received, or is none; `config` where a file cannot be read, or is none, or the disk
@@ -57,6 +59,7 @@ pub async fn fetch(
     config: &ServeConfig,
     source: &DumpSource,
     known: &Version,
+    data_dir: Option<PathBuf>,
     progress: &Arc<Progress>,
 ) -> Result<Option<Fetched>> {
     progress.phase(&format!("fetching the dump from {source}"));
@@ -88,10 +91,9 @@ pub async fn fetch(
     let version = opened.version.clone();
     let (sender, pieces) = mpsc::channel(AHEAD);
     let reader = Pieces::new(pieces, opened.length, progress);
-    let data_dir = config.serve.data_dir.clone();
     let table = reader.table();
     let reading = spawn_blocking(move || {
-        stage(reader, &data_dir, |name| {
+        stage(reader, data_dir.as_deref(), |name| {
             let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
             name.clone_into(&mut table);
         })
@@ -108,15 +110,19 @@ pub async fn fetch(
 
 fn broken(source: &DumpSource, what: &str) -> Error {
     // An address may have another one tomorrow.
-    let kind = match source {
-        DumpSource::File(_) => Kind::Config,
-        DumpSource::Address(_) => Kind::Server,
+    let (kind, advice) = match source {
+        DumpSource::File(_) => (
+            Kind::Config,
+            "Nothing was changed. Name crates.io's db-dump.tar.gz, or a whole copy of it.",
+        ),
+        DumpSource::Address(_) => (
+            Kind::Server,
+            "Nothing was changed. Open the address to see what the host sends, which may be the page of a proxy; name that of crates.io's \
+             db-dump.tar.gz.",
+        ),
     };
-    Error::new(
-        kind,
-        format!("{source} is no database dump of crates.io, or damaged: {what}"),
-    )
-    .advise("Nothing was changed. Name crates.io's db-dump.tar.gz, or a whole copy of it.")
+    let text = format!("{source} is no database dump of crates.io, or damaged: {what}");
+    Error::new(kind, text).advise(advice)
 }
 
 /// A source that is open.
@@ -172,7 +178,12 @@ impl Body {
                 let mut piece = Vec::with_capacity(PIECE);
                 let read = file.take(PIECE as u64).read_to_end(&mut piece).await;
                 let failed = |error| {
-                    Error::new(Kind::Server, "the file of the dump cannot be read").because(error)
+                    Error::new(
+                        Kind::Server,
+                        "the file of the dump cannot be read to its end",
+                    )
+                    .because(error)
+                    .advise("Look at the disk or the share that it is on, or import another copy.")
                 };
                 let read = read.map_err(failed)?;
                 Ok((read > 0).then(|| piece.into()))

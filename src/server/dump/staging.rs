@@ -33,14 +33,18 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Makes empty tables, in a file below the folder of what the server stores.
+    /// Makes empty tables, in a file below the folder of what the server stores, or where there is none in the system's folder for
+    /// what is temporary.
     ///
     /// # Errors
     /// `config` or `server` where it cannot be written.
-    pub(super) fn create(data_dir: &Path) -> Result<Self> {
-        let folder = data_dir.join("tmp");
-        // What a command left there that was killed goes first.
-        let file = Scratch::open(folder.clone()).and_then(|scratch| scratch.file());
+    pub(super) fn create(data_dir: Option<&Path>) -> Result<Self> {
+        let folder = data_dir.map_or_else(std::env::temp_dir, |folder| folder.join("tmp"));
+        let file = match data_dir {
+            // What a command left there that was killed goes first.
+            Some(_) => Scratch::open(folder.clone()).and_then(|scratch| scratch.file()),
+            None => NamedTempFile::new(),
+        };
         let file = file.map_err(|error| unwritable(&folder, error))?;
         let database = Self::open(file.path());
         let database = database.map_err(|error| of_database(file.path(), error))?;

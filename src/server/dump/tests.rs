@@ -75,7 +75,7 @@ proptest! {
         if is_reversed {
             tables.reverse();
         }
-        let read = stage(dump(&tables).as_slice(), folder.path(), |_| {});
+        let read = stage(dump(&tables).as_slice(), Some(folder.path()), |_| {});
         prop_assert_eq!(staged(&read.unwrap()), expected);
     }
 
@@ -83,14 +83,14 @@ proptest! {
     fn no_cut_or_changed_byte_makes_another_dump(at in 0.0..1.0, value: u8, is_cut: bool) {
         let folder = TempDir::new().unwrap();
         let mut bytes = dump(&[("crates", "id,name\n1,serde\n2,rand\n".to_owned())]);
-        let whole = staged(&stage(bytes.as_slice(), folder.path(), |_| {}).unwrap());
+        let whole = staged(&stage(bytes.as_slice(), Some(folder.path()), |_| {}).unwrap());
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let at = (bytes.len() as f64 * at) as usize;
         match is_cut {
             true => bytes.truncate(at),
             false => bytes[at] = value,
         }
-        let read = stage(bytes.as_slice(), folder.path(), |_| {});
+        let read = stage(bytes.as_slice(), Some(folder.path()), |_| {});
         // Some bits say nothing that anybody reads, such as the time of a gzip file.
         if let Ok(read) = read {
             prop_assert!(!is_cut);

@@ -147,13 +147,23 @@ async fn import(
 }
 
 fn tell(outcome: &Outcome) {
-    match &outcome.imported {
-        Some(imported) => info!(
+    match (&outcome.imported, outcome.newer) {
+        (Some(imported), _) => info!(
             "imported what the dump says of {}",
             counted(imported.crates, "crate")
         ),
-        None => debug!("the dump has not changed since it was imported"),
+        (None, Some(newer)) => warn!(
+            "{} has a dump that was made {}, before the one that is imported, made {}: the newer one stays",
+            outcome.about.source,
+            time(outcome.about.made.unwrap_or_default()),
+            time(newer)
+        ),
+        (None, None) => debug!("the dump has not changed since it was imported"),
     }
+}
+
+fn time(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |at| at.to_string())
 }
 
 /// Says why an import failed, and what comes of it: the server tries again by itself, and a person mends what is left.

@@ -79,6 +79,8 @@ fn an_import_says_what_crates_are_and_who_owns_them() {
         let shown = printed(&site.run(&["catalog", "import", &file]), 0);
         assert!(shown.starts_with("3 crates imported from "), "{shown}");
         assert!(shown.contains("made 2026-11-30T02:00:15Z"), "{shown}");
+        let described = "of them 2 with a description from it, 2 with owners; 3 versions";
+        assert!(shown.contains(described), "{shown}");
         assert!(
             shown.contains("left out: 1 crate that the index does not have"),
             "{shown}"

@@ -38,8 +38,8 @@ fn a_broken_dump_is_told_and_changes_nothing() {
         ("it ends too early", whole[..whole.len() / 2].to_vec()),
         ("it ends too early", whole[..whole.len() - 4].to_vec()),
         ("it ends too early", Vec::new()),
-        ("corrupt gzip", flipped(whole.clone())),
-        ("invalid gzip header", b"<html>no dump</html>".to_vec()),
+        ("its checksum is wrong", flipped(whole.clone())),
+        ("it is no gzip file", b"<html>no dump</html>".to_vec()),
         (
             "it has no data/crates.csv",
             made(|archive| append(archive, "x/README.md", b"no data")),

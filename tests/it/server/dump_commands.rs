@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::dump::{expect, publish, serve, site, value};
 use crate::support::dump::Dump;
+use crate::support::mount::ReadOnly;
 use crate::support::server::{Site, files_in, printed};
+use crate::support::skip::skip;
 
 #[test]
 fn a_dry_run_changes_nothing_and_a_second_import_is_the_same() {
@@ -45,6 +47,24 @@ fn a_dry_run_changes_nothing_and_a_second_import_is_the_same() {
     for key in ["crates", "versions", "described", "downloads", "owned"] {
         assert_eq!(json(&["stat"])[key], after[key], "{key}");
     }
+}
+
+#[test]
+fn a_dry_run_needs_no_disk_that_can_be_written() {
+    let site = site();
+    let file = Dump::new().write(site.folder.path());
+    let Some(_disk) = ReadOnly::make(&site.data()) else {
+        skip("no folder can be mounted by this user");
+        return;
+    };
+    let planned = printed(&site.run(&["catalog", "import", &file, "--dry-run"]), 0);
+    assert!(
+        planned.starts_with("3 crates would be imported"),
+        "{planned}"
+    );
+    assert!(printed(&site.run(&["catalog", "stat"]), 0).contains("crates: 3"));
+    let refused = site.run(&["catalog", "import", &file]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }
 
 #[test]

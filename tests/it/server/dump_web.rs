@@ -84,6 +84,12 @@ fn a_server_imports_by_its_clock_and_fetches_nothing_twice() {
         "{log}"
     );
     assert!(!log.contains("hidden"), "{log}");
+    let import = &value(&server, "/api/v1/status")["import"];
+    assert_eq!(
+        (&import["failures"], &import["last_error"]),
+        (&json!(0), &json!(null))
+    );
+    assert_eq!(server.metric(FAILURES), 0.0);
     // By the clock it is not due, and what was imported is there after a start.
     drop(server);
     let asked_before = asked.lock().unwrap().len();
@@ -101,6 +107,9 @@ fn a_server_imports_by_its_clock_and_fetches_nothing_twice() {
     );
     assert_eq!(asked.lock().unwrap().len(), asked_before);
 }
+
+const FAILURES: &str = "crates_ferry_catalog_import_failures_total";
+const LAST: &str = "crates_ferry_catalog_last_import_timestamp_seconds";
 
 #[test]
 fn a_dump_that_cannot_be_fetched_is_told_once_and_changes_nothing() {
@@ -121,6 +130,18 @@ fn a_dump_that_cannot_be_fetched_is_told_once_and_changes_nothing() {
         "{}",
         server.log()
     );
+    let import = &value(&server, "/api/v1/status")["import"];
+    let error = import["last_error"].as_str().unwrap();
+    assert!(error.contains("it is no gzip file"), "{import}");
+    assert!(error.contains("Nothing was changed."), "{import}");
+    assert!(!import.to_string().contains("hidden"), "{import}");
+    // Of the one by hand.
+    assert!(import["imported"].is_string(), "{import}");
+    assert!(import["failures"].as_u64().unwrap() > 0, "{import}");
+    let page = server.get("/status").text();
+    assert!(page.contains("dump not imported"), "{page}");
+    assert!(server.metric(FAILURES) > 0.0);
+    assert!(server.metric(LAST) > 1e9);
     assert_eq!(
         value(&server, "/api/v1/crates/serde")["crate"]["downloads"],
         1000
@@ -188,6 +209,129 @@ fn an_import_goes_on_where_a_connection_broke() {
     let output = site.run_with(&retries, &["catalog", "import", &address]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("the connection broke"), "{said}");
+    let told = "the connection ended after 100 B of the dump's 1.";
+    assert!(said.contains(told), "{said}");
+    assert!(said.contains("help: Try again."), "{said}");
     assert!(!said.contains("hidden"), "{said}");
+}
+
+/// Answers each request with these bytes, and closes the connection.
+fn answering(answer: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/db-dump.tar.gz", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let _ = stream.write_all(&answer);
+        }
+    });
+    address
+}
+
+#[test]
+fn each_fault_of_the_host_is_told_as_that_with_what_to_do() {
+    let site = site();
+    let dump = Dump::new().bytes();
+    let head = |status: &str| format!("HTTP/1.1 {status}\r\nconnection: close\r\n");
+    let empty = |status: &str| format!("{}content-length: 0\r\n\r\n", head(status)).into_bytes();
+    let chunk = format!("{}transfer-encoding: chunked\r\n\r\n64\r\n", head("200 OK"));
+    let page = format!("{}\r\n<html>Log in first</html>", head("200 OK"));
+    let retries = [("FERRY_NETWORK_RETRIES", "0")];
+    for (answer, told, advice, code) in [
+        (
+            empty("500 Oh"),
+            "responds with 500",
+            "the fault is with the host",
+            1,
+        ),
+        (
+            empty("503 Busy"),
+            "responds with 503",
+            "the fault is with the host",
+            1,
+        ),
+        (
+            empty("429 Slow"),
+            "responds with 429",
+            "import less often",
+            1,
+        ),
+        (
+            empty("403 No"),
+            "responds with 403",
+            "needs no credentials",
+            2,
+        ),
+        (
+            empty("404 Gone"),
+            "responds with 404",
+            "Set catalog.import to the address",
+            2,
+        ),
+        (
+            Vec::new(),
+            "lost before a response came",
+            "check the proxies",
+            1,
+        ),
+        (
+            [chunk.as_bytes(), &dump[..100]].concat(),
+            "the connection broke after 100 B of the dump",
+            "look at the proxies",
+            1,
+        ),
+        (
+            page.into_bytes(),
+            "it is no gzip file",
+            "may be the page of a proxy",
+            1,
+        ),
+    ] {
+        let address = answering(answer);
+        let output = site.run_with(&retries, &["catalog", "import", &address]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(told), "expected {told}: {said}");
+        let (_, help) = said.split_once("help: ").expect(&said);
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(advice), "expected {advice}: {said}");
+        assert_eq!(output.status.code(), Some(code), "{said}");
+    }
+}
+
+#[test]
+fn an_older_dump_is_left_by_the_clock_and_told_by_hand() {
+    let site = site();
+    let file = Dump::new().write(site.folder.path());
+    drop(printed(&site.run(&["catalog", "import", &file]), 0));
+    let mut older = Dump::new();
+    older.put_file("metadata.json", br#"{"timestamp":"2026-11-01T02:00:15Z"}"#);
+    older.put("crate_downloads", "crate_id,downloads", &["7,70"]);
+    let (address, asked) = web(older.bytes(), usize::MAX);
+    let pairs = [
+        ("FERRY_CATALOG_IMPORT", address.as_str()),
+        ("FERRY_CATALOG_IMPORT_EVERY", "1ms"),
+    ];
+    let server = serve(&site, &pairs);
+    server.wait_for("a second one", || asked.lock().unwrap().len() >= 4);
+    assert!(asked.lock().unwrap()[3].contains("if-none-match: \"one\""));
+    let log = server.log();
+    assert_eq!(log.matches("the newer one stays").count(), 1, "{log}");
+    let downloads =
+        |server: &Server| value(server, "/api/v1/crates/serde")["crate"]["downloads"].clone();
+    assert_eq!(downloads(&server), 1000);
+    drop(server);
+    let file = older.write(site.folder.path());
+    let newer = "what a newer dump said, made 2026-11-30T02:00:15Z";
+    let planned = printed(&site.run(&["catalog", "import", &file, "--dry-run"]), 0);
+    assert!(
+        planned.contains(&format!("it would replace {newer}")),
+        "{planned}"
+    );
+    let done = printed(&site.run(&["catalog", "import", &file]), 0);
+    assert!(done.contains(&format!("it replaced {newer}")), "{done}");
+    assert_eq!(downloads(&serve(&site, &[])), 70);
+    let again = printed(&site.run(&["catalog", "import", &file]), 0);
+    assert!(!again.contains("newer"), "{again}");
 }

@@ -55,6 +55,11 @@ impl CatalogDatabase {
         closed.map_err(|(_, error)| of_database(&self.path, error))
     }
 
+    /// Says whether it can be changed, or lies on a disk that is only read.
+    pub fn is_writable(&self) -> bool {
+        schema::is_writable(&self.path)
+    }
+
     /// Returns how many crates it has.
     ///
     /// # Errors

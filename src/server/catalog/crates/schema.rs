@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Access, access};
 use tracing::{debug, warn};
+use url::Url;
 
 use crate::server::catalog::is_damaged;
 
@@ -138,11 +140,39 @@ pub(super) fn connect_or_recreate(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Opens the database for a large change, which no other one here does at the same time.
 pub(super) fn importer(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let database = Connection::open_with_flags(path, flags)?;
-    database.busy_timeout(BUSY_TIMEOUT)?;
+    let database = open(path)?;
     database.pragma_update(None, "synchronous", "NORMAL")?;
     database.pragma_update(None, "cache_size", -IMPORT_CACHE)?;
+    Ok(database)
+}
+
+/// Says whether the database can be changed, or lies on a disk that is only read.
+pub(super) fn is_writable(path: &Path) -> bool {
+    let whole = std::path::absolute(path).ok();
+    let folder = whole.as_deref().and_then(Path::parent);
+    folder.is_none_or(|folder| access(folder, Access::WRITE_OK).is_ok())
+}
+
+/// Opens a database that is there. Beside one that is only read SQLite cannot make the files by which it shares one; where there is
+/// no log, and so nobody who writes, it needs none.
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let whole = std::path::absolute(path).ok();
+    let address = whole.filter(|_| !is_writable(path));
+    let database = match address.and_then(|path| Url::from_file_path(path).ok()) {
+        None => Connection::open_with_flags(path, flags)?,
+        Some(mut address) => {
+            let log = path.with_extension("sqlite-wal");
+            let is_shared = fs::metadata(log).is_ok_and(|log| log.len() > 0);
+            address.set_query(Some(match is_shared {
+                true => "mode=ro",
+                false => "mode=ro&immutable=1",
+            }));
+            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(address.as_str(), flags)?
+        }
+    };
+    database.busy_timeout(BUSY_TIMEOUT)?;
     Ok(database)
 }
 
@@ -154,9 +184,7 @@ pub(super) fn is_current(database: &Connection) -> rusqlite::Result<bool> {
 
 /// Opens the database for reading.
 pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let database = Connection::open_with_flags(path, flags)?;
-    database.busy_timeout(BUSY_TIMEOUT)?;
+    let database = open(path)?;
     database.pragma_update(None, "query_only", true)?;
     Ok(database)
 }

@@ -443,7 +443,8 @@ fn a_dump_that_lost_much_is_not_imported() {
                 format!("crate_id,downloads\n{downloads}"),
             ),
         ]);
-        let staged = crate::server::dump::stage(dump.as_slice(), folder.path(), |_| {}).unwrap();
+        let staged =
+            crate::server::dump::stage(dump.as_slice(), Some(folder.path()), |_| {}).unwrap();
         catalog.database.import(&staged, &Import::default(), false)
     };
     assert_eq!(import(600).unwrap().crates, 600);
