@@ -18,7 +18,8 @@ fn used_site() -> Site {
     let server = site.serve(&[]);
     server.wait_for("made", || server.get("/api/v1/crates/foo").status == 200);
     assert!(server.download("foo", "1.0.0").is_whole);
-    server.wait_for("kept", || site.kept("foo", "1.0.0").is_file());
+    // When it is written down, too.
+    server.wait_for("kept", || server.metric("crates_ferry_store_files") == 1.0);
     drop(server);
     site
 }
