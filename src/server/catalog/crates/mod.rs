@@ -20,6 +20,7 @@ mod schema;
 mod search;
 #[cfg(test)]
 mod tests;
+mod typing_errors;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -257,11 +258,7 @@ impl CrateCatalog {
     /// # Errors
     /// `server` if the database cannot be read.
     pub fn crates(&self, ids: &[CrateId]) -> Result<Vec<CrateRow>> {
-        self.read(|database| {
-            let rows = ids.iter().map(|id| rows::crate_row(database, *id));
-            let rows: rusqlite::Result<Vec<_>> = rows.collect();
-            Ok(rows?.into_iter().flatten().collect())
-        })
+        self.read(|database| rows::crate_rows(database, ids))
     }
 
     /// Returns what is known of a crate, by its name, in which case, `-` and `_` do not matter.

@@ -46,7 +46,8 @@ fn order(one: &str, other: &str) -> Ordering {
     compare(one, other).then_with(|| one.cmp(other))
 }
 
-fn alike(name: &str) -> impl Iterator<Item = u8> {
+/// Returns the bytes of a name, with `-` for `_`.
+pub(super) fn alike(name: &str) -> impl Iterator<Item = u8> {
     name.bytes()
         .map(|byte| if byte == b'_' { b'-' } else { byte })
 }

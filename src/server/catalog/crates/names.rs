@@ -5,10 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use strsim::osa_distance;
-
-use super::name_table::{CrateId, NameTable, Place, Unordered};
+use super::name_table::{CrateId, NameTable, Place, Unordered, alike};
 use super::rank_set::RankSet;
+use super::typing_errors::typing_errors;
 use crate::git::ObjectId;
 
 /// What is known of a crate without asking the database, beside its name.
@@ -40,7 +39,7 @@ pub(super) struct Names {
 }
 
 /// How many letters typing errors may change.
-const NEAR: usize = 2;
+const NEAR: u8 = 2;
 
 impl Names {
     fn of(table: Arc<NameTable>, facts: Vec<Facts>) -> Self {
@@ -165,18 +164,18 @@ impl Names {
 
     /// Returns the crates whose names are a typing error away from this one: the nearest first, and of those the heaviest.
     pub(super) fn near(&self, name: &str, most: usize) -> Vec<CrateId> {
-        let dashed = |name: &str| name.replace('_', "-");
-        let name = dashed(name);
+        let name = name.replace('_', "-");
         // In a short name two errors leave nothing of it.
-        let errors = if name.len() < 5 { 1 } else { NEAR };
-        let candidates = self.table.maybe_near(&name, errors);
-        let mut found: Vec<_> = candidates
-            .map(|place| {
-                let distance = osa_distance(&dashed(self.table.name(place)), &name);
-                (distance, self.ranks[place as usize], place)
-            })
-            .filter(|(distance, ..)| *distance <= errors)
-            .collect();
+        let bound = if name.len() < 5 { 1 } else { NEAR };
+        let candidates = self.table.maybe_near(&name, bound.into());
+        let mut dashed = Vec::new();
+        let near = candidates.filter_map(|place| {
+            dashed.clear();
+            dashed.extend(alike(self.table.name(place)));
+            let errors = typing_errors(&dashed, name.as_bytes(), bound)?;
+            Some((errors, self.ranks[place as usize], place))
+        });
+        let mut found: Vec<_> = near.collect();
         found.sort_unstable();
         found.truncate(most);
         let places = found.into_iter().map(|(.., place)| place);
@@ -185,13 +184,21 @@ impl Names {
 }
 
 /// Takes all crates one after the other, in any order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct NamesReader {
     names: Unordered,
     facts: Vec<Facts>,
 }
 
 impl NamesReader {
+    /// Makes one for so many crates, and more.
+    pub(super) fn with_capacity(crates: usize) -> Self {
+        Self {
+            names: Unordered::default(),
+            facts: Vec::with_capacity(crates),
+        }
+    }
+
     pub(super) fn push(&mut self, name: &str, facts: Facts) {
         self.names.push(name, facts.id);
         self.facts.push(facts);
@@ -228,7 +235,7 @@ mod tests {
     }
 
     fn read<N: AsRef<str>>(all: impl IntoIterator<Item = (N, Facts)>) -> Names {
-        let mut reader = NamesReader::default();
+        let mut reader = NamesReader::with_capacity(0);
         for (name, facts) in all {
             reader.push(name.as_ref(), facts);
         }
@@ -298,7 +305,7 @@ mod tests {
         ) {
             let all: Vec<_> = all.iter().map(|name| (name.as_str(), 1)).collect();
             let names = names(&all);
-            let near = all.iter().filter(|(name, _)| osa_distance(&name.replace('_', "-"), &wanted) <= NEAR);
+            let near = all.iter().filter(|(name, _)| strsim::osa_distance(&name.replace('_', "-"), &wanted) <= usize::from(NEAR));
             prop_assert_eq!(names.near(&wanted, 100).len(), near.count());
         }
 
@@ -320,7 +327,7 @@ mod tests {
             let again = read([with(&kept, 1), with(&there, 2)].concat());
             prop_assert_eq!(everything(&after), everything(&again));
             // The names are read again, and the table is another one or the same.
-            let mut reader = NamesReader::default();
+            let mut reader = NamesReader::with_capacity(0);
             for (name, facts) in [with(&kept, 1), with(&there, 2)].concat() {
                 reader.push(&name, facts);
             }

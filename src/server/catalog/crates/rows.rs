@@ -100,11 +100,23 @@ impl CrateRow {
     }
 }
 
-/// Reads the crate with this id.
-pub(super) fn crate_row(database: &Connection, id: CrateId) -> rusqlite::Result<Option<CrateRow>> {
+/// Reads the crates with these ids, in their order, as far as they are there.
+pub(super) fn crate_rows(
+    database: &Connection,
+    ids: &[CrateId],
+) -> rusqlite::Result<Vec<CrateRow>> {
     let query = format!("SELECT {COLUMNS} FROM crates WHERE id = ?1");
     let mut query = database.prepare_cached(&query)?;
-    query.query_row([id], CrateRow::of).optional()
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.extend(query.query_row([id], CrateRow::of).optional()?);
+    }
+    Ok(found)
+}
+
+/// Reads the crate with this id.
+pub(super) fn crate_row(database: &Connection, id: CrateId) -> rusqlite::Result<Option<CrateRow>> {
+    Ok(crate_rows(database, &[id])?.pop())
 }
 
 /// Returns the query for what is kept in memory of a crate.
@@ -131,7 +143,8 @@ impl Facts {
 /// Reads what is kept in memory of each crate; those that were known `before` share its names if they still have them.
 pub(super) fn names(database: &Connection, before: Option<&Names>) -> rusqlite::Result<Names> {
     let mut query = database.prepare_cached(&facts_where(""))?;
-    let (mut rows, mut reader) = (query.query([])?, NamesReader::default());
+    let mut reader = NamesReader::with_capacity(before.map_or(0, Names::len));
+    let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         reader.push(row.get_ref(0)?.as_str()?, Facts::of(row)?);
     }

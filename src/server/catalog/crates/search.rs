@@ -17,7 +17,7 @@ const WORDS: usize = 8;
 /// From how many letters on the beginning of a word is enough.
 const PREFIX: usize = 2;
 /// How many crates the full-text search finds at most, of those that have the words anywhere: a word such as `a` is in most
-/// descriptions. Names have no such bound.
+/// descriptions. Names have no such bound; where the best come first and as many names have the words, it is not asked.
 const MATCHES: usize = 2_000;
 /// How many names are suggested where nothing is found.
 const SUGGESTIONS: usize = 5;
@@ -59,7 +59,8 @@ pub struct Query {
 pub struct Found {
     /// The wanted part of the results, in their order.
     pub crates: Vec<CrateId>,
-    /// How many there are in all, of which at most 2,000 have the words elsewhere than in their names.
+    /// How many there are in all, of which at most 2,000 have the words elsewhere than in their names; none where the best come first
+    /// and as many have them there.
     pub total: usize,
     /// The crate whose name is the text.
     pub exact: Option<CrateId>,
@@ -88,6 +89,11 @@ pub(super) fn search(
     let words = words(&text);
     if !words.is_empty() {
         results.add(named(names, &words));
+    }
+    // Only the total would be another: what has the words elsewhere comes after all of these.
+    let is_full = query.sort == Sort::Relevance
+        && results.found.len() >= MATCHES.max(query.offset.saturating_add(query.limit));
+    if !words.is_empty() && !is_full {
         results.add(matches(names, database, &all_of(&words))?);
         if results.is_nothing {
             results.add(matches(names, database, &all_of(&roots(&words)))?);
