@@ -71,7 +71,7 @@ impl DumpError {
 
 /// Reads a dump to its end and stages its tables, below the folder of what the server stores, or without one in the system's temporary
 /// folder; `begins` is called with the name of each
-/// table. It takes a few minutes of a thread, less than 200 MB of memory, and some 300 MB of disk.
+/// table. It takes a few minutes of a thread, less than 100 MB of memory, and some 300 MB of disk.
 ///
 /// # Errors
 /// What is wrong with the dump, or what prevents its tables from being written.

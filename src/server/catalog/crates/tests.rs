@@ -425,6 +425,37 @@ fn a_word_that_sqlite_cuts_further_finds_nothing_and_fails_nothing() {
 }
 
 #[test]
+fn descriptions_are_asked_only_where_they_may_come_on_the_page() {
+    let (_folder, catalog) = catalog();
+    let names: Vec<_> = (0..2_000).map(|number| format!("many-{number}")).collect();
+    // That all need it makes it the heaviest.
+    let mut index = Index::with(&[("other", &[])]);
+    for name in &names {
+        index.publish(name, "1.0.0", &["other"]);
+    }
+    index.update(&catalog);
+    let name = CrateName::new("other").unwrap();
+    let version = CrateVersion::new("1.0.0").unwrap();
+    let learned = catalog.learn(&name, &version, &describing("Says many things"));
+    assert!(learned.unwrap());
+    let search = |sort: Sort, offset: usize| {
+        let query = Query {
+            text: "many".to_owned(),
+            sort,
+            offset,
+            limit: 10,
+        };
+        catalog.search(&query).unwrap()
+    };
+    assert_eq!(search(Sort::Relevance, 0).total, 2_000);
+    let last = search(Sort::Relevance, 1_995);
+    assert_eq!((last.total, last.crates.len()), (2_001, 6));
+    let heaviest = search(Sort::Downloads, 0);
+    assert_eq!(heaviest.total, 2_001);
+    assert_eq!(catalog.crates(&heaviest.crates).unwrap()[0].name, "other");
+}
+
+#[test]
 fn a_dump_that_lost_much_is_not_imported() {
     let (folder, catalog) = catalog();
     let names: Vec<_> = (0..600).map(|number| format!("crate-{number}")).collect();

@@ -19,7 +19,6 @@ pub(super) fn typing_errors(one: &[u8], other: &[u8], most: u8) -> Option<u8> {
     for (distance, at) in (0..=most).zip(&mut last) {
         *at = distance;
     }
-    let mut was_near = true;
     for at in 1..=one.len() {
         let (first, end) = (
             at.saturating_sub(reach).max(1),
@@ -41,11 +40,10 @@ pub(super) fn typing_errors(one: &[u8], other: &[u8], most: u8) -> Option<u8> {
             least = least.min(distance);
         }
         row[end + 1] = far;
-        // A swap goes on from the row before the last.
-        if least > most && !was_near {
+        // Also where a swap goes on from the row before: what was replaced there is in this one.
+        if least > most {
             return None;
         }
-        was_near = least <= most;
         (before, last, row) = (last, row, before);
     }
     Some(last[other.len()]).filter(|distance| *distance <= most)
