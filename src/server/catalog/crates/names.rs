@@ -335,8 +335,11 @@ mod tests {
         }
     }
 
+    /// Each crate with its name, id and weight, and which of them have each of some words.
+    type Everything = (BTreeSet<(String, CrateId, u64)>, Vec<BTreeSet<CrateId>>);
+
     /// Says all that is known, which does not depend on how it was learned.
-    fn everything(names: &Names) -> (BTreeSet<(String, CrateId, u64)>, Vec<BTreeSet<CrateId>>) {
+    fn everything(names: &Names) -> Everything {
         let all = names.all().iter().zip(0..);
         let shown = all.map(|(facts, place)| {
             assert_eq!(names.ranked(names.ranks[place as usize]), place);
