@@ -106,7 +106,7 @@ pub(crate) fn dump(bytes: &[u8]) {
     encoder.write_all(bytes).expect("it is memory");
     let compressed = encoder.finish().expect("it is memory");
     for file in [compressed.as_slice(), bytes] {
-        drop(dump::stage(file, folder.path(), |_| {}));
+        drop(dump::stage(file, Some(folder.path()), |_| {}));
         let left = std::fs::read_dir(folder.path().join("tmp")).expect("it was made");
         assert_eq!(left.count(), 0);
     }
