@@ -1,6 +1,7 @@
 //! The proxies that HTTP goes through: which one for a URL, and what failed at it.
 
-use std::error::Error as StdError;
+mod fault;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use reqwest::ClientBuilder;
 use url::Url;
 
 use crate::error::{Error, Kind};
+use fault::{Fault, Said};
 
 /// The schemes of proxies, each with its usual port.
 const SCHEMES: [(&str, u16); 6] = [
@@ -73,73 +75,39 @@ impl Proxy {
     }
 
     /// Explains a request to `host` that failed at the proxy; `None` if the proxy did its part.
-    ///
-    /// hyper-util gives out the texts of these errors, and not their types.
     pub(crate) fn explain(&self, host: &str, error: &reqwest::Error) -> Option<Error> {
-        let first: &(dyn StdError + 'static) = error;
-        let causes = std::iter::successors(Some(first), |&error| error.source());
-        let texts: Vec<String> = causes.map(ToString::to_string).collect();
-        let says = |words: &[&str]| {
-            words
-                .iter()
-                .any(|&words| texts.iter().any(|t| t.contains(words)))
+        let said = Said::by(error);
+        let fault = said.fault()?;
+        let variable = &self.variable;
+        let what = match fault {
+            Fault::Login => return Some(self.wants_login()),
+            Fault::Target => {
+                let message = format!("{host}: its name cannot be resolved");
+                let advice = format!("With socks5h:// in {variable} the proxy resolves names.");
+                let error = Error::new(Kind::Network, message).because(said.cause);
+                return Some(error.advise(advice));
+            }
+            Fault::Name => "its name cannot be resolved".to_owned(),
+            Fault::Silence => {
+                format!("no connection to {host} within `network.connect_timeout`")
+            }
+            Fault::Connection => "cannot connect".to_owned(),
+            Fault::Refusal => format!("it refuses to connect to {host}, or cannot reach it"),
+            Fault::Protocol => "it does not answer as a proxy".to_owned(),
         };
-        let cause = texts.last().cloned().unwrap_or_default();
-        if says(&[
-            "proxy authorization required",
-            "credentials not accepted",
-            "user/pass",
-        ]) {
-            return Some(self.wants_login());
-        }
-        if says(&["error resolving for socks proxy"]) {
-            let message = format!("{host}: its name cannot be resolved");
-            let advice = format!(
-                "With socks5h:// in {} the proxy resolves names.",
-                self.variable
-            );
-            return Some(
-                Error::new(Kind::Network, message)
-                    .because(cause)
-                    .advise(advice),
-            );
-        }
-        // A SOCKS error holds back its source: only as `Debug` it tells a name from a connection.
-        let is_dns = error.is_dns() || format!("{error:?}").contains("\"dns error\"");
-        let what = if is_dns {
-            "its name cannot be resolved".to_owned()
-        } else if error.is_connect() && error.is_timeout() {
-            format!("no connection to {host} within `network.connect_timeout`")
-        } else if says(&[
-            "tcp connect error",
-            "failed to create underlying connection",
-        ]) {
-            "cannot connect".to_owned()
-        } else if says(&["tunnel error: unsuccessful", "SOCKS error"])
-            && !says(&["SOCKS handshake"])
-        {
-            format!("it refuses to connect to {host}, or cannot reach it")
-        } else if says(&["tunnel error", "SOCKS handshake"]) {
-            "it does not answer as a proxy".to_owned()
-        } else {
-            return None;
-        };
-        let advice = match what.contains("refuses") {
-            true => format!(
+        let advice = match fault {
+            Fault::Refusal => format!(
                 "Ask the administrator of the proxy to allow {host} and to check that the proxy can reach it."
             ),
-            false => format!(
-                "Check host and port in {}, and whether the proxy runs.",
-                self.variable
-            ),
+            _ => format!("Check host and port in {variable}, and whether the proxy runs."),
         };
         let error = Error::new(Kind::Network, format!("the proxy {self}: {what}")).advise(format!(
             "{advice} A host that needs no proxy goes into NO_PROXY."
         ));
         // The library's words for a tunnel say less than ours.
-        Some(match cause.starts_with("tunnel error") {
+        Some(match said.cause.starts_with("tunnel error") {
             true => error,
-            false => error.because(cause),
+            false => error.because(said.cause),
         })
     }
 
