@@ -113,9 +113,10 @@ impl HttpRemote {
             let activity = Activity::new(self.limits.idle_timeout);
             let response = self.send(request, &request_summary, &activity).await?;
             if redirect::is_redirect(response.status()) {
-                url = redirect::target(&url, response.headers().get(LOCATION))?;
-                let within_reach = self.reach.check(&url).await;
+                let target = redirect::target(&url, response.headers().get(LOCATION))?;
+                let within_reach = self.reach.check(&target).await;
                 within_reach.map_err(|refused| redirect::out_of_reach(&url, &refused))?;
+                url = target;
                 continue;
             }
             let reader = self.accept(response, &request_summary, activity).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -28,16 +29,33 @@ struct Inner {
 
 /// An address that is not connected to.
 #[derive(Debug, thiserror::Error)]
-#[error("{host} has the address {address}, which is {what}")]
 pub(crate) struct Refused {
     host: String,
     address: IpAddr,
     what: &'static str,
 }
 
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            host,
+            address,
+            what,
+        } = self;
+        match *host == address.to_string() {
+            true => write!(f, "{address} is {what}"),
+            false => write!(f, "{host} has the address {address}, which is {what}"),
+        }
+    }
+}
+
 impl Refused {
+    /// Returns the host, an address without brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Says whether the host would be connected to if whoever runs this named it.
-    #[cfg(feature = "server")]
     pub(crate) fn is_private(&self) -> bool {
         range(self.address) == Range::Private
     }

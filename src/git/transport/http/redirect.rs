@@ -95,15 +95,27 @@ pub(super) fn target(from: &Url, location: Option<&HeaderValue>) -> Result<Url> 
     Ok(without_user(target))
 }
 
-/// Makes the error of a redirect into a network that the host has no business in.
-pub(super) fn out_of_reach(target: &Url, refused: &Refused) -> Error {
-    let message = format!(
-        "a redirect leads to {}, which is not followed",
-        shown(target)
-    );
+/// Makes the error of a URL that leads, itself or by a redirect, into a network that its host has no business in.
+pub(super) fn out_of_reach(from: &Url, refused: &Refused) -> Error {
+    let (shown, host) = (shown(from), refused.host());
+    let leads_there = from.host_str().map(|host| host.trim_matches(['[', ']'])) == Some(host);
+    let (message, advice) = match (leads_there, refused.is_private()) {
+        (true, _) => (
+            format!("{shown} is not connected to"),
+            "Configure a URL whose host has another address.",
+        ),
+        (false, true) => (
+            format!("{shown} redirects to {host}, which is not followed"),
+            "Configure the URL that it leads to, if you trust it.",
+        ),
+        (false, false) => (
+            format!("{shown} redirects to {host}, which is not followed"),
+            "Ask whoever runs that server why it redirects there.",
+        ),
+    };
     Error::new(Kind::Config, message)
         .because(refused.to_string())
-        .advise("Configure the URL that it leads to, if you trust it.")
+        .advise(advice)
 }
 
 /// Makes the error of a redirect loop, which a retry would follow again.

@@ -155,17 +155,29 @@ async fn a_redirected_post_is_not_followed() {
 #[tokio::test]
 async fn a_redirect_to_the_metadata_service_of_a_cloud_is_not_followed() {
     let server = Script::new().await;
-    for to in [
-        "http://169.254.169.254/info/refs?service=git-upload-pack",
-        "http://[fe80::1]/info/refs?service=git-upload-pack",
+    for (host, address) in [
+        ("169.254.169.254", "169.254.169.254"),
+        ("[fe80::1]", "fe80::1"),
     ] {
+        let to = format!("http://{host}/info/refs?service=git-upload-pack");
         let remote = remote(&server.url("a"));
-        let asked = server.answer(redirect(to));
+        let asked = server.answer(redirect(&to));
         let (_, reader) = tokio::join!(asked, remote.advertisement(Service::UploadPack, true));
         let error = reader.err().unwrap();
         assert_eq!(error.kind(), Kind::Config);
-        let causes = error.causes();
-        assert!(causes[0].contains("link-local"), "{causes:?}");
-        assert!(error.advice().unwrap().contains("if you trust it"));
+        let said = error.to_string();
+        let (from, to) = (
+            server.url("a"),
+            format!("redirects to {address}, which is not"),
+        );
+        assert!(said.contains(&from) && said.contains(&to), "{said}");
+        let cause = format!("{address} is link-local or reserved, and never connected to");
+        assert_eq!(error.causes(), [cause]);
+        assert!(
+            error
+                .advice()
+                .unwrap()
+                .starts_with("Ask whoever runs that server")
+        );
     }
 }
