@@ -245,7 +245,7 @@ impl<S: Authenticate> Table<S> {
     ) -> Result<Reply, ErrorResponse> {
         let Some((target, wildcard)) = find(self.routes, &head.method, head.uri.path()) else {
             // Before authentication: a 404 tells nothing that the documentation does not.
-            return self.no_handler(head);
+            return self.no_handler(&state, head);
         };
         match *target {
             Target::Handler(access, handler) => {
@@ -282,8 +282,12 @@ impl<S: Authenticate> Table<S> {
     }
 
     /// Answers `OPTIONS`, and requests that no row matches.
-    fn no_handler(&self, head: &Parts) -> Result<Reply, ErrorResponse> {
+    fn no_handler(&self, state: &S, head: &Parts) -> Result<Reply, ErrorResponse> {
         let path = head.uri.path();
+        // As for the webhook itself: without a secret the path is not there, whatever the method is.
+        if state.hook_secret().is_none() && is_webhook(self.routes, path) {
+            return Err(webhook::no_secret());
+        }
         let told = (self.told)(path);
         let Some(allow) = allowed(self.routes, path) else {
             let status = StatusCode::NOT_FOUND;
@@ -331,6 +335,14 @@ fn find<'r, 'p, S>(
     routes.iter().find_map(|route| {
         let wildcard = route.path.wildcard(path)?;
         route.method.is(method).then_some((&route.target, wildcard))
+    })
+}
+
+/// Says whether webhooks come to a path.
+fn is_webhook<S>(routes: &[Route<S>], path: &str) -> bool {
+    let mut routes = routes.iter();
+    routes.any(|route| {
+        matches!(route.target, Target::Webhook(..)) && route.path.wildcard(path).is_some()
     })
 }
 

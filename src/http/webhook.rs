@@ -249,7 +249,8 @@ fn too_many() -> ErrorResponse {
     .with(RETRY_AFTER, 5)
 }
 
-fn no_secret() -> ErrorResponse {
+/// Answers where the server has no secret, so that nobody could prove to be a git host.
+pub(super) fn no_secret() -> ErrorResponse {
     ErrorResponse::new(
         StatusCode::NOT_FOUND,
         "webhooks are disabled: set FERRY_HOOK_TOKEN or FERRY_TRIGGER_TOKEN on the server",

@@ -64,6 +64,15 @@ fn webhooks_are_not_there_without_a_secret() {
         ["/hooks/gitlab", "/hooks/push"]
             .map(|path| server.ask("POST", path, &token, push).unwrap().status)
     };
-    assert_eq!(statuses(&site.serve(&[("FERRY_HOOK_TOKEN", "")])), [404; 2]);
-    assert_eq!(statuses(&site.serve(&[])), [202; 2]);
+    let without = site.serve(&[("FERRY_HOOK_TOKEN", "")]);
+    assert_eq!(statuses(&without), [404; 2]);
+    for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
+        let got = without.ask(method, "/hooks/push", &[], b"").unwrap();
+        let told = (got.status, got.header("allow"));
+        assert_eq!(told, (404, None), "{method}");
+    }
+    drop(without);
+    let with = site.serve(&[]);
+    assert_eq!(statuses(&with), [202; 2]);
+    assert_eq!(with.get("/hooks/push").status, 405);
 }
