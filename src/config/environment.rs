@@ -88,6 +88,13 @@ impl Environment {
             .collect()
     }
 
+    /// Says whether a variable of another program is set, and not empty.
+    pub fn has(&self, name: &str) -> bool {
+        self.variables
+            .get(name)
+            .is_some_and(|value| !value.is_empty())
+    }
+
     /// Sets the home folder.
     #[must_use]
     pub fn with_home(mut self, home: impl Into<PathBuf>) -> Self {

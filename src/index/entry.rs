@@ -62,17 +62,28 @@ pub fn only(content: &[u8], wanted: impl Fn(&CrateFile) -> bool) -> Vec<u8> {
 /// Returns the version that cargo would take for `*`: the highest that is neither yanked nor a pre-release, else the
 /// highest that is not yanked.
 pub fn latest(content: &[u8]) -> Option<CrateFile> {
+    let (_, file) = ranked(content).max_by(|(one, _), (other, _)| one.cmp(other))?;
+    Some(file)
+}
+
+/// Returns the versions that are not yanked in the order in which cargo would take them for `*`.
+pub fn newest_first(content: &[u8]) -> Vec<CrateFile> {
+    let mut all: Vec<_> = ranked(content).collect();
+    all.sort_by(|(one, _), (other, _)| other.cmp(one));
+    all.into_iter().map(|(_, file)| file).collect()
+}
+
+/// Returns the versions that are not yanked, each with its rank: any release is above any pre-release.
+fn ranked(content: &[u8]) -> impl Iterator<Item = ((bool, semver::Version), CrateFile)> {
     // A version that its last line yanks is yanked, whatever an earlier line says.
     let usable = by_version(content)
         .into_values()
         .filter(|version| !version.is_yanked);
-    let ordered = usable.filter_map(|version| {
+    usable.filter_map(|version| {
         let number = semver::Version::parse(version.file.version.as_str()).ok()?;
-        // `false` sorts before `true`, so any release is above any pre-release.
+        // `false` sorts before `true`.
         Some(((number.pre.is_empty(), number), version.file))
-    });
-    let (_, file) = ordered.max_by(|(one, _), (other, _)| one.cmp(other))?;
-    Some(file)
+    })
 }
 
 pub(super) fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -148,6 +159,9 @@ mod tests {
             line("3.0.0", true),
         ];
         assert_eq!(latest_of(&lines).as_deref(), Some("1.10.0"));
+        let all = newest_first(lines.join("\n").as_bytes());
+        let all: Vec<_> = all.iter().map(|file| file.version.as_str()).collect();
+        assert_eq!(all, ["1.10.0", "1.9.0", "2.0.0-rc.1"]);
         assert_eq!(latest_of(&lines[2..]).as_deref(), Some("2.0.0-rc.1"));
         assert_eq!(latest_of(&lines[3..]), None);
     }

@@ -1,13 +1,13 @@
 //! Edits a `.cargo/config.toml`, and keeps everything else in it as it is. Uses toml_edit.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use super::place::Place;
+use super::whole_file::replace;
 use super::{Registry, Written};
 use crate::error::{Error, Kind, Result};
 
@@ -42,10 +42,13 @@ impl Edited {
         let before = match fs::read_to_string(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             read => read.map_err(|error| {
-                Error::new(Kind::Config, format!("cannot read {}", path.display())).because(error)
+                Error::new(Kind::Config, format!("cannot read {}", path.display()))
+                    .because(error)
+                    .advise("Let this user read the file; it has to be text in UTF-8.")
             })?,
         };
-        let mut document: DocumentMut = before.parse().map_err(|error: toml_edit::TomlError| {
+        let (form, text) = Form::of(&before);
+        let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
             Error::new(
                 Kind::Config,
                 format!("{} is not valid TOML", path.display()),
@@ -54,10 +57,15 @@ impl Edited {
             .advise("Fix the file, then try again. Nothing was changed.")
         })?;
         edit(&mut document).map_err(|error| error.on(path.display()))?;
+        let edited = document.to_string();
+        let after = match edited == text {
+            true => before.clone(),
+            false => form.write(&edited),
+        };
         Ok(Self {
             path,
             before,
-            after: document.to_string(),
+            after,
         })
     }
 
@@ -74,6 +82,7 @@ impl Edited {
                     format!("cannot write {}", self.path.display()),
                 )
                 .because(error)
+                .advise("Let this user write that directory, and see that its disk is not full.")
             })?;
         }
         Ok(Written {
@@ -93,21 +102,40 @@ fn place_in(folder: &Path) -> PathBuf {
     fs::canonicalize(&path).unwrap_or(path)
 }
 
-/// Writes the file whole or not at all, with the permissions that it had.
-pub(in crate::server) fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder)?;
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    // Temporary files are readable by their owner only (0600).
-    let permissions = match fs::metadata(path) {
-        Ok(about) => about.permissions(),
-        Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
-    };
-    file.as_file().set_permissions(permissions)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+/// How a file writes its lines, which toml_edit forgets.
+struct Form {
+    has_mark: bool,
+    has_returns: bool,
+}
+
+/// What editors on Windows put before a text in UTF-8.
+const MARK: char = '\u{feff}';
+
+impl Form {
+    /// Returns how the file writes its lines, and its text without that.
+    fn of(written: &str) -> (Self, String) {
+        let text = written.strip_prefix(MARK);
+        let form = Self {
+            has_mark: text.is_some(),
+            has_returns: written
+                .split('\n')
+                .next()
+                .is_some_and(|line| line.ends_with('\r')),
+        };
+        (form, text.unwrap_or(written).replace("\r\n", "\n"))
+    }
+
+    fn write(&self, text: &str) -> String {
+        let mark = if self.has_mark {
+            MARK.to_string()
+        } else {
+            String::new()
+        };
+        match self.has_returns {
+            true => mark + &text.replace('\n', "\r\n"),
+            false => mark + text,
+        }
+    }
 }
 
 /// Adds the registry to a document.

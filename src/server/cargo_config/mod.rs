@@ -1,9 +1,11 @@
 //! `cargo-config`: the configuration that makes cargo use this server, printed, or written where cargo reads it.
 
+mod credentials;
 mod edit;
 mod fallback;
 mod place;
 mod switch;
+mod whole_file;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,10 +16,11 @@ use serde::Serialize;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::RemoteUrl;
-pub(in crate::server) use edit::replace;
+pub use credentials::has_token;
 pub use fallback::{Fallback, FallbackReport, set_up};
 pub use place::Place;
 pub(in crate::server) use switch::Switch;
+pub(in crate::server) use whole_file::replace;
 
 /// Which index cargo reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +135,16 @@ pub(in crate::server) fn lines(
     let mut registry = Registry::of(config, &options)?;
     registry.needs_token |= needs_token;
     Ok(registry.snippet())
+}
+
+/// Returns the lines for the sparse index of the server at this address.
+pub(in crate::server) fn lines_at(address: &str, name: &str, needs_token: bool) -> String {
+    let registry = Registry {
+        name: name.to_owned(),
+        index: format!("sparse+{}/index/", address.trim_end_matches('/')),
+        needs_token,
+    };
+    registry.snippet()
 }
 
 /// Refuses a configuration that does not include the switch's file, or contradicts it: switching would change nothing.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Value, value};
 
-use super::edit::replace;
+use super::whole_file::replace;
 use super::{Registry, edit};
 use crate::error::{Error, Kind, Result};
 
@@ -90,7 +90,11 @@ impl Switch {
 }
 
 fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::new(Kind::Config, format!("cannot {what} {}", path.display())).because(error)
+    Error::new(Kind::Config, format!("cannot {what} {}", path.display()))
+        .because(error)
+        .advise(
+            "Let this user write that file and its directory, and see that the disk is not full.",
+        )
 }
 
 /// Makes a configuration include the switch's file.

@@ -134,6 +134,30 @@ fn a_file_keeps_what_else_it_says_and_is_written_once() {
 }
 
 #[test]
+fn a_file_from_windows_keeps_its_line_ends_and_its_byte_order_mark() {
+    let project = TempDir::new().unwrap();
+    let path = project.path().join(".cargo/config.toml");
+    std::fs::create_dir(project.path().join(".cargo")).unwrap();
+    let before = "\u{feff}# ours\r\n[build]\r\njobs = 2\r\n";
+    std::fs::write(&path, before).unwrap();
+    let write = || run(&config(&[]), &options(Index::Sparse, Some(&project))).unwrap();
+    assert!(write().changed);
+    let after = std::fs::read_to_string(&path).unwrap();
+    let added = "[source.crates-io]\r\nreplace-with = \"mirror\"\r\n";
+    assert!(
+        after.starts_with(before) && after.contains(added),
+        "{after:?}"
+    );
+    assert_eq!(after.matches('\n').count(), after.matches("\r\n").count());
+    assert!(!write().changed);
+    // One that is as it shall be stays so to the byte, whatever its line ends are.
+    let mixed = after.replacen("\r\n", "\n", 1);
+    std::fs::write(&path, &mixed).unwrap();
+    assert!(!write().changed);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), mixed);
+}
+
+#[test]
 fn the_file_is_written_that_cargo_reads() {
     // If both are there, cargo reads the older `config`, and warns.
     for (there, read) in [
