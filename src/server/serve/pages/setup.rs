@@ -9,10 +9,9 @@ use url::Url;
 use super::frame::Frame;
 use super::text::clean;
 use super::{error, later, respond};
-use crate::config::ServeConfig;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
-use crate::server::cargo_config::{self, Index, Options};
+use crate::server::cargo_config;
 use crate::server::serve::state::State;
 
 /// The registry's name in cargo's configuration, as `cargo-config` writes it.
@@ -24,7 +23,7 @@ struct Setup {
     frame: Frame,
     address: String,
     reached: Reached,
-    snippet: Result<Snippets, Refused>,
+    snippets: Snippets,
     /// The variable from which cargo takes the token, if one is needed.
     token: Option<String>,
     name: &'static str,
@@ -35,12 +34,6 @@ struct Snippets {
     cargo: String,
     gitlab: String,
     docker: String,
-}
-
-/// Why there are no lines.
-struct Refused {
-    message: String,
-    advice: String,
 }
 
 /// Whether the browser reached the server under the address that cargo will use.
@@ -61,18 +54,13 @@ pub(in crate::server::serve) fn show(
     let address = address.map_err(|error| error.as_page(error::show))?;
     let asked = asked(request.authority, &request.headers);
     let headers = request.headers;
-    let mut config = state.config.clone();
-    config.serve.public_url = Url::parse(&address).ok();
+    let needs_token = state.config.serve.auth.is_some();
     let page = Setup {
         frame: Frame::new(state, "Set up cargo"),
         reached: Reached::of(asked.as_deref(), &address),
+        snippets: Snippets::new(&address, needs_token),
         address,
-        snippet: snippets(&config),
-        token: config
-            .serve
-            .auth
-            .is_some()
-            .then(|| cargo_config::token_variable(NAME)),
+        token: needs_token.then(|| cargo_config::token_variable(NAME)),
         name: NAME,
     };
     later(respond(state, headers, StatusCode::OK, page))
@@ -107,30 +95,21 @@ impl Reached {
     }
 }
 
-fn snippets(config: &ServeConfig) -> Result<Snippets, Refused> {
-    let options = Options {
-        index: Index::Sparse,
-        name: NAME.to_owned(),
-        write: None,
-    };
-    let made = cargo_config::run(config, &options);
-    let made = made.map_err(|error| Refused {
-        advice: clean(error.advice().unwrap_or_default()),
-        message: clean(&error.to_string()),
-    })?;
-    let cargo = made.snippet.trim_end().to_owned();
-    let token = config.serve.auth.is_some();
-    let token = token.then(|| cargo_config::token_variable(NAME));
-    // Comments that speak to a person at a terminal.
-    let lines: Vec<_> = cargo
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .collect();
-    Ok(Snippets {
-        gitlab: for_gitlab(&lines, token.as_deref()),
-        docker: for_docker(&lines, token.as_deref()),
-        cargo,
-    })
+impl Snippets {
+    fn new(address: &str, needs_token: bool) -> Self {
+        let cargo = cargo_config::lines_at(address, NAME, needs_token);
+        let token = needs_token.then(|| cargo_config::token_variable(NAME));
+        // Comments that speak to a person at a terminal.
+        let lines: Vec<_> = cargo
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .collect();
+        Self {
+            gitlab: for_gitlab(&lines, token.as_deref()),
+            docker: for_docker(&lines, token.as_deref()),
+            cargo: cargo.trim_end().to_owned(),
+        }
+    }
 }
 
 /// Makes a part of `.gitlab-ci.yml`.
