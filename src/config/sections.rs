@@ -184,7 +184,7 @@ key_table! {
         /// The address of crates.io's sparse index, for `probe`. By default the one that cargo used last, as its own directory
         /// (`$CARGO_HOME`) tells.
         index: Option<Url> = optional("index", addresses::sparse_index) flag "--crates-io";
-        /// A small crate, whose entry in the index and whose newest crate file `probe` fetches.
+        /// A small crate that both have: `probe` fetches its entry in the index and a crate file.
         crate_name: CrateName = or_default("crate", serve::crate_name, "cfg-if");
         /// How many probes in a row must fail before cargo is switched to the fallback.
         failures: u32 = or_default("failures", numbers::rate, "3");

@@ -119,6 +119,7 @@ async fn run_command(
             let config = address_file::completed(config);
             let options = probe::Options {
                 place: asked.place(environment)?,
+                has_token: cargo_config::has_token(environment, &asked.name),
                 name: asked.name,
                 fallback: asked.fallback,
                 now: asked.now,

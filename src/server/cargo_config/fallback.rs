@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use semver::Version;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::timeout;
 use tracing::warn;
@@ -25,7 +25,7 @@ const FIRST_CARGO: Version = Version::new(1, 94, 0);
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Which of the two cargo takes while both answer, and which while the first is down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fallback {
     /// crates.io first; while it is down, the mirror.
@@ -76,6 +76,7 @@ pub async fn set_up(
         );
     }
     let registry = Registry::of(config, options)?;
+    probe::check_apart(config)?;
     if fallback == Fallback::CratesIo {
         probe::check_open(config, &registry.name).await?;
     }
@@ -101,8 +102,11 @@ pub async fn set_up(
     // Before the configuration changes: a file that is somebody else's ends it.
     let is_on = switch.is_on()?;
     let written = edited.write(write.dry_run)?;
-    if fallback == Fallback::CratesIo && !is_on && !write.dry_run {
-        switch.turn_on(&snippet)?;
+    if !write.dry_run {
+        probe::note(config, &switch, fallback).await?;
+        if fallback == Fallback::CratesIo && !is_on {
+            switch.turn_on(&snippet)?;
+        }
     }
     report.switch = Some(switch.path());
     report.written = Some(written.path);

@@ -1,35 +1,34 @@
-//! Looks at crates.io and at the mirror as cargo would: `config.json`, the entry of a crate, its newest crate file.
+//! Looks at crates.io and at the mirror as cargo would: `config.json`, the entry of a crate, a crate file.
 
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::StatusCode;
-use reqwest::header::{ETAG, IF_NONE_MATCH};
 use tokio::time::timeout;
 use url::Url;
 
 use super::memory::Entry;
+use super::requests::{Answer, Requests};
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::{Clients, Reach, sending};
 use crate::index::config_json::{CONFIG_JSON, ConfigJson};
-use crate::index::{CrateFile, CrateName, download, entry};
+use crate::index::{CrateFile, download, entry};
 use crate::shown;
 
-/// How many redirects are followed.
-const REDIRECTS: usize = 5;
 /// The largest `config.json`, and what is read of other short answers.
 const SHORT: usize = 64 << 10;
 /// The largest entry of an index: those of the largest crates have 2 MB.
 const ENTRY: usize = 8 << 20;
 /// The largest crate file that serves as a sample.
 const FILE: usize = 10 << 20;
+/// How many versions of the crate the mirror is asked for, the newest first, until it holds one.
+const VERSIONS: usize = 8;
 
-/// Sends the requests of a probe.
+/// Looks at both sides.
 pub(super) struct Looker<'a> {
     config: &'a ServeConfig,
-    clients: Clients,
+    requests: Requests,
 }
 
 /// What a mirror that answers says of itself.
@@ -39,40 +38,69 @@ pub(super) struct Mirror {
     pub(super) needs_token: bool,
 }
 
-struct Answer {
-    status: StatusCode,
-    etag: Option<String>,
-    body: Vec<u8>,
+/// Why a look saw nothing.
+#[derive(Debug)]
+pub(super) enum Unseen {
+    /// It does not answer as it should.
+    Down(Error),
+    /// It answers, but is not what the configuration says: that must be mended first, and nothing is switched.
+    Misset(Error),
 }
+
+impl From<Error> for Unseen {
+    fn from(error: Error) -> Self {
+        Self::Down(error)
+    }
+}
+
+impl From<Unseen> for Error {
+    fn from(unseen: Unseen) -> Self {
+        match unseen {
+            Unseen::Down(error) | Unseen::Misset(error) => error,
+        }
+    }
+}
+
+/// One of the two, by the words of its faults.
+#[derive(Clone, Copy)]
+struct Named {
+    who: &'static str,
+    /// The key that says where it is, and what to set it to.
+    key: &'static str,
+    cure: &'static str,
+}
+
+const CRATES_IO: Named = Named {
+    who: "crates.io",
+    key: "probe.index",
+    cure: "Set it (`--crates-io`, FERRY_PROBE_INDEX) to the address of crates.io's sparse index, which cargo's book names.",
+};
+const MIRROR: Named = Named {
+    who: "the mirror",
+    key: "serve.public_url",
+    cure: "Set it (`--public-url`, FERRY_SERVE_PUBLIC_URL) to the address of a server that `crates-ferry serve` or `up` runs.",
+};
 
 impl<'a> Looker<'a> {
     /// # Errors
     /// `config` if certificates cannot be read.
     pub(super) fn new(config: &'a ServeConfig, crates_io: Option<&Url>) -> Result<Self> {
-        let serve = &config.serve;
-        let mirror = Url::parse(&config.public_url()).ok();
-        let hosts = [crates_io, mirror.as_ref()].into_iter().flatten();
-        let hosts = hosts.filter_map(Url::host_str);
-        let named = hosts.map(|host| host.trim_matches(['[', ']']).to_owned());
-        let named = named.chain(serve.allow_private.iter().cloned());
-        let named = named.chain(config.network.proxies.hosts());
-        // Whoever names the index names its network, as with an upstream of the server.
-        let reach = Reach::new(crates_io.and_then(Url::host_str), named);
-        let agent = config.user_agent();
-        let limits = config.network.limits();
-        Ok(Self {
-            config,
-            clients: Clients::for_foreign_urls(&limits, &agent, REDIRECTS, reach)?,
-        })
+        let requests = Requests::new(config, crates_io)?;
+        Ok(Self { config, requests })
     }
 
     /// Looks at crates.io: `config.json`, the crate's entry, and the newest crate file, whose checksum must be the entry's.
     ///
     /// # Errors
     /// What cargo would meet, too.
-    pub(super) async fn crates_io(&self, index: &Url, known: Option<&Entry>) -> Result<Entry> {
-        self.within_the_limit("crates.io", || async {
-            let config = self.config_json(index).await?;
+    pub(super) async fn crates_io(
+        &self,
+        index: &Url,
+        known: Option<&Entry>,
+    ) -> Result<Entry, Unseen> {
+        self.within_the_limit(CRATES_IO, || async {
+            let config = self.config_json(index, index, CRATES_IO).await?;
+            let config = config.ok_or_else(|| unexpected(index, StatusCode::UNAUTHORIZED))?;
             let entry = self.entry(index, known).await?;
             let file = entry.file().ok_or_else(|| no_version(&entry.url))?;
             self.file(&config.dl, &file).await?;
@@ -81,33 +109,35 @@ impl<'a> Looker<'a> {
         .await
     }
 
-    /// Looks at the mirror: it is ready, so its index is fresh, and cargo can read that.
+    /// Looks at the mirror: it is ready, so its index is fresh; cargo can read that, and a crate file of it.
     ///
     /// # Errors
     /// Why cargo cannot use it.
-    pub(super) async fn mirror(&self) -> Result<Mirror> {
-        self.within_the_limit("the mirror", || async {
+    pub(super) async fn mirror(&self) -> Result<Mirror, Unseen> {
+        self.within_the_limit(MIRROR, || async {
             let index = self.at("/index/")?;
-            let config = self.get(&join(&index, CONFIG_JSON)?, None, SHORT).await?;
-            let ready = self.at("/readyz")?;
-            let answer = self.get(&ready, None, SHORT).await?;
-            if answer.status != StatusCode::OK {
-                let said = String::from_utf8_lossy(&answer.body).into_owned();
-                let why = shown::beginning(said.trim(), 200).into_owned();
-                let message = format!("{ready} responds with {}: {why}", answer.status);
-                return Err(Error::new(Kind::Server, message));
+            let config = match self.config_json(&index, &self.at("/")?, MIRROR).await {
+                Err(Unseen::Misset(error)) => return Err(Unseen::Misset(error)),
+                config => config,
+            };
+            // First: one that is not ready says why.
+            self.is_ready().await?;
+            // One that wants a token answers whoever has it.
+            let needs_token = true;
+            let Some(config) = config? else {
+                return Ok(Mirror { needs_token });
+            };
+            if config.auth_required {
+                return Ok(Mirror { needs_token });
             }
-            // It answers whoever has the token.
-            if config.status == StatusCode::UNAUTHORIZED {
-                return Ok(Mirror { needs_token: true });
+            let url = join(&index, &self.config.probe.crate_name.index_path())?;
+            let entry = self.requests.get(&url, None, ENTRY).await?;
+            match entry.status {
+                StatusCode::OK => self.any_file(&config.dl, &url, &entry.body).await?,
+                status if is_missing(status) => return Err(self.no_crate(&url, MIRROR)),
+                status => return Err(unexpected(&url, status).into()),
             }
-            let config = read_config(&join(&index, CONFIG_JSON)?, &config)?;
-            let entry = self.entry(&index, None).await?;
-            let file = entry.file().ok_or_else(|| no_version(&entry.url))?;
-            file_url(&config.dl, &file)?;
-            Ok(Mirror {
-                needs_token: config.auth_required,
-            })
+            Ok(Mirror { needs_token: false })
         })
         .await
     }
@@ -116,75 +146,140 @@ impl<'a> Looker<'a> {
     ///
     /// # Errors
     /// Why it is not known.
-    pub(super) async fn closed_by(&self) -> Result<Option<&'static str>> {
+    pub(super) async fn closed_by(&self) -> Result<Option<&'static str>, Unseen> {
         if self.config.serve.auth.is_some() {
             return Ok(Some("wants a token"));
         }
-        self.within_the_limit("the mirror", || async {
-            let config = join(&self.at("/index/")?, CONFIG_JSON)?;
-            let answer = self.get(&config, None, SHORT).await?;
-            if answer.status == StatusCode::UNAUTHORIZED
-                || read_config(&config, &answer)?.auth_required
-            {
+        self.within_the_limit(MIRROR, || async {
+            let index = self.at("/index/")?;
+            let config = self.config_json(&index, &self.at("/")?, MIRROR).await?;
+            if config.is_none_or(|config| config.auth_required) {
                 return Ok(Some("wants a token"));
             }
             let policy = self.at("/api/v1/policy")?;
-            let answer = self.get(&policy, None, SHORT).await?;
+            let answer = self.requests.get(&policy, None, SHORT).await?;
             match answer.status {
                 StatusCode::NOT_FOUND => Ok(None),
                 status if status.is_success() => Ok(Some("announces a policy")),
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(Some("wants a token")),
-                status => Err(unexpected(&policy, status)),
+                status => Err(unexpected(&policy, status).into()),
             }
         })
         .await
     }
 
     /// Repeats what may pass, as cargo does, and gives up after `probe.timeout`.
-    async fn within_the_limit<T, F: Future<Output = Result<T>>>(
+    async fn within_the_limit<T, F: Future<Output = Result<T, Unseen>>>(
         &self,
-        who: &str,
+        named: Named,
         look: impl FnMut() -> F,
-    ) -> Result<T> {
+    ) -> Result<T, Unseen> {
         let waits = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(200))
             .with_max_delay(Duration::from_secs(3))
             .with_jitter()
             .with_max_times(self.config.network.retries as usize);
         let limit = self.config.probe.timeout;
-        let looking = look.retry(waits).when(Error::is_transient);
+        let may_pass =
+            |unseen: &Unseen| matches!(unseen, Unseen::Down(error) if error.is_transient());
+        let looking = look.retry(waits).when(may_pass);
         timeout(limit, looking).await.unwrap_or_else(|_| {
             let limit = humantime::format_duration(limit);
-            let message = format!("{who} does not answer within {limit}");
-            Err(Error::new(Kind::Network, message))
+            let message = format!("{} does not answer within {limit}", named.who);
+            Err(Error::new(Kind::Network, message).into())
         })
     }
 
-    async fn config_json(&self, index: &Url) -> Result<ConfigJson> {
+    /// Reads the `config.json` of an index, which the configuration names by the address `at`; `None` where that needs a token.
+    async fn config_json(
+        &self,
+        index: &Url,
+        at: &Url,
+        named: Named,
+    ) -> Result<Option<ConfigJson>, Unseen> {
         let url = join(index, CONFIG_JSON)?;
-        read_config(&url, &self.get(&url, None, SHORT).await?)
+        let answer = self.requests.get(&url, None, SHORT).await?;
+        match read_config(&url, &answer) {
+            Ok(config) => Ok(Some(config)),
+            Err(_) if answer.status == StatusCode::UNAUTHORIZED => Ok(None),
+            Err(_) if self.requests.is_git(at).await => {
+                let message = format!("{}: {at} is a git repository", named.key);
+                let error = Error::new(Kind::Config, message).advise(named.cure);
+                Err(Unseen::Misset(error))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// Gets the entry of the sample crate, if it changed since.
-    async fn entry(&self, index: &Url, known: Option<&Entry>) -> Result<Entry> {
-        let name: &CrateName = &self.config.probe.crate_name;
-        let url = join(index, &name.index_path())?;
+    async fn is_ready(&self) -> Result<()> {
+        let ready = self.at("/readyz")?;
+        let answer = self.requests.get(&ready, None, SHORT).await?;
+        if answer.status == StatusCode::OK {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&answer.body).into_owned();
+        let why = shown::beginning(said.trim(), 200).into_owned();
+        let message = match why.is_empty() {
+            true => format!("{ready} responds with {}", answer.status),
+            false => format!("{ready} responds with {}: {why}", answer.status),
+        };
+        Err(Error::new(Kind::Server, message))
+    }
+
+    /// Gets the entry of the sample crate from crates.io, if it changed since.
+    async fn entry(&self, index: &Url, known: Option<&Entry>) -> Result<Entry, Unseen> {
+        let url = join(index, &self.config.probe.crate_name.index_path())?;
         let known = known.filter(|known| known.url == url.as_str() && known.file().is_some());
         let etag = known.and_then(|known| known.etag.as_deref());
-        let answer = self.get(&url, etag, ENTRY).await?;
+        let answer = self.requests.get(&url, etag, ENTRY).await?;
         match (answer.status, known) {
             (StatusCode::NOT_MODIFIED, Some(known)) => Ok(known.clone()),
             (StatusCode::OK, _) => {
                 let file = entry::latest(&answer.body).ok_or_else(|| no_version(url.as_str()))?;
                 Ok(Entry::new(url.as_str(), answer.etag, &file))
             }
-            (status, _) => Err(unexpected(&url, status)),
+            // One that it had before is not misspelt.
+            (status, None) if is_missing(status) => Err(self.no_crate(&url, CRATES_IO)),
+            (status, _) => Err(unexpected(&url, status).into()),
         }
+    }
+
+    fn no_crate(&self, url: &Url, named: Named) -> Unseen {
+        let name = &self.config.probe.crate_name;
+        let message = format!(
+            "probe.crate: {} has no crate `{name}`: there is no {url}",
+            named.who
+        );
+        let advice = "Set it (FERRY_PROBE_CRATE) to a small crate that both have.";
+        Unseen::Misset(Error::new(Kind::Config, message).advise(advice))
+    }
+
+    /// Gets a crate file that the mirror holds, else the newest, which it then has to fetch: the newest may have come out
+    /// while crates.io was going down.
+    async fn any_file(&self, dl: &str, entry: &Url, content: &[u8]) -> Result<()> {
+        let files = entry::newest_first(content);
+        let newest = files.first().ok_or_else(|| no_version(entry.as_str()))?;
+        for file in files.iter().take(VERSIONS) {
+            if self.requests.is_there(&file_url(dl, file)?).await? {
+                return self.file(dl, file).await;
+            }
+        }
+        let name = &newest.name;
+        let advice = format!(
+            "Let the mirror hold a version of it (`crates-ferry prefetch --crate {name}`), or set `probe.crate` to a crate of which \
+             it holds one."
+        );
+        self.file(dl, newest)
+            .await
+            .map_err(|error| match error.kind() {
+                Kind::Server => error.advise(advice),
+                _ => error,
+            })
     }
 
     async fn file(&self, dl: &str, file: &CrateFile) -> Result<()> {
         let url = file_url(dl, file)?;
-        let answer = self.get(&url, None, FILE).await?;
+        let answer = self.requests.get(&url, None, FILE).await?;
         if answer.status != StatusCode::OK {
             return Err(unexpected(&url, answer.status));
         }
@@ -202,32 +297,19 @@ impl<'a> Looker<'a> {
         let url = format!("{}{path}", self.config.public_url());
         Url::parse(&url).map_err(|error| {
             let message = format!("serve.public_url: {url} is no address");
-            Error::new(Kind::Config, message).because(error)
+            Error::new(Kind::Config, message)
+                .because(error)
+                .advise(MIRROR.cure)
         })
     }
+}
 
-    async fn get(&self, url: &Url, etag: Option<&str>, most: usize) -> Result<Answer> {
-        let mut request = self.clients.for_url(url)?.get(url.clone());
-        if let Some(etag) = etag {
-            request = request.header(IF_NONE_MATCH, etag);
-        }
-        let failed = |error| sending(url, self.clients.proxy_of(url), error);
-        let mut response = request.send().await.map_err(failed)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > most {
-                let message = format!("{url} responds with more than {most} bytes");
-                return Err(Error::new(Kind::Server, message));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let etag = response.headers().get(ETAG);
-        Ok(Answer {
-            status: response.status(),
-            etag: etag.and_then(|etag| Some(etag.to_str().ok()?.to_owned())),
-            body,
-        })
-    }
+/// Says whether an index has no such file, as cargo understands it.
+fn is_missing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
+    )
 }
 
 /// Returns the address of a crate file, which must be one that cargo can fetch.

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::error::{Error, Kind, Result};
 use crate::index::{Checksum, CrateFile, CrateName, CrateVersion};
-use crate::server::cargo_config::{Switch, replace};
+use crate::server::cargo_config::{Fallback, Switch, replace};
 
 /// The most that is read of the file.
 const LARGEST: u64 = 64 << 10;
@@ -28,6 +28,8 @@ pub(super) struct Memory {
     pub(super) for_the_mirror: bool,
     /// The mirror said, when it last answered, that crates.io may replace it.
     pub(super) is_open: bool,
+    /// For what the configuration was prepared.
+    pub(super) fallback: Option<Fallback>,
     /// The entry that crates.io's index had, so that the next request for it is conditional.
     pub(super) entry: Option<Entry>,
 }
@@ -90,7 +92,9 @@ impl Memory {
     pub(super) fn write(&self, switch: &Switch) -> Result<()> {
         let path = switch.beside("json");
         let failed = |error: std::io::Error| {
-            Error::new(Kind::Config, format!("cannot write {}", path.display())).because(error)
+            Error::new(Kind::Config, format!("cannot write {}", path.display()))
+                .because(error)
+                .advise("Let this user write that directory, and see that its disk is not full.")
         };
         let text = serde_json::to_string(self).map_err(|error| failed(error.into()))?;
         replace(&path, &text).map_err(failed)
@@ -103,17 +107,25 @@ impl Memory {
 /// `config` if there can be no lock; `race` if another process held it all the time.
 pub(super) async fn lock(switch: &Switch, longest: Duration) -> Result<File> {
     let path = switch.beside("lock");
-    let failed =
-        |error| Error::new(Kind::Config, format!("cannot lock {}", path.display())).because(error);
+    let failed = |error: std::io::Error, advice| {
+        Error::new(Kind::Config, format!("cannot lock {}", path.display()))
+            .because(error)
+            .advise(advice)
+    };
     // The file is never removed: who had it open would keep the lock of a file that the next process does not find.
-    let file = create(&path).map_err(failed)?;
+    let file = create(&path).map_err(|error| {
+        failed(
+            error,
+            "Let this user write that directory: the file keeps two probes apart.",
+        )
+    })?;
     let deadline = Instant::now() + longest;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => {
-                return Err(failed(error)
-                    .advise("Use a directory on a file system that supports file locks."));
+                let advice = "Use a directory on a file system that supports file locks.";
+                return Err(failed(error, advice));
             }
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(AGAIN).await,
             Err(TryLockError::WouldBlock) => {

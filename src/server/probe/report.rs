@@ -1,4 +1,4 @@
-//! What a probe did, in one line.
+//! What a probe did, in one line, and what keeps cargo from using what it takes.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -50,6 +50,8 @@ pub struct ProbeReport {
     dry_run: bool,
     /// How many probes in a row spoke for a switch.
     in_a_row: u32,
+    /// What keeps cargo from using what it takes.
+    warnings: Vec<String>,
     #[serde(skip)]
     did: Did,
     /// The preferred side and the other one, in words.
@@ -77,9 +79,16 @@ impl ProbeReport {
                 Did::Left { after } => after,
                 _ => 0,
             },
+            warnings: Vec::new(),
             did,
             sides,
         }
+    }
+
+    /// Adds a warning, if there is one.
+    pub(super) fn warn(mut self, warning: Option<String>) -> Self {
+        self.warnings.extend(warning);
+        self
     }
 }
 
@@ -122,10 +131,13 @@ impl fmt::Display for ProbeReport {
                 "cargo {takes} {preferred}: it has not said that {other} may replace it"
             )?,
         }
-        match &self.reason {
-            Some(reason) => write!(f, " ({reason})"),
-            None => Ok(()),
+        if let Some(reason) = &self.reason {
+            write!(f, " ({reason})")?;
         }
+        for warning in &self.warnings {
+            write!(f, "\n  warning   {warning}")?;
+        }
+        Ok(())
     }
 }
 

@@ -3,12 +3,20 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
-use crate::support::crate_host::{CrateHost, Manner};
-use crate::support::server::{command, printed, sha256};
+use crate::support::crate_host::{CrateHost, Manner, raw};
+use crate::support::server::{Site, command, printed, sha256};
+
+/// Returns the line of a version.
+fn entry(version: &str, file: &[u8]) -> String {
+    let line = serde_json::json!({
+        "name": "cfg-if", "vers": version, "deps": [], "cksum": sha256(file), "features": {}, "yanked": false
+    });
+    format!("{line}\n")
+}
 
 /// A registry of one crate.
 struct Registry(CrateHost);
@@ -17,12 +25,9 @@ impl Registry {
     fn start() -> Self {
         let host = CrateHost::start();
         let file = b"a small crate".to_vec();
-        let entry = serde_json::json!({
-            "name": "cfg-if", "vers": "1.0.0", "deps": [], "cksum": sha256(&file), "features": {}, "yanked": false
-        });
         let config = format!("{{\"dl\":\"{}\"}}", host.dl());
         host.put_at("/index/config.json", config.into_bytes());
-        host.put_at("/index/cf/g-/cfg-if", format!("{entry}\n").into_bytes());
+        host.put_at("/index/cf/g-/cfg-if", entry("1.0.0", &file).into_bytes());
         host.put("cfg-if", "1.0.0", file);
         Self(host)
     }
@@ -32,6 +37,13 @@ impl Registry {
         let registry = Self::start();
         registry.0.put_at("/readyz", b"ready".to_vec());
         registry
+    }
+
+    /// Lists these versions in place of the one; their files are not there.
+    fn list(&self, versions: &[(&str, &[u8])]) {
+        let lines = versions.iter().map(|(version, file)| entry(version, file));
+        let lines: String = lines.collect();
+        self.0.put_at("/index/cf/g-/cfg-if", lines.into_bytes());
     }
 
     fn url(&self) -> String {
@@ -84,7 +96,11 @@ impl Around {
 
     /// Runs a command that fails so; returns what it says.
     fn fail(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.run(arguments, &[]);
+        self.fail_with(arguments, &[], code)
+    }
+
+    fn fail_with(&self, arguments: &[&str], pairs: &[(&str, &str)], code: i32) -> String {
+        let output = self.run(arguments, pairs);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");
         said
@@ -275,4 +291,222 @@ fn an_older_cargo_is_told() {
     assert!(said.contains("cargo 1.93.1 cannot include"), "{said}");
     assert!(said.contains("1.94.0 or newer"), "{said}");
     assert!(!around.project.path().join(".cargo").exists());
+}
+
+#[test]
+fn a_mirror_whose_crate_files_do_not_come_is_not_switched_to() {
+    let around = Around::set_up();
+    let probe = ["probe", "--now", "--dry-run"];
+    around
+        .crates_io
+        .0
+        .behave(Manner::Status(500, String::new()));
+    let file = |version: &str| format!("/crates/cfg-if/{version}/download");
+    around.mirror.0.put("cfg-if", "1.0.0", b"other".to_vec());
+    let said = around.fail(&probe, 1);
+    assert!(said.contains("another checksum"), "{said}");
+    // Of a version that is not there yet an older one will do.
+    around
+        .mirror
+        .list(&[("0.9.0", b"an older one"), ("1.0.0", b"a newer one")]);
+    around.mirror.0.remove_at(&file("1.0.0"));
+    let said = around.fail(&probe, 1);
+    assert!(said.contains("1.0.0/download responds with 404"), "{said}");
+    let advice =
+        "help: Let the mirror hold a version of it (`crates-ferry prefetch --crate cfg-if`)";
+    assert!(said.contains(advice), "{said}");
+    around
+        .mirror
+        .0
+        .put("cfg-if", "0.9.0", b"an older one".to_vec());
+    let said = printed(&around.run(&probe, &[]), 0);
+    assert!(said.contains("would take the mirror"), "{said}");
+}
+
+#[test]
+fn a_crate_that_nobody_has_is_told_and_nothing_is_switched() {
+    let around = Around::set_up();
+    let misspelt = [("FERRY_PROBE_CRATE", "cfg-of")];
+    for _ in 0..4 {
+        let said = around.fail_with(&["probe", "--now"], &misspelt, 2);
+        assert!(
+            said.contains("probe.crate: crates.io has no crate `cfg-of`"),
+            "{said}"
+        );
+        assert!(said.contains("help: Set it (FERRY_PROBE_CRATE)"), "{said}");
+    }
+    assert!(!around.switch().exists());
+    // One that was there before is missed: then crates.io is not well.
+    printed(&around.run(&["probe"], &[]), 0);
+    around.crates_io.0.remove_at("/index/cf/g-/cfg-if");
+    let said = printed(&around.run(&["probe", "--now"], &[]), 0);
+    assert!(
+        said.starts_with("crates.io is down: cargo now takes"),
+        "{said}"
+    );
+    // The mirror's is told where that is to replace it.
+    std::fs::remove_file(around.switch()).unwrap();
+    around.mirror.0.remove_at("/index/cf/g-/cfg-if");
+    let said = around.fail(&["probe", "--now"], 2);
+    assert!(said.contains("the mirror has no crate `cfg-if`"), "{said}");
+}
+
+#[test]
+fn a_git_repository_is_neither_crates_io_nor_a_mirror() {
+    let around = Around::set_up();
+    let git = CrateHost::start();
+    let address = git.dl().trim_end_matches("/crates").to_owned() + "/crates.io-index";
+    let answer = raw(
+        "200 OK\r\ncontent-type: application/x-git-upload-pack-advertisement",
+        b"001e# service=git-upload-pack\n",
+    );
+    git.put_at(
+        "/crates.io-index/info/refs?service=git-upload-pack",
+        Vec::new(),
+    );
+    git.behave(Manner::Raw(vec![answer]));
+    let crates_io = [("FERRY_PROBE_INDEX", address.as_str())];
+    let said = around.fail_with(&["probe", "--now"], &crates_io, 2);
+    assert!(said.contains("probe.index: "), "{said}");
+    assert!(said.contains("is a git repository"), "{said}");
+    assert!(said.contains("help: Set it (`--crates-io`"), "{said}");
+    assert!(!around.switch().exists());
+    let mirror = [("FERRY_SERVE_PUBLIC_URL", address.as_str())];
+    let set_up = ["cargo-config", "--fallback", "crates-io"];
+    let said = around.fail_with(&set_up, &mirror, 2);
+    assert!(said.contains("serve.public_url: "), "{said}");
+    assert!(said.contains("is a git repository"), "{said}");
+}
+
+#[test]
+fn a_server_does_not_replace_itself() {
+    let around = Around::set_up();
+    let mirror = around.mirror.url();
+    for index in [mirror.clone() + "/index/", format!("sparse+{mirror}")] {
+        let same = [("FERRY_PROBE_INDEX", index.as_str())];
+        for arguments in [
+            ["probe", "--now"],
+            ["cargo-config", "--fallback"],
+            ["cargo-config", "--fallback=crates-io"],
+        ] {
+            let said = around.fail_with(&arguments, &same, 2);
+            assert!(said.contains("is the mirror itself"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_probe_for_the_other_fallback_changes_nothing() {
+    let around = Around::new();
+    let mirror_first = ["cargo-config", "--fallback", "crates-io", "--write"];
+    printed(&around.run(&mirror_first, &[]), 0);
+    for _ in 0..4 {
+        let said = around.fail(&["probe"], 2);
+        assert!(
+            said.contains("prepared with `--fallback crates-io`"),
+            "{said}"
+        );
+        assert!(
+            said.contains("help: Give `--fallback crates-io` to `probe`"),
+            "{said}"
+        );
+    }
+    assert!(around.switch().exists());
+    printed(&around.run(&["probe", "--fallback", "crates-io"], &[]), 0);
+    printed(
+        &around.run(&["cargo-config", "--fallback", "--write"], &[]),
+        0,
+    );
+    let said = around.fail(&["probe", "--fallback", "crates-io"], 2);
+    assert!(said.contains("prepared with `--fallback mirror`"), "{said}");
+    printed(&around.run(&["probe", "--now"], &[]), 0);
+    assert!(!around.switch().exists());
+}
+
+#[test]
+fn what_a_killed_probe_left_is_removed_by_the_next() {
+    let around = Around::set_up();
+    let folder = around.project.path().join(".cargo");
+    let make = |name: &str, age: u64| {
+        let file = std::fs::File::create(folder.join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(age))
+            .unwrap();
+        folder.join(name)
+    };
+    let left = make(".crates-ferry-aBcDeF.tmp", 90);
+    let others = [
+        make(".crates-ferry-gHiJkL.tmp", 5),
+        make(".tmpaBcDeF", 90),
+        make("mine.tmp", 90),
+    ];
+    printed(&around.run(&["probe"], &[]), 0);
+    assert!(!left.exists());
+    assert!(others.iter().all(|other| other.exists()));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told_with_what_to_do() {
+    let around = Around::set_up();
+    let folder = around.project.path().join(".cargo");
+    std::fs::remove_file(folder.join("mirror-fallback.lock")).unwrap();
+    std::fs::create_dir(folder.join("mirror-fallback.lock")).unwrap();
+    let said = around.fail(&["probe"], 2);
+    assert!(said.contains("cannot lock"), "{said}");
+    assert!(said.contains("help: Let this user write"), "{said}");
+    std::fs::remove_dir(folder.join("mirror-fallback.lock")).unwrap();
+    let memory = folder.join("mirror-fallback.json");
+    std::fs::remove_file(&memory).unwrap();
+    std::fs::create_dir(memory).unwrap();
+    let said = around.fail(&["probe"], 2);
+    assert!(said.contains("cannot write"), "{said}");
+    assert!(said.contains("help: Let this user write"), "{said}");
+}
+
+#[test]
+fn a_mirror_that_wants_a_token_which_cargo_lacks_is_told_with_where_cargo_looks_for_it() {
+    let mut site = Site::new();
+    site.publish("foo", "1.0.0", b"one");
+    let tokens = site.folder.path().join("tokens.txt");
+    std::fs::write(&tokens, format!("{}  ci\n", sha256(b"a token"))).unwrap();
+    let server = site.serve(&[("FERRY_SERVE_AUTH", tokens.to_str().unwrap())]);
+    let around = Around::new();
+    let (address, home) = (server.url(""), around.project.path().join("home"));
+    let mirror = [
+        ("FERRY_SERVE_PUBLIC_URL", address.as_str()),
+        ("CARGO_HOME", home.to_str().unwrap()),
+    ];
+    let set_up = ["cargo-config", "--fallback", "--write"];
+    printed(&around.run(&set_up, &mirror), 0);
+    around
+        .crates_io
+        .0
+        .behave(Manner::Status(500, String::new()));
+    let probe = ["--format", "json", "probe", "--now"];
+    let said = |pairs: &[(&str, &str)]| {
+        let said = printed(&around.run(&probe, pairs), 0);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said["takes"], "mirror");
+        said["warnings"].to_string()
+    };
+    for _ in 0..2 {
+        let told = said(&mirror);
+        assert!(told.contains("CARGO_REGISTRIES_MIRROR_TOKEN"), "{told}");
+        assert!(told.contains("cargo login --registry mirror"), "{told}");
+    }
+    let text = printed(&around.run(&probe[2..], &mirror), 0);
+    assert!(
+        text.contains("\n  warning   the mirror wants a token"),
+        "{text}"
+    );
+    let switch = std::fs::read_to_string(around.switch()).unwrap();
+    assert!(
+        switch.contains("credential-provider = \"cargo:token\""),
+        "{switch}"
+    );
+    let variable = [mirror[0], mirror[1], ("CARGO_REGISTRIES_MIRROR_TOKEN", "x")];
+    assert_eq!(said(&variable), "[]");
+    std::fs::create_dir_all(&home).unwrap();
+    let stored = "[registries.mirror]\ntoken = \"x\"\n";
+    std::fs::write(home.join("credentials.toml"), stored).unwrap();
+    assert_eq!(said(&mirror), "[]");
 }

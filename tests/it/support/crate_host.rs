@@ -108,6 +108,11 @@ impl CrateHost {
         state.files.insert(path.to_owned(), bytes);
     }
 
+    /// Removes the file at a path.
+    pub fn remove_at(&self, path: &str) {
+        self.state.0.lock().unwrap().files.remove(path);
+    }
+
     /// Answers so from now on.
     pub fn behave(&self, manner: Manner) {
         let mut state = self.state.0.lock().unwrap();
