@@ -1,5 +1,6 @@
-//! Keeps the catalog of crates in step with the index that is served.
+//! Keeps the catalog of crates in step with what the index that is served lists.
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ pub(super) async fn forever(state: &'static State) {
 async fn update(catalog: &'static CrateCatalog, view: Arc<View>) -> Result<()> {
     let is_first = catalog.is_empty();
     let began = Instant::now();
-    let updating = spawn_blocking(move || catalog.update(&view.snapshot));
+    let updating = spawn_blocking(move || update_with(catalog, &view));
     let panicked = |error| {
         Error::new(Kind::Server, "the thread that updates the catalog failed").because(error)
     };
@@ -67,4 +68,19 @@ async fn update(catalog: &'static CrateCatalog, view: Arc<View>) -> Result<()> {
         ),
     }
     Ok(())
+}
+
+/// Takes what the index lists: all of it, or the versions that are stored.
+fn update_with(catalog: &CrateCatalog, view: &View) -> Result<Updated> {
+    let Some(crates) = view.stored_crates()? else {
+        return catalog.update(&view.snapshot);
+    };
+    let blobs: HashMap<_, _> = crates.iter().map(|one| (one.stamp, one.blob)).collect();
+    let crates = crates.into_iter().map(|one| (one.name, one.stamp));
+    catalog.update_from(&view.snapshot, crates.collect(), &|stamp| {
+        // Only what was just listed is read.
+        blobs
+            .get(&stamp)
+            .map_or_else(|| Ok(Vec::new()), |blob| view.content(*blob))
+    })
 }

@@ -36,7 +36,7 @@ pub(super) fn catalog(state: &'static State) -> Result<&'static CrateCatalog, Er
     };
     // Before the first index there is nothing that it could know.
     state.view()?;
-    if !catalog.is_empty() {
+    if catalog.is_made() {
         return Ok(catalog);
     }
     let detail = match catalog.filling() {

@@ -19,7 +19,7 @@ use crate::git::ObjectId;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
-use crate::index::{CrateName, entry};
+use crate::index::CrateName;
 use crate::server::memory_budget::MemoryBudget;
 
 /// How long a cache in between may answer by itself; cargo revalidates every time.
@@ -164,21 +164,19 @@ async fn read_copy<T: Send + 'static>(
         .map_err(|error| state.replace_copy(&error))
 }
 
-/// Reads a file from the copy; if only stored versions are listed, leaves the others out. `None` if there is no memory
-/// for it.
+/// Reads what is listed of a crate. `None` if there is no memory for it.
 fn prepare(view: &View, id: ObjectId, budget: &MemoryBudget) -> Result<Option<Arc<IndexFile>>> {
-    let content = view.snapshot.content(id)?;
-    let file = match &view.stored {
-        None => IndexFile::new(content, Tag::of(id.as_bytes()), budget),
-        Some(stored) => {
-            let listed = entry::only(&content, |file| stored.contains(&file.path()));
+    let content = view.content(id)?;
+    let tag = match &view.stored {
+        None => Tag::of(id.as_bytes()),
+        Some(_) => {
             // A tag has room for a git object id; as many bytes of a SHA-256 serve as well.
             let mut hash = [0; 20];
-            hash.copy_from_slice(&digest(&SHA256, &listed).as_ref()[..20]);
-            IndexFile::new(listed, Tag::of(&hash), budget)
+            hash.copy_from_slice(&digest(&SHA256, &content).as_ref()[..20]);
+            Tag::of(&hash)
         }
     };
-    Ok(file.map(Arc::new))
+    Ok(IndexFile::new(content, tag, budget).map(Arc::new))
 }
 
 /// Refuses while clients that do not read their responses hold all of the memory for index files.

@@ -1,12 +1,16 @@
 //! What requests see of the index: the tree of a commit, and on a server that lists stored versions only, which those
 //! are.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use axum::http::HeaderValue;
 
+use crate::error::Result;
+use crate::git::ObjectId;
+use crate::index::{CrateName, entry};
 use crate::server::index_copy::Snapshot;
 
 /// The paths of the crate files in the store.
@@ -58,6 +62,66 @@ impl View {
                 .unwrap_or_else(|_| HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT")),
         })
     }
+}
+
+/// A crate of which the store holds files.
+pub(super) struct StoredCrate {
+    /// Its name, in lower case.
+    pub(super) name: CrateName,
+    /// Its file in the index.
+    pub(super) blob: ObjectId,
+    /// Changes with that file, and with which versions are stored.
+    pub(super) stamp: ObjectId,
+}
+
+impl View {
+    /// Reads what is listed of a crate: all of its file in the index, or the lines of the versions that are stored.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub(super) fn content(&self, id: ObjectId) -> Result<Vec<u8>> {
+        let content = self.snapshot.content(id)?;
+        Ok(match &self.stored {
+            None => content,
+            Some(stored) => entry::only(&content, |file| stored.contains(&file.path())),
+        })
+    }
+
+    /// Returns the crates of the index of which any file is in the store; `None` where that does not matter.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub(super) fn stored_crates(&self) -> Result<Option<Vec<StoredCrate>>> {
+        let Some(stored) = &self.stored else {
+            return Ok(None);
+        };
+        let mut by_crate: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (path, file) in stored.iter().filter_map(|path| path.rsplit_once('/')) {
+            by_crate.entry(path).or_default().insert(file);
+        }
+        let mut crates = Vec::new();
+        for (path, files) in by_crate {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            if let (Ok(name), Some(blob)) = (CrateName::new(name), self.snapshot.file(path)?) {
+                let stamp = stamp(blob, files);
+                crates.push(StoredCrate { name, blob, stamp });
+            }
+        }
+        Ok(Some(crates))
+    }
+}
+
+/// Makes an id of a file and of what is taken from it.
+fn stamp<'f>(blob: ObjectId, files: impl IntoIterator<Item = &'f str>) -> ObjectId {
+    let mut hash = Context::new(&SHA256);
+    hash.update(blob.as_bytes());
+    for file in files {
+        hash.update(file.as_bytes());
+        hash.update(b"\n");
+    }
+    let mut id = [0; 20];
+    id.copy_from_slice(&hash.finish().as_ref()[..20]);
+    ObjectId::from_bytes(id)
 }
 
 /// Returns the time of a commit, which may be any number; one that is still to come is now.

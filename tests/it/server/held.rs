@@ -64,6 +64,59 @@ fn what_comes_or_goes_shows_at_once_and_no_date_hides_it() {
     assert_eq!(dates.len(), all);
 }
 
+/// Returns name and version of each crate that a search finds.
+fn found(server: &Server, text: &str) -> Vec<(String, String)> {
+    let got = server.get(&format!("/api/v1/crates?q={text}"));
+    assert_eq!(got.status, 200, "{}", got.text());
+    let got: serde_json::Value = serde_json::from_str(&got.text()).unwrap();
+    let crates = got["crates"].as_array().unwrap().iter();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    crates
+        .map(|found| (text(&found["name"]), text(&found["max_version"])))
+        .collect()
+}
+
+#[test]
+fn searches_and_pages_show_the_versions_that_the_index_lists() {
+    let mut site = site();
+    site.publish("bar", "1.0.0", b"a bar");
+    let run = |arguments: &[&str]| {
+        let done = site.run(arguments);
+        assert!(done.status.success(), "{done:?}");
+    };
+    run(&["prefetch", "--crate", "foo@1.0.0"]);
+    let server = site.serve(&OFFLINE);
+    let of = |name: &str, version: &str| vec![(name.to_owned(), version.to_owned())];
+    server.wait_for("made", || server.get("/api/v1/crates?q=foo").status == 200);
+    assert_eq!(found(&server, "foo"), of("foo", "1.0.0"));
+    assert_eq!(found(&server, "bar"), []);
+    let page = server.get("/crates/foo").text();
+    assert!(page.contains("1.0.0") && !page.contains("2.0.0"), "{page}");
+    for (path, status) in [
+        ("/api/v1/crates/foo/1.0.0", 200),
+        ("/api/v1/crates/foo/2.0.0", 404),
+        ("/crates/foo/2.0.0", 404),
+        ("/api/v1/crates/bar", 404),
+        ("/crates/bar", 404),
+    ] {
+        assert_eq!(server.get(path).status, status, "{path}");
+    }
+    run(&["prefetch", "--crate", "foo@2.0.0", "--crate", "bar"]);
+    server.wait_for("more", || found(&server, "foo") == of("foo", "2.0.0"));
+    server.wait_for("another", || found(&server, "bar") == of("bar", "1.0.0"));
+    run(&["cache", "evict", "foo@2.0.0", "bar@1.0.0"]);
+    server.wait_for("less", || found(&server, "foo") == of("foo", "1.0.0"));
+    server.wait_for("fewer", || found(&server, "bar").is_empty());
+    // One that has nothing says so, and not that it is still looking.
+    run(&["cache", "evict", "foo@1.0.0"]);
+    server.wait_for("nothing", || found(&server, "foo").is_empty());
+    // And one that lists everything again has all of it.
+    drop(server);
+    let server = site.serve(&[]);
+    server.wait_for("all", || found(&server, "").len() == 2);
+    assert_eq!(found(&server, "foo"), of("foo", "2.0.0"));
+}
+
 #[test]
 fn a_file_that_turns_out_damaged_is_listed_no_longer() {
     let site = site();

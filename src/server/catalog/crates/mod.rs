@@ -14,6 +14,7 @@ mod name_table;
 mod name_words;
 mod names;
 mod owners;
+mod part;
 mod rank_set;
 mod rows;
 mod schema;

@@ -1,0 +1,37 @@
+//! A catalog of a part of an index: on a server that lists only what it has, of the crates that it has.
+
+use std::sync::{Arc, PoisonError};
+
+use super::CrateCatalog;
+use super::Updated;
+use super::build::{Changes, ReadObject};
+use crate::error::Result;
+use crate::git::ObjectId;
+use crate::index::CrateName;
+use crate::server::index_copy::Snapshot;
+
+impl CrateCatalog {
+    /// Brings the catalog up to date with a part of an index: with these crates alone, each with an id that changes when what is
+    /// listed of it does. `read` returns that by the id.
+    ///
+    /// # Errors
+    /// As [`CrateCatalog::update`].
+    pub fn update_from(
+        &self,
+        index: &Arc<Snapshot>,
+        crates: Vec<(CrateName, ObjectId)>,
+        read: ReadObject<'_>,
+    ) -> Result<Updated> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = Changes::between(&self.names.load(), crates);
+        let updated = self.apply(&changes, read)?;
+        *seen = Some(Arc::clone(index));
+        Ok(updated)
+    }
+
+    /// Says whether it knows what there is, which may be no crate at all.
+    pub fn is_made(&self) -> bool {
+        let has_seen = || self.seen.try_lock().is_ok_and(|seen| seen.is_some());
+        !self.is_empty() || has_seen()
+    }
+}
