@@ -15,7 +15,7 @@ use tracing::warn;
 use super::edit::Edited;
 use super::switch::{self, Switch};
 use super::{Index, Options, Place, Registry, edit};
-use crate::config::ServeConfig;
+use crate::config::{Origin, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::server::probe;
 
@@ -89,7 +89,7 @@ pub async fn set_up(
         changed: false,
         would_be: None,
         fallback,
-        probe: probe_command(options, fallback),
+        probe: probe_command(config, options, fallback),
     };
     let Some(write) = &options.write else {
         return Ok(report);
@@ -123,7 +123,7 @@ fn include_line(registry: &Registry) -> Result<String> {
 }
 
 /// Returns the command that switches, with the flags that it needs.
-fn probe_command(options: &Options, fallback: Fallback) -> String {
+fn probe_command(config: &ServeConfig, options: &Options, fallback: Fallback) -> String {
     let place = match options.write.as_ref().map(|write| &write.place) {
         Some(Place::Home(_)) => "--home".to_owned(),
         Some(Place::Project(project)) => {
@@ -140,7 +140,12 @@ fn probe_command(options: &Options, fallback: Fallback) -> String {
         Fallback::Mirror => "",
         Fallback::CratesIo => " --fallback crates-io",
     };
-    format!("crates-ferry probe {place}{name}{fallback}")
+    // What came by a flag is not there for the next command, which would look at another mirror.
+    let address = match config.origins.of("serve.public_url") {
+        Origin::Flag(_) => format!(" --public-url {}", config.public_url()),
+        _ => String::new(),
+    };
+    format!("crates-ferry probe {place}{name}{fallback}{address}")
 }
 
 /// Refuses a cargo that would ignore the file, and so would never be switched.

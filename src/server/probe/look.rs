@@ -117,10 +117,10 @@ impl<'a> Looker<'a> {
         self.within_the_limit(MIRROR, || async {
             let index = self.at("/index/")?;
             let config = match self.config_json(&index, &self.at("/")?, MIRROR).await {
-                Err(Unseen::Misset(error)) => return Err(Unseen::Misset(error)),
-                config => config,
+                Err(Unseen::Down(why)) if why.kind() == Kind::Server => Err(why),
+                config => Ok(config?),
             };
-            // First: one that is not ready says why.
+            // Before that error: one that is not ready says why.
             self.is_ready().await?;
             // One that wants a token answers whoever has it.
             let needs_token = true;

@@ -23,8 +23,8 @@ pub(crate) enum ServerCommand {
     ///
     /// Looks at crates.io as cargo would: its index, and a small crate file. After probe.failures failures in a row it makes the
     /// file that `cargo-config --fallback` included, and after probe.successes successes removes it. Never switches to
-    /// what does not answer itself. Says in one line what it did; exits with 0, also where there was nothing to do, and with
-    /// 1 if neither crates.io nor the mirror can be used.
+    /// what does not answer itself. Says in one line what it did; exits with 0, also where there was nothing to do, with
+    /// 1 if neither crates.io nor the mirror can be used, and with 2 if the configuration is to be mended first.
     Probe(Probe),
     /// Fills the store with crate files.
     ///
