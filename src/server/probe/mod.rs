@@ -195,13 +195,14 @@ impl Probe<'_> {
         } else {
             Side::CratesIo
         };
-        let seen = match self.look(preferred).await {
+        let seen = self.look(preferred).await;
+        if preferred == Side::Mirror && on == Side::CratesIo && !self.memory.is_open {
+            return self.close(seen.map_err(Error::from));
+        }
+        let seen = match seen {
             Err(Unseen::Misset(error)) => return Err(error),
             seen => seen.map_err(Error::from),
         };
-        if preferred == Side::Mirror && on == Side::CratesIo && !self.memory.is_open {
-            return self.close(seen);
-        }
         let toward = on.other();
         let counts_on = self.memory.for_the_mirror == (toward == Side::Mirror);
         let before = if counts_on { self.memory.in_a_row } else { 0 };

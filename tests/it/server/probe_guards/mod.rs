@@ -210,6 +210,13 @@ fn a_policy_that_came_later_keeps_crates_io_closed_when_the_mirror_goes_down() {
     let said = printed(&around.run(&probe, &[]), 0);
     assert!(said.starts_with("cargo now takes the mirror"), "{said}");
     assert!(around.switch().exists());
+    // And where its index has no such crate, which otherwise is the configuration's fault.
+    around.mirror.0.behave(Manner::Fine);
+    around.mirror.0.remove_at("/index/cf/g-/cfg-if");
+    std::fs::remove_file(around.switch()).unwrap();
+    let said = printed(&around.run(&probe, &[]), 0);
+    assert!(said.starts_with("cargo now takes the mirror"), "{said}");
+    assert!(around.switch().exists());
 }
 
 #[test]
