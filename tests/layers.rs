@@ -43,6 +43,7 @@ const ADAPTED: &[(&str, &[&str])] = &[
     ("lettre", &["config", "notify"]),
     ("object_store", &["server"]),
     ("pulldown_cmark", &["server"]),
+    ("ra_ap_rustc_lexer", &["server"]),
     // Others ask with the clients of `git::transport`.
     ("reqwest", &["git", "server", "trigger"]),
     ("rusqlite", &["server"]),
@@ -53,6 +54,7 @@ const ADAPTED: &[(&str, &[&str])] = &[
     ("tokio_io_timeout", &["git", "http"]),
     ("toml", &["server"]),
     ("toml_edit", &["server"]),
+    ("toml_parser", &["server"]),
 ];
 
 /// A source file of the library.

@@ -23,6 +23,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("fetch_response_v0", wire::fetch_response_v0),
     ("fetch_response_v2", wire::fetch_response_v2),
     ("ferry_yml", text::ferry_yml),
+    ("highlight", text::highlight),
     ("http1", requests::http1),
     ("http2", requests::http2),
     ("index_lines", text::index_lines),

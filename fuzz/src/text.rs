@@ -10,6 +10,7 @@ use crates_ferry::git::transport::KnownHostsText;
 use crates_ferry::git::transport::ssh::key;
 use crates_ferry::git::transport::ssh::known_hosts::KnownHosts;
 use crates_ferry::index::{config_json as index_config, entry};
+use crates_ferry::server::highlight::{Language, Marks};
 use crates_ferry::server::prefetch::lockfile as lockfiles;
 use crates_ferry::server::prefetch::own_sources::OwnSources;
 use crates_ferry::shown as foreign;
@@ -129,6 +130,26 @@ pub(crate) fn shown(bytes: &[u8]) {
     let word = foreign::shell_word(&text);
     let words = shlex::split(&word).expect("it is quoted");
     assert!(words.len() == 1, "{word}");
+}
+
+/// Marks stand in their order at characters, and lose nothing of any line.
+pub(crate) fn highlight(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for language in [Language::Rust, Language::Toml] {
+        let marks = Marks::of(&text, Some(language));
+        let mut end = 0;
+        for mark in marks.within(0..text.len()) {
+            assert!(mark.range.start >= end && !mark.range.is_empty());
+            end = mark.range.end;
+        }
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let pieces = marks.pieces(&text, start..start + line.len());
+            let again: String = pieces.into_iter().map(|(text, _)| text).collect();
+            assert_eq!(again, line);
+            start += line.len();
+        }
+    }
 }
 
 /// A secret is masked whatever stands around it.

@@ -11,6 +11,7 @@ pub mod crate_files;
 pub mod disk_error;
 pub mod dump;
 pub mod file_budget;
+pub mod highlight;
 pub mod history;
 pub mod index_copy;
 pub mod inflated;

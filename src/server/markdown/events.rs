@@ -4,7 +4,10 @@
 
 use std::collections::HashMap;
 
-use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html};
+
+use super::rewrite::escape;
+use crate::server::highlight::{Language, Marks};
 
 /// How deep blocks and spans may be within each other; what is deeper is shown without its own element.
 const DEEPEST: usize = 24;
@@ -13,8 +16,8 @@ const TAGS: usize = 4_000;
 /// What an element takes, in bytes, where the size of the result is estimated.
 const ELEMENT: usize = 24;
 
-/// Makes HTML of a text, of about so many bytes; says whether something was left out.
-pub(super) fn html(text: &str, bytes: usize) -> (String, bool) {
+/// Makes HTML of a text, of about so many bytes, its code in colours or not; says whether something was left out.
+pub(super) fn html(text: &str, bytes: usize, has_colours: bool) -> (String, bool) {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
         | Options::ENABLE_STRIKETHROUGH
@@ -28,6 +31,8 @@ pub(super) fn html(text: &str, bytes: usize) -> (String, bool) {
         links: Links::default(),
         heading: None,
         ids: HashMap::new(),
+        has_colours,
+        code: None,
     };
     // Blocks of the top level are shown whole or not at all: where the last one begins, and whether one is left out.
     let (mut block, mut is_cut) = (0, false);
@@ -63,6 +68,9 @@ struct Shaped<'t> {
     heading: Option<usize>,
     /// How often each id was given.
     ids: HashMap<String, usize>,
+    has_colours: bool,
+    /// The block of code that is open, if its language is known: that, and its text so far.
+    code: Option<(Language, String)>,
 }
 
 /// Links and pictures: HTML has none within another one.
@@ -81,6 +89,10 @@ impl<'t> Shaped<'t> {
             Event::End(tag) => self.end(tag),
             Event::Html(tags) => self.raw(tags, Event::Html),
             Event::InlineHtml(tags) => self.raw(tags, Event::InlineHtml),
+            Event::Text(text) if let Some((_, code)) = &mut self.code => {
+                self.used += text.len();
+                code.push_str(&text);
+            }
             Event::Text(text) => self.text(text, Event::Text),
             Event::Code(text) => self.text(text, Event::Code),
             // A form field could not be used, and is not let through.
@@ -128,6 +140,11 @@ impl<'t> Shaped<'t> {
                 self.heading = Some(self.events.len());
                 tag
             }
+            Tag::CodeBlock(CodeBlockKind::Fenced(info)) => {
+                let language = Language::of_fence(&info).filter(|_| self.has_colours);
+                self.code = language.map(|language| (language, String::new()));
+                Tag::CodeBlock(CodeBlockKind::Fenced(info))
+            }
             other => other,
         };
         if self.depth <= DEEPEST {
@@ -152,6 +169,14 @@ impl<'t> Shaped<'t> {
             }
             TagEnd::Heading(_) => {
                 self.name_heading();
+                tag
+            }
+            TagEnd::CodeBlock => {
+                if let Some((language, code)) = self.code.take() {
+                    let made = coloured(&code, language);
+                    let markup = made.len() - code.len();
+                    self.push(Event::Html(made.into()), markup);
+                }
                 tag
             }
             other => other,
@@ -184,6 +209,21 @@ impl<'t> Shaped<'t> {
             *id = Some(name.into());
         }
     }
+}
+
+/// Makes HTML of code.
+fn coloured(code: &str, language: Language) -> String {
+    let mut made = String::with_capacity(2 * code.len());
+    for (text, class) in Marks::of(code, Some(language)).pieces(code, 0..code.len()) {
+        if let Some(class) = class {
+            made.extend(["<span class=\"", class, "\">"]);
+        }
+        escape(&mut made, text);
+        if class.is_some() {
+            made.push_str("</span>");
+        }
+    }
+    made
 }
 
 /// Makes a link of a link or a picture.

@@ -7,6 +7,7 @@ use ammonia::{Builder, UrlRelative, UrlRelativeEvaluate};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::Links;
+use crate::server::highlight;
 
 /// What stands before every id, so that none is one of the page's own.
 pub(super) const PREFIX: &str = "readme-";
@@ -89,8 +90,8 @@ const ATTRIBUTES: [(&str, &[&str]); 15] = [
     ("colgroup", &["span"]),
 ];
 
-/// The classes that the page has a style for.
-const CLASSES: [(&str, &[&str]); 3] = [
+/// The classes that the page has a style for: whoever writes one of them gains a colour.
+const CLASSES: [(&str, &[&str]); 4] = [
     (
         "blockquote",
         &[
@@ -102,6 +103,7 @@ const CLASSES: [(&str, &[&str]); 3] = [
         ],
     ),
     ("div", &["footnote-definition"]),
+    ("span", &highlight::CLASSES),
     ("sup", &["footnote-definition-label", "footnote-reference"]),
 ];
 

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! text ── events ── HTML ── rewritten ── cleaned
-//!         bounded           images are   only what the gate
-//!                           links        allows is left
+//!         bounded,          images are   only what the gate
+//!         coloured          links        allows is left
 //! ```
 //!
 //! `gate` alone decides what is left: whatever the steps before it make, it lets no script, style, form or address
@@ -45,18 +45,30 @@ pub struct Rendered {
     pub is_cut: bool,
 }
 
-/// Renders a text as at most so many bytes of HTML; what does not fit is left out, from a block of the top level on.
+/// Renders a text as at most so many bytes of HTML; what does not fit is left out, from a block of the top level on. Code has
+/// colours unless it is they that do not fit.
 pub fn render(text: &str, links: &Links, bytes: usize) -> Rendered {
     let text = text.replace("\r\n", "\n");
     let (text, is_long) = beginning(&text);
     // What a reader cannot see is shown, as everywhere on the pages.
     let text = lines(text);
+    let mut rendered = coloured(&text, links, bytes, true);
+    if rendered.is_cut {
+        let plain = coloured(&text, links, bytes, false);
+        if !plain.is_cut || rendered.html.is_empty() {
+            rendered = plain;
+        }
+    }
+    rendered.is_cut |= is_long;
+    rendered
+}
+
+fn coloured(text: &str, links: &Links, bytes: usize, has_colours: bool) -> Rendered {
     let mut estimate = bytes;
     for _ in 0..TRIES {
-        let (made, is_cut) = events::html(&text, estimate);
+        let (made, is_cut) = events::html(text, estimate, has_colours);
         let html = gate::clean(&rewrite::rewrite(&made), links);
         if html.len() <= bytes {
-            let is_cut = is_cut || is_long;
             return Rendered { html, is_cut };
         }
         estimate /= 2;

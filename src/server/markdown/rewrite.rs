@@ -161,7 +161,8 @@ pub(super) fn escaped(text: &str) -> String {
     made
 }
 
-fn escape(made: &mut String, text: &str) {
+/// Escapes a text, and appends it.
+pub(super) fn escape(made: &mut String, text: &str) {
     for letter in text.chars() {
         match letter {
             '<' => made.push_str("&lt;"),

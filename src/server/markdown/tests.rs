@@ -83,7 +83,16 @@ fn a_readme_looks_as_its_author_meant_it() {
         ),
         (
             "```rust\nlet a: &str;\n```",
-            "<pre tabindex=\"0\"><code>let a: &amp;str;\n</code></pre>\n",
+            "<pre tabindex=\"0\"><code><span class=\"kw\">let</span> a: &amp;str;\n</code></pre>\n",
+        ),
+        (
+            "> ```toml\n> a = \"<b>\" # c\n> ```",
+            "<blockquote>\n<pre tabindex=\"0\"><code>a = <span class=\"str\">\"&lt;b&gt;\"</span> <span class=\"com\"># c</span>\n</code></pre>\n</blockquote>\n",
+        ),
+        // As on crates.io: what does not say that it is Rust may be anything.
+        (
+            "```\nlet a;\n```\n\n    let b;",
+            "<pre tabindex=\"0\"><code>let a;\n</code></pre>\n<pre tabindex=\"0\"><code>let b;</code></pre>\n",
         ),
     ] {
         assert_eq!(rendered(text), html, "{text}");
@@ -212,6 +221,38 @@ fn a_text_is_cut_between_blocks() {
 }
 
 #[test]
+fn code_is_shown_without_colours_rather_than_not_at_all() {
+    let code = "```rust\nfn a() { \"<\"; 1; }\n```\n";
+    let coloured = render(code, &links(), 2_000).html;
+    assert!(
+        coloured.contains("<span class=\"kw\">fn</span>"),
+        "{coloured}"
+    );
+    let plain = render(code, &links(), coloured.len() - 1);
+    assert!(
+        !plain.is_cut && plain.html.contains("fn a() { \"&lt;\"; 1; }"),
+        "{plain:?}"
+    );
+    // What is cut either way has colours as far as it goes.
+    let long = render(&code.repeat(100), &links(), 4_000);
+    assert!(long.is_cut && long.html.contains("<span class=\"kw\">fn</span>"));
+}
+
+#[test]
+fn a_readme_gains_a_colour_by_a_class_and_nothing_else() {
+    let made = rendered(
+        "<span class=\"kw state bad skip\" style=\"color:red\">a</span><code class=\"kw\">b</code>",
+    );
+    assert_eq!(made, "<p><span class=\"kw\">a</span><code>b</code></p>\n");
+    let made = rendered("```rust\n</code></pre><script>x</script> \"\" onclick=x> '</span>\n```");
+    assert_eq!(harm(&made), None, "{made}");
+    assert!(
+        made.contains("&lt;/") && made.ends_with("</code></pre>\n"),
+        "{made}"
+    );
+}
+
+#[test]
 fn bombs_take_bounded_time() {
     for part in [
         ">",
@@ -233,6 +274,8 @@ fn bombs_take_bounded_time() {
         "\\",
         "<!--",
         "<x y=\"",
+        "```rust\n1'a\n```\n",
+        "~~~rust\n1'a ",
     ] {
         let text = part.repeat((100_000).min(LONGEST / part.len()));
         let at = Instant::now();
@@ -269,6 +312,8 @@ fn piece() -> impl Strategy<Value = String> {
         "    ",
         "`",
         "```\n",
+        "```rust\n",
+        "~~~toml\n",
         "<!--",
         "-->",
         "<![CDATA[",

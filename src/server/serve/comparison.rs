@@ -1,5 +1,6 @@
 //! Two stored versions of a crate, compared as far as a page shows it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use super::crate_contents::{Closed, Contents, contents, files, is_text, text};
 use super::state::State;
 use crate::index::CrateFile;
 use crate::server::crate_archive::Content;
-use crate::server::crate_diff::{Change, ChangedFile, Diff, changed_files, diff};
+use crate::server::crate_diff::{Change, ChangedFile, Diff, DiffLine, changed_files, diff};
+use crate::server::highlight::{Language, Marks, line_ranges};
 
 /// How many bytes of both versions are compared by line; what is beyond is listed only.
 const BYTES: u64 = 6 << 20;
@@ -43,7 +45,8 @@ pub(super) enum Lines {
     Binary,
     /// There are too many, here or in the files before.
     Beyond,
-    Diff(Diff),
+    /// What is not the same, and the marks of each of those lines.
+    Diff(Diff, Vec<Marks>),
 }
 
 impl Comparison {
@@ -52,7 +55,7 @@ impl Comparison {
         self.files
             .iter()
             .fold((0, 0), |(added, removed), file| match &file.lines {
-                Lines::Diff(diff) => (added + diff.added, removed + diff.removed),
+                Lines::Diff(diff, _) => (added + diff.added, removed + diff.removed),
                 _ => (added, removed),
             })
     }
@@ -146,8 +149,8 @@ async fn read(
                 (_, false) => Lines::Beyond,
                 _ if Instant::now() > deadline => Lines::Beyond,
                 _ => lines(
-                    before.get(&file.path),
-                    after.get(&file.path),
+                    &file.path,
+                    (before.get(&file.path), after.get(&file.path)),
                     kept,
                     deadline,
                 ),
@@ -174,7 +177,12 @@ async fn some(
     }
 }
 
-fn lines(old: Option<&Content>, new: Option<&Content>, kept: usize, deadline: Instant) -> Lines {
+fn lines(
+    path: &str,
+    (old, new): (Option<&Content>, Option<&Content>),
+    kept: usize,
+    deadline: Instant,
+) -> Lines {
     let both = || [old, new].into_iter().flatten();
     if !both().all(is_text) {
         return Lines::Binary;
@@ -184,5 +192,24 @@ fn lines(old: Option<&Content>, new: Option<&Content>, kept: usize, deadline: In
         return Lines::Beyond;
     }
     let text = |content: Option<&Content>| content.map_or_else(String::new, text);
-    Lines::Diff(diff(&text(old), &text(new), kept, deadline))
+    let (old, new) = (text(old), text(new));
+    let diff = diff(&old, &new, kept, deadline);
+    let marks = marks(&diff, (&old, &new), Language::of_path(path));
+    Lines::Diff(diff, marks)
+}
+
+/// Marks the lines of a difference, each as a part of its text: a comment may have begun before.
+fn marks(diff: &Diff, (old, new): (&str, &str), language: Option<Language>) -> Vec<Marks> {
+    let whole = |text: &str| (Marks::of(text, language), line_ranges(text));
+    let (before, after) = (whole(old), whole(new));
+    let of_line = |(marks, lines): &(Marks, Vec<Range<usize>>), number: usize| {
+        let line = number.checked_sub(1).and_then(|at| lines.get(at).cloned());
+        line.map_or_else(Marks::default, |line| marks.only(line))
+    };
+    let lines = diff.lines.iter().map(|line| match line {
+        DiffLine::Gap => Marks::default(),
+        DiffLine::Removed(number, _) => of_line(&before, *number),
+        DiffLine::Same(_, number, _) | DiffLine::Added(number, _) => of_line(&after, *number),
+    });
+    lines.collect()
 }

@@ -119,7 +119,7 @@ fn the_page_of_a_crate_shows_its_readme_once_a_version_is_here() {
             &format!("see <a href=\"/crates/Foo/1.1.0/src/src/lib.rs\" {REL}>the code</a>"),
             &format!("<a {REL}>the guide</a>"),
             "<h4 id=\"readme-content\">",
-            "<pre tabindex=\"0\"><code>let a: &amp;str;",
+            "<pre tabindex=\"0\"><code><span class=\"kw\">let</span> a: &amp;str;",
             "<a href=\"/crates/Foo/1.1.0/src/\">its files</a>",
             "<a href=\"/crates/Foo/1.0.0...1.1.0\">what changed since 1.0.0</a>",
             "<th scope=\"col\">Cached</th>",
@@ -175,7 +175,7 @@ fn the_files_of_a_version_are_listed_and_shown_as_text() {
     has(
         &code,
         &[
-            "<li id=\"L1\">fn new() {} // \\u{202e}hidden<li id=\"L2\">// the same",
+            "<li id=\"L1\"><span class=\"kw\">fn</span> new() {} <span class=\"com\">// \\u{202e}hidden</span><li id=\"L2\"><span class=\"com\">// the same</span>",
             &format!("SHA-256 <code>{sum}</code>"),
         ],
     );
@@ -253,9 +253,9 @@ fn two_versions_are_compared_both_ways() {
             "was src/moved.rs",
             "no text: 3 B before, 3 B after",
             "href=\"/crates/Foo/1.1.0...1.0.0\"",
-            "<tr class=\"gone\"><td>3</td><td></td><td>-version = &#34;1.0.0&#34;</td></tr>",
-            "<tr class=\"came\"><td></td><td>1</td><td>+fn new() {} // \\u{202e}hidden</td></tr>",
-            "<tr><td>2</td><td>2</td><td> // the same</td></tr>",
+            "<tr class=\"gone\"><td>3</td><td></td><td>-version = <span class=\"str\">&#34;1.0.0&#34;</span></td></tr>",
+            "<tr class=\"came\"><td></td><td>1</td><td>+<span class=\"kw\">fn</span> new() {} <span class=\"com\">// \\u{202e}hidden</span></td></tr>",
+            "<tr><td>2</td><td>2</td><td> <span class=\"com\">// the same</span></td></tr>",
         ],
     );
     let (manifest, build) = (changed.find(">Cargo.toml<"), changed.find(">build.rs<"));
@@ -319,6 +319,8 @@ fn no_page_of_a_hostile_crate_file_is_large_or_slow() {
     let mut site = Site::new();
     let escaped = "<&\"'>".repeat(40_000);
     let lines = "<&\"'>\n".repeat(150_000);
+    // A mark each two letters.
+    let many_marks = format!("{}\n", "1'a ".repeat(990)).repeat(60);
     let nested = format!(
         "{}{}{}",
         "> ".repeat(50_000),
@@ -337,11 +339,14 @@ fn no_page_of_a_hostile_crate_file_is_large_or_slow() {
         let mut manifest = format!("[package]\nname = \"Foo\"\nversion = \"{version}\"\n");
         // No two versions have a file in common.
         manifest.push_str(&format!("# {version} {}", "<".repeat(100_000)));
+        let marks = format!("{}// {version}\n", "fn <'a>();\n".repeat(10_000));
         let mut files = vec![
             ("Cargo.toml", manifest.as_str()),
             ("README.md", readme),
             ("line", escaped.as_str()),
             ("lines", lines.as_str()),
+            ("marks.rs", &marks),
+            ("many.rs", &many_marks[..200_000]),
         ];
         let changed: Vec<_> = many
             .iter()
@@ -366,6 +371,8 @@ fn no_page_of_a_hostile_crate_file_is_large_or_slow() {
             "/src/lines",
             "/src/README.md?page=3",
             "/src/Cargo.toml",
+            "/src/marks.rs",
+            "/src/many.rs",
         ] {
             page(&server.get(&format!("/crates/Foo/{version}{below}")), 200);
         }
@@ -375,6 +382,7 @@ fn no_page_of_a_hostile_crate_file_is_large_or_slow() {
         "?page=2",
         "?file=README.md",
         "?file=Cargo.toml",
+        "?file=marks.rs",
         "?file=README.md&page=99",
     ] {
         page(

@@ -7,7 +7,7 @@ use url::form_urlencoded;
 use super::crate_page::{find, missing, no_such_version};
 use super::frame::Frame;
 use super::listed::Pages;
-use super::numbered::{cost, cut, pages};
+use super::numbered::{Piece, cost, marks_cost, pages, pieces};
 use super::of_version::{OfVersion, not_here, pick};
 use super::source::note;
 use super::text::{clean, in_path, number, page_number, size};
@@ -15,7 +15,8 @@ use super::{redirect, respond};
 use crate::count::counted;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
-use crate::server::crate_diff::{Change, DiffLine};
+use crate::server::crate_diff::{Change, Diff, DiffLine};
+use crate::server::highlight::Marks;
 use crate::server::serve::comparison::{Compared, Comparison, Lines, compare, compare_file};
 use crate::server::serve::state::State;
 
@@ -81,7 +82,7 @@ struct Row {
     old: String,
     new: String,
     sign: &'static str,
-    text: String,
+    pieces: Vec<Piece>,
 }
 
 /// Shows what changed; of one file, where the query names it.
@@ -200,16 +201,17 @@ impl ComparePage {
         let wanted = comparison.files.get(all[at].clone()).unwrap_or_default();
         let mut left = OVERVIEW;
         let shown = wanted.iter().filter_map(|compared| {
-            let Lines::Diff(diff) = &compared.lines else {
+            let Lines::Diff(diff, marks) = &compared.lines else {
                 return None;
             };
-            let bytes: usize = diff.lines.iter().map(bytes).sum();
+            let lines = marked(diff, marks);
+            let bytes: usize = lines.iter().map(bytes).sum();
             let bytes = bytes + 2 * cost(&compared.file.path) + 400;
             let fits = !diff.is_cut && bytes <= left;
             left -= if fits { bytes } else { 0 };
             fits.then(|| FileDiff {
                 path: clean(&compared.file.path),
-                lines: diff.lines.iter().map(Row::new).collect(),
+                lines: lines.iter().map(Row::new).collect(),
             })
         });
         Self {
@@ -260,10 +262,9 @@ fn summary(comparison: &Comparison) -> String {
 
 impl CompareFile {
     fn new(state: &State, versions: Versions, compared: &Compared, page: usize) -> Self {
-        let none = Vec::new();
         let (lines, is_cut) = match &compared.lines {
-            Lines::Diff(diff) => (&diff.lines, diff.is_cut),
-            _ => (&none, false),
+            Lines::Diff(diff, marks) => (marked(diff, marks), diff.is_cut),
+            _ => (Vec::new(), false),
         };
         let all = pages(lines.iter().map(bytes), ONE_FILE);
         let at = (page - 1).min(all.len() - 1);
@@ -312,7 +313,7 @@ impl FileRow {
                 href = Some(versions.file(&file.path));
                 notes.push(format!("not compared here: {}", sizes(compared)));
             }
-            Lines::Diff(diff) => {
+            Lines::Diff(diff, _) => {
                 href = Some(versions.file(&file.path));
                 let (added, removed) = (diff.added as u64, diff.removed as u64);
                 counts = Some((number(added), number(removed)));
@@ -337,17 +338,24 @@ fn sizes(compared: &Compared) -> String {
     }
 }
 
+/// A line of a diff, and its marks.
+type Marked<'d> = (&'d DiffLine, &'d Marks);
+
+fn marked<'d>(diff: &'d Diff, marks: &'d [Marks]) -> Vec<Marked<'d>> {
+    diff.lines.iter().zip(marks).collect()
+}
+
 /// Returns how many bytes a line takes on a page.
-fn bytes(line: &DiffLine) -> usize {
+fn bytes((line, marks): &Marked<'_>) -> usize {
     let text = match line {
         DiffLine::Gap => "",
         DiffLine::Same(_, _, text) | DiffLine::Removed(_, text) | DiffLine::Added(_, text) => text,
     };
-    MARKUP + cost(text)
+    MARKUP + cost(text) + marks_cost(marks, 0..text.len()).unwrap_or_default()
 }
 
 impl Row {
-    fn new(line: &DiffLine) -> Self {
+    fn new((line, marks): &Marked<'_>) -> Self {
         let (class, old, new, sign, text) = match line {
             DiffLine::Gap => ("gap", None, None, "", "…"),
             DiffLine::Same(old, new, text) => ("", Some(old), Some(new), " ", text.as_str()),
@@ -360,7 +368,7 @@ impl Row {
             old: shown(old),
             new: shown(new),
             sign,
-            text: cut(text),
+            pieces: pieces(text, marks, 0..text.len()),
         }
     }
 }

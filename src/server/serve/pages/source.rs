@@ -17,6 +17,7 @@ use super::text::{clean, in_path, number, page_number, size};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::server::crate_archive::{ArchivedFile, Content};
+use crate::server::highlight::Language;
 use crate::server::serve::crate_contents::{Readme, contents, files, is_text, readme, text};
 use crate::server::serve::state::State;
 
@@ -236,8 +237,9 @@ impl FilePage {
         content: &Content,
         query: Option<&str>,
     ) -> Self {
-        let part =
-            is_text(content).then(|| Part::of(&text(content), page_number(query), line(query)));
+        let language = Language::of_path(&listed.path);
+        let part = is_text(content)
+            .then(|| Part::of(&text(content), language, page_number(query), line(query)));
         let base = format!(
             "/crates/{}/{}/src/{}",
             of.name,
