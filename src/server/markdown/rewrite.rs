@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 
 use html5ever::tendril::StrTendril;
-use html5ever::tokenizer::states::RawKind;
 use html5ever::tokenizer::{
     BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
 };
@@ -14,30 +13,43 @@ use html5ever::tokenizer::{
 /// By how many levels headings move down.
 const DOWN: u8 = 2;
 
-/// Elements whose content is not for readers, and how it is read.
-const UNSEEN: [(&str, Option<RawKind>); 11] = [
-    ("script", Some(RawKind::ScriptData)),
-    ("style", Some(RawKind::Rawtext)),
-    ("iframe", Some(RawKind::Rawtext)),
-    ("noembed", Some(RawKind::Rawtext)),
-    ("noframes", Some(RawKind::Rawtext)),
-    ("title", Some(RawKind::Rcdata)),
-    ("textarea", Some(RawKind::Rcdata)),
-    ("template", None),
-    ("select", None),
-    ("svg", None),
-    ("math", None),
+/// Elements whose tags are shown as text, as the tag filter of GitHub's Markdown does it: after one of them a browser would take
+/// tags, or all that follows, for its content.
+const AS_TEXT: [&str; 9] = [
+    "title",
+    "textarea",
+    "style",
+    "xmp",
+    "iframe",
+    "noembed",
+    "noframes",
+    "script",
+    "plaintext",
 ];
+
+/// Elements whose content is not for readers.
+const UNSEEN: [&str; 4] = ["template", "select", "svg", "math"];
 
 /// Rewrites HTML.
 pub(super) fn rewrite(html: &str) -> String {
-    let input = BufferQueue::default();
-    input.push_back(StrTendril::from_slice(html));
-    let tokenizer = Tokenizer::new(Rewriter::default(), TokenizerOpts::default());
-    // It stops for scripts only, which the sink does not name.
-    let _ = tokenizer.feed(&input);
-    tokenizer.end();
-    tokenizer.sink.made.take()
+    let mut unclosed = Vec::new();
+    loop {
+        let input = BufferQueue::default();
+        input.push_back(StrTendril::from_slice(html));
+        let rewriter = Rewriter {
+            unclosed: unclosed.clone(),
+            ..Rewriter::default()
+        };
+        let tokenizer = Tokenizer::new(rewriter, TokenizerOpts::default());
+        // It stops for scripts only, which the sink does not name.
+        let _ = tokenizer.feed(&input);
+        tokenizer.end();
+        let Some(unseen) = tokenizer.sink.unseen.get() else {
+            return tokenizer.sink.made.take();
+        };
+        // One that does not end would take along all that follows. Each is found once.
+        unclosed.push(unseen);
+    }
 }
 
 #[derive(Default)]
@@ -45,6 +57,8 @@ struct Rewriter {
     made: RefCell<String>,
     /// The unseen element that is open.
     unseen: Cell<Option<&'static str>>,
+    /// Unseen elements that are known not to end: only their tags are left out.
+    unclosed: Vec<&'static str>,
     is_in_link: Cell<bool>,
 }
 
@@ -62,7 +76,7 @@ impl TokenSink for Rewriter {
             return TokenSinkResult::Continue;
         }
         match token {
-            Token::TagToken(tag) => return self.tag(&tag),
+            Token::TagToken(tag) => self.tag(&tag),
             Token::CharacterTokens(text) => self.text(&text),
             _ => {}
         }
@@ -71,20 +85,18 @@ impl TokenSink for Rewriter {
 }
 
 impl Rewriter {
-    fn tag(&self, tag: &Tag) -> TokenSinkResult<()> {
+    fn tag(&self, tag: &Tag) {
         let is_start = tag.kind == TagKind::StartTag;
-        let unseen = UNSEEN.into_iter().find(|(name, _)| *name == &*tag.name);
-        if let Some((name, kind)) = unseen {
+        if let Some(name) = UNSEEN.into_iter().find(|name| *name == &*tag.name) {
             // Only foreign elements can be empty.
-            if is_start && !(tag.self_closing && matches!(name, "svg" | "math")) {
+            let is_empty = tag.self_closing && matches!(name, "svg" | "math");
+            if is_start && !is_empty && !self.unclosed.contains(&name) {
                 self.unseen.set(Some(name));
-                return kind.map_or(TokenSinkResult::Continue, TokenSinkResult::RawData);
             }
-            return TokenSinkResult::Continue;
+            return;
         }
         match &*tag.name {
-            // All that follows would be text.
-            "plaintext" => {}
+            name if AS_TEXT.contains(&name) => self.text(&source(tag)),
             "img" | "image" if is_start => self.picture(tag),
             "a" => {
                 self.is_in_link.set(is_start);
@@ -92,7 +104,6 @@ impl Rewriter {
             }
             name => self.write(tag, heading(name).unwrap_or(name)),
         }
-        TokenSinkResult::Continue
     }
 
     /// Writes the text of a picture, as a link to it where it is in none.
@@ -142,6 +153,19 @@ impl Rewriter {
     fn text(&self, text: &str) {
         escape(&mut self.made.borrow_mut(), text);
     }
+}
+
+/// Writes a tag as its author may have written it.
+fn source(tag: &Tag) -> String {
+    let mut source = match tag.kind {
+        TagKind::StartTag => format!("<{}", tag.name),
+        TagKind::EndTag => format!("</{}", tag.name),
+    };
+    for attribute in &tag.attrs {
+        source.extend([" ", &attribute.name.local, "=\"", &attribute.value, "\""]);
+    }
+    source.push('>');
+    source
 }
 
 /// Returns the name of a heading's element on the page.

@@ -197,6 +197,39 @@ fn nothing_that_acts_is_left() {
 }
 
 #[test]
+fn no_tag_swallows_what_stands_behind_it() {
+    for name in [
+        "title",
+        "textarea",
+        "style",
+        "xmp",
+        "iframe",
+        "noembed",
+        "noframes",
+        "script",
+        "plaintext",
+    ] {
+        let made = rendered(&format!("a <{name} x=y> *b*\n\n<b>c</b>"));
+        let shown = format!("<p>a &lt;{name} x=\"y\"&gt; <em>b</em></p>\n<p><b>c</b></p>\n");
+        assert_eq!(made, shown);
+        let block = rendered(&format!("<{}>\n\nb\n</{name}>\n\n*c*", name.to_uppercase()));
+        assert!(
+            block.contains(&format!("&lt;{name}&gt;")) && block.ends_with("<p><em>c</em></p>\n"),
+            "{block}"
+        );
+    }
+    for name in ["template", "select", "svg", "math"] {
+        assert_eq!(
+            rendered(&format!("a <{name}>b</{name}> c")),
+            "<p>a  c</p>\n"
+        );
+        let made = rendered(&format!("a <{name}>b\n\n<select>c\n\n*d*"));
+        let shown = "<p>a b</p>\n<p>c</p>\n<p><em>d</em></p>\n";
+        assert_eq!(made, shown, "{name}");
+    }
+}
+
+#[test]
 fn what_is_hidden_is_shown() {
     assert_eq!(
         rendered("gpj.\u{202e}exe\0"),
