@@ -197,15 +197,37 @@ fn the_files_of_a_version_are_listed_and_shown_as_text() {
     assert!(!long.contains("id=\"L3000\""));
     let last = page(&server.get("/crates/Foo/1.1.0/src/long.txt?line=3000"), 200);
     has(&last, &["id=\"L3000\"", "rel=\"prev\""]);
-    for path in [
-        "absent",
-        "src",
-        "..%2f..%2fetc/passwd",
-        "%00",
-        "src/lib.rs/",
-    ] {
+    for path in ["absent", "src", "src//lib.rs", "src/lib.rs/"] {
         let missing = server.get(&format!("/crates/Foo/1.1.0/src/{path}"));
         has(&page(&missing, 404), &["has no such file"]);
+    }
+    for path in [
+        "Foo/1.1.0/src/src%2flib.rs",
+        "Foo/1.1.0/src%2f",
+        "Foo%2F1.1.0",
+        "Foo%2F1.1.0/src",
+        "%2F%2Fhost.example/src",
+        "Foo/1.0.0...1.1.0%2Freadme",
+        "Foo/1.1.0/src/%00",
+        "Foo%00",
+        "Foo/%ff",
+        "/Foo",
+        "/Foo/1.1.0",
+        "Foo/versions/x",
+    ] {
+        let missing = server.get(&format!("/crates/{path}"));
+        has(&page(&missing, 404), &["There is no such page"]);
+    }
+    for (path, there) in [
+        ("Foo/", "/crates/Foo"),
+        ("Foo/versions/", "/crates/Foo/versions"),
+        ("Foo/1.0.0/", "/crates/Foo/1.0.0"),
+        ("Foo/1.0.0%2Bb/", "/crates/Foo/1.0.0+b"),
+        ("Foo%3F/", "/crates/Foo%3F"),
+        ("Foo/1.1.0/src", "/crates/Foo/1.1.0/src/"),
+    ] {
+        let led = server.get(&format!("/crates/{path}"));
+        assert_eq!((led.status, led.header("location")), (302, Some(there)));
     }
     has(
         &page(&server.get("/crates/Foo/9.9.9/src/"), 404),

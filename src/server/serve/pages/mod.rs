@@ -24,6 +24,8 @@ mod text;
 mod versions;
 mod week;
 
+use std::borrow::Cow;
+
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::header::{
@@ -61,12 +63,25 @@ pub(super) fn below_crates(
     state: &'static State,
     request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
-    let decoded = percent_decode_str(request.wildcard).decode_utf8_lossy();
-    let parts: Vec<_> = decoded.split('/').collect();
+    let parts: Option<Vec<_>> = request.wildcard.split('/').map(part).collect();
+    let Some(parts) = parts else {
+        return Err(nothing());
+    };
+    let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
     let (headers, page) = (request.headers, text::page_number(request.query));
     let own = |part: &str| part.to_owned();
     match *parts.as_slice() {
         [""] => later(async { Ok(redirect("/")) }),
+        ["", ..] => Err(nothing()),
+        // Each page has one address.
+        [name, ""] => {
+            let path = format!("/crates/{}", text::in_path(name));
+            later(async move { Ok(redirect(&path)) })
+        }
+        [name, below, ""] => {
+            let path = format!("/crates/{}/{}", text::in_path(name), text::in_path(below));
+            later(async move { Ok(redirect(&path)) })
+        }
         [name] => later(crate_page::show(state, headers, own(name), None)),
         [name, "versions"] => later(versions::show(state, headers, own(name), page)),
         [name, "dependents"] => later(dependents::show(state, headers, own(name), page)),
@@ -109,11 +124,18 @@ pub(super) fn below_crates(
             let version = Some(own(version));
             later(crate_page::show(state, headers, own(name), version))
         }
-        _ => {
-            let nothing = ErrorResponse::for_cargo(StatusCode::NOT_FOUND, NOTHING_HERE);
-            Err(nothing.as_page(error::show))
-        }
+        _ => Err(nothing()),
     }
+}
+
+/// Decodes a part of a path; `None` where nothing can have that name: a slash that is written as `%2F` divides nothing.
+fn part(encoded: &str) -> Option<Cow<'_, str>> {
+    let part = percent_decode_str(encoded).decode_utf8().ok()?;
+    (!part.contains(['/', '\0'])).then_some(part)
+}
+
+fn nothing() -> ErrorResponse {
+    ErrorResponse::for_cargo(StatusCode::NOT_FOUND, NOTHING_HERE).as_page(error::show)
 }
 
 /// Answers with what the work returns; its errors become pages.
