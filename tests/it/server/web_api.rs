@@ -91,11 +91,68 @@ fn a_list_is_cut_into_pages_that_name_the_next() {
     for (query, told) in [
         ("page=0", "page is a number from 1 on"),
         ("per_page=x", "per_page is a number from 1 on"),
+        ("per_page=0", "per_page is a number from 1 on"),
+        ("per_page=101", "cannot request more than 100 items"),
         ("sort=size", "sort is one of relevance"),
+        ("letter=se", "letter is one letter"),
+        (
+            "include_yanked=maybe",
+            "include_yanked is one of yes and no",
+        ),
+        ("q=a&q=b", "q is given twice"),
     ] {
         let refused = server.get(&format!("/api/v1/crates?{query}"));
-        assert_eq!(refused.status, 400);
+        assert_eq!(refused.status, 400, "{query}");
         assert!(refused.detail().starts_with(told), "{}", refused.detail());
+    }
+    for (path, told) in [
+        ("keywords?sort=new", "sort is one of alpha and crates"),
+        ("categories?per_page=101", "cannot request more than 100"),
+        (
+            "crates/serde/reverse_dependencies?page=x",
+            "page is a number",
+        ),
+        (
+            "crates/serde/versions?sort=size",
+            "sort is one of semver and date",
+        ),
+        (
+            "crates/serde/versions?per_page=101",
+            "cannot request more than 100",
+        ),
+        ("crates/serde/versions?seek=x", "seek is not served"),
+    ] {
+        let refused = server.get(&format!("/api/v1/{path}"));
+        assert_eq!(refused.status, 400, "{path}");
+        assert!(refused.detail().starts_with(told), "{}", refused.detail());
+    }
+    // What a list has no use for is ignored, as on crates.io.
+    for path in [
+        "crates?per_page=100&x=y",
+        "crates/serde/reverse_dependencies?sort=x&keyword=y",
+    ] {
+        assert_eq!(server.get(&format!("/api/v1/{path}")).status, 200);
+    }
+}
+
+#[test]
+fn versions_are_listed_by_number_or_by_date() {
+    let mut site = site();
+    write(&mut site, "late", &["2.0.0", "1.0.1"], &[]);
+    let server = serve(&site);
+    for (query, expected) in [
+        ("", "2.0.0 1.0.1"),
+        ("?sort=semver", "2.0.0 1.0.1"),
+        ("?sort=date&per_page=1", "1.0.1 2.0.0"),
+        ("?nums[]=1.0.1&nums[]=9.9.9", "1.0.1"),
+    ] {
+        let listed = value(&server.get(&format!("/api/v1/crates/late/versions{query}")));
+        let versions = listed["versions"].as_array().unwrap().iter();
+        let numbers: Vec<_> = versions
+            .map(|version| version["num"].as_str().unwrap())
+            .collect();
+        assert_eq!(numbers.join(" "), expected, "{query}");
+        assert_eq!(listed["meta"]["total"], numbers.len());
     }
 }
 

@@ -164,10 +164,10 @@ pub(super) struct VersionJson {
     pub(super) id: u64,
     #[serde(rename = "crate")]
     of: String,
-    num: String,
+    pub(super) num: String,
     dl_path: String,
     readme_path: String,
-    created_at: Timestamp,
+    pub(super) created_at: Timestamp,
     updated_at: Timestamp,
     downloads: u64,
     features: BTreeMap<String, Vec<String>>,

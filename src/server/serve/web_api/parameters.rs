@@ -1,5 +1,7 @@
 //! The parameters of lists: what is searched for, in which order, and which page of it.
 
+use std::borrow::Cow;
+
 use axum::http::StatusCode;
 use url::form_urlencoded;
 
@@ -27,6 +29,26 @@ pub(super) struct Parameters {
     given: Vec<(String, String)>,
 }
 
+/// The parameters of the list of a crate's versions, which has one page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct OfVersions {
+    /// Whether what was published last comes first, rather than the highest.
+    pub(super) by_date: bool,
+    /// The only versions to list; all, where none is named.
+    pub(super) numbers: Vec<String>,
+}
+
+/// Those that have one value: of two it would be unclear which one counts.
+const ONCE: [&str; 7] = [
+    "q",
+    "sort",
+    "page",
+    "per_page",
+    "category",
+    "letter",
+    "include_yanked",
+];
+
 impl Default for Parameters {
     fn default() -> Self {
         Self {
@@ -45,7 +67,7 @@ impl Parameters {
     /// Reads those of a search. What crates.io knows is answered or refused; others are ignored, as there.
     pub(super) fn read(query: Option<&str>) -> Result<Self, ErrorResponse> {
         let mut read = Self::default();
-        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        for (name, value) in pairs(query)? {
             let is_paging = read.take_paging(&name, &value)?;
             let is_known = is_paging || read.take_filter(&name, &value)?;
             match &*name {
@@ -64,7 +86,7 @@ impl Parameters {
     /// Reads those of a list of keywords or categories.
     pub(super) fn of_labels(query: Option<&str>) -> Result<Self, ErrorResponse> {
         let mut read = Self::default();
-        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        for (name, value) in pairs(query)? {
             if read.take_paging(&name, &value)? {
                 continue;
             }
@@ -79,10 +101,19 @@ impl Parameters {
         Ok(read)
     }
 
+    /// Reads those of a list that has one order.
+    pub(super) fn of_pages(query: Option<&str>) -> Result<Self, ErrorResponse> {
+        let mut read = Self::default();
+        for (name, value) in pairs(query)? {
+            read.take_paging(&name, &value)?;
+        }
+        Ok(read)
+    }
+
     fn take_paging(&mut self, name: &str, value: &str) -> Result<bool, ErrorResponse> {
         match name {
-            "page" => self.page = number(name, value, usize::MAX)?,
-            "per_page" => self.per_page = number(name, value, MOST_PER_PAGE)?,
+            "page" => self.page = number(name, value)?,
+            "per_page" => self.per_page = per_page(value)?,
             "seek" => return Err(malformed("seek is not served: use page")),
             _ => return Ok(false),
         }
@@ -99,13 +130,20 @@ impl Parameters {
             }
             "category" => filter.category = Some(value.to_owned()),
             "letter" => {
-                let letter = value.chars().next();
+                let mut letters = value.chars();
+                let letter = letters.next().filter(|_| letters.next().is_none());
                 filter.letter = Some(letter.ok_or_else(|| malformed("letter is one letter"))?);
             }
             "ids[]" => filter.names.push(value.to_owned()),
             "user_id" => filter.owners.push((OwnerKind::User, owner(name, value)?)),
             "team_id" => filter.owners.push((OwnerKind::Team, owner(name, value)?)),
-            "include_yanked" => filter.without_yanked = value != "yes",
+            "include_yanked" => {
+                filter.without_yanked = match value {
+                    "yes" => false,
+                    "no" => true,
+                    _ => return Err(malformed("include_yanked is one of yes and no")),
+                };
+            }
             "following" => {
                 return Err(malformed(
                     "this server has no users who follow crates: leave out following",
@@ -140,6 +178,33 @@ impl Parameters {
     }
 }
 
+impl OfVersions {
+    /// Reads them. All versions are answered with at once, however many a page may have.
+    pub(super) fn read(query: Option<&str>) -> Result<Self, ErrorResponse> {
+        let mut read = Self::default();
+        for (name, value) in pairs(query)? {
+            match &*name {
+                "sort" => {
+                    read.by_date = match &*value {
+                        "date" => true,
+                        "" | "semver" => false,
+                        _ => return Err(malformed("sort is one of semver and date")),
+                    };
+                }
+                "nums[]" => read.numbers.push(value.into_owned()),
+                "per_page" => drop(per_page(&value)?),
+                "page" | "seek" => {
+                    return Err(malformed(&format!(
+                        "{name} is not served: all versions are on one page"
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+}
+
 impl MetaJson {
     /// Says how many results there are, where they have one page.
     pub(super) fn all(total: usize) -> Self {
@@ -149,6 +214,17 @@ impl MetaJson {
             prev_page: None,
             did_you_mean: Vec::new(),
         }
+    }
+}
+
+/// Reads the parameters of a query.
+fn pairs(query: Option<&str>) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, ErrorResponse> {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let pairs: Vec<_> = pairs.collect();
+    let count = |name: &str| pairs.iter().filter(|(given, _)| given == name).count();
+    match ONCE.into_iter().find(|name| count(name) > 1) {
+        Some(name) => Err(malformed(&format!("{name} is given twice"))),
+        None => Ok(pairs),
     }
 }
 
@@ -166,12 +242,19 @@ fn sort(text: &str) -> Result<Sort, ErrorResponse> {
     }
 }
 
-fn number(name: &str, text: &str, most: usize) -> Result<usize, ErrorResponse> {
+fn number(name: &str, text: &str) -> Result<usize, ErrorResponse> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    // A client that asks for more gets as many as there may be; crates.io refuses it.
-    let number: usize =
-        number.ok_or_else(|| malformed(&format!("{name} is a number from 1 on")))?;
-    Ok(number.min(most))
+    number.ok_or_else(|| malformed(&format!("{name} is a number from 1 on")))
+}
+
+fn per_page(text: &str) -> Result<usize, ErrorResponse> {
+    match number("per_page", text)? {
+        // As crates.io says it.
+        number if number > MOST_PER_PAGE => Err(malformed(&format!(
+            "cannot request more than {MOST_PER_PAGE} items"
+        ))),
+        number => Ok(number),
+    }
 }
 
 fn owner(name: &str, text: &str) -> Result<u64, ErrorResponse> {

@@ -1,6 +1,8 @@
 //! The part of crates.io's web API that reads: search, crates, versions, dependencies and dependents. `cargo search` asks
 //! it, and tools that watch dependencies.
 
+use std::cmp::Reverse;
+
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
@@ -13,7 +15,7 @@ use super::json::{
     SearchJson, VersionAnswer, VersionJson, VersionsAnswer, version_number,
 };
 use super::lists::{CategoryJson, KeywordJson};
-use super::parameters::{Parameters, malformed};
+use super::parameters::{OfVersions, Parameters, malformed};
 use super::told;
 use crate::error::{Error, Kind, Result};
 use crate::http::Body;
@@ -86,9 +88,12 @@ pub(in crate::server::serve) fn below(
     let of = |name: &str| OneCrate::new(state, name);
     match *parts.as_slice() {
         [name] => Ok(Reply::later(of(name)?.describe())),
-        [name, "versions"] => Ok(Reply::later(of(name)?.versions())),
+        [name, "versions"] => {
+            let parameters = OfVersions::read(request.query)?;
+            Ok(Reply::later(of(name)?.versions(parameters)))
+        }
         [name, "reverse_dependencies"] => {
-            let parameters = Parameters::read(request.query)?;
+            let parameters = Parameters::of_pages(request.query)?;
             Ok(Reply::later(of(name)?.dependents(parameters)))
         }
         [name, "owners"] => Ok(Reply::later(of(name)?.owners(None))),
@@ -147,11 +152,16 @@ impl OneCrate {
         .await
     }
 
-    async fn versions(self) -> Result<Response<Body>, ErrorResponse> {
+    async fn versions(self, parameters: OfVersions) -> Result<Response<Body>, ErrorResponse> {
         let state = self.state;
         // Until the answer is written: before that it takes several times the memory.
         let _turn = state.answering.acquire().await;
-        let (_, versions) = self.read_all().await?;
+        let (_, mut versions) = self.read_all().await?;
+        let OfVersions { by_date, numbers } = parameters;
+        versions.retain(|version| numbers.is_empty() || numbers.contains(&version.num));
+        if by_date {
+            versions.sort_by_key(|version| Reverse(version.created_at));
+        }
         json(
             state,
             VersionsAnswer {
