@@ -13,7 +13,8 @@ use crate::index::{Checksum, CrateName, CrateVersion};
 
 /// The newest version of the format that cargo-lock reads.
 const NEWEST: i64 = 4;
-const GENERATE: &str = "Make a new one: run `cargo generate-lockfile` in its folder.";
+const GENERATE: &str = "Restore it from version control. Without one, `cargo generate-lockfile` in its folder makes it again, \
+                        of the newest versions.";
 
 /// A package of a lockfile, from crates.io or from the mirror itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

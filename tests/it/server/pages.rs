@@ -336,6 +336,7 @@ fn setting_up_says_whether_the_address_is_the_one_that_cargo_will_use() {
             "right address",
             "replace-with = &#34;mirror&#34;",
             &server.url("/index/"),
+            "cargo 1.68 or newer",
             ".gitlab-ci.yml",
         ],
     );
@@ -463,6 +464,7 @@ fn a_browser_gives_the_token_as_a_password_and_for_pages_alone() {
         &[
             "cargo login --registry mirror",
             "CARGO_REGISTRIES_MIRROR_TOKEN",
+            "cargo 1.74 or newer",
         ],
     );
     assert!(!setup.contains(TOKEN) && !server.log().contains(TOKEN));

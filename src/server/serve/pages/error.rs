@@ -46,7 +46,7 @@ fn told(status: StatusCode) -> (&'static str, &'static str) {
         ),
         StatusCode::MISDIRECTED_REQUEST => (
             "This server is not known by this name",
-            "Open it by one of the names in serve.hosts, or ask whoever runs it for its address.",
+            "Ask whoever runs it for its address. Those who do add this name to serve.hosts in its configuration, if it is right.",
         ),
         StatusCode::METHOD_NOT_ALLOWED => (
             "This page is only for reading",

@@ -118,7 +118,7 @@ fn behind(samples: &[Sample], now: i64, span: i64) -> Option<Bars> {
     };
     Some(Bars {
         title: format!(
-            "In the last {when} at most {} behind the index's repository",
+            "The index was at most {} behind its repository in the last {when}",
             long(most)
         ),
         most: long(most),
@@ -333,8 +333,8 @@ mod tests {
             .map(|chart| chart.title.as_str())
             .collect();
         let expected = [
-            "In the last day at most 1 minute behind the index's repository",
-            "In the last week at most 2 hours behind the index's repository",
+            "The index was at most 1 minute behind its repository in the last day",
+            "The index was at most 2 hours behind its repository in the last week",
             "87 % of 8 requests for crate files were answered from here; the rest was fetched",
             "9 requests in the last week, of which 1 failed here",
             "The store has 1.0 MiB of 2.0 MiB, 512.0 KiB more than at the beginning",
