@@ -16,8 +16,17 @@ const TAGS: usize = 4_000;
 /// What an element takes, in bytes, where the size of the result is estimated.
 const ELEMENT: usize = 24;
 
-/// Makes HTML of a text, of about so many bytes, its code in colours or not; says whether something was left out.
-pub(super) fn html(text: &str, bytes: usize, has_colours: bool) -> (String, bool) {
+/// HTML that was made of a text.
+pub(super) struct Made {
+    pub(super) html: String,
+    /// Whether something was left out.
+    pub(super) is_cut: bool,
+    /// Whether some code has colours.
+    pub(super) is_coloured: bool,
+}
+
+/// Makes HTML of a text, of about so many bytes, its code in colours if that is wanted.
+pub(super) fn html(text: &str, bytes: usize, wants_colours: bool) -> Made {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
         | Options::ENABLE_STRIKETHROUGH
@@ -31,7 +40,8 @@ pub(super) fn html(text: &str, bytes: usize, has_colours: bool) -> (String, bool
         links: Links::default(),
         heading: None,
         ids: HashMap::new(),
-        has_colours,
+        wants_colours,
+        is_coloured: false,
         code: None,
     };
     // Blocks of the top level are shown whole or not at all: where the last one begins, and whether one is left out.
@@ -52,9 +62,13 @@ pub(super) fn html(text: &str, bytes: usize, has_colours: bool) -> (String, bool
             break;
         }
     }
-    let mut made = String::new();
-    html::push_html(&mut made, shaped.events.into_iter());
-    (made, is_cut)
+    let mut made = Made {
+        html: String::new(),
+        is_cut,
+        is_coloured: shaped.is_coloured,
+    };
+    html::push_html(&mut made.html, shaped.events.into_iter());
+    made
 }
 
 /// The events that are kept.
@@ -68,7 +82,8 @@ struct Shaped<'t> {
     heading: Option<usize>,
     /// How often each id was given.
     ids: HashMap<String, usize>,
-    has_colours: bool,
+    wants_colours: bool,
+    is_coloured: bool,
     /// The block of code that is open, if its language is known: that, and its text so far.
     code: Option<(Language, String)>,
 }
@@ -141,7 +156,8 @@ impl<'t> Shaped<'t> {
                 tag
             }
             Tag::CodeBlock(CodeBlockKind::Fenced(info)) => {
-                let language = Language::of_fence(&info).filter(|_| self.has_colours);
+                let language = Language::of_fence(&info).filter(|_| self.wants_colours);
+                self.is_coloured |= language.is_some();
                 self.code = language.map(|language| (language, String::new()));
                 Tag::CodeBlock(CodeBlockKind::Fenced(info))
             }

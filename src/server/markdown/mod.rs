@@ -52,9 +52,9 @@ pub fn render(text: &str, links: &Links, bytes: usize) -> Rendered {
     let (text, is_long) = beginning(&text);
     // What a reader cannot see is shown, as everywhere on the pages.
     let text = lines(text);
-    let mut rendered = coloured(&text, links, bytes, true);
-    if rendered.is_cut {
-        let plain = coloured(&text, links, bytes, false);
+    let (mut rendered, is_coloured) = shaped(&text, links, bytes, true);
+    if rendered.is_cut && is_coloured {
+        let (plain, _) = shaped(&text, links, bytes, false);
         if !plain.is_cut || rendered.html.is_empty() {
             rendered = plain;
         }
@@ -63,19 +63,26 @@ pub fn render(text: &str, links: &Links, bytes: usize) -> Rendered {
     rendered
 }
 
-fn coloured(text: &str, links: &Links, bytes: usize, has_colours: bool) -> Rendered {
-    let mut estimate = bytes;
+/// Renders a text, with colours or without; says whether some code has them.
+fn shaped(text: &str, links: &Links, bytes: usize, wants_colours: bool) -> (Rendered, bool) {
+    let (mut estimate, mut before, mut is_coloured) = (bytes, 0, false);
     for _ in 0..TRIES {
-        let (made, is_cut) = events::html(text, estimate, has_colours);
-        let html = gate::clean(&rewrite::rewrite(&made), links);
-        if html.len() <= bytes {
-            return Rendered { html, is_cut };
+        let made = events::html(text, estimate, wants_colours);
+        is_coloured |= made.is_coloured;
+        // With less of it the result may still be the same.
+        if made.html.len() != before {
+            before = made.html.len();
+            let html = gate::clean(&rewrite::rewrite(&made.html), links);
+            if html.len() <= bytes {
+                let is_cut = made.is_cut;
+                return (Rendered { html, is_cut }, is_coloured);
+            }
         }
         estimate /= 2;
     }
     // One block that is too large: there is no part of it to show.
     let (html, is_cut) = (String::new(), true);
-    Rendered { html, is_cut }
+    (Rendered { html, is_cut }, is_coloured)
 }
 
 /// Shows a text that is no Markdown as it is, likewise.

@@ -266,6 +266,13 @@ fn code_is_shown_without_colours_rather_than_not_at_all() {
         !plain.is_cut && plain.html.contains("fn a() { \"&lt;\"; 1; }"),
         "{plain:?}"
     );
+    // Of two blocks the second would be left out for the colours of both.
+    let (two, both) = (
+        code.repeat(2),
+        render(&code.repeat(2), &links(), 4_000).html,
+    );
+    let plain = render(&two, &links(), both.len() - 1);
+    assert!(!plain.is_cut && !plain.html.contains("<span"), "{plain:?}");
     // What is cut either way has colours as far as it goes.
     let long = render(&code.repeat(100), &links(), 4_000);
     assert!(long.is_cut && long.html.contains("<span class=\"kw\">fn</span>"));
@@ -286,7 +293,20 @@ fn a_readme_gains_a_colour_by_a_class_and_nothing_else() {
 }
 
 #[test]
+fn what_is_too_deep_or_has_too_many_tags_is_shown_without_them() {
+    let count = |html: &str, part: &str| html.matches(part).count();
+    let deep = rendered(&format!("{}a", "> ".repeat(100)));
+    assert_eq!(count(&deep, "<blockquote>"), 24);
+    assert!(deep.contains('a'), "{deep}");
+    let many = rendered(&"<b>a</b>\n".repeat(3_000));
+    let (made, shown) = (count(&many, "<b>"), count(&many, "&lt;b&gt;"));
+    assert_eq!((made, shown), (2_000, 1_000));
+}
+
+#[test]
 fn bombs_take_bounded_time() {
+    /// What a page asks for at most.
+    const LARGEST: usize = 54 << 10;
     for part in [
         ">",
         "[",
@@ -312,11 +332,11 @@ fn bombs_take_bounded_time() {
     ] {
         let text = part.repeat((100_000).min(LONGEST / part.len()));
         let at = Instant::now();
-        let made = render(&text, &links(), 20_000);
+        let made = render(&text, &links(), LARGEST);
         let took = at.elapsed();
         // Some hundredths of a second in a debug build; what grows with the square of the length takes minutes.
         assert!(took < Duration::from_secs(3), "{part}: {took:?}");
-        assert!(made.html.len() <= 20_000, "{part}");
+        assert!(made.html.len() <= LARGEST, "{part}");
         assert_eq!(harm(&made.html), None, "{part}");
     }
 }
