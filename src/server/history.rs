@@ -375,13 +375,20 @@ mod tests {
     fn a_damaged_history_begins_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = History::path_in(folder.path());
-        fs::write(
-            &path,
-            "no database, but long enough to be taken for one".repeat(100),
-        )
-        .unwrap();
+        let events: Vec<_> = (0..EVENTS).map(|_| failure(NOW)).collect();
         let history = History::open(&path).unwrap();
-        history.add(sample(NOW), &[], &[]).unwrap();
-        assert_eq!(history.read(NOW, 1).unwrap().samples.len(), 1);
+        history.add(sample(NOW), &events, &[]).unwrap();
+        drop(history);
+        // Its first page is whole, as if a disk had lost some of the others.
+        let mut one = fs::read(&path).unwrap();
+        one[4096..].fill(0xff);
+        let other = "no database, but long enough to be taken for one".repeat(100);
+        for damaged in [one, other.into_bytes()] {
+            fs::write(&path, damaged).unwrap();
+            let history = History::open(&path).unwrap();
+            history.add(sample(NOW), &[], &[]).unwrap();
+            let recent = history.read(NOW, 1).unwrap();
+            assert_eq!((recent.samples.len(), recent.events.len()), (1, 0));
+        }
     }
 }
