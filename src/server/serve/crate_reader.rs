@@ -29,7 +29,7 @@ pub(super) fn catalog(state: &'static State) -> Result<&'static CrateCatalog, Er
             ),
             false => (
                 StatusCode::NOT_FOUND,
-                "this server does not search: serve.catalog is off",
+                "this server neither searches crates nor describes them: serve.catalog is off",
             ),
         };
         return Err(ErrorResponse::for_cargo(status, detail));

@@ -337,6 +337,7 @@ fn setting_up_says_whether_the_address_is_the_one_that_cargo_will_use() {
             "replace-with = &#34;mirror&#34;",
             &server.url("/index/"),
             "cargo 1.68 or newer",
+            "[source.mirror]",
             ".gitlab-ci.yml",
         ],
     );
@@ -405,8 +406,18 @@ fn without_a_catalog_the_other_pages_work() {
         let refused = page(&server.get(path), 404);
         has(&refused, &["serve.catalog is off", "href=\"/status\""]);
     }
-    has(&page(&server.get("/"), 200), &["Search is not available"]);
-    has(&page(&server.get("/setup"), 200), &["right address"]);
+    has(
+        &page(&server.get("/"), 200),
+        &[
+            "Search is not available",
+            "This server neither searches crates nor describes them: serve.catalog is off.",
+            "cargo works without it",
+        ],
+    );
+    has(
+        &page(&server.get("/setup"), 200),
+        &["right address", "<code>cargo fetch</code>"],
+    );
     has(
         &page(&server.get("/status"), 200),
         &["off: <code>serve.catalog</code>"],

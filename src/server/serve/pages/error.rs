@@ -40,10 +40,7 @@ fn told(status: StatusCode) -> (&'static str, &'static str) {
             "This server wants a token",
             "Reload the page: the browser then asks. Give any user name, and the token as the password. Whoever runs this server makes tokens.",
         ),
-        StatusCode::NOT_FOUND => (
-            "There is no such page",
-            "Check the address, or search for the crate.",
-        ),
+        StatusCode::NOT_FOUND => ("There is no such page", "Check the address."),
         StatusCode::MISDIRECTED_REQUEST => (
             "This server is not known by this name",
             "Ask whoever runs it for its address. Those who do add this name to serve.hosts in its configuration, if it is right.",
@@ -64,7 +61,7 @@ fn told(status: StatusCode) -> (&'static str, &'static str) {
 }
 
 /// Makes a sentence of a detail as cargo shows it.
-fn sentence(detail: &str) -> String {
+pub(super) fn sentence(detail: &str) -> String {
     let mut letters = detail.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::http::{HeaderMap, Response, StatusCode};
 use url::form_urlencoded;
 
+use super::error::sentence;
 use super::frame::Frame;
 use super::listed::{Listed, Pages};
 use super::text::{clean, number, page_number, words};
@@ -36,6 +37,8 @@ struct Home {
     crates: String,
     /// Why there is nothing to search in.
     notice: Option<String>,
+    /// Whether there is an index, so that cargo works.
+    is_served: bool,
     lists: Vec<List>,
 }
 
@@ -187,7 +190,7 @@ async fn home(state: &'static State, headers: HeaderMap) -> Result<Response<Body
             }
             (None, lists, catalog.len())
         }
-        Err(error) => (Some(error.detail().to_owned()), Vec::new(), 0),
+        Err(error) => (Some(sentence(error.detail())), Vec::new(), 0),
     };
     let page = Home {
         frame: Frame {
@@ -197,6 +200,7 @@ async fn home(state: &'static State, headers: HeaderMap) -> Result<Response<Body
         },
         crates: number(crates as u64),
         notice,
+        is_served: state.view().is_ok(),
         lists,
     };
     respond(state, headers, StatusCode::OK, page).await

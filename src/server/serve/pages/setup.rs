@@ -16,6 +16,8 @@ use crate::server::serve::state::State;
 
 /// The registry's name in cargo's configuration, as `cargo-config` writes it.
 const NAME: &str = "mirror";
+/// The lines for a cargo that reads no sparse index. It knows no `[registries]` as the source of others either.
+const OLD_CARGO: &str = "[source.crates-io]\nreplace-with = \"mirror\"\n\n[source.mirror]\nregistry = \"ADDRESS OF THE GIT REPOSITORY\"";
 
 #[derive(Template)]
 #[template(path = "server/serve/pages/setup.html")]
@@ -27,6 +29,8 @@ struct Setup {
     /// The variable from which cargo takes the token, if one is needed.
     token: Option<String>,
     name: &'static str,
+    /// Whether `cargo search` is answered.
+    has_search: bool,
 }
 
 /// The lines for each place.
@@ -62,6 +66,7 @@ pub(in crate::server::serve) fn show(
         address,
         token: needs_token.then(|| cargo_config::token_variable(NAME)),
         name: NAME,
+        has_search: config.serve.catalog,
     };
     later(respond(state, headers, StatusCode::OK, page))
 }
