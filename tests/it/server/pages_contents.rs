@@ -341,8 +341,8 @@ fn no_page_of_a_hostile_crate_file_is_large_or_slow() {
     let mut site = Site::new();
     let escaped = "<&\"'>".repeat(40_000);
     let lines = "<&\"'>\n".repeat(150_000);
-    // A mark each two letters.
-    let many_marks = format!("{}\n", "1'a ".repeat(990)).repeat(60);
+    // Two marks each three letters.
+    let many_marks = format!("{}\n", "1\"\"".repeat(1_330)).repeat(60);
     let nested = format!(
         "{}{}{}",
         "> ".repeat(50_000),

@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(shown, expected);
         // Every second letter, and a line that is too long for them.
         for code in ["1'a ".repeat(900), "1 ".repeat(2_001)] {
-            let text = format!("fn\n{code}\n").repeat(100);
+            let text = format!("fn\n{code}\n").repeat(60);
             let mut next = 1;
             loop {
                 let part = Part::of(&text, Some(Language::Rust), 1, Some(next));
