@@ -217,8 +217,11 @@ impl MetaJson {
     }
 }
 
+/// The name of a parameter, and its value.
+type Pair<'q> = (Cow<'q, str>, Cow<'q, str>);
+
 /// Reads the parameters of a query.
-fn pairs(query: Option<&str>) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, ErrorResponse> {
+fn pairs(query: Option<&str>) -> Result<Vec<Pair<'_>>, ErrorResponse> {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let pairs: Vec<_> = pairs.collect();
     let count = |name: &str| pairs.iter().filter(|(given, _)| given == name).count();
