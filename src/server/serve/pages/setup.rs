@@ -66,7 +66,7 @@ pub(in crate::server::serve) fn show(
         address,
         token: needs_token.then(|| cargo_config::token_variable(NAME)),
         name: NAME,
-        has_search: config.serve.catalog,
+        has_search: state.config.serve.catalog,
     };
     later(respond(state, headers, StatusCode::OK, page))
 }
