@@ -21,9 +21,11 @@ pub struct EarlyPack<'r> {
 }
 
 impl<'r> EarlyPack<'r> {
-    /// The most that is read before the plan is made, in bytes. The trees follow the commits, of which a thousand take a quarter of
-    /// this.
+    /// The most that is read before the plan is made, in bytes.
     const LIMIT: usize = 1024 * 1024;
+    /// The most new commits with which it is worth while: the trees follow them in the pack, and a thousand commits take a quarter
+    /// of the limit.
+    pub const COMMITS: usize = 4000;
 
     /// Asks upstream for the pack. It may be thin: `held` are the root trees on which it may build.
     ///

@@ -288,7 +288,8 @@ impl Observation {
         // One that talks to one client at a time would keep every other waiting until the pack is read.
         let is_possible =
             !upstream.is_plain() && (history == History::Merge || upstream.can_want_any());
-        if self.relation == Relation::Advanced && is_possible {
+        let is_worth_while = self.new_commits.count <= EarlyPack::COMMITS;
+        if self.relation == Relation::Advanced && is_possible && is_worth_while {
             let mut held = Vec::new();
             for id in [self.base.tree, self.view.commit.tree] {
                 held.extend(self.root(&id)?);

@@ -118,8 +118,8 @@ fn a_push_whose_report_is_lost_turns_out_to_have_arrived() {
 #[test]
 fn a_push_whose_report_is_lost_for_good_is_found_by_the_next_sync() {
     let scene = Scene::new("merge");
-    // The next connection is the last look.
-    lose_report(&scene, 1);
+    // The next connection is the last look, which is opened once more where it is cut.
+    lose_report(&scene, 2);
     let error = scene.sync().expect_err("the report is lost");
     assert_eq!(error.kind(), Kind::Network, "{}", told(&error));
     scene.mirror.watch(|_| Action::Pass);
