@@ -35,7 +35,8 @@ class Life:
         shutil.rmtree(folder, ignore_errors=True)
         for repository in (self.upstream, self.mirror):
             repository.mkdir(parents=True)
-            self.git(repository, "init", "--quiet", "--bare", "--initial-branch=master")
+            # What is committed here must stay writable for a server that runs as another user.
+            self.git(repository, "init", "--quiet", "--bare", "--initial-branch=master", "--shared=0666")
             for key, value in SETTINGS.items():
                 self.git(repository, "config", key, value)
         self.publish(CRATES)
