@@ -48,7 +48,7 @@ class Proxy:
             await asyncio.gather(requests.write_to(server_writer), answers.write_to(client_writer, heard))
             answers.reading.cancel()
             server_writer.close()
-        except OSError:  # the server refused the connection
+        except (OSError, asyncio.CancelledError):  # the server refused the connection, or the proxy is closed
             pass
         finally:
             requests.reading.cancel()
@@ -74,6 +74,7 @@ class Proxy:
 
     async def end(self):
         self.server.close()
+        await self.ended()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
