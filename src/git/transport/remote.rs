@@ -155,13 +155,13 @@ impl Remote {
                 let stream = remote.open(service, v2).await?;
                 match self.advertised(stream, service, command).await {
                     // Some servers end one channel of a connection or the whole of it (dropbear, asyncssh) while another is open.
-                    // Nothing was asked for yet, so that nothing is done twice.
+                    // Nothing was asked for yet but to list refs, so that nothing is done twice.
                     Err(NotOpened::Unread(error, stderr))
                         if was_cut(&error) && stderr.text().is_empty() =>
                     {
                         debug!(%error, "{self}: going on over a new connection");
                         let stream = remote.open_anew(service, v2).await?;
-                        self.advertised(stream, service, &Bytes::new()).await
+                        self.advertised(stream, service, command).await
                     }
                     advertised => advertised,
                 }
