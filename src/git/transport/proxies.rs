@@ -99,7 +99,7 @@ impl Proxy {
             Fault::Refusal => format!(
                 "Ask the administrator of the proxy to allow {host} and to check that the proxy can reach it."
             ),
-            _ => format!("Check host and port in {variable}, and whether the proxy runs."),
+            _ => format!("Check the host and port in {variable}, and that the proxy is running."),
         };
         let error = Error::new(Kind::Network, format!("the proxy {self}: {what}")).advise(format!(
             "{advice} A host that needs no proxy goes into NO_PROXY."

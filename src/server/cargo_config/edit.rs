@@ -44,7 +44,7 @@ impl Edited {
             read => read.map_err(|error| {
                 Error::new(Kind::Config, format!("cannot read {}", path.display()))
                     .because(error)
-                    .advise("Let this user read the file; it has to be text in UTF-8.")
+                    .advise("Make the file readable to this user, and save it as UTF-8.")
             })?,
         };
         let (form, text) = Form::of(&before);
@@ -82,7 +82,7 @@ impl Edited {
                     format!("cannot write {}", self.path.display()),
                 )
                 .because(error)
-                .advise("Let this user write that directory, and see that its disk is not full.")
+                .advise("Give this user write access to that directory, and check that its disk is not full.")
             })?;
         }
         Ok(Written {

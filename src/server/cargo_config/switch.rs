@@ -93,7 +93,7 @@ fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
     Error::new(Kind::Config, format!("cannot {what} {}", path.display()))
         .because(error)
         .advise(
-            "Let this user write that file and its directory, and see that the disk is not full.",
+            "Give this user write access to that file and its directory, and check that the disk is not full.",
         )
 }
 

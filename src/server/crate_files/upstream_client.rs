@@ -193,7 +193,7 @@ fn cure(status: StatusCode) -> Option<&'static str> {
             "Set `serve.dl` to a host that needs no login: crate files are fetched without credentials.",
         ),
         StatusCode::FORBIDDEN => Some(
-            "A bucket that does not allow listing responds so for a missing file; a proxy or firewall, for a forbidden one.",
+            "A bucket that denies listing answers this for a missing file, and a proxy or firewall for a blocked one.",
         ),
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => Some(PROXY_ADVICE),
         _ => None,

@@ -233,10 +233,10 @@ impl Remote {
                 "Wait before the next try, or import less often (`catalog.import_every`)."
             }
             status if status.is_server_error() => {
-                "Try again later: the fault is with the host. If it goes on, fetch the dump in another way, and name the file."
+                "Try again later: the fault is with the host. If it persists, download the dump yourself and pass the file."
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                "Name an address that needs no credentials, since none are sent; or fetch the dump in another way, and name the file."
+                "Use an address that needs no credentials, since none are sent, or download the dump yourself and pass the file."
             }
             _ => "Set catalog.import to the address of crates.io's db-dump.tar.gz.",
         };

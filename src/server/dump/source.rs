@@ -113,7 +113,7 @@ fn broken(source: &DumpSource, what: &str) -> Error {
     let (kind, advice) = match source {
         DumpSource::File(_) => (
             Kind::Config,
-            "Nothing was changed. Name crates.io's db-dump.tar.gz, or a whole copy of it.",
+            "Nothing was changed. Pass crates.io's db-dump.tar.gz, or a complete copy of it.",
         ),
         DumpSource::Address(_) => (
             Kind::Server,
@@ -183,7 +183,7 @@ impl Body {
                         "the file of the dump cannot be read to its end",
                     )
                     .because(error)
-                    .advise("Look at the disk or the share that it is on, or import another copy.")
+                    .advise("Check the disk or the share that it is on, or import another copy.")
                 };
                 let read = read.map_err(failed)?;
                 Ok((read > 0).then(|| piece.into()))

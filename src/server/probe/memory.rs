@@ -94,7 +94,7 @@ impl Memory {
         let failed = |error: std::io::Error| {
             Error::new(Kind::Config, format!("cannot write {}", path.display()))
                 .because(error)
-                .advise("Let this user write that directory, and see that its disk is not full.")
+                .advise("Give this user write access to that directory, and check that its disk is not full.")
         };
         let text = serde_json::to_string(self).map_err(|error| failed(error.into()))?;
         replace(&path, &text).map_err(failed)
@@ -116,7 +116,7 @@ pub(super) async fn lock(switch: &Switch, longest: Duration) -> Result<File> {
     let file = create(&path).map_err(|error| {
         failed(
             error,
-            "Let this user write that directory: the file keeps two probes apart.",
+            "Give this user write access to that directory: the lock file keeps two probes from running at once.",
         )
     })?;
     let deadline = Instant::now() + longest;

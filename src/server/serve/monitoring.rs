@@ -187,7 +187,7 @@ fn imports(state: &State) {
     count(
         "crates_ferry_catalog_import_failures_total",
         imports.failures,
-        "Imports of the database dump that failed.",
+        "Failed imports of the database dump.",
     );
     if let Some((_, at)) = imports.last_success {
         show(

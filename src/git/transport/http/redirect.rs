@@ -102,15 +102,15 @@ pub(super) fn out_of_reach(from: &Url, refused: &Refused) -> Error {
     let (message, advice) = match (leads_there, refused.is_private()) {
         (true, _) => (
             format!("{shown} is not connected to"),
-            "Configure a URL whose host has another address.",
+            "Configure a URL whose host is not at a link-local address.",
         ),
         (false, true) => (
             format!("{shown} redirects to {host}, which is not followed"),
-            "Configure the URL that it leads to, if you trust it.",
+            "If you trust the URL that it leads to, configure that one.",
         ),
         (false, false) => (
             format!("{shown} redirects to {host}, which is not followed"),
-            "Ask whoever runs that server why it redirects there.",
+            "Ask the administrator of that server why it redirects there.",
         ),
     };
     Error::new(Kind::Config, message)

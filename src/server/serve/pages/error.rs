@@ -43,7 +43,7 @@ fn told(status: StatusCode) -> (&'static str, &'static str) {
         StatusCode::NOT_FOUND => ("There is no such page", "Check the address."),
         StatusCode::MISDIRECTED_REQUEST => (
             "This server is not known by this name",
-            "Ask whoever runs it for its address. Those who do add this name to serve.hosts in its configuration, if it is right.",
+            "Ask the server's administrator for its address. If this name is right, the administrator adds it to serve.hosts.",
         ),
         StatusCode::METHOD_NOT_ALLOWED => (
             "This page is only for reading",

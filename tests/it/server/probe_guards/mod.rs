@@ -299,14 +299,14 @@ fn a_folder_that_cannot_be_written_is_told_with_what_to_do() {
     std::fs::create_dir(folder.join("mirror-fallback.lock")).unwrap();
     let said = around.fail(&["probe"], 2);
     assert!(said.contains("cannot lock"), "{said}");
-    assert!(said.contains("help: Let this user write"), "{said}");
+    assert!(said.contains("help: Give this user write access"), "{said}");
     std::fs::remove_dir(folder.join("mirror-fallback.lock")).unwrap();
     let memory = folder.join("mirror-fallback.json");
     std::fs::remove_file(&memory).unwrap();
     std::fs::create_dir(memory).unwrap();
     let said = around.fail(&["probe"], 2);
     assert!(said.contains("cannot write"), "{said}");
-    assert!(said.contains("help: Let this user write"), "{said}");
+    assert!(said.contains("help: Give this user write access"), "{said}");
 }
 
 #[test]

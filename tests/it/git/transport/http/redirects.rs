@@ -177,7 +177,7 @@ async fn a_redirect_to_the_metadata_service_of_a_cloud_is_not_followed() {
             error
                 .advice()
                 .unwrap()
-                .starts_with("Ask whoever runs that server")
+                .starts_with("Ask the administrator of that server")
         );
     }
 }
