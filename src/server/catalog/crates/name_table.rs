@@ -3,16 +3,12 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::letter_sets::LetterSets;
 use super::name_words::NameWords;
+use super::place::{ABSENT, Place, place};
 
 /// A crate's number in the catalog.
 pub type CrateId = u32;
-
-/// Where a name stands in the order of names.
-pub(super) type Place = u32;
-
-/// The place of an id that no crate has, and of a name that is gone.
-pub(super) const ABSENT: Place = Place::MAX;
 
 /// The names of all crates, which are alike whether they are written with `-` or `_`, or in capitals.
 #[derive(Debug)]
@@ -21,8 +17,7 @@ pub(super) struct NameTable {
     text: String,
     /// In the order of their names.
     spans: Vec<Span>,
-    /// Which letters and digits each name has: a filter for near names, by itself since all of it is read for each search.
-    letters: Vec<Letters>,
+    letters: LetterSets,
     /// The places of the ids.
     by_id: Vec<Place>,
     words: NameWords,
@@ -103,18 +98,15 @@ impl NameTable {
     pub(super) fn new(mut names: Unordered) -> Self {
         names.sort();
         names.text.shrink_to_fit();
-        let letters = names
-            .spans
-            .iter()
-            .map(|span| letters(span.name(&names.text)));
         let mut made = Self {
-            letters: letters.collect(),
+            letters: LetterSets::default(),
             text: names.text,
             spans: names.spans,
             by_id: Vec::new(),
             words: NameWords::new([].into_iter()),
         };
         made.spans.shrink_to_fit();
+        made.find_letters();
         made.find_ids();
         made.words = NameWords::new((0..).map_while(|place| Some((made.get(place)?, place))));
         made
@@ -130,7 +122,7 @@ impl NameTable {
         let mut made = Self {
             text: [self.text.as_str(), come.text.as_str()].concat(),
             spans: Vec::with_capacity(self.len() + come.spans.len()),
-            letters: Vec::with_capacity(self.len() + come.spans.len()),
+            letters: LetterSets::default(),
             by_id: Vec::new(),
             words: NameWords::new([].into_iter()),
         };
@@ -143,13 +135,13 @@ impl NameTable {
             made.copy(self, from..at, &is_gone, &mut moved);
             from = at;
             places.push(place(made.len()));
-            made.letters.push(letters(name));
             made.spans.push(Span {
                 start: new.start + place(self.text.len()),
                 ..*new
             });
         }
         made.copy(self, from..self.len(), &is_gone, &mut moved);
+        made.find_letters();
         made.find_ids();
         let come = places.iter().map(|place| (made.name(*place), *place));
         made.words = self.words.after(&moved, &NameWords::new(come));
@@ -161,8 +153,12 @@ impl NameTable {
         for at in part.filter(|at| !is_gone[*at]) {
             moved[at] = place(self.len());
             self.spans.push(from.spans[at]);
-            self.letters.push(from.letters[at]);
         }
+    }
+
+    fn find_letters(&mut self) {
+        let names = self.spans.iter().map(|span| span.name(&self.text));
+        self.letters = LetterSets::new(names);
     }
 
     fn find_ids(&mut self) {
@@ -220,41 +216,8 @@ impl NameTable {
         place(first)..place(end)
     }
 
-    /// Returns the places of the names that may be so many typing errors away from this one: those with nearly its letters and
-    /// its length.
+    /// Returns the places of the names that may be so many typing errors away from this one.
     pub(super) fn maybe_near(&self, name: &str, errors: usize) -> impl Iterator<Item = Place> {
-        let wanted = letters(name);
-        let length = name.len();
-        let all = self.letters.iter().zip(&self.spans).zip(0..);
-        all.filter_map(move |((letters, span), place)| {
-            // The length first: most differ in that, and to count bits takes a dozen instructions on a processor of any age. An error
-            // removes at most one letter and adds at most one.
-            let is_near = usize::from(span.length).abs_diff(length) <= errors
-                && (letters ^ wanted).count_ones() as usize <= 2 * errors;
-            is_near.then_some(place)
-        })
+        self.letters.maybe_near(name, errors)
     }
-}
-
-/// Names an index of the table, of which there are fewer than 60 million.
-fn place(at: usize) -> Place {
-    Place::try_from(at).unwrap_or(ABSENT)
-}
-
-/// One bit for each letter, each digit, and all the rest, and 64 bits further one for those that come more than once.
-type Letters = u128;
-
-fn letters(name: &str) -> Letters {
-    let bit = |byte: u8| match byte {
-        b'a'..=b'z' => byte - b'a',
-        b'0'..=b'9' => byte - b'0' + 26,
-        _ => 36,
-    };
-    let (mut once, mut again) = (0_u64, 0_u64);
-    for byte in name.bytes() {
-        let letter = 1 << bit(byte);
-        again |= once & letter;
-        once |= letter;
-    }
-    Letters::from(again) << 64 | Letters::from(once)
 }

@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::name_table::{ABSENT, Place};
+use super::place::{ABSENT, Place};
 
 /// The words, in order, and the places of the names that have each.
 #[derive(Debug)]

@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::name_table::{CrateId, NameTable, Place, Unordered, alike};
+use super::name_table::{CrateId, NameTable, Unordered, alike};
+use super::place::Place;
 use super::rank_set::RankSet;
-use super::typing_errors::typing_errors;
+use super::typing_errors::Typed;
 use crate::git::ObjectId;
 
 /// What is known of a crate without asking the database, beside its name.
@@ -39,7 +40,7 @@ pub(super) struct Names {
 }
 
 /// How many letters typing errors may change.
-const NEAR: u8 = 2;
+const NEAR: u32 = 2;
 
 impl Names {
     fn of(table: Arc<NameTable>, facts: Vec<Facts>) -> Self {
@@ -165,15 +166,15 @@ impl Names {
     /// Returns the crates whose names are a typing error away from this one: the nearest first, and of those the heaviest.
     pub(super) fn near(&self, name: &str, most: usize) -> Vec<CrateId> {
         let name = name.replace('_', "-");
+        let Some(typed) = Typed::new(name.as_bytes()) else {
+            return Vec::new();
+        };
         // In a short name two errors leave nothing of it.
         let bound = if name.len() < 5 { 1 } else { NEAR };
-        let candidates = self.table.maybe_near(&name, bound.into());
-        let mut dashed = Vec::new();
+        let candidates = self.table.maybe_near(&name, bound as usize);
         let near = candidates.filter_map(|place| {
-            dashed.clear();
-            dashed.extend(alike(self.table.name(place)));
-            let errors = typing_errors(&dashed, name.as_bytes(), bound)?;
-            Some((errors, self.ranks[place as usize], place))
+            let errors = typed.errors(alike(self.table.name(place)));
+            (errors <= bound).then_some((errors, self.ranks[place as usize], place))
         });
         let mut found: Vec<_> = near.collect();
         found.sort_unstable();
@@ -305,7 +306,7 @@ mod tests {
         ) {
             let all: Vec<_> = all.iter().map(|name| (name.as_str(), 1)).collect();
             let names = names(&all);
-            let near = all.iter().filter(|(name, _)| strsim::osa_distance(&name.replace('_', "-"), &wanted) <= usize::from(NEAR));
+            let near = all.iter().filter(|(name, _)| strsim::osa_distance(&name.replace('_', "-"), &wanted) <= NEAR as usize);
             prop_assert_eq!(names.near(&wanted, 100).len(), near.count());
         }
 

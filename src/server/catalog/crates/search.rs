@@ -5,9 +5,10 @@ use std::cmp::Reverse;
 use rusqlite::{Connection, Row, Rows};
 
 use super::filter::Filter;
-use super::name_table::{CrateId, Place};
+use super::name_table::CrateId;
 use super::name_words;
 use super::names::{Facts, Names};
+use super::place::Place;
 use super::rank_set::RankSet;
 
 /// The longest text that is searched for, in characters; a crate's name has 64.
@@ -94,9 +95,9 @@ pub(super) fn search(
     let is_full = query.sort == Sort::Relevance
         && results.found.len() >= MATCHES.max(query.offset.saturating_add(query.limit));
     if !words.is_empty() && !is_full {
-        results.add(matches(names, database, &all_of(&words))?);
+        results.add(matches(names, database, &words)?);
         if results.is_nothing {
-            results.add(matches(names, database, &all_of(&roots(&words)))?);
+            results.add(matches(names, database, &roots(&words))?);
         }
     }
     let mut found = results.page(query);
@@ -201,17 +202,29 @@ fn named(names: &Names, words: &[String]) -> RankSet {
     all.unwrap_or_else(|| names.no_ranks())
 }
 
-/// Finds what SQLite's full-text search finds, the heaviest crates first, as far as the bound.
-fn matches(names: &Names, database: &Connection, expression: &str) -> rusqlite::Result<RankSet> {
+/// Finds what SQLite's full-text search finds with all of the words, the heaviest crates first, as far as the bound.
+fn matches(names: &Names, database: &Connection, words: &[String]) -> rusqlite::Result<RankSet> {
+    // SQLite reads the rows of each word before it sees that another has none, as most misspelt ones do.
+    for word in words {
+        if ids(database, &quoted(word), 1)?.is_empty() {
+            return Ok(names.no_ranks());
+        }
+    }
+    let all: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+    // One that came after the names were read is found next time.
+    Ok(names.ranks_of(ids(database, &all.join(" AND "), MATCHES)?))
+}
+
+/// Returns the ids of the first crates that match an expression.
+fn ids(database: &Connection, expression: &str, most: usize) -> rusqlite::Result<Vec<CrateId>> {
     let mut query =
         database.prepare_cached("SELECT rowid FROM words WHERE words MATCH ?1 LIMIT ?2")?;
-    let mut rows = query.query((expression, MATCHES))?;
+    let mut rows = query.query((expression, most))?;
     let mut found = Vec::new();
     while let Some(row) = next(&mut rows)? {
         found.push(row.get(0)?);
     }
-    // One that came after the names were read is found next time.
-    Ok(names.ranks_of(found))
+    Ok(found)
 }
 
 /// Reads a row; none where SQLite cuts a word into several, which it cannot search for without their places.
@@ -232,14 +245,13 @@ fn words(text: &str) -> Vec<String> {
     words.map(str::to_lowercase).collect()
 }
 
-/// Returns the expression for all of the words, or beginnings of words. Quoted, so that no text is an operator; what SQLite
-/// cuts further cannot be searched for.
-fn all_of(words: &[String]) -> String {
-    let quoted = words.iter().map(|word| match is_prefix(word) {
+/// Returns the expression for a word, or for what begins with it. Quoted, so that no text is an operator; what SQLite cuts further
+/// cannot be searched for.
+fn quoted(word: &str) -> String {
+    match is_prefix(word) {
         false => format!("\"{word}\""),
         true => format!("\"{word}\" *"),
-    });
-    quoted.collect::<Vec<_>>().join(" AND ")
+    }
 }
 
 /// Says whether the beginning of a word is meant.

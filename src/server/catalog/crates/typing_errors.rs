@@ -1,52 +1,53 @@
-//! How many typing errors are between two names, as far as a bound.
+//! How many typing errors are between two names.
 //!
-//! strsim's `osa_distance` says the same without a bound, and took more than a third of the search for a misspelt name.
+//! strsim's `osa_distance` says the same, and took more than a third of the search for a misspelt name. Here a row of its table is a
+//! word, as in Heikki Hyyrö, "A Bit-Vector Algorithm for Computing Levenshtein and Damerau Edit Distances", 2003.
 
-/// The longest name that is compared, in bytes; one of crates.io has 64.
-const LONGEST: usize = 70;
+/// The longest name that others are compared with, in bytes; one of crates.io has as many.
+const LONGEST: usize = 64;
 
-/// Returns how many letters must be put in, left out, replaced or swapped with the next to make one name of the other (the optimal
-/// string alignment distance, of bytes), if that is at most `most`.
-pub(super) fn typing_errors(one: &[u8], other: &[u8], most: u8) -> Option<u8> {
-    if one.len() > LONGEST || other.len() > LONGEST {
-        return None;
-    }
-    let (far, reach) = (most + 1, usize::from(most));
-    // Of the distances of the beginnings of both only those can matter that are as long, but for `most` letters.
-    let mut before = [far; LONGEST + 2];
-    let mut last = [far; LONGEST + 2];
-    let mut row = [far; LONGEST + 2];
-    for (distance, at) in (0..=most).zip(&mut last) {
-        *at = distance;
-    }
-    for at in 1..=one.len() {
-        let (first, end) = (
-            at.saturating_sub(reach).max(1),
-            (at + reach).min(other.len()),
-        );
-        row[first - 1] = match first {
-            1 => u8::try_from(at).map_or(far, |at| at.min(far)),
-            _ => far,
-        };
-        let mut least = row[first - 1];
-        for to in first..=end {
-            let replaced = last[to - 1] + u8::from(one[at - 1] != other[to - 1]);
-            let mut distance = replaced.min(last[to] + 1).min(row[to - 1] + 1);
-            let is_swapped = at > 1 && to > 1 && one[at - 2..at] == [other[to - 1], other[to - 2]];
-            if is_swapped {
-                distance = distance.min(before[to - 2] + 1);
-            }
-            row[to] = distance.min(far);
-            least = least.min(distance);
-        }
-        row[end + 1] = far;
-        // Also where a swap goes on from the row before: what was replaced there is in this one.
-        if least > most {
+/// A name that others are compared with.
+pub(super) struct Typed {
+    /// For each byte where it is in the name: bit 0 is the first place.
+    places: [u64; 256],
+    length: u32,
+}
+
+impl Typed {
+    /// Takes a name; `None` if it is empty or longer than 64 bytes.
+    pub(super) fn new(name: &[u8]) -> Option<Self> {
+        if name.is_empty() || name.len() > LONGEST {
             return None;
         }
-        (before, last, row) = (last, row, before);
+        let mut places = [0; 256];
+        for (at, byte) in name.iter().enumerate() {
+            places[usize::from(*byte)] |= 1 << at;
+        }
+        let length = u32::try_from(name.len()).ok()?;
+        Some(Self { places, length })
     }
-    Some(last[other.len()]).filter(|distance| *distance <= most)
+
+    /// Returns how many letters must be put in, left out, replaced or swapped with the next to make one name of the other (the
+    /// optimal string alignment distance, of bytes).
+    pub(super) fn errors(&self, other: impl Iterator<Item = u8>) -> u32 {
+        let last = 1 << (self.length - 1);
+        let mut distance = self.length;
+        // Where the distance of the beginnings is greater by one than that of the beginnings with a letter less, and where it is less.
+        let (mut more, mut less) = (u64::MAX, 0_u64);
+        let (mut same, mut here_before) = (0_u64, 0_u64);
+        for byte in other {
+            let here = self.places[usize::from(byte)];
+            let swapped = ((!same & here) << 1) & here_before;
+            same = ((here & more).wrapping_add(more) ^ more) | here | less | swapped;
+            let (up, down) = (less | !(same | more), same & more);
+            distance += u32::from(up & last != 0);
+            distance -= u32::from(down & last != 0);
+            let (up, down) = (up << 1 | 1, down << 1);
+            (more, less) = (down | !(same | up), up & same);
+            here_before = here;
+        }
+        distance
+    }
 }
 
 #[cfg(test)]
@@ -56,21 +57,25 @@ mod tests {
 
     use super::*;
 
+    fn errors(one: &str, other: &str) -> Option<u32> {
+        Some(Typed::new(one.as_bytes())?.errors(other.bytes()))
+    }
+
     proptest! {
         #[test]
-        fn they_are_those_that_strsim_counts(one in "[ab-]{0,9}", other in "[ab-]{0,9}", most in 0..4_u8) {
-            let found = typing_errors(one.as_bytes(), other.as_bytes(), most);
-            let counted = u8::try_from(osa_distance(&one, &other)).unwrap_or(u8::MAX);
-            prop_assert_eq!(found, Some(counted).filter(|errors| *errors <= most));
+        fn they_are_those_that_strsim_counts(one in "[ab-]{1,9}", other in "[ab-]{0,9}") {
+            let counted = u32::try_from(osa_distance(&one, &other)).unwrap_or(u32::MAX);
+            prop_assert_eq!(errors(&one, &other), Some(counted));
         }
     }
 
     #[test]
-    fn a_name_that_is_too_long_is_near_none() {
-        let long = vec![b'a'; LONGEST];
-        assert_eq!(typing_errors(&long, &long, 2), Some(0));
-        assert_eq!(typing_errors(&long, &long[2..], 2), Some(2));
-        let longer = vec![b'a'; LONGEST + 1];
-        assert_eq!(typing_errors(&longer, &longer, 2), None);
+    fn a_name_of_64_bytes_is_the_longest() {
+        let long = "a".repeat(LONGEST);
+        assert_eq!(errors(&long, &long), Some(0));
+        assert_eq!(errors(&long, &long[2..]), Some(2));
+        assert_eq!(errors(&long[1..], &format!("{long}b")), Some(2));
+        assert_eq!(errors(&format!("{long}a"), &long), None);
+        assert_eq!(errors("", &long), None);
     }
 }
