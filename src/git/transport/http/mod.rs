@@ -5,6 +5,7 @@ mod body;
 mod clients;
 mod error;
 mod idle;
+mod origin;
 mod reach;
 mod redirect;
 mod response;

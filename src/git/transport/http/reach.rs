@@ -10,8 +10,9 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use tokio::net::lookup_host;
-use tokio::sync::OnceCell;
 use url::{Host, Url};
+
+use super::origin::OriginLookup;
 
 /// Which hosts a client may connect to; a clone shares what is known.
 #[derive(Debug, Clone)]
@@ -22,7 +23,7 @@ struct Inner {
     /// The host that chooses the URLs; `None` if it is this machine.
     origin: Option<String>,
     /// Whether all its addresses are private, once they are known.
-    origin_is_private: OnceCell<bool>,
+    origin_is_private: OriginLookup,
     /// The hosts that are named by whoever runs this; among them the proxies, which are resolved in place of the URLs' own.
     named: BTreeSet<String>,
 }
@@ -77,7 +78,7 @@ impl Reach {
         let named = named.into_iter().map(|host| host.to_ascii_lowercase());
         Self(Arc::new(Inner {
             origin: origin.map(str::to_owned),
-            origin_is_private: OnceCell::new(),
+            origin_is_private: OriginLookup::default(),
             named: named.collect(),
         }))
     }
@@ -115,8 +116,8 @@ impl Reach {
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
             Some(Host::Domain(_)) | None => return Ok(()),
         };
-        let is_private = self.0.origin_is_private.get().copied();
-        self.check_address(&address.to_string(), address, is_private.unwrap_or(false))
+        let is_private = self.0.origin.is_none() || self.0.origin_is_private.known() == Some(true);
+        self.check_address(&address.to_string(), address, is_private)
     }
 
     fn check_address(
@@ -144,20 +145,15 @@ impl Reach {
     /// Says whether the origin is this machine, or all its addresses are private.
     async fn origin_is_private(&self) -> bool {
         let Some(host) = &self.0.origin else {
-            return *self
-                .0
-                .origin_is_private
-                .get_or_init(|| async { true })
-                .await;
+            return true;
         };
-        let looked_up = self.0.origin_is_private.get_or_try_init(|| async {
+        let looked_up = async {
             let mut found = lookup_host((host.as_str(), 0)).await?.peekable();
             let is_known = found.peek().is_some();
             let is_private = found.all(|address| range(address.ip()) == Range::Private);
             Ok::<_, io::Error>(is_known && is_private)
-        });
-        // A name that cannot be resolved now is looked up again with the next request.
-        looked_up.await.copied().unwrap_or(false)
+        };
+        self.0.origin_is_private.get(looked_up).await
     }
 
     async fn addresses(self, host: String) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
