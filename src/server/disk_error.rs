@@ -83,7 +83,8 @@ impl Reason {
                 "Stop the program that has the file open, such as sqlite3 or a backup, and try again."
             }
             Self::Damaged => {
-                "Move the file away: the next start creates a new one. A new catalog.sqlite has no pins; a new crates.sqlite lacks what was imported from a dump."
+                "Move the file away: the next start creates a new one. A new catalog.sqlite has no pins; a new crates.sqlite lacks what \
+                 was imported from a dump, and a new history.sqlite the last week."
             }
             Self::Other => "Set `serve.data_dir` to a folder that this user may write.",
         }
@@ -116,7 +117,7 @@ pub fn of_database(path: &Path, error: rusqlite::Error) -> Error {
     };
     let told = Error::new(
         reason.kind(),
-        format!("cannot use the catalog {}: {what}", path.display()),
+        format!("cannot use the database {}: {what}", path.display()),
     )
     .advise(reason.advice());
     match what {

@@ -90,9 +90,7 @@ impl CrateCatalog {
     /// # Errors
     /// `config` if the file cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
-        let opened = schema::connect_or_recreate(path);
-        opened
-            .and_then(|database| Self::of(path, database))
+        schema::read_or_recreate(path, |database| Self::of(path, database))
             .map_err(|error| of_database(path, error))
     }
 

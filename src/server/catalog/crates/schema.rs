@@ -123,16 +123,21 @@ const TABLES: &str = "
     );
 ";
 
-/// Opens the database for writing, and creates it where there is none that can be used.
-pub(super) fn connect_or_recreate(path: &Path) -> rusqlite::Result<Connection> {
-    match connect(path) {
-        Ok(Some(database)) => Ok(database),
-        Ok(None) => recreate(path),
+/// Opens the database for writing, and reads of it what is kept in memory; creates it where there is none that can be used.
+pub(super) fn read_or_recreate<T>(
+    path: &Path,
+    read: impl Fn(Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    // Damage may show only where more is read than the first page.
+    let opened = connect(path).and_then(|database| database.map(&read).transpose());
+    match opened {
+        Ok(Some(done)) => Ok(done),
+        Ok(None) => recreate(path).and_then(read),
         Err(error) if is_damaged(&error) => {
             let shown = path.display();
             debug!("{shown}: {error}");
             warn!("{shown} is damaged, or no database; making it again from the index");
-            recreate(path)
+            recreate(path).and_then(read)
         }
         Err(error) => Err(error),
     }

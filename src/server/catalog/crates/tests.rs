@@ -209,6 +209,21 @@ fn a_catalog_that_is_opened_again_knows_what_it_knew() {
 }
 
 #[test]
+fn a_file_that_is_damaged_behind_its_first_page_is_made_again() {
+    let (folder, catalog) = catalog();
+    Index::with(&[("serde", &[])]).update(&catalog);
+    catalog.into_database().close().unwrap();
+    let path = folder.path().join("crates.sqlite");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.iter_mut().skip(4096).for_each(|byte| *byte ^= 0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let catalog = CrateCatalog::open(&path).unwrap();
+    assert!(catalog.is_empty());
+    Index::with(&[("serde", &[])]).update(&catalog);
+    assert_eq!(find(&catalog, "serde"), ["serde"]);
+}
+
+#[test]
 fn an_index_that_cannot_be_read_changes_nothing() {
     let (_folder, catalog) = catalog();
     small().update(&catalog);
