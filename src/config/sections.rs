@@ -56,7 +56,7 @@ key_table! {
     network: Network {
         /// The longest time until a connection can be used.
         connect_timeout: Duration = or_default("connect_timeout", durations::duration, "10s");
-        /// The longest silence of a server.
+        /// The longest silence of a server, and how long a crate file or a dump may come at less than 1 KiB a second.
         idle_timeout: Duration = or_default("idle_timeout", durations::duration, "60s");
         /// The longest time for a whole command.
         timeout: Duration = or_default("timeout", durations::duration, "15m");

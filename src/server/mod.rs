@@ -17,6 +17,7 @@ pub mod index_copy;
 pub mod inflated;
 pub mod markdown;
 pub mod memory_budget;
+mod pace;
 pub mod prefetch;
 pub mod probe;
 pub mod serve;

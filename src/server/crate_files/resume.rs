@@ -6,13 +6,13 @@ use bytes::{Buf as _, Bytes};
 use futures_util::stream::{StreamExt as _, try_unfold};
 use reqwest::header::{CONTENT_RANGE, HeaderMap};
 use reqwest::{Response, StatusCode};
-use tokio::time::timeout;
 use url::Url;
 
 use super::receive::Incoming;
 use super::unavailable::Unavailable;
 use super::upstream_client::{UpstreamClient, failure_of};
 use crate::count::counted;
+use crate::server::pace::Pace;
 
 /// The body of a response that is resumed with further requests.
 pub(super) struct ResumableBody {
@@ -27,6 +27,7 @@ pub(super) struct ResumableBody {
     /// The server reports that there is no more.
     is_at_end: bool,
     retries: u32,
+    pace: Pace,
 }
 
 impl ResumableBody {
@@ -34,6 +35,7 @@ impl ResumableBody {
         Self {
             total: response.content_length(),
             retries: client.retries,
+            pace: Pace::new(client.idle_timeout),
             client,
             url,
             response,
@@ -59,16 +61,12 @@ impl ResumableBody {
                 self.read += rest.len() as u64;
                 return Ok(Some(rest));
             }
-            let failure = match timeout(self.client.idle_timeout, self.response.chunk()).await {
-                Ok(Ok(piece)) => {
+            let failure = match self.piece().await {
+                Ok(piece) => {
                     self.read += piece.as_ref().map_or(0, Bytes::len) as u64;
                     return Ok(piece);
                 }
-                Ok(Err(error)) => failure_of(&error, None),
-                Err(_) => {
-                    let limit = humantime::format_duration(self.client.idle_timeout);
-                    Unavailable::Timeout(format!("it sent nothing for {limit}"))
-                }
+                Err(failure) => failure,
             };
             if self.retries == 0 {
                 self.client.breaker.failed(None);
@@ -80,10 +78,21 @@ impl ResumableBody {
         Ok(None)
     }
 
+    /// Reads the next bytes of the response; `None` at its end.
+    async fn piece(&mut self) -> Result<Option<Bytes>, Unavailable> {
+        let next = self.pace.wait(self.response.chunk(), length);
+        match next.await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(error)) => Err(failure_of(&error, None)),
+            Err(slow) => Err(Unavailable::Timeout(format!("it {slow}"))),
+        }
+    }
+
     /// Requests the rest, which must be the rest of the same file.
     async fn resume(&mut self) -> Result<(), Unavailable> {
         // Without `If-Range`: a rest of other bytes fails the checksum in any case.
         self.response = self.client.request(&self.url, self.read).await?;
+        self.pace = Pace::new(self.client.idle_timeout);
         match self.response.status() {
             StatusCode::PARTIAL_CONTENT => {
                 match continues(self.response.headers(), self.read, self.total) {
@@ -110,9 +119,7 @@ impl ResumableBody {
     async fn skip(&mut self) -> Result<(), Unavailable> {
         let mut left = self.read;
         while left > 0 {
-            let piece = timeout(self.client.idle_timeout, self.response.chunk()).await;
-            let piece = piece.ok().and_then(Result::ok).flatten();
-            let Some(mut piece) = piece else {
+            let Ok(Some(mut piece)) = self.piece().await else {
                 return Err(Unavailable::Upstream(
                     "the connection was cut again".to_owned(),
                 ));
@@ -125,6 +132,11 @@ impl ResumableBody {
         }
         Ok(())
     }
+}
+
+fn length<E>(piece: &Result<Option<Bytes>, E>) -> usize {
+    let piece = piece.as_ref().ok().and_then(Option::as_ref);
+    piece.map_or(0, Bytes::len)
 }
 
 /// Says whether a partial response begins at this byte of a file of that length (RFC 9110, 14.4).

@@ -25,6 +25,7 @@ use super::unavailable::Unavailable;
 use super::verified_file::{SMALL, VerifiedFile, read_at};
 use crate::index::{Checksum, CrateFile};
 use crate::server::memory_budget::{MemoryBudget, Share};
+use crate::server::pace::{Pace, TooSlow};
 use crate::server::store::{Content, Removed, Scratch, Store, StoredBytes};
 
 /// How long a bucket may be silent while a client waits: upstream has the file, too.
@@ -180,7 +181,7 @@ impl VerifiedStore {
         self.check_pause()?;
         let path = file.path();
         let size = timeout(SILENCE, self.inventory.store().size(&path)).await;
-        let size = size.unwrap_or_else(|_| Err(silent(SILENCE)));
+        let size = size.unwrap_or_else(|_| Err(too_slow(TooSlow::silent(SILENCE))));
         self.note(&size);
         size.map_err(|error| Unavailable::Store(error.to_string()))
     }
@@ -213,7 +214,7 @@ impl VerifiedStore {
     async fn read_through(&self, file: &CrateFile, silence: Duration) -> io::Result<Reading> {
         let path = file.path();
         let found = timeout(silence, self.inventory.store().get(&path)).await;
-        match found.unwrap_or_else(|_| Err(silent(silence)))? {
+        match found.unwrap_or_else(|_| Err(too_slow(TooSlow::silent(silence))))? {
             None => Ok(Reading::Absent),
             Some(StoredBytes::File(stored)) => {
                 // Taken before it is read: a file that is written meanwhile has another fingerprint.
@@ -245,7 +246,7 @@ impl VerifiedStore {
         let path = file.path();
         self.damaged.add(1);
         let removed = timeout(SILENCE, self.inventory.store().remove(&path)).await;
-        let removed = removed.unwrap_or_else(|_| Err(silent(SILENCE)));
+        let removed = removed.unwrap_or_else(|_| Err(too_slow(TooSlow::silent(SILENCE))));
         let end = match &removed {
             Ok(Removed::Gone | Removed::Absent) => "it was removed",
             Ok(Removed::InUse) => "it stays, since it is being read",
@@ -284,21 +285,21 @@ fn bounded(
     stream: BoxStream<'static, io::Result<Bytes>>,
     silence: Duration,
 ) -> BoxStream<'static, Result<Bytes, Unavailable>> {
-    let stream = try_unfold(stream, move |mut stream| async move {
-        let piece = timeout(silence, stream.next()).await;
-        let piece = piece.unwrap_or_else(|_| Some(Err(silent(silence))));
-        Ok(piece.transpose()?.map(|piece| (piece, stream)))
+    let begun = (stream, Pace::new(silence));
+    let stream = try_unfold(begun, |(mut stream, mut pace)| async move {
+        let next = pace.wait(stream.next(), |piece| match piece {
+            Some(Ok(piece)) => piece.len(),
+            _ => 0,
+        });
+        let piece = next.await.unwrap_or_else(|slow| Some(Err(too_slow(slow))));
+        Ok(piece.transpose()?.map(|piece| (piece, (stream, pace))))
     });
     let failed = |error: io::Error| Unavailable::Store(error.to_string());
     stream.map(move |piece| piece.map_err(failed)).boxed()
 }
 
-fn silent(silence: Duration) -> io::Error {
-    let limit = humantime::format_duration(silence);
-    io::Error::new(
-        io::ErrorKind::TimedOut,
-        format!("the bucket sent nothing for {limit}"),
-    )
+fn too_slow(slow: TooSlow) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("the bucket {slow}"))
 }
 
 /// Takes the memory of a file of this size; `None` if it is large, or there is no memory left for it.

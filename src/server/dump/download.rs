@@ -18,6 +18,7 @@ use crate::config::{DumpSource, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Clients, Reach, innermost, sending};
 use crate::retry_after::retry_after;
+use crate::server::pace::{Pace, TooSlow};
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
@@ -33,6 +34,7 @@ pub(super) struct Download {
     received: u64,
     /// How often it is gone on with after the connection breaks.
     retries: u32,
+    pace: Pace,
 }
 
 impl Download {
@@ -58,6 +60,7 @@ impl Download {
             length: response.content_length(),
             received: 0,
             retries: remote.retries,
+            pace: Pace::new(remote.idle_timeout),
             response,
             remote,
         }))
@@ -76,13 +79,17 @@ impl Download {
     /// Returns the next bytes; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
-            let failure = match timeout(self.remote.idle_timeout, self.response.chunk()).await {
+            let next = self.pace.wait(self.response.chunk(), |piece| match piece {
+                Ok(Some(piece)) => piece.len(),
+                _ => 0,
+            });
+            let failure = match next.await {
                 Ok(Ok(piece)) => {
                     self.received += piece.as_ref().map_or(0, Bytes::len) as u64;
                     return Ok(piece);
                 }
                 Ok(Err(error)) => self.broken(&error),
-                Err(_) => self.stalled(),
+                Err(slow) => self.stalled(slow),
             };
             if self.retries == 0 || !self.go_on().await? {
                 return Err(failure);
@@ -114,10 +121,8 @@ impl Download {
             .advise(advice)
     }
 
-    fn stalled(&self) -> Error {
-        let limit = humantime::format_duration(self.remote.idle_timeout);
-        let place = self.remote.place();
-        let text = format!("{place}: nothing of the dump was received for {limit}");
+    fn stalled(&self, slow: TooSlow) -> Error {
+        let text = format!("{}: the host {slow}", self.remote.place());
         Error::new(Kind::Network, text)
             .advise("Try again. If the host needs longer than that, raise `network.idle_timeout`.")
     }
@@ -140,6 +145,7 @@ impl Download {
             && text(response.headers(), CONTENT_RANGE).is_some_and(|at| at.starts_with(&place));
         if is_rest {
             self.response = response;
+            self.pace = Pace::new(self.remote.idle_timeout);
         }
         Ok(is_rest)
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use super::dump::{expect, names, publish, serve, site, value};
+use crate::support::crate_host::{CrateHost, Manner};
 use crate::support::dump::{Dump, write};
 use crate::support::server::{Server, files_in, printed};
 
@@ -213,6 +214,24 @@ fn an_import_goes_on_where_a_connection_broke() {
     assert!(said.contains(told), "{said}");
     assert!(said.contains("help: Try again."), "{said}");
     assert!(!said.contains("hidden"), "{said}");
+}
+
+#[test]
+fn a_host_that_drips_is_given_up() {
+    let site = site();
+    let host = CrateHost::start();
+    host.put_at("/crates/db-dump.tar.gz", Dump::new().bytes());
+    host.behave(Manner::Dripping);
+    let limits = [
+        ("FERRY_NETWORK_IDLE_TIMEOUT", "300ms"),
+        ("FERRY_NETWORK_RETRIES", "0"),
+    ];
+    let address = format!("{}/db-dump.tar.gz", host.dl());
+    let output = site.run_with(&limits, &["catalog", "import", &address]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let told = "the host sent less than 1 KiB a second for 300ms";
+    assert!(said.contains(told), "{said}");
 }
 
 /// Answers each request with these bytes, and closes the connection.

@@ -165,6 +165,27 @@ fn a_silent_upstream_ends_with_504() {
 }
 
 #[test]
+fn an_upstream_that_drips_is_given_up() {
+    let (site, files) = site();
+    let server = site.serve(&[
+        ("FERRY_NETWORK_IDLE_TIMEOUT", "300ms"),
+        ("FERRY_NETWORK_RETRIES", "0"),
+    ]);
+    site.host.behave(Manner::Dripping);
+    for version in ["0.0.0", "1.0.0"] {
+        let got = server.download("foo", version);
+        assert!(got.status == 504 || !got.is_whole, "{}", got.text());
+        let told = format!(
+            "foo {version}: timeout while fetching the crate file from upstream: it sent less than 1 KiB a second for 300ms"
+        );
+        server.wait_for("the log", || server.log().contains(&told));
+    }
+    site.host.behave(Manner::Fine);
+    assert!(server.download("foo", "1.0.0").body == files[1]);
+    check_kept(&site, &files);
+}
+
+#[test]
 fn what_upstream_answers_is_told_in_cargos_form() {
     let (mut site, files) = site();
     for number in 0..6 {

@@ -1,7 +1,7 @@
 //! A host of crate files, which can be told to misbehave.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -25,6 +25,8 @@ pub enum Manner {
     AlwaysCut(usize),
     /// The first so many bytes, then nothing more.
     Silent(usize),
+    /// A byte now and then, and never the whole file.
+    Dripping,
     /// These bytes in place of the file.
     Wrong(Vec<u8>),
     /// A status, and headers as lines.
@@ -236,6 +238,10 @@ impl CrateHost {
                     .read_line(&mut String::new())
                     .map(drop)
             }
+            Manner::Dripping => {
+                stream.write_all(whole.as_bytes())?;
+                drip(&stream, &file)
+            }
             Manner::Wrong(bytes) => {
                 let length = bytes.len();
                 let head = format!(
@@ -275,6 +281,18 @@ impl CrateHost {
             }
         }
     }
+}
+
+/// Sends a byte each time the client has said nothing for a while, until it has had enough.
+fn drip(mut stream: &TcpStream, file: &[u8]) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_millis(20)))?;
+    for byte in file {
+        stream.write_all(&[*byte])?;
+        if let Ok(0) = stream.read(&mut [0]) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the head of a request: its path, the first byte that is asked for, and the agent.
