@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use super::source::{Fetched, Version, fetch};
 use crate::config::{DumpSource, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 use crate::server::catalog::crates::{CatalogDatabase, Import, Imported};
+
+/// How far the clock of whoever made a dump may be ahead of ours, in seconds.
+const AHEAD: i64 = 24 * 60 * 60;
 
 /// When a dump is imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +77,15 @@ where
         source: source.to_string(),
         tag: version.tag,
         modified: version.modified,
-        made: staged.made.map(Timestamp::as_second),
+        made: staged.made.map(Timestamp::as_second).filter(has_been),
         imported: Timestamp::now().as_second(),
     };
-    let newer = before.and_then(|before| before.made);
+    if let Some(made) = staged.made.filter(|_| about.made.is_none()) {
+        warn!(
+            "{source} says that it was made {made}, which is yet to come: when it was made counts as unknown"
+        );
+    }
+    let newer = before.and_then(|before| before.made).filter(has_been);
     let newer = newer.filter(|before| about.made.is_some_and(|made| made < *before));
     if newer.is_some() && when == When::Changed {
         return unchanged(catalog, about, newer).await;
@@ -91,6 +100,12 @@ where
         newer,
         left_out,
     })
+}
+
+/// Says whether a time can have been, in seconds since 1970. Beside a dump from years ahead each later one would count as older,
+/// and be left by the clock.
+fn has_been(made: &i64) -> bool {
+    *made <= Timestamp::now().as_second() + AHEAD
 }
 
 /// Leaves what was imported as it is, and writes down which dump the source has: it is not fetched again until it has another.

@@ -320,6 +320,31 @@ fn each_fault_of_the_host_is_told_as_that_with_what_to_do() {
 }
 
 #[test]
+fn a_dump_from_years_ahead_keeps_out_none_that_follows() {
+    let site = site();
+    let mut ahead = Dump::new();
+    ahead.put_file("metadata.json", br#"{"timestamp":"2999-01-01T00:00:00Z"}"#);
+    ahead.put("crate_downloads", "crate_id,downloads", &["7,70"]);
+    let file = ahead.write(site.folder.path());
+    let output = site.run(&["catalog", "import", &file]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let told = "says that it was made 2999-01-01T00:00:00Z, which is yet to come";
+    assert!(said.contains(told), "{said}");
+    let done = printed(&output, 0);
+    assert!(!done.contains("2999"), "{done}");
+    // As a server wrote it down that believed it.
+    let catalog = rusqlite::Connection::open(site.data().join("crates.sqlite")).unwrap();
+    let set = catalog.execute("UPDATE imports SET made = 32472144000", []);
+    assert_eq!(set, Ok(1));
+    drop(catalog);
+    let (address, _) = web(Dump::new().bytes(), usize::MAX);
+    let server = serve(&site, &[("FERRY_CATALOG_IMPORT", address.as_str())]);
+    server.wait_for("the import", || {
+        value(&server, "/api/v1/crates/serde")["crate"]["downloads"] == 1000
+    });
+}
+
+#[test]
 fn an_older_dump_is_left_by_the_clock_and_told_by_hand() {
     let site = site();
     let file = Dump::new().write(site.folder.path());
