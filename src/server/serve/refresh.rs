@@ -41,6 +41,8 @@ pub(super) async fn forever(state: &'static State) {
                     state.handle.note("refresh", true, &text);
                 }
                 state.refreshes.failed(text);
+                state.handle.progress.pack_objects(0);
+                state.handle.progress.phase("waiting for the next try");
             }
         }
         // After the view was updated: requests see a new commit at once, and not after a compaction.
@@ -129,16 +131,15 @@ fn failed(is_served: bool) -> &'static str {
 
 /// Says why a fetch failed, and what comes of it: the server tries again by itself, and a person mends what is left.
 fn not_fetched(error: &Error, next: Duration) -> String {
-    match error.is_transient() {
-        true => {
-            let next = humantime::format_duration(next);
-            format!(
-                "[{}] {}; the next try is in {next}",
-                error.kind(),
-                error.chain()
-            )
-        }
-        false => describe(error),
+    let next = humantime::format_duration(next);
+    let text = format!(
+        "[{}] {}; the next try is in {next}",
+        error.kind(),
+        error.chain()
+    );
+    match error.advice().filter(|_| !error.is_transient()) {
+        Some(advice) => format!("{text} ({advice})"),
+        None => text,
     }
 }
 

@@ -226,6 +226,7 @@ fn a_failed_poll_says_whether_there_is_an_index_to_serve() {
         log.contains("cannot fetch the index, and there is none to serve yet: "),
         "{log}"
     );
+    assert!(log.contains("; the next try is in 1h (Set "), "{log}");
     assert!(!log.contains("serving the last one"), "{log}");
     std::fs::rename(&away, &index).unwrap();
     assert_eq!(server.push_hook().status, 202);

@@ -141,6 +141,9 @@ fn an_index_that_cannot_be_served_does_not_stop_the_syncs() {
     hook(&server);
     server.wait_for("carried", || mirror.read("3/b/bar").is_some());
     assert_eq!(server.get("/readyz").status, 503);
+    let waits = "INFO waiting for the next try";
+    server.wait_for("told", || server.log().contains(waits));
+    assert!(!server.log().contains("asking for the index"));
 }
 
 #[test]
