@@ -13,7 +13,7 @@ use super::state::State;
 use crate::error::Result;
 use crate::http::error_response::ErrorResponse;
 use crate::index::CrateName;
-use crate::index::release::Releases;
+use crate::index::release::{Release, Releases};
 use crate::server::catalog::crates::{CrateCatalog, CrateRow};
 
 /// After how many seconds a client may ask again while the catalog is being made.
@@ -84,6 +84,16 @@ pub(super) async fn body(
     made.await?.ok_or_else(index::busy)
 }
 
+/// Reads the version at this place of a crate's list, on a thread that may take its time: a line may have megabytes of features.
+pub(super) async fn read(
+    state: &'static State,
+    releases: &Arc<Releases>,
+    place: usize,
+) -> Result<Option<Release>, ErrorResponse> {
+    let releases = Arc::clone(releases);
+    ask(state, move || Ok(releases.read(place))).await
+}
+
 /// A crate that was asked for.
 pub(super) struct OneCrate {
     pub(super) state: &'static State,
@@ -109,7 +119,7 @@ impl OneCrate {
 
     /// Reads what catalog and index say of the crate; it has one version at least.
     /// `None` if there is no such crate.
-    pub(super) async fn find(&self) -> Result<Option<(CrateRow, Releases)>, ErrorResponse> {
+    pub(super) async fn find(&self) -> Result<Option<(CrateRow, Arc<Releases>)>, ErrorResponse> {
         let (state, catalog) = (self.state, self.catalog);
         let asked = self.name.to_string();
         let Some(row) = ask(state, move || catalog.find(&asked)).await? else {
@@ -125,7 +135,10 @@ impl OneCrate {
             return Ok(None);
         };
         // A crate may have thousands of versions: other requests do not wait for them.
-        let releases = ask(state, move || Ok(Releases::of(file.plain.clone()))).await?;
+        let releases = ask(state, move || {
+            Ok(Arc::new(Releases::of(file.plain.clone())))
+        })
+        .await?;
         Ok((!releases.listed().is_empty()).then_some((row, releases)))
     }
 }

@@ -1,6 +1,9 @@
 //! The pages for people: what they say, what they let nobody do, and how large they are.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -526,4 +529,36 @@ fn browse(url: &str) -> Option<(String, String)> {
         .ok()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Some((text(&output.stdout), text(&output.stderr)))
+}
+
+#[test]
+fn pages_of_a_large_entry_keep_no_other_request_waiting() {
+    let mut site = site();
+    let features = (0..100_000).map(|n| (format!("feature-{n}"), json!([])));
+    let mut large = line("large", "1.0.0");
+    large["features"] = Value::Object(features.collect());
+    write(&mut site, "large", &[large]);
+    let server = site.serve(&[]);
+    server.wait_for("made", || server.get("/crates/large").status == 200);
+    let begun = Instant::now();
+    assert_eq!(server.get("/crates/large").status, 200);
+    let alone = begun.elapsed();
+    let left = AtomicUsize::new(8);
+    let longest = thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let got = server.get("/crates/large");
+                left.fetch_sub(1, Ordering::Relaxed);
+                assert_eq!(got.status, 200);
+            });
+        }
+        let mut longest = Duration::ZERO;
+        while left.load(Ordering::Relaxed) > 0 {
+            let begun = Instant::now();
+            assert_eq!(server.get("/healthz").status, 200);
+            longest = longest.max(begun.elapsed());
+        }
+        longest
+    });
+    assert!(longest < alone / 2, "{longest:?} beside {alone:?}");
 }

@@ -100,10 +100,10 @@ pub(super) async fn show(
         let versions = format!("{}...{}", in_path(&old), in_path(&new));
         return Ok(redirect(&format!("/crates/{}/{versions}", row.name)));
     }
-    let Some(before) = pick(&row.name, &releases, &old) else {
+    let Some(before) = pick(state, &row.name, &releases, &old).await? else {
         return no_such_version(state, headers, &old, row.name).await;
     };
-    let Some(after) = pick(&row.name, &releases, &new) else {
+    let Some(after) = pick(state, &row.name, &releases, &new).await? else {
         return no_such_version(state, headers, &new, row.name).await;
     };
     // Until the page is made: what is compared takes many times its memory.
@@ -130,7 +130,8 @@ async fn overview(
 ) -> Result<Response<Body>, ErrorResponse> {
     match compare(state, &old.file, &new.file).await {
         Ok(comparison) => {
-            let page = ComparePage::new(state, Versions::of(&old, &new), &comparison, page);
+            let versions = Versions::of(&old, &new);
+            let page = move || ComparePage::new(state, versions, &comparison, page);
             respond(state, headers, StatusCode::OK, page).await
         }
         Err((is_new, why)) => {
@@ -150,7 +151,7 @@ async fn one_file(
     let versions = Versions::of(&old, &new);
     match compare_file(state, &old.file, &new.file, &path).await {
         Ok(Some(compared)) => {
-            let page = CompareFile::new(state, versions, &compared, page);
+            let page = move || CompareFile::new(state, versions, &compared, page);
             respond(state, headers, StatusCode::OK, page).await
         }
         // It is the same, or in neither: the overview says what is not.

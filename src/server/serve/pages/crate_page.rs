@@ -22,7 +22,7 @@ use crate::index::CrateName;
 use crate::index::release::{ListedRelease, Release, Releases};
 use crate::server::catalog::crates::{CrateId, CrateRow, Query};
 use crate::server::serve::crate_contents::{Readme, crate_file, readme_soon};
-use crate::server::serve::crate_reader::{OneCrate, ask, catalog};
+use crate::server::serve::crate_reader::{OneCrate, ask, catalog, read};
 use crate::server::serve::state::State;
 
 /// How many versions the page lists at once, and how many more unfold.
@@ -129,22 +129,28 @@ pub(super) async fn show(
     let place = wanted.and_then(|wanted| releases.place_of(&wanted));
     // The catalog may be older than the index.
     let place = place.or_else(|| version.is_none().then_some(0));
-    match place.and_then(|place| releases.read(place)) {
-        Some(release) => {
-            let stored = stored_versions(state, &row.name).await;
-            let readme = readme(state, &releases, &release, stored.as_ref()).await;
-            let stored = stored.unwrap_or_default();
-            let page = CratePage::new(state, &row, releases.listed(), &release, &stored);
-            let owners = owners(state, row.id).await?;
-            let page = CratePage {
-                readme,
-                owners,
-                ..page
-            };
-            respond(state, headers, StatusCode::OK, page).await
-        }
-        None => no_such_version(state, headers, &version.unwrap_or_default(), row.name).await,
-    }
+    let release = match place {
+        Some(place) => read(state, &releases, place).await?,
+        None => None,
+    };
+    let Some(release) = release else {
+        return no_such_version(state, headers, &version.unwrap_or_default(), row.name).await;
+    };
+    let stored = stored_versions(state, &row.name).await;
+    let readme = readme(state, &releases, &release, stored.as_ref()).await;
+    let owners = owners(state, row.id).await?;
+    let page = move || CratePage {
+        readme,
+        owners,
+        ..CratePage::new(
+            state,
+            &row,
+            releases.listed(),
+            &release,
+            &stored.unwrap_or_default(),
+        )
+    };
+    respond(state, headers, StatusCode::OK, page).await
 }
 
 /// Says that a crate has no such version.
@@ -160,7 +166,7 @@ pub(super) async fn no_such_version(
         of: Some(of),
         near: Vec::new(),
     };
-    respond(state, headers, StatusCode::NOT_FOUND, page).await
+    respond(state, headers, StatusCode::NOT_FOUND, move || page).await
 }
 
 /// Reads the logins of a crate's owners, as far as the page lists them.
@@ -175,7 +181,7 @@ async fn owners(state: &'static State, id: CrateId) -> Result<Vec<String>, Error
 pub(super) async fn find(
     state: &'static State,
     name: &str,
-) -> Result<Option<(CrateRow, Releases)>, ErrorResponse> {
+) -> Result<Option<(CrateRow, Arc<Releases>)>, ErrorResponse> {
     catalog(state)?;
     match CrateName::new(name) {
         Ok(_) => OneCrate::new(state, name)?.find().await,
@@ -210,7 +216,7 @@ pub(super) async fn missing(
         of: None,
         near: Listed::all(&near, &[]),
     };
-    respond(state, headers, StatusCode::NOT_FOUND, page).await
+    respond(state, headers, StatusCode::NOT_FOUND, move || page).await
 }
 
 /// Returns the stored versions of a crate, with the sizes of their files in bytes; `None` where that cannot be known.
@@ -222,7 +228,7 @@ pub(super) async fn stored_versions(state: &State, name: &str) -> Option<StoredV
 /// Returns the README of this version, or of the highest one that is stored where this one is not.
 async fn readme(
     state: &'static State,
-    releases: &Releases,
+    releases: &Arc<Releases>,
     release: &Release,
     stored: Option<&StoredVersions>,
 ) -> Option<ShownReadme> {
@@ -235,7 +241,7 @@ async fn readme(
         true => {
             let mut listed = releases.listed().iter();
             let place = listed.position(|listed| is_stored(&listed.version))?;
-            Some(releases.read(place)?)
+            Some(read(state, releases, place).await.ok()??)
         }
         false => None,
     };

@@ -56,5 +56,5 @@ pub(super) async fn show(
         }),
         name: row.name,
     };
-    respond(state, headers, StatusCode::OK, page).await
+    respond(state, headers, StatusCode::OK, move || page).await
 }

@@ -147,17 +147,17 @@ fn later(
     }))
 }
 
-/// Renders a page, on a thread that may take its time, and answers with it.
-async fn respond(
+/// Makes and renders a page, on a thread that may take its time, and answers with it.
+async fn respond<P: Template>(
     state: &'static State,
     request: HeaderMap,
     status: StatusCode,
-    page: impl Template + Send + 'static,
+    page: impl FnOnce() -> P + Send + 'static,
 ) -> Result<Response<Body>, ErrorResponse> {
     let takes_gzip = accepts_gzip(&request);
     let budget = state.index_cache.budget().clone();
     let rendered = ask(state, move || {
-        let html = page.render().map_err(|error| {
+        let html = page().render().map_err(|error| {
             Error::new(Kind::Server, "a page cannot be rendered").because(error)
         })?;
         let mut hash = [0; 20];

@@ -1,5 +1,7 @@
 //! The version that a page is about, and its crate file; and what is said where that is not here.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, Response, StatusCode};
@@ -15,6 +17,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::index::CrateFile;
 use crate::index::release::Releases;
 use crate::server::serve::crate_contents::{Closed, crate_file};
+use crate::server::serve::crate_reader::read;
 use crate::server::serve::state::State;
 
 /// A version whose crate file is asked for.
@@ -56,7 +59,7 @@ pub(super) async fn find_version(
         let path = format!("/crates/{}/{}{below}", row.name, in_path(version));
         return Ok(Err(redirect(&path)));
     }
-    match pick(&row.name, &releases, version) {
+    match pick(state, &row.name, &releases, version).await? {
         Some(found) => Ok(Ok(found)),
         None => no_such_version(state, headers.clone(), version, row.name)
             .await
@@ -65,14 +68,24 @@ pub(super) async fn find_version(
 }
 
 /// Returns a version of a crate; `None` where the index does not list it, or not its file.
-pub(super) fn pick(name: &str, releases: &Releases, version: &str) -> Option<OfVersion> {
-    let place = releases.place_of(&Version::parse(version).ok()?)?;
-    let release = releases.read(place)?;
-    Some(OfVersion {
-        name: name.to_owned(),
-        number: release.version.to_string(),
-        file: crate_file(&release)?,
-    })
+pub(super) async fn pick(
+    state: &'static State,
+    name: &str,
+    releases: &Arc<Releases>,
+    version: &str,
+) -> Result<Option<OfVersion>, ErrorResponse> {
+    let wanted = Version::parse(version).ok();
+    let release = match wanted.and_then(|wanted| releases.place_of(&wanted)) {
+        Some(place) => read(state, releases, place).await?,
+        None => None,
+    };
+    Ok(release.and_then(|release| {
+        Some(OfVersion {
+            name: name.to_owned(),
+            number: release.version.to_string(),
+            file: crate_file(&release)?,
+        })
+    }))
 }
 
 /// Says why there is nothing to show of a version's crate file.
@@ -98,5 +111,5 @@ pub(super) async fn not_here(
         is_fetched: state.config.serve.downloads == Downloads::Cache,
         is_open: state.tokens.is_none(),
     };
-    respond(state, headers, StatusCode::NOT_FOUND, page).await
+    respond(state, headers, StatusCode::NOT_FOUND, move || page).await
 }

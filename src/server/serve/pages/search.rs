@@ -173,7 +173,7 @@ async fn search(
             asked.address(asked.sort, page)
         }),
     };
-    respond(state, headers, StatusCode::OK, page).await
+    respond(state, headers, StatusCode::OK, move || page).await
 }
 
 async fn home(state: &'static State, headers: HeaderMap) -> Result<Response<Body>, ErrorResponse> {
@@ -203,7 +203,7 @@ async fn home(state: &'static State, headers: HeaderMap) -> Result<Response<Body
         is_served: state.view().is_ok(),
         lists,
     };
-    respond(state, headers, StatusCode::OK, page).await
+    respond(state, headers, StatusCode::OK, move || page).await
 }
 
 /// The title of a list, the address of more, and its crates.

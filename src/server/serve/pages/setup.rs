@@ -68,7 +68,7 @@ pub(in crate::server::serve) fn show(
         name: NAME,
         has_search: state.config.serve.catalog,
     };
-    later(respond(state, headers, StatusCode::OK, page))
+    later(respond(state, headers, StatusCode::OK, move || page))
 }
 
 /// Returns the host that the client asked, with its port.

@@ -110,28 +110,34 @@ pub(super) async fn list(
         Ok(files) => files,
         Err(why) => return not_here(state, headers, of, why).await,
     };
-    let base = format!("/crates/{}/{}/src/", of.name, of.number);
-    let in_order = in_order(&files);
-    let costs = in_order.iter().map(|file| {
-        let (folder, _) = parts(&file.path);
-        // Each may be the first of its folder.
-        MARKUP + base.len() + in_path(&file.path).len() + cost(&file.path) + cost(folder)
-    });
-    let all = pages(costs, ROWS);
-    let at = (page - 1).min(all.len() - 1);
-    let shown = in_order.get(all[at].clone()).unwrap_or_default();
-    let page = FilesPage {
-        frame: Frame::new(state, format!("Files of {} {}", of.name, of.number)),
-        count: number(files.len() as u64),
-        is_one: files.len() == 1,
-        total: size(files.iter().map(|file| file.size).sum::<u64>()),
-        folders: folders(shown.iter().copied(), &base),
-        pages: Pages::new(at + 1, all.len(), 1, |page| format!("{base}?page={page}")),
-        is_open: state.tokens.is_none(),
-        name: of.name,
-        version: of.number,
-    };
+    let page = move || FilesPage::new(state, of, &files, page);
     respond(state, headers, StatusCode::OK, page).await
+}
+
+impl FilesPage {
+    fn new(state: &State, of: OfVersion, files: &[ArchivedFile], page: usize) -> Self {
+        let base = format!("/crates/{}/{}/src/", of.name, of.number);
+        let in_order = in_order(files);
+        let costs = in_order.iter().map(|file| {
+            let (folder, _) = parts(&file.path);
+            // Each may be the first of its folder.
+            MARKUP + base.len() + in_path(&file.path).len() + cost(&file.path) + cost(folder)
+        });
+        let all = pages(costs, ROWS);
+        let at = (page - 1).min(all.len() - 1);
+        let shown = in_order.get(all[at].clone()).unwrap_or_default();
+        Self {
+            frame: Frame::new(state, format!("Files of {} {}", of.name, of.number)),
+            count: number(files.len() as u64),
+            is_one: files.len() == 1,
+            total: size(files.iter().map(|file| file.size).sum::<u64>()),
+            folders: folders(shown.iter().copied(), &base),
+            pages: Pages::new(at + 1, all.len(), 1, |page| format!("{base}?page={page}")),
+            is_open: state.tokens.is_none(),
+            name: of.name,
+            version: of.number,
+        }
+    }
 }
 
 /// Returns the files of the root first, then folder by folder.
@@ -206,8 +212,8 @@ pub(super) async fn show(
     };
     match content {
         Some(content) => {
-            let query = query.as_deref();
-            let page = FilePage::new(state, of, listed, &content, query);
+            let listed = listed.clone();
+            let page = move || FilePage::new(state, of, &listed, &content, query.as_deref());
             respond(state, headers, StatusCode::OK, page).await
         }
         None => no_file(state, headers, of, &path).await,
@@ -226,7 +232,7 @@ async fn no_file(
         version: of.number,
         path: clean(path),
     };
-    respond(state, headers, StatusCode::NOT_FOUND, page).await
+    respond(state, headers, StatusCode::NOT_FOUND, move || page).await
 }
 
 impl FilePage {
@@ -303,5 +309,5 @@ pub(super) async fn show_readme(
         version: of.number,
         readme,
     };
-    respond(state, headers, StatusCode::OK, page).await
+    respond(state, headers, StatusCode::OK, move || page).await
 }

@@ -182,7 +182,7 @@ pub(in crate::server::serve) fn show(
                 .map(Moment::of),
             status,
         };
-        respond(state, headers, StatusCode::OK, page).await
+        respond(state, headers, StatusCode::OK, move || page).await
     })
 }
 

@@ -2,6 +2,7 @@
 //! it, and tools that watch dependencies.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{Response, StatusCode};
@@ -23,7 +24,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, NOTHING_HERE, Reply};
 use crate::index::release::{DependencyKind, Release, Releases};
 use crate::server::catalog::crates::{CrateRow, LabelKind, OwnerKind, Query};
-use crate::server::serve::crate_reader::{OneCrate, ask, body, catalog};
+use crate::server::serve::crate_reader::{OneCrate, ask, body, catalog, read};
 use crate::server::serve::state::State;
 
 /// How many bytes of index lines are answered with; the file of the crate with the most versions has fewer.
@@ -231,17 +232,19 @@ impl OneCrate {
     ) -> Result<(CrateRow, Numbered), ErrorResponse> {
         let missing = format!("crate `{}` does not have a version `{version}`", self.name);
         let (row, releases) = self.read().await?;
-        let found = Version::parse(&version).ok().and_then(|version| {
-            let place = releases.place_of(&version)?;
-            Some((number_at(&row, &releases, place), releases.read(place)?))
-        });
-        let found =
-            found.ok_or_else(|| ErrorResponse::for_cargo(StatusCode::NOT_FOUND, missing))?;
-        Ok((row, found))
+        let wanted = Version::parse(&version).ok();
+        let Some(place) = wanted.and_then(|version| releases.place_of(&version)) else {
+            return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, missing));
+        };
+        let release = read(self.state, &releases, place).await?;
+        let release =
+            release.ok_or_else(|| ErrorResponse::for_cargo(StatusCode::NOT_FOUND, missing))?;
+        let number = number_at(&row, &releases, place);
+        Ok((row, (number, release)))
     }
 
     /// Reads what catalog and index say of the crate.
-    pub(super) async fn read(&self) -> Result<(CrateRow, Releases), ErrorResponse> {
+    pub(super) async fn read(&self) -> Result<(CrateRow, Arc<Releases>), ErrorResponse> {
         let detail = || format!("crate `{}` does not exist", self.name);
         let missing = || ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail());
         self.find().await?.ok_or_else(missing)
