@@ -118,17 +118,18 @@ pub async fn pin(
         return Err(Error::new(Kind::Usage, format!("no crate file of {spec} is stored"))
             .advise("Run `crates-ferry cache ls` to list stored files, or `crates-ferry prefetch --pin` to fetch and pin."));
     }
-    let changed: Vec<CatalogEntry> = entries
-        .into_iter()
-        .filter(|entry| entry.is_pinned != is_pinned && is_named(entry, crates))
-        .collect();
+    entries.retain(|entry| is_named(entry, crates));
+    let named = entries.len();
+    entries.retain(|entry| entry.is_pinned != is_pinned);
+    let changed = entries;
     for entry in changed.iter().filter(|_| !dry_run) {
         match is_pinned {
             true => drop(catalog.pin(&entry.path)?),
             false => catalog.unpin(&entry.path)?,
         }
     }
-    Ok(Pinning::new(changed, is_pinned, dry_run))
+    let already = named - changed.len();
+    Ok(Pinning::new(changed, already, is_pinned, dry_run))
 }
 
 /// Reads and hashes every stored file, and removes those that are damaged.

@@ -6,7 +6,7 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::list::ListedFile;
-use crate::count::counted;
+use crate::count::{counted, is_or_are};
 use crate::server::catalog::files::CatalogEntry;
 use crate::server::crate_files::Evicted;
 
@@ -115,10 +115,17 @@ pub struct Pinning {
     pub pinned: bool,
     /// The files that changed.
     pub changed: Vec<ListedFile>,
+    /// How many of those that were named were so before.
+    pub already: usize,
 }
 
 impl Pinning {
-    pub(super) fn new(changed: Vec<CatalogEntry>, pinned: bool, dry_run: bool) -> Self {
+    pub(super) fn new(
+        changed: Vec<CatalogEntry>,
+        already: usize,
+        pinned: bool,
+        dry_run: bool,
+    ) -> Self {
         let listed = |entry: &CatalogEntry| ListedFile {
             pinned,
             ..ListedFile::of(entry)
@@ -127,6 +134,7 @@ impl Pinning {
             dry_run,
             pinned,
             changed: changed.iter().map(listed).collect(),
+            already,
         }
     }
 }
@@ -139,6 +147,10 @@ impl fmt::Display for Pinning {
         let would = if self.dry_run { "would be " } else { "" };
         let what = if self.pinned { "pinned" } else { "unpinned" };
         let files = counted(self.changed.len(), "crate file");
-        write!(f, "{files} {would}{what}")
+        write!(f, "{files} {would}{what}")?;
+        match self.already {
+            0 => Ok(()),
+            already => write!(f, "; {already} {} {what} already", is_or_are(already)),
+        }
     }
 }
