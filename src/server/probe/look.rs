@@ -235,7 +235,8 @@ impl<'a> Looker<'a> {
         match (answer.status, known) {
             (StatusCode::NOT_MODIFIED, Some(known)) => Ok(known.clone()),
             (StatusCode::OK, _) => {
-                let file = entry::latest(&answer.body).ok_or_else(|| no_version(url.as_str()))?;
+                let file = entry::latest(&answer.body)
+                    .ok_or_else(|| nothing_to_take(&url, &answer.body, CRATES_IO))?;
                 Ok(Entry::new(url.as_str(), answer.etag, &file))
             }
             // One that it had before is not misspelt.
@@ -256,12 +257,14 @@ impl<'a> Looker<'a> {
 
     /// Gets a crate file that the mirror holds, else the newest, which it then has to fetch: the newest may have come out
     /// while crates.io was going down.
-    async fn any_file(&self, dl: &str, entry: &Url, content: &[u8]) -> Result<()> {
+    async fn any_file(&self, dl: &str, entry: &Url, content: &[u8]) -> Result<(), Unseen> {
         let files = entry::newest_first(content);
-        let newest = files.first().ok_or_else(|| no_version(entry.as_str()))?;
+        let newest = files
+            .first()
+            .ok_or_else(|| nothing_to_take(entry, content, MIRROR))?;
         for file in files.iter().take(VERSIONS) {
             if self.requests.is_there(&file_url(dl, file)?).await? {
-                return self.file(dl, file).await;
+                return Ok(self.file(dl, file).await?);
             }
         }
         let name = &newest.name;
@@ -269,12 +272,11 @@ impl<'a> Looker<'a> {
             "Let the mirror hold a version of it (`crates-ferry prefetch --crate {name}`), or set `probe.crate` to a crate of which \
              it holds one."
         );
-        self.file(dl, newest)
-            .await
-            .map_err(|error| match error.kind() {
-                Kind::Server => error.advise(advice),
-                _ => error,
-            })
+        let fetched = self.file(dl, newest).await;
+        fetched.map_err(|error| match error.kind() {
+            Kind::Server => error.advise(advice).into(),
+            _ => error.into(),
+        })
     }
 
     async fn file(&self, dl: &str, file: &CrateFile) -> Result<()> {
@@ -348,6 +350,20 @@ fn join(index: &Url, path: &str) -> Result<Url> {
         )
         .because(error)
     })
+}
+
+/// An entry whose versions are all yanked says nothing of the server that has it: another crate is to be asked for.
+fn nothing_to_take(url: &Url, content: &[u8], named: Named) -> Unseen {
+    let error = no_version(url.as_str());
+    if entry::by_version(content).is_empty() {
+        return error.into();
+    }
+    let message = format!(
+        "probe.crate: {} has only yanked versions of it: {url}",
+        named.who
+    );
+    let advice = error.advice().unwrap_or_default().to_owned();
+    Unseen::Misset(Error::new(Kind::Config, message).advise(advice))
 }
 
 fn no_version(url: &str) -> Error {

@@ -68,6 +68,28 @@ fn an_older_cargo_is_told() {
 }
 
 #[test]
+fn a_crate_that_is_yanked_is_told_and_nothing_is_switched() {
+    let around = Around::set_up();
+    let yanked = entry("1.0.0", b"a small crate").replace("false", "true");
+    let path = "/index/cf/g-/cfg-if";
+    around.crates_io.0.put_at(path, yanked.clone().into_bytes());
+    let said = around.fail(&["probe", "--now"], 2);
+    assert!(
+        said.contains("crates.io has only yanked versions"),
+        "{said}"
+    );
+    assert!(!around.switch().exists());
+    // Of an entry without a version it is the server's fault.
+    around.crates_io.0.put_at(path, b"\n".to_vec());
+    around.mirror.0.put_at(path, yanked.into_bytes());
+    let said = around.fail(&["probe", "--now"], 2);
+    assert!(
+        said.contains("the mirror has only yanked versions"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_crate_that_nobody_has_is_told_and_nothing_is_switched() {
     let around = Around::set_up();
     let misspelt = [("FERRY_PROBE_CRATE", "cfg-of")];
