@@ -290,6 +290,16 @@ fn each_fault_of_the_host_is_told_as_that_with_what_to_do() {
             2,
         ),
         (
+            format!(
+                "{}location: /again\r\ncontent-length: 0\r\n\r\n",
+                head("302 Found")
+            )
+            .into_bytes(),
+            "its redirects lead nowhere",
+            "the address to which they ought to lead",
+            1,
+        ),
+        (
             Vec::new(),
             "lost before a response came",
             "check the proxies",

@@ -94,6 +94,10 @@ pub(crate) fn unreachable(error: &reqwest::Error) -> (&'static str, &'static str
             "cannot connect",
             "Check host and port in the URL, whether the server runs, and the firewalls on the way.",
         ),
+        e if e.is_redirect() => (
+            "its redirects lead nowhere",
+            "Set the address to which they ought to lead; or ask the administrator of that server why it redirects so often.",
+        ),
         e if e.is_timeout() => (
             "no answer in time",
             "Try again, or raise `network.idle_timeout`.",
