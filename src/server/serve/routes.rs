@@ -43,6 +43,7 @@ const TABLE: Table<&'static State> = Table {
         Route::get("/metrics", Access::Public, monitoring::metrics),
         Route::page("/", pages::search::show),
         Route::page("/search", pages::search::show),
+        Route::page("/crates", pages::crates),
         Route::page("/crates/*", pages::below_crates),
         Route::page("/setup", pages::setup::show),
         Route::page("/status", pages::status::show),

@@ -197,7 +197,13 @@ fn the_files_of_a_version_are_listed_and_shown_as_text() {
     assert!(!long.contains("id=\"L3000\""));
     let last = page(&server.get("/crates/Foo/1.1.0/src/long.txt?line=3000"), 200);
     has(&last, &["id=\"L3000\"", "rel=\"prev\""]);
-    for path in ["absent", "src", "src//lib.rs", "src/lib.rs/"] {
+    assert_eq!(server.get("/crates").headers["location"], "/");
+    for path in ["src", "src/"] {
+        let folder = server.get(&format!("/crates/Foo/1.1.0/src/{path}"));
+        assert_eq!(folder.status, 302, "{path}");
+        assert_eq!(folder.headers["location"], "/crates/Foo/1.1.0/src/");
+    }
+    for path in ["absent", "sr", "src//lib.rs", "src/lib.rs/"] {
         let missing = server.get(&format!("/crates/Foo/1.1.0/src/{path}"));
         has(&page(&missing, 404), &["has no such file"]);
     }

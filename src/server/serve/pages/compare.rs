@@ -12,7 +12,7 @@ use super::of_version::{OfVersion, not_here, pick};
 use super::source::note;
 use super::text::{clean, in_path, number, page_number, size};
 use super::{redirect, respond};
-use crate::count::counted;
+use crate::count::{counted, noun_of};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::server::crate_diff::{Change, Diff, DiffLine};
@@ -254,9 +254,10 @@ fn summary(comparison: &Comparison) -> String {
         .map(|(count, what)| format!("{} {what}", counted(count, "file")))
         .collect();
     let (added, removed) = comparison.counts();
+    let lines = noun_of(added as u64, "line");
     let (added, removed) = (number(added as u64), number(removed as u64));
     format!(
-        "{}; {added} lines added, {removed} removed",
+        "{}; {added} {lines} added, {removed} removed",
         kinds.join(", ")
     )
 }

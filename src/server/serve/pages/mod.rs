@@ -73,26 +73,12 @@ pub(super) fn below_crates(
     match *parts.as_slice() {
         [""] => later(async { Ok(redirect("/")) }),
         ["", ..] => Err(nothing()),
-        // Each page has one address.
-        [name, ""] => {
-            let path = format!("/crates/{}", text::in_path(name));
-            later(async move { Ok(redirect(&path)) })
-        }
-        [name, below, ""] => {
-            let path = format!("/crates/{}/{}", text::in_path(name), text::in_path(below));
-            later(async move { Ok(redirect(&path)) })
-        }
+        [name, ""] => lead(&[name]),
+        [name, below, ""] => lead(&[name, below]),
         [name] => later(crate_page::show(state, headers, own(name), None)),
         [name, "versions"] => later(versions::show(state, headers, own(name), page)),
         [name, "dependents"] => later(dependents::show(state, headers, own(name), page)),
-        [name, version, "src"] => {
-            let path = format!(
-                "/crates/{}/{}/src/",
-                text::in_path(name),
-                text::in_path(version)
-            );
-            later(async move { Ok(redirect(&path)) })
-        }
+        [name, version, "src"] => lead(&[name, version, "src", ""]),
         [name, version, "src", ""] => later(source::list(
             state,
             headers,
@@ -126,6 +112,18 @@ pub(super) fn below_crates(
         }
         _ => Err(nothing()),
     }
+}
+
+/// Leads to the one address that a page below `/crates/` has.
+fn lead(parts: &[&str]) -> Result<Reply, ErrorResponse> {
+    let parts: Vec<_> = parts.iter().map(|part| text::in_path(part)).collect();
+    let path = format!("/crates/{}", parts.join("/"));
+    later(async move { Ok(redirect(&path)) })
+}
+
+/// `GET /crates`: what somebody looks for there is on the first page.
+pub(super) fn crates(_: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    later(async { Ok(redirect("/")) })
 }
 
 /// Decodes a part of a path; `None` where nothing can have that name: a slash that is written as `%2F` divides nothing.

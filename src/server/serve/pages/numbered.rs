@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::text::number;
+use crate::count::noun_of;
 use crate::server::highlight::{Language, Marks, line_ranges};
 
 /// How many bytes of lines a page has, with what the template adds to each.
@@ -72,6 +74,12 @@ impl Part {
             last,
             total: all.len(),
         }
+    }
+
+    /// Says how many lines the whole text has.
+    pub(super) fn counted(&self) -> String {
+        let noun = noun_of(self.total as u64, "line");
+        format!("{} {noun}", number(self.total as u64))
     }
 
     /// Returns the number of its first line.

@@ -12,8 +12,8 @@ use super::frame::Frame;
 use super::listed::Pages;
 use super::numbered::{Part, cost, pages};
 use super::of_version::{OfVersion, find_version, not_here};
-use super::respond;
 use super::text::{clean, in_path, number, page_number, size};
+use super::{redirect, respond};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::server::crate_archive::{ArchivedFile, Content};
@@ -204,7 +204,12 @@ pub(super) async fn show(
     };
     let found = listed.binary_search_by(|file| file.path.as_str().cmp(&path));
     let Some(listed) = found.ok().and_then(|place| listed.get(place)) else {
-        return no_file(state, headers, of, &path).await;
+        let folder = format!("{}/", path.trim_end_matches('/'));
+        // A folder has no page of its own.
+        return match listed.iter().any(|file| file.path.starts_with(&folder)) {
+            true => Ok(redirect(&format!("/crates/{}/{}/src/", of.name, of.number))),
+            false => no_file(state, headers, of, &path).await,
+        };
     };
     let content = match contents(state, &of.file, vec![path.clone()]).await {
         Ok(mut contents) => contents.remove(&path),
