@@ -4,14 +4,21 @@
 //! in work is an error, so that no server can exhaust the memory or the processor; between two objects other tasks can run
 //! ([`Scanner::next`]).
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
+mod later;
+mod recent;
+mod work;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::entry::{EntryHeader, EntryKind, Inflate};
 use super::{HEADER, ObjectKind, delta, entry_count};
 use crate::git::ObjectId;
 use crate::git::wire::{Error, Result};
+use later::Later;
+use recent::Recent;
+use work::Work;
 
 /// An object of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -358,49 +365,6 @@ impl Begun {
     }
 }
 
-/// Counts the bytes that are inflated and that deltas make.
-///
-/// Sizes alone bound no work: each of the deltas in a small pack may make the largest object, on a base that is made anew each
-/// time because others were needed in between.
-#[derive(Default)]
-struct Work {
-    whole: Cell<usize>,
-    object: Cell<usize>,
-}
-
-impl Work {
-    /// The most work on one pack, in bytes: ten times what the largest packs of an index take.
-    const LIMIT: usize = 1024 * 1024 * 1024;
-    /// The most work on one object, in bytes: a root tree at the end of a chain of 250 takes a tenth.
-    const OBJECT_LIMIT: usize = 128 * 1024 * 1024;
-
-    fn begin_object(&self) {
-        self.object.set(0);
-    }
-
-    fn add(&self, bytes: usize) -> Result<()> {
-        let counts = [
-            (
-                &self.whole,
-                Self::LIMIT,
-                "the work of reading a pack for planning, in bytes,",
-            ),
-            (
-                &self.object,
-                Self::OBJECT_LIMIT,
-                "the work of reading an object of a pack, in bytes,",
-            ),
-        ];
-        for (count, limit, what) in counts {
-            count.set(count.get().saturating_add(bytes));
-            if count.get() > limit {
-                return Err(Error::Limit { what, limit });
-            }
-        }
-        Ok(())
-    }
-}
-
 /// An entry's inflated data.
 struct Part {
     /// The length of the entry, in bytes.
@@ -421,71 +385,6 @@ enum Base {
     Later(ObjectId),
 }
 
-/// What an entry waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Awaited {
-    Object(ObjectId),
-    Entry(usize),
-}
-
-/// Deltas that came before their base, as dulwich sends them.
-#[derive(Default)]
-struct Later {
-    waiting: HashMap<Awaited, Vec<usize>>,
-    entries: HashSet<usize>,
-    /// Entries whose base has been read meanwhile.
-    ready: Vec<usize>,
-}
-
-impl Later {
-    /// The most that may wait at a time: as many deltas as fit into a pack would take several times its memory.
-    const LIMIT: usize = 50_000;
-
-    fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Returns what has to be read before a delta on this base can be applied.
-    fn awaited(&self, base: &Base) -> Option<Awaited> {
-        match base {
-            Base::None(_) | Base::Supplied(_) => None,
-            Base::At(entry) => self
-                .entries
-                .contains(entry)
-                .then_some(Awaited::Entry(*entry)),
-            Base::Later(id) => Some(Awaited::Object(*id)),
-        }
-    }
-
-    fn wait(&mut self, awaited: Awaited, offset: usize) -> Result<()> {
-        if self.entries.len() == Self::LIMIT {
-            return Err(Error::Limit {
-                what: "the number of deltas before their base",
-                limit: Self::LIMIT,
-            });
-        }
-        self.entries.insert(offset);
-        self.waiting.entry(awaited).or_default().push(offset);
-        Ok(())
-    }
-
-    /// Notes that an object has been read: what waited for it is next.
-    fn wake(&mut self, id: ObjectId, offset: usize) {
-        self.entries.remove(&offset);
-        for awaited in [Awaited::Object(id), Awaited::Entry(offset)] {
-            self.ready
-                .extend(self.waiting.remove(&awaited).unwrap_or_default());
-        }
-    }
-
-    fn refuse_waiting(&self) -> Result<()> {
-        match self.waiting.is_empty() {
-            true => Ok(()),
-            false => Err(Error::garbage("a delta whose base is not in the pack")),
-        }
-    }
-}
-
 /// Refuses what is larger than planning ever needs; a delta has no kind of its own.
 fn within_limit(kind: Option<ObjectKind>, size: u64) -> Result<()> {
     let (what, limit) = match kind {
@@ -504,37 +403,3 @@ fn breaks_off() -> Error {
 }
 
 type Content = (ObjectKind, Arc<Vec<u8>>);
-
-/// The objects that were read last, to which most deltas refer.
-#[derive(Default)]
-struct Recent {
-    order: VecDeque<usize>,
-    objects: HashMap<usize, Content>,
-    bytes: usize,
-}
-
-impl Recent {
-    /// How many bytes of objects are kept inflated: some thousand commits, or two dozen root trees.
-    const LIMIT: usize = 1024 * 1024;
-
-    fn get(&self, offset: usize) -> Option<Content> {
-        self.objects.get(&offset).cloned()
-    }
-
-    fn insert(&mut self, offset: usize, content: Content) {
-        self.bytes += content.1.len();
-        if let Some(before) = self.objects.insert(offset, content) {
-            self.bytes -= before.1.len();
-        } else {
-            self.order.push_back(offset);
-        }
-        // The newest object stays even where it alone exceeds the limit: the next delta most likely builds on it.
-        while self.bytes > Self::LIMIT
-            && self.order.len() > 1
-            && let Some(oldest) = self.order.pop_front()
-            && let Some(dropped) = self.objects.remove(&oldest)
-        {
-            self.bytes -= dropped.1.len();
-        }
-    }
-}
