@@ -98,9 +98,9 @@ impl CrateFiles {
     /// # Errors
     /// `config` if the store, `data_dir` or the certificates cannot be used.
     pub async fn open(config: &ServeConfig) -> Result<Arc<Self>> {
-        let data_dir = &config.serve.data_dir;
-        let scratch = Scratch::open(data_dir.join("tmp"));
-        let scratch = scratch.map_err(|error| unwritable(data_dir, error))?;
+        let folder = config.serve.data_dir.join("tmp");
+        let scratch = Scratch::open(folder.clone());
+        let scratch = scratch.map_err(|error| unwritable(&folder, error))?;
         let files = Arc::new(Self::with(config, &scratch, Catalog::open)?);
         files.inventory.recover().await;
         Ok(files)

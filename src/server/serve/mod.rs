@@ -184,8 +184,8 @@ fn describe(config: &ServeConfig) {
     let is_named = serve.public_url.is_some() || !serve.hosts.is_empty();
     if serve.listen.ip().is_unspecified() && !is_named {
         warn!(
-            "clients of other machines are refused. Set serve.public_url to the address by which they reach this server, or \
-             serve.hosts to its names."
+            "cargo on other machines gets no config.json, since this server does not know by which name they reach it. Set \
+             serve.public_url to the address by which they do, or serve.hosts to its names."
         );
     }
     if serve.stale_after <= serve.refresh {
@@ -195,7 +195,7 @@ fn describe(config: &ServeConfig) {
     }
     if !serve.listen.ip().is_loopback() && serve.auth.is_none() {
         warn!(
-            "everybody who can reach {} may use this server. Set serve.auth to require tokens.",
+            "everybody who can reach {} may read what this server has. Set serve.auth to require tokens.",
             serve.listen
         );
     }
