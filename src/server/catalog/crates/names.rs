@@ -147,6 +147,11 @@ impl Names {
         self.ranks_at(places.iter().copied())
     }
 
+    /// Says whether a name has this word, or one that begins with it if `is_prefix`.
+    pub(super) fn have_word(&self, word: &str, is_prefix: bool) -> bool {
+        !self.table.words().with(word, is_prefix).is_empty()
+    }
+
     /// Returns the place of the crate with this very name, in lower case.
     pub(super) fn place_of(&self, name: &str) -> Option<Place> {
         self.exact(name)

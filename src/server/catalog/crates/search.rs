@@ -17,6 +17,8 @@ const LONGEST: usize = 200;
 const WORDS: usize = 8;
 /// From how many letters on the beginning of a word is enough.
 const PREFIX: usize = 2;
+/// The longest beginnings of words that have an index, in letters: see the tables.
+const INDEXED_PREFIX: usize = 5;
 /// How many crates the full-text search finds at most, of those that have the words anywhere: a word such as `a` is in most
 /// descriptions. Names have no such bound; where the best come first and as many names have the words, it is not asked.
 const MATCHES: usize = 2_000;
@@ -205,12 +207,12 @@ fn named(names: &Names, words: &[String]) -> RankSet {
 /// Finds what SQLite's full-text search finds with all of the words, the heaviest crates first, as far as the bound.
 fn matches(names: &Names, database: &Connection, words: &[String]) -> rusqlite::Result<RankSet> {
     // SQLite reads the rows of each word before it sees that another has none, as most misspelt ones do.
-    for word in words {
-        if ids(database, &quoted(word), 1)?.is_empty() {
+    for word in words.iter().filter(|word| !names.have_word(word, true)) {
+        if ids(database, &expression(names, word), 1)?.is_empty() {
             return Ok(names.no_ranks());
         }
     }
-    let all: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+    let all: Vec<_> = words.iter().map(|word| expression(names, word)).collect();
     // One that came after the names were read is found next time.
     Ok(names.ranks_of(ids(database, &all.join(" AND "), MATCHES)?))
 }
@@ -247,8 +249,11 @@ fn words(text: &str) -> Vec<String> {
 
 /// Returns the expression for a word, or for what begins with it. Quoted, so that no text is an operator; what SQLite cuts further
 /// cannot be searched for.
-fn quoted(word: &str) -> String {
-    match is_prefix(word) {
+fn expression(names: &Names, word: &str) -> String {
+    // Beyond the beginnings that have an index, SQLite merges the rows of all words that begin so: tens of thousands, where the
+    // word itself is a common one.
+    let is_whole = word.chars().nth(INDEXED_PREFIX).is_some() && names.have_word(word, false);
+    match is_prefix(word) && !is_whole {
         false => format!("\"{word}\""),
         true => format!("\"{word}\" *"),
     }
