@@ -104,7 +104,7 @@ pub(super) fn search(
     }
     let mut found = results.page(query);
     found.exact = exact.next().map(|place| names.facts(place).id);
-    if found.total == 0 && filter.is_empty() {
+    if found.total == 0 && filter.is_empty() && !words.is_empty() {
         found.near = names.near(&name, SUGGESTIONS);
     }
     Ok(found)

@@ -149,6 +149,21 @@ fn a_typing_error_is_forgiven_where_nothing_matches() {
 }
 
 #[test]
+fn a_text_without_letters_is_near_no_name_of_one() {
+    let (_folder, catalog) = catalog();
+    Index::with(&[("a", &[])]).update(&catalog);
+    let near = |text: &str| {
+        let query = Query {
+            text: text.to_owned(),
+            limit: 10,
+            ..Query::default()
+        };
+        catalog.search(&query).unwrap().near.len()
+    };
+    assert_eq!(["b", "-", "*", "%"].map(near), [1, 0, 0, 0]);
+}
+
+#[test]
 fn the_dependents_are_counted_and_decide_the_order() {
     let (_folder, catalog) = catalog();
     let mut index = small();
