@@ -6,9 +6,15 @@ mod crate_file;
 mod crate_name;
 pub mod download;
 pub mod entry;
+mod pattern;
+mod published;
 pub mod release;
 mod spec;
+mod yanked;
 
 pub use crate_file::{Checksum, CrateFile, CrateVersion, ParseChecksumError, stored_at};
 pub use crate_name::{CrateName, CrateNameError};
+pub use pattern::{CratePattern, folded};
+pub use published::Published;
 pub use spec::CrateSpec;
+pub use yanked::as_yanked;

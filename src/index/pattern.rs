@@ -1,0 +1,207 @@
+//! What people write for some crates, or for some of their versions: `acme-*`, `serde@1.0.219`, `time@<0.2.23`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use globset::{Glob, GlobMatcher};
+use semver::{Version, VersionReq};
+
+/// Some crates, or some of their versions. In names case does not matter, and `-` and `_` are alike, as on crates.io.
+#[derive(Debug, Clone)]
+pub struct CratePattern {
+    text: String,
+    name: NamePattern,
+    versions: Versions,
+}
+
+#[derive(Debug, Clone)]
+enum NamePattern {
+    /// One name, folded.
+    One(String),
+    Glob(GlobMatcher),
+}
+
+#[derive(Debug, Clone)]
+enum Versions {
+    All,
+    One(Version),
+    Meeting(VersionReq),
+}
+
+/// Returns what names that mean the same crate have in common: no two of them can be on crates.io.
+pub fn folded(name: &str) -> String {
+    let fold = |byte: char| match byte {
+        '-' => '_',
+        other => other.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).collect()
+}
+
+impl CratePattern {
+    /// Says whether it means any version of the crate with this name, which is [`folded`].
+    pub fn means_crate(&self, folded: &str) -> bool {
+        match &self.name {
+            NamePattern::One(name) => name == folded,
+            NamePattern::Glob(glob) => glob.is_match(folded),
+        }
+    }
+
+    /// Says whether it means this version of the crates that it means.
+    ///
+    /// A requirement means a pre-release where it means the release that follows: `<0.2.23` means `0.2.0-rc.1`, too, which
+    /// cargo would not take for it.
+    pub fn means_version(&self, version: &Version) -> bool {
+        match &self.versions {
+            Versions::All => true,
+            // Build metadata does not count, as for cargo.
+            Versions::One(one) => one.cmp_precedence(version).is_eq(),
+            Versions::Meeting(requirement) => {
+                let release = Version::new(version.major, version.minor, version.patch);
+                requirement.matches(version) || requirement.matches(&release)
+            }
+        }
+    }
+}
+
+impl FromStr for CratePattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, versions) = match text.split_once('@') {
+            Some((name, versions)) => (name, Versions::read(versions.trim())?),
+            None => (text, Versions::All),
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            name: NamePattern::read(name.trim())?,
+            versions,
+        })
+    }
+}
+
+impl NamePattern {
+    fn read(text: &str) -> Result<Self, String> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*');
+        if text.is_empty() || !text.chars().all(is_allowed) {
+            return Err(format!(
+                "`{}` is no name of a crate, nor one with `*` in it",
+                text.escape_debug()
+            ));
+        }
+        let folded = folded(text);
+        if !folded.contains('*') {
+            return Ok(Self::One(folded));
+        }
+        let glob = Glob::new(&folded).map_err(|error| error.to_string())?;
+        Ok(Self::Glob(glob.compile_matcher()))
+    }
+}
+
+impl Versions {
+    /// Reads a version, which means itself alone, or a requirement, which begins with an operator.
+    fn read(text: &str) -> Result<Self, String> {
+        let shown = text.escape_debug();
+        if text.starts_with(|first: char| first.is_ascii_digit()) {
+            // Without an operator semver would read `^`, and whoever allows one version would allow all that follow.
+            let one = Version::parse(text).map(Self::One);
+            return one.map_err(|error| {
+                format!(
+                    "`{shown}` is no whole version ({error}); a requirement begins with an operator, as `^{shown}`"
+                )
+            });
+        }
+        let requirement = VersionReq::parse(text);
+        requirement
+            .map(Self::Meeting)
+            .map_err(|error| format!("`{shown}` is neither a version nor a requirement: {error}"))
+    }
+}
+
+impl fmt::Display for CratePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl PartialEq for CratePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for CratePattern {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn means(pattern: &str, name: &str, version: &str) -> bool {
+        let pattern: CratePattern = pattern.parse().unwrap();
+        pattern.means_crate(&folded(name))
+            && pattern.means_version(&Version::parse(version).unwrap())
+    }
+
+    #[test]
+    fn a_name_means_every_version_in_any_spelling() {
+        for name in ["serde-json", "Serde_JSON", "serde_json"] {
+            assert!(means("serde_json", name, "1.0.0"), "{name}");
+            assert!(means("Serde-Json", name, "2.0.0-rc.1"), "{name}");
+        }
+        assert!(!means("serde", "serde-json", "1.0.0"));
+        assert!(means("acme-*", "ACME_core", "1.0.0"));
+        assert!(means("*", "anything", "1.0.0"));
+        assert!(!means("acme-*", "acme", "1.0.0") && !means("acme-*", "my-acme-x", "1.0.0"));
+    }
+
+    #[test]
+    fn a_bare_version_is_exact_and_a_requirement_has_an_operator() {
+        for (pattern, version, is_meant) in [
+            ("serde@1.0.219", "1.0.219", true),
+            ("serde@1.0.219", "1.0.219+build", true),
+            ("serde@1.0.219", "1.0.220", false),
+            ("serde@1.0.219", "1.0.219-rc.1", false),
+            ("serde@=1.0.219", "1.0.219", true),
+            ("serde@^1.0", "1.9.0", true),
+            ("serde@<0.2.23", "0.2.22", true),
+            ("serde@<0.2.23", "0.2.23", false),
+            ("serde@<0.2.23", "0.2.0-rc.1", true),
+            ("serde@<0.2.23", "0.2.23-rc.1", false),
+            ("serde@>=1, <1.5", "1.4.9", true),
+            ("serde@>=1, <1.5", "1.5.0", false),
+            ("serde@*", "1.5.0-rc.1", true),
+        ] {
+            assert_eq!(
+                means(pattern, "serde", version),
+                is_meant,
+                "{pattern} {version}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_the_reason() {
+        for (text, why) in [
+            ("", "no name"),
+            ("@1.0.0", "no name"),
+            ("a b", "no name"),
+            ("acme-?", "no name"),
+            ("serde@1.0", "begins with an operator, as `^1.0`"),
+            ("serde@", "neither a version nor a requirement"),
+            ("serde@~~1", "neither a version nor a requirement"),
+        ] {
+            let refused = text.parse::<CratePattern>().unwrap_err();
+            assert!(refused.contains(why), "{text}: {refused}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_makes_the_reader_panic(text in prop_oneof!["\\PC*", "[a-z*_-]{0,4}@?[<>=^~0-9., *]{0,9}"]) {
+            let _ = text.parse::<CratePattern>();
+        }
+    }
+}

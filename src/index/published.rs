@@ -1,0 +1,74 @@
+//! When the versions of a crate's file were published.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// What a line says of when its version was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published<'a> {
+    /// The name of the crate as its author wrote it.
+    pub name: Cow<'a, str>,
+    /// The version as its author wrote it.
+    pub version: Cow<'a, str>,
+    /// When it was published; older lines do not say.
+    pub at: Option<Timestamp>,
+    /// Whether it is yanked.
+    pub is_yanked: bool,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    vers: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pubtime: Option<Cow<'a, str>>,
+    #[serde(default)]
+    yanked: Option<bool>,
+}
+
+impl<'a> Published<'a> {
+    /// Reads a line; `None` if cargo could not read it either.
+    pub fn read(line: &'a [u8]) -> Option<Self> {
+        let line: Line<'a> = serde_json::from_slice(line).ok()?;
+        Some(Self {
+            name: line.name,
+            version: line.vers,
+            at: line.pubtime.and_then(|at| at.parse().ok()),
+            is_yanked: line.yanked.unwrap_or(false),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_line_says_when_its_version_was_published_or_does_not() {
+        let read = |line: &'static str| Published::read(line.as_bytes());
+        let dated =
+            read(r#"{"name":"Foo","vers":"1.0.0","pubtime":"2026-08-20T07:55:00Z","yanked":true}"#)
+                .unwrap();
+        assert_eq!(
+            (&*dated.name, &*dated.version, dated.is_yanked),
+            ("Foo", "1.0.0", true)
+        );
+        assert_eq!(dated.at, Some("2026-08-20T07:55:00Z".parse().unwrap()));
+        for line in [
+            r#"{"name":"Foo","vers":"1.0.0"}"#,
+            r#"{"name":"Foo","vers":"1.0.0","pubtime":null,"yanked":null}"#,
+            r#"{"name":"Foo","vers":"1.0.0","pubtime":"yesterday","yanked":false}"#,
+        ] {
+            let undated = read(line).unwrap();
+            assert_eq!((undated.at, undated.is_yanked), (None, false), "{line}");
+        }
+        assert_eq!(read("no json"), None);
+        assert_eq!(read("{}"), None);
+    }
+}
