@@ -1,7 +1,7 @@
 //! crates-ferry carries the crates.io index to a git host you own, without ever cloning it.
 //!
 //! The rooms, imports pointing down only: `program` (what both programs share); `up`; `trigger`, `check` and `server`; `notify`;
-//! `mirror`; `http`; `config`; `index`; `git`; and the ground: `error`, `progress`, `bounded_cache`, `count`,
+//! `mirror`; `http`; `policy`; `config`; `index`; `git`; and the ground: `error`, `progress`, `bounded_cache`, `count`,
 //! `shown`, `guarded`.
 
 #[cfg(feature = "server")]
@@ -16,6 +16,7 @@ pub mod http;
 pub mod index;
 pub mod mirror;
 pub mod notify;
+pub mod policy;
 pub mod program;
 pub mod progress;
 pub mod retry_after;

@@ -20,6 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["git"],
     &["index"],
     &["config"],
+    &["policy"],
     &["http", "mirror"],
     &["notify"],
     &["check", "server", "trigger"],

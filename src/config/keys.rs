@@ -31,6 +31,8 @@ pub(super) enum Shape {
     Mailboxes,
     /// Names and values; in a variable `name=value,name=value`.
     Map,
+    /// A list of crates, each perhaps with an end and a reason; in a variable `;` separates them, since a requirement has commas.
+    Rules,
 }
 
 impl Shape {
@@ -41,6 +43,7 @@ impl Shape {
             b"list" => Self::List,
             b"mailboxes" => Self::Mailboxes,
             b"map" => Self::Map,
+            b"rules" => Self::Rules,
             _ => Self::One,
         }
     }

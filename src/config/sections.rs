@@ -13,6 +13,7 @@ use super::values::addresses::Addresses;
 use super::values::catalog::{self, DumpSource};
 use super::values::durations::{self, Rhythm};
 use super::values::git::{self, History};
+use super::values::policy::{self, Rule};
 use super::values::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};
 use super::values::smtp::{self, Mailbox, SmtpServer};
 use super::values::{addresses, numbers, paths, trigger};
@@ -177,6 +178,16 @@ key_table! {
         catalog: bool = or_default("catalog", numbers::on_or_off, "on");
         /// `stderr`, `off`, or a file.
         access_log: AccessLog = or_default("access_log", serve::access_log, "stderr");
+    }
+
+    /// What the server holds back, and what it refuses.
+    policy: Policy {
+        /// How long a new version is on hold: cargo takes it only where a lockfile names it already. Without it nothing is.
+        min_age: Option<Duration> = optional("min_age", durations::duration);
+        /// A list of rules: crates, or versions of them, that are not on hold.
+        allow: Vec<Rule> = rules("allow", policy::rule);
+        /// A list of rules: crates, or versions of them, that are refused. `deny` wins over `allow`.
+        deny: Vec<Rule> = rules("deny", policy::rule);
     }
 
     /// The probe that switches cargo between crates.io and the mirror.

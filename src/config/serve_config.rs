@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::load::{self, Flags};
 use super::network;
 use super::secrets::{Mask, Secrets};
-use super::sections::{Catalog, Mirror, Network, Probe, Serve, Upstream};
+use super::sections::{Catalog, Mirror, Network, Policy, Probe, Serve, Upstream};
 use super::settings::{Origin, Origins, Settings};
 use super::text_file;
 use super::values::serve::{Downloads, OfflineIndex, StoreUrl};
@@ -21,6 +21,8 @@ use crate::git::RemoteUrl;
 pub struct ServeConfig {
     /// The server (`serve:`).
     pub serve: Serve,
+    /// What it holds back, and what it refuses (`policy:`).
+    pub policy: Policy,
     /// The probe that switches clients to it and back (`probe:`).
     pub probe: Probe,
     /// What is imported (`catalog:`).
@@ -85,6 +87,7 @@ impl ServeConfig {
             probe,
             serve,
             catalog: Catalog::from_settings(settings)?,
+            policy: Policy::from_settings(settings)?,
             upstream,
             network: network::read(settings, environment)?,
             secrets: Secrets::from_environment(environment)?,

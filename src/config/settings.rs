@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::keys::{Key, Shape};
 use super::values::Parse;
+use super::values::policy::crates_of;
 use crate::error::{Error, Kind, Result};
 
 /// Where the value of a key comes from.
@@ -131,6 +132,11 @@ impl Settings {
         Ok(self.all(key, parse)?.unwrap_or_default())
     }
 
+    /// Returns rules about crates, none by default.
+    pub(super) fn rules<T>(&self, key: &Key, parse: Parse<T>) -> Result<Vec<T>> {
+        self.list(key, parse)
+    }
+
     /// Returns mail addresses, none by default.
     pub(super) fn mailboxes<T>(&self, key: &Key, parse: Parse<T>) -> Result<Vec<T>> {
         self.list(key, parse)
@@ -169,6 +175,7 @@ impl Settings {
 fn repeated<'a>(key: &Key, texts: &'a [String]) -> Option<&'a str> {
     let named = |text: &'a String| match key.shape {
         Shape::Map => text.split('=').next().unwrap_or_default().trim(),
+        Shape::Rules => crates_of(text),
         Shape::One | Shape::List | Shape::Mailboxes => text.as_str(),
     };
     let mut seen = BTreeSet::new();

@@ -99,7 +99,7 @@ fn mails_need_a_server_a_sender_and_a_recipient() {
 fn every_key_is_also_a_variable() {
     let names: Vec<_> = KEYS.iter().map(Key::variable).collect();
     assert!(
-        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 69,
+        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 72,
         "{names:?}"
     );
     for name in &names {
@@ -109,9 +109,14 @@ fn every_key_is_also_a_variable() {
         let shown = if name.starts_with("FERRY_TRIGGER_") {
             let loaded = TriggerConfig::load(&Flags::default(), &environment);
             loaded.unwrap_err().to_string()
-        } else if ["FERRY_SERVE_", "FERRY_PROBE_", "FERRY_CATALOG_"]
-            .iter()
-            .any(|section| name.starts_with(section))
+        } else if [
+            "FERRY_SERVE_",
+            "FERRY_POLICY_",
+            "FERRY_PROBE_",
+            "FERRY_CATALOG_",
+        ]
+        .iter()
+        .any(|section| name.starts_with(section))
         {
             let loaded = ServeConfig::load(&Flags::default(), &environment);
             loaded.unwrap_err().to_string()

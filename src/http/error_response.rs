@@ -24,6 +24,8 @@ enum Form {
     Json,
     /// `{"errors": [{"detail": …}]}`, which cargo shows.
     Cargo,
+    /// One line of plain text: of a crate file's answer cargo shows the body as it is.
+    Line,
     /// What this makes of it.
     Page(Page),
 }
@@ -47,6 +49,14 @@ impl ErrorResponse {
         Self {
             form: Form::Cargo,
             ..Self::new(status, detail)
+        }
+    }
+
+    /// Makes one whose body is a line of plain text.
+    pub fn in_a_line(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            form: Form::Line,
+            ..Self::new(status, text)
         }
     }
 
@@ -80,6 +90,7 @@ impl IntoResponse for ErrorResponse {
         let mut response = match self.form {
             Form::Json => in_json(json!({ "error": self.error })),
             Form::Cargo => in_json(json!({ "errors": [{ "detail": self.error }] })),
+            Form::Line => (self.status, format!("{}\n", self.error)).into_response(),
             Form::Page(page) => page(self.status, &self.error),
         };
         // What fails now may succeed a moment later, and a cache may store a 404 unless it is told not to (RFC 9110,

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod crate_archive;
 pub mod crate_diff;
 pub mod crate_files;
+pub mod decisions;
 pub mod disk_error;
 pub mod dump;
 pub mod file_budget;

@@ -6,6 +6,7 @@ mod hint;
 mod password;
 mod variables;
 mod yaml_error;
+mod yaml_rules;
 mod yaml_value;
 
 use std::io;

@@ -24,7 +24,9 @@ pub(super) fn load(environment: &Environment, settings: &mut Settings) -> Result
         let name = key.variable();
         if let Some(text) = environment.plain(&name)? {
             let mut texts = texts_of(key, text);
-            if matches!(key.shape, Shape::List | Shape::Map) && without_quotes(&mut texts) {
+            if matches!(key.shape, Shape::List | Shape::Map | Shape::Rules)
+                && without_quotes(&mut texts)
+            {
                 warn!("{name}: removed the quotes around its elements");
             }
             settings.set(key, Origin::Variable(name), texts)?;
@@ -66,14 +68,16 @@ fn texts_of(key: &Key, text: &str) -> Vec<String> {
     match key.shape {
         Shape::Mailboxes => smtp::split(text),
         // There is no escape: an element with a comma, such as the glob `{a,b}/*`, can only be given in the file.
-        Shape::List | Shape::Map => text
-            .split(',')
-            .map(str::trim)
-            .filter(|element| !element.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        Shape::List | Shape::Map => split(text, ','),
+        Shape::Rules => split(text, ';'),
         Shape::One => vec![text.to_owned()],
     }
+}
+
+fn split(text: &str, separator: char) -> Vec<String> {
+    let elements = text.split(separator).map(str::trim);
+    let elements = elements.filter(|element| !element.is_empty());
+    elements.map(str::to_owned).collect()
 }
 
 /// Takes off the quotes that a list in YAML or in a shell would have; says whether there were any.

@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::super::keys::{Key, Shape};
 use super::super::variable_value::unexpanded;
 use super::password::refuse_password;
+use super::yaml_rules::Rules;
 
 /// The value of a key: `None` for a YAML null, which counts as unset.
 #[derive(Clone, Copy)]
@@ -17,7 +18,7 @@ pub(super) struct Value {
 }
 
 impl Value {
-    fn element<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+    pub(super) fn element<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
         refuse_password(self.key, text).map_err(E::custom)?;
         if let Some(reference) = unexpanded(text) {
             return Err(E::custom(format!(
@@ -48,6 +49,7 @@ impl<'de> Visitor<'de> for Value {
             Shape::One => "one value",
             Shape::List | Shape::Mailboxes => "a list",
             Shape::Map => "a mapping of names to values",
+            Shape::Rules => "a list of crates",
         })
     }
 
@@ -67,6 +69,7 @@ impl<'de> Visitor<'de> for Value {
             Shape::List | Shape::Mailboxes => {
                 deserializer.deserialize_any(Elements(self)).map(Some)
             }
+            Shape::Rules => deserializer.deserialize_any(Rules(self)).map(Some),
             Shape::Map => deserializer.deserialize_any(Pairs(self)).map(Some),
             Shape::One => deserializer
                 .deserialize_str(Scalar(self))
@@ -149,7 +152,7 @@ impl<'de> Visitor<'de> for Pairs {
 }
 
 /// A scalar of a map, as it is written.
-struct PlainText;
+pub(super) struct PlainText;
 
 impl<'de> DeserializeSeed<'de> for PlainText {
     type Value = String;

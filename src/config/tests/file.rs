@@ -219,3 +219,73 @@ fn a_reference_to_a_variable_is_told_with_its_place_and_what_to_do() {
     let config = from_file("mirror: { branch: a$b, keep: ['$a/*', 'b$'] }").unwrap();
     assert_eq!(config.mirror.branch, "a$b");
 }
+
+fn policy_of(text: &str) -> Result<crate::config::Policy> {
+    let (folder, _) = ferry_yml(text);
+    let environment = Environment::from_pairs::<&str, &str>([]).in_folder(folder.path());
+    Ok(ServeConfig::load(&Flags::default(), &environment)?.policy)
+}
+
+#[test]
+fn a_rule_is_a_text_or_a_mapping_with_an_end_and_a_reason() {
+    let policy = policy_of(
+        "policy:\n  min_age: 7d\n  allow: [acme-*, serde@1.0.219]\n  deny:\n    - evil-crate\n    \
+         - { crate: 'time@>=0.1, <0.2.23', until: 2027-01-31, why: \"a\\n  reason\" }\n",
+    )
+    .unwrap();
+    let allowed: Vec<_> = policy
+        .allow
+        .iter()
+        .map(|rule| rule.crates.to_string())
+        .collect();
+    assert_eq!(allowed, ["acme-*", "serde@1.0.219"]);
+    let [evil, time] = policy.deny.as_slice() else {
+        panic!("{:?}", policy.deny);
+    };
+    assert_eq!(
+        (evil.crates.to_string().as_str(), evil.until),
+        ("evil-crate", None)
+    );
+    assert_eq!(time.crates.to_string(), "time@>=0.1, <0.2.23");
+    assert_eq!(time.until, Some("2027-01-31T00:00:00Z".parse().unwrap()));
+    assert_eq!(time.why.as_deref(), Some("a reason"));
+}
+
+#[test]
+fn a_rule_that_cannot_be_used_is_located() {
+    for (rule, position, why) in [
+        ("serde@1", "ferry.yml:3:5: ", "begins with an operator"),
+        (
+            "{ why: x }",
+            "ferry.yml:3:5: ",
+            "the key `crate` is missing",
+        ),
+        (
+            "{ crate: a, when: x }",
+            "ferry.yml:3:",
+            "unknown key `when`",
+        ),
+        ("{ crate: a, crate: b }", "ferry.yml:3:", "given twice"),
+        (
+            "{ crate: a, until: soon }",
+            "ferry.yml:3:5: ",
+            "expected a date",
+        ),
+        (
+            "[a]",
+            "ferry.yml:3:",
+            "a crate, or a mapping with the keys crate, until and why",
+        ),
+    ] {
+        let error = policy_of(&format!("policy:\n  deny:\n  - {rule}\n")).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains(position) && error.contains(why),
+            "{rule}: {error}"
+        );
+    }
+    let twice = policy_of("policy: { deny: [a, { crate: a, why: x }] }").unwrap_err();
+    assert!(twice.to_string().contains("`a` is given twice"), "{twice}");
+    let text = policy_of("policy: { deny: a }").unwrap_err();
+    assert!(text.to_string().contains("expected a list"), "{text}");
+}

@@ -6,6 +6,7 @@ pub(super) mod durations;
 pub(super) mod git;
 pub(super) mod numbers;
 pub(super) mod paths;
+pub(super) mod policy;
 pub(super) mod serve;
 pub(super) mod smtp;
 #[cfg(test)]

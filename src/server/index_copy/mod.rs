@@ -67,6 +67,20 @@ struct Writing {
     last_rebuild: Option<Instant>,
 }
 
+/// Fetches the index, for a command that is not the server; if a server uses its copy right now, returns that as it is.
+///
+/// # Errors
+/// As [`IndexCopy::open_fresh`] and [`IndexCopy::read_only`].
+pub async fn for_reading(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCopy>)> {
+    let (data_dir, branch) = (&config.serve.data_dir, &config.index.branch);
+    // Only one process may write the copy; the server keeps it fresh.
+    if is_in_use(data_dir) {
+        return Ok((IndexCopy::read_only(data_dir, branch)?, None));
+    }
+    let (snapshot, copy) = IndexCopy::open_fresh(config).await?;
+    Ok((snapshot, Some(copy)))
+}
+
 impl IndexCopy {
     /// Opens the copy below `data_dir`, or creates an empty one. Removes what a killed process left behind, and a copy
     /// of another `origin`, the address of the repository.

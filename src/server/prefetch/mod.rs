@@ -12,19 +12,21 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::HumanBytes;
+use jiff::Timestamp;
 
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::index::{CrateFile, CrateSpec};
+use crate::policy::Policy;
 use crate::progress::Progress;
 use crate::server::crate_files::CrateFiles;
-use crate::server::index_copy::{self, IndexCopy, Snapshot};
+use crate::server::index_copy;
 use fetch::{End, Fetch};
 use lockfile::Locks;
 use own_sources::OwnSources;
 pub use report::{Missing, PrefetchReport};
 use retry_policy::RetryPolicy;
-use wanted::Wanted;
+use wanted::{Source, Wanted};
 
 /// How many foreign sources of lockfiles a warning names.
 const SHOWN_SOURCES: usize = 3;
@@ -76,8 +78,13 @@ pub async fn run(
     let locked = lockfile::read_all(&options.lockfiles, &OwnSources::of(&config))?;
     let left_out = all_left_out(&locked, &config);
     // Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
-    let (snapshot, _copy) = snapshot(&config).await?;
-    let wanted = Wanted::collect(&snapshot, locked, options)?;
+    let (snapshot, _copy) = index_copy::for_reading(&config).await?;
+    let index = Source {
+        snapshot: &snapshot,
+        policy: Policy::of(&config.policy),
+        now: Timestamp::now(),
+    };
+    let wanted = Wanted::collect(&index, locked, options)?;
     let files = CrateFiles::open(&config).await?;
     files.probe_store().await?;
     if options.pin {
@@ -113,17 +120,6 @@ fn all_left_out(locked: &Locks, config: &ServeConfig) -> Option<String> {
     Some(format!(
         "no package of the lockfiles is from crates.io or from this mirror, but from {sources}. If that is this mirror, set serve.public_url (now {server}) or mirror.url to its address there"
     ))
-}
-
-/// Fetches the index; if a server uses its copy right now, returns that as it is.
-async fn snapshot(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<IndexCopy>)> {
-    let (data_dir, branch) = (&config.serve.data_dir, &config.index.branch);
-    // Only one process may write the copy; the server keeps it fresh.
-    if index_copy::is_in_use(data_dir) {
-        return Ok((IndexCopy::read_only(data_dir, branch)?, None));
-    }
-    let (snapshot, copy) = IndexCopy::open_fresh(config).await?;
-    Ok((snapshot, Some(copy)))
 }
 
 async fn fetch_all(

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::lockfile::{Locked, Locks};
 use super::report::Missing;
 use super::{Options, Versions};
 use crate::error::Result;
 use crate::index::{CrateFile, CrateName, CrateSpec, entry};
+use crate::policy::{Outcome, Policy};
 use crate::server::index_copy::Snapshot;
 
 /// The crate files to fetch, each once, and those that the index does not list.
@@ -17,8 +20,21 @@ pub(super) struct Wanted {
     pub(super) other_sources: Vec<String>,
 }
 
+/// Where the index is read, and how.
+pub(super) struct Source<'s> {
+    pub(super) snapshot: &'s Snapshot,
+    pub(super) policy: Option<Policy>,
+    pub(super) now: Timestamp,
+}
+
+/// A crate's file in the index, as a server shows it.
+struct Entry {
+    content: Vec<u8>,
+    outcome: Option<Outcome>,
+}
+
 impl Wanted {
-    pub(super) fn collect(snapshot: &Snapshot, locks: Locks, options: &Options) -> Result<Self> {
+    pub(super) fn collect(index: &Source<'_>, locks: Locks, options: &Options) -> Result<Self> {
         // By path: lockfiles and crates that name the same version ask for it once, and the order is that of the store.
         let mut found = BTreeMap::new();
         let mut wanted = Self {
@@ -26,8 +42,8 @@ impl Wanted {
             ..Self::default()
         };
         for locked in &locks.packages {
-            let content = content(snapshot, &locked.name)?;
-            match find_locked(&content, locked) {
+            let entry = index.entry(&locked.name)?;
+            match find_locked(&entry.content, locked).and_then(|file| entry.permit(file)) {
                 Ok(file) => drop(found.insert(file.path(), file)),
                 Err(why) => wanted.missing.push(Missing {
                     file: format!("{} {}", locked.name, locked.version),
@@ -37,21 +53,30 @@ impl Wanted {
         }
         let versions = options.versions.unwrap_or(Versions::Latest);
         for spec in &options.crates {
-            let files = find(&content(snapshot, &spec.name)?, spec, versions);
+            let entry = index.entry(&spec.name)?;
+            let files = find(&entry.content, spec, versions);
             if files.is_empty() {
-                let why = "the index does not list it".to_owned();
+                let why = entry.why_none().to_owned();
                 let file = spec.to_string();
                 wanted.missing.push(Missing { file, why });
             }
-            found.extend(files.into_iter().map(|file| (file.path(), file)));
+            for file in files {
+                let named = file.to_string();
+                match entry.permit(file) {
+                    Ok(file) => drop(found.insert(file.path(), file)),
+                    Err(why) => wanted.missing.push(Missing { file: named, why }),
+                }
+            }
         }
         // With crates named, `--all` and `--latest` only choose among their versions.
         if options.crates.is_empty() && options.versions.is_some() {
-            for name in snapshot.crates()? {
+            for name in index.snapshot.crates()? {
                 let version = None;
-                let content = content(snapshot, &name)?;
-                let files = find(&content, &CrateSpec { name, version }, versions);
-                found.extend(files.into_iter().map(|file| (file.path(), file)));
+                let entry = index.entry(&name)?;
+                let files = find(&entry.content, &CrateSpec { name, version }, versions);
+                // Nobody asked for what is denied by its name, and so nothing is missing.
+                let permitted = files.into_iter().filter_map(|file| entry.permit(file).ok());
+                found.extend(permitted.map(|file| (file.path(), file)));
             }
         }
         wanted.files = found.into_values().collect();
@@ -59,10 +84,47 @@ impl Wanted {
     }
 }
 
-fn content(snapshot: &Snapshot, name: &CrateName) -> Result<Vec<u8>> {
-    match snapshot.file(&name.index_path())? {
-        Some(id) => snapshot.content(id),
-        None => Ok(Vec::new()),
+impl Source<'_> {
+    /// Reads a crate's file; one that is not there lists nothing.
+    fn entry(&self, name: &CrateName) -> Result<Entry> {
+        let content = match self.snapshot.file(&name.index_path())? {
+            Some(id) => self.snapshot.content(id)?,
+            None => Vec::new(),
+        };
+        Ok(match &self.policy {
+            None => Entry {
+                content,
+                outcome: None,
+            },
+            Some(policy) => {
+                let outcome = policy.outcome(&content, self.now);
+                Entry {
+                    content: outcome.apply(&content),
+                    outcome: Some(outcome),
+                }
+            }
+        })
+    }
+}
+
+impl Entry {
+    /// Returns a file unless it is denied; otherwise why it is.
+    fn permit(&self, file: CrateFile) -> Result<CrateFile, String> {
+        let outcome = self.outcome.as_ref();
+        match outcome.and_then(|outcome| outcome.refusal(file.version.as_str())) {
+            Some(denied) => Err(denied.to_string()),
+            None => Ok(file),
+        }
+    }
+
+    /// Says why no version of it is found.
+    fn why_none(&self) -> &'static str {
+        match &self.outcome {
+            Some(outcome) if !outcome.is_plain() => {
+                "the index lists no version of it that is neither yanked, on hold nor denied; name one"
+            }
+            _ => "the index does not list it",
+        }
     }
 }
 

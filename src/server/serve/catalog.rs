@@ -70,9 +70,9 @@ async fn update(catalog: &'static CrateCatalog, view: Arc<View>) -> Result<()> {
     Ok(())
 }
 
-/// Takes what the index lists: all of it, or the versions that are stored.
+/// Takes what the index lists: all of it, or what store and policy leave of it.
 fn update_with(catalog: &CrateCatalog, view: &View) -> Result<Updated> {
-    let Some(crates) = view.stored_crates()? else {
+    let Some(crates) = view.listed_crates()? else {
         return catalog.update(&view.snapshot);
     };
     let blobs: HashMap<_, _> = crates.iter().map(|one| (one.stamp, one.blob)).collect();

@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use super::conditions::is_named;
 use super::index;
 use super::index_cache::IndexFile;
+use super::policy;
 use super::state::State;
 use crate::config::Downloads;
 use crate::http::error_response::ErrorResponse;
@@ -62,18 +63,13 @@ pub(super) fn download(
     let path = requested.name.index_path();
     // Answered at once if the index file is in memory, without a future or a thread.
     if let Some(file) = index::find_in_cache(state, view, &path) {
-        return respond(
-            state,
-            listed(file.as_deref(), &requested)?,
-            is_head,
-            &headers,
-            peer,
-        );
+        let file = permitted(state, file.as_deref(), &requested)?;
+        return respond(state, file, is_head, &headers, peer);
     }
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
         let file = index::find(state, &view, path).await?;
-        let file = listed(file.as_deref(), &requested)?;
+        let file = permitted(state, file.as_deref(), &requested)?;
         respond(state, file, is_head, &headers, peer)?.wait().await
     }))
 }
@@ -90,6 +86,19 @@ fn listed<'f>(
         name.eq_ignore_ascii_case(requested.name.as_str())
     };
     found.filter(is_same).ok_or_else(unlisted)
+}
+
+/// Returns the crate file of the requested version, unless the policy denies it.
+fn permitted<'f>(
+    state: &State,
+    file: Option<&'f IndexFile>,
+    requested: &Requested,
+) -> Result<&'f CrateFile, ErrorResponse> {
+    let found = listed(file, requested)?;
+    match file.and_then(|file| file.refusal(&requested.version)) {
+        None => Ok(found),
+        Some(denied) => Err(policy::refusal(state, found, denied)),
+    }
 }
 
 fn respond(

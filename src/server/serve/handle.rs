@@ -1,7 +1,9 @@
 //! What the server shares with `up`, which runs it beside other work.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
@@ -19,6 +21,7 @@ const LONGEST: usize = 500;
 pub struct Handle {
     /// Shows how far the fetch of the index is.
     pub progress: Arc<Progress>,
+    clock: Clock,
     /// Wakes the task that refreshes the index.
     pub(super) refresh_now: Notify,
     /// Whether a push to upstream is for the work beside the server.
@@ -29,6 +32,15 @@ pub struct Handle {
     listening: watch::Sender<Option<SocketAddr>>,
     is_ready: watch::Sender<bool>,
     may_fetch: watch::Sender<bool>,
+}
+
+/// What tells the time by which the policy decides.
+struct Clock(Box<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 impl Default for Handle {
@@ -42,6 +54,7 @@ impl Handle {
     pub fn new(takes_pushes: bool) -> Self {
         Self {
             progress: Arc::default(),
+            clock: Clock(Box::new(SystemTime::now)),
             refresh_now: Notify::new(),
             takes_pushes,
             pushed: Notify::new(),
@@ -50,6 +63,20 @@ impl Handle {
             is_ready: watch::Sender::new(false),
             may_fetch: watch::Sender::new(true),
         }
+    }
+
+    /// Lets the policy decide by another clock than the machine's.
+    #[must_use]
+    pub fn with_clock(self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self {
+            clock: Clock(Box::new(now)),
+            ..self
+        }
+    }
+
+    /// Returns what time it is.
+    pub(super) fn now(&self) -> SystemTime {
+        (self.clock.0)()
     }
 
     /// Waits until the server accepts connections and has its folder to itself; returns its address.

@@ -82,15 +82,16 @@ fn respond_with_id(
     request: HeaderMap,
 ) -> Result<Reply, ErrorResponse> {
     let id = id.ok_or_else(not_found)?;
-    // The blob's id is the entity tag: whether the client has the file is known before anybody reads it. Not if the
+    let shown = view.shown(id);
+    // That id is the entity tag: whether the client has the file is known before anybody reads it. Not if the
     // file is filtered by what is stored: its bytes then change without a commit.
     if view.stored.is_none() && id != EMPTY {
-        let tag = Tag::of(id.as_bytes());
+        let tag = Tag::of(shown.as_bytes());
         if is_known(&request, &tag, view.modified) {
             return Ok(Reply::Now(not_modified(state, request, tag.strong())));
         }
     }
-    if let Some(file) = state.index_cache.get((id, view.generation)) {
+    if let Some(file) = state.index_cache.get((shown, view.generation)) {
         return respond(state, view, &file, request).map(Reply::Now);
     }
     let view = Arc::clone(view);
@@ -112,7 +113,10 @@ pub(super) fn find_in_cache(
     path: &str,
 ) -> Option<Option<Arc<IndexFile>>> {
     match view.snapshot.file_in_memory(path)? {
-        Some(id) => state.index_cache.get((id, view.generation)).map(Some),
+        Some(id) => {
+            let cached = state.index_cache.get((view.shown(id), view.generation));
+            cached.map(Some)
+        }
         None => Some(None),
     }
 }
@@ -148,7 +152,9 @@ async fn load(
     let (of, budget) = (Arc::clone(view), state.index_cache.budget());
     let file = read_copy(state, move || prepare(&of, id, budget)).await?;
     let file = file.ok_or_else(busy)?;
-    state.index_cache.put((id, view.generation), &file);
+    state
+        .index_cache
+        .put((view.shown(id), view.generation), &file);
     Ok(file)
 }
 
@@ -168,7 +174,7 @@ async fn read_copy<T: Send + 'static>(
 fn prepare(view: &View, id: ObjectId, budget: &MemoryBudget) -> Result<Option<Arc<IndexFile>>> {
     let content = view.content(id)?;
     let tag = match &view.stored {
-        None => Tag::of(id.as_bytes()),
+        None => Tag::of(view.shown(id).as_bytes()),
         Some(_) => {
             // A tag has room for a git object id; as many bytes of a SHA-256 serve as well.
             let mut hash = [0; 20];
@@ -176,7 +182,10 @@ fn prepare(view: &View, id: ObjectId, budget: &MemoryBudget) -> Result<Option<Ar
             Tag::of(&hash)
         }
     };
-    Ok(IndexFile::new(content, tag, budget).map(Arc::new))
+    let decided = view
+        .decided(id)
+        .filter(|decided| !decided.outcome.is_plain());
+    Ok(IndexFile::new(content, tag, decided.cloned(), budget).map(Arc::new))
 }
 
 /// Refuses while clients that do not read their responses hold all of the memory for index files.

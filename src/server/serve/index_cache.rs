@@ -15,6 +15,8 @@ use crate::bounded_cache::{Weighter, bounded};
 use crate::git::ObjectId;
 use crate::index::CrateFile;
 use crate::index::entry::{self, Listed};
+use crate::policy::Decided;
+use crate::server::decisions::DecidedFile;
 use crate::server::memory_budget::MemoryBudget;
 
 /// The smallest file that is worth compressing, in bytes.
@@ -27,7 +29,7 @@ const LARGE: usize = 32 << 10;
 /// How many bytes a cached file usually takes.
 const USUAL: u64 = 8 << 10;
 
-/// The id of a file, and the generation of the view that it was prepared for.
+/// The id of a file as it is shown, and the generation of the view that it was prepared for.
 type Key = (ObjectId, u64);
 
 /// The cache, bounded by bytes.
@@ -43,6 +45,8 @@ pub(super) struct IndexFile {
     /// The tag as a strong validator, and as a weak one for the compressed bytes.
     pub(super) etag: HeaderValue,
     pub(super) weak_etag: HeaderValue,
+    /// What the policy decides of its versions, where it is not all served as it is.
+    decided: Option<Arc<DecidedFile>>,
     gzip: OnceLock<Option<Bytes>>,
     budget: MemoryBudget,
     versions: OnceLock<HashMap<String, Listed>>,
@@ -82,13 +86,19 @@ impl IndexCache {
 
 impl IndexFile {
     /// Prepares a file; `tag` changes whenever its bytes do. `None` if the budget has no room for it.
-    pub(super) fn new(plain: Vec<u8>, tag: Tag, budget: &MemoryBudget) -> Option<Self> {
+    pub(super) fn new(
+        plain: Vec<u8>,
+        tag: Tag,
+        decided: Option<Arc<DecidedFile>>,
+        budget: &MemoryBudget,
+    ) -> Option<Self> {
         let share = budget.take(plain.len() as u64)?;
         let file = Self {
             plain: share.hold(plain),
             tag,
             etag: tag.strong(),
             weak_etag: tag.weak(),
+            decided,
             gzip: OnceLock::new(),
             budget: budget.clone(),
             versions: OnceLock::new(),
@@ -114,6 +124,11 @@ impl IndexFile {
     /// Returns the crate file of a version.
     pub(super) fn version(&self, version: &str) -> Option<&CrateFile> {
         self.versions().get(version).map(|listed| &listed.file)
+    }
+
+    /// Returns why the crate file of a version is refused, if it is.
+    pub(super) fn refusal(&self, version: &str) -> Option<&Decided> {
+        self.decided.as_ref()?.outcome.refusal(version)
     }
 
     fn versions(&self) -> &HashMap<String, Listed> {

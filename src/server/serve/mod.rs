@@ -1,7 +1,7 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
-//! `routes` is the table of paths; `index`, `download`, `web_api`, `pages` and `monitoring` have the handlers, which share a `State`;
-//! `refresh`, `catalog`, `dump`, `manifests`, `history`, `offline_listing` and `housekeeping` work in the background.
+//! `routes` is the table of paths; `index`, `download`, `web_api`, `pages`, `policy` and `monitoring` have the handlers, which share a
+//! `State`; `refresh`, `policy`, `catalog`, `dump`, `manifests`, `history`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod auth;
@@ -21,6 +21,7 @@ mod manifests;
 mod monitoring;
 mod offline_listing;
 mod pages;
+mod policy;
 mod public_address;
 mod refresh;
 mod routes;
@@ -101,6 +102,7 @@ pub async fn run_with(
     tokio::select! {
         () = refresh::forever(state) => {}
         () = offline_listing::forever(state) => {}
+        () = policy::forever(state) => {}
         () = catalog::forever(state) => {}
         () = dump::forever(state) => {}
         () = manifests::forever(state) => {}

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use super::policy::Numbers;
 use super::state::State;
 use crate::config::Downloads;
 use crate::http::error_response::ErrorResponse;
@@ -61,6 +62,7 @@ pub(super) fn metrics(state: &'static State, _: Authorized<'_>) -> Result<Reply,
             crate_files(state);
             store(totals);
             index(state);
+            policy(state);
             imports(state);
         });
         let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -176,6 +178,23 @@ fn index(state: &State) {
             "The date of the commit that is served, as Unix time.",
         );
     }
+}
+
+/// What the policy decides; nothing without one.
+fn policy(state: &State) {
+    let Some(numbers) = Numbers::of(state) else {
+        return;
+    };
+    show(
+        "crates_ferry_policy_versions_on_hold",
+        numbers.on_hold as f64,
+        "Versions that are on hold.",
+    );
+    show(
+        "crates_ferry_policy_denied_versions",
+        numbers.denied as f64,
+        "Versions that are denied.",
+    );
 }
 
 /// The imports of the dump by the clock; nothing where there are none.

@@ -45,7 +45,7 @@ pub(super) async fn forever(state: &'static State) {
         last_failure = failure;
         if let Ok(stored) = read {
             state.set_stored(stored);
-            state.update_view();
+            state.update_view().await;
         }
     }
 }

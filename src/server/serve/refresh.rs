@@ -23,7 +23,7 @@ pub(super) async fn forever(state: &'static State) {
     loop {
         let fetched = fetch(state).await;
         // A fetch may show a new commit and fail afterwards.
-        state.update_view();
+        state.update_view().await;
         match fetched {
             Ok(()) => {
                 if state.refreshes.so_far().last_error.is_some() {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::{ArcSwapOption, Guard};
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::access_log::AccessLog;
@@ -23,11 +24,13 @@ use super::view::{StoredFiles, View};
 use crate::config::{Mask, OfflineIndex, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::error_response::ErrorResponse;
+use crate::policy::Policy;
 use crate::server::catalog::crates::CrateCatalog;
 use crate::server::crate_files::CrateFiles;
+use crate::server::decisions::{DecidedFile, Decisions};
 use crate::server::file_budget::{FileBudget, FileShares};
 use crate::server::history::History;
-use crate::server::index_copy::IndexCopy;
+use crate::server::index_copy::{IndexCopy, Snapshot};
 use crate::server::shortage::is_shortage;
 
 /// The least time between two log lines about a shortage.
@@ -45,6 +48,8 @@ const DAMAGED: &str = "the server's copy of the index is damaged; it is fetching
 /// What the handlers and background tasks of the server share.
 pub(super) struct State {
     pub(super) config: ServeConfig,
+    /// What is held and refused, if anything is.
+    pub(super) policy: Option<Policy>,
     /// What is taken out of what upstream, the index or the store said, before a client is told of it.
     pub(super) mask: Mask,
     /// What the server is called in what it answers.
@@ -84,6 +89,8 @@ pub(super) struct State {
     /// What the store held when it was last listed, if the index lists only stored versions.
     stored: ArcSwapOption<StoredFiles>,
     view: ArcSwapOption<View>,
+    /// Held by the task that makes a new view.
+    updating: AsyncMutex<()>,
     /// How the refreshes of the index went.
     pub(super) refreshes: Rounds,
     /// How the imports of the dump went, those by the clock.
@@ -145,6 +152,7 @@ impl State {
         let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
         let copy = copy.shown_by(Arc::clone(&handle.progress));
         let state = Self {
+            policy: Policy::of(&config.policy),
             address: PublicAddress::of(&config),
             crate_files: CrateFiles::open(&config).await?,
             files: FileBudget::new(shares),
@@ -168,6 +176,7 @@ impl State {
             answering: Semaphore::new(ANSWERING),
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),
+            updating: AsyncMutex::default(),
             refreshes: Rounds::default(),
             imports: Rounds::default(),
             last_shortage: Mutex::default(),
@@ -184,26 +193,56 @@ impl State {
         {
             state.set_stored(stored);
         }
-        state.update_view();
+        // With a policy all of the index is to be read first, which is done beside the listener.
+        if state.policy.is_none() {
+            state.update_view().await;
+        }
         Ok(state)
     }
 
-    /// Shows requests what the copy and the store hold now.
-    pub(super) fn update_view(&self) {
+    /// Shows requests what the copy and the store hold now, and what the policy decides of it now. What was shown before stays
+    /// where the index cannot be read; says whether it could.
+    pub(super) async fn update_view(&'static self) -> bool {
+        let _turn = self.updating.lock().await;
         let Some(snapshot) = self.copy.snapshot() else {
-            return;
+            return true;
         };
         let stored = self.stored.load_full();
         if self.lists_stored_only() && stored.is_none() {
-            return;
+            return true;
         }
-        // Not a compare-and-swap: `refresh` and `offline_listing` call this from one task.
         let before = self.view.load_full();
-        let after = View::after(before.as_deref(), snapshot, stored, SystemTime::now());
-        if let Some(after) = after {
+        let now = self.handle.now();
+        let decisions = match &self.policy {
+            None => Ok(None),
+            Some(policy) => decide(policy, before.clone(), Arc::clone(&snapshot), now).await,
+        };
+        let decisions = match decisions {
+            Ok(decisions) => decisions,
+            Err(error) => {
+                self.replace_copy(&error);
+                return false;
+            }
+        };
+        if let Some(after) = View::after(before.as_deref(), snapshot, stored, decisions, now) {
             self.view.store(Some(Arc::new(after)));
             self.handle.set_ready();
             self.has_new_view.notify_one();
+        }
+        true
+    }
+
+    /// Says whether what requests see is not what the policy decides any more.
+    pub(super) fn is_decided_anew(&self) -> bool {
+        let now = Timestamp::try_from(self.handle.now()).unwrap_or(Timestamp::MAX);
+        match self
+            .view
+            .load()
+            .as_ref()
+            .and_then(|view| view.decisions.as_ref())
+        {
+            Some(decisions) => !decisions.span().contains(now),
+            None => self.copy.snapshot().is_some(),
         }
     }
 
@@ -223,9 +262,18 @@ impl State {
             }
             None if self.copy.is_damaged() => DAMAGED,
             None => "the index is being fetched for the first time",
-            Some(_) => "the crate files in the store cannot be listed yet; the log says why",
+            Some(_) if self.lists_stored_only() && !self.has_listed_store() => {
+                "the crate files in the store cannot be listed yet; the log says why"
+            }
+            Some(_) => "the policy is being applied to the index for the first time",
         };
         Err(unready(detail))
+    }
+
+    /// Returns what the policy decides of a crate, if its file is shown otherwise than the index has it, or will be.
+    pub(super) fn decided(&self, name: &str) -> Option<Arc<DecidedFile>> {
+        let view = self.view.load();
+        view.as_ref()?.decisions.as_ref()?.of_crate(name).cloned()
     }
 
     /// Says whether the index lists only the versions whose crate files are in the store.
@@ -275,6 +323,30 @@ impl State {
             );
         }
     }
+}
+
+/// Decides what is held and refused of an index, on a thread that may wait for the disk: again only what is not as before.
+async fn decide(
+    policy: &'static Policy,
+    before: Option<Arc<View>>,
+    index: Arc<Snapshot>,
+    now: SystemTime,
+) -> Result<Option<Arc<Decisions>>> {
+    let now = Timestamp::try_from(now).unwrap_or(Timestamp::MAX);
+    let work = move || {
+        let before = before
+            .as_ref()
+            .and_then(|view| Some((view, view.decisions.as_ref()?)));
+        let Some((view, decisions)) = before else {
+            return Decisions::of(policy, &index, now).map(|all| Some(Arc::new(all)));
+        };
+        let after = decisions.after(policy, &view.snapshot, &index, now)?;
+        Ok(Some(after.map_or_else(|| Arc::clone(decisions), Arc::new)))
+    };
+    let panicked = |error| {
+        Error::new(Kind::Server, "the thread that applies the policy failed").because(error)
+    };
+    spawn_blocking(work).await.map_err(panicked)?
 }
 
 /// Opens the catalog of crates. A server serves without one, too.

@@ -1,16 +1,16 @@
-//! What requests see of the index: the tree of a commit, and on a server that lists stored versions only, which those
-//! are.
+//! What requests see of the index: the tree of a commit, on a server that lists stored versions only, which those are, and
+//! what the policy decides of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use axum::http::HeaderValue;
 
 use crate::error::Result;
 use crate::git::ObjectId;
 use crate::index::{CrateName, entry};
+use crate::server::decisions::{DecidedFile, Decisions, stamp};
 use crate::server::index_copy::Snapshot;
 
 /// The paths of the crate files in the store.
@@ -21,6 +21,8 @@ pub(super) struct View {
     pub(super) snapshot: Arc<Snapshot>,
     /// What the store holds, if the index lists only stored versions.
     pub(super) stored: Option<Arc<StoredFiles>>,
+    /// What the policy decides, where there is one.
+    pub(super) decisions: Option<Arc<Decisions>>,
     /// Counts the changes of `stored`: index files that were prepared for another generation are stale.
     pub(super) generation: u64,
     /// Later than that of every view before it, in whole seconds: HTTP dates have no fractions.
@@ -35,19 +37,21 @@ impl View {
         before: Option<&Self>,
         snapshot: Arc<Snapshot>,
         stored: Option<Arc<StoredFiles>>,
+        decisions: Option<Arc<Decisions>>,
         now: SystemTime,
     ) -> Option<Self> {
         let is_same_stored = before.is_none_or(|before| before.stored == stored);
         if let Some(before) = before
             && Arc::ptr_eq(&before.snapshot, &snapshot)
+            && before.decisions.as_ref().map(Arc::as_ptr) == decisions.as_ref().map(Arc::as_ptr)
             && is_same_stored
         {
             return None;
         }
-        let changed = match &stored {
-            None => committed(snapshot.seconds(), now),
-            // Files come and go without a commit.
-            Some(_) => now,
+        let changed = match (&stored, &decisions) {
+            (None, None) => committed(snapshot.seconds(), now),
+            // Files come and go, and holds end, without a commit.
+            _ => now,
         };
         let least = before.map(|before| before.modified + Duration::from_secs(1));
         let modified = least.map_or(changed, |least| least.max(changed));
@@ -56,6 +60,7 @@ impl View {
         Some(Self {
             snapshot,
             stored,
+            decisions,
             generation: generation + u64::from(!is_same_stored),
             modified,
             last_modified: HeaderValue::from_str(&date)
@@ -64,37 +69,66 @@ impl View {
     }
 }
 
-/// A crate of which the store holds files.
-pub(super) struct StoredCrate {
+/// A crate of which something is listed.
+pub(super) struct ListedCrate {
     /// Its name, in lower case.
     pub(super) name: CrateName,
     /// Its file in the index.
     pub(super) blob: ObjectId,
-    /// Changes with that file, and with which versions are stored.
+    /// Changes with what is listed of that file.
     pub(super) stamp: ObjectId,
 }
 
 impl View {
-    /// Reads what is listed of a crate: all of its file in the index, or the lines of the versions that are stored.
+    /// Reads what is listed of a crate: its file in the index, or the lines of the versions that are stored, as the policy
+    /// shows them.
     ///
     /// # Errors
     /// `server` if the copy is damaged.
     pub(super) fn content(&self, id: ObjectId) -> Result<Vec<u8>> {
-        let content = self.snapshot.content(id)?;
-        Ok(match &self.stored {
-            None => content,
-            Some(stored) => entry::only(&content, |file| stored.contains(&file.path())),
-        })
+        let mut content = self.snapshot.content(id)?;
+        if let Some(stored) = &self.stored {
+            content = entry::only(&content, |file| stored.contains(&file.path()));
+        }
+        let decided = self.decided(id).map(|decided| &decided.outcome);
+        if let Some(outcome) = decided.filter(|outcome| !outcome.is_plain()) {
+            content = outcome.apply(&content);
+        }
+        Ok(content)
     }
 
-    /// Returns the crates of the index of which any file is in the store; `None` where that does not matter.
+    /// Returns what the policy decides of a file, if it changes it, or will.
+    pub(super) fn decided(&self, id: ObjectId) -> Option<&Arc<DecidedFile>> {
+        self.decisions.as_ref()?.of_file(id)
+    }
+
+    /// Returns the id of a file as the policy shows it: its own where nothing in it is held or denied.
+    pub(super) fn shown(&self, id: ObjectId) -> ObjectId {
+        self.decided(id).map_or(id, |decided| decided.shown)
+    }
+
+    /// Returns the crates of which something is listed; `None` where each file of the index is listed as it is.
     ///
     /// # Errors
     /// `server` if the copy is damaged.
-    pub(super) fn stored_crates(&self) -> Result<Option<Vec<StoredCrate>>> {
-        let Some(stored) = &self.stored else {
+    pub(super) fn listed_crates(&self) -> Result<Option<Vec<ListedCrate>>> {
+        if let Some(stored) = &self.stored {
+            return self.stored_crates(stored).map(Some);
+        }
+        if self.decisions.is_none() {
             return Ok(None);
-        };
+        }
+        let all = self.snapshot.crate_files()?.into_iter();
+        let listed = all.map(|(name, blob)| ListedCrate {
+            name,
+            blob,
+            stamp: self.shown(blob),
+        });
+        Ok(Some(listed.collect()))
+    }
+
+    /// Returns the crates of which any file is in the store.
+    fn stored_crates(&self, stored: &StoredFiles) -> Result<Vec<ListedCrate>> {
         let mut by_crate: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (path, file) in stored.iter().filter_map(|path| path.rsplit_once('/')) {
             by_crate.entry(path).or_default().insert(file);
@@ -103,25 +137,12 @@ impl View {
         for (path, files) in by_crate {
             let name = path.rsplit('/').next().unwrap_or(path);
             if let (Ok(name), Some(blob)) = (CrateName::new(name), self.snapshot.file(path)?) {
-                let stamp = stamp(blob, files);
-                crates.push(StoredCrate { name, blob, stamp });
+                let stamp = stamp(self.shown(blob), files);
+                crates.push(ListedCrate { name, blob, stamp });
             }
         }
-        Ok(Some(crates))
+        Ok(crates)
     }
-}
-
-/// Makes an id of a file and of what is taken from it.
-fn stamp<'f>(blob: ObjectId, files: impl IntoIterator<Item = &'f str>) -> ObjectId {
-    let mut hash = Context::new(&SHA256);
-    hash.update(blob.as_bytes());
-    for file in files {
-        hash.update(file.as_bytes());
-        hash.update(b"\n");
-    }
-    let mut id = [0; 20];
-    id.copy_from_slice(&hash.finish().as_ref()[..20]);
-    ObjectId::from_bytes(id)
 }
 
 /// Returns the time of a commit, which may be any number; one that is still to come is now.

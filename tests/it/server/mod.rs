@@ -27,6 +27,7 @@ mod pages;
 mod pages_contents;
 mod parts_apart;
 mod paths;
+mod policy;
 mod prefetch;
 mod probe;
 mod probe_guards;

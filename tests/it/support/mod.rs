@@ -3,6 +3,7 @@
 pub mod balancer;
 pub mod certificate;
 pub mod client;
+pub mod clocked;
 pub mod costly_pack;
 pub mod counting_proxy;
 pub mod crate_archive;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::crate_host::CrateHost;
@@ -97,10 +98,19 @@ impl Site {
 
     /// Publishes a version whose crate file has these bytes.
     pub fn publish(&mut self, name: &str, version: &str, bytes: &[u8]) {
+        self.publish_at(name, version, bytes, None);
+    }
+
+    /// Publishes a version whose line says when that was, as newer ones do.
+    pub fn publish_at(&mut self, name: &str, version: &str, bytes: &[u8], at: Option<Timestamp>) {
         self.host.put(name, version, bytes.to_vec());
-        let line = serde_json::json!({
+        let mut line = serde_json::json!({
             "name": name, "vers": version, "deps": [], "cksum": sha256(bytes), "features": {}, "yanked": false
         });
+        if let Some(at) = at {
+            // As crates.io writes it.
+            line["pubtime"] = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+        }
         let lines = self.lines.entry(name.to_owned()).or_default();
         lines.push_str(&format!("{line}\n"));
         let commit = Commit::new(format!("Update crate `{name}`"));

@@ -13,6 +13,7 @@ use super::dependencies::{Group, groups};
 use super::features::{Feature, features};
 use super::frame::Frame;
 use super::listed::Listed;
+use super::mark::Mark;
 use super::text::{Link, Moment, Within, clean, number, size};
 use super::versions::VersionTable;
 use super::{redirect, respond};
@@ -62,6 +63,8 @@ struct CratePage {
 struct Shown {
     number: String,
     is_yanked: bool,
+    /// What the policy says of it, where it is not served as it is.
+    mark: Option<Mark>,
     is_pre_release: bool,
     published: Option<Moment>,
     rust_version: Option<String>,
@@ -263,7 +266,10 @@ impl CratePage {
         stored: &StoredVersions,
     ) -> Self {
         let default = &row.default_version;
+        let decided = state.decided(&row.name);
+        let decided = decided.as_deref();
         let mut shown = Shown::new(row, release);
+        shown.mark = Mark::of(decided, &shown.number);
         shown.find(releases, release, stored);
         let first = releases.iter().take(FIRST_VERSIONS);
         let more = releases.iter().skip(FIRST_VERSIONS).take(MORE_VERSIONS);
@@ -283,8 +289,8 @@ impl CratePage {
             facts: Facts::new(row, releases.len()),
             owners: Vec::new(),
             chart: Chart::of(releases, Timestamp::now()),
-            first_versions: VersionTable::new(first, default, stored),
-            more_versions: VersionTable::new(more, default, stored),
+            first_versions: VersionTable::new(first, default, stored, decided),
+            more_versions: VersionTable::new(more, default, stored, decided),
             dependencies,
             left_dependencies,
             features: features(release),
@@ -312,6 +318,7 @@ impl Shown {
             spec,
             manifest: format!("{name} = \"{requirement}\""),
             is_yanked: release.is_yanked,
+            mark: None,
             is_pre_release,
             published: release.published.map(Moment::of),
             rust_version: release.rust_version.as_deref().map(clean),

@@ -1,5 +1,6 @@
 //! Crates in lists: results of a search, dependents, near names.
 
+use super::mark::{self, State as Marked};
 use super::text::{Moment, Piece, clean, marked, number};
 use crate::server::catalog::crates::CrateRow;
 use crate::server::serve::state::State;
@@ -10,7 +11,8 @@ pub(super) struct Listed {
     pub(super) name: Vec<Piece>,
     pub(super) description: Vec<Piece>,
     pub(super) version: String,
-    pub(super) is_yanked: bool,
+    /// What there is to say of that version.
+    pub(super) state: Option<Marked>,
     /// Whether the crate file of that version is stored, as far as that is known.
     pub(super) is_stored: bool,
     /// How many use it, with the noun.
@@ -39,22 +41,27 @@ impl Listed {
             name: marked(&row.name, searched),
             description: marked(&clean(description), searched),
             version: row.default_version.clone(),
-            is_yanked: row.is_yanked,
+            state: row.is_yanked.then_some(("bad", "yanked")),
             is_stored: false,
             usage,
             updated: row.updated.and_then(Moment::of_seconds),
         }
     }
 
-    /// Makes all of a list, and marks those whose crate files are stored.
+    /// Makes all of a list, and marks those whose crate files are stored, and those that the policy holds or denies.
     pub(super) async fn marked(state: &State, rows: &[CrateRow], searched: &[String]) -> Vec<Self> {
         let versions = rows
             .iter()
             .map(|row| (row.name.as_str(), row.default_version.as_str()));
         let stored = state.crate_files.inventory().stored_among(versions).await;
-        let rows = rows.iter().map(|row| Self {
-            is_stored: stored.contains(&row.name),
-            ..Self::new(row, searched)
+        let rows = rows.iter().map(|row| {
+            let listed = Self::new(row, searched);
+            let decided = state.decided(&row.name);
+            Self {
+                is_stored: stored.contains(&row.name),
+                state: mark::state(decided.as_deref(), &row.default_version).or(listed.state),
+                ..listed
+            }
         });
         rows.collect()
     }

@@ -14,6 +14,7 @@ pub(super) mod error;
 mod features;
 mod frame;
 mod listed;
+mod mark;
 mod numbered;
 mod of_version;
 pub(super) mod search;

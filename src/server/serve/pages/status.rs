@@ -17,6 +17,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::server::history::{Recent, Sample};
 use crate::server::serve::history;
+use crate::server::serve::policy::Numbers;
 use crate::server::serve::state::State;
 
 /// How many seconds an hour has.
@@ -33,6 +34,8 @@ struct Status {
     crate_files: CrateFiles,
     store: Store,
     catalog: Catalog,
+    /// How many versions are on hold and denied; `null` without a policy.
+    policy: Option<Numbers>,
     /// Of the database dump; `null` where none is imported by the clock.
     import: Option<ImportStatus>,
     history: HistoryJson,
@@ -231,6 +234,7 @@ impl Status {
                 limit: state.config.serve.max_size,
             },
             catalog: Catalog::read(state),
+            policy: Numbers::of(state),
             import: ImportStatus::read(state),
             history: HistoryJson::of(recent),
         }

@@ -6,11 +6,13 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use super::crate_page::{StoredVersions, find, missing, stored_versions};
 use super::frame::Frame;
 use super::listed::Pages;
+use super::mark;
 use super::respond;
 use super::text::{Moment, clean, number, size};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::index::release::ListedRelease;
+use crate::server::decisions::DecidedFile;
 use crate::server::serve::state::State;
 
 const PER_PAGE: usize = 100;
@@ -46,9 +48,16 @@ pub(super) struct VersionRow {
 }
 
 impl VersionRow {
-    fn new(release: &ListedRelease, default: &str, stored: &StoredVersions) -> Self {
+    fn new(
+        release: &ListedRelease,
+        default: &str,
+        stored: &StoredVersions,
+        decided: Option<&DecidedFile>,
+    ) -> Self {
         let number = release.version.to_string();
+        let marked = mark::state(decided, &number);
         let state = match () {
+            () if marked.is_some() => marked,
             () if release.is_yanked => Some(("bad", "yanked")),
             () if number == default => Some(("good", "take this")),
             () if !release.version.pre.is_empty() => Some(("warn", "pre-release")),
@@ -70,10 +79,11 @@ impl VersionTable {
         releases: impl IntoIterator<Item = &'r ListedRelease>,
         default: &str,
         stored: &StoredVersions,
+        decided: Option<&DecidedFile>,
     ) -> Self {
         let releases = releases.into_iter();
         let rows: Vec<_> = releases
-            .map(|release| VersionRow::new(release, default, stored))
+            .map(|release| VersionRow::new(release, default, stored, decided))
             .collect();
         Self {
             is_dated: rows.iter().any(|row| row.published.is_some()),
@@ -96,12 +106,18 @@ pub(super) async fn show(
     };
     let releases = releases.listed();
     let stored = stored_versions(state, &row.name).await.unwrap_or_default();
+    let decided = state.decided(&row.name);
     let wanted = releases.iter().skip((page - 1).saturating_mul(PER_PAGE));
     let page = Versions {
         frame: Frame::new(state, format!("Versions of {}", row.name)),
         total: number(releases.len() as u64),
         is_one: releases.len() == 1,
-        table: VersionTable::new(wanted.take(PER_PAGE), &row.default_version, &stored),
+        table: VersionTable::new(
+            wanted.take(PER_PAGE),
+            &row.default_version,
+            &stored,
+            decided.as_deref(),
+        ),
         pages: Pages::new(page, releases.len(), PER_PAGE, |page| {
             format!("/crates/{}/versions?page={page}", row.name)
         }),

@@ -1,0 +1,140 @@
+//! Rules about crates: which versions, until when, and why.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::index::CratePattern;
+
+/// What comes before the end of a rule in its text, and before its reason.
+const UNTIL: &str = " until=";
+const WHY: &str = " why=";
+
+/// A rule about some crates, or some of their versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Which crates and versions.
+    pub crates: CratePattern,
+    /// When it ends, if it does.
+    pub until: Option<Timestamp>,
+    /// Why it was made, for those who meet it.
+    pub why: Option<String>,
+}
+
+/// Reads a rule: `time@<0.2.23`, perhaps with ` until=2027-01-31`, and ` why=` before the rest of the text.
+pub(in super::super) fn rule(text: &str) -> Result<Rule, String> {
+    let (rest, why) = cut(text, WHY);
+    let (crates, until) = cut(rest, UNTIL);
+    let crates = crates.trim().parse().map_err(|why| {
+        format!("expected a crate such as serde, acme-*, serde@1.0.219 or time@<0.2.23: {why}")
+    })?;
+    Ok(Rule {
+        crates,
+        until: until.map(|until| end(until.trim())).transpose()?,
+        why: why.map(words),
+    })
+}
+
+/// Returns the crates of a rule's text.
+pub(in super::super) fn crates_of(text: &str) -> &str {
+    cut(cut(text, WHY).0, UNTIL).0.trim()
+}
+
+/// Makes the text of a rule, as [`rule`] reads it.
+pub(in super::super) fn in_one_line(
+    crates: &str,
+    until: Option<String>,
+    why: Option<String>,
+) -> String {
+    let until = until.map(|until| format!("{UNTIL}{until}"));
+    let why = why.map(|why| format!("{WHY}{}", words(&why)));
+    format!(
+        "{crates}{}{}",
+        until.unwrap_or_default(),
+        why.unwrap_or_default()
+    )
+}
+
+fn cut<'t>(text: &'t str, at: &str) -> (&'t str, Option<&'t str>) {
+    match text.split_once(at) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    }
+}
+
+/// Joins the lines of a text.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Reads the end of a rule: the beginning of a day in UTC, or a time.
+fn end(text: &str) -> Result<Timestamp, String> {
+    let day = text
+        .parse::<Date>()
+        .ok()
+        .filter(|_| !text.contains(['T', 't', ' ']));
+    let begin = day.and_then(|day| day.to_zoned(TimeZone::UTC).ok());
+    match begin {
+        Some(begin) => Ok(begin.timestamp()),
+        None => text.parse().map_err(|_| {
+            format!(
+                "expected a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z, found `{}`",
+                text.escape_debug()
+            )
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_rule_may_have_an_end_and_a_reason() {
+        let read = |text: &str| {
+            let rule = rule(text).unwrap();
+            let until = rule.until.map(|until| until.to_string());
+            (rule.crates.to_string(), until, rule.why)
+        };
+        let of = |crates: &str, until: Option<&str>, why: Option<&str>| {
+            let owned = |text: &str| text.to_owned();
+            (owned(crates), until.map(owned), why.map(owned))
+        };
+        for (text, wanted) in [
+            ("serde", of("serde", None, None)),
+            ("time@>=0.1, <0.2.23", of("time@>=0.1, <0.2.23", None, None)),
+            (
+                "serde until=2027-01-31",
+                of("serde", Some("2027-01-31T00:00:00Z"), None),
+            ),
+            (
+                "acme-* until=2027-01-31T12:00:00+01:00 why=asked for  by ops; until=later",
+                of(
+                    "acme-*",
+                    Some("2027-01-31T11:00:00Z"),
+                    Some("asked for by ops; until=later"),
+                ),
+            ),
+        ] {
+            assert_eq!(read(text), wanted, "{text}");
+            assert_eq!(crates_of(text), wanted.0, "{text}");
+        }
+        let made = in_one_line("a", Some("2027-01-31".to_owned()), Some("b\n c".to_owned()));
+        assert_eq!(made, "a until=2027-01-31 why=b c");
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_used_says_what_was_expected() {
+        for (text, expected) in [
+            ("", "expected a crate such as serde"),
+            ("serde@1", "begins with an operator"),
+            ("serde until=soon", "expected a date such as 2027-01-31"),
+            ("serde until=", "expected a date such as 2027-01-31"),
+        ] {
+            let refused = rule(text).unwrap_err();
+            assert!(refused.contains(expected), "{text}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What is decided on a version, why, and for how long.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Span;
+use crate::config::Rule;
+
+/// What becomes of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It is served as the index has it.
+    Serve,
+    /// It is shown as yanked, and its crate file is served.
+    Hold {
+        /// When the hold ends.
+        until: Timestamp,
+    },
+    /// It is shown as yanked, and its crate file is refused.
+    Deny,
+}
+
+/// Which part of the configuration decided, and what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Why {
+    /// The key, such as `policy.deny`.
+    pub key: &'static str,
+    /// The rule, as it is written there; for an age what it is compared with.
+    pub rule: String,
+    /// What the rule gives as its reason.
+    pub reason: Option<String>,
+    /// When the rule ends, if it does.
+    pub until: Option<Timestamp>,
+}
+
+/// A decision, and what led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// What becomes of the version.
+    pub decision: Decision,
+    /// What decided; `None` if nothing in the policy is about the version.
+    pub why: Option<Why>,
+    /// When the decision is the same, with all else equal.
+    pub span: Span,
+}
+
+impl Decided {
+    pub(super) fn new(decision: Decision, why: Option<Why>, span: Span) -> Self {
+        Self {
+            decision,
+            why,
+            span,
+        }
+    }
+
+    /// Says whether the version is shown as the index has it.
+    pub fn is_served(&self) -> bool {
+        self.decision == Decision::Serve
+    }
+}
+
+impl Decision {
+    /// Returns one word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Serve => "served",
+            Self::Hold { .. } => "on hold",
+            Self::Deny => "denied",
+        }
+    }
+}
+
+impl Why {
+    pub(super) fn of_rule(key: &'static str, rule: &Rule) -> Self {
+        Self {
+            key,
+            rule: rule.crates.to_string(),
+            reason: rule.why.clone(),
+            until: rule.until,
+        }
+    }
+
+    pub(super) fn of_age(key: &'static str, published: Timestamp, min_age: Duration) -> Self {
+        Self {
+            key,
+            rule: humantime::format_duration(min_age).to_string(),
+            reason: Some(format!("published {}", minute(published))),
+            until: None,
+        }
+    }
+}
+
+/// Says it in one line, without an end: `published 2026-11-30 08:41 UTC (policy.min_age: 7days)`.
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Some(reason) => write!(f, "{reason} ({}: {})", self.key, self.rule),
+            None => write!(f, "{}: {}", self.key, self.rule),
+        }
+    }
+}
+
+/// Says it in one line: `on hold until 2026-12-07 08:41 UTC: published …`.
+impl fmt::Display for Decided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.decision, &self.why) {
+            (Decision::Serve, Some(_)) => "allowed",
+            (decision, _) => decision.word(),
+        })?;
+        let until = match (self.decision, &self.why) {
+            (Decision::Hold { until }, _) => Some(until),
+            (_, Some(why)) => why.until,
+            (_, None) => None,
+        };
+        if let Some(until) = until {
+            write!(f, " until {}", minute(until))?;
+        }
+        match &self.why {
+            Some(why) => write!(f, ": {why}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes a time as people read it, in UTC.
+fn minute(at: Timestamp) -> impl fmt::Display {
+    at.strftime("%Y-%m-%d %H:%M UTC")
+}

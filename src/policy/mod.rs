@@ -1,0 +1,147 @@
+//! What is held and what is refused, and why. Pure: lines of an index and the time go in, decisions come out.
+//!
+//! A *hold* keeps cargo from taking a version anew: the index shows it as yanked, and its crate file is served to those whose
+//! lockfiles name it. A version that is *denied* is shown as yanked, too, and its crate file is refused.
+
+mod decision;
+mod outcome;
+mod span;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use semver::Version;
+
+use crate::config::{self, Rule};
+use crate::index::folded;
+pub use decision::{Decided, Decision, Why};
+pub use outcome::Outcome;
+pub use span::Span;
+
+/// The key of the rules that refuse, of those that let pass, and of the age.
+const DENY: &str = "policy.deny";
+const ALLOW: &str = "policy.allow";
+const MIN_AGE: &str = "policy.min_age";
+
+/// What the configuration says about versions.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    min_age: Option<Duration>,
+    allow: Vec<Rule>,
+    deny: Vec<Rule>,
+}
+
+impl Policy {
+    /// Makes it of the section `policy`; `None` if that can hold or refuse nothing.
+    pub fn of(config: &config::Policy) -> Option<Self> {
+        if config.min_age.is_none() && config.deny.is_empty() {
+            return None;
+        }
+        Some(Self {
+            min_age: config.min_age,
+            allow: config.allow.clone(),
+            deny: config.deny.clone(),
+        })
+    }
+
+    /// Returns the age below which a version is on hold.
+    pub fn min_age(&self) -> Option<Duration> {
+        self.min_age
+    }
+
+    /// Returns the rules that let versions pass.
+    pub fn allowed(&self) -> &[Rule] {
+        &self.allow
+    }
+
+    /// Returns the rules that refuse versions.
+    pub fn denied(&self) -> &[Rule] {
+        &self.deny
+    }
+
+    /// Selects what concerns a crate.
+    pub fn about(&self, name: &str) -> AboutCrate<'_> {
+        let name = folded(name);
+        let about = |rules: &'_ [Rule]| -> Vec<usize> {
+            let rules = rules.iter().enumerate();
+            let about = rules.filter(|(_, rule)| rule.crates.means_crate(&name));
+            about.map(|(place, _)| place).collect()
+        };
+        AboutCrate {
+            allow: about(&self.allow),
+            deny: about(&self.deny),
+            policy: self,
+        }
+    }
+}
+
+/// The part of a policy that concerns one crate.
+#[derive(Debug)]
+pub struct AboutCrate<'p> {
+    policy: &'p Policy,
+    /// The places of the rules that mean it.
+    allow: Vec<usize>,
+    deny: Vec<usize>,
+}
+
+impl AboutCrate<'_> {
+    /// Decides on a version, which was published at this time; one of which nobody knows that is old.
+    ///
+    /// Deny comes before allow, and allow before hold.
+    pub fn decide(&self, version: &str, published: Option<Timestamp>, now: Timestamp) -> Decided {
+        let mut span = Span::ALWAYS;
+        let deny = self.first(&self.policy.deny, &self.deny, version, now, &mut span);
+        if let Some(rule) = deny {
+            return Decided::new(Decision::Deny, Some(Why::of_rule(DENY, rule)), span);
+        }
+        let allow = self.first(&self.policy.allow, &self.allow, version, now, &mut span);
+        if let Some(rule) = allow {
+            return Decided::new(Decision::Serve, Some(Why::of_rule(ALLOW, rule)), span);
+        }
+        let (Some(min_age), Some(published)) = (self.policy.min_age, published) else {
+            return Decided::new(Decision::Serve, None, span);
+        };
+        let until = later(published, min_age);
+        span.cut(until, now);
+        match now < until {
+            true => {
+                let why = Why::of_age(MIN_AGE, published, min_age);
+                Decided::new(Decision::Hold { until }, Some(why), span)
+            }
+            false => Decided::new(Decision::Serve, None, span),
+        }
+    }
+
+    /// Returns the first of these rules that means the version now; the span ends where that changes.
+    fn first<'r>(
+        &self,
+        rules: &'r [Rule],
+        about: &[usize],
+        version: &str,
+        now: Timestamp,
+        span: &mut Span,
+    ) -> Option<&'r Rule> {
+        if about.is_empty() {
+            return None;
+        }
+        // What is no version, neither cargo nor this server can do anything with.
+        let version = Version::parse(version).ok()?;
+        let rules = about.iter().map(|place| &rules[*place]);
+        let mut meant = rules.filter(|rule| rule.crates.means_version(&version));
+        meant.find(|rule| match rule.until {
+            None => true,
+            Some(until) => {
+                span.cut(until, now);
+                now < until
+            }
+        })
+    }
+}
+
+/// Adds a duration to a time, which ends at the last one that can be written.
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}

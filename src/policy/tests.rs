@@ -1,0 +1,231 @@
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{Environment, Flags, ServeConfig};
+use crate::index::entry;
+
+const DAY: i64 = 86_400;
+
+fn policy(keys: &[(&str, &str)]) -> Policy {
+    let environment = Environment::from_pairs(keys.iter().copied());
+    let config = ServeConfig::load(&Flags::default(), &environment).unwrap();
+    Policy::of(&config.policy).unwrap()
+}
+
+fn day(number: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + number * DAY).unwrap()
+}
+
+fn decide(policy: &Policy, spec: &str, published: Option<i64>, now: i64) -> Decided {
+    let (name, version) = spec.split_once('@').unwrap();
+    let about = policy.about(name);
+    about.decide(version, published.map(day), day(now))
+}
+
+#[test]
+fn a_policy_that_holds_and_refuses_nothing_is_none() {
+    let of = |keys: &[(&str, &str)]| {
+        let environment = Environment::from_pairs(keys.iter().copied());
+        let config = ServeConfig::load(&Flags::default(), &environment).unwrap();
+        Policy::of(&config.policy).is_some()
+    };
+    assert!(!of(&[]));
+    assert!(!of(&[("FERRY_POLICY_ALLOW", "serde")]));
+    assert!(of(&[("FERRY_POLICY_MIN_AGE", "7d")]));
+    assert!(of(&[("FERRY_POLICY_DENY", "serde")]));
+}
+
+#[test]
+fn what_is_young_is_on_hold_and_what_nobody_knows_the_age_of_is_not() {
+    let policy = policy(&[("FERRY_POLICY_MIN_AGE", "7d")]);
+    let hold = Decision::Hold { until: day(7) };
+    for (published, now, decision) in [
+        (Some(0), 0, hold),
+        (Some(0), 6, hold),
+        (Some(0), 7, Decision::Serve),
+        (Some(0), -1, hold),
+        (None, 0, Decision::Serve),
+    ] {
+        let decided = decide(&policy, "foo@1.0.0", published, now);
+        assert_eq!(decided.decision, decision, "{published:?} {now}");
+    }
+    let held = decide(&policy, "foo@1.0.0", Some(0), 6).to_string();
+    let wanted = "on hold until 2026-09-28 14:13 UTC: published 2026-09-21 14:13 UTC (policy.min_age: 7days)";
+    assert_eq!(held, wanted);
+}
+
+#[test]
+fn deny_comes_before_allow_and_allow_before_hold() {
+    let policy = policy(&[
+        ("FERRY_POLICY_MIN_AGE", "7d"),
+        ("FERRY_POLICY_ALLOW", "acme-*; serde@1.0.219; time"),
+        (
+            "FERRY_POLICY_DENY",
+            "evil-crate why=it steals; time@>=0.1, <0.2.23; acme-old until=2026-09-23",
+        ),
+    ]);
+    let hold = Decision::Hold { until: day(7) };
+    for (spec, now, decision) in [
+        ("Evil_Crate@1.0.0", 0, Decision::Deny),
+        ("evil-crate@1.0.0", 900, Decision::Deny),
+        ("time@0.2.22", 0, Decision::Deny),
+        ("time@0.2.23", 0, Decision::Serve),
+        ("serde@1.0.219", 0, Decision::Serve),
+        ("serde@1.0.220", 0, hold),
+        ("acme_core@1.0.0", 0, Decision::Serve),
+        ("acme-old@1.0.0", 0, Decision::Deny),
+        ("acme-old@1.0.0", 2, Decision::Serve),
+        ("other@1.0.0", 0, hold),
+    ] {
+        let decided = decide(&policy, spec, Some(0), now);
+        assert_eq!(decided.decision, decision, "{spec} {now}");
+    }
+    let said = |spec| decide(&policy, spec, Some(0), 0).to_string();
+    assert_eq!(
+        said("evil-crate@1.0.0"),
+        "denied: it steals (policy.deny: evil-crate)"
+    );
+    assert_eq!(
+        said("time@0.2.22"),
+        "denied: policy.deny: time@>=0.1, <0.2.23"
+    );
+    assert_eq!(said("acme-x@1.0.0"), "allowed: policy.allow: acme-*");
+    assert_eq!(
+        said("acme-old@1.0.0"),
+        "denied until 2026-09-23 00:00 UTC: policy.deny: acme-old"
+    );
+}
+
+#[test]
+fn a_file_shows_what_is_on_hold_or_denied_as_yanked_and_stays_the_same_otherwise() {
+    let policy = policy(&[
+        ("FERRY_POLICY_MIN_AGE", "7d"),
+        ("FERRY_POLICY_DENY", "foo@1.0.0"),
+    ]);
+    let content = [
+        line("1.0.0", None),
+        line("1.1.0", Some(-30)),
+        line("1.2.0", Some(0)),
+    ]
+    .concat();
+    let outcome = policy.outcome(content.as_bytes(), day(1));
+    let changed: Vec<_> = outcome
+        .changed()
+        .map(|(version, decided)| (version, decided.decision.word()))
+        .collect();
+    assert_eq!(changed, [("1.0.0", "denied"), ("1.2.0", "on hold")]);
+    let wanted = [
+        line("1.0.0", None).replace("false", "true"),
+        line("1.1.0", Some(-30)),
+        line("1.2.0", Some(0)).replace("false", "true"),
+    ];
+    let shown = String::from_utf8(outcome.apply(content.as_bytes())).unwrap();
+    assert_eq!(shown, wanted.concat());
+    assert!(outcome.refusal("1.0.0").is_some() && outcome.refusal("1.2.0").is_none());
+    assert_eq!(
+        outcome.span(),
+        Span {
+            from: day(-23),
+            until: day(7)
+        }
+    );
+    assert!(!outcome.is_plain());
+    let later = policy.outcome(content.as_bytes(), day(7));
+    assert_eq!(later.changed().count(), 1);
+    assert!(later.span().is_for_good());
+}
+
+fn line(version: &str, published: Option<i64>) -> String {
+    let published = published.map(|at| format!(r#","pubtime":"{}""#, day(at)));
+    format!(
+        r#"{{"name":"foo","vers":"{version}","deps":[],"cksum":"{}","features":{{}},"yanked":false{}}}"#,
+        "ab".repeat(32),
+        published.unwrap_or_default()
+    ) + "\n"
+}
+
+/// Makes a policy; with rules that end, if that is wanted.
+fn policies(with_ends: bool) -> impl Strategy<Value = Policy> {
+    let end = match with_ends {
+        true => "( until=2026-(09|10)-(1|2)[0-9])?",
+        false => "",
+    };
+    let rule = format!("(fo\\*|foo|foo@1\\.1\\.0|foo@<1\\.2|bar){end}");
+    let rules = prop::string::string_regex(&rule).unwrap();
+    let rules = prop::collection::btree_set(rules, 0..4).boxed();
+    (prop::option::of(1_u32..40), rules.clone(), rules).prop_map(|(age, allow, deny)| {
+        let list = |rules: std::collections::BTreeSet<String>| {
+            let mut by_crates = std::collections::BTreeMap::new();
+            for rule in rules {
+                by_crates.insert(rule.split(' ').next().unwrap().to_owned(), rule.clone());
+            }
+            by_crates.into_values().collect::<Vec<_>>().join(";")
+        };
+        let age = age.map(|days| format!("{days}d")).unwrap_or_default();
+        // One that denies nothing here, so that there is a policy.
+        let deny = format!("other;{}", list(deny));
+        policy(&[
+            ("FERRY_POLICY_MIN_AGE", &age),
+            ("FERRY_POLICY_ALLOW", &list(allow)),
+            ("FERRY_POLICY_DENY", &deny),
+        ])
+    })
+}
+
+fn versions() -> impl Strategy<Value = (&'static str, Option<i64>)> {
+    let version = prop::sample::select(vec!["1.0.0", "1.1.0", "1.1.0-rc.1", "1.2.0"]);
+    (version, prop::option::of(-40_i64..40))
+}
+
+proptest! {
+    #[test]
+    fn with_all_else_equal_a_hold_neither_begins_nor_grows(
+        policy in policies(false),
+        (version, published) in versions(),
+        early in -50_i64..50,
+        later in 0_i64..50,
+    ) {
+        let spec = format!("foo@{version}");
+        let before = decide(&policy, &spec, published, early).decision;
+        let after = decide(&policy, &spec, published, early + later).decision;
+        // Either all is as it was, or a hold has ended. So a clock that jumps back releases nothing early, either.
+        let has_ended = matches!(before, Decision::Hold { until } if until <= day(early + later));
+        prop_assert_eq!(after, if has_ended { Decision::Serve } else { before });
+    }
+
+    #[test]
+    fn a_decision_stays_the_same_for_as_long_as_it_says(
+        policy in policies(true),
+        (version, published) in versions(),
+        now in -50_i64..50,
+        other in -50_i64..50,
+    ) {
+        let spec = format!("foo@{version}");
+        let decided = decide(&policy, &spec, published, now);
+        prop_assert!(decided.span.contains(day(now)));
+        if decided.span.contains(day(other)) {
+            prop_assert_eq!(&decide(&policy, &spec, published, other), &decided);
+        }
+    }
+
+    #[test]
+    fn a_denied_version_is_refused_and_a_held_one_is_not(
+        policy in policies(true),
+        lines in prop::collection::vec(versions(), 0..5),
+        now in -50_i64..50,
+    ) {
+        let content: String = lines.iter().map(|(version, at)| line(version, *at)).collect();
+        let outcome = policy.outcome(content.as_bytes(), day(now));
+        let shown = outcome.apply(content.as_bytes());
+        let listed = entry::by_version(&shown);
+        for (version, before) in entry::by_version(content.as_bytes()) {
+            let (_, published) = lines.iter().rfind(|(other, _)| *other == version).unwrap();
+            let decision = decide(&policy, &format!("foo@{version}"), *published, now).decision;
+            prop_assert_eq!(outcome.refusal(&version).is_some(), decision == Decision::Deny);
+            prop_assert_eq!(listed[&version].is_yanked, decision != Decision::Serve);
+            prop_assert_eq!(&listed[&version].file, &before.file);
+        }
+    }
+}

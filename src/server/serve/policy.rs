@@ -1,0 +1,120 @@
+//! The policy: brings what requests see up to date as time passes, refuses what is denied, and `/api/v1/policy`.
+
+use std::future::pending;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::state::State;
+use crate::config::Rule;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
+use crate::index::CrateFile;
+use crate::policy::{Decided, Decision, Policy};
+use crate::shown::one_line;
+
+/// How often the clock is looked at: the machine's may be set, and holds end on time.
+const POLL: Duration = Duration::from_secs(1);
+/// How long to wait after the index could not be read.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Shows what the policy decides, when that changes as time passes.
+pub(super) async fn forever(state: &'static State) {
+    if state.policy.is_none() {
+        return pending().await;
+    }
+    loop {
+        let could = !state.is_decided_anew() || state.update_view().await;
+        sleep(if could { POLL } else { RETRY }).await;
+    }
+}
+
+/// Refuses a crate file, in one line that cargo shows: why, and whom to ask.
+pub(super) fn refusal(state: &State, file: &CrateFile, denied: &Decided) -> ErrorResponse {
+    let whom = match &state.config.serve.contact {
+        Some(contact) => format!("ask {contact}"),
+        None => "ask those who run this mirror".to_owned(),
+    };
+    let text = format!("{file} is {denied}; {whom}");
+    let text = state.mask.apply(&one_line(&text)).into_owned();
+    ErrorResponse::in_a_line(StatusCode::FORBIDDEN, text)
+}
+
+/// `/api/v1/policy`: that there is one, and what it is. Why a rule was made is not told.
+#[derive(Serialize)]
+struct PolicyAnswer {
+    policy: Option<PolicyJson>,
+}
+
+#[derive(Serialize)]
+struct PolicyJson {
+    /// In seconds.
+    min_age: Option<u64>,
+    allow: Vec<RuleJson>,
+    deny: Vec<RuleJson>,
+    /// How many versions are on hold now, and how many are denied.
+    on_hold: usize,
+    denied: usize,
+}
+
+#[derive(Serialize)]
+struct RuleJson {
+    #[serde(rename = "crate")]
+    crates: String,
+    until: Option<Timestamp>,
+}
+
+impl RuleJson {
+    fn all(rules: &[Rule]) -> Vec<Self> {
+        let rules = rules.iter().map(|rule| Self {
+            crates: rule.crates.to_string(),
+            until: rule.until,
+        });
+        rules.collect()
+    }
+}
+
+/// How many versions a policy holds and denies now.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Numbers {
+    pub(super) on_hold: usize,
+    pub(super) denied: usize,
+}
+
+impl Numbers {
+    /// Counts what requests see; `None` without a policy, and before it was applied.
+    pub(super) fn of(state: &State) -> Option<Self> {
+        let view = state.view().ok()?;
+        let decisions = view.as_ref()?.decisions.as_ref()?;
+        let mut numbers = Self::default();
+        for (_, decided) in decisions
+            .crates()
+            .flat_map(|(_, file)| file.outcome.changed())
+        {
+            match decided.decision {
+                Decision::Hold { .. } => numbers.on_hold += 1,
+                Decision::Deny => numbers.denied += 1,
+                Decision::Serve => {}
+            }
+        }
+        Some(numbers)
+    }
+}
+
+/// `GET /api/v1/policy`.
+pub(super) fn show(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    let numbers = Numbers::of(state).unwrap_or_default();
+    let json = |policy: &Policy| PolicyJson {
+        min_age: policy.min_age().map(|age| age.as_secs()),
+        allow: RuleJson::all(policy.allowed()),
+        deny: RuleJson::all(policy.denied()),
+        on_hold: numbers.on_hold,
+        denied: numbers.denied,
+    };
+    let policy = state.policy.as_ref().map(json);
+    Ok(Reply::now(Json(PolicyAnswer { policy })))
+}

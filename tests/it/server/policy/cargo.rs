@@ -1,0 +1,115 @@
+//! The real cargo, where versions are on hold or denied.
+
+use std::path::PathBuf;
+
+use super::{MIN_AGE, day, publish, site};
+use crate::server::real_cargo::Project;
+use crate::support::clocked::ClockedServer;
+use crate::support::server::Site;
+
+/// Makes a project that depends on `foo`, with crates.io replaced by a server.
+fn project(site: &Site, server: &ClockedServer, name: &str) -> Project {
+    let project = Project::new(site, name);
+    let manifest = "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\nfoo = \"1\"\n\n[workspace]\n";
+    std::fs::write(project.folder.join("Cargo.toml"), manifest).unwrap();
+    let main = "fn main() { println!(\"{}\", foo::VERSION); }\n";
+    std::fs::write(project.folder.join("src/main.rs"), main).unwrap();
+    std::fs::create_dir_all(&project.home).unwrap();
+    let config = format!(
+        "[source.crates-io]\nreplace-with = \"mirror\"\n[registries.mirror]\nindex = \"{}\"\n",
+        server.index()
+    );
+    std::fs::write(project.home.join("config.toml"), config).unwrap();
+    project
+}
+
+fn lockfile(project: &Project) -> PathBuf {
+    project.folder.join("Cargo.lock")
+}
+
+/// Returns the version of `foo` that the lockfile names.
+fn locked(project: &Project) -> String {
+    let text = std::fs::read_to_string(lockfile(project)).unwrap();
+    let (_, rest) = text.split_once("name = \"foo\"\nversion = \"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn fail(project: &Project, arguments: &[&str]) -> String {
+    let output = project.cargo(arguments, None);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{arguments:?}: {said}");
+    said
+}
+
+#[test]
+fn a_version_on_hold_is_not_taken_and_a_lockfile_that_names_it_works() {
+    let site = site();
+    let server = ClockedServer::start(&site, &[MIN_AGE], day(1));
+    let project = project(&site, &server, "holding");
+    project.succeed(&["generate-lockfile"], None);
+    assert_eq!(locked(&project), "1.0.0");
+    // By name it is taken, with a warning; and builds from then on.
+    let said = project.succeed(&["update", "foo", "--precise", "1.1.0"], None);
+    assert!(said.contains("yanked"), "{said}");
+    assert_eq!(locked(&project), "1.1.0");
+    let ran = project.succeed(&["run", "--quiet", "--locked"], None);
+    assert!(ran.starts_with("1.1.0"), "{ran}");
+    // An update goes down from it.
+    project.succeed(&["update"], None);
+    assert_eq!(locked(&project), "1.0.0");
+    let said = fail(&project, &["install", "foo@1.1.0"]);
+    assert!(said.contains("yanked"), "{said}");
+    project.succeed(&["install", "foo"], None);
+    // The hold ends while the server runs, and cargo sees it at once.
+    server.set_clock(day(7));
+    server.wait_for("shown", || {
+        !server.entry("foo").text().contains("\"yanked\":true")
+    });
+    project.succeed(&["update"], None);
+    assert_eq!(locked(&project), "1.1.0");
+    project.succeed(&["install", "foo@1.1.0"], None);
+}
+
+#[test]
+fn a_crate_of_which_all_versions_are_on_hold_cannot_be_added() {
+    let mut site = site();
+    publish(&mut site, "fresh", "0.1.0", Some(day(0)));
+    let server = ClockedServer::start(&site, &[MIN_AGE], day(1));
+    let project = project(&site, &server, "adding");
+    let said = fail(&project, &["add", "fresh"]);
+    assert!(
+        said.contains("`fresh` could not be found in registry index"),
+        "{said}"
+    );
+    // Written by hand, cargo says which versions there are.
+    let manifest = project.folder.join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("foo = \"1\"", "fresh = \"0.1\"")).unwrap();
+    let said = fail(&project, &["generate-lockfile"]);
+    assert!(said.contains("version 0.1.0 is yanked"), "{said}");
+}
+
+#[test]
+fn a_denied_version_is_not_taken_and_a_lockfile_that_names_it_is_told_why() {
+    let site = site();
+    let before = ClockedServer::start(&site, &[], day(8));
+    let project = self::project(&site, &before, "denying");
+    project.succeed(&["generate-lockfile"], None);
+    assert_eq!(locked(&project), "1.1.0");
+    let lock = std::fs::read(lockfile(&project)).unwrap();
+    drop(before);
+    let folder = site.folder.path().join("other").display().to_string();
+    let pairs = [
+        ("FERRY_POLICY_DENY", "foo@1.1.0 why=a stolen account"),
+        ("FERRY_SERVE_DATA_DIR", &folder),
+    ];
+    let server = ClockedServer::start(&site, &pairs, day(8));
+    let project = self::project(&site, &server, "denied");
+    std::fs::write(lockfile(&project), lock).unwrap();
+    let said = fail(&project, &["build", "--locked"]);
+    let told = "foo 1.1.0 is denied: a stolen account (policy.deny: foo@1.1.0); ask those who run this mirror";
+    assert!(said.contains(told), "{said}");
+    project.succeed(&["update"], None);
+    assert_eq!(locked(&project), "1.0.0");
+    project.succeed(&["build", "--locked"], None);
+}
