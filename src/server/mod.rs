@@ -1,5 +1,5 @@
 //! The API server and what works on its data: the copy of the index, the crate files and their store, the catalog, the
-//! registry's dump, and the commands `serve`, `prefetch`, `cache`, `catalog`, `cargo-config` and `probe`.
+//! registry's dump, and the commands `serve`, `prefetch`, `cache`, `catalog`, `policy`, `cargo-config` and `probe`.
 
 pub mod address_file;
 pub mod cache;
@@ -19,6 +19,7 @@ pub mod inflated;
 pub mod markdown;
 pub mod memory_budget;
 mod pace;
+pub mod policy;
 pub mod prefetch;
 pub mod probe;
 pub mod serve;

@@ -144,6 +144,8 @@ fn interrupt_note(command: &Command) -> InterruptNote {
         }
         #[cfg(feature = "server")]
         Command::Server(ServerCommand::Catalog(_)) => server::AFTER_A_CATALOG_COMMAND,
+        #[cfg(feature = "server")]
+        Command::Server(ServerCommand::Policy(_)) => server::AFTER_A_QUESTION,
         // `serve` handles signals itself, and the others that push nothing end at once.
         _ => AFTER_A_PUSH,
     }

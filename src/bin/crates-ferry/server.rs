@@ -12,6 +12,7 @@ use crates_ferry::server::cache::{self, Eviction};
 use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::files::Limits;
 use crates_ferry::server::dump::commands as catalog;
+use crates_ferry::server::policy;
 use crates_ferry::server::prefetch::{self, Versions};
 use crates_ferry::server::probe;
 use crates_ferry::server::serve as server;
@@ -21,7 +22,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::cli::cargo::CargoConfig;
-use crate::cli::server::{Cache, Catalog, ServerCommand};
+use crate::cli::server::{Cache, Catalog, Policy, ServerCommand};
 
 /// Crate files are renamed into the store when they are complete and verified.
 pub(crate) const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
@@ -45,6 +46,12 @@ pub(crate) const AFTER_A_CACHE_COMMAND: InterruptNote = InterruptNote {
 pub(crate) const AFTER_A_CATALOG_COMMAND: InterruptNote = InterruptNote {
     message: "nothing is half done: the catalog is as it was, or finished",
     advice: "Run the command again: it starts anew.",
+};
+
+/// Nothing is changed but the copy of the index, whose branch moves last.
+pub(crate) const AFTER_A_QUESTION: InterruptNote = InterruptNote {
+    message: "nothing is half done: only the copy of the index is written",
+    advice: "Run the command again.",
 };
 
 /// Loads the configuration.
@@ -144,6 +151,28 @@ async fn run_command(
         }
         ServerCommand::Cache(asked) => run_cache(asked.command, &config, &progress).await,
         ServerCommand::Catalog(asked) => run_catalog(asked.command, &config, &progress).await,
+        ServerCommand::Policy(asked) => run_policy(asked.command, &config).await,
+    }
+}
+
+async fn run_policy(command: Policy, config: &ServeConfig) -> Result<Output> {
+    match command {
+        Policy::Explain { spec } => {
+            let explanation = policy::explain(config, &spec).await?;
+            let is_missing = explanation.versions.is_empty();
+            Output::new(&explanation, u8::from(is_missing))
+        }
+        Policy::List => {
+            let output = Output::new(&policy::list(config).await?, 0)?;
+            Ok(output.or_say("no version is on hold or denied"))
+        }
+        Policy::Test {
+            lockfiles,
+            code_quality,
+        } => {
+            let report = policy::test(config, &lockfiles, code_quality.as_deref()).await?;
+            Output::new(&report, u8::from(!report.findings.is_empty()))
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum ServerCommand {
     Cache(CacheArgs),
     /// Fills, rebuilds and adds up the catalog of the index's crates.
     Catalog(CatalogArgs),
+    /// Says what the policy holds and denies, and why, and tests lockfiles against it.
+    Policy(PolicyArgs),
 }
 
 /// The flags of `serve`.
@@ -243,6 +245,46 @@ pub(crate) enum Catalog {
     Stat,
 }
 
+/// The flags of `policy`, and its commands.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    #[command(flatten)]
+    index: IndexArg,
+
+    #[command(flatten)]
+    data_dir: DataDirArg,
+
+    #[command(subcommand)]
+    pub(crate) command: Policy,
+}
+
+/// What to say of the policy. Each command fetches the index, or reads the copy of a server that runs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Says what is decided on a crate's versions, or on one: what, why, until when, and by which key.
+    ///
+    /// Exits with 1 if the index does not list it.
+    Explain {
+        /// The crate, or one version of it.
+        #[arg(value_name = "NAME[@VERSION]")]
+        spec: CrateSpec,
+    },
+    /// Lists all versions that are on hold or denied.
+    List,
+    /// Tests lockfiles, for the pipeline of a merge request.
+    ///
+    /// Exits with 1 if a package is on hold or denied, and lists those.
+    Test {
+        /// The lockfiles; of their packages those that they take from crates.io are tested.
+        #[arg(value_name = "Cargo.lock", required = true)]
+        lockfiles: Vec<PathBuf>,
+
+        /// Writes what was found to this file besides, as GitLab's code quality report.
+        #[arg(long, value_name = "FILE")]
+        code_quality: Option<PathBuf>,
+    },
+}
+
 impl ServerCommand {
     /// Adds the values of the command's flags.
     pub(crate) fn add_to(&self, flags: Flags) -> Flags {
@@ -252,6 +294,7 @@ impl ServerCommand {
             Self::Prefetch(prefetch) => prefetch.store.add_to(prefetch.index.add_to(flags)),
             Self::Cache(cache) => cache.store.add_to(flags),
             Self::Catalog(catalog) => catalog.data_dir.add_to(catalog.index.add_to(flags)),
+            Self::Policy(policy) => policy.data_dir.add_to(policy.index.add_to(flags)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The policy: what is on hold or denied, in the index, in downloads, searches, pages and prefetches, and for the real cargo.
 
 mod cargo;
+mod commands;
 mod index;
 mod prefetch;
 mod web;

@@ -1,0 +1,60 @@
+//! `explain`: what is decided on the versions of a crate, and why.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use semver::Version;
+use serde::Serialize;
+
+use super::Applied;
+use super::row::{Row, lines};
+use crate::config::ServeConfig;
+use crate::error::Result;
+use crate::index::{CrateSpec, Published};
+
+/// What is decided on the versions of a crate, the highest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// What was asked for.
+    pub of: String,
+    /// The versions that the index lists; none if it lists none of them.
+    pub versions: Vec<Row>,
+}
+
+/// Explains what is decided on a crate, or on one of its versions.
+///
+/// # Errors
+/// `config` if there is no policy; else if the index cannot be read.
+pub async fn explain(config: &ServeConfig, spec: &CrateSpec) -> Result<Explanation> {
+    let applied = Applied::read(config).await?;
+    let content = applied.content(&spec.name)?;
+    // Of two lines for a version the last one counts, as for cargo.
+    let mut versions = BTreeMap::new();
+    for line in content.split(|byte| *byte == b'\n') {
+        let Some(line) = Published::read(line) else {
+            continue;
+        };
+        let is_meant = |wanted: &str| wanted == line.version;
+        let wanted = spec.version.as_ref();
+        if wanted.is_none_or(|wanted| is_meant(wanted.as_str())) {
+            let about = applied.policy.about(&line.name);
+            let decided = about.decide(&line.version, line.at, applied.now);
+            let row = Row::new(&line.name, &line.version, &decided);
+            versions.insert(Reverse(Version::parse(&line.version).ok()), row);
+        }
+    }
+    Ok(Explanation {
+        of: spec.to_string(),
+        versions: versions.into_values().collect(),
+    })
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.versions.is_empty() {
+            true => write!(f, "the index does not list {}", self.of),
+            false => f.write_str(&lines(&self.versions)),
+        }
+    }
+}

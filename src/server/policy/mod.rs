@@ -1,0 +1,56 @@
+//! The commands of `policy`: why a version is on hold or denied, all that are, and which of them lockfiles name.
+
+mod explain;
+mod list;
+mod lockfiles;
+mod row;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::config::ServeConfig;
+use crate::error::{Error, Kind, Result};
+use crate::index::CrateName;
+use crate::policy::Policy;
+use crate::server::index_copy::{self, IndexCopy, Snapshot};
+pub use explain::{Explanation, explain};
+pub use list::{Listing, list};
+pub use lockfiles::{Finding, LockfileReport, test};
+pub use row::Row;
+
+/// A policy, and the index that it is applied to, at one time.
+struct Applied {
+    policy: Policy,
+    snapshot: Arc<Snapshot>,
+    now: Timestamp,
+    /// Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
+    _copy: Option<IndexCopy>,
+}
+
+impl Applied {
+    /// Reads the policy and the index.
+    async fn read(config: &ServeConfig) -> Result<Self> {
+        let policy =
+            Policy::of(&config.policy).ok_or_else(|| {
+                Error::new(Kind::Config, "there is no policy: nothing is on hold or denied").advise(
+                "Set policy.min_age or policy.deny, where the server reads its configuration, too.",
+            )
+            })?;
+        let (snapshot, copy) = index_copy::for_reading(config).await?;
+        Ok(Self {
+            policy,
+            snapshot,
+            now: Timestamp::now(),
+            _copy: copy,
+        })
+    }
+
+    /// Reads a crate's file; one that is not there lists nothing.
+    fn content(&self, name: &CrateName) -> Result<Vec<u8>> {
+        match self.snapshot.file(&name.index_path())? {
+            Some(id) => self.snapshot.content(id),
+            None => Ok(Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `policy explain`, `list` and `test`.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{MIN_AGE, publish};
+use crate::support::server::{Site, printed, sha256};
+
+const DENY: (&str, &str) = ("FERRY_POLICY_DENY", "evil@1.0.0 why=a stolen account");
+
+/// Returns when the newest versions of the site were published, to the second.
+fn yesterday() -> Timestamp {
+    let yesterday = Timestamp::now() - SignedDuration::from_hours(24);
+    Timestamp::from_second(yesterday.as_second()).unwrap()
+}
+
+fn site(published: Timestamp) -> Site {
+    let mut site = Site::new();
+    publish(&mut site, "foo", "1.0.0", None);
+    publish(&mut site, "foo", "1.10.0", Some(published));
+    publish(&mut site, "evil", "1.0.0", None);
+    site
+}
+
+/// Runs a command of `policy` that ends with this code, and returns what it says.
+fn say(site: &Site, code: i32, arguments: &[&str]) -> String {
+    let arguments = [&["policy"], arguments].concat();
+    printed(&site.run_with(&[MIN_AGE, DENY], &arguments), code)
+}
+
+fn say_json(site: &Site, code: i32, arguments: &[&str]) -> Value {
+    let arguments = [&["--format", "json"], arguments].concat();
+    serde_json::from_str(&say(site, code, &arguments)).unwrap()
+}
+
+/// Returns the text of a hold that began then.
+fn held(published: Timestamp) -> String {
+    let minute = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M UTC").to_string();
+    let until = minute(published + SignedDuration::from_hours(7 * 24));
+    format!(
+        "on hold until {until}: published {} (policy.min_age: 7days)",
+        minute(published)
+    )
+}
+
+#[test]
+fn a_decision_is_explained_by_its_key_and_its_end() {
+    let published = yesterday();
+    let site = site(published);
+    let all = say(&site, 0, &["explain", "Foo"]);
+    assert_eq!(
+        all,
+        format!("foo 1.10.0: {}\nfoo 1.0.0: served", held(published))
+    );
+    let one = say_json(&site, 0, &["explain", "evil@1.0.0"]);
+    let wanted = json!({"of": "evil@1.0.0", "versions": [{
+        "crate": "evil", "version": "1.0.0", "decision": "deny", "until": null,
+        "key": "policy.deny", "rule": "evil@1.0.0", "reason": "a stolen account",
+    }]});
+    assert_eq!(one, wanted);
+    let none = say(&site, 1, &["explain", "foo@3.0.0"]);
+    assert_eq!(none, "the index does not list foo@3.0.0");
+}
+
+#[test]
+fn all_that_is_on_hold_or_denied_is_listed_also_beside_a_server() {
+    let published = yesterday();
+    let site = site(published);
+    let wanted = format!(
+        "evil 1.0.0: denied: a stolen account (policy.deny: evil@1.0.0)\nfoo 1.10.0: {}",
+        held(published)
+    );
+    assert_eq!(say(&site, 0, &["list"]), wanted);
+    let _server = site.serve(&[]);
+    assert_eq!(say(&site, 0, &["list"]), wanted);
+    let none = site.run_with(&[("FERRY_POLICY_DENY", "other")], &["policy", "list"]);
+    assert_eq!(printed(&none, 0), "");
+    let said = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert!(said.contains("no version is on hold or denied"), "{said}");
+}
+
+/// Writes a lockfile that names these versions.
+fn lockfile(site: &Site, packages: &[(&str, &str)]) -> String {
+    let mut text = "version = 4\n".to_owned();
+    for (name, version) in packages {
+        text += &format!(
+            "\n[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{}\"\n",
+            sha256(b"")
+        );
+    }
+    let path = site.folder.path().join("Cargo.lock");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_lockfile_that_meets_the_policy_fails_with_each_package_and_its_line() {
+    let published = yesterday();
+    let site = site(published);
+    let path = lockfile(
+        &site,
+        &[("evil", "1.0.0"), ("foo", "1.10.0"), ("foo", "1.0.0")],
+    );
+    let wanted = format!(
+        "2 of 3 packages on hold or denied:\n  {path}:4: evil 1.0.0: denied: a stolen account (policy.deny: evil@1.0.0)\n  {path}:10: foo 1.10.0: {}",
+        held(published)
+    );
+    let quality = site.folder.path().join("gl-code-quality-report.json");
+    let quality_path = quality.display().to_string();
+    let said = say(&site, 1, &["test", &path, "--code-quality", &quality_path]);
+    assert_eq!(said, wanted);
+    let found = say_json(&site, 1, &["test", &path]);
+    assert_eq!(found["packages"], 3);
+    assert_eq!(found["findings"][0]["line"], 4);
+    assert_eq!(found["findings"][1]["decision"], "hold");
+
+    let issues: Value = serde_json::from_slice(&std::fs::read(&quality).unwrap()).unwrap();
+    let issues = issues.as_array().unwrap();
+    let severities: Vec<_> = issues
+        .iter()
+        .map(|issue| issue["severity"].clone())
+        .collect();
+    assert_eq!(severities, ["blocker", "major"]);
+    assert_eq!(issues[0]["check_name"], "policy-deny");
+    assert_eq!(
+        issues[1]["location"],
+        json!({"path": path, "lines": {"begin": 10}})
+    );
+    assert_ne!(issues[0]["fingerprint"], issues[1]["fingerprint"]);
+
+    let path = lockfile(&site, &[("foo", "1.0.0")]);
+    let said = say(&site, 0, &["test", &path, "--code-quality", &quality_path]);
+    assert_eq!(said, "1 package: none is on hold or denied");
+    assert_eq!(std::fs::read_to_string(&quality).unwrap(), "[]\n");
+}
+
+#[test]
+fn without_a_policy_nothing_passes_silently() {
+    let site = site(yesterday());
+    let path = lockfile(&site, &[("foo", "1.0.0")]);
+    for arguments in [&["list"][..], &["explain", "foo"], &["test", &path]] {
+        let output = site.run(&[&["policy"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("there is no policy"), "{said}");
+    }
+}
