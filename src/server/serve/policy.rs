@@ -14,7 +14,7 @@ use crate::config::Rule;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::index::CrateFile;
-use crate::policy::{Decided, Decision, Policy};
+use crate::policy::{Decided, Decision};
 use crate::shown::one_line;
 
 /// How often the clock is looked at: the machine's may be set, and holds end on time.
@@ -45,11 +45,6 @@ pub(super) fn refusal(state: &State, file: &CrateFile, denied: &Decided) -> Erro
 }
 
 /// `/api/v1/policy`: that there is one, and what it is. Why a rule was made is not told.
-#[derive(Serialize)]
-struct PolicyAnswer {
-    policy: Option<PolicyJson>,
-}
-
 #[derive(Serialize)]
 struct PolicyJson {
     /// In seconds.
@@ -105,16 +100,19 @@ impl Numbers {
     }
 }
 
-/// `GET /api/v1/policy`.
+/// `GET /api/v1/policy`; 404 without one.
 pub(super) fn show(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
+    // `probe` takes any success for a policy.
+    let Some(policy) = &state.policy else {
+        let detail = "this server has no policy";
+        return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail));
+    };
     let numbers = Numbers::of(state).unwrap_or_default();
-    let json = |policy: &Policy| PolicyJson {
+    Ok(Reply::now(Json(PolicyJson {
         min_age: policy.min_age().map(|age| age.as_secs()),
         allow: RuleJson::all(policy.allowed()),
         deny: RuleJson::all(policy.denied()),
         on_hold: numbers.on_hold,
         denied: numbers.denied,
-    };
-    let policy = state.policy.as_ref().map(json);
-    Ok(Reply::now(Json(PolicyAnswer { policy })))
+    })))
 }

@@ -170,5 +170,9 @@ fn without_a_policy_nothing_is_decided() {
     let site = site();
     let server = ClockedServer::start(&site, &[("FERRY_POLICY_ALLOW", "foo")], day(1));
     assert_eq!(server.entry("foo").text(), original(&site));
-    assert_eq!(server.get("/api/v1/policy").text(), r#"{"policy":null}"#);
+    let told = server.get("/api/v1/policy");
+    assert_eq!(
+        (told.status, told.detail().as_str()),
+        (404, "this server has no policy")
+    );
 }
