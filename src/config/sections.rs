@@ -184,6 +184,9 @@ key_table! {
     policy: Policy {
         /// How long a new version is on hold: cargo takes it only where a lockfile names it already. Without it nothing is.
         min_age: Option<Duration> = optional("min_age", durations::duration);
+        /// How long a yank shows late that would leave its compatible line with nothing but versions on hold or denied. By
+        /// default `policy.min_age`.
+        yank_hold: Option<Duration> = optional("yank_hold", durations::duration_or_zero);
         /// A list of rules: crates, or versions of them, that are not on hold.
         allow: Vec<Rule> = rules("allow", policy::rule);
         /// A list of rules: crates, or versions of them, that are refused. `deny` wins over `allow`.

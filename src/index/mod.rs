@@ -17,4 +17,4 @@ pub use crate_name::{CrateName, CrateNameError};
 pub use pattern::{CratePattern, folded};
 pub use published::Published;
 pub use spec::CrateSpec;
-pub use yanked::as_yanked;
+pub use yanked::shown_yanked;

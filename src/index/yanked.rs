@@ -1,34 +1,35 @@
-//! Shows versions as yanked that are not, without touching another byte of a crate's file.
+//! Shows versions as yanked, or as not, without touching another byte of a crate's file.
 
 use std::ops::Range;
 
-/// Returns a crate's file in which the lines of these versions say `"yanked":true`; `is_shown` is asked with each line. Every
-/// other byte stays, also those of lines that cannot be read.
-pub fn as_yanked(content: &[u8], is_shown: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+/// Returns a crate's file in which lines say otherwise whether they are yanked: `shown` is asked with each line, and `None` leaves
+/// it. Every other byte stays, also those of lines that cannot be read.
+pub fn shown_yanked(content: &[u8], shown: impl Fn(&[u8]) -> Option<bool>) -> Vec<u8> {
     let mut made = Vec::with_capacity(content.len() + 16);
     for line in content.split_inclusive(|byte| *byte == b'\n') {
-        match is_shown(line) {
-            true => yank(line, &mut made),
-            false => made.extend_from_slice(line),
+        match shown(line) {
+            Some(is_yanked) => write(line, is_yanked, &mut made),
+            None => made.extend_from_slice(line),
         }
     }
     made
 }
 
-/// Writes a line that is one JSON object with `"yanked":true`.
-fn yank(line: &[u8], made: &mut Vec<u8>) {
+/// Writes a line that is one JSON object, and says whether it is yanked.
+fn write(line: &[u8], is_yanked: bool, made: &mut Vec<u8>) {
+    let said: &[u8] = if is_yanked { b"true" } else { b"false" };
     match place_of_value(line, b"yanked") {
         Some(value) => {
             made.extend_from_slice(&line[..value.start]);
-            made.extend_from_slice(b"true");
+            made.extend_from_slice(said);
             made.extend_from_slice(&line[value.end..]);
         }
-        // What is left out is `false` for cargo.
         None => {
             let end = line.iter().rposition(|byte| *byte == b'}');
             let end = end.unwrap_or(line.len());
             made.extend_from_slice(&line[..end]);
-            made.extend_from_slice(br#","yanked":true"#);
+            made.extend_from_slice(br#","yanked":"#);
+            made.extend_from_slice(said);
             made.extend_from_slice(&line[end..]);
         }
     }
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     fn yanked(line: &str) -> String {
-        String::from_utf8(as_yanked(line.as_bytes(), |_| true)).unwrap()
+        String::from_utf8(shown_yanked(line.as_bytes(), |_| Some(true))).unwrap()
     }
 
     #[test]
@@ -134,12 +135,20 @@ mod tests {
     }
 
     #[test]
+    fn a_yanked_version_can_be_shown_as_if_it_were_not() {
+        let line = br#"{"vers":"1.0.0","yanked":true,"v":2}"#;
+        let made = shown_yanked(line, |_| Some(false));
+        assert_eq!(made, br#"{"vers":"1.0.0","yanked":false,"v":2}"#);
+    }
+
+    #[test]
     fn other_lines_and_what_lies_between_them_stay_as_they_are() {
         let content = b"{\"vers\":\"1\",\"yanked\":false}\r\n\n\xff no json\n{\"vers\":\"2\",\"yanked\":false}";
-        let made = as_yanked(content, |line| line.starts_with(b"{\"vers\":\"2\""));
+        let second = |line: &[u8]| line.starts_with(b"{\"vers\":\"2\"").then_some(true);
+        let made = shown_yanked(content, second);
         let wanted = b"{\"vers\":\"1\",\"yanked\":false}\r\n\n\xff no json\n{\"vers\":\"2\",\"yanked\":true}";
         assert_eq!(made, wanted);
-        assert_eq!(as_yanked(content, |_| false), content);
+        assert_eq!(shown_yanked(content, |_| None), content);
     }
 
     /// Makes any JSON value.
@@ -178,7 +187,7 @@ mod tests {
 
         #[test]
         fn no_content_makes_it_panic(content in prop::collection::vec(any::<u8>(), 0..200)) {
-            as_yanked(&content, |_| true);
+            shown_yanked(&content, |_| Some(true));
         }
     }
 }

@@ -18,6 +18,11 @@ pub enum Decision {
         /// When the hold ends.
         until: Timestamp,
     },
+    /// It is yanked, and shown as if it were not.
+    HoldYank {
+        /// When its yank shows.
+        until: Timestamp,
+    },
     /// It is shown as yanked, and its crate file is refused.
     Deny,
 }
@@ -67,6 +72,7 @@ impl Decision {
         match self {
             Self::Serve => "served",
             Self::Hold { .. } => "on hold",
+            Self::HoldYank { .. } => "yank on hold",
             Self::Deny => "denied",
         }
     }
@@ -90,6 +96,17 @@ impl Why {
             until: None,
         }
     }
+
+    pub(super) fn of_yank(key: &'static str, seen: Timestamp, hold: Duration) -> Self {
+        let seen = minute(seen);
+        let reason = format!("yanked {seen}, which leaves nothing but versions on hold or denied");
+        Self {
+            key,
+            rule: humantime::format_duration(hold).to_string(),
+            reason: Some(reason),
+            until: None,
+        }
+    }
 }
 
 /// Says it in one line, without an end: `published 2026-11-30 08:41 UTC (policy.min_age: 7days)`.
@@ -110,7 +127,7 @@ impl fmt::Display for Decided {
             (decision, _) => decision.word(),
         })?;
         let until = match (self.decision, &self.why) {
-            (Decision::Hold { until }, _) => Some(until),
+            (Decision::Hold { until } | Decision::HoldYank { until }, _) => Some(until),
             (_, Some(why)) => why.until,
             (_, None) => None,
         };

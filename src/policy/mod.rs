@@ -5,6 +5,7 @@
 
 mod decision;
 mod outcome;
+mod seen;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -18,17 +19,21 @@ use crate::config::{self, Rule};
 use crate::index::folded;
 pub use decision::{Decided, Decision, Why};
 pub use outcome::Outcome;
+pub use seen::{Seen, SeenOfCrate, Sight, Sighting};
 pub use span::Span;
 
 /// The key of the rules that refuse, of those that let pass, and of the age.
 const DENY: &str = "policy.deny";
 const ALLOW: &str = "policy.allow";
 const MIN_AGE: &str = "policy.min_age";
+/// The key of how late some yanks show.
+const YANK_HOLD: &str = "policy.yank_hold";
 
 /// What the configuration says about versions.
 #[derive(Debug, Clone)]
 pub struct Policy {
     min_age: Option<Duration>,
+    yank_hold: Option<Duration>,
     allow: Vec<Rule>,
     deny: Vec<Rule>,
 }
@@ -41,6 +46,10 @@ impl Policy {
         }
         Some(Self {
             min_age: config.min_age,
+            yank_hold: config
+                .yank_hold
+                .or(config.min_age)
+                .filter(|hold| !hold.is_zero()),
             allow: config.allow.clone(),
             deny: config.deny.clone(),
         })
@@ -49,6 +58,16 @@ impl Policy {
     /// Returns the age below which a version is on hold.
     pub fn min_age(&self) -> Option<Duration> {
         self.min_age
+    }
+
+    /// Returns how late a yank shows that would leave nothing but versions on hold or denied.
+    pub fn yank_hold(&self) -> Option<Duration> {
+        self.yank_hold
+    }
+
+    /// Returns for how long it matters when something was seen; `None` if it never does.
+    pub fn memory(&self) -> Option<Duration> {
+        self.min_age.max(self.yank_hold)
     }
 
     /// Returns the rules that let versions pass.
@@ -87,7 +106,7 @@ pub struct AboutCrate<'p> {
 }
 
 impl AboutCrate<'_> {
-    /// Decides on a version, which was published at this time; one of which nobody knows that is old.
+    /// Decides on a version, which was published, or seen first, at this time; one of which nobody knows that is old.
     ///
     /// Deny comes before allow, and allow before hold.
     pub fn decide(&self, version: &str, published: Option<Timestamp>, now: Timestamp) -> Decided {

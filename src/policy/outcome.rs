@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use semver::Version;
 
-use super::{Decided, Decision, Policy, Span};
-use crate::index::{Published, as_yanked};
+use super::{
+    AboutCrate, Decided, Decision, Policy, Seen, SeenOfCrate, Sight, Span, Why, YANK_HOLD, later,
+};
+use crate::index::{Published, shown_yanked};
 
 /// What a policy decides of the versions in a crate's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,22 +21,26 @@ pub struct Outcome {
 
 impl Policy {
     /// Decides on all versions in a crate's file.
-    pub fn outcome(&self, content: &[u8], now: Timestamp) -> Outcome {
+    pub fn outcome(&self, content: &[u8], seen: &Seen, now: Timestamp) -> Outcome {
         let mut outcome = Outcome {
             changed: BTreeMap::new(),
             span: Span::ALWAYS,
         };
-        let mut about = None;
+        let mut about: Option<(String, &SeenOfCrate, AboutCrate<'_>)> = None;
         for line in content.split(|byte| *byte == b'\n') {
             let Some(line) = Published::read(line) else {
                 continue;
             };
             // All lines of a file name the same crate; one that does not is decided by what it names.
-            let (_, about) = match &mut about {
-                Some(about) if about_of(about) == &*line.name => about,
-                other => other.insert((line.name.to_string(), self.about(&line.name))),
+            let (_, of_crate, about) = match &mut about {
+                Some(about) if about.0 == *line.name => about,
+                other => {
+                    let name = line.name.to_string();
+                    other.insert((name, seen.of(&line.name), self.about(&line.name)))
+                }
             };
-            let decided = about.decide(&line.version, line.at, now);
+            let published = line.at.or_else(|| of_crate.at(Sight::Line, &line.version));
+            let decided = about.decide(&line.version, published, now);
             outcome.span.meet(decided.span);
             // Of two lines for a version the last one counts, as for cargo.
             match decided.is_served() {
@@ -41,12 +48,67 @@ impl Policy {
                 false => drop(outcome.changed.insert(line.version.into_owned(), decided)),
             }
         }
+        if let Some((_, of_crate, _)) = about {
+            self.hold_yanks(content, of_crate, now, &mut outcome);
+        }
         outcome
+    }
+
+    /// Shows yanks late that would leave their compatible lines with nothing but versions that are on hold or denied: whoever
+    /// publishes a bad version and yanks the good ones before it drives everybody to the bad one. Any other yank shows at once.
+    fn hold_yanks(
+        &self,
+        content: &[u8],
+        seen: &SeenOfCrate,
+        now: Timestamp,
+        outcome: &mut Outcome,
+    ) {
+        let Some(hold) = self.yank_hold else {
+            return;
+        };
+        let mut young = Vec::new();
+        for (version, at) in seen.yanks() {
+            let until = later(at, hold);
+            outcome.span.cut(until, now);
+            if now < until {
+                young.push((version, at, until));
+            }
+        }
+        if young.is_empty() {
+            return;
+        }
+        let lines = content.split(|byte| *byte == b'\n');
+        let lines: BTreeMap<_, _> = lines
+            .filter_map(Published::read)
+            .map(|line| (line.version.into_owned(), line.is_yanked))
+            .collect();
+        for (version, at, until) in young {
+            if lines.get(version) != Some(&true) || outcome.of(version).is_some() {
+                continue;
+            }
+            let line = compatible_line(version);
+            let others = lines.iter().filter(|(_, is_yanked)| !**is_yanked);
+            let mut others = others
+                .filter(|(other, _)| compatible_line(other) == line)
+                .peekable();
+            // Where nothing is left at all, nobody is driven anywhere.
+            if others.peek().is_some() && others.all(|(other, _)| outcome.is_unusable(other)) {
+                let why = Why::of_yank(YANK_HOLD, at, hold);
+                let decided = Decided::new(Decision::HoldYank { until }, Some(why), outcome.span);
+                outcome.changed.insert(version.to_owned(), decided);
+            }
+        }
     }
 }
 
-fn about_of<T>((name, _): &(String, T)) -> &str {
-    name
+/// Returns what cargo takes for compatible: versions of which the first part that is not zero is the same.
+fn compatible_line(version: &str) -> Option<[u64; 3]> {
+    let version = Version::parse(version).ok()?;
+    Some(match (version.major, version.minor, version.patch) {
+        (0, 0, patch) => [0, 0, patch],
+        (0, minor, _) => [0, minor, 0],
+        (major, ..) => [major, 0, 0],
+    })
 }
 
 impl Outcome {
@@ -71,17 +133,24 @@ impl Outcome {
         self.changed.get(version)
     }
 
+    /// Says whether a version is on hold or denied.
+    fn is_unusable(&self, version: &str) -> bool {
+        let decided = self.of(version).map(|decided| decided.decision);
+        matches!(decided, Some(Decision::Hold { .. } | Decision::Deny))
+    }
+
     /// Returns why the crate file of a version is refused; `None` if it is served.
     pub fn refusal(&self, version: &str) -> Option<&Decided> {
         let decided = self.of(version)?;
         (decided.decision == Decision::Deny).then_some(decided)
     }
 
-    /// Returns the crate's file as it is shown: the lines of these versions say that they are yanked.
+    /// Returns the crate's file as it is shown: lines say that they are yanked, or not yet.
     pub fn apply(&self, content: &[u8]) -> Vec<u8> {
-        as_yanked(content, |line| {
-            let line = Published::read(line);
-            line.is_some_and(|line| self.changed.contains_key(&*line.version))
+        shown_yanked(content, |line| {
+            let line = Published::read(line)?;
+            let decided = self.of(&line.version)?;
+            Some(!matches!(decided.decision, Decision::HoldYank { .. }))
         })
     }
 }

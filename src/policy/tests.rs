@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Environment, Flags, ServeConfig};
-use crate::index::entry;
+use crate::index::{CrateName, CrateVersion, entry};
 
 const DAY: i64 = 86_400;
 
@@ -110,12 +110,8 @@ fn a_file_shows_what_is_on_hold_or_denied_as_yanked_and_stays_the_same_otherwise
         line("1.2.0", Some(0)),
     ]
     .concat();
-    let outcome = policy.outcome(content.as_bytes(), day(1));
-    let changed: Vec<_> = outcome
-        .changed()
-        .map(|(version, decided)| (version, decided.decision.word()))
-        .collect();
-    assert_eq!(changed, [("1.0.0", "denied"), ("1.2.0", "on hold")]);
+    let outcome = policy.outcome(content.as_bytes(), &Seen::default(), day(1));
+    assert_eq!(words(&outcome), [("1.0.0", "denied"), ("1.2.0", "on hold")]);
     let wanted = [
         line("1.0.0", None).replace("false", "true"),
         line("1.1.0", Some(-30)),
@@ -132,7 +128,7 @@ fn a_file_shows_what_is_on_hold_or_denied_as_yanked_and_stays_the_same_otherwise
         }
     );
     assert!(!outcome.is_plain());
-    let later = policy.outcome(content.as_bytes(), day(7));
+    let later = policy.outcome(content.as_bytes(), &Seen::default(), day(7));
     assert_eq!(later.changed().count(), 1);
     assert!(later.span().is_for_good());
 }
@@ -144,6 +140,133 @@ fn line(version: &str, published: Option<i64>) -> String {
         "ab".repeat(32),
         published.unwrap_or_default()
     ) + "\n"
+}
+
+/// Returns what was seen: yanks, and lines without a date.
+fn seen(sightings: &[(Sight, &str, i64)]) -> Seen {
+    let mut seen = Seen::default();
+    for (sight, version, at) in sightings {
+        seen.add(Sighting {
+            at: day(*at),
+            sight: *sight,
+            name: CrateName::new("Foo").unwrap(),
+            version: CrateVersion::new(version).unwrap(),
+        });
+    }
+    seen
+}
+
+fn yanked(version: &str, published: Option<i64>) -> String {
+    line(version, published).replace("false", "true")
+}
+
+/// Returns the versions that are not served as they are, each with the word for what was decided.
+fn words(outcome: &Outcome) -> Vec<(&str, &'static str)> {
+    let changed = outcome.changed();
+    changed
+        .map(|(version, decided)| (version, decided.decision.word()))
+        .collect()
+}
+
+#[test]
+fn a_version_without_a_date_is_as_old_as_its_line() {
+    let policy = policy(&[("FERRY_POLICY_MIN_AGE", "7d")]);
+    let content = [
+        line("1.0.0", None),
+        line("1.1.0", None),
+        line("1.2.0", Some(-30)),
+    ]
+    .concat();
+    // One that has a date is as old as that says.
+    let seen = seen(&[(Sight::Line, "1.1.0", 0), (Sight::Line, "1.2.0", 0)]);
+    let of = |now| policy.outcome(content.as_bytes(), &seen, day(now));
+    assert_eq!(words(&of(6)), [("1.1.0", "on hold")]);
+    assert_eq!(words(&of(7)), []);
+}
+
+#[test]
+fn of_two_times_the_first_one_counts() {
+    let other = seen(&[(Sight::Line, "1.0.0", 3), (Sight::Line, "1.0.0", 1)]);
+    assert_eq!(
+        other,
+        seen(&[(Sight::Line, "1.0.0", 1), (Sight::Line, "1.0.0", 3)])
+    );
+    assert_eq!(other.of("foo").at(Sight::Line, "1.0.0"), Some(day(1)));
+    assert_eq!(other.of("foo").at(Sight::Yank, "1.0.0"), None);
+    let none = Seen::default();
+    assert_eq!(other.changed_since(&none).collect::<Vec<_>>(), ["foo"]);
+    assert_eq!(none.changed_since(&other).collect::<Vec<_>>(), ["foo"]);
+    assert_eq!(other.changed_since(&other).count(), 0);
+}
+
+#[test]
+fn a_yank_that_leaves_only_what_is_on_hold_or_denied_shows_late() {
+    let policy = policy(&[
+        ("FERRY_POLICY_MIN_AGE", "7d"),
+        ("FERRY_POLICY_DENY", "foo@2.1.0"),
+    ]);
+    let content = [
+        // Yanked long ago: nobody has seen when.
+        yanked("0.3.7", None),
+        yanked("0.3.8", None),
+        yanked("0.3.9", None),
+        line("0.3.10", Some(0)),
+        // Another line, which has nothing left at all.
+        yanked("0.2.0", None),
+        // One in which a good version is left.
+        yanked("1.0.0", None),
+        line("1.1.0", None),
+        line("1.2.0", Some(0)),
+        // And one of which the last version is denied.
+        yanked("2.0.0", None),
+        line("2.1.0", None),
+    ];
+    let yanks = ["0.3.8", "0.3.9", "0.2.0", "1.0.0", "2.0.0"];
+    let seen = seen(&yanks.map(|version| (Sight::Yank, version, 1)));
+    let of = |now| policy.outcome(content.concat().as_bytes(), &seen, day(now));
+    let outcome = of(2);
+    let wanted = [
+        ("0.3.10", "on hold"),
+        ("0.3.8", "yank on hold"),
+        ("0.3.9", "yank on hold"),
+        ("1.2.0", "on hold"),
+        ("2.0.0", "yank on hold"),
+        ("2.1.0", "denied"),
+    ];
+    assert_eq!(words(&outcome), wanted);
+    let shown = String::from_utf8(outcome.apply(content.concat().as_bytes())).unwrap();
+    let listed = entry::by_version(shown.as_bytes());
+    let free: Vec<_> = [
+        "0.3.7", "0.3.8", "0.3.9", "0.3.10", "0.2.0", "1.0.0", "2.0.0", "2.1.0",
+    ]
+    .into_iter()
+    .filter(|version| !listed[*version].is_yanked)
+    .collect();
+    assert_eq!(free, ["0.3.8", "0.3.9", "2.0.0"]);
+    assert_eq!(
+        outcome.of("0.3.9").unwrap().to_string(),
+        "yank on hold until 2026-09-29 14:13 UTC: yanked 2026-09-22 14:13 UTC, which leaves nothing but versions on hold or denied \
+         (policy.yank_hold: 7days)"
+    );
+    assert_eq!(outcome.span().until, day(7));
+    // The version that was on hold is free, and its line needs no other.
+    assert_eq!(
+        words(&of(7)),
+        [("2.0.0", "yank on hold"), ("2.1.0", "denied")]
+    );
+    assert_eq!(words(&of(8)), [("2.1.0", "denied")]);
+}
+
+#[test]
+fn without_a_hold_for_yanks_each_shows_at_once() {
+    let policy = policy(&[
+        ("FERRY_POLICY_MIN_AGE", "7d"),
+        ("FERRY_POLICY_YANK_HOLD", "0s"),
+    ]);
+    let content = [yanked("1.0.0", None), line("1.1.0", Some(0))].concat();
+    let seen = seen(&[(Sight::Yank, "1.0.0", 1)]);
+    let outcome = policy.outcome(content.as_bytes(), &seen, day(2));
+    assert_eq!(words(&outcome), [("1.1.0", "on hold")]);
 }
 
 /// Makes a policy; with rules that end, if that is wanted.
@@ -211,13 +334,40 @@ proptest! {
     }
 
     #[test]
+    fn what_is_decided_of_a_file_stays_the_same_for_as_long_as_it_says(
+        policy in policies(true),
+        lines in prop::collection::vec((versions(), any::<bool>()), 0..5),
+        yanks in prop::collection::vec((versions(), -50_i64..50), 0..4),
+        now in -50_i64..50,
+        other in -50_i64..50,
+    ) {
+        let content: String = lines
+            .iter()
+            .map(|((version, at), is_yanked)| match is_yanked {
+                true => yanked(version, *at),
+                false => line(version, *at),
+            })
+            .collect();
+        let yanks: Vec<_> = yanks.iter().map(|((version, _), at)| (Sight::Yank, *version, *at)).collect();
+        let seen = seen(&yanks);
+        let outcome = policy.outcome(content.as_bytes(), &seen, day(now));
+        prop_assert!(outcome.span().contains(day(now)));
+        if outcome.span().contains(day(other)) {
+            let again = policy.outcome(content.as_bytes(), &seen, day(other));
+            prop_assert_eq!(words(&again), words(&outcome));
+        }
+    }
+
+    #[test]
     fn a_denied_version_is_refused_and_a_held_one_is_not(
         policy in policies(true),
         lines in prop::collection::vec(versions(), 0..5),
+        yanks in prop::collection::vec((versions(), -50_i64..50), 0..4),
         now in -50_i64..50,
     ) {
         let content: String = lines.iter().map(|(version, at)| line(version, *at)).collect();
-        let outcome = policy.outcome(content.as_bytes(), day(now));
+        let yanks: Vec<_> = yanks.iter().map(|((version, _), at)| (Sight::Yank, *version, *at)).collect();
+        let outcome = policy.outcome(content.as_bytes(), &seen(&yanks), day(now));
         let shown = outcome.apply(content.as_bytes());
         let listed = entry::by_version(&shown);
         for (version, before) in entry::by_version(content.as_bytes()) {

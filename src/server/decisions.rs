@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::error::Result;
 use crate::git::ObjectId;
 use crate::index::CrateName;
-use crate::policy::{Outcome, Policy, Span};
+use crate::policy::{Outcome, Policy, Seen, Span};
 use crate::server::index_copy::Snapshot;
 
 /// How many threads read the whole index.
@@ -26,6 +26,8 @@ pub struct Decisions {
     files: HashMap<ObjectId, Arc<DecidedFile>>,
     /// When all of them are the same, with all else equal.
     span: Span,
+    /// What was seen of the index when it was decided.
+    seen: Arc<Seen>,
 }
 
 /// What a policy decides of a crate's file.
@@ -48,11 +50,12 @@ impl Decisions {
     ///
     /// # Errors
     /// `server` if the copy is damaged.
-    pub fn of(policy: &Policy, index: &Snapshot, now: Timestamp) -> Result<Self> {
+    pub fn of(policy: &Policy, seen: Arc<Seen>, index: &Snapshot, now: Timestamp) -> Result<Self> {
+        let known = &*seen;
         let files = index.crate_files()?;
         let part = files.len().div_ceil(READERS).max(1);
         let parts: Vec<Result<DecidedFiles>> = thread::scope(|scope| {
-            let read = |part| move || decide(policy, index, part, now);
+            let read = |part| move || decide(policy, known, index, part, now);
             let readers: Vec<_> = files
                 .chunks(part)
                 .map(|part| scope.spawn(read(part)))
@@ -69,25 +72,33 @@ impl Decisions {
             crates.extend(decided);
             span.meet(of_part);
         }
-        Ok(Self::new(crates, span))
+        Ok(Self::new(crates, span, seen))
     }
 
-    /// Decides again where a file has changed since `before`, or it is time to; `None` if nothing is to be decided.
+    /// Decides again where a file has changed since `before`, more was seen of a crate, or it is time to; `None` if nothing is to
+    /// be decided.
     ///
     /// # Errors
     /// `server` if the copy is damaged.
     pub fn after(
         &self,
         policy: &Policy,
+        seen: Arc<Seen>,
         before: &Snapshot,
         index: &Snapshot,
         now: Timestamp,
     ) -> Result<Option<Self>> {
         if now < self.span.from {
             // A clock that jumps back: what is not kept may not be for good any more.
-            return Self::of(policy, index, now).map(Some);
+            return Self::of(policy, seen, index, now).map(Some);
         }
-        let changes = index.changes_since(before)?;
+        let mut changes: BTreeMap<_, _> = index.changes_since(before)?.into_iter().collect();
+        for name in seen.changed_since(&self.seen) {
+            if let Ok(name) = CrateName::new(name) {
+                let blob = index.file(&name.index_path())?;
+                changes.insert(name, blob);
+            }
+        }
         if changes.is_empty() && self.span.contains(now) {
             return Ok(None);
         }
@@ -108,19 +119,20 @@ impl Decisions {
         for (name, _) in &again {
             crates.remove(&lower(name));
         }
-        let (decided, span) = decide(policy, index, &again, now)?;
+        let (decided, span) = decide(policy, &seen, index, &again, now)?;
         crates.extend(decided);
-        let from = self.span.from.max(span.from);
-        Ok(Some(Self::new(
-            crates,
-            Span {
-                from,
-                ..Span::ALWAYS
-            },
-        )))
+        let span = Span {
+            from: self.span.from.max(span.from),
+            ..Span::ALWAYS
+        };
+        Ok(Some(Self::new(crates, span, seen)))
     }
 
-    fn new(crates: BTreeMap<String, (ObjectId, Arc<DecidedFile>)>, mut span: Span) -> Self {
+    fn new(
+        crates: BTreeMap<String, (ObjectId, Arc<DecidedFile>)>,
+        mut span: Span,
+        seen: Arc<Seen>,
+    ) -> Self {
         let files = crates.values();
         let files: HashMap<_, _> = files
             .map(|(blob, decided)| (*blob, Arc::clone(decided)))
@@ -132,7 +144,13 @@ impl Decisions {
             crates,
             files,
             span,
+            seen,
         }
+    }
+
+    /// Returns what was seen of the index when it was decided.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// Returns when all that was decided is the same, with all else equal.
@@ -161,13 +179,14 @@ impl Decisions {
 /// Decides on these files.
 fn decide(
     policy: &Policy,
+    seen: &Seen,
     index: &Snapshot,
     files: &[IndexFile],
     now: Timestamp,
 ) -> Result<DecidedFiles> {
     let (mut kept, mut span) = (Vec::new(), Span::ALWAYS);
     for (name, blob) in files {
-        let outcome = policy.outcome(&index.content(*blob)?, now);
+        let outcome = policy.outcome(&index.content(*blob)?, seen, now);
         span.meet(outcome.span());
         if outcome.is_plain() && outcome.span().is_for_good() {
             continue;

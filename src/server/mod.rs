@@ -24,4 +24,5 @@ pub mod prefetch;
 pub mod probe;
 pub mod serve;
 pub mod shortage;
+pub mod sightings;
 pub mod store;

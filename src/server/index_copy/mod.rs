@@ -30,6 +30,7 @@ use tracing::{info, warn};
 
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
 use crate::progress::Progress;
@@ -166,6 +167,14 @@ impl IndexCopy {
         current(&repository, &objects)?
             .map(Arc::new)
             .ok_or_else(missing)
+    }
+
+    /// Reads the snapshot of a commit that the copy had before; `None` if it does not have it any more.
+    pub fn at(&self, commit: ObjectId) -> Option<Arc<Snapshot>> {
+        let objects = self.snapshot()?.objects().clone();
+        let read = Commit::parse(&objects.read(commit).ok()?).ok()?;
+        let snapshot = Snapshot::after(None, commit, &read, objects);
+        snapshot.ok().map(Arc::new)
     }
 
     /// Returns the current snapshot; `None` before the first refresh.

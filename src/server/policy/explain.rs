@@ -29,6 +29,7 @@ pub struct Explanation {
 pub async fn explain(config: &ServeConfig, spec: &CrateSpec) -> Result<Explanation> {
     let applied = Applied::read(config).await?;
     let content = applied.content(&spec.name)?;
+    let outcome = applied.outcome(&content);
     // Of two lines for a version the last one counts, as for cargo.
     let mut versions = BTreeMap::new();
     for line in content.split(|byte| *byte == b'\n') {
@@ -38,8 +39,12 @@ pub async fn explain(config: &ServeConfig, spec: &CrateSpec) -> Result<Explanati
         let is_meant = |wanted: &str| wanted == line.version;
         let wanted = spec.version.as_ref();
         if wanted.is_none_or(|wanted| is_meant(wanted.as_str())) {
-            let about = applied.policy.about(&line.name);
-            let decided = about.decide(&line.version, line.at, applied.now);
+            let decided = outcome.of(&line.version).cloned();
+            // One that is served as it is may be so by a rule.
+            let decided = decided.unwrap_or_else(|| {
+                let about = applied.policy.about(&line.name);
+                about.decide(&line.version, None, applied.now)
+            });
             let row = Row::new(&line.name, &line.version, &decided);
             versions.insert(Reverse(Version::parse(&line.version).ok()), row);
         }

@@ -24,8 +24,14 @@ pub struct Listing {
 /// `config` if there is no policy; else if the index cannot be read.
 pub async fn list(config: &ServeConfig) -> Result<Listing> {
     let applied = Applied::read(config).await?;
-    let deciding =
-        spawn_blocking(move || Decisions::of(&applied.policy, &applied.snapshot, applied.now));
+    let deciding = spawn_blocking(move || {
+        Decisions::of(
+            &applied.policy,
+            applied.seen,
+            &applied.snapshot,
+            applied.now,
+        )
+    });
     let panicked =
         |error| Error::new(Kind::Server, "the thread that reads the index failed").because(error);
     let decisions = deciding.await.map_err(panicked)??;

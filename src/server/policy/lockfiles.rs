@@ -13,7 +13,7 @@ use super::row::Row;
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
-use crate::policy::Outcome;
+use crate::policy::{Decision, Outcome};
 use crate::server::prefetch::lockfile::{self, Locked};
 use crate::server::prefetch::own_sources::OwnSources;
 
@@ -68,7 +68,7 @@ pub async fn test(
             let name = package.name.to_string();
             if !outcomes.contains_key(&name) {
                 let content = applied.content(&package.name)?;
-                let outcome = applied.policy.outcome(&content, applied.now);
+                let outcome = applied.outcome(&content);
                 outcomes.insert(name.clone(), outcome);
             }
             report
@@ -85,6 +85,10 @@ pub async fn test(
 fn found(outcome: &Outcome, path: &Path, text: &str, package: &Locked) -> Option<Finding> {
     let version = package.version.as_str();
     let decided = outcome.of(version)?;
+    // One whose yank is on hold is served as it was.
+    if !matches!(decided.decision, Decision::Hold { .. } | Decision::Deny) {
+        return None;
+    }
     Some(Finding {
         lockfile: path.display().to_string(),
         line: line_of(text, package),

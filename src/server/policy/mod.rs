@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::index::CrateName;
-use crate::policy::Policy;
+use crate::policy::{Outcome, Policy, Seen};
 use crate::server::index_copy::{self, IndexCopy, Snapshot};
+use crate::server::sightings;
 pub use explain::{Explanation, explain};
 pub use list::{Listing, list};
 pub use lockfiles::{Finding, LockfileReport, test};
@@ -22,6 +23,7 @@ pub use row::Row;
 /// A policy, and the index that it is applied to, at one time.
 struct Applied {
     policy: Policy,
+    seen: Arc<Seen>,
     snapshot: Arc<Snapshot>,
     now: Timestamp,
     /// Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
@@ -38,12 +40,19 @@ impl Applied {
             )
             })?;
         let (snapshot, copy) = index_copy::for_reading(config).await?;
+        let now = Timestamp::now();
         Ok(Self {
+            seen: Arc::new(sightings::of_store(config, &policy, now).await?),
             policy,
             snapshot,
-            now: Timestamp::now(),
+            now,
             _copy: copy,
         })
+    }
+
+    /// Decides on the versions in a crate's file.
+    fn outcome(&self, content: &[u8]) -> Outcome {
+        self.policy.outcome(content, &self.seen, self.now)
     }
 
     /// Reads a crate's file; one that is not there lists nothing.

@@ -16,7 +16,7 @@ pub struct Row {
     pub name: String,
     /// The version.
     pub version: String,
-    /// `serve`, `hold` or `deny`.
+    /// `serve`, `hold`, `hold-yank` or `deny`.
     pub decision: &'static str,
     /// When a hold or the rule ends, if it does.
     pub until: Option<Timestamp>,
@@ -37,6 +37,7 @@ impl Row {
         let (decision, until) = match decided.decision {
             Decision::Serve => ("serve", None),
             Decision::Hold { until } => ("hold", Some(until)),
+            Decision::HoldYank { until } => ("hold-yank", Some(until)),
             Decision::Deny => ("deny", None),
         };
         Self {

@@ -17,10 +17,11 @@ use jiff::Timestamp;
 use crate::config::{Downloads, ServeConfig};
 use crate::error::{Error, Kind, Result};
 use crate::index::{CrateFile, CrateSpec};
-use crate::policy::Policy;
+use crate::policy::{Policy, Seen};
 use crate::progress::Progress;
 use crate::server::crate_files::CrateFiles;
 use crate::server::index_copy;
+use crate::server::sightings;
 use fetch::{End, Fetch};
 use lockfile::Locks;
 use own_sources::OwnSources;
@@ -79,10 +80,16 @@ pub async fn run(
     let left_out = all_left_out(&locked, &config);
     // Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
     let (snapshot, _copy) = index_copy::for_reading(&config).await?;
+    let now = Timestamp::now();
+    let policy = Policy::of(&config.policy);
     let index = Source {
         snapshot: &snapshot,
-        policy: Policy::of(&config.policy),
-        now: Timestamp::now(),
+        seen: match &policy {
+            Some(policy) => sightings::of_store(&config, policy, now).await?,
+            None => Seen::default(),
+        },
+        policy,
+        now,
     };
     let wanted = Wanted::collect(&index, locked, options)?;
     let files = CrateFiles::open(&config).await?;

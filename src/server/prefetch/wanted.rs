@@ -9,7 +9,7 @@ use super::report::Missing;
 use super::{Options, Versions};
 use crate::error::Result;
 use crate::index::{CrateFile, CrateName, CrateSpec, entry};
-use crate::policy::{Outcome, Policy};
+use crate::policy::{Outcome, Policy, Seen};
 use crate::server::index_copy::Snapshot;
 
 /// The crate files to fetch, each once, and those that the index does not list.
@@ -24,6 +24,7 @@ pub(super) struct Wanted {
 pub(super) struct Source<'s> {
     pub(super) snapshot: &'s Snapshot,
     pub(super) policy: Option<Policy>,
+    pub(super) seen: Seen,
     pub(super) now: Timestamp,
 }
 
@@ -97,7 +98,7 @@ impl Source<'_> {
                 outcome: None,
             },
             Some(policy) => {
-                let outcome = policy.outcome(&content, self.now);
+                let outcome = policy.outcome(&content, &self.seen, self.now);
                 Entry {
                     content: outcome.apply(&content),
                     outcome: Some(outcome),

@@ -79,6 +79,11 @@ impl Handle {
         (self.clock.0)()
     }
 
+    /// Returns the same in the form in which the policy compares times.
+    pub(super) fn timestamp(&self) -> Timestamp {
+        Timestamp::try_from(self.now()).unwrap_or(Timestamp::MAX)
+    }
+
     /// Waits until the server accepts connections and has its folder to itself; returns its address.
     pub async fn listening(&self) -> SocketAddr {
         let mut listening = self.listening.subscribe();

@@ -10,6 +10,7 @@ mod comparison;
 mod conditions;
 mod crate_contents;
 mod crate_reader;
+mod deciding;
 mod download;
 mod dump;
 mod handle;

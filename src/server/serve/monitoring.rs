@@ -195,6 +195,11 @@ fn policy(state: &State) {
         numbers.denied as f64,
         "Versions that are denied.",
     );
+    show(
+        "crates_ferry_policy_yanks_on_hold",
+        numbers.yanks_on_hold as f64,
+        "Versions whose yanks do not show yet.",
+    );
 }
 
 /// The imports of the dump by the clock; nothing where there are none.

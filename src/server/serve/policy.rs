@@ -19,8 +19,8 @@ use crate::shown::one_line;
 
 /// How often the clock is looked at: the machine's may be set, and holds end on time.
 const POLL: Duration = Duration::from_secs(1);
-/// How long to wait after the index could not be read.
-const RETRY: Duration = Duration::from_secs(10);
+/// How long to wait after index or store could not be read.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Shows what the policy decides, when that changes as time passes.
 pub(super) async fn forever(state: &'static State) {
@@ -47,13 +47,13 @@ pub(super) fn refusal(state: &State, file: &CrateFile, denied: &Decided) -> Erro
 /// `/api/v1/policy`: that there is one, and what it is. Why a rule was made is not told.
 #[derive(Serialize)]
 struct PolicyJson {
-    /// In seconds.
+    /// In seconds, as the next.
     min_age: Option<u64>,
+    yank_hold: Option<u64>,
     allow: Vec<RuleJson>,
     deny: Vec<RuleJson>,
-    /// How many versions are on hold now, and how many are denied.
-    on_hold: usize,
-    denied: usize,
+    #[serde(flatten)]
+    versions: Numbers,
 }
 
 #[derive(Serialize)]
@@ -78,6 +78,8 @@ impl RuleJson {
 pub(super) struct Numbers {
     pub(super) on_hold: usize,
     pub(super) denied: usize,
+    /// Versions whose yanks do not show yet.
+    pub(super) yanks_on_hold: usize,
 }
 
 impl Numbers {
@@ -92,6 +94,7 @@ impl Numbers {
         {
             match decided.decision {
                 Decision::Hold { .. } => numbers.on_hold += 1,
+                Decision::HoldYank { .. } => numbers.yanks_on_hold += 1,
                 Decision::Deny => numbers.denied += 1,
                 Decision::Serve => {}
             }
@@ -107,12 +110,11 @@ pub(super) fn show(state: &'static State, _: Authorized<'_>) -> Result<Reply, Er
         let detail = "this server has no policy";
         return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail));
     };
-    let numbers = Numbers::of(state).unwrap_or_default();
     Ok(Reply::now(Json(PolicyJson {
         min_age: policy.min_age().map(|age| age.as_secs()),
+        yank_hold: policy.yank_hold().map(|hold| hold.as_secs()),
         allow: RuleJson::all(policy.allowed()),
         deny: RuleJson::all(policy.denied()),
-        on_hold: numbers.on_hold,
-        denied: numbers.denied,
+        versions: Numbers::of(state).unwrap_or_default(),
     })))
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::{ArcSwapOption, Guard};
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 use tokio::task::spawn_blocking;
@@ -15,6 +14,7 @@ use tokio::task::spawn_blocking;
 use super::access_log::AccessLog;
 use super::auth::Tokens;
 use super::crate_contents::ContentCache;
+use super::deciding::{self, Unrecorded};
 use super::handle::Handle;
 use super::history::{self, Collected};
 use super::index_cache::IndexCache;
@@ -27,10 +27,10 @@ use crate::http::error_response::ErrorResponse;
 use crate::policy::Policy;
 use crate::server::catalog::crates::CrateCatalog;
 use crate::server::crate_files::CrateFiles;
-use crate::server::decisions::{DecidedFile, Decisions};
+use crate::server::decisions::DecidedFile;
 use crate::server::file_budget::{FileBudget, FileShares};
 use crate::server::history::History;
-use crate::server::index_copy::{IndexCopy, Snapshot};
+use crate::server::index_copy::IndexCopy;
 use crate::server::shortage::is_shortage;
 
 /// The least time between two log lines about a shortage.
@@ -91,6 +91,8 @@ pub(super) struct State {
     view: ArcSwapOption<View>,
     /// Held by the task that makes a new view.
     updating: AsyncMutex<()>,
+    /// What was seen of the index and is not written down yet.
+    pub(super) unrecorded: Unrecorded,
     /// How the refreshes of the index went.
     pub(super) refreshes: Rounds,
     /// How the imports of the dump went, those by the clock.
@@ -177,6 +179,7 @@ impl State {
             stored: ArcSwapOption::empty(),
             view: ArcSwapOption::empty(),
             updating: AsyncMutex::default(),
+            unrecorded: Unrecorded::default(),
             refreshes: Rounds::default(),
             imports: Rounds::default(),
             last_shortage: Mutex::default(),
@@ -201,7 +204,7 @@ impl State {
     }
 
     /// Shows requests what the copy and the store hold now, and what the policy decides of it now. What was shown before stays
-    /// where the index cannot be read; says whether it could.
+    /// where that cannot be decided; says whether it could.
     pub(super) async fn update_view(&'static self) -> bool {
         let _turn = self.updating.lock().await;
         let Some(snapshot) = self.copy.snapshot() else {
@@ -214,15 +217,11 @@ impl State {
         let before = self.view.load_full();
         let now = self.handle.now();
         let decisions = match &self.policy {
-            None => Ok(None),
-            Some(policy) => decide(policy, before.clone(), Arc::clone(&snapshot), now).await,
-        };
-        let decisions = match decisions {
-            Ok(decisions) => decisions,
-            Err(error) => {
-                self.replace_copy(&error);
-                return false;
-            }
+            None => None,
+            Some(policy) => match deciding::decide(self, policy, &before, &snapshot).await {
+                Some(decisions) => Some(decisions),
+                None => return false,
+            },
         };
         if let Some(after) = View::after(before.as_deref(), snapshot, stored, decisions, now) {
             self.view.store(Some(Arc::new(after)));
@@ -234,7 +233,7 @@ impl State {
 
     /// Says whether what requests see is not what the policy decides any more.
     pub(super) fn is_decided_anew(&self) -> bool {
-        let now = Timestamp::try_from(self.handle.now()).unwrap_or(Timestamp::MAX);
+        let now = self.handle.timestamp();
         match self
             .view
             .load()
@@ -323,30 +322,6 @@ impl State {
             );
         }
     }
-}
-
-/// Decides what is held and refused of an index, on a thread that may wait for the disk: again only what is not as before.
-async fn decide(
-    policy: &'static Policy,
-    before: Option<Arc<View>>,
-    index: Arc<Snapshot>,
-    now: SystemTime,
-) -> Result<Option<Arc<Decisions>>> {
-    let now = Timestamp::try_from(now).unwrap_or(Timestamp::MAX);
-    let work = move || {
-        let before = before
-            .as_ref()
-            .and_then(|view| Some((view, view.decisions.as_ref()?)));
-        let Some((view, decisions)) = before else {
-            return Decisions::of(policy, &index, now).map(|all| Some(Arc::new(all)));
-        };
-        let after = decisions.after(policy, &view.snapshot, &index, now)?;
-        Ok(Some(after.map_or_else(|| Arc::clone(decisions), Arc::new)))
-    };
-    let panicked = |error| {
-        Error::new(Kind::Server, "the thread that applies the policy failed").because(error)
-    };
-    spawn_blocking(work).await.map_err(panicked)?
 }
 
 /// Opens the catalog of crates. A server serves without one, too.

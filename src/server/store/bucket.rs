@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::path::Path as Key;
 use object_store::{
-    BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore as _, ObjectStoreExt as _,
+    BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore as _, ObjectStoreExt as _, PutMode,
     RetryConfig, WriteMultipart,
 };
 use secrecy::ExposeSecret as _;
@@ -159,6 +160,30 @@ impl Bucket {
             Content::File(from) => self.put_file(&key, from).await?,
         }
         Ok(())
+    }
+
+    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> io::Result<()> {
+        let created = self
+            .client
+            .put_opts(&self.key(path), bytes.into(), PutMode::Create.into())
+            .await;
+        match created {
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            created => created.map(drop).map_err(|error| self.failed(error)),
+        }
+    }
+
+    pub(super) async fn names_after(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
+        let folder = self.key(folder);
+        let offset = folder.clone().join(first);
+        let listed = self.client.list_with_offset(Some(&folder), &offset);
+        let names = listed.map_ok(|found| {
+            let parts = found.location.prefix_match(&folder).into_iter().flatten();
+            let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+            parts.join("/")
+        });
+        let listed = names.try_collect().await;
+        listed.map_err(|error| self.failed(error))
     }
 
     /// Uploads in parts, which become an object when the upload completes, or never.

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 use tracing::warn;
@@ -111,6 +112,33 @@ impl StoreFolder {
                 blocking(move || move_here(&from, &place)).await
             }
         }
+    }
+
+    /// Creates a file as [`StoreFolder::put`] writes one, unless there is one already.
+    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> io::Result<()> {
+        let place = self.place(path);
+        blocking(move || {
+            let folder = place.parent().unwrap_or(&place);
+            let mut file = unfinished(folder)?;
+            file.write_all(&bytes)?;
+            file.as_file().sync_all()?;
+            match file.persist_noclobber(&place) {
+                Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error.error),
+                Ok(_) => File::open(folder)?.sync_all(),
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn names_after(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
+        let (root, first) = (self.place(folder), first.to_owned());
+        blocking(move || {
+            let mut found = Vec::new();
+            names(&root, "", &|name| name > first.as_str(), &mut found)?;
+            Ok(found)
+        })
+        .await
     }
 
     /// Removes a file, unless it is being read.
@@ -273,6 +301,34 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<StoredFile>) -> io::Result<
                 // The other files are listed all the same.
                 Err(error) => warn!("{}: {error}", entry.path().display()),
             }
+        }
+    }
+    Ok(())
+}
+
+/// Lists the files below a folder by their paths, of those whose first part is wanted.
+fn names(
+    folder: &Path,
+    prefix: &str,
+    is_wanted: &dyn Fn(&str) -> bool,
+    found: &mut Vec<String>,
+) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if name.starts_with(UNFINISHED) || !is_wanted(&name) {
+            continue;
+        }
+        let path = format!("{prefix}{name}");
+        match entry.file_type()?.is_dir() {
+            true => names(&entry.path(), &format!("{path}/"), &|_| true, found)?,
+            false => found.push(path),
         }
     }
     Ok(())

@@ -109,6 +109,28 @@ impl Store {
         }
     }
 
+    /// Creates a file, unless there is one already, which stays as it is.
+    ///
+    /// # Errors
+    /// If the disk or the server fails.
+    pub async fn create(&self, path: &str, bytes: Bytes) -> io::Result<()> {
+        match self {
+            Self::Folder(folder) => folder.create(path, bytes).await,
+            Self::Bucket(bucket) => bucket.create(path, bytes).await,
+        }
+    }
+
+    /// Lists the names in a folder that come after another name, those in its folders with their paths from there.
+    ///
+    /// # Errors
+    /// If the disk or the server fails.
+    pub async fn names_after(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
+        match self {
+            Self::Folder(store) => store.names_after(folder, first).await,
+            Self::Bucket(bucket) => bucket.names_after(folder, first).await,
+        }
+    }
+
     /// Removes a file that is damaged; one of a folder stays while it is being read, and the one that is fetched in its
     /// place is renamed over it.
     ///

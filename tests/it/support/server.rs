@@ -118,6 +118,22 @@ impl Site {
             .commit([commit.file(&index_path(&name.to_ascii_lowercase()), lines.as_str())]);
     }
 
+    /// Yanks a version.
+    pub fn yank(&mut self, name: &str, version: &str) {
+        let lines = self.lines.get_mut(name).unwrap();
+        let mark = format!("\"vers\":\"{version}\"");
+        let yanked = lines
+            .split_inclusive('\n')
+            .map(|line| match line.contains(&mark) {
+                true => line.replace("\"yanked\":false", "\"yanked\":true"),
+                false => line.to_owned(),
+            });
+        *lines = yanked.collect();
+        let commit = Commit::new(format!("Update crate `{name}`"));
+        let path = index_path(&name.to_ascii_lowercase());
+        self.index.commit([commit.file(&path, lines.as_str())]);
+    }
+
     /// Starts a server and waits until it is ready.
     pub fn serve(&self, pairs: &[(&str, &str)]) -> Server {
         let server = Server::start(&self.variables_and(pairs));

@@ -12,7 +12,8 @@ pub(super) struct Mark {
     pub(super) state: State,
     /// Why, and until when.
     pub(super) why: String,
-    pub(super) is_denied: bool,
+    /// What that means for whoever wants the version.
+    pub(super) meaning: &'static str,
 }
 
 /// Returns how a version is marked in a list; `None` if it is served as it is.
@@ -23,8 +24,23 @@ pub(super) fn state(decided: Option<&DecidedFile>, version: &str) -> Option<Stat
 fn state_of(decided: &Decided) -> Option<State> {
     match decided.decision {
         Decision::Serve => None,
-        Decision::Hold { .. } => Some(("warn", decided.decision.word())),
+        Decision::Hold { .. } | Decision::HoldYank { .. } => {
+            Some(("warn", decided.decision.word()))
+        }
         Decision::Deny => Some(("bad", decided.decision.word())),
+    }
+}
+
+fn meaning(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Serve => "",
+        Decision::Hold { .. } => {
+            "cargo takes this version only where a lock file names it already."
+        }
+        Decision::HoldYank { .. } => {
+            "Until then cargo takes this version as if it were not yanked."
+        }
+        Decision::Deny => "This server refuses its crate file.",
     }
 }
 
@@ -38,7 +54,7 @@ impl Mark {
         Some(Self {
             state: state_of(decided)?,
             why: clean(why.trim_start_matches(':')),
-            is_denied: decided.decision == Decision::Deny,
+            meaning: meaning(decided.decision),
         })
     }
 }

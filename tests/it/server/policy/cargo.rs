@@ -113,3 +113,40 @@ fn a_denied_version_is_not_taken_and_a_lockfile_that_names_it_is_told_why() {
     assert_eq!(locked(&project), "1.0.0");
     project.succeed(&["build", "--locked"], None);
 }
+
+/// Publishes a bad version and yanks the good ones before it, as a stolen account would; returns what cargo then takes of a project
+/// without a lockfile.
+fn taken_after_an_attack(pairs: &[(&str, &str)], name: &str) -> (String, String) {
+    let mut site = Site::new();
+    publish(&mut site, "foo", "1.0.0", None);
+    publish(&mut site, "foo", "1.1.0", None);
+    let server = ClockedServer::start(&site, pairs, day(1));
+    publish(&mut site, "foo", "1.2.0", Some(day(1)));
+    site.yank("foo", "1.0.0");
+    site.yank("foo", "1.1.0");
+    server.refresh();
+    server.wait_for("fetched", || server.entry("foo").text().contains("1.2.0"));
+    let project = project(&site, &server, name);
+    project.succeed(&["generate-lockfile"], None);
+    let during = locked(&project);
+    server.set_clock(day(8));
+    let is_free = || {
+        server
+            .entry("foo")
+            .text()
+            .matches("\"yanked\":true")
+            .count()
+            == 2
+    };
+    server.wait_for("over", is_free);
+    project.succeed(&["update"], None);
+    (during, locked(&project))
+}
+
+#[test]
+fn who_publishes_a_bad_version_and_yanks_the_good_ones_drives_nobody_to_it() {
+    let taken = |pairs: &[(&str, &str)], name| taken_after_an_attack(pairs, name);
+    let of = |during: &str, after: &str| (during.to_owned(), after.to_owned());
+    assert_eq!(taken(&[], "unprotected"), of("1.2.0", "1.2.0"));
+    assert_eq!(taken(&[MIN_AGE], "protected"), of("1.1.0", "1.2.0"));
+}

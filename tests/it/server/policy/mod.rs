@@ -4,6 +4,7 @@ mod cargo;
 mod commands;
 mod index;
 mod prefetch;
+mod state;
 mod web;
 
 use jiff::{SignedDuration, Timestamp};

@@ -103,7 +103,7 @@ fn pages_mark_what_is_on_hold_or_denied_with_the_reason_and_the_date() {
     );
     assert_eq!(
         json_of(&server, "/api/v1/status")["policy"],
-        json!({"on_hold": 2, "denied": 1})
+        json!({"on_hold": 2, "denied": 1, "yanks_on_hold": 0})
     );
 }
 
@@ -119,9 +119,10 @@ fn the_web_api_tells_what_the_policy_is_without_its_reasons() {
     let told = json_of(&server, "/api/v1/policy");
     let wanted = json!({
         "min_age": 604_800,
+        "yank_hold": 604_800,
         "allow": [{"crate": "acme-*", "until": "2027-01-01T00:00:00Z"}],
         "deny": [{"crate": "foo@1.0.0", "until": null}],
-        "on_hold": 1, "denied": 1,
+        "on_hold": 1, "denied": 1, "yanks_on_hold": 0,
     });
     assert_eq!(told, wanted);
 }

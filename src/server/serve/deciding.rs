@@ -1,0 +1,162 @@
+//! Decides what requests see: finds what is new in the index, writes that down, and applies the policy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use tracing::{error, warn};
+
+use super::state::State;
+use super::view::View;
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::policy::{Policy, Seen, Sighting};
+use crate::server::cargo_config::replace;
+use crate::server::decisions::Decisions;
+use crate::server::index_copy::Snapshot;
+use crate::server::sightings;
+
+/// The file in `serve.data_dir` that names the commit up to which what was new is written down.
+const COMPARED: &str = "policy-compared";
+
+/// What was seen and could not be written down yet; and the last failure, which is logged once.
+#[derive(Default)]
+pub(super) struct Unrecorded(Mutex<(Vec<Sighting>, Option<String>)>);
+
+/// Decides on an index, again only what is not as before. `None` if the index or the store cannot be read, which is logged.
+pub(super) async fn decide(
+    state: &'static State,
+    policy: &'static Policy,
+    before: &Option<Arc<View>>,
+    index: &Arc<Snapshot>,
+) -> Option<Arc<Decisions>> {
+    let now = state.handle.timestamp();
+    let news = news(state, policy, before, index, now).await;
+    let news = news.unwrap_or_else(|error| {
+        // The copy that was shown before may be damaged, and this one its replacement.
+        let error = error.chain();
+        warn!(
+            "what is new in the index cannot be found; what it does not date counts as old: {error}"
+        );
+        Vec::new()
+    });
+    let seen = Arc::new(seen(state, policy, before, news, index.commit(), now).await?);
+    let (before, index) = (before.clone(), Arc::clone(index));
+    let applied = blocking(move || apply(policy, seen, before.as_deref(), &index, now)).await;
+    applied
+        .inspect_err(|error| drop(state.replace_copy(error)))
+        .ok()
+}
+
+fn apply(
+    policy: &Policy,
+    seen: Arc<Seen>,
+    before: Option<&View>,
+    index: &Snapshot,
+    now: Timestamp,
+) -> Result<Arc<Decisions>> {
+    let before = before.and_then(|view| Some((view, view.decisions.as_ref()?)));
+    let Some((view, decisions)) = before else {
+        return Decisions::of(policy, seen, index, now).map(Arc::new);
+    };
+    match decisions.after(policy, Arc::clone(&seen), &view.snapshot, index, now) {
+        Ok(after) => Ok(after.map_or_else(|| Arc::clone(decisions), Arc::new)),
+        // The copy that was shown before may be damaged, and this one its replacement.
+        Err(_) => Decisions::of(policy, seen, index, now).map(Arc::new),
+    }
+}
+
+/// Finds what is new since the commit that was looked at last, also by a process that was killed since.
+async fn news(
+    state: &'static State,
+    policy: &'static Policy,
+    before: &Option<Arc<View>>,
+    index: &Arc<Snapshot>,
+    now: Timestamp,
+) -> Result<Vec<Sighting>> {
+    if policy.memory().is_none() {
+        return Ok(Vec::new());
+    }
+    let (before, index) = (before.clone(), Arc::clone(index));
+    blocking(move || {
+        if let Some(view) = before {
+            return sightings::compare(policy, &view.snapshot, &index, now);
+        }
+        let compared = read_compared(&compared_in(state));
+        let compared = compared.filter(|commit| *commit != index.commit());
+        // Without that commit, or without all of it, all that is there counts as old.
+        let Some(compared) = compared.and_then(|commit| state.copy.at(commit)) else {
+            return Ok(Vec::new());
+        };
+        Ok(sightings::compare(policy, &compared, &index, now).unwrap_or_default())
+    })
+    .await
+}
+
+/// Writes down what is new, and returns all that was seen, by other servers of the store as well.
+async fn seen(
+    state: &State,
+    policy: &Policy,
+    before: &Option<Arc<View>>,
+    news: Vec<Sighting>,
+    commit: ObjectId,
+    now: Timestamp,
+) -> Option<Seen> {
+    if policy.memory().is_none() {
+        return Some(Seen::default());
+    }
+    let store = state.crate_files.inventory().store();
+    let mut unrecorded = state.unrecorded.0.lock().await;
+    let (pending, last_failure) = &mut *unrecorded;
+    pending.extend(news);
+    let recorded = sightings::record(store, pending).await;
+    let read = sightings::read(store, policy, now).await;
+    let failure = recorded.as_ref().err().or(read.as_ref().err());
+    let failure = failure.map(|error| state.mask.apply(&error.to_string()).into_owned());
+    if let Some(failure) = failure.as_ref().filter(|_| last_failure != &failure) {
+        error!("the policy's state in the store cannot be used; trying again: {failure}");
+    }
+    *last_failure = failure;
+    let mut seen = match (
+        read,
+        before.as_ref().and_then(|view| view.decisions.as_ref()),
+    ) {
+        (Ok(seen), _) => seen,
+        (Err(_), Some(decisions)) => decisions.seen().clone(),
+        // What was seen before is not known: a version may be on hold by it.
+        (Err(_), None) => return None,
+    };
+    for sighting in pending.iter() {
+        seen.add(sighting.clone());
+    }
+    if recorded.is_ok() {
+        pending.clear();
+        let path = compared_in(state);
+        if read_compared(&path) != Some(commit)
+            && let Err(error) = replace(&path, &format!("{commit}\n"))
+        {
+            warn!("cannot write {}: {error}", path.display());
+        }
+    }
+    Some(seen)
+}
+
+fn compared_in(state: &State) -> PathBuf {
+    state.config.serve.data_dir.join(COMPARED)
+}
+
+fn read_compared(path: &Path) -> Option<ObjectId> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let panicked = |error| {
+        Error::new(Kind::Server, "the thread that applies the policy failed").because(error)
+    };
+    spawn_blocking(work).await.map_err(panicked)?
+}
