@@ -335,21 +335,20 @@ proptest! {
 
     #[test]
     fn what_is_decided_of_a_file_stays_the_same_for_as_long_as_it_says(
-        policy in policies(true),
-        lines in prop::collection::vec((versions(), any::<bool>()), 0..5),
-        yanks in prop::collection::vec((versions(), -50_i64..50), 0..4),
-        now in -50_i64..50,
-        other in -50_i64..50,
+        deny in prop::sample::select(vec!["other", "foo@1.1.0", "foo@1.1.0 until=2026-09-25"]),
+        published in prop::option::of(-20_i64..20),
+        yank in prop::option::of(-20_i64..20),
+        is_other_left in any::<bool>(),
+        now in -40_i64..40,
+        other in -40_i64..40,
     ) {
-        let content: String = lines
-            .iter()
-            .map(|((version, at), is_yanked)| match is_yanked {
-                true => yanked(version, *at),
-                false => line(version, *at),
-            })
-            .collect();
-        let yanks: Vec<_> = yanks.iter().map(|((version, _), at)| (Sight::Yank, *version, *at)).collect();
-        let seen = seen(&yanks);
+        let policy = policy(&[("FERRY_POLICY_MIN_AGE", "7d"), ("FERRY_POLICY_DENY", deny)]);
+        let mut content = yanked("1.0.0", None) + &line("1.1.0", published);
+        if is_other_left {
+            content += &line("1.0.1", Some(-5));
+        }
+        let yank = yank.map(|at| (Sight::Yank, "1.0.0", at));
+        let seen = seen(yank.as_slice());
         let outcome = policy.outcome(content.as_bytes(), &seen, day(now));
         prop_assert!(outcome.span().contains(day(now)));
         if outcome.span().contains(day(other)) {

@@ -29,6 +29,7 @@ impl Announcement {
         serve.serve.listen = on_this_machine(listening);
         let options = Options {
             index: Index::Sparse,
+            without_policy: false,
             name: "mirror".to_owned(),
             write: None,
         };

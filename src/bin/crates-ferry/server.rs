@@ -202,6 +202,7 @@ async fn run_cargo_config(
     let place = asked.place(environment)?;
     let options = cargo_config::Options {
         index: asked.index,
+        without_policy: asked.without_policy,
         name: asked.name,
         write: place.map(|place| cargo_config::Write {
             place,

@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::RemoteUrl;
+use crate::policy::Policy;
 pub use credentials::has_token;
 pub use fallback::{Fallback, FallbackReport, set_up};
 pub use place::Place;
@@ -36,6 +37,8 @@ pub enum Index {
 pub struct Options {
     /// Which index.
     pub index: Index,
+    /// Whether that may be the git repository where there is a policy, which it does not know.
+    pub without_policy: bool,
     /// The name of the registry in the configuration.
     pub name: String,
     /// Where the lines are written; `None` only prints them.
@@ -89,6 +92,7 @@ struct Registry {
 /// # Errors
 /// `config` if cargo cannot read the URL of the index, or the file contradicts it; `usage` for an invalid name.
 pub fn run(config: &ServeConfig, options: &Options) -> Result<SnippetReport> {
+    refuse_around_policy(config, options)?;
     let registry = Registry::of(config, options)?;
     let snippet = registry.snippet();
     let Some(write) = &options.write else {
@@ -111,6 +115,24 @@ pub fn run(config: &ServeConfig, options: &Options) -> Result<SnippetReport> {
     })
 }
 
+/// Refuses the git repository of the index where there is a policy, unless that is meant.
+fn refuse_around_policy(config: &ServeConfig, options: &Options) -> Result<()> {
+    if options.index == Index::Sparse || options.without_policy {
+        return Ok(());
+    }
+    match Policy::of(&config.policy) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            Kind::Usage,
+            "the git repository of the index knows no policy: cargo would take versions that are on hold",
+        )
+        .advise(
+            "Use the sparse index (`--index sparse`). If an older cargo needs the repository, add --without-policy: what is denied is \
+             refused all the same, when it is downloaded.",
+        )),
+    }
+}
+
 /// Returns the environment variable from which cargo reads the token of the registry with this name.
 pub fn token_variable(name: &str) -> String {
     // As cargo makes names of environment variables from keys.
@@ -129,6 +151,7 @@ pub(in crate::server) fn lines(
 ) -> Result<String> {
     let options = Options {
         index: Index::Sparse,
+        without_policy: false,
         name: name.to_owned(),
         write: None,
     };
@@ -158,6 +181,7 @@ pub(in crate::server) fn check_switchable(
 ) -> Result<()> {
     let options = Options {
         index: Index::Sparse,
+        without_policy: false,
         name: name.to_owned(),
         write: None,
     };

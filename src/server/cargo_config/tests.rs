@@ -14,6 +14,7 @@ fn config(pairs: &[(&str, &str)]) -> ServeConfig {
 
 fn options(index: Index, write: Option<&TempDir>) -> Options {
     Options {
+        without_policy: false,
         index,
         name: "mirror".to_owned(),
         write: write.map(|folder| into(Place::Project(folder.path().to_owned()))),
@@ -312,4 +313,19 @@ proptest! {
             Err(_) => prop_assert_eq!(std::fs::read_to_string(&path).unwrap(), text),
         }
     }
+}
+
+#[test]
+fn the_git_repository_goes_around_a_policy_only_where_that_is_meant() {
+    let config = config(&[("FERRY_POLICY_MIN_AGE", "7d")]);
+    let error = run(&config, &options(Index::Git, None)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert!(error.to_string().contains("knows no policy"), "{error}");
+    assert!(error.advice().unwrap().contains("--without-policy"));
+    assert!(run(&config, &options(Index::Sparse, None)).is_ok());
+    let meant = Options {
+        without_policy: true,
+        ..options(Index::Git, None)
+    };
+    assert!(run(&config, &meant).is_ok());
 }

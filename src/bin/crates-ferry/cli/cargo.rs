@@ -15,6 +15,10 @@ pub(crate) struct CargoConfig {
     #[arg(long, value_name = "sparse|git", default_value = "sparse", hide_possible_values = true, value_parser = index())]
     pub(crate) index: Index,
 
+    /// Allows `--index git` where there is a policy, which that repository does not know: no version is on hold then.
+    #[arg(long)]
+    pub(crate) without_policy: bool,
+
     /// The registry's name in cargo's configuration (`--registry mirror`).
     #[arg(long, value_name = "NAME", default_value = "mirror")]
     pub(crate) name: String,

@@ -29,6 +29,8 @@ struct Setup {
     /// The variable from which cargo takes the token, if one is needed.
     token: Option<String>,
     name: &'static str,
+    /// Whether there is a policy, which the git repository of the index does not know.
+    has_policy: bool,
     /// Whether `cargo search` is answered.
     has_search: bool,
 }
@@ -66,6 +68,7 @@ pub(in crate::server::serve) fn show(
         address,
         token: needs_token.then(|| cargo_config::token_variable(NAME)),
         name: NAME,
+        has_policy: state.policy.is_some(),
         has_search: state.config.serve.catalog,
     };
     later(respond(state, headers, StatusCode::OK, move || page))

@@ -82,6 +82,7 @@ fn pages_mark_what_is_on_hold_or_denied_with_the_reason_and_the_date() {
         ),
         ("/crates/foo/versions", [on_hold, denied, "2 versions"]),
         ("/search?q=fresh", [on_hold, "fresh", "0.1.0"]),
+        ("/setup", ["knows no policy", "sparse+", "Which cargo"]),
         (
             "/status",
             ["Versions on hold", "Versions denied", "<dd>2</dd>"],
