@@ -46,7 +46,7 @@ pub async fn read(store: &Store, policy: &Policy, now: Timestamp) -> io::Result<
         let first = back.ok().and_then(|back| now.checked_sub(back).ok());
         let first = first.unwrap_or(Timestamp::UNIX_EPOCH);
         let first = first.strftime("%Y-%m-%d").to_string();
-        for name in store.names_after(FOLDER, &first).await? {
+        for name in store.names_from(FOLDER, &first).await? {
             if let Some(sighting) = parse(&name) {
                 seen.add(sighting);
             }

@@ -1,12 +1,14 @@
 //! Decides what requests see: finds what is new in the index, writes that down, and applies the policy.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
 
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 use super::state::State;
@@ -21,6 +23,8 @@ use crate::server::sightings;
 
 /// The file in `serve.data_dir` that names the commit up to which what was new is written down.
 const COMPARED: &str = "policy-compared";
+/// How long the store may take for each of both.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// What was seen and could not be written down yet; and the last failure, which is logged once.
 #[derive(Default)]
@@ -112,8 +116,8 @@ async fn seen(
     let mut unrecorded = state.unrecorded.0.lock().await;
     let (pending, last_failure) = &mut *unrecorded;
     pending.extend(news);
-    let recorded = sightings::record(store, pending).await;
-    let read = sightings::read(store, policy, now).await;
+    let recorded = in_time(sightings::record(store, pending)).await;
+    let read = in_time(sightings::read(store, policy, now)).await;
     let failure = recorded.as_ref().err().or(read.as_ref().err());
     let failure = failure.map(|error| state.mask.apply(&error.to_string()).into_owned());
     if let Some(failure) = failure.as_ref().filter(|_| last_failure != &failure) {
@@ -142,6 +146,17 @@ async fn seen(
         }
     }
     Some(seen)
+}
+
+/// Bounds what the store is asked: a bucket that does not answer must not keep the index from being shown.
+async fn in_time<T>(asking: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let asked = timeout(LONGEST, asking).await;
+    asked.unwrap_or_else(|_| {
+        let limit = humantime::format_duration(LONGEST);
+        Err(io::Error::other(format!(
+            "it did not respond within {limit}"
+        )))
+    })
 }
 
 fn compared_in(state: &State) -> PathBuf {

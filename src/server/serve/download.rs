@@ -26,6 +26,9 @@ use crate::shown::one_line;
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const PRIVATE_FOREVER: HeaderValue =
     HeaderValue::from_static("private, max-age=31536000, immutable");
+/// With a policy it may be denied tomorrow: a cache in between asks again within the hour, and gets a 304.
+const HOUR: HeaderValue = HeaderValue::from_static("public, max-age=3600");
+const PRIVATE_HOUR: HeaderValue = HeaderValue::from_static("private, max-age=3600");
 
 /// After how many seconds a client may retry that came while too many were waiting.
 const BUSY: u64 = 10;
@@ -240,9 +243,11 @@ fn file_response(
 /// Adds what a 200 and a 304 have in common.
 fn add_validators(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(ETAG, etag);
-    let cache = match state.tokens {
-        Some(_) => PRIVATE_FOREVER,
-        None => FOREVER,
+    let cache = match (&state.tokens, &state.policy) {
+        (Some(_), None) => PRIVATE_FOREVER,
+        (None, None) => FOREVER,
+        (Some(_), Some(_)) => PRIVATE_HOUR,
+        (None, Some(_)) => HOUR,
     };
     headers.insert(CACHE_CONTROL, cache);
 }

@@ -44,6 +44,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::config::{Downloads, ServeConfig};
+use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::http::{self, Bounds, Certificates, Request};
 use crate::server::address_file;
@@ -183,6 +184,14 @@ fn describe(config: &ServeConfig) {
         Downloads::Cache => info!("crate files: fetched from upstream once, verified and stored"),
         Downloads::Redirect => info!("crate files: clients are redirected to upstream"),
         Downloads::Offline => info!("crate files: from the store only; nothing is fetched"),
+    }
+    if let Some(age) = config.policy.min_age {
+        let age = humantime::format_duration(age);
+        info!("policy: versions younger than {age} are on hold");
+    }
+    if !config.policy.deny.is_empty() {
+        let rules = counted(config.policy.deny.len(), "rule");
+        info!("policy: {rules} of policy.deny");
     }
     let is_named = serve.public_url.is_some() || !serve.hosts.is_empty();
     if serve.listen.ip().is_unspecified() && !is_named {

@@ -173,7 +173,7 @@ impl Bucket {
         }
     }
 
-    pub(super) async fn names_after(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
+    pub(super) async fn names_from(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
         let folder = self.key(folder);
         let offset = folder.clone().join(first);
         let listed = self.client.list_with_offset(Some(&folder), &offset);

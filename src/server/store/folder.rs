@@ -131,11 +131,11 @@ impl StoreFolder {
         .await
     }
 
-    pub(super) async fn names_after(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
+    pub(super) async fn names_from(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
         let (root, first) = (self.place(folder), first.to_owned());
         blocking(move || {
             let mut found = Vec::new();
-            names(&root, "", &|name| name > first.as_str(), &mut found)?;
+            names(&root, "", &|name| name >= first.as_str(), &mut found)?;
             Ok(found)
         })
         .await
@@ -366,5 +366,37 @@ impl Scratch {
     /// If the disk fails.
     pub fn file(&self) -> io::Result<NamedTempFile> {
         unfinished(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_created_once_and_found_from_its_name_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = StoreFolder::new(folder.path().join("store"));
+        let names = async |first| {
+            let mut names = store.names_from("state/seen", first).await.unwrap();
+            names.sort();
+            names
+        };
+        assert!(names("2026-01-01").await.is_empty());
+        for (path, bytes) in [
+            ("state/seen/2026-01-01/a", "one"),
+            ("state/seen/2026-01-02/b", "two"),
+            ("state/seen/2026-01-02/b", "three"),
+        ] {
+            store.create(path, bytes.into()).await.unwrap();
+        }
+        assert_eq!(names("2026-01-01").await, ["2026-01-01/a", "2026-01-02/b"]);
+        assert_eq!(names("2026-01-02").await, ["2026-01-02/b"]);
+        let kept = fs::read(store.place("state/seen/2026-01-02/b")).unwrap();
+        assert_eq!(kept, b"two");
+        // Neither is a crate file.
+        assert!(store.list().await.unwrap().is_empty());
     }
 }

@@ -120,14 +120,14 @@ impl Store {
         }
     }
 
-    /// Lists the names in a folder that come after another name, those in its folders with their paths from there.
+    /// Lists the files below a folder from this name on, in no order, by their paths from there.
     ///
     /// # Errors
     /// If the disk or the server fails.
-    pub async fn names_after(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
+    pub async fn names_from(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
         match self {
-            Self::Folder(store) => store.names_after(folder, first).await,
-            Self::Bucket(bucket) => bucket.names_after(folder, first).await,
+            Self::Folder(store) => store.names_from(folder, first).await,
+            Self::Bucket(bucket) => bucket.names_from(folder, first).await,
         }
     }
 

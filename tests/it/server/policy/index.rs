@@ -41,8 +41,18 @@ fn a_hold_that_ends_shows_without_a_commit_and_through_conditions() {
         let again = server.get_with("/index/3/f/foo", &[(name, &value)]);
         assert_eq!(again.status, 304, "{name}");
     }
-    // Its crate file is there for whoever has it in a lockfile.
-    assert_eq!(server.download("foo", "1.1.0").status, 200);
+    // Its crate file is there for whoever has it in a lockfile. A cache in between asks again: it may be denied tomorrow.
+    let file = server.download("foo", "1.1.0");
+    assert_eq!(
+        (file.status, file.header("cache-control")),
+        (200, Some("public, max-age=3600"))
+    );
+    let known = [("if-none-match", file.header("etag").unwrap())];
+    let again = server.get_with("/api/v1/crates/foo/1.1.0/download", &known);
+    assert_eq!(
+        (again.status, again.header("cache-control")),
+        (304, Some("public, max-age=3600"))
+    );
     server.set_clock(day(7));
     server.wait_for("shown", || server.entry("foo").text() == original);
     let shown = server.entry("foo");
