@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -15,6 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "crates-ferry"
 HOOK_TOKEN = "secret-of-the-bench"
 CONFIG = '{"dl":"http://127.0.0.1:1/dl","api":"http://127.0.0.1:1"}'
+
+
+# Where the programs come from that are not the project's.
+SOURCES = {"oha": "cargo install oha", "nginx": "Debian package nginx", "wrk": "Debian package wrk", "valgrind": "Debian package valgrind"}
+
+
+def need(*programs):
+    """Ends the bench where one of these programs is missing, and says where to get it."""
+    if missing := [program for program in programs if not shutil.which(program)]:
+        raise SystemExit("bench: missing: " + ", ".join(f"{program} ({SOURCES[program]})" for program in missing))
 
 
 def index_path(name):
