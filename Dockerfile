@@ -48,6 +48,10 @@ WORKDIR /ferry
 COPY --from=build /out/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/bin/ /usr/local/bin/
 
+# The C library keeps what threads give back, for each of them apart. With two arenas for all of them the API server has a quarter
+# less memory after it has taken in a database dump.
+ENV MALLOC_ARENA_MAX=2
+
 # Loopback of a container is nobody's. Both `up` and `serve` listen here.
 ENV FERRY_SERVE_LISTEN=0.0.0.0:8080
 EXPOSE 8080

@@ -65,6 +65,8 @@ def start(index, data, program=PROGRAM, launcher=(), **variables):
         "FERRY_SERVE_LISTEN": "127.0.0.1:0",
         "FERRY_SERVE_ACCESS_LOG": "off",
         "FERRY_HOOK_TOKEN": HOOK_TOKEN,
+        # As in the image.
+        "MALLOC_ARENA_MAX": "2",
         **variables,
     }
     process = subprocess.Popen([*launcher, program, "serve"], env=environment, stderr=subprocess.PIPE, text=True)
