@@ -7,6 +7,7 @@ mod password;
 mod variables;
 mod yaml_error;
 mod yaml_rules;
+mod yaml_scalar;
 mod yaml_value;
 
 use std::io;

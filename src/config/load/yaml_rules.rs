@@ -1,40 +1,19 @@
-//! The rules about crates in `ferry.yml`: each is a text, or a mapping with an end and a reason.
+//! A rule about crates in `ferry.yml`: a text, or a mapping with an end and a reason.
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 
+use super::super::keys::Key;
 use super::super::values::policy::in_one_line;
-use super::yaml_value::{PlainText, Value};
+use super::yaml_scalar::{PlainText, checked};
 
 /// The names in the mapping of a rule.
 const PARTS: [&str; 3] = ["crate", "until", "why"];
 
-/// A list of rules.
-pub(super) struct Rules(pub(super) Value);
-
-impl<'de> Visitor<'de> for Rules {
-    type Value = Vec<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of crates")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<String>, A::Error> {
-        let mut texts = Vec::new();
-        while let Some(text) = sequence.next_element_seed(Rule(self.0))? {
-            texts.push(text);
-        }
-        Ok(texts)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<String>, E> {
-        Err(E::custom("expected a list such as [a, b], found text"))
-    }
-}
-
 /// A rule: its text, or the mapping that says the same.
-struct Rule(Value);
+#[derive(Clone, Copy)]
+pub(super) struct Rule(pub(super) &'static Key);
 
 impl<'de> DeserializeSeed<'de> for Rule {
     type Value = String;
@@ -52,7 +31,7 @@ impl<'de> Visitor<'de> for Rule {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-        self.0.element(text)
+        checked(self.0, text)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
@@ -73,6 +52,6 @@ impl<'de> Visitor<'de> for Rule {
         }
         let [crates, until, why] = parts;
         let crates = crates.ok_or_else(|| A::Error::custom("the key `crate` is missing"))?;
-        self.0.element(&in_one_line(&crates, until, why))
+        checked(self.0, &in_one_line(&crates, until, why))
     }
 }

@@ -5,9 +5,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::super::keys::{Key, Shape};
-use super::super::variable_value::unexpanded;
-use super::password::refuse_password;
-use super::yaml_rules::Rules;
+use super::yaml_rules::Rule;
+use super::yaml_scalar::{PlainText, Scalar, checked};
 
 /// The value of a key: `None` for a YAML null, which counts as unset.
 #[derive(Clone, Copy)]
@@ -15,21 +14,6 @@ pub(super) struct Value {
     pub(super) key: &'static Key,
     /// Whether any value is an error, whose position is all that is wanted.
     pub(super) is_refused: bool,
-}
-
-impl Value {
-    pub(super) fn element<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-        refuse_password(self.key, text).map_err(E::custom)?;
-        if let Some(reference) = unexpanded(text) {
-            return Err(E::custom(format!(
-                "{reference} is no value: variables are not expanded in this file; write the value out, or leave the key out and \
-                 set {}",
-                self.key.variable()
-            )));
-        }
-        (self.key.check)(text).map_err(E::custom)?;
-        Ok(text.to_owned())
-    }
 }
 
 impl<'de> DeserializeSeed<'de> for Value {
@@ -66,45 +50,24 @@ impl<'de> Visitor<'de> for Value {
             return deserializer.deserialize_any(Refusing);
         }
         match self.key.shape {
-            Shape::List | Shape::Mailboxes => {
-                deserializer.deserialize_any(Elements(self)).map(Some)
-            }
-            Shape::Rules => deserializer.deserialize_any(Rules(self)).map(Some),
-            Shape::Map => deserializer.deserialize_any(Pairs(self)).map(Some),
+            Shape::List | Shape::Mailboxes => deserializer
+                .deserialize_any(Elements(Scalar(self.key)))
+                .map(Some),
+            Shape::Rules => deserializer
+                .deserialize_any(Elements(Rule(self.key)))
+                .map(Some),
+            Shape::Map => deserializer.deserialize_any(Pairs(self.key)).map(Some),
             Shape::One => deserializer
-                .deserialize_str(Scalar(self))
+                .deserialize_str(Scalar(self.key))
                 .map(|text| Some(vec![text])),
         }
     }
 }
 
-/// One scalar, taken as it is written: `1.0` stays `1.0`.
-struct Scalar(Value);
+/// The elements of a list, each of which this reads.
+struct Elements<S>(S);
 
-impl<'de> DeserializeSeed<'de> for Scalar {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Scalar {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("one value")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-        self.0.element(text)
-    }
-}
-
-/// The elements of a list.
-struct Elements(Value);
-
-impl<'de> Visitor<'de> for Elements {
+impl<'de, S: DeserializeSeed<'de, Value = String> + Copy> Visitor<'de> for Elements<S> {
     type Value = Vec<String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,7 +76,7 @@ impl<'de> Visitor<'de> for Elements {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<String>, A::Error> {
         let mut texts = Vec::new();
-        while let Some(text) = sequence.next_element_seed(Scalar(self.0))? {
+        while let Some(text) = sequence.next_element_seed(self.0)? {
             texts.push(text);
         }
         Ok(texts)
@@ -126,7 +89,7 @@ impl<'de> Visitor<'de> for Elements {
 }
 
 /// The names and values of a map, each pair as `name=value`.
-struct Pairs(Value);
+struct Pairs(&'static Key);
 
 impl<'de> Visitor<'de> for Pairs {
     type Value = Vec<String>;
@@ -139,7 +102,7 @@ impl<'de> Visitor<'de> for Pairs {
         let mut texts = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
             let value = map.next_value_seed(PlainText)?;
-            texts.push(self.0.element(&format!("{name}={value}"))?);
+            texts.push(checked(self.0, &format!("{name}={value}"))?);
         }
         Ok(texts)
     }
@@ -148,29 +111,6 @@ impl<'de> Visitor<'de> for Pairs {
         Err(E::custom(
             "expected a mapping such as { name: value }, found text",
         ))
-    }
-}
-
-/// A scalar of a map, as it is written.
-pub(super) struct PlainText;
-
-impl<'de> DeserializeSeed<'de> for PlainText {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for PlainText {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("one value")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A store in a folder.
 
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{self, DirEntry, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -135,7 +135,11 @@ impl StoreFolder {
         let (root, first) = (self.place(folder), first.to_owned());
         blocking(move || {
             let mut found = Vec::new();
-            names(&root, "", &|name| name >= first.as_str(), &mut found)?;
+            let is_wanted = |name: &str| name >= first.as_str();
+            walk(&root, "", &is_wanted, &mut |path, _| {
+                found.push(path);
+                Ok(())
+            })?;
             Ok(found)
         })
         .await
@@ -192,12 +196,7 @@ impl StoreFolder {
 
     pub(super) async fn list(&self) -> io::Result<Vec<StoredFile>> {
         let root = self.path.clone();
-        blocking(move || {
-            let mut found = Vec::new();
-            list(&root, "", &mut found)?;
-            Ok(found)
-        })
-        .await
+        blocking(move || list(&root)).await
     }
 
     /// Removes unfinished files that a killed process left behind; those that are being written stay.
@@ -279,21 +278,11 @@ fn move_here(from: &Path, place: &Path) -> io::Result<()> {
     }
 }
 
-fn list(folder: &Path, prefix: &str, found: &mut Vec<StoredFile>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        // No crate file has a name that is not UTF-8.
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        let path = format!("{prefix}{name}");
-        if entry.file_type()?.is_dir() {
-            list(&entry.path(), &format!("{path}/"), found)?;
-        } else if stored_at(&path).is_some() {
+/// Lists the crate files below a folder.
+fn list(root: &Path) -> io::Result<Vec<StoredFile>> {
+    let mut found = Vec::new();
+    walk(root, "", &|_| true, &mut |path, entry| {
+        if stored_at(&path).is_some() {
             match fs::metadata(entry.path()) {
                 Ok(about) => found.push(StoredFile::of(path, &about)?),
                 // Another process may have evicted it meanwhile.
@@ -302,16 +291,17 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<StoredFile>) -> io::Result<
                 Err(error) => warn!("{}: {error}", entry.path().display()),
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })?;
+    Ok(found)
 }
 
-/// Lists the files below a folder by their paths, of those whose first part is wanted.
-fn names(
+/// Visits the finished files below a folder with their paths, those whose first part is wanted.
+fn walk(
     folder: &Path,
     prefix: &str,
     is_wanted: &dyn Fn(&str) -> bool,
-    found: &mut Vec<String>,
+    visit: &mut dyn FnMut(String, DirEntry) -> io::Result<()>,
 ) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -319,6 +309,7 @@ fn names(
     };
     for entry in entries {
         let entry = entry?;
+        // No file of the store has a name that is not UTF-8.
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
@@ -327,8 +318,8 @@ fn names(
         }
         let path = format!("{prefix}{name}");
         match entry.file_type()?.is_dir() {
-            true => names(&entry.path(), &format!("{path}/"), &|_| true, found)?,
-            false => found.push(path),
+            true => walk(&entry.path(), &format!("{path}/"), &|_| true, visit)?,
+            false => visit(path, entry)?,
         }
     }
     Ok(())
