@@ -64,7 +64,7 @@ pub async fn of_store(config: &ServeConfig, policy: &Policy, now: Timestamp) -> 
     read(&store, policy, now).await.map_err(|error| {
         Error::new(
             Kind::Network,
-            "cannot read in the store what was seen before",
+            "cannot read the policy's state from the store",
         )
         .because(error)
     })
@@ -117,7 +117,7 @@ pub fn compare(
     }
     if found.len() > MOST {
         warn!(
-            "the index changed by {} versions at once: what it does not date counts as old",
+            "the index changed by {} versions at once: those without a date count as old",
             found.len()
         );
         found.clear();

@@ -124,7 +124,7 @@ fn refuse_around_policy(config: &ServeConfig, options: &Options) -> Result<()> {
         None => Ok(()),
         Some(_) => Err(Error::new(
             Kind::Usage,
-            "the git repository of the index knows no policy: cargo would take versions that are on hold",
+            "the policy does not apply to the git repository of the index: cargo would take versions that are on hold",
         )
         .advise(
             "Use the sparse index (`--index sparse`). If an older cargo needs the repository, add --without-policy: what is denied is \

@@ -320,7 +320,12 @@ fn the_git_repository_goes_around_a_policy_only_where_that_is_meant() {
     let config = config(&[("FERRY_POLICY_MIN_AGE", "7d")]);
     let error = run(&config, &options(Index::Git, None)).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
-    assert!(error.to_string().contains("knows no policy"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("does not apply to the git repository"),
+        "{error}"
+    );
     assert!(error.advice().unwrap().contains("--without-policy"));
     assert!(run(&config, &options(Index::Sparse, None)).is_ok());
     let meant = Options {

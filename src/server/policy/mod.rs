@@ -33,12 +33,13 @@ struct Applied {
 impl Applied {
     /// Reads the policy and the index.
     async fn read(config: &ServeConfig) -> Result<Self> {
-        let policy =
-            Policy::of(&config.policy).ok_or_else(|| {
-                Error::new(Kind::Config, "there is no policy: nothing is on hold or denied").advise(
-                "Set policy.min_age or policy.deny, where the server reads its configuration, too.",
+        let policy = Policy::of(&config.policy).ok_or_else(|| {
+            Error::new(
+                Kind::Config,
+                "there is no policy: nothing is on hold or denied",
             )
-            })?;
+            .advise("Set policy.min_age or policy.deny in the server's configuration.")
+        })?;
         let (snapshot, copy) = index_copy::for_reading(config).await?;
         let now = Timestamp::now();
         Ok(Self {

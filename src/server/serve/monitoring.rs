@@ -198,7 +198,7 @@ fn policy(state: &State) {
     show(
         "crates_ferry_policy_yanks_on_hold",
         numbers.yanks_on_hold as f64,
-        "Versions whose yanks do not show yet.",
+        "Yanked versions that are still shown as not yanked.",
     );
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn forever(state: &'static State) {
 pub(super) fn refusal(state: &State, file: &CrateFile, denied: &Decided) -> ErrorResponse {
     let whom = match &state.config.serve.contact {
         Some(contact) => format!("ask {contact}"),
-        None => "ask those who run this mirror".to_owned(),
+        None => "ask whoever runs this mirror".to_owned(),
     };
     let text = format!("{file} is {denied}; {whom}");
     let text = state.mask.apply(&one_line(&text)).into_owned();
@@ -78,7 +78,7 @@ impl RuleJson {
 pub(super) struct Numbers {
     pub(super) on_hold: usize,
     pub(super) denied: usize,
-    /// Versions whose yanks do not show yet.
+    /// Yanked versions that are still shown as not yanked.
     pub(super) yanks_on_hold: usize,
 }
 

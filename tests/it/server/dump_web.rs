@@ -296,7 +296,7 @@ fn each_fault_of_the_host_is_told_as_that_with_what_to_do() {
             )
             .into_bytes(),
             "its redirects lead nowhere",
-            "the address to which they ought to lead",
+            "the address that they should lead to",
             1,
         ),
         (

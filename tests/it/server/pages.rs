@@ -147,7 +147,7 @@ fn a_crate_says_which_version_to_take_and_what_it_brings() {
     has(
         &yanked,
         &[
-            "only where a lock file names it already",
+            "only where a lockfile names it already",
             "/crates/serde/1.1.0",
         ],
     );

@@ -96,7 +96,7 @@ pub(crate) fn unreachable(error: &reqwest::Error) -> (&'static str, &'static str
         ),
         e if e.is_redirect() => (
             "its redirects lead nowhere",
-            "Set the address to which they ought to lead; or ask the administrator of that server why it redirects so often.",
+            "Set the address that they should lead to, or ask the administrator of that server why it redirects in a circle.",
         ),
         e if e.is_timeout() => (
             "no answer in time",

@@ -34,12 +34,8 @@ fn state_of(decided: &Decided) -> Option<State> {
 fn meaning(decision: Decision) -> &'static str {
     match decision {
         Decision::Serve => "",
-        Decision::Hold { .. } => {
-            "cargo takes this version only where a lock file names it already."
-        }
-        Decision::HoldYank { .. } => {
-            "Until then cargo takes this version as if it were not yanked."
-        }
+        Decision::Hold { .. } => "cargo takes this version only where a lockfile names it already.",
+        Decision::HoldYank { .. } => "Until then cargo treats this version as not yanked.",
         Decision::Deny => "This server refuses its crate file.",
     }
 }

@@ -69,7 +69,7 @@ fn pages_mark_what_is_on_hold_or_denied_with_the_reason_and_the_date() {
     for (path, marks) in [
         (
             "/crates/fresh",
-            [on_hold, held_why, "only where a lock file names it"],
+            [on_hold, held_why, "only where a lockfile names it"],
         ),
         ("/crates/foo/1.1.0", [on_hold, held_why, denied]),
         (
@@ -82,7 +82,10 @@ fn pages_mark_what_is_on_hold_or_denied_with_the_reason_and_the_date() {
         ),
         ("/crates/foo/versions", [on_hold, denied, "2 versions"]),
         ("/search?q=fresh", [on_hold, "fresh", "0.1.0"]),
-        ("/setup", ["knows no policy", "sparse+", "Which cargo"]),
+        (
+            "/setup",
+            ["the policy does not apply", "sparse+", "Which cargo"],
+        ),
         (
             "/status",
             ["Versions on hold", "Versions denied", "<dd>2</dd>"],
