@@ -89,30 +89,12 @@ impl NewCommits {
         let seen = std::mem::take(&mut new_commits.seen);
         new_commits.cut_off = cut_off(upstream, &scan.objects, &seen)?;
         if new_commits.roots.len() > Self::ROOTS_LIMIT {
-            let error = Error::new(
-                Kind::Server,
-                format!(
-                    "{}: more than {} commits without parents are new",
-                    upstream.remote(),
-                    Self::ROOTS_LIMIT
-                ),
-            );
-            return Err(FetchError::TooLarge(error.advise(
-                "Check `upstream.url`: this is not the history of an index.",
-            )));
+            return Err(FetchError::TooLarge(too_many_roots(upstream)));
         }
         new_commits.has_pack = scan.answer.pack_follows;
         new_commits.acknowledged = scan.answer.acknowledged;
         if new_commits.count > 0 && new_commits.tip.is_none() {
-            return Err(Error::new(
-                Kind::Server,
-                format!(
-                    "{}: the server did not send its tip {tip}",
-                    upstream.remote()
-                ),
-            )
-            .advise("Try again.")
-            .into());
+            return Err(tip_missing(upstream, tip).into());
         }
         Ok(new_commits)
     }
@@ -185,6 +167,21 @@ impl NewCommits {
         self.count += hidden.commits();
         self.crates.extend(hidden.crates);
     }
+}
+
+fn too_many_roots(upstream: &UploadPack<'_>) -> Error {
+    let (remote, most) = (upstream.remote(), NewCommits::ROOTS_LIMIT);
+    let message = format!("{remote}: more than {most} commits without parents are new");
+    Error::new(Kind::Server, message)
+        .advise("Check `upstream.url`: this is not the history of an index.")
+}
+
+fn tip_missing(upstream: &UploadPack<'_>, tip: ObjectId) -> Error {
+    let message = format!(
+        "{}: the server did not send its tip {tip}",
+        upstream.remote()
+    );
+    Error::new(Kind::Server, message).advise("Try again.")
 }
 
 /// Returns the parents of those commits from which on upstream, being a shallow clone, has no history.
