@@ -133,6 +133,30 @@ fn the_name_comes_first_then_its_beginnings_then_its_words() {
 }
 
 #[test]
+fn the_beginning_of_a_word_is_enough_in_descriptions_unless_it_is_a_long_word_of_a_name() {
+    let (_folder, catalog) = catalog();
+    let none: &[&str] = &[];
+    let index = ["first", "second", "mast", "master"];
+    Index::with(&index.map(|name| (name, none))).update(&catalog);
+    let version = CrateVersion::new("1.0.0").unwrap();
+    for (name, description) in [
+        ("first", "Paired masterpieces"),
+        ("second", "Splits masters"),
+    ] {
+        let name = CrateName::new(name).unwrap();
+        assert!(
+            catalog
+                .learn(&name, &version, &describing(description))
+                .unwrap()
+        );
+    }
+    assert_eq!(find(&catalog, "spli"), ["second"]);
+    assert_eq!(find(&catalog, "masterp pair"), ["first"]);
+    assert_eq!(find(&catalog, "mast"), ["mast", "master", "first", "second"]);
+    assert_eq!(find(&catalog, "master"), ["master", "second"]);
+}
+
+#[test]
 fn a_typing_error_is_forgiven_where_nothing_matches() {
     let (_folder, catalog) = catalog();
     small().update(&catalog);
