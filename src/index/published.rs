@@ -18,12 +18,18 @@ pub struct Published<'a> {
     pub is_yanked: bool,
 }
 
+/// What names a version: whatever else is wrong with its line, somebody may ask for it by that.
 #[derive(Deserialize)]
-struct Line<'a> {
+struct Named<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
     vers: Cow<'a, str>,
+}
+
+/// What else a line says, if it says it as it should.
+#[derive(Deserialize, Default)]
+struct Said<'a> {
     #[serde(borrow, default)]
     pubtime: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -31,14 +37,15 @@ struct Line<'a> {
 }
 
 impl<'a> Published<'a> {
-    /// Reads a line; `None` if cargo could not read it either.
+    /// Reads a line; `None` if it names no version. A date that is none, or is given twice, counts as missing.
     pub fn read(line: &'a [u8]) -> Option<Self> {
-        let line: Line<'a> = serde_json::from_slice(line).ok()?;
+        let Named { name, vers } = serde_json::from_slice(line).ok()?;
+        let said: Said<'a> = serde_json::from_slice(line).unwrap_or_default();
         Some(Self {
-            name: line.name,
-            version: line.vers,
-            at: line.pubtime.and_then(|at| at.parse().ok()),
-            is_yanked: line.yanked.unwrap_or(false),
+            name,
+            version: vers,
+            at: said.pubtime.and_then(|at| at.parse().ok()),
+            is_yanked: said.yanked.unwrap_or(false),
         })
     }
 }
@@ -64,6 +71,9 @@ mod tests {
             r#"{"name":"Foo","vers":"1.0.0"}"#,
             r#"{"name":"Foo","vers":"1.0.0","pubtime":null,"yanked":null}"#,
             r#"{"name":"Foo","vers":"1.0.0","pubtime":"yesterday","yanked":false}"#,
+            r#"{"name":"Foo","vers":"1.0.0","pubtime":12345}"#,
+            r#"{"name":"Foo","vers":"1.0.0","pubtime":{"a":1},"yanked":"no"}"#,
+            r#"{"name":"Foo","vers":"1.0.0","pubtime":"2026-08-20T07:55:00Z","pubtime":"2020-08-20T07:55:00Z"}"#,
         ] {
             let undated = read(line).unwrap();
             assert_eq!((undated.at, undated.is_yanked), (None, false), "{line}");

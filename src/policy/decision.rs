@@ -88,11 +88,15 @@ impl Why {
         }
     }
 
-    pub(super) fn of_age(key: &'static str, published: Timestamp, min_age: Duration) -> Self {
+    pub(super) fn of_age(key: &'static str, dated: Dated, min_age: Duration) -> Self {
+        let reason = match dated {
+            Dated::Published(at) => format!("published {}", minute(at)),
+            Dated::Seen(at) => format!("first seen here {}, without a date", minute(at)),
+        };
         Self {
             key,
-            rule: humantime::format_duration(min_age).to_string(),
-            reason: Some(format!("published {}", minute(published))),
+            rule: days(min_age),
+            reason: Some(reason),
             until: None,
         }
     }
@@ -102,14 +106,14 @@ impl Why {
         let reason = format!("yanked {seen}, which leaves nothing but versions on hold or denied");
         Self {
             key,
-            rule: humantime::format_duration(hold).to_string(),
+            rule: days(hold),
             reason: Some(reason),
             until: None,
         }
     }
 }
 
-/// Says it in one line, without an end: `published 2026-11-30 08:41 UTC (policy.min_age: 7days)`.
+/// Says it in one line, without an end: `published 2026-11-30 08:41 UTC (policy.min_age: 7d)`.
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
@@ -138,6 +142,35 @@ impl fmt::Display for Decided {
             Some(why) => write!(f, ": {why}"),
             None => Ok(()),
         }
+    }
+}
+
+/// When a version came, by its line or by this mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dated {
+    /// When it was published.
+    Published(Timestamp),
+    /// When its line was seen first, which has no date.
+    Seen(Timestamp),
+}
+
+impl Dated {
+    /// Returns the time.
+    pub fn at(self) -> Timestamp {
+        match self {
+            Self::Published(at) | Self::Seen(at) => at,
+        }
+    }
+}
+
+/// Writes a duration as it is configured: whole days as `100d`, and not as months.
+pub fn days(duration: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match duration.as_secs() {
+        seconds @ DAY.. if seconds % DAY == 0 && duration.subsec_nanos() == 0 => {
+            format!("{}d", seconds / DAY)
+        }
+        _ => humantime::format_duration(duration).to_string(),
     }
 }
 

@@ -17,7 +17,7 @@ use semver::Version;
 
 use crate::config::{self, Rule};
 use crate::index::folded;
-pub use decision::{Decided, Decision, Why};
+pub use decision::{Dated, Decided, Decision, Why, days};
 pub use outcome::Outcome;
 pub use seen::{Seen, SeenOfCrate, Sight, Sighting};
 pub use span::Span;
@@ -106,10 +106,10 @@ pub struct AboutCrate<'p> {
 }
 
 impl AboutCrate<'_> {
-    /// Decides on a version, which was published, or seen first, at this time; one of which nobody knows that is old.
+    /// Decides on a version, which came then; one of which nobody knows when is old.
     ///
     /// Deny comes before allow, and allow before hold.
-    pub fn decide(&self, version: &str, published: Option<Timestamp>, now: Timestamp) -> Decided {
+    pub fn decide(&self, version: &str, came: Option<Dated>, now: Timestamp) -> Decided {
         let mut span = Span::ALWAYS;
         let deny = self.first(&self.policy.deny, &self.deny, version, now, &mut span);
         if let Some(rule) = deny {
@@ -119,14 +119,14 @@ impl AboutCrate<'_> {
         if let Some(rule) = allow {
             return Decided::new(Decision::Serve, Some(Why::of_rule(ALLOW, rule)), span);
         }
-        let (Some(min_age), Some(published)) = (self.policy.min_age, published) else {
+        let (Some(min_age), Some(came)) = (self.policy.min_age, came) else {
             return Decided::new(Decision::Serve, None, span);
         };
-        let until = later(published, min_age);
+        let until = later(came.at(), min_age);
         span.cut(until, now);
         match now < until {
             true => {
-                let why = Why::of_age(MIN_AGE, published, min_age);
+                let why = Why::of_age(MIN_AGE, came, min_age);
                 Decided::new(Decision::Hold { until }, Some(why), span)
             }
             false => Decided::new(Decision::Serve, None, span),

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use semver::Version;
 
 use super::{
-    AboutCrate, Decided, Decision, Policy, Seen, SeenOfCrate, Sight, Span, Why, YANK_HOLD, later,
+    AboutCrate, Dated, Decided, Decision, Policy, Seen, SeenOfCrate, Sight, Span, Why, YANK_HOLD,
+    later,
 };
 use crate::index::{Published, shown_yanked};
 
@@ -39,8 +40,9 @@ impl Policy {
                     other.insert((name, seen.of(&line.name), self.about(&line.name)))
                 }
             };
-            let published = line.at.or_else(|| of_crate.at(Sight::Line, &line.version));
-            let decided = about.decide(&line.version, published, now);
+            let seen = || of_crate.at(Sight::Line, &line.version).map(Dated::Seen);
+            let came = line.at.map(Dated::Published).or_else(seen);
+            let decided = about.decide(&line.version, came, now);
             outcome.span.meet(decided.span);
             // Of two lines for a version the last one counts, as for cargo.
             match decided.is_served() {
@@ -86,10 +88,9 @@ impl Policy {
             if lines.get(version) != Some(&true) || outcome.of(version).is_some() {
                 continue;
             }
-            let line = compatible_line(version);
             let others = lines.iter().filter(|(_, is_yanked)| !**is_yanked);
             let mut others = others
-                .filter(|(other, _)| compatible_line(other) == line)
+                .filter(|(other, _)| takes_place_of(other, version))
                 .peekable();
             // Where nothing is left at all, nobody is driven anywhere.
             if others.peek().is_some() && others.all(|(other, _)| outcome.is_unusable(other)) {
@@ -101,14 +102,23 @@ impl Policy {
     }
 }
 
+/// Says whether cargo may take a version where it took the other one before: it is compatible, and no pre-release in place of a
+/// release.
+fn takes_place_of(version: &str, other: &str) -> bool {
+    let (Ok(version), Ok(other)) = (Version::parse(version), Version::parse(other)) else {
+        return false;
+    };
+    compatible_line(&version) == compatible_line(&other)
+        && (version.pre.is_empty() || !other.pre.is_empty())
+}
+
 /// Returns what cargo takes for compatible: versions of which the first part that is not zero is the same.
-fn compatible_line(version: &str) -> Option<[u64; 3]> {
-    let version = Version::parse(version).ok()?;
-    Some(match (version.major, version.minor, version.patch) {
+fn compatible_line(version: &Version) -> [u64; 3] {
+    match (version.major, version.minor, version.patch) {
         (0, 0, patch) => [0, 0, patch],
         (0, minor, _) => [0, minor, 0],
         (major, ..) => [major, 0, 0],
-    })
+    }
 }
 
 impl Outcome {

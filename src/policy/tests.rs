@@ -21,7 +21,7 @@ fn day(number: i64) -> Timestamp {
 fn decide(policy: &Policy, spec: &str, published: Option<i64>, now: i64) -> Decided {
     let (name, version) = spec.split_once('@').unwrap();
     let about = policy.about(name);
-    about.decide(version, published.map(day), day(now))
+    about.decide(version, published.map(day).map(Dated::Published), day(now))
 }
 
 #[test]
@@ -52,7 +52,8 @@ fn what_is_young_is_on_hold_and_what_nobody_knows_the_age_of_is_not() {
         assert_eq!(decided.decision, decision, "{published:?} {now}");
     }
     let held = decide(&policy, "foo@1.0.0", Some(0), 6).to_string();
-    let wanted = "on hold until 2026-09-28 14:13 UTC: published 2026-09-21 14:13 UTC (policy.min_age: 7days)";
+    let wanted =
+        "on hold until 2026-09-28 14:13 UTC: published 2026-09-21 14:13 UTC (policy.min_age: 7d)";
     assert_eq!(held, wanted);
 }
 
@@ -246,7 +247,7 @@ fn a_yank_that_leaves_only_what_is_on_hold_or_denied_shows_late() {
     assert_eq!(
         outcome.of("0.3.9").unwrap().to_string(),
         "yank on hold until 2026-09-29 14:13 UTC: yanked 2026-09-22 14:13 UTC, which leaves nothing but versions on hold or denied \
-         (policy.yank_hold: 7days)"
+         (policy.yank_hold: 7d)"
     );
     assert_eq!(outcome.span().until, day(7));
     // The version that was on hold is free, and its line needs no other.
@@ -255,6 +256,59 @@ fn a_yank_that_leaves_only_what_is_on_hold_or_denied_shows_late() {
         [("2.0.0", "yank on hold"), ("2.1.0", "denied")]
     );
     assert_eq!(words(&of(8)), [("2.1.0", "denied")]);
+}
+
+#[test]
+fn an_old_pre_release_does_not_stand_for_the_releases_that_are_yanked() {
+    let policy = policy(&[("FERRY_POLICY_MIN_AGE", "7d")]);
+    let content = [
+        line("1.0.0-alpha.1", None),
+        yanked("1.0.0-alpha.2", None),
+        yanked("1.0.0", None),
+        line("1.0.1", Some(0)),
+    ];
+    let seen = seen(&[(Sight::Yank, "1.0.0", 1), (Sight::Yank, "1.0.0-alpha.2", 1)]);
+    let outcome = policy.outcome(content.concat().as_bytes(), &seen, day(2));
+    // For a pre-release another one is left.
+    assert_eq!(
+        words(&outcome),
+        [("1.0.0", "yank on hold"), ("1.0.1", "on hold")]
+    );
+}
+
+#[test]
+fn a_line_without_a_proper_date_is_denied_and_held_as_any_other() {
+    let policy = policy(&[
+        ("FERRY_POLICY_MIN_AGE", "7d"),
+        ("FERRY_POLICY_DENY", "foo@1.0.0"),
+    ]);
+    let dated = |pubtime: &str| {
+        let line = |version| line(version, None).replace("}\n", &format!(",{pubtime}}}\n"));
+        [line("1.0.0"), line("1.1.0")].concat()
+    };
+    for pubtime in [
+        r#""pubtime":12345"#,
+        r#""pubtime":{"a":1}"#,
+        r#""pubtime":"2020-01-01T00:00:00Z","pubtime":null"#,
+    ] {
+        let content = dated(pubtime);
+        assert_eq!(entry::by_version(content.as_bytes()).len(), 2, "{pubtime}");
+        let outcome = policy.outcome(
+            content.as_bytes(),
+            &seen(&[(Sight::Line, "1.1.0", 1)]),
+            day(2),
+        );
+        assert_eq!(
+            words(&outcome),
+            [("1.0.0", "denied"), ("1.1.0", "on hold")],
+            "{pubtime}"
+        );
+        let held = outcome.of("1.1.0").unwrap().to_string();
+        assert!(
+            held.contains("first seen here 2026-09-22 14:13 UTC, without a date"),
+            "{held}"
+        );
+    }
 }
 
 #[test]

@@ -25,6 +25,9 @@ pub struct Rule {
 pub(in super::super) fn rule(text: &str) -> Result<Rule, String> {
     let (rest, why) = cut(text, WHY);
     let (crates, until) = cut(rest, UNTIL);
+    if why.is_some_and(|why| why.contains(UNTIL)) {
+        return Err("`until=` comes before `why=`, which is followed by words".to_owned());
+    }
     let crates = crates.trim().parse().map_err(|why| {
         format!("expected a crate such as serde, acme-*, serde@1.0.219 or time@<0.2.23: {why}")
     })?;
@@ -110,11 +113,11 @@ mod tests {
                 of("serde", Some("2027-01-31T00:00:00Z"), None),
             ),
             (
-                "acme-* until=2027-01-31T12:00:00+01:00 why=asked for  by ops; until=later",
+                "acme-* until=2027-01-31T12:00:00+01:00 why=asked for  by ops",
                 of(
                     "acme-*",
                     Some("2027-01-31T11:00:00Z"),
-                    Some("asked for by ops; until=later"),
+                    Some("asked for by ops"),
                 ),
             ),
         ] {
@@ -132,6 +135,10 @@ mod tests {
             ("serde@1", "begins with an operator"),
             ("serde until=soon", "expected a date such as 2027-01-31"),
             ("serde until=", "expected a date such as 2027-01-31"),
+            (
+                "serde why=gone until=2027-01-31",
+                "`until=` comes before `why=`",
+            ),
         ] {
             let refused = rule(text).unwrap_err();
             assert!(refused.contains(expected), "{text}: {refused}");

@@ -1,6 +1,7 @@
-//! `test`: the packages of lockfiles that are on hold or denied, for the pipeline of a merge request.
+//! `test`: the packages of lockfiles that are on hold or denied, or that the index does not list, for the pipeline of a merge request.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,20 +14,21 @@ use super::row::Row;
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
+use crate::index::Published;
 use crate::policy::{Decision, Outcome};
 use crate::server::prefetch::lockfile::{self, Locked};
 use crate::server::prefetch::own_sources::OwnSources;
 
-/// What lockfiles name that is on hold or denied.
+/// What lockfiles name that is on hold or denied, or that the index does not list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LockfileReport {
     /// How many packages of crates.io the lockfiles name.
     pub packages: usize,
-    /// Those that are on hold or denied.
+    /// Those that are on hold or denied, or not listed.
     pub findings: Vec<Finding>,
 }
 
-/// A package of a lockfile that is on hold or denied.
+/// A package of a lockfile that is on hold or denied, or that the index does not list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The lockfile.
@@ -59,21 +61,23 @@ pub async fn test(
         packages: 0,
         findings: Vec::new(),
     };
-    let mut outcomes = HashMap::new();
+    let mut crates = HashMap::new();
     for (path, packages) in locked {
         report.packages += packages.len();
         // It was read a moment ago.
         let text = std::fs::read_to_string(path).unwrap_or_default();
         for package in packages {
-            let name = package.name.to_string();
-            if !outcomes.contains_key(&name) {
-                let content = applied.content(&package.name)?;
-                let outcome = applied.outcome(&content);
-                outcomes.insert(name.clone(), outcome);
+            let of_crate = match crates.entry(package.name.to_string()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(OfCrate::read(&applied, &package)?),
+            };
+            if let Some(version) = of_crate.finding(&applied, &package) {
+                report.findings.push(Finding {
+                    lockfile: path.display().to_string(),
+                    line: line_of(&text, &package),
+                    version,
+                });
             }
-            report
-                .findings
-                .extend(found(&outcomes[&name], path, &text, &package));
         }
     }
     if let Some(file) = code_quality {
@@ -82,18 +86,40 @@ pub async fn test(
     Ok(report)
 }
 
-fn found(outcome: &Outcome, path: &Path, text: &str, package: &Locked) -> Option<Finding> {
-    let version = package.version.as_str();
-    let decided = outcome.of(version)?;
-    // One whose yank is on hold is served as it was.
-    if !matches!(decided.decision, Decision::Hold { .. } | Decision::Deny) {
-        return None;
+/// What the index lists of a crate, and what is decided on it.
+struct OfCrate {
+    listed: HashSet<String>,
+    outcome: Outcome,
+}
+
+impl OfCrate {
+    fn read(applied: &Applied, package: &Locked) -> Result<Self> {
+        let content = applied.content(&package.name)?;
+        let lines = content.split(|byte| *byte == b'\n');
+        let lines = lines.filter_map(Published::read);
+        Ok(Self {
+            listed: lines.map(|line| line.version.into_owned()).collect(),
+            outcome: applied.outcome(&content),
+        })
     }
-    Some(Finding {
-        lockfile: path.display().to_string(),
-        line: line_of(text, package),
-        version: Row::new(package.name.as_str(), version, decided),
-    })
+
+    /// Returns what is wrong with a package, if anything is: it is on hold or denied, or the index does not list it, so that nobody
+    /// knows how old it is.
+    fn finding(&self, applied: &Applied, package: &Locked) -> Option<Row> {
+        let (name, version) = (package.name.as_str(), package.version.as_str());
+        let decided = self.outcome.of(version).cloned().unwrap_or_else(|| {
+            // A rule may be about one that is not listed.
+            let about = applied.policy.about(name);
+            about.decide(version, None, applied.now)
+        });
+        match decided.decision {
+            Decision::Hold { .. } | Decision::Deny => Some(Row::new(name, version, &decided)),
+            // One whose yank is on hold is served as it was.
+            Decision::Serve | Decision::HoldYank { .. } => {
+                (!self.listed.contains(version)).then(|| Row::unlisted(name, version))
+            }
+        }
+    }
 }
 
 /// Returns the line at which a package begins, as cargo writes it; the first line where it is written otherwise.
@@ -139,7 +165,7 @@ impl fmt::Display for LockfileReport {
         }
         write!(
             f,
-            "{} of {packages} on hold or denied:",
+            "{} of {packages} do not meet the policy:",
             self.findings.len()
         )?;
         for finding in &self.findings {

@@ -16,7 +16,7 @@ pub struct Row {
     pub name: String,
     /// The version.
     pub version: String,
-    /// `serve`, `hold`, `hold-yank` or `deny`.
+    /// `serve`, `hold`, `hold-yank` or `deny`; `unlisted` where the index does not list the version.
     pub decision: &'static str,
     /// When a hold or the rule ends, if it does.
     pub until: Option<Timestamp>,
@@ -49,6 +49,20 @@ impl Row {
             rule: why.map(|why| why.rule.clone()),
             reason: why.and_then(|why| why.reason.clone()),
             text: one_line(&decided.to_string()).into_owned(),
+        }
+    }
+
+    /// Makes it of a version that the index does not list.
+    pub(super) fn unlisted(name: &str, version: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            decision: "unlisted",
+            until: None,
+            key: None,
+            rule: None,
+            reason: None,
+            text: "the index does not list it".to_owned(),
         }
     }
 }

@@ -186,7 +186,7 @@ fn describe(config: &ServeConfig) {
         Downloads::Offline => info!("crate files: from the store only; nothing is fetched"),
     }
     if let Some(age) = config.policy.min_age {
-        let age = humantime::format_duration(age);
+        let age = crate::policy::days(age);
         info!("policy: versions younger than {age} are on hold");
     }
     if !config.policy.deny.is_empty() {

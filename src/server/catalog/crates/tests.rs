@@ -152,7 +152,10 @@ fn the_beginning_of_a_word_is_enough_in_descriptions_unless_it_is_a_long_word_of
     }
     assert_eq!(find(&catalog, "spli"), ["second"]);
     assert_eq!(find(&catalog, "masterp pair"), ["first"]);
-    assert_eq!(find(&catalog, "mast"), ["mast", "master", "first", "second"]);
+    assert_eq!(
+        find(&catalog, "mast"),
+        ["mast", "master", "first", "second"]
+    );
     assert_eq!(find(&catalog, "master"), ["master", "second"]);
 }
 

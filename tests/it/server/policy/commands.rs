@@ -38,7 +38,7 @@ fn held(published: Timestamp) -> String {
     let minute = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M UTC").to_string();
     let until = minute(published + SignedDuration::from_hours(7 * 24));
     format!(
-        "on hold until {until}: published {} (policy.min_age: 7days)",
+        "on hold until {until}: published {} (policy.min_age: 7d)",
         minute(published)
     )
 }
@@ -102,7 +102,7 @@ fn a_lockfile_that_meets_the_policy_fails_with_each_package_and_its_line() {
         &[("evil", "1.0.0"), ("foo", "1.10.0"), ("foo", "1.0.0")],
     );
     let wanted = format!(
-        "2 of 3 packages on hold or denied:\n  {path}:4: evil 1.0.0: denied: a stolen account (policy.deny: evil@1.0.0)\n  {path}:10: foo 1.10.0: {}",
+        "2 of 3 packages do not meet the policy:\n  {path}:4: evil 1.0.0: denied: a stolen account (policy.deny: evil@1.0.0)\n  {path}:10: foo 1.10.0: {}",
         held(published)
     );
     let quality = site.folder.path().join("gl-code-quality-report.json");
@@ -132,6 +132,30 @@ fn a_lockfile_that_meets_the_policy_fails_with_each_package_and_its_line() {
     let said = say(&site, 0, &["test", &path, "--code-quality", &quality_path]);
     assert_eq!(said, "1 package: none is on hold or denied");
     assert_eq!(std::fs::read_to_string(&quality).unwrap(), "[]\n");
+}
+
+#[test]
+fn a_package_that_the_index_does_not_list_does_not_pass() {
+    let site = site(yesterday());
+    let path = lockfile(
+        &site,
+        &[("evil", "1.0.0"), ("foo", "3.0.0"), ("gone", "1.0.0")],
+    );
+    let deny = ("FERRY_POLICY_DENY", "evil; gone");
+    let output = site.run_with(&[deny], &["policy", "test", &path]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.starts_with("3 of 3 packages do not meet the policy:\n"),
+        "{said}"
+    );
+    for line in [
+        ":10: foo 3.0.0: the index does not list it\n",
+        // A rule about a crate needs no line of the index.
+        ": gone 1.0.0: denied: policy.deny: gone\n",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
 }
 
 #[test]

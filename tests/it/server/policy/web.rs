@@ -65,7 +65,7 @@ fn pages_mark_what_is_on_hold_or_denied_with_the_reason_and_the_date() {
     let on_hold = "<span class=\"state warn\">on hold</span>";
     let denied = "<span class=\"state bad\">denied</span>";
     let held_why =
-        "until 2026-11-08 00:00 UTC: published 2026-11-01 00:00 UTC (policy.min_age: 7days)";
+        "until 2026-11-08 00:00 UTC: published 2026-11-01 00:00 UTC (policy.min_age: 7d)";
     for (path, marks) in [
         (
             "/crates/fresh",
