@@ -87,7 +87,10 @@ fn searches_and_pages_show_the_versions_that_the_index_lists() {
     run(&["prefetch", "--crate", "foo@1.0.0"]);
     let server = site.serve(&OFFLINE);
     let of = |name: &str, version: &str| vec![(name.to_owned(), version.to_owned())];
-    server.wait_for("made", || server.get("/api/v1/crates?q=foo").status == 200);
+    let wait_for_catalog = |server: &Server| {
+        server.wait_for("made", || server.get("/api/v1/crates?q=foo").status == 200);
+    };
+    wait_for_catalog(&server);
     assert_eq!(found(&server, "foo"), of("foo", "1.0.0"));
     assert_eq!(found(&server, "bar"), []);
     let page = server.get("/crates/foo").text();
@@ -113,6 +116,7 @@ fn searches_and_pages_show_the_versions_that_the_index_lists() {
     // And one that lists everything again has all of it.
     drop(server);
     let server = site.serve(&[]);
+    wait_for_catalog(&server);
     server.wait_for("all", || found(&server, "").len() == 2);
     assert_eq!(found(&server, "foo"), of("foo", "2.0.0"));
 }

@@ -27,7 +27,7 @@ mod typing_errors;
 mod versions;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -57,6 +57,8 @@ pub struct CrateCatalog {
     names: ArcSwap<Names>,
     /// The index of the last update.
     seen: Mutex<Option<Arc<Snapshot>>>,
+    /// Whether there was an update. Read while another one holds `seen`.
+    was_updated: AtomicBool,
     /// SQLite's number for what the writer saw last of other processes.
     data_version: AtomicI64,
     /// How many crates have been read of the first build, and of how many.
@@ -100,6 +102,7 @@ impl CrateCatalog {
             names: ArcSwap::from_pointee(rows::names(&database, None)?),
             database: CatalogDatabase::of(path, database),
             seen: Mutex::default(),
+            was_updated: AtomicBool::new(false),
             filling: Default::default(),
         })
     }
@@ -143,10 +146,21 @@ impl CrateCatalog {
         Ok(updated)
     }
 
+    /// Says whether it knows what there is, which may be no crate at all.
+    pub fn is_made(&self) -> bool {
+        !self.is_empty() || self.was_updated.load(Ordering::Acquire)
+    }
+
     fn apply(&self, changes: &Changes, read: ReadObject<'_>) -> Result<Updated> {
-        if changes.is_empty() {
-            return Ok(Updated::default());
-        }
+        let updated = match changes.is_empty() {
+            true => Updated::default(),
+            false => self.write(changes, read)?,
+        };
+        self.was_updated.store(true, Ordering::Release);
+        Ok(updated)
+    }
+
+    fn write(&self, changes: &Changes, read: ReadObject<'_>) -> Result<Updated> {
         let mut database = lock(&self.database.writer);
         let names = match self.is_empty() {
             true => self.build(&mut database, changes, read),

@@ -28,10 +28,4 @@ impl CrateCatalog {
         *seen = Some(Arc::clone(index));
         Ok(updated)
     }
-
-    /// Says whether it knows what there is, which may be no crate at all.
-    pub fn is_made(&self) -> bool {
-        let has_seen = || self.seen.try_lock().is_ok_and(|seen| seen.is_some());
-        !self.is_empty() || has_seen()
-    }
 }

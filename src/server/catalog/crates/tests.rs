@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::git::ObjectId;
 use crate::index::CrateName;
 
@@ -248,6 +248,23 @@ fn a_catalog_that_is_opened_again_knows_what_it_knew() {
     assert!(catalog.is_empty());
     small().update(&catalog);
     assert_eq!(everything(&catalog), before);
+}
+
+#[test]
+fn a_catalog_that_has_no_crate_does_not_seem_unmade_while_it_gets_one() {
+    let (_folder, catalog) = catalog();
+    assert!(!catalog.is_made());
+    Index::default().update(&catalog);
+    assert!(catalog.is_made());
+    let one = (CrateName::new("serde").unwrap(), id("unreadable"));
+    let changes = Changes::between(&catalog.names.load(), vec![one]);
+    let read = |_| {
+        assert!(catalog.is_made());
+        Err(Error::new(Kind::Server, "it cannot be read"))
+    };
+    let _updating = lock(&catalog.seen);
+    assert!(catalog.apply(&changes, &read).is_err());
+    assert!(catalog.is_made());
 }
 
 #[test]
