@@ -33,7 +33,8 @@ const STREAMS: u32 = 128;
 
 /// How many bytes of a response HTTP/2 holds for a client that takes none.
 // hyper's default is 400 KiB for each of the requests in flight, whose number is STREAMS times that of the connections.
-const SEND_BUFFER: usize = 16 << 10;
+// As few as the first piece of a crate file has: a body gives another piece once the one before is on its way.
+const SEND_BUFFER: usize = 4 << 10;
 
 /// How many unsent bytes the system holds for a connection.
 #[cfg(target_os = "linux")]

@@ -25,18 +25,24 @@ const PIECES: u64 = 8 << 20;
 static READERS: AtomicU64 = AtomicU64::new(0);
 
 /// A body that is being read: a client that takes nothing of it holds one piece.
-struct Reader;
+struct Reader {
+    /// Doubles with each piece: who takes nothing of a body holds the least, however few bodies there were when it began.
+    next: u64,
+}
 
 impl Reader {
     fn begin() -> Self {
         READERS.fetch_add(1, Ordering::Relaxed);
-        Self
+        Self { next: LEAST_PIECE }
     }
 
     /// Returns how many bytes to read next. The more bodies there are the fewer, so that memory has a bound whatever
     /// their clients do.
-    fn piece(&self) -> u64 {
-        piece_among(READERS.load(Ordering::Relaxed))
+    fn piece(&mut self) -> u64 {
+        let most = piece_among(READERS.load(Ordering::Relaxed));
+        let piece = self.next.min(most);
+        self.next = (piece * 2).min(PIECE);
+        piece
     }
 }
 
@@ -90,7 +96,7 @@ impl Body {
     pub fn into_stream(self) -> BoxStream<'static, io::Result<Bytes>> {
         match self {
             Self::Whole(bytes) => futures_util::stream::once(async { Ok(bytes) }).boxed(),
-            Self::File(file, size) => try_unfold((Reader::begin(), 0), move |(reader, at)| {
+            Self::File(file, size) => try_unfold((Reader::begin(), 0), move |(mut reader, at)| {
                 let file = Arc::clone(&file);
                 async move {
                     if at == size {
@@ -106,7 +112,7 @@ impl Body {
             .boxed(),
             Self::InFlight(body) => {
                 let begin = (Reader::begin(), body, 0);
-                try_unfold(begin, |(reader, mut body, at)| async move {
+                try_unfold(begin, |(mut reader, mut body, at)| async move {
                     let released = body.released_beyond(at).await?;
                     if released == at {
                         return Ok(None);
@@ -185,6 +191,15 @@ mod tests {
         assert_eq!(piece_among(128), PIECE);
         assert_eq!(piece_among(1024), 8 << 10);
         assert_eq!(piece_among(u64::MAX), LEAST_PIECE);
+    }
+
+    #[tokio::test]
+    async fn the_pieces_of_a_body_grow_as_they_are_taken() {
+        let body = Body::from(VerifiedFile::Disk(file(&[7; 1 << 20]), 1 << 20));
+        let pieces: Vec<Bytes> = body.into_stream().try_collect().await.unwrap();
+        let sizes: Vec<u64> = pieces.iter().map(|piece| piece.len() as u64).collect();
+        assert_eq!(sizes[..3], [LEAST_PIECE, 2 * LEAST_PIECE, 4 * LEAST_PIECE]);
+        assert_eq!(sizes[5], PIECE);
     }
 
     #[tokio::test]
