@@ -15,14 +15,15 @@ WORKDIR /build
 ENV RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs"
 
 # The dependencies are a layer of their own, which lasts until one of these files changes; cargo wants to see every member of
-# the workspace. An empty library stands in for
-# ours; what was made of it goes again, so that no stale build of it can pass for the real one.
+# the workspace. Empty libraries stand in for ours; what was made of them goes again, so that no stale build of one can pass
+# for the real one.
 COPY Cargo.toml Cargo.lock ./
 COPY fuzz/Cargo.toml fuzz/
-RUN mkdir src \
-    && touch src/lib.rs \
+COPY src/git/Cargo.toml src/git/
+COPY src/ground/Cargo.toml src/ground/
+RUN touch src/lib.rs src/git/lib.rs src/ground/lib.rs \
     && cargo build --release --locked --lib \
-    && cargo clean --release --package crates-ferry
+    && cargo clean --release --package crates-ferry --package crates-ferry-git --package crates-ferry-ground
 
 COPY askama.toml build.rs ./
 COPY src src

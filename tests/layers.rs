@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, the lowest layer first: each uses those of the layers before its own.
 const LAYERS: &[&[&str]] = &[
+    // Handed on from the crates below.
     &[
-        "bounded_cache",
         "count",
+        "error",
+        "git",
         "guarded",
         "progress",
         "retry_after",
         "shown",
     ],
-    &["error"],
-    &["git"],
+    &["bounded_cache"],
     &["index"],
     &["config"],
     &["policy"],
@@ -27,6 +28,9 @@ const LAYERS: &[&[&str]] = &[
     &["up"],
     &["program"],
 ];
+
+/// The rooms that are crates of their own, whose imports the compiler keeps below.
+const CRATES: &[&str] = &["git", "ground"];
 
 /// Foreign crates and the rooms that adapt each.
 const ADAPTED: &[(&str, &[&str])] = &[
@@ -164,6 +168,9 @@ fn imports_point_down_only() {
     let sources = sources();
     assert!(sources.len() > 40, "the sources were not found");
     for source in sources {
+        if CRATES.contains(&source.module.as_str()) {
+            continue;
+        }
         for import in source.imports() {
             let (from, to) = (layer(&source.module), layer(&import));
             assert!(

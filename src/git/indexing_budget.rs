@@ -13,9 +13,9 @@ use gix_utils::progress::{Count, Id, MessageLevel, NestedProgress, Step, StepSha
 
 /// The most memory for one object, in bytes. The largest files of the index have some MB. gix-pack bounds by the same
 /// number what it notes of all objects of a pack, which allows for a million.
-pub(crate) const OBJECT_LIMIT: usize = 64 << 20;
+pub const OBJECT_LIMIT: usize = 64 << 20;
 /// The time between two looks at a pack's work, in which little is inflated: gix-pack counts, and calls nobody.
-pub(crate) const LOOK: Duration = Duration::from_millis(10);
+pub const LOOK: Duration = Duration::from_millis(10);
 
 /// How many bytes every pack may inflate to.
 const ALWAYS: u64 = 256 << 20;
@@ -27,7 +27,7 @@ const PER_BYTE_OF_BASES: u64 = 8;
 
 /// The work of indexing one pack, for all who hold a clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Work(Arc<Inner>);
+pub struct Work(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -41,22 +41,22 @@ struct Inner {
 
 impl Work {
     /// Returns the flag that ends the work, for gix-pack.
-    pub(crate) fn interrupted(&self) -> &AtomicBool {
+    pub fn interrupted(&self) -> &AtomicBool {
         &self.0.interrupted
     }
 
     /// Notes that bytes of the pack arrived.
-    pub(crate) fn received(&self, bytes: usize) {
+    pub fn received(&self, bytes: usize) {
         self.0.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Ends the work.
-    pub(crate) fn interrupt(&self) {
+    pub fn interrupt(&self) {
         self.0.interrupted.store(true, Ordering::Relaxed);
     }
 
     /// Ends the work if it is too much by now, and says whether it is.
-    pub(crate) fn end_if_too_much(&self) -> bool {
+    pub fn end_if_too_much(&self) -> bool {
         let is_too_much = self.inflated() > self.budget();
         if is_too_much {
             self.0.is_too_much.store(true, Ordering::Relaxed);
@@ -66,7 +66,7 @@ impl Work {
     }
 
     /// Returns why the work was ended, if it was too much.
-    pub(crate) fn exceeded(&self) -> Option<String> {
+    pub fn exceeded(&self) -> Option<String> {
         let received = self.0.received.load(Ordering::Relaxed);
         let inflated = self.inflated();
         let is_too_much = self.0.is_too_much.load(Ordering::Relaxed);
@@ -86,13 +86,14 @@ impl Work {
 }
 
 /// Finds the bases of a thin pack, and counts their bytes.
-pub(crate) struct Bases<F> {
+pub struct Bases<F> {
     objects: F,
     work: Work,
 }
 
 impl<F> Bases<F> {
-    pub(crate) fn new(objects: F, work: &Work) -> Self {
+    /// Finds bases among these objects.
+    pub fn new(objects: F, work: &Work) -> Self {
         let work = work.clone();
         Self { objects, work }
     }
@@ -112,13 +113,14 @@ impl<F: Find> Find for Bases<F> {
 }
 
 /// Hands gix-pack the counter of inflated bytes; what else it tells is dropped.
-pub(crate) struct Progress {
+pub struct Progress {
     inflated: StepShared,
     counter: StepShared,
 }
 
 impl Progress {
-    pub(crate) fn of(work: &Work) -> Self {
+    /// Counts what is inflated for this work.
+    pub fn of(work: &Work) -> Self {
         Self::counting(&work.0.inflated, Arc::default())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::git::ObjectId;
+use crate::ObjectId;
 
 /// The mode of a tree entry, as the number that git writes in octal. Not an enum: old trees have modes such as 100664, which must
 /// not change.

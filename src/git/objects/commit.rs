@@ -3,8 +3,8 @@
 use gix_object::bstr::ByteSlice;
 use gix_object::{CommitRef, WriteTo};
 
+use crate::ObjectId;
 use crate::error::{Error, Kind, Result};
-use crate::git::ObjectId;
 
 /// The trailer that marks a commit of the relay and names the upstream commit that it merged.
 const UPSTREAM_COMMIT: &str = "Upstream-Commit";

@@ -1,5 +1,5 @@
 //! Commits and trees as objects: parses those that planning reads, writes those that a sync creates. Uses gix-object; what a
-//! tree is to a planner is in [`crate::git::tree`].
+//! tree is to a planner is in [`crate::tree`].
 
 mod commit;
 mod tree;

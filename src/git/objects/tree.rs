@@ -4,10 +4,10 @@ use gix_object::tree::{Entry, EntryMode};
 use gix_object::{TreeRef, WriteTo};
 
 use super::commit::{ours, theirs};
+use crate::ObjectId;
 use crate::error::{Error, Kind, Result};
-use crate::git::ObjectId;
-use crate::git::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry, in_git_order};
-use crate::git::wire::pack::ObjectKind;
+use crate::tree::{MergedEntry, MergedTree, Mode, Tree, TreeEntry, in_git_order};
+use crate::wire::pack::ObjectKind;
 
 /// Parses a tree object.
 ///

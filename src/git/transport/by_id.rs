@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use crate::ObjectId;
 use crate::error::{Error, Kind, Result};
-use crate::git::ObjectId;
-use crate::git::objects::{Commit, parse_tree};
-use crate::git::transport::{FetchError, UploadPack};
-use crate::git::tree::Tree;
-use crate::git::wire::pack::{Object, ObjectKind};
-use crate::git::wire::upload_pack::Fetch;
+use crate::objects::{Commit, parse_tree};
+use crate::transport::{FetchError, UploadPack};
+use crate::tree::Tree;
+use crate::wire::pack::{Object, ObjectKind};
+use crate::wire::upload_pack::Fetch;
 
 /// Reads a file at the root of a commit's tree, from a server that serves objects by id.
 ///

@@ -12,10 +12,8 @@ use tokio::sync::mpsc;
 use super::http::HttpRemote;
 use super::{Reader, Service, Stderr, Writer};
 use crate::error::Result;
-use crate::git::wire::upload_pack::sideband;
-use crate::git::wire::{
-    Advertisement, PacketReader, PacketTrace, PacketWriter, Protocol, Sideband,
-};
+use crate::wire::upload_pack::sideband;
+use crate::wire::{Advertisement, PacketReader, PacketTrace, PacketWriter, Protocol, Sideband};
 
 /// An open git service whose advertisement has been read.
 pub struct Connection {

@@ -5,7 +5,7 @@ use std::io;
 use super::Side;
 use super::host_messages::{HostMessage, Meaning};
 use crate::error::{Error, Kind};
-use crate::git::wire;
+use crate::wire;
 
 /// Makes the error of a failure on `remote` while `doing` something; `stderr` is the service's error output.
 pub(super) fn explain(

@@ -5,7 +5,7 @@ use tokio::time::timeout_at;
 
 use super::{Service, Stderr, Stream, idle, tcp};
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::Limits;
+use crate::transport::Limits;
 
 /// A repository behind a git daemon. Each service is opened on its own connection.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::git::transport::Proxies;
+    use crate::transport::Proxies;
 
     fn remote(path: &str) -> GitRemote {
         let limits = Limits {

@@ -38,17 +38,16 @@ pub use credentials::{
 };
 pub use fetch_error::FetchError;
 pub use host_messages::{HostMessage, Meaning};
-pub(crate) use http::{Clients, PROXY_ADVICE, sending};
-#[cfg(feature = "server")]
-pub(crate) use http::{Reach, Refused, innermost, refused, unreachable};
+pub use http::{Clients, PROXY_ADVICE, sending};
+pub use http::{Reach, Refused, innermost, refused, unreachable};
 pub use pack_stream::PackStream;
 pub use proxies::{Proxies, Proxy};
 pub use remote::Remote;
 pub use round_trip::RoundTrip;
 pub use side::Side;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
-pub(crate) use tcp::{connect_tcp, deadline};
-pub(crate) use tls::{Refusal, Trust, refusal};
+pub use tcp::{connect_tcp, deadline};
+pub use tls::{Refusal, Trust, refusal};
 pub use upload_pack::{Scan, UploadPack};
 
 /// A git service that a remote runs for us.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Connection, Remote};
 use crate::error::Error;
-use crate::git::wire::{self, Result};
+use crate::wire::{self, Result};
 
 /// A pack on its way, with the connection that brings it. Dropping it closes the connection of a byte stream.
 pub struct PackStream<'r> {

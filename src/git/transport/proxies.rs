@@ -5,7 +5,7 @@ mod fault;
 use std::fmt;
 use std::sync::Arc;
 
-use axum::http::Uri;
+use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use percent_encoding::percent_decode_str;
 use reqwest::ClientBuilder;
@@ -75,7 +75,7 @@ impl Proxy {
     }
 
     /// Explains a request to `host` that failed at the proxy; `None` if the proxy did its part.
-    pub(crate) fn explain(&self, host: &str, error: &reqwest::Error) -> Option<Error> {
+    pub fn explain(&self, host: &str, error: &reqwest::Error) -> Option<Error> {
         let said = Said::by(error);
         let fault = said.fault()?;
         let variable = &self.variable;
@@ -112,7 +112,7 @@ impl Proxy {
     }
 
     /// Makes the error of a proxy that lets nobody through without a password, or not with this one.
-    pub(crate) fn wants_login(&self) -> Error {
+    pub fn wants_login(&self) -> Error {
         let variable = &self.variable;
         let (what, advice) = match self.url.username() {
             "" => (
@@ -178,7 +178,7 @@ impl Proxies {
     }
 
     /// Returns the proxy that a URL is requested through.
-    pub(crate) fn proxy_of(&self, url: &Url) -> Option<&Proxy> {
+    pub fn proxy_of(&self, url: &Url) -> Option<&Proxy> {
         let proxy = match url.scheme() {
             "http" => self.0.http.as_ref(),
             _ => self.0.https.as_ref(),
@@ -188,14 +188,14 @@ impl Proxies {
     }
 
     /// Returns the names of the proxies' hosts.
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = String> {
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
         let proxies = [&self.0.http, &self.0.https].into_iter().flatten();
         proxies.filter_map(|proxy| proxy.url.host_str().map(str::to_ascii_lowercase))
     }
 
     /// Sends the requests of a client through the proxies. Without this reqwest would read the environment itself, and take a
     /// proxy that it does not understand for none.
-    pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+    pub fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
         let proxies = self.clone();
         builder.proxy(reqwest::Proxy::custom(move |url| {
             proxies.proxy_of(url).map(|proxy| proxy.url.clone())

@@ -17,9 +17,9 @@ use super::ssh::SshRemote;
 use super::{
     Connection, Credentials, Limits, RoundTrip, Service, Side, Stderr, Stream, Traffic, explain,
 };
+use crate::RemoteUrl;
 use crate::error::{Error, Result};
-use crate::git::RemoteUrl;
-use crate::git::wire::{self, Advertisement, PacketReader, PacketTrace, Protocol};
+use crate::wire::{self, Advertisement, PacketReader, PacketTrace, Protocol};
 
 /// A repository, by its side, and the transport that reaches it.
 pub struct Remote {

@@ -11,7 +11,7 @@ use super::quick_ack::QuickAck;
 use crate::error::{Error, Kind, Result};
 
 /// Returns the deadline of a timeout that starts now; a timeout beyond the clock's range counts as a day.
-pub(crate) fn deadline(limit: Duration) -> Instant {
+pub fn deadline(limit: Duration) -> Instant {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let now = Instant::now();
     now.checked_add(limit).unwrap_or_else(|| now + DAY)
@@ -26,7 +26,7 @@ pub(crate) async fn connect(host: &str, port: u16, deadline: Instant) -> Result<
 }
 
 /// Connects as [`connect`] does, and leaves acknowledgments to the kernel.
-pub(crate) async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStream> {
+pub async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStream> {
     let addresses = resolve(host, port, deadline).await?;
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (index, address) in addresses.iter().enumerate() {

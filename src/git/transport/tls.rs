@@ -33,7 +33,7 @@ const FORM: &str = "Put one or more certificates in PEM form into it, each from 
 
 /// The certificates that are trusted besides the system's.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Trust {
+pub struct Trust {
     given: Vec<CertificateDer<'static>>,
 }
 
@@ -42,7 +42,7 @@ impl Trust {
     ///
     /// # Errors
     /// `config` where the text is given and holds none, or a damaged one.
-    pub(crate) fn new(pem: Option<&str>) -> Result<Self> {
+    pub fn new(pem: Option<&str>) -> Result<Self> {
         let Some(pem) = pem else {
             return Ok(Self::default());
         };
@@ -59,7 +59,7 @@ impl Trust {
     }
 
     /// Says whether no certificate was given.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.given.is_empty()
     }
 
@@ -67,7 +67,7 @@ impl Trust {
     ///
     /// # Errors
     /// `config` where there is no certificate at all, or one of those given is damaged.
-    pub(crate) fn client_config(&self) -> Result<ClientConfig> {
+    pub fn client_config(&self) -> Result<ClientConfig> {
         let mut roots = self.roots()?;
         let system = rustls_native_certs::load_native_certs();
         for error in system.errors {
@@ -81,7 +81,7 @@ impl Trust {
     ///
     /// # Errors
     /// As for [`Trust::client_config`].
-    pub(crate) fn own_client_config(&self) -> Result<ClientConfig> {
+    pub fn own_client_config(&self) -> Result<ClientConfig> {
         self.with_roots(self.roots()?)
     }
 
@@ -223,7 +223,7 @@ fn is_authority(fault: &CertificateError) -> bool {
 
 /// Why a server's certificate was refused, and what to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     /// One line about the certificate.
     pub cause: String,
     /// What to do.
@@ -231,7 +231,7 @@ pub(crate) struct Refusal {
 }
 
 /// Finds the verifier's refusal among an error and its causes.
-pub(crate) fn refusal(error: &(dyn StdError + 'static)) -> Option<Refusal> {
+pub fn refusal(error: &(dyn StdError + 'static)) -> Option<Refusal> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(TlsError::InvalidCertificate(fault)) = error.downcast_ref() {

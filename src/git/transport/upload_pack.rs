@@ -12,11 +12,11 @@ use tracing::debug;
 
 use super::fetch_error::{FetchError, NoResponse};
 use super::{Connection, HostMessage, Meaning, PackStream, Remote, Service};
+use crate::ObjectId;
 use crate::error::{Error, Kind, Result};
-use crate::git::ObjectId;
-use crate::git::wire::pack::{Object, Scanner};
-use crate::git::wire::upload_pack::{Fetch, FetchResponse, is_plain};
-use crate::git::wire::{
+use crate::wire::pack::{Object, Scanner};
+use crate::wire::upload_pack::{Fetch, FetchResponse, is_plain};
+use crate::wire::{
     self, Advertisement, Capabilities, Head, PacketWriter, Protocol, Refs, Sideband,
     ls_refs_request, read_ls_refs,
 };

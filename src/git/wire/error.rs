@@ -42,7 +42,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn garbage(what: impl Into<String>) -> Self {
+    /// Returns the error for an answer that no server should give.
+    pub fn garbage(what: impl Into<String>) -> Self {
         Self::Garbage(what.into())
     }
 }

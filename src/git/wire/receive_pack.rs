@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::io::AsyncRead;
 
 use super::{Capabilities, Error, Packet, PacketReader, PacketWriter, Result, Sideband};
-use crate::git::ObjectId;
+use crate::ObjectId;
 
 #[cfg(test)]
 mod tests;

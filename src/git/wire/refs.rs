@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::io::AsyncRead;
 
 use super::{Capabilities, Error, Packet, PacketReader, PacketWriter, Result};
-use crate::git::ObjectId;
+use crate::ObjectId;
 use crate::shown;
 
 #[cfg(test)]

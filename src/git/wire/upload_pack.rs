@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::io::AsyncRead;
 
 use super::{Capabilities, Error, Packet, PacketReader, PacketWriter, Protocol, Result};
-use crate::git::ObjectId;
+use crate::ObjectId;
 use crate::shown;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::{self, Cursor};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::git::transport::Reader;
+use crate::transport::Reader;
 
 /// Skips the banner and the flush after it, if they are there, and not one byte more.
 pub(super) async fn skip(mut reader: Reader) -> io::Result<Reader> {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::error::Broken;
 use super::idle::Activity;
-use crate::git::transport::Traffic;
+use crate::transport::Traffic;
 
 /// The largest body that is sent with its length: the default of git's `http.postBuffer`.
 const WHOLE: usize = 1024 * 1024;

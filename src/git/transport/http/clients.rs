@@ -10,15 +10,15 @@ use url::Url;
 use super::error::innermost;
 use super::reach::Reach;
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::tls::Trust;
-use crate::git::transport::{Limits, Proxies, Proxy};
+use crate::transport::tls::Trust;
+use crate::transport::{Limits, Proxies, Proxy};
 
 /// GitHub and some proxies accept only agents that begin with `git/`.
 const USER_AGENT: &str = concat!("git/crates-ferry/", env!("CARGO_PKG_VERSION"));
 
 /// Two clients, since loading the system's certificates takes milliseconds, and fails in a container that has none. `http://`
 /// needs none, unless it may be redirected to `https://`.
-pub(crate) struct Clients {
+pub struct Clients {
     agent: String,
     redirects: usize,
     /// Where redirects may lead, also those that the caller follows; `None` where none is followed.
@@ -32,7 +32,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Prepares clients for the configured host alone.
-    pub(crate) fn new(limits: &Limits) -> Result<Self> {
+    pub fn new(limits: &Limits) -> Result<Self> {
         Self::make(limits, USER_AGENT, 0, None)
     }
 
@@ -43,8 +43,7 @@ impl Clients {
 
     /// Prepares clients with a `User-Agent` of their own for URLs that others choose: they follow up to `redirects` redirects,
     /// and connect to what is within `reach`.
-    #[cfg(feature = "server")]
-    pub(crate) fn for_foreign_urls(
+    pub fn for_foreign_urls(
         limits: &Limits,
         agent: &str,
         redirects: usize,
@@ -67,7 +66,7 @@ impl Clients {
     }
 
     /// Returns the client for a URL's scheme; a clone shares its connections.
-    pub(crate) fn for_url(&self, url: &Url) -> Result<Client> {
+    pub fn for_url(&self, url: &Url) -> Result<Client> {
         if url.scheme() == "https" {
             return self.client(true);
         }
@@ -79,7 +78,7 @@ impl Clients {
     }
 
     /// Returns the proxy that a URL is requested through.
-    pub(crate) fn proxy_of(&self, url: &Url) -> Option<&Proxy> {
+    pub fn proxy_of(&self, url: &Url) -> Option<&Proxy> {
         self.proxies.proxy_of(url)
     }
 

@@ -8,10 +8,10 @@ use url::Url;
 use super::reach::refused;
 use super::redirect::{out_of_reach, shown};
 use crate::error::{Error, Kind};
-use crate::git::transport::{Proxy, tls};
+use crate::transport::{Proxy, tls};
 
 /// What to do about a proxy that wants a login.
-pub(crate) const PROXY_ADVICE: &str = "Set HTTPS_PROXY (for http:// addresses HTTP_PROXY) to the proxy with its user and password: http://USER:PASSWORD@HOST:PORT.";
+pub const PROXY_ADVICE: &str = "Set HTTPS_PROXY (for http:// addresses HTTP_PROXY) to the proxy with its user and password: http://USER:PASSWORD@HOST:PORT.";
 
 const BEHIND_PROXY: &str = "Ask the administrator of the proxy to allow this host. If the host needs no proxy, add it to NO_PROXY.";
 
@@ -21,7 +21,7 @@ const BEHIND_PROXY: &str = "Ask the administrator of the proxy to allow this hos
 pub(super) struct Broken(pub(super) io::Error);
 
 /// Returns the innermost cause, which says what happened; those above it only say where.
-pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+pub fn innermost(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 
@@ -32,7 +32,7 @@ fn causes<'a>(
 }
 
 /// Makes the error of a request that got no response.
-pub(crate) fn sending(url: &Url, proxy: Option<&Proxy>, error: reqwest::Error) -> Error {
+pub fn sending(url: &Url, proxy: Option<&Proxy>, error: reqwest::Error) -> Error {
     // First: reqwest wraps the error of our own body as a failed request, which would blame the mirror for what
     // upstream did.
     if let Some(Broken(cause)) = causes(&error).find_map(|e| e.downcast_ref::<Broken>()) {
@@ -79,7 +79,7 @@ fn certificate_advice(advice: &str, proxy: Option<&Proxy>) -> String {
 }
 
 /// Says why there was no response, and what to do.
-pub(crate) fn unreachable(error: &reqwest::Error) -> (&'static str, &'static str) {
+pub fn unreachable(error: &reqwest::Error) -> (&'static str, &'static str) {
     match error {
         e if e.is_dns() => (
             "its name cannot be resolved",

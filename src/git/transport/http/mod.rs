@@ -21,18 +21,16 @@ use tokio::sync::mpsc::Receiver;
 use url::Url;
 
 use self::body::{Gathered, PackBody};
-pub(crate) use self::clients::Clients;
-pub(crate) use self::error::{PROXY_ADVICE, sending};
-#[cfg(feature = "server")]
-pub(crate) use self::error::{innermost, unreachable};
+pub use self::clients::Clients;
+pub use self::error::{PROXY_ADVICE, sending};
+pub use self::error::{innermost, unreachable};
 use self::idle::Activity;
-pub(crate) use self::reach::Reach;
-#[cfg(feature = "server")]
-pub(crate) use self::reach::{Refused, refused};
+pub use self::reach::Reach;
+pub use self::reach::{Refused, refused};
 use self::response::RequestSummary;
 use super::{Reader, Service, Side, Traffic};
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::{BasicAuth, Limits};
+use crate::transport::{BasicAuth, Limits};
 
 /// How many redirects of an advertisement are followed. reqwest's own policy cannot restrict redirects to the advertisement,
 /// and forgets where they led, which is where the later requests must go.

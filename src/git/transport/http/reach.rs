@@ -16,7 +16,7 @@ use super::origin::OriginLookup;
 
 /// Which hosts a client may connect to; a clone shares what is known.
 #[derive(Debug, Clone)]
-pub(crate) struct Reach(Arc<Inner>);
+pub struct Reach(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -30,7 +30,7 @@ struct Inner {
 
 /// An address that is not connected to.
 #[derive(Debug, thiserror::Error)]
-pub(crate) struct Refused {
+pub struct Refused {
     host: String,
     address: IpAddr,
     what: &'static str,
@@ -52,12 +52,12 @@ impl fmt::Display for Refused {
 
 impl Refused {
     /// Returns the host, an address without brackets.
-    pub(crate) fn host(&self) -> &str {
+    pub fn host(&self) -> &str {
         &self.host
     }
 
     /// Says whether the host would be connected to if whoever runs this named it.
-    pub(crate) fn is_private(&self) -> bool {
+    pub fn is_private(&self) -> bool {
         range(self.address) == Range::Private
     }
 }
@@ -74,7 +74,7 @@ enum Range {
 
 impl Reach {
     /// Allows public addresses; those of the hosts in `named`; and private ones, if `origin` has none but those.
-    pub(crate) fn new(origin: Option<&str>, named: impl IntoIterator<Item = String>) -> Self {
+    pub fn new(origin: Option<&str>, named: impl IntoIterator<Item = String>) -> Self {
         let named = named.into_iter().map(|host| host.to_ascii_lowercase());
         Self(Arc::new(Inner {
             origin: origin.map(str::to_owned),
@@ -84,7 +84,7 @@ impl Reach {
     }
 
     /// Checks a URL whose host is an address; names are checked when they are resolved.
-    pub(crate) async fn check(&self, url: &Url) -> Result<(), Refused> {
+    pub async fn check(&self, url: &Url) -> Result<(), Refused> {
         // Before a redirect needs to know it, which cannot wait.
         self.origin_is_private().await;
         self.check_address_in(url)
@@ -186,7 +186,7 @@ impl Resolve for Reach {
 }
 
 /// Returns where a request would have led, if it failed because of that.
-pub(crate) fn refused(error: &reqwest::Error) -> Option<&Refused> {
+pub fn refused(error: &reqwest::Error) -> Option<&Refused> {
     let error: &(dyn StdError + 'static) = error;
     std::iter::successors(Some(error), |&error| error.source())
         .find_map(|error| error.downcast_ref())

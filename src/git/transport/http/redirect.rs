@@ -9,7 +9,7 @@ use url::Url;
 
 use super::reach::Refused;
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::Service;
+use crate::transport::Service;
 
 const INFO_REFS: &str = "/info/refs";
 

@@ -10,9 +10,9 @@ use url::Url;
 use super::error::PROXY_ADVICE;
 use super::redirect::{is_redirect, shown};
 use crate::error::{Error, Kind};
-use crate::git::transport::JOB_TOKEN_USER;
-use crate::git::transport::{HostMessage, Meaning, Reader, Service, Side};
 use crate::retry_after::retry_after;
+use crate::transport::JOB_TOKEN_USER;
+use crate::transport::{HostMessage, Meaning, Reader, Service, Side};
 
 /// How much of a rejection's body is shown, in bytes.
 const WORDS: u64 = 1024;

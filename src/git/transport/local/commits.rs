@@ -7,8 +7,8 @@ use gix_object::CommitRefIter;
 
 use super::objects::{Objects, missing, ours};
 use super::pipe::{Failure, Result};
-use crate::git::ObjectId;
-use crate::git::wire::pack::ObjectKind;
+use crate::ObjectId;
+use crate::wire::pack::ObjectKind;
 
 /// What a walk needs of a commit.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use super::pack_inventory::Inventory;
 use super::pipe::{Failure, Output, Result};
 use super::reachable::{self, Filter, Found, Roots};
 use super::upload_pack::own_shallow;
-use crate::git::ObjectId;
-use crate::git::wire::pack::ObjectKind;
+use crate::ObjectId;
+use crate::wire::pack::ObjectKind;
 
 /// How many of the repository's trees are compared with a history that has nothing to do with it.
 const KNOWN_TREES: usize = 32;

@@ -17,9 +17,9 @@ use gix_validate::path::component;
 use super::objects::{Objects, ours};
 use super::pipe::{Failure, Output, Result};
 use super::repository::value;
-use crate::git::ObjectId;
-use crate::git::transport::host_messages::FSCK_ERROR;
-use crate::git::wire::pack::ObjectKind;
+use crate::ObjectId;
+use crate::transport::host_messages::FSCK_ERROR;
+use crate::wire::pack::ObjectKind;
 
 const SHA1: gix_hash::Kind = gix_hash::Kind::Sha1;
 

@@ -7,8 +7,8 @@ use super::objects::{Objects, missing};
 use super::pack_output::Abilities;
 use super::pipe::{Failure, Result};
 use super::reachable::{Filter, Roots};
-use crate::git::ObjectId;
-use crate::git::wire::pack::ObjectKind;
+use crate::ObjectId;
+use crate::wire::pack::ObjectKind;
 
 /// How many of the client's trees are compared with a history that leads to none of them: each is read beside it.
 const HAD_TREES: usize = 32;

@@ -10,10 +10,10 @@ use gix_pack::cache::lru::StaticLinkedList;
 use gix_pack::data::entry::Location;
 
 use super::pipe::{Failure, Result};
-use crate::git::ObjectId;
-use crate::git::indexing_budget::OBJECT_LIMIT;
-use crate::git::transport::host_messages::LACKS_OBJECT;
-use crate::git::wire::pack::ObjectKind;
+use crate::ObjectId;
+use crate::indexing_budget::OBJECT_LIMIT;
+use crate::transport::host_messages::LACKS_OBJECT;
+use crate::wire::pack::ObjectKind;
 
 /// How many bytes of inflated objects are cached as bases of deltas.
 const BASES: usize = 8 << 20;

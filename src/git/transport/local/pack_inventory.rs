@@ -3,8 +3,8 @@
 use hashbrown::HashTable;
 
 use super::reachable::Found;
-use crate::git::ObjectId;
-use crate::git::wire::pack::ObjectKind;
+use crate::ObjectId;
+use crate::wire::pack::ObjectKind;
 
 /// Stands where there is no item. Items are numbered in 32 bits, since a full index has hundreds of thousands of them.
 pub(super) const NONE: u32 = u32::MAX;

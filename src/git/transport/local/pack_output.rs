@@ -16,7 +16,7 @@ use hashbrown::HashTable;
 use super::objects::{Objects, Place, ours, theirs};
 use super::pack_inventory::{Inventory, NONE};
 use super::pipe::{BandWriter, Failure, Output, Result};
-use crate::git::wire::pack::{ObjectKind, Sha1, between};
+use crate::wire::pack::{ObjectKind, Sha1, between};
 
 /// How many deltas may build on each other where we make them, as in git (`pack.depth`).
 const DEPTH: u16 = 50;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::git::wire::{self, Packet, PacketReader, PacketWriter};
+use crate::wire::{self, Packet, PacketReader, PacketWriter};
 
 /// How long the service may be silent before it sends a keepalive: the default of git's `uploadpack.keepAlive`.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);

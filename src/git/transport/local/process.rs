@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{environment, idle};
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::{Service, Stderr, Stream};
+use crate::transport::{Service, Stderr, Stream};
 
 /// How long the end of the output waits for that of the error output, which a hook's background process may hold open.
 const LAST_WORDS: Duration = Duration::from_secs(1);

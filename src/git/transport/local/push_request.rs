@@ -1,7 +1,7 @@
 //! What a client sends to `receive-pack` before the pack: the refs to move, its capabilities, and its push options.
 
 use super::pipe::{Failure, Result};
-use crate::git::ObjectId;
+use crate::ObjectId;
 
 /// A ref to be moved, and what became of it.
 pub(super) struct Command {

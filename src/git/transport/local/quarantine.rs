@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::leftovers::{self, Note, QUARANTINE};
 use super::pipe::{Failure, Input, Output, Result};
-use crate::git::indexing_budget::{Bases, LOOK, OBJECT_LIMIT, Progress, Work};
+use crate::indexing_budget::{Bases, LOOK, OBJECT_LIMIT, Progress, Work};
 
 /// How often the watcher checks whether the client is still connected.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);

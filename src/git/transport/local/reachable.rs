@@ -17,8 +17,8 @@ use gix_object::tree::{EntryKind, EntryRef};
 use super::commits::{Commits, Span};
 use super::objects::{Objects, missing, ours};
 use super::pipe::{Failure, Result};
-use crate::git::ObjectId;
-use crate::git::wire::pack::ObjectKind;
+use crate::ObjectId;
+use crate::wire::pack::ObjectKind;
 
 /// What is left out of a walk: a partial clone's filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use super::push_request::{Command, Push};
 use super::quarantine::Quarantine;
 use super::repository;
 use super::upload_pack::own_shallow;
-use crate::git::ObjectId;
-use crate::git::wire::{AGENT, PacketWriter};
+use crate::ObjectId;
+use crate::wire::{AGENT, PacketWriter};
 
 /// The most refs of one push; a mirror's moves one.
 const COMMANDS: usize = 10_000;

@@ -8,8 +8,8 @@ use git2::{Config, ConfigEntry, ErrorClass, ErrorCode, Repository, RepositoryOpe
 use rustix::fs::{Access, access};
 
 use crate::error::{Error, Kind};
-use crate::git::transport::{Service, Side};
 use crate::shown::shell_word;
+use crate::transport::{Service, Side};
 
 /// Why this process does not serve a repository.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ use super::pack_inventory::Inventory;
 use super::pack_output;
 use super::pipe::{Failure, Input, Output, Result};
 use super::reachable::{self, Found};
-use crate::git::ObjectId;
-use crate::git::transport::host_messages::DAMAGED_REF;
-use crate::git::wire::pack::ObjectKind;
-use crate::git::wire::{AGENT, Packet, PacketWriter};
+use crate::ObjectId;
+use crate::transport::host_messages::DAMAGED_REF;
+use crate::wire::pack::ObjectKind;
+use crate::wire::{AGENT, Packet, PacketWriter};
 
 /// The most lines of one request: a client with many refs names each of them once.
 const LINES: usize = 200_000;

@@ -12,8 +12,8 @@ use tokio_io_timeout::TimeoutWriter;
 use super::known_hosts::{HostKeyStatus, KnownHosts};
 use super::{SshAddress, host_key};
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::tcp;
-use crate::git::transport::{Limits, RoundTrip, Side};
+use crate::transport::tcp;
+use crate::transport::{Limits, RoundTrip, Side};
 
 /// Connects, verifies the host key and authenticates, all within `network.connect_timeout`.
 pub(super) async fn connect(

@@ -4,7 +4,7 @@ use russh::keys::{HashAlg, PublicKey};
 
 use super::known_hosts::{self, HostKeyStatus};
 use crate::error::{Error, Kind};
-use crate::git::transport::tcp;
+use crate::transport::tcp;
 
 /// Makes the error for a key that is not trusted: unknown, changed, or revoked.
 pub(super) fn refused(

@@ -10,7 +10,7 @@ use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
 
 use crate::error::{Error, Kind, Result};
-use crate::git::transport::KnownHostsText;
+use crate::transport::KnownHostsText;
 
 #[cfg(test)]
 mod tests;

@@ -18,8 +18,8 @@ use tokio::time::timeout;
 use self::connection::Client;
 use self::known_hosts::KnownHosts;
 use super::{Limits, RoundTrip, Service, Side, SshCredentials, Stderr, Stream, idle, tcp};
+use crate::SshAddress;
 use crate::error::{Error, Kind, Result};
-use crate::git::SshAddress;
 
 /// A repository behind an sshd.
 ///

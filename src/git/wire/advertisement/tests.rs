@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::git::wire::Head;
-use crate::git::wire::testing::{dribbled, lines, now, packets};
+use crate::wire::Head;
+use crate::wire::testing::{dribbled, lines, now, packets};
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -60,7 +60,7 @@ fn versions_0_and_1_tell_refs_with_the_capabilities_behind_the_first() {
 
 #[test]
 fn an_empty_repository_tells_capabilities_alone() {
-    let zero = crate::git::ObjectId::ZERO;
+    let zero = crate::ObjectId::ZERO;
     let told = read(&[format!("{zero} capabilities^{{}}\0report-status\n")]).unwrap();
     assert!(told.capabilities.has("report-status"));
     assert_eq!(heads(&told), Vec::<&str>::new());

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::git::wire::{Error, Result};
+use crate::wire::{Error, Result};
 
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use flate2::write::ZlibEncoder;
 use flate2::{Compression, Decompress, FlushDecompress, Status};
 
 use super::ObjectKind;
-use crate::git::ObjectId;
-use crate::git::wire::{Error, Result};
+use crate::ObjectId;
+use crate::wire::{Error, Result};
 
 #[cfg(test)]
 mod tests;

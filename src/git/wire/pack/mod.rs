@@ -19,7 +19,7 @@ pub use rewriter::Rewriter;
 pub use scanner::{Object, Scanner};
 
 use super::{Error, Result};
-use crate::git::ObjectId;
+use crate::ObjectId;
 
 /// The length of a pack's header, in bytes.
 const HEADER: usize = 12;
@@ -73,20 +73,20 @@ fn entry_count(header: &[u8]) -> Result<u32> {
 }
 
 /// Computes a SHA-1 piece by piece.
-pub(in crate::git) struct Sha1(aws_lc_rs::digest::Context);
+pub(crate) struct Sha1(aws_lc_rs::digest::Context);
 
 impl Sha1 {
-    pub(in crate::git) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(aws_lc_rs::digest::Context::new(
             &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
         ))
     }
 
-    pub(in crate::git) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(in crate::git) fn finish(self) -> [u8; TRAILER] {
+    pub(crate) fn finish(self) -> [u8; TRAILER] {
         let mut sum = [0; TRAILER];
         sum.copy_from_slice(self.0.finish().as_ref());
         sum

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{HEADER, Sha1, TRAILER, entry_count};
-use crate::git::wire::{Error, Result};
+use crate::wire::{Error, Result};
 
 /// A pack on its way from one server to another.
 pub struct Rewriter {

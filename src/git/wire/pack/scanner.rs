@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use super::entry::{EntryHeader, EntryKind, Inflate};
 use super::{HEADER, ObjectKind, delta, entry_count};
-use crate::git::ObjectId;
-use crate::git::wire::{Error, Result};
+use crate::ObjectId;
+use crate::wire::{Error, Result};
 use later::Later;
 use recent::Recent;
 use work::Work;

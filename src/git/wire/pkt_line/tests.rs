@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::git::wire::testing::{data, dribbled, now, packets, payload};
+use crate::wire::testing::{data, dribbled, now, packets, payload};
 
 #[test]
 fn packets_are_told_apart_in_one_piece_and_byte_by_byte() {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::git::wire::testing::{data, dribbled, lines, now, packets};
-use crate::git::wire::{AGENT, Advertisement};
+use crate::wire::testing::{data, dribbled, lines, now, packets};
+use crate::wire::{AGENT, Advertisement};
 
 const BRANCH: &str = "refs/heads/master";
 

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::git::wire::testing::{dribbled, lines, now};
-use crate::git::wire::{AGENT, Advertisement};
+use crate::wire::testing::{dribbled, lines, now};
+use crate::wire::{AGENT, Advertisement};
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 

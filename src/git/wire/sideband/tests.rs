@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::git::wire::testing::{data, dribbled, now, packets};
+use crate::wire::testing::{data, dribbled, now, packets};
 
 #[test]
 fn data_and_words_are_told_apart_and_keepalives_passed_over() {

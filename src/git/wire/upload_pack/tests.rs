@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::git::wire::testing::{dribbled, lines, now, packets, payload};
-use crate::git::wire::{AGENT, Advertisement};
+use crate::wire::testing::{dribbled, lines, now, packets, payload};
+use crate::wire::{AGENT, Advertisement};
 
 fn id(digit: char) -> ObjectId {
     digit.to_string().repeat(40).parse().unwrap()
@@ -264,7 +264,7 @@ proptest! {
         done in any::<bool>(),
     ) {
         let text: Vec<&[u8]> = text.iter().map(Vec::as_slice).collect();
-        let bytes = crate::git::wire::testing::data(&text);
+        let bytes = crate::wire::testing::data(&text);
         let fetch = Fetch { deepen, done, ..Fetch::default() };
         for protocol in [Protocol::V0, Protocol::V2] {
             prop_assert!(now(FetchResponse::read(&mut packets(&bytes), protocol, &fetch)).is_err());

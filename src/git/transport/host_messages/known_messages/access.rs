@@ -2,7 +2,7 @@
 
 use super::{Row, answer};
 use crate::error::Kind::{Auth, Permission};
-use crate::git::transport::host_messages::Meaning;
+use crate::transport::host_messages::Meaning;
 
 pub(super) const ROWS: &[Row] = &[
     (

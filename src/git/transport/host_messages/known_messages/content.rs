@@ -2,7 +2,7 @@
 
 use super::{Row, answer};
 use crate::error::Kind::Permission;
-use crate::git::transport::host_messages::FSCK_ERROR;
+use crate::transport::host_messages::FSCK_ERROR;
 
 pub(super) const ROWS: &[Row] = &[
     (

@@ -2,7 +2,7 @@
 
 use super::{Row, answer};
 use crate::error::Kind::Server;
-use crate::git::transport::host_messages::{DAMAGED_REF, LACKS_OBJECT, Meaning};
+use crate::transport::host_messages::{DAMAGED_REF, LACKS_OBJECT, Meaning};
 
 pub(super) const ROWS: &[Row] = &[
     (

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Base;
-use crate::git::ObjectId;
-use crate::git::wire::{Error, Result};
+use crate::ObjectId;
+use crate::wire::{Error, Result};
 
 /// What an entry waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

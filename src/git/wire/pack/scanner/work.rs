@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::git::wire::{Error, Result};
+use crate::wire::{Error, Result};
 
 /// Counts the bytes that are inflated and that deltas make.
 ///

@@ -8,7 +8,9 @@
 //! | `indexing_budget` | the work that a foreign pack may cause, where one is indexed |
 //! | [`RemoteUrl`] | the addresses that are accepted |
 
-pub(crate) mod indexing_budget;
+use crates_ferry_ground::{count, error, retry_after, shown};
+
+pub mod indexing_budget;
 mod object_id;
 pub mod objects;
 mod remote_url;

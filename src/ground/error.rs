@@ -244,9 +244,9 @@ fn is_sentence(text: &str) -> bool {
 /// The result of an operation that fails with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Returns an error as a row of the tables of advice that people read: what failed, whether it is tried again, what to do.
-#[cfg(test)]
-pub(crate) fn row(cause: &str, error: &Error) -> String {
+/// Returns an error as a row of the tables of advice that people read: what failed, whether it is tried again, what to do. Tests alone
+/// make those tables.
+pub fn row(cause: &str, error: &Error) -> String {
     let retry = match error.is_transient() {
         true => "tried again",
         false => "final",
