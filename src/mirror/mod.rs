@@ -3,6 +3,7 @@
 //! | question | answer |
 //! |---|---|
 //! | What does a sync do, in which order? | [`sync`], which reads as its summary; `init` makes the first commit |
+//! | How is a repository carried that is no index? | [`plain`] |
 //! | What is sent to the mirror? | [`relay::draft`] decides, [`relay::apply`] sends |
 //! | Where is a squash of upstream's history handled? | `relay/squash.rs` proves it, `relay/draft.rs` carries it |
 //! | Which paths does the merge keep, when does it conflict? | [`plan::three_way`], which does no I/O |
@@ -12,6 +13,7 @@
 
 mod context;
 pub mod init;
+pub mod plain;
 pub mod plan;
 pub mod relay;
 pub mod report;

@@ -80,6 +80,9 @@ impl Report {
     fn headline(&self) -> String {
         let what = match (self.outcome, self.commits) {
             (Outcome::UpToDate, _) => "the mirror has all of upstream".to_owned(),
+            (Outcome::Created, _) if self.after.is_none_or(|after| after == self.upstream) => {
+                "the mirror's branch, at upstream's tip".to_owned()
+            }
             (Outcome::Created, _) => "the mirror's first commit".to_owned(),
             (_, Some(count)) => counted(count, "commit"),
             (_, None) => String::new(),

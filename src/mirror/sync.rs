@@ -70,7 +70,7 @@ pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Re
 }
 
 /// Warns of a mirror that is upstream itself: it would be told as up to date for ever.
-fn same_repository(config: &Config) -> Option<Warning> {
+pub(super) fn same_repository(config: &Config) -> Option<Warning> {
     let is_same = config.is_mirror_upstream();
     is_same.then(|| format!("{SAME_REPOSITORY}: there is never anything to carry").into())
 }
@@ -337,7 +337,7 @@ fn report_warning(warning: &three_way::MergeWarning) -> Warning {
     }
 }
 
-fn up_to_date(upstream: ObjectId, tip: ObjectId, dry_run: bool) -> Report {
+pub(super) fn up_to_date(upstream: ObjectId, tip: ObjectId, dry_run: bool) -> Report {
     Report {
         outcome: Outcome::UpToDate,
         dry_run,

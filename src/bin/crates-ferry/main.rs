@@ -19,7 +19,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crates_ferry::config::Flags;
 use crates_ferry::config::{Config, EffectiveConfig, Environment, Mask};
 use crates_ferry::error::Result;
-use crates_ferry::mirror::{Context, init, sync};
+use crates_ferry::mirror::{Context, init, plain, sync};
 use crates_ferry::program::{self, Failure, InterruptNote, LogFormat, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::{check, notify};
@@ -185,7 +185,10 @@ async fn run(
                 ours: asked.ours,
                 allow_loss: asked.allow_loss,
             };
-            let end = sync::run(&config, &options, around).await;
+            let end = match asked.plain {
+                true => plain::run(&config, &options, around).await,
+                false => sync::run(&config, &options, around).await,
+            };
             if !options.dry_run {
                 // Also after a failure, and before its exit code: that is what the mail is for.
                 notify::after_sync(&config, &end, around).await;

@@ -46,6 +46,8 @@ pub enum Outcome {
     Squash,
     /// The first commit of an empty mirror.
     Created,
+    /// The branch moves to upstream's tip, and what it had besides is no longer on it; `sync --plain` alone does that.
+    ForcedUpdate,
 }
 
 impl fmt::Display for Outcome {
@@ -56,6 +58,7 @@ impl fmt::Display for Outcome {
             Self::Merge => "merge",
             Self::Squash => "squash",
             Self::Created => "created",
+            Self::ForcedUpdate => "forced-update",
         })
     }
 }
@@ -86,6 +89,7 @@ mod tests {
             Outcome::Merge,
             Outcome::Squash,
             Outcome::Created,
+            Outcome::ForcedUpdate,
         ] {
             assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.to_string());
         }

@@ -9,12 +9,15 @@ use tracing::{debug, info};
 
 use super::Session;
 use super::draft::Draft;
-use super::push_result::{check, remove_duplicate, whole_objects_may_help};
+use super::push_result::{
+    check, force_refused, refuses_force, remove_duplicate, whole_objects_may_help,
+};
 use crate::error::{Error, Kind, Result};
 use crate::git::transport::{Connection, Remote, Service, UploadPack};
 use crate::git::wire::Refs;
 use crate::git::wire::pack::Rewriter;
 use crate::git::wire::receive_pack::ReportStatus;
+use crate::mirror::plan::Outcome;
 use crate::progress::Progress;
 
 /// Asks GitLab not to start a pipeline for the push; other hosts ignore it.
@@ -68,6 +71,9 @@ pub async fn apply(
             Err(error) if thin && whole_objects_may_help(&report) => {
                 info!("{error}; retrying without a thin pack");
                 thin = false;
+            }
+            Err(_) if draft.outcome == Outcome::ForcedUpdate && refuses_force(&report) => {
+                return Err(force_refused(mirror, &draft.update.reference));
             }
             checked => return checked,
         }

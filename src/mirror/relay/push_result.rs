@@ -1,7 +1,7 @@
 //! Reads a server's report of a push: done, or the kind of failure, and whether a retry without some object would help.
 
 use super::draft::NewObject;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::git::transport::{HostMessage, Meaning, Remote};
 use crate::git::wire::receive_pack::ReportStatus;
 
@@ -161,6 +161,23 @@ pub(super) fn whole_objects_may_help(report: &ReportStatus) -> bool {
     let is_full = |text: &str| FULL.iter().any(|words| text.contains(words));
     let said = HostMessage::new(&report.messages);
     !is_full(why) && !is_full(&report.messages) && known(why, &said).is_none()
+}
+
+/// Says whether the server refuses a push because what the branch has would no longer be on it.
+pub(super) fn refuses_force(report: &ReportStatus) -> bool {
+    let why = report.reference_error.as_deref();
+    why.is_some_and(|why| why.contains("non-fast-forward"))
+}
+
+/// Makes the error of a server that allows no forced push.
+pub(super) fn force_refused(mirror: &Remote, reference: &str) -> Error {
+    let message = format!(
+        "{mirror}: the server rejected the push: non-fast-forward: what {reference} has would no longer be on it"
+    );
+    Error::new(Kind::Permission, message).advise(
+        "Allow forced pushes to that branch on its host (GitLab: Settings > Repository > Protected branches; git: \
+         receive.denyNonFastForwards), or delete the branch there. Then run it again.",
+    )
 }
 
 #[cfg(test)]

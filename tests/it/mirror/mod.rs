@@ -4,6 +4,7 @@ mod cuts;
 mod faults;
 mod gitlab_answers;
 mod host_answers;
+mod plain;
 mod poor_servers;
 mod refusals;
 mod replay_2020;

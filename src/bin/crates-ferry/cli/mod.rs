@@ -27,6 +27,8 @@ Examples:
       --dl https://crates.example.com/api/v1/crates --api https://crates.example.com
   crates-ferry sync --mirror git@gitlab.example.com:rust/crates.io-index.git --dry-run
   crates-ferry --format json sync
+  crates-ferry sync --plain --upstream https://git.example.com/advisory-db \\
+      --mirror git@gitlab.example.com:rust/advisory-db.git
   crates-ferry check
   crates-ferry config";
 
@@ -143,7 +145,7 @@ pub(crate) enum MirrorCommand {
     /// Brings the mirror up to date.
     ///
     /// Carries upstream's new commits, also across a squash of its history; paths that are the mirror's own stay. Never
-    /// forces a push: a cut at any moment leaves the mirror as it was. If mail.smtp, mail.from and mail.to are set, a
+    /// forces a push, but for --plain --allow-loss: a cut at any moment leaves the mirror as it was. If mail.smtp, mail.from and mail.to are set, a
     /// failure is mailed (not in a dry run).
     Sync(Sync),
     /// Probes everything that a sync needs, and changes nothing.
@@ -221,8 +223,17 @@ pub(crate) struct Sync {
     pub(crate) ours: Vec<String>,
 
     /// Carries an upstream that lost more of its root than mirror.max_root_loss allows.
+    ///
+    /// With --plain: moves the branch also where the mirror has commits that upstream's history does not contain.
     #[arg(long)]
     pub(crate) allow_loss: bool,
+
+    /// Carries any git repository as it is, commit by commit: no config.json, no paths of the mirror's own.
+    ///
+    /// For what people behind a firewall need beside the index, such as a database of advisories. The branch of an empty
+    /// mirror is created. See docs/other-hosts.md.
+    #[arg(long, conflicts_with_all = ["ours", "history"])]
+    pub(crate) plain: bool,
 
     #[command(flatten)]
     remotes: Remotes,

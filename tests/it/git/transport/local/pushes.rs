@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{History, Stage, fsck};
 use crate::support::costly_pack;
-use crate::support::repo::git;
+use crate::support::repo::{git, git_command};
 use crate::support::upstream::{Commit, commit_to};
 
 /// A repository of some commits, and a clone with more.
@@ -183,6 +183,30 @@ fn what_the_settings_forbid_is_refused() {
     pair.configure("receive.maxInputSize", "1m");
     git(&pair.work, &["branch", "-f", "master", "back"]);
     pair.push(&["--force"]);
+}
+
+#[test]
+fn a_fast_forward_is_one_whatever_the_clocks_said() {
+    let pair = Pair::new();
+    pair.configure("receive.denyNonFastForwards", "true");
+    // Of one second, and older than what they build on.
+    for date in [
+        "2020-01-01T00:00:00Z",
+        "2020-01-01T00:00:00Z",
+        "2019-01-01T00:00:00Z",
+    ] {
+        let tree = git(&pair.work, &["rev-parse", "master^{tree}"]);
+        let commit = ["commit-tree", "-p", "master", "-m", "skewed", &tree];
+        let mut made = git_command(&pair.work);
+        made.args(commit)
+            .envs([("GIT_AUTHOR_DATE", date), ("GIT_COMMITTER_DATE", date)]);
+        let made = String::from_utf8(made.output().unwrap().stdout).unwrap();
+        git(
+            &pair.work,
+            &["update-ref", "refs/heads/master", made.trim()],
+        );
+    }
+    pair.push(&[]);
 }
 
 #[test]
