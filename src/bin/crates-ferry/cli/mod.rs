@@ -145,8 +145,8 @@ pub(crate) enum MirrorCommand {
     /// Brings the mirror up to date.
     ///
     /// Carries upstream's new commits, also across a squash of its history; paths that are the mirror's own stay. Never
-    /// forces a push, but for --plain --allow-loss: a cut at any moment leaves the mirror as it was. If mail.smtp, mail.from and mail.to are set, a
-    /// failure is mailed (not in a dry run).
+    /// forces a push, but for --plain --allow-loss: a cut at any moment leaves the mirror as it was. If mail.smtp,
+    /// mail.from and mail.to are set, a failure is mailed (not in a dry run).
     Sync(Sync),
     /// Probes everything that a sync needs, and changes nothing.
     ///
