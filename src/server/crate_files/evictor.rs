@@ -233,7 +233,7 @@ mod tests {
         let (inventory, folder) = inventory();
         for version in ["1.0.0", "2.0.0", "3.0.0"] {
             put(&inventory, &foo(version), b"12345").await;
-            inventory.record(&foo(version)).await;
+            inventory.record(&foo(version), 5).await;
         }
         (Arc::new(Evictor::new(inventory, limits)), folder)
     }

@@ -8,12 +8,14 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::bucket_files::BucketFiles;
+use super::crate_lister::CrateLister;
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
@@ -26,9 +28,12 @@ const TOTALS_WAIT: Duration = Duration::from_millis(500);
 
 /// The store, with its catalog.
 pub struct Inventory {
-    store: Store,
+    store: Arc<Store>,
     /// The catalog of a folder; a bucket has none.
     catalog: Option<Arc<Catalog>>,
+    /// What is known of the files of a bucket, for those who show it.
+    pub(super) bucket_files: Arc<BucketFiles>,
+    pub(super) crate_lister: Arc<CrateLister>,
     totals: Arc<Totals>,
 }
 
@@ -52,17 +57,23 @@ impl Inventory {
         catalog: impl FnOnce(&Path) -> Result<Catalog>,
     ) -> Result<Self> {
         let store = Store::open(&config.store(), &config.secrets, &config.network)?;
+        let store = Arc::new(store);
+        let bucket_files = Arc::default();
         let path = config.serve.data_dir.join("catalog.sqlite");
-        let catalog = match &store {
+        let catalog = match &*store {
             Store::Folder(_) => Some(Arc::new(catalog(&path)?)),
             // Listing a bucket to reconcile a catalog costs requests, and buckets expire objects by themselves.
             Store::Bucket(_) => None,
         };
-        let totals = Arc::default();
         Ok(Self {
+            crate_lister: Arc::new(CrateLister::new(
+                Arc::clone(&store),
+                Arc::clone(&bucket_files),
+            )),
             store,
             catalog,
-            totals,
+            bucket_files,
+            totals: Arc::default(),
         })
     }
 
@@ -81,7 +92,7 @@ impl Inventory {
     /// # Errors
     /// `config` for a bucket.
     pub fn folder(&self) -> Result<(&StoreFolder, &Arc<Catalog>)> {
-        match (&self.store, &self.catalog) {
+        match (&*self.store, &self.catalog) {
             (Store::Folder(folder), Some(catalog)) => Ok((folder, catalog)),
             _ => Err(Error::new(
                 Kind::Config,
@@ -93,7 +104,7 @@ impl Inventory {
 
     /// Removes what a killed process left in the store, and reconciles the catalog with it.
     pub(super) async fn recover(&self) {
-        if let Store::Folder(folder) = &self.store {
+        if let Store::Folder(folder) = &*self.store {
             if let Err(error) = folder.clean() {
                 warn!("cannot clean {}: {error}", folder.path().display());
             }
@@ -116,7 +127,7 @@ impl Inventory {
     }
 
     async fn reconcile_once(&self) {
-        let (Store::Folder(folder), Some(catalog)) = (&self.store, &self.catalog) else {
+        let (Store::Folder(folder), Some(catalog)) = (&*self.store, &self.catalog) else {
             return;
         };
         let (folder, catalog) = (folder.clone(), Arc::clone(catalog));
@@ -159,7 +170,7 @@ impl Inventory {
     /// If the store or its catalog cannot be read.
     pub async fn entries(&self) -> Result<Vec<CatalogEntry>> {
         let Some(catalog) = &self.catalog else {
-            return listed(self.store.list().await);
+            return self.listed_bucket().await;
         };
         let read = || {
             let catalog = Arc::clone(catalog);
@@ -173,6 +184,22 @@ impl Inventory {
             }
             false => Ok(entries),
         }
+    }
+
+    /// Lists a bucket, and remembers what it has, whoever asked.
+    async fn listed_bucket(&self) -> Result<Vec<CatalogEntry>> {
+        let began = Instant::now();
+        let files = self.store.list().await;
+        let files = files.map_err(|error| failure(error).on("cannot list the bucket"))?;
+        self.bucket_files.listed_all(&files, began);
+        let entry = |file: StoredFile| CatalogEntry {
+            size: file.size,
+            checksum: None,
+            used: crate::server::catalog::files::seconds(file.modified),
+            is_pinned: false,
+            path: file.path,
+        };
+        Ok(files.into_iter().map(entry).collect())
     }
 
     /// Returns the paths of the stored files, as the catalog knows them or as the bucket lists them.
@@ -213,7 +240,7 @@ impl Inventory {
     /// # Errors
     /// `server` if the system cannot start a thread.
     pub async fn absent(&self, mut files: Vec<CrateFile>) -> Result<Vec<CrateFile>> {
-        let Store::Folder(folder) = &self.store else {
+        let Store::Folder(folder) = &*self.store else {
             return Ok(Vec::new());
         };
         let folder = folder.clone();
@@ -251,10 +278,17 @@ impl Inventory {
         }
     }
 
-    /// Records a file that is in the store and verified.
-    pub(super) async fn record(&self, file: &CrateFile) {
+    /// Records that a bucket has a file of so many bytes; a folder's catalog is told of files by [`Inventory::record`].
+    pub(super) fn saw(&self, path: &str, size: u64) {
+        if let Store::Bucket(_) = &*self.store {
+            self.bucket_files.saw(path, size, Instant::now());
+        }
+    }
+
+    /// Records a file of so many bytes that is in the store and verified.
+    pub(super) async fn record(&self, file: &CrateFile, size: u64) {
         let Ok((folder, catalog)) = self.owned_folder() else {
-            return;
+            return self.saw(&file.path(), size);
         };
         let (path, checksum) = (file.path(), file.checksum);
         let recorded = blocking(move || match folder.about(&path) {
@@ -269,7 +303,7 @@ impl Inventory {
     /// Removes from the catalog a file that is gone, but keeps its pin; does nothing if the disk is not mounted.
     pub async fn forget(&self, path: &str) {
         let Ok((folder, catalog)) = self.owned_folder() else {
-            return;
+            return self.bucket_files.missed(path);
         };
         let path = path.to_owned();
         let forgotten = blocking(move || match folder.is_empty() {
@@ -299,18 +333,6 @@ fn reconcile(folder: &StoreFolder, catalog: &Catalog, files: Vec<StoredFile>) ->
         return Ok(());
     }
     catalog.reconcile_with(files, |path| !folder.lacks(path))
-}
-
-fn listed(files: io::Result<Vec<StoredFile>>) -> Result<Vec<CatalogEntry>> {
-    let files = files.map_err(|error| failure(error).on("cannot list the bucket"))?;
-    let entry = |file: StoredFile| CatalogEntry {
-        size: file.size,
-        checksum: None,
-        used: crate::server::catalog::files::seconds(file.modified),
-        is_pinned: false,
-        path: file.path,
-    };
-    Ok(files.into_iter().map(entry).collect())
 }
 
 fn warn_of(done: Result<()>) {
@@ -374,7 +396,7 @@ pub(super) mod tests {
         assert_eq!(paths, [foo("1.0.0").path()].into());
         // Its bytes were never read: it does not count as stored.
         assert!(!inventory.is_stored(&foo("1.0.0")).await.unwrap());
-        inventory.record(&foo("1.0.0")).await;
+        inventory.record(&foo("1.0.0"), 5).await;
         assert!(inventory.is_stored(&foo("1.0.0")).await.unwrap());
     }
 
@@ -382,7 +404,7 @@ pub(super) mod tests {
     async fn nothing_is_forgotten_of_a_disk_that_is_not_mounted() {
         let (inventory, _folder) = inventory();
         put(&inventory, &foo("1.0.0"), b"12345").await;
-        inventory.record(&foo("1.0.0")).await;
+        inventory.record(&foo("1.0.0"), 5).await;
         let (store, _) = inventory.folder().unwrap();
         std::fs::remove_dir_all(store.path()).unwrap();
         inventory.reconcile().await;
@@ -397,7 +419,7 @@ pub(super) mod tests {
         let (inventory, _folder) = inventory();
         assert!(!inventory.pin(&foo("1.0.0")).await.unwrap());
         put(&inventory, &foo("1.0.0"), b"12345").await;
-        inventory.record(&foo("1.0.0")).await;
+        inventory.record(&foo("1.0.0"), 5).await;
         assert!(inventory.pin(&foo("1.0.0")).await.unwrap());
         inventory.unpin(&foo("1.0.0")).await.unwrap();
         assert!(!inventory.entries().await.unwrap()[0].is_pinned);

@@ -10,8 +10,10 @@
 //! or stored, whose checksum is not the index's.
 
 mod body;
+mod bucket_files;
 mod circuit_breaker;
 mod counts;
+mod crate_lister;
 mod evictor;
 mod fetcher;
 mod fingerprints;
@@ -59,6 +61,7 @@ use hot_cache::HotCache;
 pub use inventory::Inventory;
 pub use readable::ReadableFile;
 use single_flight::{Flight, SingleFlight, Waiter};
+pub use stored_versions::StoredVersions;
 pub use unavailable::Unavailable;
 pub use upstream_client::instance;
 use verified_file::VerifiedFile;
@@ -335,14 +338,14 @@ impl CrateFiles {
         let is_fetched = self.join_flight(file).end().await?;
         // A flight succeeds even if the file could not be stored, since clients were served: only the store can
         // tell.
-        match self.inventory.store().has(&file.path()).await {
-            Ok(true) if is_fetched => Ok(true),
-            Ok(true) => {
+        match self.inventory.store().size(&file.path()).await {
+            Ok(Some(_)) if is_fetched => Ok(true),
+            Ok(Some(size)) => {
                 // It was read through: the catalog may not know its checksum yet.
-                self.inventory.record(file).await;
+                self.inventory.record(file, size).await;
                 Ok(false)
             }
-            Ok(false) => Err(Unavailable::Disk("the file was not stored".to_owned())),
+            Ok(None) => Err(Unavailable::Disk("the file was not stored".to_owned())),
             Err(error) => Err(Unavailable::Disk(error.to_string())),
         }
     }

@@ -140,7 +140,10 @@ impl VerifiedStore {
 
     async fn read_or_remove(&self, file: &CrateFile) -> io::Result<Option<VerifiedFile>> {
         match self.read_through(file, SILENCE).await? {
-            Reading::Right(found) => Ok(Some(found)),
+            Reading::Right(found) => {
+                self.inventory.saw(&file.path(), found.size());
+                Ok(Some(found))
+            }
             Reading::Absent => {
                 self.inventory.forget(&file.path()).await;
                 Ok(None)
@@ -183,12 +186,15 @@ impl VerifiedStore {
         let size = timeout(SILENCE, self.inventory.store().size(&path)).await;
         let size = size.unwrap_or_else(|_| Err(too_slow(TooSlow::silent(SILENCE))));
         self.note(&size);
+        if matches!(size, Ok(None)) {
+            self.inventory.bucket_files.missed(&path);
+        }
         size.map_err(|error| Unavailable::Store(error.to_string()))
     }
 
     /// Stores a verified file, and says whether it did; one that cannot be stored was served all the same.
     pub(super) async fn write(&self, file: &CrateFile, received: Received) -> bool {
-        let path = file.path();
+        let (path, size) = (file.path(), received.file.size());
         let content = match (&received.file, &received.scratch) {
             (VerifiedFile::Memory(bytes), _) => Content::Bytes(bytes.clone()),
             (VerifiedFile::Disk(..), Some(scratch)) => Content::File(scratch.path()),
@@ -207,7 +213,7 @@ impl VerifiedStore {
             error!("{file}: cannot store the crate file: {error}");
             return false;
         }
-        self.inventory.record(file).await;
+        self.inventory.record(file, size).await;
         true
     }
 

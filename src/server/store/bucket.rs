@@ -32,6 +32,8 @@ use crate::git::transport::{Proxies, Trust};
 const PART: usize = 8 << 20;
 /// An object that no server stores.
 const PROBE: &str = ".crates-ferry-probe";
+/// How many files of one crate are listed: ten requests.
+const OF_ONE_CRATE: usize = 10_000;
 /// How long aborting an upload may take.
 const ABORT: Duration = Duration::from_secs(10);
 
@@ -212,11 +214,23 @@ impl Bucket {
     }
 
     pub(super) async fn list(&self) -> io::Result<Vec<StoredFile>> {
+        self.list_below(&self.prefix, usize::MAX).await
+    }
+
+    /// Lists the files of one crate's folder, the first 10,000 of them.
+    ///
+    /// # Errors
+    /// If the server fails.
+    pub async fn list_folder(&self, folder: &str) -> io::Result<Vec<StoredFile>> {
+        self.list_below(&self.key(folder), OF_ONE_CRATE).await
+    }
+
+    async fn list_below(&self, prefix: &Key, most: usize) -> io::Result<Vec<StoredFile>> {
         let skipped = match self.prefix.as_ref() {
             "" => 0,
             prefix => prefix.len() + 1,
         };
-        let listed = self.client.list(Some(&self.prefix));
+        let listed = self.client.list(Some(prefix)).take(most);
         let files = listed.map_ok(|found| StoredFile {
             path: found
                 .location

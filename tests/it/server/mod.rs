@@ -4,6 +4,7 @@ mod access;
 mod backoff;
 mod bucket;
 mod bucket_errors;
+mod bucket_marks;
 mod cache;
 mod catalog;
 mod copy;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -36,12 +36,15 @@ pub enum Refuses {
     All(&'static str),
     /// What would be stored, with this code.
     Writes(&'static str),
+    /// To list the bucket, with `AccessDenied`.
+    Lists,
 }
 
 /// A running server with the bucket `crates`; dropping it ends it.
 pub struct S3 {
     address: SocketAddr,
     scheme: &'static str,
+    asked: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -79,7 +82,12 @@ impl S3 {
         std::fs::create_dir_all(folder.join("crates")).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(folder).unwrap());
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        service.set_access(Gate(folder.to_owned(), refuses));
+        let asked = Arc::default();
+        service.set_access(Gate {
+            folder: folder.to_owned(),
+            refuses,
+            asked: Arc::clone(&asked),
+        });
         let (service, (listening, heard)) = (service.build(), channel());
         let (stop, stopped) = oneshot::channel();
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -100,6 +108,7 @@ impl S3 {
         Self {
             address: heard.recv().unwrap(),
             scheme,
+            asked,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -108,6 +117,12 @@ impl S3 {
     /// Returns its address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns how often it was asked for this operation, such as `ListObjectsV2`.
+    pub fn asked_for(&self, operation: &str) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|asked| *asked == operation).count()
     }
 
     /// Returns the variables of a server that keeps its crate files here.
@@ -128,16 +143,23 @@ impl S3 {
 }
 
 /// What decides over each request.
-struct Gate(PathBuf, Refuses);
+struct Gate {
+    folder: PathBuf,
+    refuses: Refuses,
+    asked: Arc<Mutex<Vec<String>>>,
+}
 
 impl Gate {
     fn decide(&self, cx: &S3AccessContext<'_>) -> Result<(), &'static str> {
         let is_there = || match cx.s3_path().as_object() {
-            Some((bucket, key)) => self.0.join(bucket).join(key).is_file(),
+            Some((bucket, key)) => self.folder.join(bucket).join(key).is_file(),
             None => true,
         };
         let is_write = *cx.method() == "PUT" || *cx.method() == "POST";
-        match self.1 {
+        let operation = cx.s3_op().name();
+        self.asked.lock().unwrap().push(operation.to_owned());
+        match self.refuses {
+            Refuses::Lists if operation == "ListObjectsV2" => Err("AccessDenied"),
             Refuses::All(code) => Err(code),
             Refuses::Writes(code) if is_write => Err(code),
             Refuses::Absent if !is_write && !is_there() => Err("AccessDenied"),

@@ -1,6 +1,5 @@
 //! `/crates/NAME` and `/crates/NAME/VERSION`: what a crate is, which version to take, how to add it, and what it brings along.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -22,6 +21,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::index::CrateName;
 use crate::index::release::{ListedRelease, Release, Releases};
 use crate::server::catalog::crates::{CrateId, CrateRow, Query};
+use crate::server::crate_files::StoredVersions;
 use crate::server::serve::crate_contents::{Readme, crate_file, readme_soon};
 use crate::server::serve::crate_reader::{OneCrate, ask, catalog, read};
 use crate::server::serve::state::State;
@@ -33,8 +33,6 @@ const MORE_VERSIONS: usize = 20;
 const OWNERS: usize = 20;
 /// How many bytes the README takes.
 const README: usize = 20 << 10;
-/// The stored versions of a crate, with the sizes of their files in bytes.
-pub(super) type StoredVersions = HashMap<String, u64>;
 
 #[derive(Template)]
 #[template(path = "server/serve/pages/crate.html")]
@@ -139,19 +137,13 @@ pub(super) async fn show(
     let Some(release) = release else {
         return no_such_version(state, headers, &version.unwrap_or_default(), row.name).await;
     };
-    let stored = stored_versions(state, &row.name).await;
-    let readme = readme(state, &releases, &release, stored.as_ref()).await;
+    let stored = stored_versions(state, &row.name, releases.listed()).await;
+    let readme = readme(state, &releases, &release, &stored).await;
     let owners = owners(state, row.id).await?;
     let page = move || CratePage {
         readme,
         owners,
-        ..CratePage::new(
-            state,
-            &row,
-            releases.listed(),
-            &release,
-            &stored.unwrap_or_default(),
-        )
+        ..CratePage::new(state, &row, releases.listed(), &release, &stored)
     };
     respond(state, headers, StatusCode::OK, page).await
 }
@@ -222,10 +214,18 @@ pub(super) async fn missing(
     respond(state, headers, StatusCode::NOT_FOUND, move || page).await
 }
 
-/// Returns the stored versions of a crate, with the sizes of their files in bytes; `None` where that cannot be known.
-pub(super) async fn stored_versions(state: &State, name: &str) -> Option<StoredVersions> {
-    let name = CrateName::new(name).ok()?;
-    state.crate_files.inventory().versions_of(&name).await
+/// Returns those of a crate's versions that are stored, as far as that can be known quickly.
+pub(super) async fn stored_versions(
+    state: &State,
+    name: &str,
+    releases: &[ListedRelease],
+) -> StoredVersions {
+    let Ok(name) = CrateName::new(name) else {
+        return StoredVersions::default();
+    };
+    let versions = releases.iter().map(|release| &release.version);
+    let inventory = state.crate_files.inventory();
+    inventory.versions_of(&name, versions).await
 }
 
 /// Returns the README of this version, or of the highest one that is stored where this one is not.
@@ -233,12 +233,10 @@ async fn readme(
     state: &'static State,
     releases: &Arc<Releases>,
     release: &Release,
-    stored: Option<&StoredVersions>,
+    stored: &StoredVersions,
 ) -> Option<ShownReadme> {
-    let is_stored = |version: &Version| {
-        // Of a bucket it is not known: it is asked for the file itself.
-        stored.is_none_or(|stored| stored.contains_key(&version.to_string()))
-    };
+    // Where it is not known the store is asked for the file itself.
+    let is_stored = |version: &Version| stored.may_have(&version.to_string());
     let is_of_another = !is_stored(&release.version);
     let other = match is_of_another {
         true => {
@@ -332,14 +330,14 @@ impl Shown {
 
     /// Finds what is stored of it, and of the versions before it.
     fn find(&mut self, releases: &[ListedRelease], release: &Release, stored: &StoredVersions) {
-        let Some(bytes) = stored.get(&self.number) else {
+        let Some(bytes) = stored.size(&self.number) else {
             return;
         };
         self.stored = Some(size(bytes));
         let lower = releases.iter().map(|listed| &listed.version);
         let lower = lower.filter(|version| **version < release.version);
         let mut lower = lower.map(ToString::to_string);
-        self.before = lower.find(|version| stored.contains_key(version));
+        self.before = lower.find(|version| stored.size(version).is_some());
     }
 }
 

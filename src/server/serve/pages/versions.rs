@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::http::{HeaderMap, Response, StatusCode};
 
-use super::crate_page::{StoredVersions, find, missing, stored_versions};
+use super::crate_page::{find, missing, stored_versions};
 use super::frame::Frame;
 use super::listed::Pages;
 use super::mark;
@@ -12,6 +12,7 @@ use super::text::{Moment, clean, number, size};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::index::release::ListedRelease;
+use crate::server::crate_files::StoredVersions;
 use crate::server::decisions::DecidedFile;
 use crate::server::serve::state::State;
 
@@ -64,7 +65,7 @@ impl VersionRow {
             () => None,
         };
         Self {
-            stored: stored.get(&number).map(size),
+            stored: stored.size(&number).map(size),
             number,
             state,
             published: release.published.map(Moment::of),
@@ -105,7 +106,7 @@ pub(super) async fn show(
         return missing(state, headers, &name).await;
     };
     let releases = releases.listed();
-    let stored = stored_versions(state, &row.name).await.unwrap_or_default();
+    let stored = stored_versions(state, &row.name, releases).await;
     let decided = state.decided(&row.name);
     let wanted = releases.iter().skip((page - 1).saturating_mul(PER_PAGE));
     let page = Versions {
