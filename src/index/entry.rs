@@ -19,6 +19,16 @@ struct Line<'a> {
     cksum: std::borrow::Cow<'a, str>,
     #[serde(default)]
     yanked: bool,
+    #[serde(default)]
+    v: Option<u32>,
+}
+
+/// The newest format of a line that cargo reads, by the line's `v`.
+const NEWEST_FORMAT: u32 = 2;
+
+/// Says whether cargo ignores a line of this format, as it does what is meant for versions of it that are to come.
+pub(super) fn is_beyond_cargo(format: Option<u32>) -> bool {
+    format.is_some_and(|format| format > NEWEST_FORMAT)
 }
 
 /// A version that a crate's file lists.
@@ -28,6 +38,8 @@ pub struct Listed {
     pub file: CrateFile,
     /// Whether it is yanked: cargo then takes it only where a lockfile names it.
     pub is_yanked: bool,
+    /// Whether its line has a format that cargo does not read: cargo then never takes it.
+    pub is_beyond_cargo: bool,
 }
 
 /// Returns the versions that a crate's file lists, in its order; lines that cannot be read are left out, as cargo does.
@@ -59,26 +71,26 @@ pub fn only(content: &[u8], wanted: impl Fn(&CrateFile) -> bool) -> Vec<u8> {
     kept
 }
 
-/// Returns the version that cargo would take for `*`: the highest that is neither yanked nor a pre-release, else the
-/// highest that is not yanked.
+/// Returns the version that cargo would take for `*`, of those whose lines it reads: the highest that is neither yanked nor a
+/// pre-release, else the highest that is not yanked.
 pub fn latest(content: &[u8]) -> Option<CrateFile> {
     let (_, file) = ranked(content).max_by(|(one, _), (other, _)| one.cmp(other))?;
     Some(file)
 }
 
-/// Returns the versions that are not yanked in the order in which cargo would take them for `*`.
+/// Returns the versions that cargo reads and that are not yanked, in the order in which it would take them for `*`.
 pub fn newest_first(content: &[u8]) -> Vec<CrateFile> {
     let mut all: Vec<_> = ranked(content).collect();
     all.sort_by(|(one, _), (other, _)| other.cmp(one));
     all.into_iter().map(|(_, file)| file).collect()
 }
 
-/// Returns the versions that are not yanked, each with its rank: any release is above any pre-release.
+/// Returns the versions that cargo reads and that are not yanked, each with its rank: any release is above any pre-release.
 fn ranked(content: &[u8]) -> impl Iterator<Item = ((bool, semver::Version), CrateFile)> {
     // A version that its last line yanks is yanked, whatever an earlier line says.
     let usable = by_version(content)
         .into_values()
-        .filter(|version| !version.is_yanked);
+        .filter(|version| !version.is_yanked && !version.is_beyond_cargo);
     usable.filter_map(|version| {
         let number = semver::Version::parse(version.file.version.as_str()).ok()?;
         // `false` sorts before `true`.
@@ -102,6 +114,7 @@ fn listed(line: &[u8]) -> Option<Listed> {
     Some(Listed {
         file,
         is_yanked: line.yanked,
+        is_beyond_cargo: is_beyond_cargo(line.v),
     })
 }
 
@@ -175,6 +188,25 @@ mod tests {
         assert_eq!(last.checksum.to_string(), "cd".repeat(32));
         assert_eq!(by_version(content)["1.0.0"].file, last);
         assert_eq!(latest(content), Some(last));
+    }
+
+    #[test]
+    fn a_line_that_cargo_ignores_is_not_taken() {
+        let of = |version, format: &str| {
+            let end = format!("\"v\":{format},\"yanked\"");
+            line(version, false).replace("\"yanked\"", &end)
+        };
+        let lines = [of("1.0.0", "2"), of("2.0.0", "3"), of("3.0.0", "null")];
+        let latest_of = |lines: &[String]| {
+            latest(lines.join("\n").as_bytes()).map(|file| file.version.as_str().to_owned())
+        };
+        assert_eq!(latest_of(&lines[..2]).as_deref(), Some("1.0.0"));
+        assert_eq!(latest_of(&lines).as_deref(), Some("3.0.0"));
+        assert_eq!(latest_of(&lines[1..2]), None);
+        // It may be asked for by its number all the same.
+        assert!(find(lines[1].as_bytes(), "2.0.0").is_some());
+        // The last line of a version counts, also where that takes it away.
+        assert_eq!(latest_of(&[of("1.0.0", "2"), of("1.0.0", "3")]), None);
     }
 
     proptest! {

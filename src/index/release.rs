@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use semver::Version;
 use serde::Deserialize;
 
-use super::entry::lines;
+use super::entry::{is_beyond_cargo, lines};
 
 /// A version of a crate.
 ///
@@ -24,6 +24,8 @@ pub struct Release {
     pub checksum: String,
     /// Whether it is yanked.
     pub is_yanked: bool,
+    /// Whether its line has a format that cargo does not read: cargo then never takes it.
+    pub is_beyond_cargo: bool,
     /// When it was published; older lines do not say.
     pub published: Option<Timestamp>,
     /// The oldest Rust that it builds with, as its manifest says.
@@ -89,6 +91,8 @@ pub struct ListedRelease {
     pub version: Version,
     /// Whether it is yanked.
     pub is_yanked: bool,
+    /// Whether its line has a format that cargo does not read: cargo then never takes it.
+    pub is_beyond_cargo: bool,
     /// When it was published; older lines do not say.
     pub published: Option<Timestamp>,
     /// The oldest Rust that it builds with, as its manifest says.
@@ -167,12 +171,14 @@ pub struct CrateSummary {
     pub name: String,
     /// How many versions it has.
     pub versions: usize,
-    /// The version that is taken where none is asked for: the highest that is neither yanked nor a pre-release, else the
-    /// highest that is not yanked, else the highest.
+    /// The version that is taken where none is asked for: of those that cargo reads the highest that is neither yanked nor a
+    /// pre-release, else the highest that is not yanked; else the highest of all.
     pub default: Release,
-    /// The highest version that is not yanked.
+    /// Whether all versions are yanked.
+    pub is_yanked: bool,
+    /// The highest version that cargo reads and that is not yanked.
     pub max: Option<Version>,
-    /// The highest version that is neither yanked nor a pre-release.
+    /// The highest version that cargo reads and that is neither yanked nor a pre-release.
     pub max_stable: Option<Version>,
     /// The version that was published last; where the index does not say when, that of the last line.
     pub newest: Version,
@@ -186,7 +192,10 @@ impl CrateSummary {
     /// Reads a crate's file; `None` if no line is a version.
     pub fn read(content: &[u8]) -> Option<Self> {
         let (listed, last) = list(content);
-        let usable = || listed.iter().filter(|listed| !listed.is_yanked);
+        let usable = || {
+            let all = listed.iter();
+            all.filter(|listed| !listed.is_yanked && !listed.is_beyond_cargo)
+        };
         let stable = || usable().filter(|listed| listed.version.pre.is_empty());
         // The first that can be read as a whole: a line may be sound as far as it was read here.
         let mut taken = stable().chain(usable()).chain(&listed);
@@ -199,6 +208,7 @@ impl CrateSummary {
         Some(Self {
             name: default.name.clone(),
             versions: listed.len(),
+            is_yanked: listed.iter().all(|listed| listed.is_yanked),
             max: usable().next().map(|listed| listed.version.clone()),
             max_stable: stable().next().map(|listed| listed.version.clone()),
             newest: newest.cloned().or(last)?,
@@ -216,6 +226,8 @@ struct BriefLine<'a> {
     vers: Cow<'a, str>,
     #[serde(default)]
     yanked: bool,
+    #[serde(default)]
+    v: Option<u32>,
     #[serde(borrow, default)]
     pubtime: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -228,6 +240,7 @@ impl ListedRelease {
         Some(Self {
             version: Version::parse(&read.vers).ok()?,
             is_yanked: read.yanked,
+            is_beyond_cargo: is_beyond_cargo(read.v),
             published: read.pubtime.and_then(|at| at.parse().ok()),
             rust_version: read.rust_version,
             line: start..start + line.len(),
@@ -243,6 +256,8 @@ struct Line {
     cksum: String,
     #[serde(default)]
     yanked: bool,
+    #[serde(default)]
+    v: Option<u32>,
     #[serde(default)]
     pubtime: Option<String>,
     #[serde(default)]
@@ -293,6 +308,7 @@ impl Release {
             name: line.name,
             checksum: line.cksum,
             is_yanked: line.yanked,
+            is_beyond_cargo: is_beyond_cargo(line.v),
             published: line.pubtime.and_then(|at| at.parse().ok()),
             rust_version: line.rust_version,
             links: line.links,
@@ -362,6 +378,28 @@ mod tests {
         assert_eq!((all.versions, all.name.as_str()), (4, "Foo"));
         let yanked = summary(&lines[3..]);
         assert_eq!((yanked.max, yanked.max_stable), (None, None));
+        assert!(yanked.is_yanked && !all.is_yanked);
+    }
+
+    #[test]
+    fn a_version_that_cargo_does_not_read_is_listed_and_not_taken() {
+        let lines = [
+            line("1.0.0", false, ""),
+            line("2.0.0", false, r#","v":2"#),
+            line("3.0.0", false, r#","v":3"#),
+        ];
+        let all = summary(&lines);
+        assert_eq!((all.versions, all.is_yanked), (3, false));
+        for taken in [
+            &all.default.version,
+            &all.max.unwrap(),
+            &all.max_stable.unwrap(),
+        ] {
+            assert_eq!(taken.to_string(), "2.0.0");
+        }
+        let alone = summary(&lines[2..]);
+        assert_eq!((alone.max, alone.max_stable), (None, None));
+        assert!(alone.default.is_beyond_cargo && !alone.is_yanked);
     }
 
     #[test]

@@ -355,13 +355,15 @@ fn join(index: &Url, path: &str) -> Result<Url> {
 /// An entry whose versions are all yanked says nothing of the server that has it: another crate is to be asked for.
 fn nothing_to_take(url: &Url, content: &[u8], named: Named) -> Unseen {
     let error = no_version(url.as_str());
-    if entry::by_version(content).is_empty() {
+    let versions = entry::by_version(content);
+    if versions.is_empty() {
         return error.into();
     }
-    let message = format!(
-        "probe.crate: {} has only yanked versions of it: {url}",
-        named.who
-    );
+    let which = match versions.values().all(|version| version.is_yanked) {
+        true => "only yanked versions of it",
+        false => "only versions of it that cargo does not take",
+    };
+    let message = format!("probe.crate: {} has {which}: {url}", named.who);
     let advice = error.advice().unwrap_or_default().to_owned();
     Unseen::Misset(Error::new(Kind::Config, message).advise(advice))
 }

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::json;
+
 use crate::support::certificate;
 use crate::support::real_crates;
 use crate::support::server::{Server, Site, sha256};
+use crate::support::upstream::{Commit, index_path};
 
 /// A project whose dependencies are real crates.
 pub(crate) struct Project {
@@ -156,6 +159,50 @@ fn cargo_searches() {
     server.wait_for("the description", || search("hex").contains(described));
     assert!(search("hexadecimal").starts_with("hex = "));
     assert!(!search("no-such-crate-anywhere").contains('='));
+}
+
+#[test]
+fn a_version_that_cargo_does_not_read_is_recommended_by_nobody() {
+    let mut site = site();
+    let line = |version: &str, format: u32| {
+        json!({
+            "name": "format", "vers": version, "deps": [], "cksum": sha256(version.as_bytes()), "features": {},
+            "yanked": false, "v": format
+        })
+    };
+    let lines = [line("1.0.0", 1), line("1.1.0", 2), line("2.0.0", 3)];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let commit = Commit::new("Update crate `format`");
+    site.index
+        .commit([commit.file(&index_path("format"), text.as_str())]);
+    let server = site.serve(&[]);
+    server.wait_for("the catalog", || server.get("/api/v1/crates").status == 200);
+    let project = Project::new(&site, "formats");
+    point(&site, &server, &project, &[], &[]);
+    let added = project.succeed(&["add", "format", "--dry-run"], None);
+    assert!(added.contains("Adding format v1.1.0"), "{added}");
+    let found = project.succeed(&["search", "format", "--registry", "mirror"], None);
+    assert!(found.starts_with("format = \"1.1.0\""), "{found}");
+    let told = server.get("/api/v1/crates/format").text();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    for version in ["default_version", "max_version", "max_stable_version"] {
+        assert_eq!(told["crate"][version], "1.1.0");
+    }
+    let page = server.get("/crates/format").text();
+    assert!(
+        page.contains("Take <strong class=\"number\">1.1.0"),
+        "{page}"
+    );
+    assert!(
+        page.contains("2.0.0</a> <span class=\"state bad\">ignored by cargo"),
+        "{page}"
+    );
+    let page = server.get("/crates/format/2.0.0").text();
+    assert!(
+        page.contains("has a format that cargo does not read. Take"),
+        "{page}"
+    );
+    assert!(!page.contains("cargo add"), "{page}");
 }
 
 #[test]

@@ -203,7 +203,7 @@ pub(super) fn put(
         summary.newest.to_string(),
         text(&summary.max),
         text(&summary.max_stable),
-        summary.max.is_none(),
+        summary.is_yanked,
         summary.default.rust_version,
         summary.created.map(jiff::Timestamp::as_second),
         summary.updated.map(jiff::Timestamp::as_second),

@@ -61,6 +61,8 @@ struct CratePage {
 struct Shown {
     number: String,
     is_yanked: bool,
+    /// Whether cargo does not read its line in the index.
+    is_beyond_cargo: bool,
     /// What the policy says of it, where it is not served as it is.
     mark: Option<Mark>,
     is_pre_release: bool,
@@ -269,10 +271,12 @@ impl CratePage {
         let mut shown = Shown::new(row, release);
         shown.mark = Mark::of(decided, &shown.number);
         shown.find(releases, release, stored);
+        let is_usable = |listed: &ListedRelease| !listed.is_yanked && !listed.is_beyond_cargo;
+        let has_usable = releases.iter().any(is_usable);
         let first = releases.iter().take(FIRST_VERSIONS);
         let more = releases.iter().skip(FIRST_VERSIONS).take(MORE_VERSIONS);
         let newer = releases.first().filter(|newest| {
-            let is_pre_release = !newest.version.pre.is_empty() && !newest.is_yanked;
+            let is_pre_release = !newest.version.pre.is_empty() && is_usable(newest);
             is_pre_release && newest.version.to_string() != *default
         });
         let (dependencies, left_dependencies) = groups(&release.dependencies);
@@ -281,7 +285,7 @@ impl CratePage {
             name: row.name.clone(),
             description: row.description.as_deref().map(clean),
             readme: None,
-            better: (shown.number != *default).then(|| default.clone()),
+            better: (has_usable && shown.number != *default).then(|| default.clone()),
             pre_release: newer.map(|newest| newest.version.to_string()),
             shown,
             facts: Facts::new(row, releases.len()),
@@ -316,6 +320,7 @@ impl Shown {
             spec,
             manifest: format!("{name} = \"{requirement}\""),
             is_yanked: release.is_yanked,
+            is_beyond_cargo: release.is_beyond_cargo,
             mark: None,
             is_pre_release,
             published: release.published.map(Moment::of),

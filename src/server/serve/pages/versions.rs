@@ -17,6 +17,8 @@ use crate::server::decisions::DecidedFile;
 use crate::server::serve::state::State;
 
 const PER_PAGE: usize = 100;
+/// What there is to say of a version whose line cargo does not read.
+pub(super) const IGNORED: &str = "ignored by cargo";
 
 #[derive(Template)]
 #[template(path = "server/serve/pages/versions.html")]
@@ -60,6 +62,7 @@ impl VersionRow {
         let state = match () {
             () if marked.is_some() => marked,
             () if release.is_yanked => Some(("bad", "yanked")),
+            () if release.is_beyond_cargo => Some(("bad", IGNORED)),
             () if number == default => Some(("good", "take this")),
             () if !release.version.pre.is_empty() => Some(("warn", "pre-release")),
             () => None,
