@@ -54,9 +54,8 @@ where
     C: AsRef<CatalogDatabase> + Clone + Send + 'static,
 {
     let before = catalog.as_ref().last_import()?;
-    let last = before.as_ref();
-    let last = last.filter(|last| last.source == source.to_string());
-    let known = last.map(|last| Version {
+    let last = catalog.as_ref().last_of(source)?;
+    let known = last.as_ref().map(|last| Version {
         tag: last.tag.clone(),
         modified: last.modified.clone(),
     });
@@ -67,11 +66,12 @@ where
     let data_dir = data_dir.filter(|_| !is_dry || catalog.as_ref().is_writable());
     let fetched = fetch(config, source, &known, data_dir, progress).await?;
     let Some(Fetched { staged, version }) = fetched else {
+        let is_left = last != before;
         let about = Import {
             imported: Timestamp::now().as_second(),
-            ..last.cloned().unwrap_or_default()
+            ..last.unwrap_or_default()
         };
-        return unchanged(catalog, about, None).await;
+        return stays(catalog, about, is_left, None).await;
     };
     let about = Import {
         source: source.to_string(),
@@ -88,7 +88,7 @@ where
     let newer = before.and_then(|before| before.made).filter(has_been);
     let newer = newer.filter(|before| about.made.is_some_and(|made| made < *before));
     if newer.is_some() && when == When::Changed {
-        return unchanged(catalog, about, newer).await;
+        return stays(catalog, about, true, newer).await;
     }
     progress.phase("taking the dump into the catalog");
     let left_out = staged.left_out.clone();
@@ -109,15 +109,16 @@ fn has_been(made: &i64) -> bool {
 }
 
 /// Leaves what was imported as it is, and writes down which dump the source has: it is not fetched again until it has another.
-async fn unchanged<C>(catalog: C, about: Import, newer: Option<i64>) -> Result<Outcome>
+async fn stays<C>(catalog: C, about: Import, is_left: bool, newer: Option<i64>) -> Result<Outcome>
 where
     C: AsRef<CatalogDatabase> + Clone + Send + 'static,
 {
-    let remembered = Import {
-        made: newer.or(about.made),
-        ..about.clone()
-    };
-    blocking(move || catalog.as_ref().imported_again(&remembered)).await?;
+    let remembered = about.clone();
+    blocking(move || match is_left {
+        true => catalog.as_ref().left(&remembered),
+        false => catalog.as_ref().imported_again(&remembered),
+    })
+    .await?;
     Ok(Outcome {
         imported: None,
         about,

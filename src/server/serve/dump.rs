@@ -119,9 +119,7 @@ async fn tell_last(state: &State, catalog: &'static CrateCatalog) {
 
 /// Returns how long it is until the next import: at once where none was made from this source.
 fn until_due(state: &State, catalog: &CrateCatalog, source: &DumpSource) -> Duration {
-    let last = catalog.last_import().ok().flatten();
-    let last = last.filter(|last| last.source == source.to_string());
-    let Some(last) = last else {
+    let Some(last) = catalog.last_of(source).ok().flatten() else {
         return Duration::ZERO;
     };
     // A clock that was set back must not put it off for longer than that.

@@ -376,6 +376,10 @@ fn an_older_dump_is_left_by_the_clock_and_told_by_hand() {
         |server: &Server| value(server, "/api/v1/crates/serde")["crate"]["downloads"].clone();
     assert_eq!(downloads(&server), 1000);
     drop(server);
+    // What is in the catalog is the file's still.
+    let told = printed(&site.run(&["catalog", "stat"]), 0);
+    let imported = format!("{file}, made 2026-11-30T02:00:15Z");
+    assert!(told.contains(&imported), "{told}");
     let file = older.write(site.folder.path());
     let newer = "what a newer dump said, made 2026-11-30T02:00:15Z";
     let planned = printed(&site.run(&["catalog", "import", &file, "--dry-run"]), 0);

@@ -40,7 +40,7 @@ fn count(database: &Connection) -> rusqlite::Result<Holdings> {
             })
         },
     )?;
-    found.import = import::last(database)?;
+    found.import = import::last(database, false)?;
     Ok(found)
 }
 

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 
 use super::import_guard::check;
 use super::{CatalogDatabase, CrateCatalog, lock, rows, schema};
+use crate::config::DumpSource;
 use crate::error::{Error, Kind, Result};
 use crate::server::dump::Staged;
 
@@ -195,7 +196,7 @@ pub(super) fn import(
     change.execute_batch(REPLACE)?;
     change.execute_batch(DESCRIBE)?;
     change.execute_batch(LABEL)?;
-    remember(&change, about)?;
+    remember(&change, about, false)?;
     let done = counted(&change)?;
     change.commit()?;
     // What was written lies twice on the disk until then; a reader that is busy delays it.
@@ -236,27 +237,29 @@ fn counted_before(change: &Transaction<'_>) -> rusqlite::Result<Imported> {
     })
 }
 
-/// Writes down which dump this is.
-pub(super) fn remember(database: &Connection, about: &Import) -> rusqlite::Result<()> {
-    database.execute("DELETE FROM imports", [])?;
+/// Writes down which dump was imported, or left: an import makes one that was left before it a thing of the past.
+fn remember(database: &Connection, about: &Import, is_left: bool) -> rusqlite::Result<()> {
+    database.execute("DELETE FROM imports WHERE is_left OR NOT ?1", [is_left])?;
     database.execute(
-        "INSERT INTO imports (source, tag, modified, made, imported) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO imports (source, tag, modified, made, imported, is_left) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
             about.source,
             about.tag,
             about.modified,
             about.made,
-            about.imported
+            about.imported,
+            is_left
         ],
     )?;
     Ok(())
 }
 
-/// Reads which dump was imported last.
-pub(super) fn last(database: &Connection) -> rusqlite::Result<Option<Import>> {
-    let mut query =
-        database.prepare_cached("SELECT source, tag, modified, made, imported FROM imports")?;
-    let read = query.query_row([], |row| {
+/// Reads which dump was imported last, or which one was left since.
+pub(super) fn last(database: &Connection, is_left: bool) -> rusqlite::Result<Option<Import>> {
+    let mut query = database.prepare_cached(
+        "SELECT source, tag, modified, made, imported FROM imports WHERE is_left = ?1",
+    )?;
+    let read = query.query_row([is_left], |row| {
         Ok(Import {
             source: row.get(0)?,
             tag: row.get(1)?,
@@ -304,7 +307,26 @@ impl CatalogDatabase {
     /// # Errors
     /// `server` if the database cannot be written.
     pub fn imported_again(&self, about: &Import) -> Result<()> {
-        self.write(|database| remember(database, about))
+        self.write(|database| remember(database, about, false))
+    }
+
+    /// Writes down which dump a source has that is not imported.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be written.
+    pub fn left(&self, about: &Import) -> Result<()> {
+        self.write(|database| remember(database, about, true))
+    }
+
+    /// Returns what is known of the dump that this source had when it was last asked: whether it was imported or left.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn last_of(&self, source: &DumpSource) -> Result<Option<Import>> {
+        let both = self.read(|database| Ok([last(database, true)?, last(database, false)?]))?;
+        // What was left is newer than what was imported.
+        let mut both = both.into_iter().flatten();
+        Ok(both.find(|dump| dump.source == source.to_string()))
     }
 
     /// Returns which dump was imported last.
@@ -312,7 +334,7 @@ impl CatalogDatabase {
     /// # Errors
     /// `server` if the database cannot be read.
     pub fn last_import(&self) -> Result<Option<Import>> {
-        self.read(last)
+        self.read(|database| last(database, false))
     }
 }
 
@@ -323,6 +345,14 @@ impl CrateCatalog {
     /// `server` if the database cannot be read.
     pub fn last_import(&self) -> Result<Option<Import>> {
         self.database.last_import()
+    }
+
+    /// Returns what is known of the dump that this source had when it was last asked.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn last_of(&self, source: &DumpSource) -> Result<Option<Import>> {
+        self.database.last_of(source)
     }
 
     /// Takes in what an import wrote, of this process or another one; says whether there was anything.

@@ -13,7 +13,7 @@ use url::Url;
 use crate::server::catalog::is_damaged;
 
 /// Counts the versions of the tables.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// How long to wait for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +27,8 @@ const IMPORT_CACHE: i64 = 16 << 10;
 ///
 /// `described` is the version whose crate file said what the crate is, and `is_dumped` says that the dump did. `versions`, `owners`,
 /// `accounts` and `imports` are the dump's, and so are name, description and time of a label. A label is a keyword (kind 0) or a
-/// category (kind 1), an owner a user (kind 0) or a team (kind 1), as in the dump.
+/// category (kind 1), an owner a user (kind 0) or a team (kind 1), as in the dump. Of `imports` one row is the dump that was imported,
+/// and another, with `is_left`, the one that a source had since and that was left.
 const TABLES: &str = "
     CREATE TABLE crates (
         id INTEGER PRIMARY KEY,
@@ -114,7 +115,8 @@ const TABLES: &str = "
         tag TEXT,
         modified TEXT,
         made INTEGER,
-        imported INTEGER NOT NULL
+        imported INTEGER NOT NULL,
+        is_left INTEGER NOT NULL
     );
     CREATE VIRTUAL TABLE words USING fts5(
         name, keywords, description,
