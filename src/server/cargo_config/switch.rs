@@ -65,6 +65,15 @@ impl Switch {
         }
     }
 
+    /// Returns the address of the mirror that the file names for a registry; `None` if it is not there, or names none.
+    pub(in crate::server) fn mirror(&self, registry: &str) -> Option<String> {
+        let text = fs::read_to_string(self.path()).ok()?;
+        let document: DocumentMut = text.parse().ok()?;
+        let index = document.get("registries")?.get(registry)?.get("index")?;
+        let address = index.as_str()?.strip_prefix("sparse+")?;
+        Some(address.strip_suffix("/index/")?.to_owned())
+    }
+
     /// Makes cargo take the mirror.
     ///
     /// # Errors

@@ -177,6 +177,10 @@ struct Probe<'a> {
     needs_token: bool,
 }
 
+fn mirror_at(address: &str) -> String {
+    format!("the mirror {address}")
+}
+
 /// Says why one side is down, why the other cannot replace it, and what to do.
 fn both_down(message: String, other: Unseen) -> Error {
     let error = Error::from(other);
@@ -343,25 +347,29 @@ impl Probe<'_> {
     fn shown(&self, side: Side) -> String {
         match side {
             Side::CratesIo => "crates.io".to_owned(),
-            Side::Mirror => format!("the mirror {}", self.config.public_url()),
+            Side::Mirror => mirror_at(&self.config.public_url()),
         }
     }
 
     fn report(&self, takes: Side, did: Did, why: Option<Error>) -> ProbeReport {
         let preferred = Side::preferred(self.options.fallback);
+        let takes_mirror = takes == Side::Mirror;
         ProbeReport::new(
             did,
-            takes == Side::Mirror,
+            takes_mirror,
             (self.shown(preferred), self.shown(preferred.other())),
             why.map(|why| why.chain()),
             self.switch.path(),
             self.options.dry_run,
         )
-        .warn(
-            (takes == Side::Mirror)
-                .then(|| self.missing_token())
-                .flatten(),
-        )
+        .taking(takes_mirror.then(|| self.other_mirror()).flatten())
+        .warn(takes_mirror.then(|| self.missing_token()).flatten())
+    }
+
+    /// Returns the mirror that cargo takes, where that is another one than was looked at: the file was made with another address.
+    fn other_mirror(&self) -> Option<String> {
+        let address = self.switch.mirror(&self.options.name)?;
+        (address != self.config.public_url()).then(|| mirror_at(&address))
     }
 
     /// Says what to do where the mirror wants a token which cargo does not seem to have.

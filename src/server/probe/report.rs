@@ -57,6 +57,9 @@ pub struct ProbeReport {
     /// The preferred side and the other one, in words.
     #[serde(skip)]
     sides: (String, String),
+    /// The mirror that cargo takes where nothing was changed, if it is another one than was looked at.
+    #[serde(skip)]
+    other_mirror: Option<String>,
 }
 
 impl ProbeReport {
@@ -82,6 +85,15 @@ impl ProbeReport {
             warnings: Vec::new(),
             did,
             sides,
+            other_mirror: None,
+        }
+    }
+
+    /// Names the mirror that cargo takes, where that is another one than was looked at.
+    pub(super) fn taking(self, other_mirror: Option<String>) -> Self {
+        Self {
+            other_mirror,
+            ..self
         }
     }
 
@@ -100,17 +112,23 @@ impl fmt::Display for ProbeReport {
         } else {
             "now takes"
         };
+        // The first where the preferred side is the mirror, the second where it is the other one.
+        let still = self.other_mirror.as_deref();
+        let (it, replacing) = (still.unwrap_or("it"), still.unwrap_or(other));
         match self.did {
-            Did::Nothing => write!(f, "{preferred} answers; nothing to do")?,
-            Did::StillDown => write!(f, "{preferred} is still down; cargo takes {other}")?,
+            Did::Nothing => match still {
+                None => write!(f, "{preferred} answers; nothing to do")?,
+                Some(still) => write!(f, "{preferred} answers; cargo takes {still}")?,
+            },
+            Did::StillDown => write!(f, "{preferred} is still down; cargo takes {replacing}")?,
             Did::WaitsToLeave { so_far, of } => write!(
                 f,
-                "{preferred} is down for the {} time in a row, of {of}; cargo still takes it",
+                "{preferred} is down for the {} time in a row, of {of}; cargo still takes {it}",
                 ordinal(so_far)
             )?,
             Did::WaitsToReturn { so_far, of } => write!(
                 f,
-                "{preferred} answers for the {} time in a row, of {of}; cargo still takes {other}",
+                "{preferred} answers for the {} time in a row, of {of}; cargo still takes {replacing}",
                 ordinal(so_far)
             )?,
             Did::Left { after: 1 } => write!(f, "{preferred} is down: cargo {takes} {other}")?,

@@ -135,6 +135,61 @@ fn a_crates_io_that_serves_other_bytes_than_its_index_says_is_down() {
 }
 
 #[test]
+fn the_mirror_that_the_file_names_is_told_where_another_one_is_probed() {
+    let around = Around::set_up();
+    let refuse = || Manner::Status(500, String::new());
+    around.crates_io.0.behave(refuse());
+    let first = around.mirror.url();
+    let said = printed(&around.run(&["probe", "--now"], &[]), 0);
+    assert!(
+        said.contains(&format!("takes the mirror {first}")),
+        "{said}"
+    );
+    let second = Registry::mirror();
+    let other = second.url();
+    let other = ["--public-url", other.as_str()];
+    let probe = |further: &[&str]| {
+        let arguments = [&["probe"], &other[..], further].concat();
+        printed(&around.run(&arguments, &[]), 0)
+    };
+    let said = probe(&["--dry-run"]);
+    assert!(
+        said.contains(&format!("still down; cargo takes the mirror {first}")),
+        "{said}"
+    );
+    around.crates_io.0.behave(Manner::Fine);
+    let said = probe(&[]);
+    assert!(
+        said.contains(&format!("cargo still takes the mirror {first}")),
+        "{said}"
+    );
+    // Once the file names it, so does the line.
+    around.crates_io.0.behave(refuse());
+    let said = probe(&[]);
+    let wanted = format!("still down; cargo takes the mirror {}", second.url());
+    assert!(said.contains(&wanted), "{said}");
+}
+
+#[test]
+fn the_mirror_that_the_file_names_is_told_where_it_comes_first() {
+    let around = Around::new();
+    let set_up = ["cargo-config", "--fallback", "crates-io", "--write"];
+    printed(&around.run(&set_up, &[]), 0);
+    let (first, second) = (around.mirror.url(), Registry::mirror());
+    let other = second.url();
+    let probe = ["probe", "--fallback", "crates-io", "--public-url", &other];
+    let said = printed(&around.run(&probe, &[]), 0);
+    let wanted = format!("the mirror {other} answers; cargo takes the mirror {first}");
+    assert_eq!(said, wanted);
+    second.0.behave(Manner::Status(500, String::new()));
+    let said = printed(&around.run(&probe, &[]), 0);
+    assert!(
+        said.contains(&format!("cargo still takes the mirror {first}")),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_silent_crates_io_is_down_after_the_time_limit() {
     let around = Around::set_up();
     around.crates_io.0.hold();
