@@ -150,26 +150,33 @@ pub(super) async fn readme(
 }
 
 /// Returns the README as [`readme`] does, for a page that can do without: `None` also where it is not here soon.
+///
+/// # Errors
+/// What is wrong with a crate file that is no archive as cargo makes it.
 pub(super) async fn readme_soon(
     state: &'static State,
     file: &CrateFile,
     bytes: usize,
-) -> Option<Arc<Readme>> {
+) -> Result<Option<Arc<Readme>>, String> {
     let wanted = file.clone();
     let reading = async move { readme(state, &wanted, bytes).await };
     // On a task of its own, so that a slow bucket is read to its end once; where others wait already, there is no use in more
     // of them.
     let read = match state.unpacking.available_permits() {
-        0 => timeout(PATIENCE, reading).await.ok()?,
-        _ => timeout(PATIENCE, tokio::spawn(reading)).await.ok()?.ok()?,
+        0 => timeout(PATIENCE, reading).await.ok(),
+        _ => {
+            let read = timeout(PATIENCE, tokio::spawn(reading)).await.ok();
+            read.and_then(|ended| ended.ok())
+        }
     };
     match read {
-        Ok(found) => found,
-        Err(Closed::Unreadable(why) | Closed::Store(why)) => {
+        Some(Ok(found)) => Ok(found),
+        Some(Err(Closed::Unreadable(wrong))) => Err(wrong),
+        Some(Err(Closed::Store(why))) => {
             debug!("{file}: no README on its page: {why}");
-            None
+            Ok(None)
         }
-        Err(Closed::NotStored) => None,
+        Some(Err(Closed::NotStored)) | None => Ok(None),
     }
 }
 

@@ -131,6 +131,10 @@ fn the_page_of_a_crate_shows_its_readme_once_a_version_is_here() {
     fetch(&server, &["1.2.0"]);
     let wrong = page(&server.get("/crates/Foo"), 200);
     assert!(!wrong.contains("<h2>README</h2>"));
+    // But it says so.
+    let said = "The crate file of Foo 1.2.0 cannot be read: it is not what cargo makes (";
+    has(&wrong, &[said, "<span class=\"state bad\">damaged</span>"]);
+    assert!(!shown.contains("cannot be read"));
     has(&page(&server.get("/crates/Foo/versions"), 200), &["Cached"]);
     let found = page(&server.get("/search?q=foo"), 200);
     has(&found, &["<span class=\"state good\">cached</span>"]);

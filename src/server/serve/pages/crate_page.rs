@@ -41,6 +41,7 @@ struct CratePage {
     name: String,
     description: Option<String>,
     readme: Option<ShownReadme>,
+    unreadable: Option<Unreadable>,
     shown: Shown,
     /// The version to take, where another one is shown.
     better: Option<String>,
@@ -85,6 +86,12 @@ struct ShownReadme {
     readme: Arc<Readme>,
     version: String,
     is_of_another: bool,
+}
+
+/// A version whose crate file is here and cannot be read, and what is wrong with it.
+struct Unreadable {
+    version: String,
+    wrong: String,
 }
 
 /// What is known of the crate as a whole.
@@ -141,9 +148,14 @@ pub(super) async fn show(
     };
     let stored = stored_versions(state, &row.name, releases.listed()).await;
     let readme = readme(state, &releases, &release, &stored).await;
+    let (readme, unreadable) = match readme {
+        Ok(readme) => (readme, None),
+        Err(unreadable) => (None, Some(unreadable)),
+    };
     let owners = owners(state, row.id).await?;
     let page = move || CratePage {
         readme,
+        unreadable,
         owners,
         ..CratePage::new(state, &row, releases.listed(), &release, &stored)
     };
@@ -236,25 +248,39 @@ async fn readme(
     releases: &Arc<Releases>,
     release: &Release,
     stored: &StoredVersions,
-) -> Option<ShownReadme> {
+) -> Result<Option<ShownReadme>, Unreadable> {
     // Where it is not known the store is asked for the file itself.
     let is_stored = |version: &Version| stored.may_have(&version.to_string());
     let is_of_another = !is_stored(&release.version);
     let other = match is_of_another {
         true => {
             let mut listed = releases.listed().iter();
-            let place = listed.position(|listed| is_stored(&listed.version))?;
-            Some(read(state, releases, place).await.ok()??)
+            let Some(place) = listed.position(|listed| is_stored(&listed.version)) else {
+                return Ok(None);
+            };
+            let Ok(Some(other)) = read(state, releases, place).await else {
+                return Ok(None);
+            };
+            Some(other)
         }
         false => None,
     };
     let release = other.as_ref().unwrap_or(release);
-    let readme = readme_soon(state, &crate_file(release)?, README).await?;
-    Some(ShownReadme {
-        readme,
-        version: release.version.to_string(),
-        is_of_another,
-    })
+    let Some(file) = crate_file(release) else {
+        return Ok(None);
+    };
+    let version = release.version.to_string();
+    match readme_soon(state, &file, README).await {
+        Ok(readme) => Ok(readme.map(|readme| ShownReadme {
+            readme,
+            version,
+            is_of_another,
+        })),
+        Err(wrong) => Err(Unreadable {
+            version,
+            wrong: clean(&wrong),
+        }),
+    }
 }
 
 impl CratePage {
@@ -285,6 +311,7 @@ impl CratePage {
             name: row.name.clone(),
             description: row.description.as_deref().map(clean),
             readme: None,
+            unreadable: None,
             better: (has_usable && shown.number != *default).then(|| default.clone()),
             pre_release: newer.map(|newest| newest.version.to_string()),
             shown,
