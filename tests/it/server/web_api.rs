@@ -256,6 +256,33 @@ fn a_new_commit_of_the_index_is_found() {
 }
 
 #[test]
+fn a_path_with_an_empty_part_is_no_version_without_a_name() {
+    let site = site();
+    let server = serve(&site);
+    for path in [
+        "serde/",
+        "",
+        "/serde",
+        "serde/1.0.0/",
+        "serde//readme",
+        "serde/owners/",
+    ] {
+        let got = server.get(&format!("/api/v1/crates/{path}"));
+        assert_eq!(got.status, 404, "{path}");
+        let detail = got.detail();
+        assert!(
+            detail.starts_with("there is nothing at this path"),
+            "{path}: {detail}"
+        );
+        assert!(
+            detail.contains("leave out its empty parts"),
+            "{path}: {detail}"
+        );
+    }
+    assert_eq!(server.get("/api/v1/crates/serde").status, 200);
+}
+
+#[test]
 fn a_catalog_that_is_off_is_told() {
     let site = site();
     let server = site.serve(&[("FERRY_SERVE_CATALOG", "off")]);

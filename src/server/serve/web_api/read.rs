@@ -86,6 +86,12 @@ pub(in crate::server::serve) fn below(
         .map(|part| percent_decode_str(part).decode_utf8_lossy())
         .collect();
     let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+    // Neither a crate nor a version has an empty name.
+    if parts.contains(&"") {
+        let detail =
+            "there is nothing at this path: leave out its empty parts, such as a slash at the end";
+        return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail));
+    }
     let of = |name: &str| OneCrate::new(state, name);
     match *parts.as_slice() {
         [name] => Ok(Reply::later(of(name)?.describe())),
