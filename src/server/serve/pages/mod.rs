@@ -69,17 +69,16 @@ pub(super) fn below_crates(
         return Err(nothing());
     };
     let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
+    if let Some(address) = own_address(&parts) {
+        return later(async move { Ok(redirect(&address)) });
+    }
     let (headers, page) = (request.headers, text::page_number(request.query));
     let own = |part: &str| part.to_owned();
     match *parts.as_slice() {
-        [""] => later(async { Ok(redirect("/")) }),
         ["", ..] => Err(nothing()),
-        [name, ""] => lead(&[name]),
-        [name, below, ""] => lead(&[name, below]),
         [name] => later(crate_page::show(state, headers, own(name), None)),
         [name, "versions"] => later(versions::show(state, headers, own(name), page)),
         [name, "dependents"] => later(dependents::show(state, headers, own(name), page)),
-        [name, version, "src"] => lead(&[name, version, "src", ""]),
         [name, version, "src", ""] => later(source::list(
             state,
             headers,
@@ -115,11 +114,18 @@ pub(super) fn below_crates(
     }
 }
 
-/// Leads to the one address that a page below `/crates/` has.
-fn lead(parts: &[&str]) -> Result<Reply, ErrorResponse> {
+/// Returns the one address that a page below `/crates/` has, where it is another one than was asked for.
+fn own_address(parts: &[&str]) -> Option<String> {
+    let parts: &[_] = match *parts {
+        [""] => return Some("/".to_owned()),
+        ["", ..] => return None,
+        [name, ""] => &[name],
+        [name, below, ""] => &[name, below],
+        [name, version, "src"] => &[name, version, "src", ""],
+        _ => return None,
+    };
     let parts: Vec<_> = parts.iter().map(|part| text::in_path(part)).collect();
-    let path = format!("/crates/{}", parts.join("/"));
-    later(async move { Ok(redirect(&path)) })
+    Some(format!("/crates/{}", parts.join("/")))
 }
 
 /// `GET /crates`: what somebody looks for there is on the first page.
