@@ -111,41 +111,7 @@ impl UpstreamClient {
                 return Err(Failure::Transient(Unavailable::Timeout(text), None));
             }
         };
-        let status = response.status();
-        // After redirects.
-        let place = place(response.url());
-        let answer = match cure(status) {
-            Some(cure) => format!("{place} responds with {status} ({cure})"),
-            None => format!("{place} responds with {status}"),
-        };
-        match status {
-            StatusCode::OK => Ok(response),
-            // Only if a range was requested.
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
-                Ok(response)
-            }
-            // S3 answers 403 for an object that does not exist to those who may not list the bucket.
-            StatusCode::NOT_FOUND
-            | StatusCode::FORBIDDEN
-            | StatusCode::GONE
-            | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
-                Err(Failure::Permanent(Unavailable::Missing(answer)))
-            }
-            _ => {
-                let may_pass = status.is_server_error()
-                    || matches!(
-                        status,
-                        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
-                    );
-                Err(match may_pass {
-                    true => Failure::Transient(
-                        Unavailable::Upstream(answer),
-                        requested_wait(response.headers()),
-                    ),
-                    false => Failure::Permanent(Unavailable::Unfetchable(answer)),
-                })
-            }
-        }
+        judge(response, from)
     }
 
     /// Refuses while upstream is paused.
@@ -177,6 +143,43 @@ enum Failure {
     Permanent(Unavailable),
     /// With the time that the server asks to wait (`Retry-After`).
     Transient(Unavailable, Option<Duration>),
+}
+
+/// Takes a response that has what was asked for, from this byte on.
+fn judge(response: Response, from: u64) -> Result<Response, Failure> {
+    let status = response.status();
+    // After redirects.
+    let place = place(response.url());
+    let answer = match cure(status) {
+        Some(cure) => format!("{place} responds with {status} ({cure})"),
+        None => format!("{place} responds with {status}"),
+    };
+    match status {
+        StatusCode::OK => Ok(response),
+        // Only if a range was requested.
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => Ok(response),
+        // S3 answers 403 for an object that does not exist to those who may not list the bucket.
+        StatusCode::NOT_FOUND
+        | StatusCode::FORBIDDEN
+        | StatusCode::GONE
+        | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
+            Err(Failure::Permanent(Unavailable::Missing(answer)))
+        }
+        _ => {
+            let may_pass = status.is_server_error()
+                || matches!(
+                    status,
+                    StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+                );
+            Err(match may_pass {
+                true => Failure::Transient(
+                    Unavailable::Upstream(answer),
+                    requested_wait(response.headers()),
+                ),
+                false => Failure::Permanent(Unavailable::Unfetchable(answer)),
+            })
+        }
+    }
 }
 
 /// Returns the name by which this process knows its own requests, should they come back to it (`Via`).
