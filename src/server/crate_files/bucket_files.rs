@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
-use crate::server::store::StoredFile;
-
 /// How many files are remembered, of which the least recently used are forgotten first: some 25 MB.
 const FILES: usize = 200_000;
 /// How many listings of single crates are remembered.
@@ -60,15 +58,14 @@ impl BucketFiles {
         self.files.remove(path);
     }
 
-    /// Takes a listing of all files that began at a time; what was seen before it and is not in it does not count any more.
-    pub(super) fn listed_all(&self, files: &[StoredFile], began: Instant) {
-        self.take(files, began);
+    /// Records that all files were listed, each of which was seen, from this time on: what was last seen before it does not count
+    /// any more.
+    pub(super) fn listed_all(&self, began: Instant) {
         *self.all() = Some(began);
     }
 
-    /// Takes a listing of the folder of one crate, as [`BucketFiles::listed_all`] does of all.
-    pub(super) fn listed(&self, folder: &str, files: &[StoredFile], began: Instant) {
-        self.take(files, began);
+    /// Records that the folder of one crate was listed, as [`BucketFiles::listed_all`] does of all.
+    pub(super) fn listed(&self, folder: &str, began: Instant) {
         self.folders.insert(folder.into(), began);
     }
 
@@ -87,12 +84,6 @@ impl BucketFiles {
         (is_listed && is_believed).then_some(seen.bytes)
     }
 
-    fn take(&self, files: &[StoredFile], began: Instant) {
-        for file in files {
-            self.saw(&file.path, file.size, began);
-        }
-    }
-
     fn last_listing(&self, folder: &str) -> Option<Instant> {
         // `None` is less than any time.
         self.folders.get(folder).max(*self.all())
@@ -105,8 +96,6 @@ impl BucketFiles {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
 
     const FOO: &str = "3/f/foo";
@@ -115,12 +104,14 @@ mod tests {
     const OTHER: &str = "3/b/bar/bar-1.0.0.crate";
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn stored(path: &str) -> StoredFile {
-        StoredFile {
-            path: path.to_owned(),
-            size: 5,
-            modified: SystemTime::now(),
-        }
+    fn list(files: &BucketFiles, folder: &str, paths: &[&str], began: Instant) {
+        paths.iter().for_each(|path| files.saw(path, 5, began));
+        files.listed(folder, began);
+    }
+
+    fn list_all(files: &BucketFiles, paths: &[&str], began: Instant) {
+        paths.iter().for_each(|path| files.saw(path, 5, began));
+        files.listed_all(began);
     }
 
     #[test]
@@ -129,12 +120,12 @@ mod tests {
         for path in [ONE, TWO, OTHER] {
             files.saw(path, 5, now);
         }
-        files.listed(FOO, &[stored(ONE)], now + SECOND);
+        list(&files, FOO, &[ONE], now + SECOND);
         assert_eq!(files.size(ONE, now + SECOND), Some(5));
         assert_eq!(files.size(TWO, now + SECOND), None);
         // A listing of one crate says nothing of another.
         assert_eq!(files.size(OTHER, now + SECOND), Some(5));
-        files.listed_all(&[stored(TWO)], now + 2 * SECOND);
+        list_all(&files, &[TWO], now + 2 * SECOND);
         for (path, size) in [(ONE, None), (TWO, Some(5)), (OTHER, None)] {
             assert_eq!(files.size(path, now + 2 * SECOND), size);
         }
@@ -144,11 +135,11 @@ mod tests {
     fn what_is_seen_while_a_listing_is_made_counts() {
         let (files, now) = (BucketFiles::default(), Instant::now());
         files.saw(ONE, 5, now + SECOND);
-        files.listed_all(&[], now);
+        files.listed_all(now);
         assert_eq!(files.size(ONE, now + SECOND), Some(5));
         // The listing of a crate ends before that of all, which began before it.
-        files.listed(FOO, &[stored(ONE)], now + 2 * SECOND);
-        files.listed_all(&[stored(ONE), stored(TWO)], now + SECOND);
+        list(&files, FOO, &[ONE], now + 2 * SECOND);
+        list_all(&files, &[ONE, TWO], now + SECOND);
         assert_eq!(files.size(ONE, now + 2 * SECOND), Some(5));
         assert_eq!(files.size(TWO, now + 2 * SECOND), None);
     }
@@ -169,10 +160,10 @@ mod tests {
     fn a_crate_is_listed_once_a_minute_unless_all_files_are() {
         let (files, now) = (BucketFiles::default(), Instant::now());
         assert!(files.is_due(FOO, now));
-        files.listed(FOO, &[], now);
+        files.listed(FOO, now);
         assert!(!files.is_due(FOO, now + FRESH - SECOND));
         assert!(files.is_due(FOO, now + FRESH));
-        files.listed_all(&[], now + FRESH);
+        files.listed_all(now + FRESH);
         assert!(!files.is_due(FOO, now + FRESH));
         assert!(!files.is_due("3/b/bar", now + FRESH));
     }
@@ -180,10 +171,10 @@ mod tests {
     #[test]
     fn a_bucket_with_more_files_takes_no_more_memory() {
         let (files, now) = (BucketFiles::default(), Instant::now());
-        let listed: Vec<_> = (0..FILES + 50_000)
-            .map(|number| stored(&format!("3/f/foo/foo-{number}.0.0.crate")))
-            .collect();
-        files.listed_all(&listed, now);
+        for number in 0..FILES + 50_000 {
+            files.saw(&format!("3/f/foo/foo-{number}.0.0.crate"), 5, now);
+        }
+        files.listed_all(now);
         assert!(files.files.len() <= FILES);
         assert!(files.files.len() > FILES / 2);
     }

@@ -69,7 +69,10 @@ impl CrateLister {
         let failure = match timeout(LONGEST, bucket.list_folder(folder)).await {
             Ok(Ok(files)) => {
                 self.breaker.succeeded();
-                return self.files.listed(folder, &files, began);
+                for file in files {
+                    self.files.saw(&file.path, file.size, began);
+                }
+                return self.files.listed(folder, began);
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {}", humantime::format_duration(LONGEST)),

@@ -16,6 +16,7 @@ use tracing::warn;
 
 use super::bucket_files::BucketFiles;
 use super::crate_lister::CrateLister;
+use super::stored_paths::StoredPaths;
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
@@ -170,7 +171,16 @@ impl Inventory {
     /// If the store or its catalog cannot be read.
     pub async fn entries(&self) -> Result<Vec<CatalogEntry>> {
         let Some(catalog) = &self.catalog else {
-            return self.listed_bucket().await;
+            let mut entries = Vec::new();
+            let entry = |file: StoredFile| CatalogEntry {
+                size: file.size,
+                checksum: None,
+                used: crate::server::catalog::files::seconds(file.modified),
+                is_pinned: false,
+                path: file.path,
+            };
+            self.list_bucket(|file| entries.push(entry(file))).await?;
+            return Ok(entries);
         };
         let read = || {
             let catalog = Arc::clone(catalog);
@@ -186,37 +196,52 @@ impl Inventory {
         }
     }
 
-    /// Lists a bucket, and remembers what it has, whoever asked.
-    async fn listed_bucket(&self) -> Result<Vec<CatalogEntry>> {
-        let began = Instant::now();
-        let files = self.store.list().await;
-        let files = files.map_err(|error| failure(error).on("cannot list the bucket"))?;
-        self.bucket_files.listed_all(&files, began);
-        let entry = |file: StoredFile| CatalogEntry {
-            size: file.size,
-            checksum: None,
-            used: crate::server::catalog::files::seconds(file.modified),
-            is_pinned: false,
-            path: file.path,
-        };
-        Ok(files.into_iter().map(entry).collect())
-    }
-
     /// Returns the paths of the stored files, as the catalog knows them or as the bucket lists them.
     ///
     /// # Errors
     /// If the store or its catalog cannot be read.
     pub async fn paths(&self) -> Result<HashSet<String>> {
-        match &self.catalog {
-            Some(catalog) => {
-                let catalog = Arc::clone(catalog);
-                blocking(move || catalog.paths()).await
+        let Some(catalog) = self.catalog.clone() else {
+            let mut paths = HashSet::new();
+            let each = |file: StoredFile| {
+                paths.insert(file.path);
+            };
+            self.list_bucket(each).await?;
+            return Ok(paths);
+        };
+        blocking(move || catalog.paths()).await
+    }
+
+    /// Returns the paths of the stored files, in a form that takes little memory: a bucket may have millions.
+    ///
+    /// # Errors
+    /// As [`Inventory::paths`].
+    pub async fn stored_paths(&self) -> Result<StoredPaths> {
+        let mut paths = StoredPaths::default();
+        match self.catalog {
+            Some(_) => {
+                let stored = self.paths().await?;
+                stored.iter().for_each(|path| paths.insert(path));
             }
-            None => {
-                let files = self.entries().await?.into_iter();
-                Ok(files.map(|entry| entry.path).collect())
-            }
+            None => self.list_bucket(|file| paths.insert(&file.path)).await?,
         }
+        Ok(paths)
+    }
+
+    /// Lists a bucket, and remembers what it has, whoever asked.
+    async fn list_bucket(&self, mut each: impl FnMut(StoredFile)) -> Result<()> {
+        let Store::Bucket(bucket) = &*self.store else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        let listed = bucket.list_each(|file| {
+            self.bucket_files.saw(&file.path, file.size, began);
+            each(file);
+        });
+        let listed = listed.await;
+        listed.map_err(|error| failure(error).on("cannot list the bucket"))?;
+        self.bucket_files.listed_all(began);
+        Ok(())
     }
 
     /// Says whether a file is stored, as far as that can be known without reading it.

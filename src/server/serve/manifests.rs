@@ -96,7 +96,7 @@ impl Reader {
     /// Lists the default versions that are stored, and whose manifests were not read.
     async fn search(&self) -> Result<Vec<Stored>> {
         let catalog = self.catalog;
-        let paths = self.state.crate_files.inventory().paths().await?;
+        let paths = self.state.crate_files.inventory().stored_paths().await?;
         if paths.is_empty() {
             return Ok(Vec::new());
         }

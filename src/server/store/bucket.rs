@@ -1,12 +1,13 @@
 //! A store in a bucket of an S3 server. Uses object_store.
 
+use std::future::ready;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::path::Path as Key;
@@ -214,7 +215,20 @@ impl Bucket {
     }
 
     pub(super) async fn list(&self) -> io::Result<Vec<StoredFile>> {
-        self.list_below(&self.prefix, usize::MAX).await
+        self.below(&self.prefix).try_collect().await
+    }
+
+    /// Lists all files, one after the other: a bucket may have more than memory should take.
+    ///
+    /// # Errors
+    /// If the server fails.
+    pub async fn list_each(&self, mut each: impl FnMut(StoredFile)) -> io::Result<()> {
+        let listed = self.below(&self.prefix);
+        let listed = listed.try_for_each(|file| {
+            each(file);
+            ready(Ok(()))
+        });
+        listed.await
     }
 
     /// Lists the files of one crate's folder, the first 10,000 of them.
@@ -222,16 +236,18 @@ impl Bucket {
     /// # Errors
     /// If the server fails.
     pub async fn list_folder(&self, folder: &str) -> io::Result<Vec<StoredFile>> {
-        self.list_below(&self.key(folder), OF_ONE_CRATE).await
+        let folder = self.key(folder);
+        let listed = self.below(&folder).take(OF_ONE_CRATE);
+        listed.try_collect().await
     }
 
-    async fn list_below(&self, prefix: &Key, most: usize) -> io::Result<Vec<StoredFile>> {
+    fn below(&self, prefix: &Key) -> impl Stream<Item = io::Result<StoredFile>> {
         let skipped = match self.prefix.as_ref() {
             "" => 0,
             prefix => prefix.len() + 1,
         };
-        let listed = self.client.list(Some(prefix)).take(most);
-        let files = listed.map_ok(|found| StoredFile {
+        let listed = self.client.list(Some(prefix));
+        let files = listed.map_ok(move |found| StoredFile {
             path: found
                 .location
                 .as_ref()
@@ -241,8 +257,7 @@ impl Bucket {
             size: found.size,
             modified: found.last_modified.into(),
         });
-        let listed = files.try_collect().await;
-        listed.map_err(|error| self.failed(error))
+        files.map_err(|error| self.failed(error))
     }
 
     async fn write_parts(&self, upload: &mut WriteMultipart, from: &Path) -> io::Result<()> {
