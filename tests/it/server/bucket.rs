@@ -184,7 +184,8 @@ fn a_bucket_that_hangs_holds_up_neither_downloads_nor_places_for_long() {
     relay.set(Fate::Hang);
     for number in 0..6 {
         let got = server.download("bar", &format!("{number}.0.0"));
-        assert!(got.is_whole && got.body == noise(1_000, number));
+        let is_right = got.is_whole && got.body == noise(1_000, number);
+        assert!(is_right, "{}: {}", got.text(), server.log());
     }
     server.wait_for("left alone", || {
         server.log().contains("the bucket keeps failing; retry in")
