@@ -173,13 +173,18 @@ impl Settings {
 
 /// Returns the first element of a list, or name of a map, that is there twice. A map's value may be a token, and is not shown.
 fn repeated<'a>(key: &Key, texts: &'a [String]) -> Option<&'a str> {
-    let named = |text: &'a String| match key.shape {
+    let mut seen = BTreeSet::new();
+    let mut names = texts.iter().map(|text| name_in(key.shape, text));
+    names.find(|name| !seen.insert(*name))
+}
+
+/// Returns what may be in a list, or be a name in a map, only once.
+pub(super) fn name_in(shape: Shape, text: &str) -> &str {
+    match shape {
         Shape::Map => text.split('=').next().unwrap_or_default().trim(),
         Shape::Rules => crates_of(text),
-        Shape::One | Shape::List | Shape::Mailboxes => text.as_str(),
-    };
-    let mut seen = BTreeSet::new();
-    texts.iter().map(named).find(|name| !seen.insert(*name))
+        Shape::One | Shape::List | Shape::Mailboxes => text,
+    }
 }
 
 /// Makes the error of a value that cannot be used: where it comes from, its key, and what was expected.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
 
 use super::super::keys::Key;
+use super::super::settings::name_in;
 use super::super::variable_value::unexpanded;
 use super::password::refuse_password;
 
@@ -22,11 +23,31 @@ pub(super) fn checked<E: Error>(key: &Key, text: &str) -> Result<String, E> {
     Ok(text.to_owned())
 }
 
-/// A value of a key, taken as it is written: `1.0` stays `1.0`.
-#[derive(Clone, Copy)]
-pub(super) struct Scalar(pub(super) &'static Key);
+/// Checks an element of a list, after these: at its own place in the file.
+pub(super) fn checked_element<E: Error>(
+    key: &Key,
+    before: &[String],
+    text: &str,
+) -> Result<String, E> {
+    let text = checked(key, text)?;
+    let name = name_in(key.shape, &text);
+    if before.iter().any(|other| name_in(key.shape, other) == name) {
+        return Err(E::custom(format!(
+            "`{}` is given twice",
+            name.escape_debug()
+        )));
+    }
+    Ok(text)
+}
 
-impl<'de> DeserializeSeed<'de> for Scalar {
+/// A value of a key, or an element of its list after others, taken as it is written: `1.0` stays `1.0`.
+#[derive(Clone, Copy)]
+pub(super) struct Scalar<'b> {
+    pub(super) key: &'static Key,
+    pub(super) before: &'b [String],
+}
+
+impl<'de> DeserializeSeed<'de> for Scalar<'_> {
     type Value = String;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
@@ -34,7 +55,7 @@ impl<'de> DeserializeSeed<'de> for Scalar {
     }
 }
 
-impl Visitor<'_> for Scalar {
+impl Visitor<'_> for Scalar<'_> {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +63,7 @@ impl Visitor<'_> for Scalar {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
-        checked(self.0, text)
+        checked_element(self.key, self.before, text)
     }
 }
 

@@ -50,24 +50,24 @@ impl<'de> Visitor<'de> for Value {
             return deserializer.deserialize_any(Refusing);
         }
         match self.key.shape {
-            Shape::List | Shape::Mailboxes => deserializer
-                .deserialize_any(Elements(Scalar(self.key)))
-                .map(Some),
-            Shape::Rules => deserializer
-                .deserialize_any(Elements(Rule(self.key)))
-                .map(Some),
+            Shape::List | Shape::Mailboxes | Shape::Rules => {
+                deserializer.deserialize_any(Elements(self.key)).map(Some)
+            }
             Shape::Map => deserializer.deserialize_any(Pairs(self.key)).map(Some),
             Shape::One => deserializer
-                .deserialize_str(Scalar(self.key))
+                .deserialize_str(Scalar {
+                    key: self.key,
+                    before: &[],
+                })
                 .map(|text| Some(vec![text])),
         }
     }
 }
 
-/// The elements of a list, each of which this reads.
-struct Elements<S>(S);
+/// The elements of a key's list.
+struct Elements(&'static Key);
 
-impl<'de, S: DeserializeSeed<'de, Value = String> + Copy> Visitor<'de> for Elements<S> {
+impl<'de> Visitor<'de> for Elements {
     type Value = Vec<String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,11 +75,19 @@ impl<'de, S: DeserializeSeed<'de, Value = String> + Copy> Visitor<'de> for Eleme
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<String>, A::Error> {
+        let key = self.0;
         let mut texts = Vec::new();
-        while let Some(text) = sequence.next_element_seed(self.0)? {
-            texts.push(text);
+        loop {
+            let before = &texts;
+            let text = match key.shape {
+                Shape::Rules => sequence.next_element_seed(Rule { key, before })?,
+                _ => sequence.next_element_seed(Scalar { key, before })?,
+            };
+            match text {
+                Some(text) => texts.push(text),
+                None => return Ok(texts),
+            }
         }
-        Ok(texts)
     }
 
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<String>, E> {

@@ -122,7 +122,17 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
         ),
         (
             "mail:\n  to: [a@x.example, a@x.example]",
-            "ferry.yml:2:7: mail.to: `a@x.example` is given twice",
+            "ferry.yml:2:21: mail.to[1]: `a@x.example` is given twice",
+        ),
+        (
+            "policy:\n  deny:\n    - foo\n    - bar\n    - crate: foo\n      why: twice",
+            "ferry.yml:5:7: policy.deny[2]: `foo` is given twice",
+        ),
+        (
+            "policy:\n  deny: [time@>=0.1, <0.2.23]",
+            "ferry.yml:2:22: policy.deny[1]: expected a crate such as serde, acme-*, serde@1.0.219 or time@<0.2.23: `<0.2.23` is no \
+             name of a crate, nor one with `*` in it; in a list in `[ ]` a comma ends the element: put the rule in quotes, as \
+             \"time@>=0.1, <0.2.23\"",
         ),
         (
             "trigger:\n  every: '61 * * * *'",
