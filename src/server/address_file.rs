@@ -27,10 +27,11 @@ pub fn record(config: &ServeConfig) {
 }
 
 /// Adds the address of the server that last used the data directory, where the configuration says neither how clients reach
-/// the server nor where it listens.
+/// the server nor where it listens: with the port 0 the system chooses that.
 #[must_use]
 pub fn completed(mut config: ServeConfig) -> ServeConfig {
-    let is_given = *config.origins.of("serve.listen") != Origin::Default;
+    let is_given =
+        *config.origins.of("serve.listen") != Origin::Default && config.serve.listen.port() != 0;
     if config.serve.public_url.is_none() && !is_given {
         config.serve.public_url = read(&config.serve.data_dir.join(NAME));
     }
@@ -76,6 +77,8 @@ mod tests {
         assert_eq!(index(&[data]), "http://127.0.0.1:8090/index/");
         record(&config(&[data, listen]));
         assert_eq!(index(&[data]), "http://127.0.0.1:8080/index/");
+        let chosen = ("FERRY_SERVE_LISTEN", "127.0.0.1:0");
+        assert_eq!(index(&[data, chosen]), "http://127.0.0.1:8080/index/");
         let given = ("FERRY_SERVE_LISTEN", "127.0.0.1:7");
         assert_eq!(index(&[data, given]), "http://127.0.0.1:7/index/");
         let named = ("FERRY_SERVE_PUBLIC_URL", "https://crates.example");

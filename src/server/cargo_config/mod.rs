@@ -260,13 +260,21 @@ impl fmt::Display for SnippetReport {
 /// `config` if it is not known how clients reach the server.
 fn reachable(config: &ServeConfig) -> Result<String> {
     let listen = config.serve.listen;
-    if config.serve.public_url.is_some() || !listen.ip().is_unspecified() {
+    let is_usable = !listen.ip().is_unspecified() && listen.port() != 0;
+    if config.serve.public_url.is_some() || is_usable {
         return Ok(config.sparse_index());
     }
-    let message = format!("serve.listen is {listen}, which is no address that a client can use");
-    Err(Error::new(Kind::Config, message).advise(
-        "Set serve.public_url (`--public-url`) to the address by which clients reach the server.",
-    ))
+    let (message, advice) = match listen.port() {
+        0 => (
+            format!("serve.listen is {listen}: the system chooses the port when the server starts"),
+            "Start the server first, with the same serve.data_dir, or set serve.public_url (`--public-url`) to its address.",
+        ),
+        _ => (
+            format!("serve.listen is {listen}, which is no address that a client can use"),
+            "Set serve.public_url (`--public-url`) to the address by which clients reach the server.",
+        ),
+    };
+    Err(Error::new(Kind::Config, message).advise(advice))
 }
 
 /// Writes an address as a URL: cargo accepts no other form.

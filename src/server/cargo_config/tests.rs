@@ -44,6 +44,16 @@ index = "sparse+https://crates.example.com/index/"
 }
 
 #[test]
+fn a_server_whose_port_the_system_chooses_needs_a_public_url() {
+    let environment = Environment::from_pairs([("FERRY_SERVE_LISTEN", "127.0.0.1:0")]);
+    let config = ServeConfig::load(&Flags::default(), &environment).unwrap();
+    let error = run(&config, &options(Index::Sparse, None)).unwrap_err();
+    assert!(error.to_string().contains("127.0.0.1:0"), "{error}");
+    let advice = error.advice().unwrap();
+    assert!(advice.contains("Start the server first"), "{advice}");
+}
+
+#[test]
 fn a_server_that_listens_everywhere_needs_a_public_url() {
     let listen = |address| [("FERRY_SERVE_LISTEN", address)];
     let load = |address| {
