@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use globset::{Glob, GlobMatcher};
-use semver::{Version, VersionReq};
+use semver::{Prerelease, Version, VersionReq};
 
 /// Some crates, or some of their versions. In names case does not matter, and `-` and `_` are alike, as on crates.io.
 #[derive(Debug, Clone)]
@@ -51,15 +51,7 @@ impl CratePattern {
     /// A requirement means a pre-release where it means the release that follows: `<0.2.23` means `0.2.0-rc.1`, too, which
     /// cargo would not take for it.
     pub fn means_version(&self, version: &Version) -> bool {
-        match &self.versions {
-            Versions::All => true,
-            // Build metadata does not count, as for cargo.
-            Versions::One(one) => one.cmp_precedence(version).is_eq(),
-            Versions::Meeting(requirement) => {
-                let release = Version::new(version.major, version.minor, version.patch);
-                requirement.matches(version) || requirement.matches(&release)
-            }
-        }
+        self.versions.mean(version)
     }
 }
 
@@ -110,11 +102,49 @@ impl Versions {
                 )
             });
         }
-        let requirement = VersionReq::parse(text);
-        requirement
-            .map(Self::Meeting)
-            .map_err(|error| format!("`{shown}` is neither a version nor a requirement: {error}"))
+        let requirement = VersionReq::parse(text).map_err(|error| {
+            format!("`{shown}` is neither a version nor a requirement: {error}")
+        })?;
+        let meeting = Self::Meeting(requirement.clone());
+        match lowest(&requirement).any(|version| meeting.mean(&version)) {
+            true => Ok(meeting),
+            false => Err(format!("no version can meet `{shown}`")),
+        }
     }
+
+    fn mean(&self, version: &Version) -> bool {
+        match self {
+            Self::All => true,
+            // Build metadata does not count, as for cargo.
+            Self::One(one) => one.cmp_precedence(version).is_eq(),
+            Self::Meeting(requirement) => {
+                let release = Version::new(version.major, version.minor, version.patch);
+                requirement.matches(version) || requirement.matches(&release)
+            }
+        }
+    }
+}
+
+/// Returns the versions of which the lowest one must be that meets a requirement, if any does: each comparator has one, and all
+/// that have none begin at the first version.
+fn lowest(requirement: &VersionReq) -> impl Iterator<Item = Version> {
+    let of_each = requirement.comparators.iter().flat_map(|comparator| {
+        let (major, minor, patch) = (comparator.major, comparator.minor, comparator.patch);
+        let at = Version {
+            pre: comparator.pre.clone(),
+            ..Version::new(major, minor.unwrap_or(0), patch.unwrap_or(0))
+        };
+        let next = match (minor, patch) {
+            (None, _) => Version::new(major.saturating_add(1), 0, 0),
+            (Some(minor), None) => Version::new(major, minor.saturating_add(1), 0),
+            (Some(minor), Some(patch)) => Version::new(major, minor, patch.saturating_add(1)),
+        };
+        // After a pre-release the next one comes first.
+        let pre = Prerelease::new(&format!("{}.0", at.pre)).unwrap_or_default();
+        let after = Version { pre, ..at.clone() };
+        [at, after, next]
+    });
+    of_each.chain([Version::new(0, 0, 0)])
 }
 
 impl fmt::Display for CratePattern {
@@ -173,6 +203,11 @@ mod tests {
             ("serde@>=1, <1.5", "1.4.9", true),
             ("serde@>=1, <1.5", "1.5.0", false),
             ("serde@*", "1.5.0-rc.1", true),
+            ("serde@>1, <2.1", "2.0.0", true),
+            ("serde@>1.2, <1.4", "1.3.5", true),
+            ("serde@>1.2.3, <1.2.5", "1.2.4", true),
+            ("serde@>1.0.0-alpha, <1.0.0", "1.0.0-beta", true),
+            ("serde@=1.0.0-alpha", "1.0.0-alpha", true),
         ] {
             assert_eq!(
                 means(pattern, "serde", version),
@@ -192,6 +227,9 @@ mod tests {
             ("serde@1.0", "begins with an operator, as `^1.0`"),
             ("serde@", "neither a version nor a requirement"),
             ("serde@~~1", "neither a version nor a requirement"),
+            ("serde@>2, <1", "no version can meet `>2, <1`"),
+            ("serde@<0.0.0", "no version can meet"),
+            ("serde@=1.0.0, =1.0.1", "no version can meet"),
         ] {
             let refused = text.parse::<CratePattern>().unwrap_err();
             assert!(refused.contains(why), "{text}: {refused}");

@@ -80,6 +80,13 @@ impl Policy {
         &self.deny
     }
 
+    /// Returns the rules that have ended, each with its key.
+    pub fn ended(&self, now: Timestamp) -> impl Iterator<Item = (&'static str, &Rule)> {
+        let allow = self.allow.iter().map(|rule| (ALLOW, rule));
+        let all = allow.chain(self.deny.iter().map(|rule| (DENY, rule)));
+        all.filter(move |(_, rule)| !rule.stands_at(now))
+    }
+
     /// Selects what concerns a crate.
     pub fn about(&self, name: &str) -> AboutCrate<'_> {
         let name = folded(name);
@@ -149,12 +156,11 @@ impl AboutCrate<'_> {
         let version = Version::parse(version).ok()?;
         let rules = about.iter().map(|place| &rules[*place]);
         let mut meant = rules.filter(|rule| rule.crates.means_version(&version));
-        meant.find(|rule| match rule.until {
-            None => true,
-            Some(until) => {
+        meant.find(|rule| {
+            if let Some(until) = rule.until {
                 span.cut(until, now);
-                now < until
             }
+            rule.stands_at(now)
         })
     }
 }

@@ -4,7 +4,10 @@
 //! ```text
 //! state/seen/2026-08-20/080112-yank-arrayref@0.3.9
 //! state/seen/2026-08-20/080112-line-foo@1.0.0
+//! state/seen/began
 //! ```
+//!
+//! The last one is always there: where it is not, nothing was ever written, or all of it is lost.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,15 +20,17 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 
-use crate::config::ServeConfig;
+use crate::config::{ServeConfig, StoreUrl};
 use crate::error::{Error, Kind, Result};
 use crate::index::{CrateName, CrateVersion, Published};
 use crate::policy::{Policy, Seen, Sight, Sighting};
 use crate::server::index_copy::Snapshot;
-use crate::server::store::Store;
+use crate::server::store::{Store, failure};
 
 /// Where they are in the store.
 const FOLDER: &str = "state/seen";
+/// What is there from the first time on.
+const BEGAN: &str = "began";
 /// When, in a path.
 const TIME: &str = "%Y-%m-%d/%H%M%S";
 /// How many are written at the same time.
@@ -35,12 +40,21 @@ const MOST: usize = 10_000;
 /// What clocks of servers may differ by.
 const SLACK: Duration = Duration::from_secs(86_400);
 
+/// What the store has.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// What was seen, as far as it matters now.
+    pub seen: Seen,
+    /// Whether any server has ever used the store for this, and nobody has removed it since.
+    pub has_begun: bool,
+}
+
 /// Reads what was seen, as far as it matters to a policy now.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub async fn read(store: &Store, policy: &Policy, now: Timestamp) -> io::Result<Seen> {
-    let mut seen = Seen::default();
+pub async fn read(store: &Store, policy: &Policy, now: Timestamp) -> io::Result<Kept> {
+    let mut kept = Kept::default();
     if let Some(longest) = policy.memory() {
         let back = SignedDuration::try_from(longest.saturating_add(SLACK));
         let first = back.ok().and_then(|back| now.checked_sub(back).ok());
@@ -48,11 +62,21 @@ pub async fn read(store: &Store, policy: &Policy, now: Timestamp) -> io::Result<
         let first = first.strftime("%Y-%m-%d").to_string();
         for name in store.names_from(FOLDER, &first).await? {
             if let Some(sighting) = parse(&name) {
-                seen.add(sighting);
+                kept.seen.add(sighting);
             }
+            kept.has_begun |= name == BEGAN;
         }
     }
-    Ok(seen)
+    Ok(kept)
+}
+
+/// Writes down that the store is used for this.
+///
+/// # Errors
+/// If the store cannot be written.
+pub async fn begin(store: &Store) -> io::Result<()> {
+    let path = format!("{FOLDER}/{BEGAN}");
+    store.create(&path, Bytes::new()).await
 }
 
 /// Reads what was seen, from the store of this configuration.
@@ -60,14 +84,31 @@ pub async fn read(store: &Store, policy: &Policy, now: Timestamp) -> io::Result<
 /// # Errors
 /// `config` if the store cannot be used; else if it cannot be read.
 pub async fn of_store(config: &ServeConfig, policy: &Policy, now: Timestamp) -> Result<Seen> {
-    let store = Store::open(&config.store(), &config.secrets, &config.network)?;
-    read(&store, policy, now).await.map_err(|error| {
-        Error::new(
-            Kind::Network,
-            "cannot read the policy's state from the store",
-        )
-        .because(error)
-    })
+    let place = config.store();
+    let store = Store::open(&place, &config.secrets, &config.network)?;
+    let kept = read(&store, policy, now).await;
+    Ok(kept.map_err(|error| unusable(&place, error))?.seen)
+}
+
+/// Makes the error of a store whose state cannot be read or written: where it is, why, and what to do.
+pub fn unusable(place: &StoreUrl, error: io::Error) -> Error {
+    let told = |kind| {
+        let message = format!("cannot use the policy's state in {place}/state");
+        Error::new(kind, message)
+    };
+    match place {
+        StoreUrl::Folder(_) => told(Kind::Config)
+            .because(error)
+            .advise("Let the user that runs the server read and write that folder."),
+        StoreUrl::Bucket { .. } => {
+            let why = failure(error);
+            let error = told(why.kind()).because(why.chain());
+            match why.advice() {
+                Some(advice) => error.advise(advice),
+                None => error,
+            }
+        }
+    }
 }
 
 /// Writes down what was seen. What another server has written as well is there twice, and the first time counts.

@@ -21,6 +21,13 @@ pub struct Rule {
     pub why: Option<String>,
 }
 
+impl Rule {
+    /// Says whether it has not ended yet.
+    pub fn stands_at(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
 /// Reads a rule: `time@<0.2.23`, perhaps with ` until=2027-01-31`, and ` why=` before the rest of the text.
 pub(in super::super) fn rule(text: &str) -> Result<Rule, String> {
     let (rest, why) = cut(text, WHY);

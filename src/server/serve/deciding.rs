@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -28,7 +29,17 @@ const LONGEST: Duration = Duration::from_secs(20);
 
 /// What was seen and could not be written down yet; and the last failure, which is logged once.
 #[derive(Default)]
-pub(super) struct Unrecorded(Mutex<(Vec<Sighting>, Option<String>)>);
+pub(super) struct Unrecorded {
+    pending: Mutex<Vec<Sighting>>,
+    last_failure: ArcSwapOption<String>,
+}
+
+impl Unrecorded {
+    /// Returns why the store could not be used the last time; `None` if it could.
+    pub(super) fn last_failure(&self) -> Option<Arc<String>> {
+        self.last_failure.load_full()
+    }
+}
 
 /// Decides on an index, again only what is not as before. `None` if the index or the store cannot be read, which is logged.
 pub(super) async fn decide(
@@ -92,7 +103,15 @@ async fn news(
         let compared = read_compared(&compared_in(state));
         let compared = compared.filter(|commit| *commit != index.commit());
         // Without that commit, or without all of it, all that is there counts as old.
-        let Some(compared) = compared.and_then(|commit| state.copy.at(commit)) else {
+        let Some(commit) = compared else {
+            return Ok(Vec::new());
+        };
+        let Some(compared) = state.copy.at(commit) else {
+            warn!(
+                "the copy of the index does not reach back to {}, which was looked at last: what came since counts as old where its \
+                 line has no date, and yanks since then show at once",
+                commit.short()
+            );
             return Ok(Vec::new());
         };
         Ok(sightings::compare(policy, &compared, &index, now).unwrap_or_default())
@@ -113,32 +132,38 @@ async fn seen(
         return Some(Seen::default());
     }
     let store = state.crate_files.inventory().store();
-    let mut unrecorded = state.unrecorded.0.lock().await;
-    let (pending, last_failure) = &mut *unrecorded;
+    let path = compared_in(state);
+    let mut pending = state.unrecorded.pending.lock().await;
     pending.extend(news);
-    let recorded = in_time(sightings::record(store, pending)).await;
+    let recorded = in_time(sightings::record(store, &pending)).await;
     let read = in_time(sightings::read(store, policy, now)).await;
-    let failure = recorded.as_ref().err().or(read.as_ref().err());
-    let failure = failure.map(|error| state.mask.apply(&error.to_string()).into_owned());
-    if let Some(failure) = failure.as_ref().filter(|_| last_failure != &failure) {
-        error!("the policy's state in the store cannot be used; trying again: {failure}");
-    }
-    *last_failure = failure;
-    let mut seen = match (
-        read,
-        before.as_ref().and_then(|view| view.decisions.as_ref()),
-    ) {
-        (Ok(seen), _) => seen,
-        (Err(_), Some(decisions)) => decisions.seen().clone(),
-        // What was seen before is not known: a version may be on hold by it.
-        (Err(_), None) => return None,
+    let begun = match &read {
+        Ok(kept) if !kept.has_begun => {
+            if read_compared(&path).is_some() {
+                warn!(
+                    "the store has no state of the policy any more: when lines without a date and yanks were first seen is lost, and \
+                     what was on hold by that is not. Bring back {}/state if you have it.",
+                    state.config.store()
+                );
+            }
+            in_time(sightings::begin(store)).await
+        }
+        _ => Ok(()),
     };
+    let is_recorded = recorded.is_ok();
+    let (kept, unread) = match read {
+        Ok(kept) => (Some(kept.seen), None),
+        Err(error) => (None, Some(error)),
+    };
+    note_failure(state, recorded.err().or(unread).or(begun.err()));
+    let decisions = before.as_ref().and_then(|view| view.decisions.as_ref());
+    // Where nothing was decided before, what was seen before is not known: a version may be on hold by it.
+    let mut seen = kept.or_else(|| decisions.map(|decisions| decisions.seen().clone()))?;
     for sighting in pending.iter() {
         seen.add(sighting.clone());
     }
-    if recorded.is_ok() {
+    if is_recorded {
         pending.clear();
-        let path = compared_in(state);
         if read_compared(&path) != Some(commit)
             && let Err(error) = replace(&path, &format!("{commit}\n"))
         {
@@ -146,6 +171,20 @@ async fn seen(
         }
     }
     Some(seen)
+}
+
+/// Keeps why the store cannot be used, for `/readyz`, and logs it once.
+fn note_failure(state: &State, error: Option<io::Error>) {
+    let failure = error.map(|error| {
+        let error = sightings::unusable(&state.config.store(), error);
+        let advice = error.advice().unwrap_or_default();
+        let text = format!("{}; trying again. {advice}", error.chain());
+        Arc::new(state.mask.apply(text.trim_end()).into_owned())
+    });
+    let last = state.unrecorded.last_failure.swap(failure.clone());
+    if let Some(failure) = failure.filter(|failure| last.as_ref() != Some(failure)) {
+        error!("{failure}");
+    }
 }
 
 /// Bounds what the store is asked: a bucket that does not answer must not keep the index from being shown.

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::sleep;
+use tracing::warn;
 
 use super::state::State;
 use crate::config::Rule;
@@ -24,8 +25,14 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Shows what the policy decides, when that changes as time passes.
 pub(super) async fn forever(state: &'static State) {
-    if state.policy.is_none() {
+    let Some(policy) = &state.policy else {
         return pending().await;
+    };
+    for (key, rule) in policy.ended(state.handle.timestamp()) {
+        warn!(
+            "{key}: the rule `{}` has ended: it has no effect any more",
+            rule.crates
+        );
     }
     loop {
         let could = !state.is_decided_anew() || state.update_view().await;
@@ -52,8 +59,10 @@ struct PolicyJson {
     yank_hold: Option<u64>,
     allow: Vec<RuleJson>,
     deny: Vec<RuleJson>,
-    #[serde(flatten)]
-    versions: Numbers,
+    /// How many versions are; `null` until it is known, as the next two.
+    on_hold: Option<usize>,
+    denied: Option<usize>,
+    yanks_on_hold: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -64,8 +73,10 @@ struct RuleJson {
 }
 
 impl RuleJson {
-    fn all(rules: &[Rule]) -> Vec<Self> {
-        let rules = rules.iter().map(|rule| Self {
+    /// Makes all of those that have not ended.
+    fn all(rules: &[Rule], now: Timestamp) -> Vec<Self> {
+        let rules = rules.iter().filter(|rule| rule.stands_at(now));
+        let rules = rules.map(|rule| Self {
             crates: rule.crates.to_string(),
             until: rule.until,
         });
@@ -110,11 +121,14 @@ pub(super) fn show(state: &'static State, _: Authorized<'_>) -> Result<Reply, Er
         let detail = "this server has no policy";
         return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail));
     };
+    let (numbers, now) = (Numbers::of(state), state.handle.timestamp());
     Ok(Reply::now(Json(PolicyJson {
         min_age: policy.min_age().map(|age| age.as_secs()),
         yank_hold: policy.yank_hold().map(|hold| hold.as_secs()),
-        allow: RuleJson::all(policy.allowed()),
-        deny: RuleJson::all(policy.denied()),
-        versions: Numbers::of(state).unwrap_or_default(),
+        allow: RuleJson::all(policy.allowed(), now),
+        deny: RuleJson::all(policy.denied(), now),
+        on_hold: numbers.map(|numbers| numbers.on_hold),
+        denied: numbers.map(|numbers| numbers.denied),
+        yanks_on_hold: numbers.map(|numbers| numbers.yanks_on_hold),
     })))
 }

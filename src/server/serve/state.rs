@@ -1,5 +1,6 @@
 //! What the handlers share: configuration, index, crate files, tokens, and what is counted.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -255,6 +256,17 @@ impl State {
         if view.is_some() {
             return Ok(view);
         }
+        if self.copy.snapshot().is_some()
+            && let Some(why) = self.unrecorded.last_failure()
+        {
+            // Anybody may ask `/readyz`, and the failure names places.
+            return Err(unready(match self.tokens {
+                Some(_) => {
+                    "the policy's state in the store cannot be used; the log says why".into()
+                }
+                None => String::clone(&why).into(),
+            }));
+        }
         let detail = match self.copy.snapshot() {
             None if self.refreshes.so_far().last_error.is_some() => {
                 "the server could not fetch the index so far; /readyz and its log say why"
@@ -266,7 +278,7 @@ impl State {
             }
             Some(_) => "the policy is being applied to the index for the first time",
         };
-        Err(unready(detail))
+        Err(unready(detail.into()))
     }
 
     /// Returns what the policy decides of a crate, if its file is shown otherwise than the index has it, or will be.
@@ -297,9 +309,9 @@ impl State {
     pub(super) fn replace_copy(&self, error: &Error) -> ErrorResponse {
         if is_shortage(error) {
             self.log_shortage(error);
-            return unready(
-                "the server is short of open files or of memory; try again in a few seconds",
-            );
+            let detail =
+                "the server is short of open files or of memory; try again in a few seconds";
+            return unready(detail.into());
         }
         // Many requests find the same damage: the first one logs it.
         if self.copy.report_damage() {
@@ -307,7 +319,7 @@ impl State {
             tracing::error!("the copy of the index is damaged; fetching another: {error}");
             self.handle.refresh();
         }
-        unready(DAMAGED)
+        unready(DAMAGED.into())
     }
 
     /// Logs a shortage, which many requests meet at the same time, at most once a minute.
@@ -348,6 +360,6 @@ pub(super) fn config_json(address: &str, needs_token: bool) -> Bytes {
     json.to_string().into()
 }
 
-fn unready(detail: &'static str) -> ErrorResponse {
+fn unready(detail: Cow<'static, str>) -> ErrorResponse {
     ErrorResponse::for_cargo(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, 5)
 }

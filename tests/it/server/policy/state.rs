@@ -3,7 +3,7 @@
 use super::{MIN_AGE, day, publish};
 use crate::support::clocked::ClockedServer;
 use crate::support::s3::S3;
-use crate::support::server::{Server, Site};
+use crate::support::server::{Server, Site, sha256};
 
 fn site() -> Site {
     let mut site = Site::new();
@@ -109,10 +109,80 @@ fn without_its_state_a_server_is_not_ready_and_it_goes_on_when_the_store_is_back
     variables.extend(s3.variables());
     drop(s3);
     let server = Server::start(&variables);
-    let told = "the policy's state in the store cannot be used";
+    let told = "cannot use the policy's state in s3://";
     server.wait_for("told", || server.log().contains(told));
+    let unready = server.get("/readyz");
+    assert_eq!(unready.status, 503);
+    assert!(unready.text().contains(told), "{}", unready.text());
+    assert!(
+        unready.text().contains("Check AWS_ENDPOINT_URL"),
+        "{}",
+        unready.text()
+    );
     assert_eq!(server.entry("foo").status, 503);
+    let policy: serde_json::Value =
+        serde_json::from_slice(&server.get("/api/v1/policy").body).unwrap();
+    assert_eq!(policy["min_age"], 604_800);
+    assert!(policy["on_hold"].is_null() && policy["denied"].is_null());
     let _s3 = S3::start_at(&folder, address);
     server.wait_until_ready();
+    assert_eq!(shown(&server.entry("foo").text(), "1.0.0"), Some(false));
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_told_with_its_place_and_what_to_do() {
+    let site = site();
+    let state = site.data().join("crates/state");
+    std::fs::create_dir_all(state.parent().unwrap()).unwrap();
+    // No folder of this name can be read, by whatever user.
+    std::fs::write(&state, "").unwrap();
+    let server = Server::start(&site.variables_and(&[MIN_AGE]));
+    let told = format!("cannot use the policy's state in {}", state.display());
+    server.wait_for("told", || {
+        let got = server.get("/readyz");
+        got.status == 503
+            && got.text().contains(&told)
+            && got
+                .text()
+                .contains("Let the user that runs the server read and write")
+    });
+    std::fs::remove_file(&state).unwrap();
+    server.wait_until_ready();
+    drop(server);
+    // Another one is told as little as the page of errors.
+    std::fs::remove_dir_all(&state).unwrap();
+    std::fs::write(&state, "").unwrap();
+    let tokens = site.folder.path().join("tokens");
+    std::fs::write(&tokens, format!("{}  ci\n", sha256(b"token"))).unwrap();
+    let auth = ("FERRY_SERVE_AUTH", tokens.to_str().unwrap());
+    let server = Server::start(&site.variables_and(&[MIN_AGE, auth]));
+    server.wait_for("told", || {
+        let got = server.get("/readyz").text();
+        got.contains("the log says why") && !got.contains(state.to_str().unwrap())
+    });
+}
+
+#[test]
+fn a_store_whose_state_is_gone_is_told() {
+    let mut site = site();
+    let lost = "the store has no state of the policy any more";
+    let server = site.serve(&[MIN_AGE]);
+    assert!(!server.log().contains(lost), "{}", server.log());
+    drop(server);
+    let server = site.serve(&[MIN_AGE]);
+    assert!(!server.log().contains(lost), "{}", server.log());
+    std::fs::remove_dir_all(site.data().join("crates/state")).unwrap();
+    publish(&mut site, "foo", "1.1.0", Some(day(0)));
+    assert_eq!(server.push_hook().status, 202);
+    server.wait_for("told", || server.log().contains(lost));
+}
+
+#[test]
+fn a_rule_that_has_ended_is_told_at_the_start() {
+    let site = site();
+    let server = site.serve(&[("FERRY_POLICY_DENY", "bar; foo until=2020-01-01")]);
+    let told = "policy.deny: the rule `foo` has ended";
+    server.wait_for("told", || server.log().contains(told));
+    assert!(!server.log().contains("`bar`"), "{}", server.log());
     assert_eq!(shown(&server.entry("foo").text(), "1.0.0"), Some(false));
 }
