@@ -7,6 +7,7 @@ use url::form_urlencoded;
 use super::crate_page::{find, missing, no_such_version};
 use super::frame::Frame;
 use super::listed::Pages;
+use super::mark::Mark;
 use super::numbered::{Piece, cost, marks_cost, pages, pieces};
 use super::of_version::{OfVersion, not_here, pick};
 use super::source::note;
@@ -56,6 +57,8 @@ struct Versions {
     name: String,
     old: String,
     new: String,
+    /// What the policy says of either.
+    marks: Vec<Mark>,
 }
 
 /// A file that changed.
@@ -169,6 +172,10 @@ impl Versions {
             name: new.name.clone(),
             old: old.number.clone(),
             new: new.number.clone(),
+            marks: [old, new]
+                .into_iter()
+                .filter_map(|of| of.mark.clone())
+                .collect(),
         }
     }
 

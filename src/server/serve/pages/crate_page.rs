@@ -43,7 +43,7 @@ struct CratePage {
     readme: Option<ShownReadme>,
     unreadable: Option<Unreadable>,
     shown: Shown,
-    /// The version to take, where another one is shown.
+    /// The version to take, where another one is shown; `None` also where cargo takes none anew.
     better: Option<String>,
     /// A pre-release that is newer than the version to take.
     pre_release: Option<String>,
@@ -298,13 +298,19 @@ impl CratePage {
         shown.mark = Mark::of(decided, &shown.number);
         shown.find(releases, release, stored);
         let is_usable = |listed: &ListedRelease| !listed.is_yanked && !listed.is_beyond_cargo;
-        let has_usable = releases.iter().any(is_usable);
         let first = releases.iter().take(FIRST_VERSIONS);
         let more = releases.iter().skip(FIRST_VERSIONS).take(MORE_VERSIONS);
         let newer = releases.first().filter(|newest| {
             let is_pre_release = !newest.version.pre.is_empty() && is_usable(newest);
             is_pre_release && newest.version.to_string() != *default
         });
+        let is_taken = |version: &str| {
+            let listed = releases
+                .iter()
+                .find(|listed| listed.version.to_string() == version);
+            listed.is_some_and(is_usable)
+        };
+        let better = (shown.number != *default && is_taken(default)).then(|| default.clone());
         let (dependencies, left_dependencies) = groups(&release.dependencies);
         Self {
             frame: Frame::new(state, format!("{} {}", row.name, shown.number)),
@@ -312,7 +318,7 @@ impl CratePage {
             description: row.description.as_deref().map(clean),
             readme: None,
             unreadable: None,
-            better: (has_usable && shown.number != *default).then(|| default.clone()),
+            better,
             pre_release: newer.map(|newest| newest.version.to_string()),
             shown,
             facts: Facts::new(row, releases.len()),

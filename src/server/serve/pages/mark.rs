@@ -8,7 +8,10 @@ use crate::server::decisions::DecidedFile;
 pub(super) type State = (&'static str, &'static str);
 
 /// What the policy says of the version that a page is about.
+#[derive(Clone)]
 pub(super) struct Mark {
+    /// The version.
+    pub(super) number: String,
     pub(super) state: State,
     /// Why, and until when.
     pub(super) why: String,
@@ -48,6 +51,7 @@ impl Mark {
         // The word is shown before it.
         let why = text.strip_prefix(decided.decision.word()).unwrap_or(&text);
         Some(Self {
+            number: clean(version),
             state: state_of(decided)?,
             why: clean(why.trim_start_matches(':')),
             meaning: meaning(decided.decision),

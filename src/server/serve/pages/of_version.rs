@@ -9,6 +9,7 @@ use semver::Version;
 
 use super::crate_page::{find, missing, no_such_version};
 use super::frame::Frame;
+use super::mark::Mark;
 use super::text::in_path;
 use super::{redirect, respond};
 use crate::config::Downloads;
@@ -25,6 +26,8 @@ pub(super) struct OfVersion {
     pub(super) name: String,
     pub(super) number: String,
     pub(super) file: CrateFile,
+    /// What the policy says of it. What is denied is shown all the same: whoever looks into it has to see it.
+    pub(super) mark: Option<Mark>,
 }
 
 /// What is asked for, or the page that is answered with instead.
@@ -80,9 +83,11 @@ pub(super) async fn pick(
         None => None,
     };
     Ok(release.and_then(|release| {
+        let number = release.version.to_string();
         Some(OfVersion {
             name: name.to_owned(),
-            number: release.version.to_string(),
+            mark: Mark::of(state.decided(name).as_deref(), &number),
+            number,
             file: crate_file(&release)?,
         })
     }))

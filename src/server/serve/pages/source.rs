@@ -10,6 +10,7 @@ use url::form_urlencoded;
 
 use super::frame::Frame;
 use super::listed::Pages;
+use super::mark::Mark;
 use super::numbered::{Part, cost, pages};
 use super::of_version::{OfVersion, find_version, not_here};
 use super::text::{clean, in_path, number, page_number, size};
@@ -33,6 +34,7 @@ struct FilesPage {
     frame: Frame,
     name: String,
     version: String,
+    mark: Option<Mark>,
     count: String,
     is_one: bool,
     total: String,
@@ -63,6 +65,7 @@ struct FilePage {
     frame: Frame,
     name: String,
     version: String,
+    mark: Option<Mark>,
     path: String,
     size: String,
     checksum: String,
@@ -81,6 +84,7 @@ struct ReadmePage {
     frame: Frame,
     name: String,
     version: String,
+    mark: Option<Mark>,
     readme: Option<Arc<Readme>>,
     /// The README as it was written.
     source: String,
@@ -136,6 +140,7 @@ impl FilesPage {
             is_open: state.tokens.is_none(),
             name: of.name,
             version: of.number,
+            mark: of.mark,
         }
     }
 }
@@ -275,6 +280,7 @@ impl FilePage {
             pages: Pages::new(page, last, 1, |page| format!("{base}?page={page}")),
             name: of.name,
             version: of.number,
+            mark: of.mark,
             is_open: state.tokens.is_none(),
         }
     }
@@ -312,6 +318,7 @@ pub(super) async fn show_readme(
         ),
         name: of.name,
         version: of.number,
+        mark: of.mark,
         readme,
     };
     respond(state, headers, StatusCode::OK, move || page).await

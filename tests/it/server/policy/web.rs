@@ -116,7 +116,10 @@ fn the_web_api_tells_what_the_policy_is_without_its_reasons() {
     let site = site();
     let pairs = [
         MIN_AGE,
-        ("FERRY_POLICY_ALLOW", "acme-* until=2027-01-01 why=secret"),
+        (
+            "FERRY_POLICY_ALLOW",
+            "acme-* until=2027-01-01 why=secret; old until=2026-11-01",
+        ),
         ("FERRY_POLICY_DENY", "foo@1.0.0 why=secret"),
     ];
     let server = ClockedServer::start(&site, &pairs, day(1));
@@ -129,4 +132,60 @@ fn the_web_api_tells_what_the_policy_is_without_its_reasons() {
         "on_hold": 1, "denied": 1, "yanks_on_hold": 0,
     });
     assert_eq!(told, wanted);
+}
+
+#[test]
+fn a_page_offers_no_version_that_cannot_be_taken() {
+    let mut site = site();
+    publish(&mut site, "evil", "0.1.0", None);
+    publish(&mut site, "evil", "0.2.0", None);
+    let pairs = [MIN_AGE, ("FERRY_POLICY_DENY", "evil; foo@1.0.0")];
+    let server = ClockedServer::start(&site, &pairs, day(1));
+    wait_for_catalog(&server);
+    for path in [
+        "/crates/evil",
+        "/crates/evil/0.1.0",
+        "/crates/foo",
+        "/crates/foo/1.0.0",
+    ] {
+        let page = server.get(path).text();
+        assert!(!page.contains("Take <"), "{path}: {page}");
+        assert!(
+            page.contains("No other version can be taken: each is yanked, on hold or denied."),
+            "{path}: {page}"
+        );
+    }
+    server.set_clock(day(8));
+    server.wait_for("offered", || {
+        let page = server.get("/crates/foo/1.0.0").text();
+        page.contains("Take <a href=\"/crates/foo/1.1.0\">1.1.0</a>")
+    });
+}
+
+#[test]
+fn sources_of_what_is_denied_are_shown_and_say_so() {
+    let site = site();
+    let deny = ("FERRY_POLICY_DENY", "foo@1.1.0 why=under review");
+    let fetched = site.run(&["prefetch", "--crate", "foo", "--all"]);
+    assert!(fetched.status.success(), "{fetched:?}");
+    let server = ClockedServer::start(&site, &[deny], day(1));
+    wait_for_catalog(&server);
+    let mark = "1.1.0 <span class=\"state bad\">denied</span>";
+    for path in [
+        "/crates/foo/1.1.0/src/",
+        "/crates/foo/1.1.0/src/src/lib.rs",
+        "/crates/foo/1.1.0/readme",
+        "/crates/foo/1.0.0...1.1.0",
+        "/crates/foo/1.0.0...1.1.0?file=src/lib.rs",
+    ] {
+        let got = server.get(path);
+        let page = got.text();
+        assert_eq!(got.status, 200, "{path}: {page}");
+        assert!(
+            page.contains(mark) && page.contains("under review"),
+            "{path}: {page}"
+        );
+    }
+    let other = server.get("/crates/foo/1.0.0/src/").text();
+    assert!(!other.contains("denied"), "{other}");
 }
