@@ -1,7 +1,7 @@
 //! What a command writes to stdout, the error on stderr, and the report file.
 
 use std::io::{self, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -32,6 +32,8 @@ pub struct Output {
     pub exit_code: u8,
     /// What is said on stderr, where there is nothing to list on stdout.
     pub if_empty: &'static str,
+    /// A file that is written besides, and its text.
+    pub beside: Option<(PathBuf, String)>,
 }
 
 impl Output {
@@ -47,6 +49,7 @@ impl Output {
             json: serde_json::to_value(shown).map_err(unwritable)?,
             exit_code,
             if_empty: "",
+            beside: None,
         })
     }
 
@@ -54,6 +57,15 @@ impl Output {
     #[must_use]
     pub fn or_say(self, if_empty: &'static str) -> Self {
         Self { if_empty, ..self }
+    }
+
+    /// Writes a file after the report was printed: if it cannot be written, the report is not lost.
+    #[must_use]
+    pub fn and_write(self, file: Option<(PathBuf, String)>) -> Self {
+        Self {
+            beside: file,
+            ..self
+        }
     }
 }
 
@@ -109,7 +121,11 @@ pub struct InterruptNote {
 }
 
 /// Writes the report or the error of a command, and returns the exit code; a command that runs until a signal has no report.
-pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>) -> ExitCode {
+pub fn finish(destinations: &Destinations, mut end: Result<Option<Output>, Failure>) -> ExitCode {
+    let beside = match &mut end {
+        Ok(Some(output)) => output.beside.take(),
+        Ok(None) | Err(_) => None,
+    };
     let (text, mut json, code, is_for_stderr) = match end {
         Ok(None) => return ExitCode::SUCCESS,
         Ok(Some(output)) if output.text.is_empty() && destinations.format == Format::Text => (
@@ -143,7 +159,11 @@ pub fn finish(destinations: &Destinations, end: Result<Option<Output>, Failure>)
     let printed = printed.map_err(|e| format!("cannot write the report to stdout: {e}"));
     // Even if stdout failed: a job may keep only this file.
     let filed = write_report_file(destinations, &json);
-    ExitCode::from(code.max(exit_code_of(printed)).max(exit_code_of(filed)))
+    let beside = beside.map_or(Ok(()), |(path, text)| {
+        write_file("", &path, &destinations.mask.apply(&text))
+    });
+    let least = [printed, filed, beside].map(exit_code_of);
+    ExitCode::from(least.into_iter().fold(code, u8::max))
 }
 
 /// Says something on stdout while a command runs for good.
@@ -157,8 +177,12 @@ fn write_report_file(destinations: &Destinations, json: &Value) -> Result<(), St
     let Some(path) = &destinations.report else {
         return Ok(());
     };
-    report_file::write(path, &format!("{json}\n"))
-        .map_err(|e| format!("cannot write the report to {}: {e}", path.display()))
+    write_file("the report to ", path, &format!("{json}\n"))
+}
+
+fn write_file(what: &str, path: &Path, text: &str) -> Result<(), String> {
+    report_file::write(path, text)
+        .map_err(|e| format!("cannot write {what}{}: {e}", path.display()))
 }
 
 /// Prints why a report could not be written, and returns the least exit code: the command's own failure counts more.

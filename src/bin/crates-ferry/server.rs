@@ -170,8 +170,9 @@ async fn run_policy(command: Policy, config: &ServeConfig) -> Result<Output> {
             lockfiles,
             code_quality,
         } => {
-            let report = policy::test(config, &lockfiles, code_quality.as_deref()).await?;
-            Output::new(&report, u8::from(!report.findings.is_empty()))
+            let report = policy::test(config, &lockfiles).await?;
+            let output = Output::new(&report, u8::from(!report.has_passed()))?;
+            Ok(output.and_write(code_quality.map(|file| (file, report.code_quality()))))
         }
     }
 }

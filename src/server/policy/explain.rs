@@ -45,7 +45,7 @@ pub async fn explain(config: &ServeConfig, spec: &CrateSpec) -> Result<Explanati
                 let about = applied.policy.about(&line.name);
                 about.decide(&line.version, None, applied.now)
             });
-            let row = Row::new(&line.name, &line.version, &decided);
+            let row = Row::new(&line.name, &line.version, &decided, line.is_yanked);
             versions.insert(Reverse(Version::parse(&line.version).ok()), row);
         }
     }

@@ -1,6 +1,8 @@
 //! `list`: all versions that are on hold or denied.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -9,6 +11,7 @@ use super::Applied;
 use super::row::{Row, lines};
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
+use crate::index::{CrateName, Published};
 use crate::server::decisions::Decisions;
 
 /// All versions that are on hold or denied.
@@ -24,23 +27,33 @@ pub struct Listing {
 /// `config` if there is no policy; else if the index cannot be read.
 pub async fn list(config: &ServeConfig) -> Result<Listing> {
     let applied = Applied::read(config).await?;
-    let deciding = spawn_blocking(move || {
-        Decisions::of(
-            &applied.policy,
-            applied.seen,
-            &applied.snapshot,
-            applied.now,
-        )
-    });
+    let listing = spawn_blocking(move || read(&applied));
     let panicked =
         |error| Error::new(Kind::Server, "the thread that reads the index failed").because(error);
-    let decisions = deciding.await.map_err(panicked)??;
-    let mut versions = Vec::new();
-    for (name, decided) in decisions.crates() {
-        let changed = decided.outcome.changed();
-        versions.extend(changed.map(|(version, decided)| Row::new(name, version, decided)));
-    }
+    let versions = listing.await.map_err(panicked)??;
     Ok(Listing { versions })
+}
+
+fn read(applied: &Applied) -> Result<Vec<Row>> {
+    let seen = Arc::clone(&applied.seen);
+    let decisions = Decisions::of(&applied.policy, seen, &applied.snapshot, applied.now)?;
+    let mut rows = Vec::new();
+    for (name, decided) in decisions.crates() {
+        let Ok(name) = CrateName::new(name) else {
+            continue;
+        };
+        // Once more for the few that are changed: what is decided keeps neither the spelling of names nor what is yanked.
+        let content = applied.content(&name)?;
+        let lines = content.split(|byte| *byte == b'\n');
+        let lines = lines.filter_map(Published::read);
+        let lines: HashMap<_, _> = lines.map(|line| (line.version.to_string(), line)).collect();
+        for (version, decided) in decided.outcome.changed() {
+            if let Some(line) = lines.get(version) {
+                rows.push(Row::new(&line.name, version, decided, line.is_yanked));
+            }
+        }
+    }
+    Ok(rows)
 }
 
 impl fmt::Display for Listing {

@@ -1,29 +1,35 @@
 //! `test`: the packages of lockfiles that are on hold or denied, or that the index does not list, for the pipeline of a merge request.
+//! What is not looked at is told: a lockfile of which nothing was is no lockfile that passed.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::Applied;
 use super::row::Row;
 use crate::config::ServeConfig;
 use crate::count::counted;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::index::Published;
 use crate::policy::{Decision, Outcome};
-use crate::server::prefetch::lockfile::{self, Locked};
+use crate::server::prefetch::lockfile::{self, Locked, Locks};
 use crate::server::prefetch::own_sources::OwnSources;
 
 /// What lockfiles name that is on hold or denied, or that the index does not list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct LockfileReport {
-    /// How many packages of crates.io the lockfiles name.
+    /// How many packages of crates.io, or of this mirror, the lockfiles name.
     pub packages: usize,
+    /// How many packages of other sources they name, which were not tested.
+    pub left_out: usize,
+    /// The lockfiles of which no package was tested, though they name others than members of the workspace, or nothing at all.
+    pub untested: Vec<String>,
     /// Those that are on hold or denied, or not listed.
     pub findings: Vec<Finding>,
 }
@@ -40,27 +46,21 @@ pub struct Finding {
     pub version: Row,
 }
 
-/// Tests lockfiles; writes what was found to a file in the form that GitLab's merge requests show, if one is named.
+/// Tests lockfiles. What is left out is logged.
 ///
 /// # Errors
-/// `config` if there is no policy, or a lockfile cannot be read, or the file cannot be written; else if the index cannot be read.
-pub async fn test(
-    config: &ServeConfig,
-    paths: &[PathBuf],
-    code_quality: Option<&Path>,
-) -> Result<LockfileReport> {
+/// `config` if there is no policy, or a lockfile cannot be read; else if the index cannot be read.
+pub async fn test(config: &ServeConfig, paths: &[PathBuf]) -> Result<LockfileReport> {
     let own = OwnSources::of(config);
+    let mut report = LockfileReport::default();
     // Before the index, which may take long: a mistake in a path shows at once.
     let mut locked = Vec::new();
     for path in paths {
-        let packages = lockfile::read_all(std::slice::from_ref(path), &own)?.packages;
-        locked.push((path, packages));
+        let locks = lockfile::read_all(std::slice::from_ref(path), &own)?;
+        report.leave_out(config, path, &locks);
+        locked.push((path, locks.packages));
     }
     let applied = Applied::read(config).await?;
-    let mut report = LockfileReport {
-        packages: 0,
-        findings: Vec::new(),
-    };
     let mut crates = HashMap::new();
     for (path, packages) in locked {
         report.packages += packages.len();
@@ -80,15 +80,13 @@ pub async fn test(
             }
         }
     }
-    if let Some(file) = code_quality {
-        report.write_code_quality(file)?;
-    }
     Ok(report)
 }
 
 /// What the index lists of a crate, and what is decided on it.
 struct OfCrate {
-    listed: HashSet<String>,
+    /// The versions, and whether each is yanked.
+    listed: HashMap<String, bool>,
     outcome: Outcome,
 }
 
@@ -98,7 +96,9 @@ impl OfCrate {
         let lines = content.split(|byte| *byte == b'\n');
         let lines = lines.filter_map(Published::read);
         Ok(Self {
-            listed: lines.map(|line| line.version.into_owned()).collect(),
+            listed: lines
+                .map(|line| (line.version.into_owned(), line.is_yanked))
+                .collect(),
             outcome: applied.outcome(&content),
         })
     }
@@ -113,10 +113,13 @@ impl OfCrate {
             about.decide(version, None, applied.now)
         });
         match decided.decision {
-            Decision::Hold { .. } | Decision::Deny => Some(Row::new(name, version, &decided)),
+            Decision::Hold { .. } | Decision::Deny => {
+                let is_yanked = self.listed.get(version).copied().unwrap_or(false);
+                Some(Row::new(name, version, &decided, is_yanked))
+            }
             // One whose yank is on hold is served as it was.
             Decision::Serve | Decision::HoldYank { .. } => {
-                (!self.listed.contains(version)).then(|| Row::unlisted(name, version))
+                (!self.listed.contains_key(version)).then(|| Row::unlisted(name, version))
             }
         }
     }
@@ -133,12 +136,32 @@ fn line_of(text: &str, package: &Locked) -> usize {
 }
 
 impl LockfileReport {
-    /// Writes GitLab's code quality report, a list of Code Climate's issues.
-    fn write_code_quality(&self, file: &Path) -> Result<()> {
+    /// Counts what is not tested of a lockfile, and says why.
+    fn leave_out(&mut self, config: &ServeConfig, path: &Path, locks: &Locks) {
+        let shown = path.display();
+        let others = locks.other_sources.len();
+        self.left_out += others;
+        if others > 0 {
+            let packages = counted(others, "package");
+            let from = locks.from_elsewhere(config);
+            warn!("{packages} of {shown} not tested: {from}");
+        }
+        // A workspace without a dependency has nothing to test.
+        let has_members_only = others == 0 && locks.members > 0;
+        if locks.packages.is_empty() && !has_members_only {
+            self.untested.push(shown.to_string());
+        }
+    }
+
+    /// Says whether each lockfile was tested, and meets the policy.
+    pub fn has_passed(&self) -> bool {
+        self.findings.is_empty() && self.untested.is_empty()
+    }
+
+    /// Makes GitLab's code quality report, a list of Code Climate's issues.
+    pub fn code_quality(&self) -> String {
         let issues: Vec<_> = self.findings.iter().map(Finding::as_issue).collect();
-        std::fs::write(file, format!("{}\n", Value::from(issues))).map_err(|error| {
-            Error::new(Kind::Config, format!("cannot write {}", file.display())).because(error)
-        })
+        format!("{}\n", Value::from(issues))
     }
 }
 
@@ -160,14 +183,11 @@ impl Finding {
 impl fmt::Display for LockfileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let packages = counted(self.packages, "package");
-        if self.findings.is_empty() {
-            return write!(f, "{packages}: none is on hold or denied");
+        match self.findings.len() {
+            0 if self.packages == 0 => f.write_str("no package was tested")?,
+            0 => write!(f, "{packages}: none is on hold or denied")?,
+            findings => write!(f, "{findings} of {packages} do not meet the policy:")?,
         }
-        write!(
-            f,
-            "{} of {packages} do not meet the policy:",
-            self.findings.len()
-        )?;
         for finding in &self.findings {
             let Finding {
                 lockfile,
@@ -175,6 +195,13 @@ impl fmt::Display for LockfileReport {
                 version,
             } = finding;
             write!(f, "\n  {lockfile}:{line}: {version}")?;
+        }
+        if self.left_out > 0 {
+            let packages = counted(self.left_out, "package");
+            write!(f, "\nnot tested: {packages} of other sources")?;
+        }
+        for lockfile in &self.untested {
+            write!(f, "\nnothing of {lockfile} was tested")?;
         }
         Ok(())
     }

@@ -26,13 +26,15 @@ pub struct Row {
     pub rule: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// Whether it is yanked in the index, whatever is decided.
+    pub yanked: bool,
     #[serde(skip)]
     text: String,
 }
 
 impl Row {
-    /// Makes it of what was decided.
-    pub(super) fn new(name: &str, version: &str, decided: &Decided) -> Self {
+    /// Makes it of what was decided on a version, which the index has as yanked or not.
+    pub(super) fn new(name: &str, version: &str, decided: &Decided, yanked: bool) -> Self {
         let why = decided.why.as_ref();
         let (decision, until) = match decided.decision {
             Decision::Serve => ("serve", None),
@@ -40,6 +42,9 @@ impl Row {
             Decision::HoldYank { until } => ("hold-yank", Some(until)),
             Decision::Deny => ("deny", None),
         };
+        // What is said of a yank on hold says it.
+        let is_news = yanked && !matches!(decided.decision, Decision::HoldYank { .. });
+        let yanked_too = if is_news { "; yanked in the index" } else { "" };
         Self {
             name: name.to_owned(),
             version: version.to_owned(),
@@ -48,7 +53,8 @@ impl Row {
             key: why.map(|why| why.key),
             rule: why.map(|why| why.rule.clone()),
             reason: why.and_then(|why| why.reason.clone()),
-            text: one_line(&decided.to_string()).into_owned(),
+            yanked,
+            text: format!("{}{yanked_too}", one_line(&decided.to_string())),
         }
     }
 
@@ -62,6 +68,7 @@ impl Row {
             key: None,
             rule: None,
             reason: None,
+            yanked: false,
             text: "the index does not list it".to_owned(),
         }
     }

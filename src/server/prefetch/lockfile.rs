@@ -7,12 +7,15 @@ use cargo_lock::{Checksum as LockChecksum, Lockfile, Package};
 use toml_edit::{Document, Item};
 
 use super::own_sources::OwnSources;
+use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::guarded::guarded;
 use crate::index::{Checksum, CrateName, CrateVersion};
 
 /// The newest version of the format that cargo-lock reads.
 const NEWEST: i64 = 4;
+/// How many foreign sources of lockfiles a warning names.
+const SHOWN_SOURCES: usize = 3;
 const GENERATE: &str = "Restore it from version control. Without one, `cargo generate-lockfile` in its folder makes it again, \
                         of the newest versions.";
 
@@ -36,6 +39,20 @@ pub struct Locks {
     pub other_sources: Vec<String>,
     /// What these are, as the lockfiles write them.
     pub others: BTreeSet<String>,
+    /// How many packages are members of the workspace, or path dependencies.
+    pub members: usize,
+}
+
+impl Locks {
+    /// Says where packages come from that are not this mirror's, and what to do if they are.
+    pub fn from_elsewhere(&self, config: &ServeConfig) -> String {
+        let sources = self.others.iter().map(String::as_str);
+        let sources = sources.take(SHOWN_SOURCES).collect::<Vec<_>>().join(", ");
+        let server = config.public_url();
+        format!(
+            "from {sources}. If that is this mirror, set serve.public_url (now {server}) or mirror.url to its address there"
+        )
+    }
 }
 
 /// Reads lockfiles.
@@ -69,7 +86,7 @@ fn read(path: &Path, own: &OwnSources, locks: &mut Locks) -> Result<()> {
     let lockfile = parsed.map_err(|error| unreadable().because(plain(&error)))?;
     for package in lockfile.packages {
         let Some(source) = &package.source else {
-            // A member of the workspace, or a path dependency.
+            locks.members += 1;
             continue;
         };
         // Other sources have an index of their own, whose checksums the mirror does not know.

@@ -29,9 +29,6 @@ pub use report::{Missing, PrefetchReport};
 use retry_policy::RetryPolicy;
 use wanted::{Source, Wanted};
 
-/// How many foreign sources of lockfiles a warning names.
-const SHOWN_SOURCES: usize = 3;
-
 /// What to fetch.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -121,11 +118,9 @@ fn all_left_out(locked: &Locks, config: &ServeConfig) -> Option<String> {
     if !locked.packages.is_empty() || locked.other_sources.is_empty() {
         return None;
     }
-    let sources = locked.others.iter().map(String::as_str);
-    let sources = sources.take(SHOWN_SOURCES).collect::<Vec<_>>().join(", ");
-    let server = config.public_url();
+    let from = locked.from_elsewhere(config);
     Some(format!(
-        "no package of the lockfiles is from crates.io or from this mirror, but from {sources}. If that is this mirror, set serve.public_url (now {server}) or mirror.url to its address there"
+        "no package of the lockfiles is from crates.io or from this mirror, but {from}"
     ))
 }
 

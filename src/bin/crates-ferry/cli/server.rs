@@ -273,9 +273,9 @@ pub(crate) enum Policy {
     List,
     /// Tests lockfiles, for the pipeline of a merge request.
     ///
-    /// Exits with 1 if a package is on hold or denied, and lists those.
+    /// Exits with 1 if a package is on hold or denied, and lists those, or if nothing of a lockfile was tested.
     Test {
-        /// The lockfiles; of their packages those that they take from crates.io are tested.
+        /// The lockfiles; of their packages those that they take from crates.io, or from this mirror, are tested.
         #[arg(value_name = "Cargo.lock", required = true)]
         lockfiles: Vec<PathBuf>,
 

@@ -16,8 +16,8 @@ fn yesterday() -> Timestamp {
 
 fn site(published: Timestamp) -> Site {
     let mut site = Site::new();
-    publish(&mut site, "foo", "1.0.0", None);
-    publish(&mut site, "foo", "1.10.0", Some(published));
+    publish(&mut site, "Foo", "1.0.0", None);
+    publish(&mut site, "Foo", "1.10.0", Some(published));
     publish(&mut site, "evil", "1.0.0", None);
     site
 }
@@ -50,12 +50,12 @@ fn a_decision_is_explained_by_its_key_and_its_end() {
     let all = say(&site, 0, &["explain", "Foo"]);
     assert_eq!(
         all,
-        format!("foo 1.10.0: {}\nfoo 1.0.0: served", held(published))
+        format!("Foo 1.10.0: {}\nFoo 1.0.0: served", held(published))
     );
     let one = say_json(&site, 0, &["explain", "evil@1.0.0"]);
     let wanted = json!({"of": "evil@1.0.0", "versions": [{
         "crate": "evil", "version": "1.0.0", "decision": "deny", "until": null,
-        "key": "policy.deny", "rule": "evil@1.0.0", "reason": "a stolen account",
+        "key": "policy.deny", "rule": "evil@1.0.0", "reason": "a stolen account", "yanked": false,
     }]});
     assert_eq!(one, wanted);
     let none = say(&site, 1, &["explain", "foo@3.0.0"]);
@@ -67,7 +67,7 @@ fn all_that_is_on_hold_or_denied_is_listed_also_beside_a_server() {
     let published = yesterday();
     let site = site(published);
     let wanted = format!(
-        "evil 1.0.0: denied: a stolen account (policy.deny: evil@1.0.0)\nfoo 1.10.0: {}",
+        "evil 1.0.0: denied: a stolen account (policy.deny: evil@1.0.0)\nFoo 1.10.0: {}",
         held(published)
     );
     assert_eq!(say(&site, 0, &["list"]), wanted);
@@ -156,6 +156,94 @@ fn a_package_that_the_index_does_not_list_does_not_pass() {
     ] {
         assert!(said.contains(line), "{said}");
     }
+}
+
+#[test]
+fn what_is_yanked_in_the_index_is_told_as_that() {
+    let mut site = site(yesterday());
+    publish(&mut site, "foo", "1.0.0", None);
+    publish(&mut site, "foo", "1.1.0", None);
+    site.yank("foo", "1.0.0");
+    site.yank("foo", "1.1.0");
+    let deny = ("FERRY_POLICY_DENY", "foo@1.1.0");
+    let said = printed(&site.run_with(&[deny], &["policy", "explain", "foo"]), 0);
+    assert_eq!(
+        said,
+        "foo 1.1.0: denied: policy.deny: foo@1.1.0; yanked in the index\nfoo 1.0.0: served; yanked in the index"
+    );
+    let listed = site.run_with(&[deny], &["--format", "json", "policy", "list"]);
+    let listed: Value = serde_json::from_str(&printed(&listed, 0)).unwrap();
+    assert_eq!(listed["versions"][0]["yanked"], true);
+}
+
+/// Writes a lockfile with this text.
+fn write_lockfile(site: &Site, name: &str, text: &str) -> String {
+    let path = site.folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn what_is_not_tested_of_a_lockfile_is_told_and_nothing_tested_is_no_success() {
+    let site = site(yesterday());
+    let of = |source: &str| {
+        format!("version = 4\n\n[[package]]\nname = \"evil\"\nversion = \"1.0.0\"\n{source}")
+    };
+    let own = of("source = \"sparse+http://crates.example/index/\"\n");
+    let elsewhere = write_lockfile(&site, "elsewhere.lock", &own);
+    let empty = write_lockfile(&site, "empty.lock", "version = 4\n");
+    let members = write_lockfile(&site, "members.lock", &of(""));
+    let tested = lockfile(&site, &[("Foo", "1.0.0")]);
+    let test = |pairs: &[(&str, &str)], paths: &[&str]| {
+        let pairs = [pairs, &[DENY]].concat();
+        site.run_with(&pairs, &[&["policy", "test"], paths].concat())
+    };
+    let output = test(&[], &[&elsewhere]);
+    let said = printed(&output, 1);
+    assert_eq!(
+        said,
+        format!(
+            "no package was tested\nnot tested: 1 package of other sources\nnothing of {elsewhere} was tested"
+        )
+    );
+    let warned = String::from_utf8_lossy(&output.stderr).into_owned();
+    let why =
+        format!("1 package of {elsewhere} not tested: from sparse+http://crates.example/index/");
+    assert!(
+        warned.contains(&why) && warned.contains("set serve.public_url"),
+        "{warned}"
+    );
+    let said = printed(&test(&[], &[&tested, &empty]), 1);
+    assert_eq!(
+        said,
+        format!("1 package: none is on hold or denied\nnothing of {empty} was tested")
+    );
+    // A workspace without a dependency has nothing to test.
+    assert_eq!(printed(&test(&[], &[&members]), 0), "no package was tested");
+    let public = ("FERRY_SERVE_PUBLIC_URL", "http://crates.example");
+    let said = printed(&test(&[public], &[&elsewhere]), 1);
+    assert!(said.starts_with("1 of 1 package do not"), "{said}");
+}
+
+#[test]
+fn findings_are_printed_also_where_their_file_cannot_be_written() {
+    let site = site(yesterday());
+    let path = lockfile(&site, &[("evil", "1.0.0")]);
+    let nowhere = site.folder.path().join("nowhere/quality.json");
+    let nowhere = nowhere.display().to_string();
+    let arguments = ["policy", "test", &path, "--code-quality", &nowhere];
+    let output = site.run_with(&[DENY], &arguments);
+    let said = printed(&output, 1);
+    assert!(said.contains("evil 1.0.0: denied"), "{said}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains(&format!("error: cannot write {nowhere}: ")),
+        "{told}"
+    );
+    let path = lockfile(&site, &[("Foo", "1.0.0")]);
+    let arguments = ["policy", "test", &path, "--code-quality", &nowhere];
+    let output = site.run_with(&[DENY], &arguments);
+    assert_eq!(printed(&output, 1), "1 package: none is on hold or denied");
 }
 
 #[test]
