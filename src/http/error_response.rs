@@ -15,7 +15,12 @@ pub struct ErrorResponse {
     error: Cow<'static, str>,
     form: Form,
     header: Option<(HeaderName, HeaderValue)>,
+    note: Option<Note>,
 }
+
+/// What the access log says of a response beside its status, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Note(pub &'static str);
 
 /// The form of the body.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +46,7 @@ impl ErrorResponse {
             error: error.into(),
             form: Form::Json,
             header: None,
+            note: None,
         }
     }
 
@@ -74,6 +80,15 @@ impl ErrorResponse {
         }
     }
 
+    /// Adds what the access log says of it.
+    #[must_use]
+    pub fn noted(self, note: Note) -> Self {
+        Self {
+            note: Some(note),
+            ..self
+        }
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn with(self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
@@ -99,6 +114,9 @@ impl IntoResponse for ErrorResponse {
         response.headers_mut().insert(CACHE_CONTROL, uncached);
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
+        }
+        if let Some(note) = self.note {
+            response.extensions_mut().insert(note);
         }
         response
     }

@@ -27,7 +27,7 @@ use hyper::body::Incoming;
 use super::access::{Access, Authenticate, Caller, Client};
 use super::body::Body;
 use super::connection::Peer;
-use super::error_response::ErrorResponse;
+use super::error_response::{ErrorResponse, Note};
 use super::webhook::{self, Event, Hosts};
 
 /// A request as its handler gets it, after access was granted.
@@ -72,6 +72,22 @@ impl Reply {
         work: impl Future<Output = Result<Response<Body>, ErrorResponse>> + Send + 'static,
     ) -> Self {
         Self::Later(Box::pin(work))
+    }
+
+    /// Adds what the access log says of the response beside its status.
+    #[must_use]
+    pub fn noted(self, note: Note) -> Self {
+        match self {
+            Self::Now(mut response) => {
+                response.extensions_mut().insert(note);
+                Self::Now(response)
+            }
+            Self::Later(work) => Self::later(async move {
+                let mut response = work.await?;
+                response.extensions_mut().insert(note);
+                Ok(response)
+            }),
+        }
     }
 
     /// Waits for the response.

@@ -143,6 +143,15 @@ impl Outcome {
         self.changed.get(version)
     }
 
+    /// Returns the word of the access log for what it does to the file: one that is denied counts more than those on hold.
+    pub fn effect(&self) -> Option<&'static str> {
+        let mut decisions = self.changed.values().map(|decided| decided.decision);
+        let denied = decisions
+            .clone()
+            .find(|decision| *decision == Decision::Deny);
+        denied.or_else(|| decisions.next())?.effect()
+    }
+
     /// Says whether a version is on hold or denied.
     fn is_unusable(&self, version: &str) -> bool {
         let decided = self.of(version).map(|decided| decided.decision);

@@ -15,7 +15,7 @@ use super::index_cache::IndexFile;
 use super::policy;
 use super::state::State;
 use crate::config::Downloads;
-use crate::http::error_response::ErrorResponse;
+use crate::http::error_response::{ErrorResponse, Note};
 use crate::http::routes::{Authorized, Reply};
 use crate::http::{Body, Peer};
 use crate::index::{CrateFile, CrateName};
@@ -66,14 +66,22 @@ pub(super) fn download(
     let path = requested.name.index_path();
     // Answered at once if the index file is in memory, without a future or a thread.
     if let Some(file) = index::find_in_cache(state, view, &path) {
-        let file = permitted(state, file.as_deref(), &requested)?;
-        return respond(state, file, is_head, &headers, peer);
+        let (file, effect) = permitted(state, file.as_deref(), &requested)?;
+        let reply = respond(state, file, is_head, &headers, peer)?;
+        return Ok(match effect {
+            Some(effect) => reply.noted(Note(effect)),
+            None => reply,
+        });
     }
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
         let file = index::find(state, &view, path).await?;
-        let file = permitted(state, file.as_deref(), &requested)?;
-        respond(state, file, is_head, &headers, peer)?.wait().await
+        let (file, effect) = permitted(state, file.as_deref(), &requested)?;
+        let reply = respond(state, file, is_head, &headers, peer)?;
+        match effect {
+            Some(effect) => reply.noted(Note(effect)).wait().await,
+            None => reply.wait().await,
+        }
     }))
 }
 
@@ -91,15 +99,20 @@ fn listed<'f>(
     found.filter(is_same).ok_or_else(unlisted)
 }
 
+/// A crate file, and the word of the access log for what the policy decides of it, if anything.
+type Permitted<'f> = (&'f CrateFile, Option<&'static str>);
+
 /// Returns the crate file of the requested version, unless the policy denies it.
 fn permitted<'f>(
     state: &State,
     file: Option<&'f IndexFile>,
     requested: &Requested,
-) -> Result<&'f CrateFile, ErrorResponse> {
+) -> Result<Permitted<'f>, ErrorResponse> {
     let found = listed(file, requested)?;
+    let decided = file.and_then(|file| file.decided(&requested.version));
+    let effect = decided.and_then(|decided| decided.decision.effect());
     match file.and_then(|file| file.refusal(&requested.version)) {
-        None => Ok(found),
+        None => Ok((found, effect)),
         Some(denied) => Err(policy::refusal(state, found, denied)),
     }
 }

@@ -17,7 +17,7 @@ use super::view::View;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::http::Body;
-use crate::http::error_response::ErrorResponse;
+use crate::http::error_response::{ErrorResponse, Note};
 use crate::http::routes::{Authorized, Reply};
 use crate::index::CrateName;
 use crate::server::memory_budget::MemoryBudget;
@@ -82,7 +82,23 @@ fn respond_with_id(
     request: HeaderMap,
 ) -> Result<Reply, ErrorResponse> {
     let id = id.ok_or_else(not_found)?;
-    let shown = view.shown(id);
+    let decided = view.decided(id);
+    let shown = decided.map_or(id, |decided| decided.shown);
+    let effect = decided.and_then(|decided| decided.outcome.effect());
+    let reply = respond_as_shown(state, view, (id, shown), request)?;
+    Ok(match effect {
+        Some(effect) => reply.noted(Note(effect)),
+        None => reply,
+    })
+}
+
+/// Responds with a file; its second id is that of the file as it is shown.
+fn respond_as_shown(
+    state: &'static State,
+    view: &Arc<View>,
+    (id, shown): (ObjectId, ObjectId),
+    request: HeaderMap,
+) -> Result<Reply, ErrorResponse> {
     // That id is the entity tag: whether the client has the file is known before anybody reads it. Not if the
     // file is filtered by what is stored: its bytes then change without a commit.
     if view.stored.is_none() && id != EMPTY {

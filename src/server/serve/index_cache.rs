@@ -126,6 +126,11 @@ impl IndexFile {
         self.versions().get(version).map(|listed| &listed.file)
     }
 
+    /// Returns what the policy decides of a version, if that is not served as it is.
+    pub(super) fn decided(&self, version: &str) -> Option<&Decided> {
+        self.decided.as_ref()?.outcome.of(version)
+    }
+
     /// Returns why the crate file of a version is refused, if it is.
     pub(super) fn refusal(&self, version: &str) -> Option<&Decided> {
         self.decided.as_ref()?.outcome.refusal(version)

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::state::State;
 use crate::config::Rule;
-use crate::http::error_response::ErrorResponse;
+use crate::http::error_response::{ErrorResponse, Note};
 use crate::http::routes::{Authorized, Reply};
 use crate::index::CrateFile;
 use crate::policy::{Decided, Decision};
@@ -48,7 +48,11 @@ pub(super) fn refusal(state: &State, file: &CrateFile, denied: &Decided) -> Erro
     };
     let text = format!("{file} is {denied}; {whom}");
     let text = state.mask.apply(&one_line(&text)).into_owned();
-    ErrorResponse::in_a_line(StatusCode::FORBIDDEN, text)
+    let refusal = ErrorResponse::in_a_line(StatusCode::FORBIDDEN, text);
+    match denied.decision.effect() {
+        Some(effect) => refusal.noted(Note(effect)),
+        None => refusal,
+    }
 }
 
 /// `/api/v1/policy`: that there is one, and what it is. Why a rule was made is not told.

@@ -18,6 +18,7 @@ use super::traffic::Traffic;
 use crate::config::{self, Addresses, Serve};
 use crate::error::{Error, Kind, Result};
 use crate::http::access::Caller;
+use crate::http::error_response::Note;
 use crate::http::{Body, Peer, Request};
 use writer::{Destination, Writer};
 
@@ -46,6 +47,9 @@ struct Line<'a> {
     protocol: &'static str,
     path: &'a str,
     status: u16,
+    /// What the policy decided, where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'static str>,
     bytes: u64,
     milliseconds: f64,
     /// Left out unless the response ended early: the client went away, or the rest could not be read.
@@ -107,6 +111,7 @@ pub(super) struct Record {
     /// Boxed: without a log, a record that is moved along with its request stays small.
     request: Option<Box<Details>>,
     status: u16,
+    policy: Option<&'static str>,
     bytes: u64,
     /// The `Content-Length`, if there is one.
     expected: Option<u64>,
@@ -148,6 +153,7 @@ impl Record {
             traffic,
             request: log.writer.is_some().then(describe).map(Box::new),
             status: 0,
+            policy: None,
             bytes: 0,
             expected: None,
             is_whole: false,
@@ -164,6 +170,7 @@ impl Record {
     /// Notes the response. The record ends here, or with the body if that is streamed.
     pub(super) fn end(mut self, response: Response<Body>) -> Response<Body> {
         self.status = response.status().as_u16();
+        self.policy = response.extensions().get::<Note>().map(|note| note.0);
         // A body in memory knows its size.
         match response.body().size() {
             Some(size) => {
@@ -211,6 +218,7 @@ impl Record {
             // Without the query: no path here takes one, and people put secrets there.
             path: shorten(request.uri.path()),
             status: self.status,
+            policy: self.policy,
             bytes: self.bytes,
             milliseconds: (milliseconds * 1000.0).round() / 1000.0,
             cut: !self.is_whole,

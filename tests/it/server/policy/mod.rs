@@ -1,5 +1,6 @@
 //! The policy: what is on hold or denied, in the index, in downloads, searches, pages and prefetches, and for the real cargo.
 
+mod access_log;
 mod cargo;
 mod commands;
 mod index;
