@@ -2,6 +2,7 @@
 
 use super::draft::NewObject;
 use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
 use crate::git::transport::{HostMessage, Meaning, Remote};
 use crate::git::wire::receive_pack::ReportStatus;
 
@@ -141,13 +142,24 @@ fn known(why: &str, said: &HostMessage) -> Option<Meaning> {
 /// of it.
 pub(super) fn remove_duplicate(objects: &mut Vec<NewObject>, report: &ReportStatus) -> bool {
     let why = report.unpack_error.iter().map(String::as_str);
-    let twice = why
-        .chain([report.messages.as_str()])
-        .filter(|text| text.contains("appears twice"))
-        .find_map(|text| text.split_once("same object ")?.1.get(..40)?.parse().ok());
+    let twice = why.chain([report.messages.as_str()]).find_map(sent_twice);
     let before = objects.len();
     objects.retain(|object| Some(object.id()) != twice);
     objects.len() < before
+}
+
+/// Returns the object that a message says is in the pack twice, in the words of `index-pack`, or of `unpack-objects`, to which
+/// git gives small packs.
+fn sent_twice(text: &str) -> Option<ObjectId> {
+    let of_index_pack = || {
+        let (_, rest) = text.split_once("same object ")?;
+        rest.contains("appears twice").then(|| rest.get(..40))?
+    };
+    let of_unpack_objects = || {
+        let (before, _) = text.split_once(" tried to add buffer twice")?;
+        before.rsplit(' ').next()
+    };
+    of_index_pack().or_else(of_unpack_objects)?.parse().ok()
 }
 
 /// Says whether the push may succeed where the pack names no object that it leaves out: the server could not unpack it, and
