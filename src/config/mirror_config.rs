@@ -4,10 +4,11 @@ use super::environment::Environment;
 use super::job::{self, Job};
 use super::load::{self, Flags};
 use super::secrets::Secrets;
-use super::sections::{Mail, Mirror, Network, Upstream};
+use super::sections::{Mail, Mirror, Network, Policy, Upstream};
 use super::settings::Settings;
 use super::{mail, network};
 use crate::error::Result;
+use crate::index::ReservedNames;
 
 /// Everything that a command on a mirror needs to know.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where the index goes (`mirror:`).
     pub mirror: Mirror,
+    /// The names that are never taken from upstream (`policy.reserved`).
+    pub reserved: ReservedNames,
     /// Time limits and retries (`network:`).
     pub network: Network,
     /// The mails that tell a person of failures (`mail:`).
@@ -39,6 +42,7 @@ impl Config {
         Ok(Self {
             upstream: Upstream::from_settings(settings)?,
             mirror: Mirror::from_settings(settings)?,
+            reserved: ReservedNames::new(Policy::from_settings(settings)?.reserved),
             network: network::read(settings, environment)?,
             mail: mail::read(settings)?,
             job: job::job(environment),

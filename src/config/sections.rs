@@ -20,7 +20,7 @@ use super::values::{addresses, numbers, paths, trigger};
 use crate::git::RemoteUrl;
 use crate::git::objects::Author;
 use crate::git::transport::Proxies;
-use crate::index::CrateName;
+use crate::index::{CrateName, NamePattern};
 
 key_table! {
     /// The repository that the index comes from.
@@ -191,6 +191,8 @@ key_table! {
         allow: Vec<Rule> = rules("allow", policy::rule);
         /// A list of rules: crates, or versions of them, that are refused. `deny` wins over `allow`.
         deny: Vec<Rule> = rules("deny", policy::rule);
+        /// A list of crates, such as `acme-*`, that are never taken from upstream. Those of the mirror are not on hold.
+        reserved: Vec<NamePattern> = list("reserved", policy::reserved);
     }
 
     /// The probe that switches cargo between crates.io and the mirror.

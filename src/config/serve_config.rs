@@ -15,6 +15,7 @@ use super::text_file;
 use super::values::serve::{Downloads, OfflineIndex, StoreUrl};
 use crate::error::{Error, Kind, Result};
 use crate::git::RemoteUrl;
+use crate::index::ReservedNames;
 
 /// Everything that the API server, its store and its clients' snippet need to know.
 #[derive(Debug, Clone)]
@@ -50,6 +51,8 @@ pub struct IndexSource {
     pub key: &'static str,
     /// Its branch.
     pub branch: String,
+    /// It is upstream itself, whose crates a reserved name may not have.
+    pub is_upstream: bool,
     /// It is the mirror's host, which may get our credentials; upstream never does.
     pub is_ours: bool,
 }
@@ -120,6 +123,15 @@ impl ServeConfig {
     pub fn store(&self) -> StoreUrl {
         let folder = || StoreUrl::Folder(self.serve.data_dir.join("crates"));
         self.serve.store.clone().unwrap_or_else(folder)
+    }
+
+    /// Returns the names that are hidden in the index: where that is upstream itself, those that are reserved. Out of a mirror the
+    /// sync leaves what is upstream's, and what is there is its own.
+    pub fn hidden(&self) -> ReservedNames {
+        match self.index.is_upstream {
+            true => ReservedNames::new(self.policy.reserved.clone()),
+            false => ReservedNames::default(),
+        }
     }
 
     /// Returns the files of the certificate, where the server speaks TLS itself.
@@ -245,6 +257,7 @@ fn index_source(serve: &Serve, upstream: &Upstream, mirror: Option<&Mirror>) -> 
     IndexSource {
         branch: serve.branch.clone().unwrap_or_else(|| known.clone()),
         // A token is for the host of the mirror. Where no mirror is named, it can only be meant for this repository.
+        is_upstream,
         is_ours: !is_upstream && mirror.is_none_or(|mirror| mirror.url.has_host_of(url)),
         key,
         url: url.clone(),

@@ -6,6 +6,7 @@ mod crate_file;
 mod crate_name;
 pub mod download;
 pub mod entry;
+mod name_pattern;
 mod pattern;
 mod published;
 pub mod release;
@@ -14,7 +15,8 @@ mod yanked;
 
 pub use crate_file::{Checksum, CrateFile, CrateVersion, ParseChecksumError, stored_at};
 pub use crate_name::{CrateName, CrateNameError};
-pub use pattern::{CratePattern, folded};
+pub use name_pattern::{NamePattern, ReservedNames, folded};
+pub use pattern::CratePattern;
 pub use published::Published;
 pub use spec::CrateSpec;
 pub use yanked::shown_yanked;

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use globset::{Glob, GlobMatcher};
 use semver::{Prerelease, Version, VersionReq};
+
+use super::NamePattern;
 
 /// Some crates, or some of their versions. In names case does not matter, and `-` and `_` are alike, as on crates.io.
 #[derive(Debug, Clone)]
@@ -15,35 +16,16 @@ pub struct CratePattern {
 }
 
 #[derive(Debug, Clone)]
-enum NamePattern {
-    /// One name, folded.
-    One(String),
-    Glob(GlobMatcher),
-}
-
-#[derive(Debug, Clone)]
 enum Versions {
     All,
     One(Version),
     Meeting(VersionReq),
 }
 
-/// Returns what names that mean the same crate have in common: no two of them can be on crates.io.
-pub fn folded(name: &str) -> String {
-    let fold = |byte: char| match byte {
-        '-' => '_',
-        other => other.to_ascii_lowercase(),
-    };
-    name.chars().map(fold).collect()
-}
-
 impl CratePattern {
-    /// Says whether it means any version of the crate with this name, which is [`folded`].
+    /// Says whether it means any version of the crate with this name, which is [`folded`](super::folded).
     pub fn means_crate(&self, folded: &str) -> bool {
-        match &self.name {
-            NamePattern::One(name) => name == folded,
-            NamePattern::Glob(glob) => glob.is_match(folded),
-        }
+        self.name.means(folded)
     }
 
     /// Says whether it means this version of the crates that it means.
@@ -65,27 +47,9 @@ impl FromStr for CratePattern {
         };
         Ok(Self {
             text: text.to_owned(),
-            name: NamePattern::read(name.trim())?,
+            name: name.trim().parse()?,
             versions,
         })
-    }
-}
-
-impl NamePattern {
-    fn read(text: &str) -> Result<Self, String> {
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*');
-        if text.is_empty() || !text.chars().all(is_allowed) {
-            return Err(format!(
-                "`{}` is no name of a crate, nor one with `*` in it",
-                text.escape_debug()
-            ));
-        }
-        let folded = folded(text);
-        if !folded.contains('*') {
-            return Ok(Self::One(folded));
-        }
-        let glob = Glob::new(&folded).map_err(|error| error.to_string())?;
-        Ok(Self::Glob(glob.compile_matcher()))
     }
 }
 
@@ -167,6 +131,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::folded;
     use super::*;
 
     fn means(pattern: &str, name: &str, version: &str) -> bool {

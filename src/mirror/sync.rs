@@ -138,7 +138,8 @@ impl Sync<'_> {
         }
         refuse_unservable(session, &seen, history)?;
         self.context.progress.phase("planning");
-        let rules = Rules::new(self.keep.clone(), &self.options.ours);
+        let rules = Rules::new(self.keep.clone(), &self.options.ours)
+            .reserving(self.config.reserved.clone());
         let trees = merge_trees(session, &seen, rules).await?;
         name_cut_off(session, &mut seen).await?;
         let terms = Terms {
@@ -329,6 +330,9 @@ fn report_warning(warning: &three_way::MergeWarning) -> Warning {
     match warning {
         three_way::MergeWarning::UpstreamConfigChanged => {
             Warning::calling(Topic::UpstreamConfig, warning.to_string())
+        }
+        three_way::MergeWarning::Reserved { .. } => {
+            Warning::calling(Topic::Reserved, warning.to_string())
         }
         three_way::MergeWarning::DiffersFromUpstream { .. } => {
             Warning::calling(Topic::Difference, warning.to_string())

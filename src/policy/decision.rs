@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Span;
 use crate::config::Rule;
+use crate::index::NamePattern;
 
 /// What becomes of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,6 +95,15 @@ impl Why {
             rule: rule.crates.to_string(),
             reason: rule.why.clone(),
             until: rule.until,
+        }
+    }
+
+    pub(super) fn of_name(key: &'static str, name: &NamePattern) -> Self {
+        Self {
+            key,
+            rule: name.to_string(),
+            reason: None,
+            until: None,
         }
     }
 

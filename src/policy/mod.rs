@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 
 use crate::config::{self, Rule};
-use crate::index::folded;
+use crate::index::{NamePattern, ReservedNames, folded};
 pub use decision::{Dated, Decided, Decision, Why, days};
 pub use outcome::Outcome;
 pub use seen::{Seen, SeenOfCrate, Sight, Sighting};
@@ -26,6 +26,8 @@ pub use span::Span;
 const DENY: &str = "policy.deny";
 const ALLOW: &str = "policy.allow";
 const MIN_AGE: &str = "policy.min_age";
+/// The key of the names that are one's own.
+const RESERVED: &str = "policy.reserved";
 /// The key of how late some yanks show.
 const YANK_HOLD: &str = "policy.yank_hold";
 
@@ -36,12 +38,13 @@ pub struct Policy {
     yank_hold: Option<Duration>,
     allow: Vec<Rule>,
     deny: Vec<Rule>,
+    reserved: ReservedNames,
 }
 
 impl Policy {
     /// Makes it of the section `policy`; `None` if that can hold or refuse nothing.
     pub fn of(config: &config::Policy) -> Option<Self> {
-        if config.min_age.is_none() && config.deny.is_empty() {
+        if config.min_age.is_none() && config.deny.is_empty() && config.reserved.is_empty() {
             return None;
         }
         Some(Self {
@@ -52,6 +55,7 @@ impl Policy {
                 .filter(|hold| !hold.is_zero()),
             allow: config.allow.clone(),
             deny: config.deny.clone(),
+            reserved: ReservedNames::new(config.reserved.clone()),
         })
     }
 
@@ -80,6 +84,11 @@ impl Policy {
         &self.deny
     }
 
+    /// Returns the names that are never taken from upstream.
+    pub fn reserved(&self) -> &ReservedNames {
+        &self.reserved
+    }
+
     /// Returns the rules that have ended, each with its key.
     pub fn ended(&self, now: Timestamp) -> impl Iterator<Item = (&'static str, &Rule)> {
         let allow = self.allow.iter().map(|rule| (ALLOW, rule));
@@ -98,6 +107,7 @@ impl Policy {
         AboutCrate {
             allow: about(&self.allow),
             deny: about(&self.deny),
+            reserved: self.reserved.find(&name),
             policy: self,
         }
     }
@@ -110,12 +120,14 @@ pub struct AboutCrate<'p> {
     /// The places of the rules that mean it.
     allow: Vec<usize>,
     deny: Vec<usize>,
+    /// The pattern that reserves its name: then its versions are one's own.
+    reserved: Option<&'p NamePattern>,
 }
 
 impl AboutCrate<'_> {
     /// Decides on a version, which came then; one of which nobody knows when is old.
     ///
-    /// Deny comes before allow, and allow before hold.
+    /// Deny comes before allow, and allow before hold, from which one's own crates are exempt.
     pub fn decide(&self, version: &str, came: Option<Dated>, now: Timestamp) -> Decided {
         let mut span = Span::ALWAYS;
         let deny = self.first(&self.policy.deny, &self.deny, version, now, &mut span);
@@ -125,6 +137,13 @@ impl AboutCrate<'_> {
         let allow = self.first(&self.policy.allow, &self.allow, version, now, &mut span);
         if let Some(rule) = allow {
             return Decided::new(Decision::Serve, Some(Why::of_rule(ALLOW, rule)), span);
+        }
+        if let Some(reserved) = self.reserved {
+            return Decided::new(
+                Decision::Serve,
+                Some(Why::of_name(RESERVED, reserved)),
+                span,
+            );
         }
         let (Some(min_age), Some(came)) = (self.policy.min_age, came) else {
             return Decided::new(Decision::Serve, None, span);

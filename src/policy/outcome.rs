@@ -50,7 +50,9 @@ impl Policy {
                 false => drop(outcome.changed.insert(line.version.into_owned(), decided)),
             }
         }
-        if let Some((_, of_crate, _)) = about {
+        if let Some((_, of_crate, about)) = about
+            && about.reserved.is_none()
+        {
             self.hold_yanks(content, of_crate, now, &mut outcome);
         }
         outcome

@@ -35,6 +35,7 @@ fn a_policy_that_holds_and_refuses_nothing_is_none() {
     assert!(!of(&[("FERRY_POLICY_ALLOW", "serde")]));
     assert!(of(&[("FERRY_POLICY_MIN_AGE", "7d")]));
     assert!(of(&[("FERRY_POLICY_DENY", "serde")]));
+    assert!(of(&[("FERRY_POLICY_RESERVED", "acme-*")]));
 }
 
 #[test]
@@ -309,6 +310,28 @@ fn a_line_without_a_proper_date_is_denied_and_held_as_any_other() {
             "{held}"
         );
     }
+}
+
+#[test]
+fn ones_own_crates_are_denied_but_never_on_hold() {
+    let policy = policy(&[
+        ("FERRY_POLICY_MIN_AGE", "7d"),
+        ("FERRY_POLICY_DENY", "foo@1.2.0"),
+        ("FERRY_POLICY_RESERVED", "Foo"),
+    ]);
+    let content = [
+        yanked("1.0.0", None),
+        line("1.1.0", Some(0)),
+        line("1.2.0", Some(0)),
+    ]
+    .concat();
+    let seen = seen(&[(Sight::Yank, "1.0.0", 1), (Sight::Line, "1.1.0", 1)]);
+    let outcome = policy.outcome(content.as_bytes(), &seen, day(2));
+    assert_eq!(words(&outcome), [("1.2.0", "denied")]);
+    let said = decide(&policy, "FOO@1.1.0", Some(0), 1).to_string();
+    assert_eq!(said, "allowed: policy.reserved: Foo");
+    let hold = Decision::Hold { until: day(7) };
+    assert_eq!(decide(&policy, "fool@1.1.0", Some(0), 1).decision, hold);
 }
 
 #[test]

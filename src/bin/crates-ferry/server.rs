@@ -159,7 +159,7 @@ async fn run_policy(command: Policy, config: &ServeConfig) -> Result<Output> {
     match command {
         Policy::Explain { spec } => {
             let explanation = policy::explain(config, &spec).await?;
-            let is_missing = explanation.versions.is_empty();
+            let is_missing = explanation.versions.is_empty() && explanation.hidden_by.is_none();
             Output::new(&explanation, u8::from(is_missing))
         }
         Policy::List => {

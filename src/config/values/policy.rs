@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::index::CratePattern;
+use crate::index::{CratePattern, NamePattern};
 
 /// What comes before the end of a rule in its text, and before its reason.
 const UNTIL: &str = " until=";
@@ -43,6 +43,24 @@ pub(in super::super) fn rule(text: &str) -> Result<Rule, String> {
         until: until.map(|until| end(until.trim())).transpose()?,
         why: why.map(words),
     })
+}
+
+/// How many characters a reserved name has at least before its first `*`: a sync reads each directory in which one may be.
+const LEAST: usize = 2;
+
+/// Reads a name that upstream may never fill, or with `*` several.
+pub(in super::super) fn reserved(text: &str) -> Result<NamePattern, String> {
+    const EXPECTED: &str = "expected the name of a crate, or one such as acme-*";
+    let pattern: NamePattern = text
+        .trim()
+        .parse()
+        .map_err(|why| format!("{EXPECTED}: {why}"))?;
+    match pattern.beginning().len() < LEAST && text.contains('*') {
+        true => Err(format!(
+            "{EXPECTED}: `{text}` has less than {LEAST} characters before its `*`"
+        )),
+        false => Ok(pattern),
+    }
 }
 
 /// Returns the crates of a rule's text.
@@ -133,6 +151,16 @@ mod tests {
         }
         let made = in_one_line("a", Some("2027-01-31".to_owned()), Some("b\n c".to_owned()));
         assert_eq!(made, "a until=2027-01-31 why=b c");
+    }
+
+    #[test]
+    fn a_reserved_name_has_a_beginning() {
+        assert_eq!(reserved(" acme-* ").unwrap().to_string(), "acme-*");
+        assert!(reserved("a").is_ok() && reserved("ab*").is_ok());
+        for text in ["", "*", "a*", "*-acme", "acme@1.0.0"] {
+            let refused = reserved(text).unwrap_err();
+            assert!(refused.contains("one such as acme-*"), "{text}: {refused}");
+        }
     }
 
     #[test]

@@ -180,7 +180,8 @@ impl Init<'_> {
             base: None,
             theirs: Some(tip.commit.tree),
         };
-        let mut merge = Merge::new(roots, Rules::new::<&str>(self.keep.clone(), &[]));
+        let rules = Rules::new::<&str>(self.keep.clone(), &[]);
+        let mut merge = Merge::new(roots, rules.reserving(self.config.reserved.clone()));
         merge.supply(own_id, own_root);
         merge.supply(tip.commit.tree, tip.root.clone());
         loop {

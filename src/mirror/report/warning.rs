@@ -25,6 +25,8 @@ pub enum Topic {
     Rewritten,
     /// Mirror and upstream differ on a path that `mirror.keep` does not name, until a person acts.
     Difference,
+    /// Upstream has a crate whose name is reserved.
+    Reserved,
 }
 
 impl Topic {
@@ -35,12 +37,13 @@ impl Topic {
             Self::Squash => "squash",
             Self::Rewritten => "rewritten",
             Self::Difference => "difference",
+            Self::Reserved => "reserved",
         }
     }
 
     /// Says whether every sync that pushes something repeats the warning, until a person acts.
     pub fn is_standing(self) -> bool {
-        self == Self::Difference
+        matches!(self, Self::Difference | Self::Reserved)
     }
 }
 

@@ -61,6 +61,7 @@ fn topic(topic: Topic) -> &'static str {
         Topic::Squash => "unproven squash",
         Topic::Rewritten => "history was rewritten",
         Topic::Difference => "a path differs",
+        Topic::Reserved => "reserved name upstream",
     }
 }
 

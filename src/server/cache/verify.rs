@@ -10,7 +10,7 @@ use super::removal::Failed;
 use crate::config::ServeConfig;
 use crate::count::{counted, is_or_are};
 use crate::error::Result;
-use crate::index::{CrateFile, entry, stored_at};
+use crate::index::{CrateFile, ReservedNames, entry, stored_at};
 use crate::progress::Progress;
 use crate::server::catalog::files::CatalogEntry;
 use crate::server::crate_files::{CrateFiles, Verified};
@@ -42,7 +42,13 @@ pub(super) async fn run(
     progress: &Progress,
 ) -> Result<Verification> {
     // Without a copy of the index the catalog alone knows checksums.
-    let snapshot = IndexCopy::read_only(&config.serve.data_dir, &config.index.branch).ok();
+    let snapshot = IndexCopy::read_only(
+        &config.serve.data_dir,
+        &config.index.branch,
+        // What is hidden may be stored from before, and is verified as all else.
+        ReservedNames::default(),
+    )
+    .ok();
     let entries = files.inventory().entries().await?;
     let mut verification = Verification {
         dry_run,

@@ -58,7 +58,10 @@ pub async fn rebuild(
     let path = CrateCatalog::path_in(data_dir);
     progress.phase("reading the index");
     let (snapshot, copy) = match dry_run {
-        true => (IndexCopy::read_only(data_dir, &config.index.branch)?, None),
+        true => (
+            IndexCopy::read_only(data_dir, &config.index.branch, config.hidden())?,
+            None,
+        ),
         false => {
             let (snapshot, copy) = fetch_index(config).await?;
             (snapshot, Some(copy))
@@ -128,7 +131,12 @@ async fn build(
 pub async fn stat(config: &ServeConfig) -> Result<CatalogStatistics> {
     let catalog = open(config).await?;
     let path = CrateCatalog::path_in(&config.serve.data_dir);
-    let snapshot = IndexCopy::read_only(&config.serve.data_dir, &config.index.branch).ok();
+    let snapshot = IndexCopy::read_only(
+        &config.serve.data_dir,
+        &config.index.branch,
+        config.hidden(),
+    )
+    .ok();
     let size = |path: &PathBuf| fs::metadata(path).map_or(0, |about| about.len());
     let bytes = files_of(&path).iter().map(size).sum();
     let commit = snapshot.map(|snapshot| snapshot.commit().to_string());

@@ -33,6 +33,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::Remote;
+use crate::index::ReservedNames;
 use crate::progress::Progress;
 use crate::server::disk_error::unwritable;
 use crate::server::shortage::is_shortage;
@@ -57,6 +58,8 @@ pub struct IndexCopy {
     writing: Mutex<Writing>,
     indexer: Indexer,
     progress: Arc<Progress>,
+    /// The crates that its snapshots do not show.
+    hidden: Arc<ReservedNames>,
     /// Locks out other processes that would write.
     _lock: File,
 }
@@ -76,7 +79,8 @@ pub async fn for_reading(config: &ServeConfig) -> Result<(Arc<Snapshot>, Option<
     let (data_dir, branch) = (&config.serve.data_dir, &config.index.branch);
     // Only one process may write the copy; the server keeps it fresh.
     if is_in_use(data_dir) {
-        return Ok((IndexCopy::read_only(data_dir, branch)?, None));
+        let snapshot = IndexCopy::read_only(data_dir, branch, config.hidden())?;
+        return Ok((snapshot, None));
     }
     let (snapshot, copy) = IndexCopy::open_fresh(config).await?;
     Ok((snapshot, Some(copy)))
@@ -103,6 +107,7 @@ impl IndexCopy {
         let origin = config.index.url.to_string();
         let remote = config.index_remote()?;
         let copy = Self::open(&config.serve.data_dir, branch, &origin).await?;
+        let copy = copy.hiding(config.hidden());
         copy.refresh(&remote, branch, config.network.timeout)
             .await?;
         let snapshot = copy.snapshot();
@@ -139,6 +144,7 @@ impl IndexCopy {
             }),
             indexer: Indexer::default(),
             progress: Arc::default(),
+            hidden: Arc::default(),
             _lock: lock,
         })
     }
@@ -149,11 +155,25 @@ impl IndexCopy {
         Self { progress, ..self }
     }
 
-    /// Opens a copy for reading, as it is now; another process may be writing it.
+    /// Hides these crates in all its snapshots.
+    #[must_use]
+    pub fn hiding(self, hidden: ReservedNames) -> Self {
+        let hidden = Arc::new(hidden);
+        let current = self.current.swap(None).and_then(Arc::into_inner);
+        let current = current.map(|snapshot| Arc::new(snapshot.hiding(Arc::clone(&hidden))));
+        self.current.store(current);
+        Self { hidden, ..self }
+    }
+
+    /// Opens a copy for reading, as it is now, without these crates; another process may be writing it.
     ///
     /// # Errors
     /// `config` if there is none yet.
-    pub fn read_only(data_dir: &Path, branch: &str) -> Result<Arc<Snapshot>> {
+    pub fn read_only(
+        data_dir: &Path,
+        branch: &str,
+        hidden: ReservedNames,
+    ) -> Result<Arc<Snapshot>> {
         let repository = Repository::new(data_dir.join("index.git"), branch);
         let missing = || {
             let place = repository.path().display();
@@ -164,8 +184,9 @@ impl IndexCopy {
             return Err(missing());
         }
         let objects = Objects::open(&repository.objects())?;
-        current(&repository, &objects)?
-            .map(Arc::new)
+        let snapshot = current(&repository, &objects)?;
+        snapshot
+            .map(|snapshot| Arc::new(snapshot.hiding(Arc::new(hidden))))
             .ok_or_else(missing)
     }
 
@@ -173,8 +194,8 @@ impl IndexCopy {
     pub fn at(&self, commit: ObjectId) -> Option<Arc<Snapshot>> {
         let objects = self.snapshot()?.objects().clone();
         let read = Commit::parse(&objects.read(commit).ok()?).ok()?;
-        let snapshot = Snapshot::after(None, commit, &read, objects);
-        snapshot.ok().map(Arc::new)
+        let snapshot = Snapshot::after(None, commit, &read, objects).ok()?;
+        Some(Arc::new(snapshot.hiding(Arc::clone(&self.hidden))))
     }
 
     /// Returns the current snapshot; `None` before the first refresh.
@@ -223,6 +244,7 @@ impl IndexCopy {
     }
 
     fn publish(&self, writing: &mut Writing, after: Snapshot) {
+        let after = after.hiding(Arc::clone(&self.hidden));
         let before = self.current.swap(Some(Arc::new(after)));
         writing.obsolete.note_reader(before.as_ref());
     }

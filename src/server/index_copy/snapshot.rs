@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::git::ObjectId;
 use crate::git::objects::{Commit, parse_tree};
 use crate::git::tree::Mode;
-use crate::index::CrateName;
+use crate::index::{CrateName, ReservedNames, folded};
 
 /// How many directories the path of a crate's file has at most, as `se/rd` in `se/rd/serde`.
 // What is deeper is no part of an index. A tree of any depth can be sent in a few bytes a level, and what goes through the
@@ -22,6 +22,8 @@ pub struct Snapshot {
     seconds: i64,
     root: Arc<Directory>,
     objects: Objects,
+    /// The crates that it does not show.
+    hidden: Arc<ReservedNames>,
 }
 
 /// A directory of the tree, whose entries are read when they are first needed.
@@ -59,7 +61,13 @@ impl Snapshot {
             seconds: commit.seconds,
             root,
             objects,
+            hidden: Arc::default(),
         })
+    }
+
+    /// Hides these crates: for all that asks it they are not there.
+    pub(super) fn hiding(self, hidden: Arc<ReservedNames>) -> Self {
+        Self { hidden, ..self }
     }
 
     /// Returns the id of the commit.
@@ -97,6 +105,9 @@ impl Snapshot {
         path: &str,
         entries: impl Fn(&'s Directory) -> Result<&'s Entries, E>,
     ) -> Result<Option<ObjectId>, E> {
+        if self.hidden.covers(path.as_bytes()) {
+            return Ok(None);
+        }
         let mut directory = &self.root;
         let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
         while let Some(part) = parts.next() {
@@ -133,7 +144,9 @@ impl Snapshot {
     pub fn crate_files(&self) -> Result<Vec<(CrateName, ObjectId)>> {
         let mut files = Vec::new();
         let all = self.root.visit_crates("", &self.objects, &mut |name, id| {
-            files.push((name, id));
+            if !self.hides(&name) {
+                files.push((name, id));
+            }
             ControlFlow::Continue(())
         });
         all.map(|_| files)
@@ -150,8 +163,16 @@ impl Snapshot {
             (Some(&*before.root), &before.objects),
             (Some(&*self.root), &self.objects),
         ];
-        differ("", sides, &mut |name, id| changes.push((name, id)))?;
+        differ("", sides, &mut |name, id| {
+            if !self.hides(&name) {
+                changes.push((name, id));
+            }
+        })?;
         Ok(changes)
+    }
+
+    fn hides(&self, name: &CrateName) -> bool {
+        !self.hidden.is_empty() && self.hidden.find(&folded(name.as_str())).is_some()
     }
 
     /// Says whether there is any crate; reads no further than to the first.

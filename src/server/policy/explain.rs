@@ -11,7 +11,7 @@ use super::Applied;
 use super::row::{Row, lines};
 use crate::config::ServeConfig;
 use crate::error::Result;
-use crate::index::{CrateSpec, Published};
+use crate::index::{CrateSpec, Published, folded};
 
 /// What is decided on the versions of a crate, the highest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,6 +20,8 @@ pub struct Explanation {
     pub of: String,
     /// The versions that the index lists; none if it lists none of them.
     pub versions: Vec<Row>,
+    /// The pattern of `policy.reserved` for which upstream's versions of it are hidden, if they are.
+    pub hidden_by: Option<String>,
 }
 
 /// Explains what is decided on a crate, or on one of its versions.
@@ -49,17 +51,25 @@ pub async fn explain(config: &ServeConfig, spec: &CrateSpec) -> Result<Explanati
             versions.insert(Reverse(Version::parse(&line.version).ok()), row);
         }
     }
+    let hidden = config.hidden();
+    let hidden_by = hidden.find(&folded(spec.name.as_str()));
     Ok(Explanation {
         of: spec.to_string(),
         versions: versions.into_values().collect(),
+        hidden_by: hidden_by.map(|pattern| pattern.to_string()),
     })
 }
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.versions.is_empty() {
-            true => write!(f, "the index does not list {}", self.of),
-            false => f.write_str(&lines(&self.versions)),
+        match &self.hidden_by {
+            Some(pattern) => write!(
+                f,
+                "{} is never taken from upstream (policy.reserved: {pattern})",
+                self.of
+            ),
+            None if self.versions.is_empty() => write!(f, "the index does not list {}", self.of),
+            None => f.write_str(&lines(&self.versions)),
         }
     }
 }

@@ -63,6 +63,7 @@ struct PolicyJson {
     yank_hold: Option<u64>,
     allow: Vec<RuleJson>,
     deny: Vec<RuleJson>,
+    reserved: Vec<String>,
     /// How many versions are; `null` until it is known, as the next two.
     on_hold: Option<usize>,
     denied: Option<usize>,
@@ -131,6 +132,12 @@ pub(super) fn show(state: &'static State, _: Authorized<'_>) -> Result<Reply, Er
         yank_hold: policy.yank_hold().map(|hold| hold.as_secs()),
         allow: RuleJson::all(policy.allowed(), now),
         deny: RuleJson::all(policy.denied(), now),
+        reserved: policy
+            .reserved()
+            .patterns()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         on_hold: numbers.map(|numbers| numbers.on_hold),
         denied: numbers.map(|numbers| numbers.denied),
         yanks_on_hold: numbers.map(|numbers| numbers.yanks_on_hold),

@@ -153,6 +153,7 @@ impl State {
         let serve = &config.serve;
         let origin = config.index.url.to_string();
         let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
+        let copy = copy.hiding(config.hidden());
         let copy = copy.shown_by(Arc::clone(&handle.progress));
         let state = Self {
             policy: Policy::of(&config.policy),

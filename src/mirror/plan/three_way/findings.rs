@@ -72,6 +72,11 @@ pub enum MergeWarning {
         /// The path; a directory's ends in `/`.
         path: String,
     },
+    /// Upstream has a crate whose name is reserved: its lines are left out.
+    Reserved {
+        /// The path of its file.
+        path: String,
+    },
     /// The mirror differs from upstream on a path that upstream has and `mirror.keep` does not name.
     DiffersFromUpstream {
         /// The path; a directory's ends in `/`.
@@ -95,6 +100,12 @@ impl fmt::Display for MergeWarning {
             Self::KeptPathChangedUpstream { path } => write!(
                 f,
                 "upstream changed {path}, which mirror.keep names; the mirror keeps its own"
+            ),
+            Self::Reserved { path } => write!(
+                f,
+                "upstream has the crate {}, whose name policy.reserved keeps for this mirror: its lines are left out of {path} \
+                 (dependency confusion)",
+                path.rsplit('/').next().unwrap_or(path)
             ),
             Self::DiffersFromUpstream { path } => write!(
                 f,

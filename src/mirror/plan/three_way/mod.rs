@@ -1,8 +1,8 @@
 //! Merges three root trees by object id, from the root down; says which trees it needs as it goes.
 //!
-//! A directory is entered only where all three sides differ, where `mirror.keep` may match something in it, or where the merged
-//! tree differs from upstream's, to list the differences. File contents are never read. As in git's own merge, the file and the
-//! directory of one name are merged separately, and absence is a value.
+//! A directory is entered only where all three sides differ, where `mirror.keep` may match something in it or a crate with a
+//! reserved name may be, or where the merged tree differs from upstream's, to list the differences. File contents are never
+//! read. As in git's own merge, the file and the directory of one name are merged separately, and absence is a value.
 //!
 //! `walk` decides name by name, `file` what becomes of a file, `overlay` lists the differences from upstream, `findings` are
 //! conflicts and warnings.
@@ -23,6 +23,7 @@ use super::Keep;
 use super::keep::prefixes;
 use crate::git::ObjectId;
 use crate::git::tree::{MergedTree, Tree};
+use crate::index::ReservedNames;
 use crate::shown;
 
 /// The directories that a merge enters below one another; an index has three levels. Each level is a round of fetches,
@@ -66,6 +67,8 @@ impl<T> Sides<T> {
 pub struct Rules {
     /// The paths that are the mirror's own.
     pub keep: Keep,
+    /// The crates of which upstream's lines are left out.
+    reserved: ReservedNames,
     ours: BTreeSet<String>,
 }
 
@@ -76,8 +79,15 @@ impl Rules {
         let trimmed = ours.iter().map(|path| path.as_ref().trim_matches('/'));
         Self {
             keep,
+            reserved: ReservedNames::default(),
             ours: trimmed.map(str::to_owned).collect(),
         }
+    }
+
+    /// Leaves upstream's lines of these crates out.
+    #[must_use]
+    pub fn reserving(self, reserved: ReservedNames) -> Self {
+        Self { reserved, ..self }
     }
 
     /// Returns the paths given as `--ours` that contain the path.
@@ -175,7 +185,7 @@ impl Merge {
         if !needs.is_empty() {
             return Step::Needs(needs.into_list());
         }
-        warnings.extend(overlay::unexpected(&overlay, &self.rules.keep));
+        warnings.extend(overlay::unexpected(&overlay, &self.rules));
         warnings.extend(self.rules.unused_ours(&settled));
         conflicts.sort();
         warnings.sort();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Difference, MAX_DEPTH, MergeWarning, Needs, Side, depth, join, shown_path};
+use super::{Difference, MAX_DEPTH, MergeWarning, Needs, Rules, Side, depth, join, shown_path};
 use crate::git::ObjectId;
 use crate::git::tree::{Tree, TreeEntry};
 use crate::index::config_json::CONFIG_JSON;
@@ -123,14 +123,17 @@ fn enter(
     }
 }
 
-/// Warns of differences on paths that upstream has and `mirror.keep` does not name: a reverted sync leaves such paths behind.
+/// Warns of differences on paths that upstream has, and that are neither kept nor reserved: a reverted sync leaves such paths behind.
 ///
 /// A directory that was not entered may contain only the mirror's own files, so all of these are one warning.
-pub(super) fn unexpected(differences: &[Difference], keep: &Keep) -> BTreeSet<MergeWarning> {
+pub(super) fn unexpected(differences: &[Difference], rules: &Rules) -> BTreeSet<MergeWarning> {
     differences
         .iter()
         .filter(|difference| difference.theirs.is_some() && difference.path != CONFIG_JSON)
-        .filter(|difference| !keep.covers(difference.path.trim_end_matches('/').as_bytes()))
+        .filter(|difference| {
+            let path = difference.path.trim_end_matches('/').as_bytes();
+            !rules.keep.covers(path) && !rules.reserved.covers(path)
+        })
         .map(|difference| match difference.cut {
             true => MergeWarning::OverlayCut,
             false => MergeWarning::DiffersFromUpstream {

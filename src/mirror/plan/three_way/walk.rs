@@ -49,7 +49,13 @@ impl<'a> Walk<'a> {
     /// Merges the roots. They are entered even if only upstream changed, since `config.json` is there.
     pub(super) fn root(&mut self, ids: Sides<Option<ObjectId>>) -> MergedTree {
         match ids.ours {
-            Some(id) if ids.ours == ids.theirs && ids.ours == ids.base => MergedTree::Existing(id),
+            Some(id)
+                if ids.ours == ids.theirs
+                    && ids.ours == ids.base
+                    && self.rules.reserved.is_empty() =>
+            {
+                MergedTree::Existing(id)
+            }
             _ => self
                 .enter(&[], ids)
                 .unwrap_or(MergedTree::New(BTreeMap::new())),
@@ -112,7 +118,12 @@ impl<'a> Walk<'a> {
             // A mirror without one takes upstream's: cargo cannot read an index that has none.
             return self.take(path, ours.or(theirs), theirs);
         }
-        if ours == theirs {
+        if self.rules.reserved.covers(path) {
+            return self.reserved(path, values);
+        }
+        let is_entered = ours.is_some_and(|entry| entry.mode.is_tree())
+            && self.rules.reserved.may_be_below(path);
+        if ours == theirs && !is_entered {
             return ours.map(MergedEntry::from);
         }
         // Whole, and before anything below is looked at: what is kept is never a conflict.
@@ -127,6 +138,20 @@ impl<'a> Walk<'a> {
             return self.take(path, ours, theirs);
         }
         self.parts(path, values)
+    }
+
+    /// Takes what the mirror has of its own: neither upstream's lines nor what an earlier sync took of them.
+    fn reserved(
+        &mut self,
+        path: &[u8],
+        Sides { ours, base, theirs }: Sides<Option<TreeEntry>>,
+    ) -> Option<MergedEntry> {
+        if theirs.is_some() {
+            let path = shown_path(path, false);
+            self.found.warnings.push(MergeWarning::Reserved { path });
+        }
+        let own = ours.filter(|_| ours != theirs && ours != base);
+        self.take(path, own, theirs)
     }
 
     /// Takes a value unchanged, and notes whether it differs from upstream's.
@@ -174,12 +199,14 @@ impl<'a> Walk<'a> {
     }
 
     fn directory(&mut self, path: &[u8], ids: Sides<Option<ObjectId>>) -> Option<MergedTree> {
-        if ids.ours == ids.theirs || ids.theirs == ids.base {
+        let may_be_reserved = self.rules.reserved.may_be_below(path);
+        if (ids.ours == ids.theirs || ids.theirs == ids.base) && !may_be_reserved {
             let [ours, theirs] = [ids.ours, ids.theirs].map(|id| id.map(TreeEntry::directory));
             self.take(path, ours, theirs);
             return ids.ours.map(MergedTree::Existing);
         }
-        if ids.ours == ids.base && !self.rules.keep.may_match_below(path) {
+        let is_entered = may_be_reserved || self.rules.keep.may_match_below(path);
+        if ids.ours == ids.base && !is_entered {
             return ids.theirs.map(MergedTree::Existing);
         }
         if depth(path) >= MAX_DEPTH {

@@ -9,5 +9,6 @@ mod modes;
 mod moving;
 mod people;
 mod remaking;
+mod reserving;
 mod rewriting;
 mod squashes;

@@ -5,6 +5,7 @@ mod cargo;
 mod commands;
 mod index;
 mod prefetch;
+mod reserved;
 mod state;
 mod web;
 

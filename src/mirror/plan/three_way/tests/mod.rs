@@ -136,6 +136,7 @@ impl Seen {
                 MergeWarning::UpstreamConfigChanged => "config".to_owned(),
                 MergeWarning::KeptPathChangedUpstream { path } => format!("kept {path}"),
                 MergeWarning::DiffersFromUpstream { path } => format!("differs {path}"),
+                MergeWarning::Reserved { path } => format!("reserved {path}"),
                 MergeWarning::OverlayCut => "cut".to_owned(),
                 MergeWarning::OursUnused { path } => format!("unused {path}"),
             })
@@ -183,6 +184,11 @@ fn plain(ours: Files<'_>, base: Files<'_>, theirs: Files<'_>) -> Seen {
 
 fn keeping(globs: &[&str]) -> Rules {
     Rules::new(Keep::new(globs).unwrap(), &[] as &[&str])
+}
+
+fn reserving(patterns: &[&str]) -> Rules {
+    let patterns = patterns.iter().map(|text| text.parse().unwrap());
+    Rules::default().reserving(ReservedNames::new(patterns.collect()))
 }
 
 fn with_ours(paths: &[&str]) -> Rules {

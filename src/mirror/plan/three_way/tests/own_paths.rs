@@ -114,3 +114,72 @@ fn a_kept_path_that_upstream_made_the_same_is_no_warning() {
     );
     assert_eq!(seen.warnings(), [""; 0]);
 }
+
+#[test]
+fn upstreams_lines_of_a_reserved_crate_are_left_out_and_ones_own_stay() {
+    let before = &[("ac/me/acme", "1"), ("se/rd/serde", "1")];
+    let seen = merge(
+        &[
+            ("ac/me/acme", "1"),
+            ("ac/me/acme_core", "own"),
+            ("se/rd/serde", "1"),
+        ],
+        before,
+        &[
+            ("ac/me/acme", "2"),
+            ("ac/me/acme-core", "stranger"),
+            ("ac/me/acme_core", "stranger"),
+            ("se/rd/serde", "1"),
+        ],
+        reserving(&["acme-*"]),
+    );
+    seen.assert_files(&[
+        ("ac/me/acme", "2"),
+        ("ac/me/acme_core", "own"),
+        ("se/rd/serde", "1"),
+    ]);
+    assert_eq!(seen.overlay(), ["ac/me/acme-core", "ac/me/acme_core"]);
+    assert_eq!(
+        seen.warnings(),
+        ["reserved ac/me/acme-core", "reserved ac/me/acme_core"]
+    );
+}
+
+#[test]
+fn a_reserved_crate_in_a_directory_that_only_upstream_has_is_left_out() {
+    let before = &[("se/rd/serde", "1")];
+    let theirs = &[("ac/me/acme-core", "stranger"), ("se/rd/serde", "1")];
+    let seen = merge(before, before, theirs, reserving(&["acme-*"]));
+    seen.assert_files(before);
+    assert_eq!(seen.merged.root, MergedTree::Existing(seen.ours));
+    assert_eq!(seen.warnings(), ["reserved ac/me/acme-core"]);
+}
+
+#[test]
+fn what_an_earlier_sync_took_of_a_reserved_crate_is_taken_out() {
+    let before = &[
+        ("ac/me/acme-core", "stranger"),
+        ("ac/me/acme-gone", "stranger"),
+        ("se/rd/serde", "1"),
+    ];
+    let theirs = &[("ac/me/acme-core", "stranger"), ("se/rd/serde", "2")];
+    let seen = merge(before, before, theirs, reserving(&["ACME_*"]));
+    seen.assert_files(&[("se/rd/serde", "2")]);
+    assert_eq!(seen.warnings(), ["reserved ac/me/acme-core"]);
+    // The next sync finds it left out, and says so again.
+    let ours = &[("se/rd/serde", "2")];
+    let later = &[("ac/me/acme-core", "stranger"), ("se/rd/serde", "3")];
+    let seen = merge(ours, theirs, later, reserving(&["acme-*"]));
+    seen.assert_files(&[("se/rd/serde", "3")]);
+    assert_eq!(seen.warnings(), ["reserved ac/me/acme-core"]);
+}
+
+#[test]
+fn a_reserved_name_has_no_other_directory_read() {
+    let before = &[("ac/me/acme-own", "1"), ("se/rd/serde", "1"), ("x", "1")];
+    let theirs = &[("ac/me/acme-own", "1"), ("se/rd/serde", "1"), ("x", "2")];
+    let seen = merge(before, before, theirs, reserving(&["acme-*"]));
+    // The roots, then `ac`, then `ac/me`.
+    assert_eq!(seen.rounds, [2, 1, 1]);
+    assert_eq!(seen.warnings(), ["reserved ac/me/acme-own"]);
+}
