@@ -47,6 +47,6 @@ pub use values::catalog::{DumpSource, dump_source};
 pub use values::durations::{Rhythm, cron, duration_or_zero};
 pub use values::git::History;
 pub use values::numbers::size;
-pub use values::policy::Rule;
+pub use values::policy::{Rule, Withdrawn};
 pub use values::serve::{AccessLog, Downloads, OfflineIndex, StoreUrl};
 pub use values::smtp::{Mailbox, SmtpServer, SmtpTls};

@@ -13,7 +13,7 @@ use super::values::addresses::Addresses;
 use super::values::catalog::{self, DumpSource};
 use super::values::durations::{self, Rhythm};
 use super::values::git::{self, History};
-use super::values::policy::{self, Rule};
+use super::values::policy::{self, Rule, Withdrawn};
 use super::values::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};
 use super::values::smtp::{self, Mailbox, SmtpServer};
 use super::values::{addresses, numbers, paths, trigger};
@@ -191,6 +191,9 @@ key_table! {
         allow: Vec<Rule> = rules("allow", policy::rule);
         /// A list of rules: crates, or versions of them, that are refused. `deny` wins over `allow`.
         deny: Vec<Rule> = rules("deny", policy::rule);
+        /// `refuse` or `serve`: what becomes of versions whose line vanished from the index, or has another checksum. `refuse` is the
+        /// default where anything is on hold, denied or reserved.
+        withdrawn: Option<Withdrawn> = optional("withdrawn", policy::withdrawn);
         /// A list of crates, such as `acme-*`, that are never taken from upstream. Those of the mirror are not on hold.
         reserved: Vec<NamePattern> = list("reserved", policy::reserved);
     }

@@ -34,6 +34,8 @@ pub struct ServeConfig {
     pub index: IndexSource,
     /// The mirror, where one is configured: cargo may read its repository, whatever is served.
     pub mirror: Option<RemoteUrl>,
+    /// The paths that are the mirror's own (`mirror.keep`).
+    pub keep: Vec<String>,
     /// Time limits and retries (`network:`).
     pub network: Network,
     /// What comes from the environment only.
@@ -86,6 +88,9 @@ impl ServeConfig {
         };
         let config = Self {
             index: index_source(&serve, &upstream, mirror.as_ref()),
+            keep: mirror
+                .as_ref()
+                .map_or_else(Vec::new, |mirror| mirror.keep.clone()),
             mirror: mirror.map(|mirror| mirror.url),
             probe,
             serve,

@@ -66,6 +66,11 @@ impl ErrorResponse {
         }
     }
 
+    /// Returns its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Returns what it says.
     pub fn detail(&self) -> &str {
         &self.error

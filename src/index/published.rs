@@ -16,6 +16,8 @@ pub struct Published<'a> {
     pub at: Option<Timestamp>,
     /// Whether it is yanked.
     pub is_yanked: bool,
+    /// The checksum of its crate file, as it is written.
+    pub checksum: Option<Cow<'a, str>>,
 }
 
 /// What names a version: whatever else is wrong with its line, somebody may ask for it by that.
@@ -36,6 +38,13 @@ struct Said<'a> {
     yanked: Option<bool>,
 }
 
+/// Its checksum, which counts whatever is wrong with the rest.
+#[derive(Deserialize)]
+struct Checked<'a> {
+    #[serde(borrow)]
+    cksum: Cow<'a, str>,
+}
+
 impl<'a> Published<'a> {
     /// Reads a line; `None` if it names no version. A date that is none, or is given twice, counts as missing.
     pub fn read(line: &'a [u8]) -> Option<Self> {
@@ -46,6 +55,16 @@ impl<'a> Published<'a> {
             version: vers,
             at: said.pubtime.and_then(|at| at.parse().ok()),
             is_yanked: said.yanked.unwrap_or(false),
+            checksum: None,
+        })
+    }
+
+    /// Reads a line with its checksum, which few need.
+    pub fn read_whole(line: &'a [u8]) -> Option<Self> {
+        let checked: Option<Checked<'a>> = serde_json::from_slice(line).ok();
+        Some(Self {
+            checksum: checked.map(|checked| checked.cksum),
+            ..Self::read(line)?
         })
     }
 }

@@ -194,6 +194,6 @@ pub fn days(duration: Duration) -> String {
 }
 
 /// Writes a time as people read it, in UTC.
-fn minute(at: Timestamp) -> impl fmt::Display {
+pub(super) fn minute(at: Timestamp) -> impl fmt::Display {
     at.strftime("%Y-%m-%d %H:%M UTC")
 }

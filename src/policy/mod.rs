@@ -9,6 +9,7 @@ mod seen;
 mod span;
 #[cfg(test)]
 mod tests;
+mod withdrawals;
 
 use std::time::Duration;
 
@@ -17,15 +18,19 @@ use semver::Version;
 
 use crate::config::{self, Rule};
 use crate::index::{NamePattern, ReservedNames, folded};
+use decision::minute;
 pub use decision::{Dated, Decided, Decision, Why, days};
 pub use outcome::Outcome;
 pub use seen::{Seen, SeenOfCrate, Sight, Sighting};
 pub use span::Span;
+pub use withdrawals::{Withdrawal, Withdrawn};
 
 /// The key of the rules that refuse, of those that let pass, and of the age.
 const DENY: &str = "policy.deny";
 const ALLOW: &str = "policy.allow";
 const MIN_AGE: &str = "policy.min_age";
+/// The key of what becomes of versions that upstream took back.
+const WITHDRAWN: &str = "policy.withdrawn";
 /// The key of the names that are one's own.
 const RESERVED: &str = "policy.reserved";
 /// The key of how late some yanks show.
@@ -39,12 +44,15 @@ pub struct Policy {
     allow: Vec<Rule>,
     deny: Vec<Rule>,
     reserved: ReservedNames,
+    refuses_withdrawn: bool,
 }
 
 impl Policy {
     /// Makes it of the section `policy`; `None` if that can hold or refuse nothing.
     pub fn of(config: &config::Policy) -> Option<Self> {
-        if config.min_age.is_none() && config.deny.is_empty() && config.reserved.is_empty() {
+        let is_empty =
+            config.min_age.is_none() && config.deny.is_empty() && config.reserved.is_empty();
+        if is_empty && config.withdrawn != Some(config::Withdrawn::Refuse) {
             return None;
         }
         Some(Self {
@@ -56,6 +64,7 @@ impl Policy {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
             reserved: ReservedNames::new(config.reserved.clone()),
+            refuses_withdrawn: config.withdrawn != Some(config::Withdrawn::Serve),
         })
     }
 
@@ -72,6 +81,11 @@ impl Policy {
     /// Returns for how long it matters when something was seen; `None` if it never does.
     pub fn memory(&self) -> Option<Duration> {
         self.min_age.max(self.yank_hold)
+    }
+
+    /// Says whether anything is remembered in the store.
+    pub fn remembers(&self) -> bool {
+        self.memory().is_some() || self.refuses_withdrawn
     }
 
     /// Returns the rules that let versions pass.

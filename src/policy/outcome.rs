@@ -28,8 +28,9 @@ impl Policy {
             span: Span::ALWAYS,
         };
         let mut about: Option<(String, &SeenOfCrate, AboutCrate<'_>)> = None;
-        for line in content.split(|byte| *byte == b'\n') {
-            let Some(line) = Published::read(line) else {
+        let seen_of_all = seen;
+        for text in content.split(|byte| *byte == b'\n') {
+            let Some(line) = Published::read(text) else {
                 continue;
             };
             // All lines of a file name the same crate; one that does not is decided by what it names.
@@ -43,6 +44,16 @@ impl Policy {
             let seen = || of_crate.at(Sight::Line, &line.version).map(Dated::Seen);
             let came = line.at.map(Dated::Published).or_else(seen);
             let decided = about.decide(&line.version, came, now);
+            let decided = match of_crate.withdrawn(&line.version) {
+                // The checksum is read of these few alone.
+                Some(_) if decided.decision != Decision::Deny => {
+                    let whole = Published::read_whole(text);
+                    let withdrawn =
+                        self.withdrawn(&line.name, &line.version, whole.as_ref(), seen_of_all);
+                    withdrawn.unwrap_or(decided)
+                }
+                _ => decided,
+            };
             outcome.span.meet(decided.span);
             // Of two lines for a version the last one counts, as for cargo.
             match decided.is_served() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::{Withdrawal, Withdrawn};
 use crate::index::{CrateName, CrateVersion};
 
 /// What was seen of a version.
@@ -34,18 +35,45 @@ pub struct Seen(BTreeMap<String, SeenOfCrate>);
 
 /// What was seen of a crate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SeenOfCrate(BTreeMap<(Sight, String), Timestamp>);
+pub struct SeenOfCrate {
+    sights: BTreeMap<(Sight, String), Timestamp>,
+    /// By version.
+    withdrawn: BTreeMap<String, Withdrawn>,
+}
 
 /// What was seen of most crates.
-static NOTHING: SeenOfCrate = SeenOfCrate(BTreeMap::new());
+static NOTHING: SeenOfCrate = SeenOfCrate {
+    sights: BTreeMap::new(),
+    withdrawn: BTreeMap::new(),
+};
 
 impl Seen {
     /// Adds what was seen; of two times the first one counts, in whatever order they come.
     pub fn add(&mut self, seen: Sighting) {
         let of_crate = self.0.entry(seen.name.as_str().to_ascii_lowercase());
         let key = (seen.sight, seen.version.to_string());
-        let first = of_crate.or_default().0.entry(key).or_insert(seen.at);
+        let sights = &mut of_crate.or_default().sights;
+        let first = sights.entry(key).or_insert(seen.at);
         *first = seen.at.min(*first);
+    }
+
+    /// Adds what was withdrawn; of two times the first one counts, with the checksum before it, in whatever order they come.
+    pub fn add_withdrawal(&mut self, seen: Withdrawal) {
+        let of_crate = self.0.entry(seen.name.as_str().to_ascii_lowercase());
+        let withdrawn = Withdrawn {
+            at: seen.at,
+            checksum: seen.checksum,
+        };
+        let all = &mut of_crate.or_default().withdrawn;
+        let first = all.entry(seen.version.to_string()).or_insert(withdrawn);
+        *first = withdrawn.min(*first);
+    }
+
+    /// Returns the crates, in lower case, of which versions were withdrawn.
+    pub fn with_withdrawals(&self) -> impl Iterator<Item = &str> {
+        let crates = self.0.iter();
+        let some = crates.filter(|(_, of_crate)| !of_crate.withdrawn.is_empty());
+        some.map(|(name, _)| name.as_str())
     }
 
     /// Returns what was seen of a crate.
@@ -63,15 +91,25 @@ impl Seen {
 impl SeenOfCrate {
     /// Returns when this was seen of a version, if it was.
     pub fn at(&self, sight: Sight, version: &str) -> Option<Timestamp> {
-        if self.0.is_empty() {
+        if self.sights.is_empty() {
             return None;
         }
-        self.0.get(&(sight, version.to_owned())).copied()
+        self.sights.get(&(sight, version.to_owned())).copied()
+    }
+
+    /// Returns what is remembered of a version that was withdrawn.
+    pub fn withdrawn(&self, version: &str) -> Option<Withdrawn> {
+        self.withdrawn.get(version).copied()
+    }
+
+    /// Returns the versions that were withdrawn.
+    pub fn withdrawals(&self) -> impl Iterator<Item = &str> {
+        self.withdrawn.keys().map(String::as_str)
     }
 
     /// Returns the versions of which a yank was seen, and when.
     pub fn yanks(&self) -> impl Iterator<Item = (&str, Timestamp)> {
-        let all = self.0.iter();
+        let all = self.sights.iter();
         let yanks = all.filter(|((sight, _), _)| *sight == Sight::Yank);
         yanks.map(|((_, version), at)| (version.as_str(), *at))
     }

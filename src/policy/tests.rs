@@ -36,6 +36,8 @@ fn a_policy_that_holds_and_refuses_nothing_is_none() {
     assert!(of(&[("FERRY_POLICY_MIN_AGE", "7d")]));
     assert!(of(&[("FERRY_POLICY_DENY", "serde")]));
     assert!(of(&[("FERRY_POLICY_RESERVED", "acme-*")]));
+    assert!(of(&[("FERRY_POLICY_WITHDRAWN", "refuse")]));
+    assert!(!of(&[("FERRY_POLICY_WITHDRAWN", "serve")]));
 }
 
 #[test]
@@ -332,6 +334,43 @@ fn ones_own_crates_are_denied_but_never_on_hold() {
     assert_eq!(said, "allowed: policy.reserved: Foo");
     let hold = Decision::Hold { until: day(7) };
     assert_eq!(decide(&policy, "fool@1.1.0", Some(0), 1).decision, hold);
+}
+
+#[test]
+fn what_was_withdrawn_is_denied_unless_it_is_as_it_was_and_allow_does_not_release_it() {
+    let of = |keys: &[(&str, &str)], checksum: &str| {
+        let policy = policy(&[&[("FERRY_POLICY_MIN_AGE", "7d")], keys].concat());
+        let mut seen = Seen::default();
+        for (at, checksum) in [(3, "ff"), (1, checksum)] {
+            seen.add_withdrawal(Withdrawal {
+                at: day(at),
+                name: CrateName::new("Foo").unwrap(),
+                version: CrateVersion::new("1.0.0").unwrap(),
+                checksum: checksum.repeat(32).parse().unwrap(),
+            });
+        }
+        let content = line("1.0.0", None);
+        let outcome = policy.outcome(content.as_bytes(), &seen, day(9));
+        let gone = policy.withdrawn("foo", "1.0.0", None, &seen);
+        (
+            outcome.refusal("1.0.0").map(ToString::to_string),
+            gone.is_some(),
+        )
+    };
+    let (changed, is_gone) = of(&[("FERRY_POLICY_ALLOW", "foo")], "cd");
+    assert_eq!(
+        changed.unwrap(),
+        "denied: withdrawn upstream, seen 2026-09-22 14:13 UTC: its checksum changed (policy.withdrawn: refuse)"
+    );
+    assert!(is_gone);
+    let denied = of(&[("FERRY_POLICY_DENY", "foo")], "cd").0.unwrap();
+    assert_eq!(denied, "denied: policy.deny: foo");
+    assert_eq!(of(&[], "ab"), (None, true));
+    assert_eq!(of(&[("FERRY_POLICY_RESERVED", "foo")], "cd"), (None, false));
+    assert_eq!(
+        of(&[("FERRY_POLICY_WITHDRAWN", "serve")], "cd"),
+        (None, false)
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod file_budget;
 pub mod highlight;
 pub mod history;
 pub mod index_copy;
+pub mod index_history;
 pub mod inflated;
 pub mod markdown;
 pub mod memory_budget;

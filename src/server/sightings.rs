@@ -5,9 +5,10 @@
 //! state/seen/2026-08-20/080112-yank-arrayref@0.3.9
 //! state/seen/2026-08-20/080112-line-foo@1.0.0
 //! state/seen/began
+//! state/withdrawn/2026-08-20/084112-arrayref@0.3.10-0f3a…
 //! ```
 //!
-//! The last one is always there: where it is not, nothing was ever written, or all of it is lost.
+//! `began` is always there: where it is not, nothing was ever written, or all of it is lost.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,13 +23,17 @@ use tracing::warn;
 
 use crate::config::{ServeConfig, StoreUrl};
 use crate::error::{Error, Kind, Result};
-use crate::index::{CrateName, CrateVersion, Published};
-use crate::policy::{Policy, Seen, Sight, Sighting};
+use crate::git::ObjectId;
+use crate::index::{CrateFile, CrateName, CrateVersion, Published, entry};
+use crate::mirror::plan::Keep;
+use crate::policy::{Policy, Seen, Sight, Sighting, Withdrawal};
 use crate::server::index_copy::Snapshot;
 use crate::server::store::{Store, failure};
 
 /// Where they are in the store.
 const FOLDER: &str = "state/seen";
+/// Where the versions that upstream took back are; the path ends in the checksum that the line had.
+const WITHDRAWN: &str = "state/withdrawn";
 /// What is there from the first time on.
 const BEGAN: &str = "began";
 /// When, in a path.
@@ -55,16 +60,23 @@ pub struct Kept {
 /// If the store cannot be read.
 pub async fn read(store: &Store, policy: &Policy, now: Timestamp) -> io::Result<Kept> {
     let mut kept = Kept::default();
-    if let Some(longest) = policy.memory() {
-        let back = SignedDuration::try_from(longest.saturating_add(SLACK));
-        let first = back.ok().and_then(|back| now.checked_sub(back).ok());
-        let first = first.unwrap_or(Timestamp::UNIX_EPOCH);
-        let first = first.strftime("%Y-%m-%d").to_string();
-        for name in store.names_from(FOLDER, &first).await? {
-            if let Some(sighting) = parse(&name) {
-                kept.seen.add(sighting);
+    let longest = policy.memory().unwrap_or_default();
+    let back = SignedDuration::try_from(longest.saturating_add(SLACK));
+    let first = back.ok().and_then(|back| now.checked_sub(back).ok());
+    let first = first.unwrap_or(Timestamp::UNIX_EPOCH);
+    let first = first.strftime("%Y-%m-%d").to_string();
+    for name in store.names_from(FOLDER, &first).await? {
+        if let Some(sighting) = parse(&name) {
+            kept.seen.add(sighting);
+        }
+        kept.has_begun |= name == BEGAN;
+    }
+    if policy.refuses_withdrawn() {
+        // These count for good: each begins with a year.
+        for name in store.names_from(WITHDRAWN, "0").await? {
+            if let Some(withdrawal) = parse_withdrawal(&name) {
+                kept.seen.add_withdrawal(withdrawal);
             }
-            kept.has_begun |= name == BEGAN;
         }
     }
     Ok(kept)
@@ -115,17 +127,37 @@ pub fn unusable(place: &StoreUrl, error: io::Error) -> Error {
 ///
 /// # Errors
 /// If the store cannot be written.
-pub async fn record(store: &Store, seen: &[Sighting]) -> io::Result<()> {
-    let writing = stream::iter(seen).map(Ok::<_, io::Error>);
+pub async fn record(store: &Store, news: &News) -> io::Result<()> {
+    let seen = news.seen.iter();
+    let seen = seen.map(|sighting| format!("{FOLDER}/{}", name_of(sighting)));
+    let withdrawn = news.withdrawn.iter();
+    let withdrawn =
+        withdrawn.map(|withdrawal| format!("{WITHDRAWN}/{}", name_of_withdrawal(withdrawal)));
+    let paths: Vec<_> = withdrawn.chain(seen).collect();
+    let writing = stream::iter(&paths).map(Ok::<_, io::Error>);
     writing
-        .try_for_each_concurrent(WRITES, |sighting| async move {
-            let path = format!("{FOLDER}/{}", name_of(sighting));
-            store.create(&path, Bytes::new()).await
-        })
+        .try_for_each_concurrent(WRITES, |path| store.create(path, Bytes::new()))
         .await
 }
 
-/// Finds what is new in an index since another commit, at this time: lines without a date, and yanks.
+/// What is new in an index, compared with another commit.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Lines without a date, and yanks.
+    pub seen: Vec<Sighting>,
+    /// Lines that are gone, or have another checksum.
+    pub withdrawn: Vec<Withdrawal>,
+}
+
+impl News {
+    /// Adds those of another comparison.
+    pub fn add(&mut self, other: Self) {
+        self.seen.extend(other.seen);
+        self.withdrawn.extend(other.withdrawn);
+    }
+}
+
+/// Finds what is new in an index since another commit, at this time. Paths that are the mirror's own are nobody's to take back.
 ///
 /// # Errors
 /// `server` if the copy is damaged.
@@ -133,43 +165,69 @@ pub fn compare(
     policy: &Policy,
     before: &Snapshot,
     index: &Snapshot,
+    keep: &Keep,
     now: Timestamp,
-) -> Result<Vec<Sighting>> {
+) -> Result<News> {
     // A clock that was wrong, as one is that starts in 1970, would end a hold before it began.
     let committed = Timestamp::from_second(index.seconds()).unwrap_or(now);
     let at = now.max(committed);
-    let mut found = Vec::new();
+    let mut found = News::default();
     for (name, blob) in index.changes_since(before)? {
-        let Some(blob) = blob else {
-            continue;
+        let path = name.index_path();
+        let read = |index: &Snapshot, blob: Option<ObjectId>| match blob {
+            Some(blob) => index.content(blob),
+            None => Ok(Vec::new()),
         };
-        let old = match before.file(&name.index_path())? {
-            Some(blob) => before.content(blob)?,
-            None => Vec::new(),
-        };
-        let news = news(policy, &old, &index.content(blob)?);
-        let news = news.into_iter();
-        found.extend(news.map(|(sight, name, version)| Sighting {
-            at,
-            sight,
-            name,
-            version,
-        }));
+        let (old, new) = (read(before, before.file(&path)?)?, read(index, blob)?);
+        let news = news(policy, &old, &new).into_iter();
+        found
+            .seen
+            .extend(news.map(|(sight, name, version)| Sighting {
+                at,
+                sight,
+                name,
+                version,
+            }));
+        if policy.refuses_withdrawn() && !keep.covers(path.as_bytes()) {
+            let withdrawn = withdrawn(&old, &new).into_iter();
+            let withdrawn = withdrawn.filter(|file| !policy.is_own(file.name.as_str()));
+            found.withdrawn.extend(withdrawn.map(|file| Withdrawal {
+                at,
+                name: file.name,
+                version: file.version,
+                checksum: file.checksum,
+            }));
+        }
     }
-    if found.len() > MOST {
+    if found.seen.len() > MOST {
         warn!(
             "the index changed by {} versions at once: those without a date count as old",
-            found.len()
+            found.seen.len()
         );
-        found.clear();
+        found.seen.clear();
     }
     Ok(found)
 }
 
-type News = (Sight, CrateName, CrateVersion);
+/// Finds the crate files whose lines are gone, or have another checksum, as they were before.
+fn withdrawn(before: &[u8], content: &[u8]) -> Vec<CrateFile> {
+    let after = entry::by_version(content);
+    let mut gone: Vec<_> = entry::by_version(before)
+        .into_values()
+        .map(|listed| listed.file)
+        .filter(|file| {
+            let now = after.get(file.version.as_str());
+            now.is_none_or(|listed| listed.file.checksum != file.checksum)
+        })
+        .collect();
+    gone.sort_by(|one, other| one.version.cmp(&other.version));
+    gone
+}
+
+type New = (Sight, CrateName, CrateVersion);
 
 /// Finds what is new in a crate's file.
-fn news(policy: &Policy, before: &[u8], content: &[u8]) -> Vec<News> {
+fn news(policy: &Policy, before: &[u8], content: &[u8]) -> Vec<New> {
     let lines = |content| -> HashMap<String, Published<'_>> {
         let lines = <[u8]>::split(content, |byte| *byte == b'\n');
         let read = lines.filter_map(Published::read);
@@ -202,15 +260,44 @@ fn name_of(sighting: &Sighting) -> String {
     format!("{at}-{sight}-{}@{}", sighting.name, sighting.version)
 }
 
+/// Returns the path of a withdrawal below its folder.
+fn name_of_withdrawal(withdrawal: &Withdrawal) -> String {
+    let at = withdrawal.at.strftime(TIME);
+    format!(
+        "{at}-{}@{}-{}",
+        withdrawal.name, withdrawal.version, withdrawal.checksum
+    )
+}
+
 /// Reads such a path; `None` for any other.
-fn parse(name: &str) -> Option<Sighting> {
+fn parse_withdrawal(name: &str) -> Option<Withdrawal> {
+    let (at, rest) = split_time(name)?;
+    let (named, checksum) = rest.rsplit_once('-')?;
+    let (crate_name, version) = named.split_once('@')?;
+    Some(Withdrawal {
+        at,
+        name: CrateName::new(crate_name).ok()?,
+        version: CrateVersion::new(version).ok()?,
+        checksum: checksum.parse().ok()?,
+    })
+}
+
+/// Splits the time off a path, and the `-` after it.
+fn split_time(name: &str) -> Option<(Timestamp, &str)> {
     // The time has two parts: `2026-08-20/080112`.
     let (at, rest) = name.split_at_checked("2026-08-20/080112".len())?;
     let at = DateTime::strptime(TIME, at).ok()?;
-    let (sight, rest) = rest.strip_prefix('-')?.split_once('-')?;
+    let at = at.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    Some((at, rest.strip_prefix('-')?))
+}
+
+/// Reads the path of a sighting; `None` for any other.
+fn parse(name: &str) -> Option<Sighting> {
+    let (at, rest) = split_time(name)?;
+    let (sight, rest) = rest.split_once('-')?;
     let (crate_name, version) = rest.split_once('@')?;
     Some(Sighting {
-        at: at.to_zoned(TimeZone::UTC).ok()?.timestamp(),
+        at,
         sight: match sight {
             "line" => Sight::Line,
             "yank" => Sight::Yank,
@@ -260,6 +347,22 @@ mod tests {
     }
 
     #[test]
+    fn a_withdrawal_is_read_from_its_path() {
+        let checksum = "ab".repeat(32);
+        let path = format!("2026-08-20/084112-a-b@1.0.0-rc.1+b-{checksum}");
+        let withdrawal = Withdrawal {
+            at: "2026-08-20T08:41:12Z".parse().unwrap(),
+            name: CrateName::new("a-b").unwrap(),
+            version: CrateVersion::new("1.0.0-rc.1+b").unwrap(),
+            checksum: checksum.parse().unwrap(),
+        };
+        assert_eq!(name_of_withdrawal(&withdrawal), path);
+        assert_eq!(parse_withdrawal(&path), Some(withdrawal));
+        assert_eq!(parse_withdrawal("2026-08-20/084112-a@1.0.0-ab"), None);
+        assert_eq!(parse_withdrawal("began"), None);
+    }
+
+    #[test]
     fn new_lines_without_a_date_and_yanks_are_news() {
         let environment = Environment::from_pairs([("FERRY_POLICY_MIN_AGE", "7d")]);
         let config = ServeConfig::load(&Flags::default(), &environment).unwrap();
@@ -293,6 +396,7 @@ mod tests {
         #[test]
         fn no_path_makes_the_reader_panic(path in prop_oneof!["\\PC*", "2026-08-20/[0-9é]{5,7}-(line|yank)-[a-z@.0-9-]*"]) {
             parse(&path);
+            parse_withdrawal(&path);
         }
     }
 }

@@ -45,6 +45,27 @@ pub(in super::super) fn rule(text: &str) -> Result<Rule, String> {
     })
 }
 
+/// What becomes of versions that upstream took back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// They are refused.
+    Refuse,
+    /// Nothing: what the index lists is served.
+    Serve,
+}
+
+/// Reads what becomes of versions that upstream took back.
+pub(in super::super) fn withdrawn(text: &str) -> Result<Withdrawn, String> {
+    match text {
+        "refuse" => Ok(Withdrawn::Refuse),
+        "serve" => Ok(Withdrawn::Serve),
+        _ => Err(format!(
+            "expected refuse or serve, found `{}`",
+            text.escape_debug()
+        )),
+    }
+}
+
 /// How many characters a reserved name has at least before its first `*`: a sync reads each directory in which one may be.
 const LEAST: usize = 2;
 

@@ -47,6 +47,10 @@ impl HotCache {
         self.0.get(&checksum)
     }
 
+    pub(super) fn remove(&self, checksum: Checksum) {
+        self.0.remove(&checksum);
+    }
+
     pub(super) fn put(&self, file: &CrateFile, bytes: Bytes) {
         let hot = HotFile {
             bytes,

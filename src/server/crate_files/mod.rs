@@ -73,6 +73,9 @@ use verified_store::VerifiedStore;
 /// How long a client waits for a body to begin: cargo times out after 30 seconds, and its message names no cause.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
+/// Where files are kept in the store that upstream took back, each by its checksum.
+const ASIDE: &str = "state/aside";
+
 /// How many files that were stored wait for the one who is told of them.
 const WATCHED: usize = 256;
 
@@ -192,6 +195,21 @@ impl CrateFiles {
         }
         self.hits.add(1);
         Some(hot.bytes.clone())
+    }
+
+    /// Takes a file out of memory, store and pins, and keeps it aside in the store, for whoever investigates.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn set_aside(&self, file: &CrateFile) -> io::Result<()> {
+        self.hot_cache.remove(file.checksum);
+        let (path, aside) = (file.path(), format!("{ASIDE}/{}.crate", file.checksum));
+        self.inventory.store().set_aside(&path, &aside).await?;
+        if self.inventory.catalog().is_some() {
+            self.inventory.forget(&path).await;
+            self.inventory.unpin(file).await.map_err(io::Error::other)?;
+        }
+        Ok(())
     }
 
     /// Finds or fetches a file. The body of one that is in flight ends early if it turns out wrong.

@@ -75,6 +75,11 @@ impl Snapshot {
         self.commit
     }
 
+    /// Returns the id of its root tree.
+    pub fn tree(&self) -> ObjectId {
+        self.root.id
+    }
+
     /// Returns when it was committed, in seconds since 1970.
     pub fn seconds(&self) -> i64 {
         self.seconds

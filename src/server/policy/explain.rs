@@ -51,6 +51,14 @@ pub async fn explain(config: &ServeConfig, spec: &CrateSpec) -> Result<Explanati
             versions.insert(Reverse(Version::parse(&line.version).ok()), row);
         }
     }
+    let name = spec.name.as_str();
+    for (version, decided) in applied.gone(name, &content) {
+        let wanted = spec.version.as_ref();
+        if wanted.is_none_or(|wanted| wanted.as_str() == version) {
+            let row = Row::new(name, &version, &decided, false);
+            versions.insert(Reverse(Version::parse(&version).ok()), row);
+        }
+    }
     let hidden = config.hidden();
     let hidden_by = hidden.find(&folded(spec.name.as_str()));
     Ok(Explanation {

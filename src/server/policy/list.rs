@@ -53,6 +53,15 @@ fn read(applied: &Applied) -> Result<Vec<Row>> {
             }
         }
     }
+    for name in applied.seen.with_withdrawals() {
+        if let Ok(name) = CrateName::new(name) {
+            let content = applied.content(&name)?;
+            let gone = applied.gone(name.as_str(), &content).into_iter();
+            rows.extend(
+                gone.map(|(version, decided)| Row::new(name.as_str(), &version, &decided, false)),
+            );
+        }
+    }
     Ok(rows)
 }
 

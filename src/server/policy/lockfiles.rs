@@ -17,7 +17,7 @@ use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::Result;
 use crate::index::Published;
-use crate::policy::{Decision, Outcome};
+use crate::policy::{Decided, Decision, Outcome};
 use crate::server::prefetch::lockfile::{self, Locked, Locks};
 use crate::server::prefetch::own_sources::OwnSources;
 
@@ -87,6 +87,8 @@ pub async fn test(config: &ServeConfig, paths: &[PathBuf]) -> Result<LockfileRep
 struct OfCrate {
     /// The versions, and whether each is yanked.
     listed: HashMap<String, bool>,
+    /// Those that upstream took back.
+    gone: HashMap<String, Decided>,
     outcome: Outcome,
 }
 
@@ -95,7 +97,9 @@ impl OfCrate {
         let content = applied.content(&package.name)?;
         let lines = content.split(|byte| *byte == b'\n');
         let lines = lines.filter_map(Published::read);
+        let gone = applied.gone(package.name.as_str(), &content);
         Ok(Self {
+            gone: gone.into_iter().collect(),
             listed: lines
                 .map(|line| (line.version.into_owned(), line.is_yanked))
                 .collect(),
@@ -107,7 +111,8 @@ impl OfCrate {
     /// knows how old it is.
     fn finding(&self, applied: &Applied, package: &Locked) -> Option<Row> {
         let (name, version) = (package.name.as_str(), package.version.as_str());
-        let decided = self.outcome.of(version).cloned().unwrap_or_else(|| {
+        let decided = self.outcome.of(version).or_else(|| self.gone.get(version));
+        let decided = decided.cloned().unwrap_or_else(|| {
             // A rule may be about one that is not listed.
             let about = applied.policy.about(name);
             about.decide(version, None, applied.now)

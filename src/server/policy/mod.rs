@@ -5,14 +5,15 @@ mod list;
 mod lockfiles;
 mod row;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
-use crate::index::CrateName;
-use crate::policy::{Outcome, Policy, Seen};
+use crate::index::{CrateName, Published};
+use crate::policy::{Decided, Outcome, Policy, Seen};
 use crate::server::index_copy::{self, IndexCopy, Snapshot};
 use crate::server::sightings;
 pub use explain::{Explanation, explain};
@@ -54,6 +55,22 @@ impl Applied {
     /// Decides on the versions in a crate's file.
     fn outcome(&self, content: &[u8]) -> Outcome {
         self.policy.outcome(content, &self.seen, self.now)
+    }
+
+    /// Returns the versions of a crate that upstream took back and of which the index has no line, each with what is decided.
+    fn gone(&self, name: &str, content: &[u8]) -> Vec<(String, Decided)> {
+        let lines = content.split(|byte| *byte == b'\n');
+        let listed: HashSet<_> = lines
+            .filter_map(Published::read)
+            .map(|line| line.version)
+            .collect();
+        let withdrawn = self.seen.of(name).withdrawals();
+        let gone = withdrawn.filter(|version| !listed.contains(*version));
+        gone.filter_map(|version| {
+            let decided = self.policy.withdrawn(name, version, None, &self.seen)?;
+            Some((version.to_owned(), decided))
+        })
+        .collect()
     }
 
     /// Reads a crate's file; one that is not there lists nothing.

@@ -14,56 +14,162 @@ use tracing::{error, warn};
 
 use super::state::State;
 use super::view::View;
+use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
-use crate::policy::{Policy, Seen, Sighting};
+use crate::index::CrateFile;
+use crate::mirror::plan::Keep;
+use crate::policy::{Policy, Seen, Withdrawal};
 use crate::server::cargo_config::replace;
 use crate::server::decisions::Decisions;
 use crate::server::index_copy::Snapshot;
-use crate::server::sightings;
+use crate::server::index_history::{self, Point};
+use crate::server::sightings::{self, News};
 
 /// The file in `serve.data_dir` that names the commit up to which what was new is written down.
 const COMPARED: &str = "policy-compared";
 /// How long the store may take for each of both.
 const LONGEST: Duration = Duration::from_secs(20);
+/// How many versions are taken for withdrawn at once: more look like an accident of upstream's, or of the mirror's.
+const MOST_WITHDRAWN: usize = 50;
 
 /// What was seen and could not be written down yet; and the last failure, which is logged once.
 #[derive(Default)]
 pub(super) struct Unrecorded {
-    pending: Mutex<Vec<Sighting>>,
+    pending: Mutex<News>,
     last_failure: ArcSwapOption<String>,
+    /// Whether the last two commits that were looked at are of one history.
+    last_way: Mutex<Option<(Point, ObjectId, bool)>>,
 }
 
 impl Unrecorded {
-    /// Returns why the store could not be used the last time; `None` if it could.
+    /// Returns why it could not be decided the last time; `None` if it could.
     pub(super) fn last_failure(&self) -> Option<Arc<String>> {
         self.last_failure.load_full()
     }
 }
 
-/// Decides on an index, again only what is not as before. `None` if the index or the store cannot be read, which is logged.
+/// What requests are to see, and what was taken back since.
+pub(super) struct Decided {
+    pub(super) decisions: Arc<Decisions>,
+    withdrawn: Vec<Withdrawal>,
+}
+
+/// Decides on an index, again only what is not as before. `None` if the index or the store cannot be read, or too much vanished at
+/// once, which is logged: then nothing moves.
 pub(super) async fn decide(
     state: &'static State,
     policy: &'static Policy,
     before: &Option<Arc<View>>,
     index: &Arc<Snapshot>,
-) -> Option<Arc<Decisions>> {
+) -> Option<Decided> {
     let now = state.handle.timestamp();
     let news = news(state, policy, before, index, now).await;
-    let news = news.unwrap_or_else(|error| {
+    let (earlier, news) = news.unwrap_or_else(|error| {
         // The copy that was shown before may be damaged, and this one its replacement.
         let error = error.chain();
         warn!(
             "what is new in the index cannot be found; what it does not date counts as old: {error}"
         );
-        Vec::new()
+        (None, News::default())
     });
+    let news = match earlier {
+        Some(earlier) if !news.withdrawn.is_empty() => {
+            trusted(state, &earlier, index, news).await?
+        }
+        _ => news,
+    };
+    let withdrawn = news.withdrawn.clone();
     let seen = Arc::new(seen(state, policy, before, news, index.commit(), now).await?);
     let (before, index) = (before.clone(), Arc::clone(index));
     let applied = blocking(move || apply(policy, seen, before.as_deref(), &index, now)).await;
-    applied
-        .inspect_err(|error| drop(state.replace_copy(error)))
-        .ok()
+    let applied = applied.inspect_err(|error| drop(state.replace_copy(error)));
+    applied.ok().map(|decisions| Decided {
+        decisions,
+        withdrawn,
+    })
+}
+
+/// Takes the files of what was withdrawn out of memory and store, when requests do not see it any more.
+pub(super) async fn set_aside(state: &State, decided: Decided) {
+    for withdrawal in decided.withdrawn {
+        let file = CrateFile {
+            name: withdrawal.name,
+            version: withdrawal.version,
+            checksum: withdrawal.checksum,
+        };
+        let text = format!("{file} was withdrawn upstream: it is refused from now on");
+        warn!("{text}");
+        state.handle.note("policy", true, &text);
+        if let Err(error) = state.crate_files.set_aside(&file).await {
+            warn!("the crate file of {file} stays in the store: {error}");
+        }
+    }
+}
+
+/// Keeps what was withdrawn only if both commits are of one history. `None` if that cannot be found out now, or it is too much.
+async fn trusted(
+    state: &State,
+    earlier: &Snapshot,
+    index: &Snapshot,
+    mut news: News,
+) -> Option<News> {
+    let number = news.withdrawn.len();
+    let (old, new) = (earlier.commit().short(), index.commit().short());
+    match is_one_history(state, earlier, index).await {
+        Ok(false) => {
+            warn!(
+                "{} are gone from the index or have another checksum; since {new} does not come after {old} in one history, they \
+                 do not count as withdrawn",
+                counted(number, "version")
+            );
+            news.withdrawn.clear();
+        }
+        Ok(true) if number > MOST_WITHDRAWN => {
+            let text = format!(
+                "[{}] {number} versions vanished between {old} and {new}, or have another checksum, more than {MOST_WITHDRAWN}: \
+                 the index is served as before. Check upstream. If it is intended, start the server once with policy.withdrawn: \
+                 serve",
+                Kind::Guard
+            );
+            note(state, Some(text));
+            return None;
+        }
+        Ok(true) => {}
+        Err(error) => {
+            let error = error.chain();
+            let text = format!(
+                "whether {new} comes after {old} in the history of the index cannot be seen; trying again: {error}"
+            );
+            note(state, Some(text));
+            return None;
+        }
+    }
+    Some(news)
+}
+
+/// Says whether a commit of the index comes after an earlier one.
+async fn is_one_history(state: &State, earlier: &Snapshot, index: &Snapshot) -> Result<bool> {
+    let before = Point {
+        commit: earlier.commit(),
+        tree: earlier.tree(),
+    };
+    let mut last = state.unrecorded.last_way.lock().await;
+    if let Some((from, to, leads)) = *last
+        && (from, to) == (before, index.commit())
+    {
+        return Ok(leads);
+    }
+    let remote = state.config.index_remote()?;
+    let asking = index_history::leads(&remote, &state.config.index.branch, before, index.commit());
+    let limit = state.config.network.timeout;
+    let leads = timeout(limit, asking).await.unwrap_or_else(|_| {
+        let limit = humantime::format_duration(limit);
+        let text = format!("{remote} did not answer within {limit} (network.timeout)");
+        Err(Error::new(Kind::Network, text))
+    })?;
+    *last = Some((before, index.commit(), leads));
+    Ok(leads)
 }
 
 fn apply(
@@ -84,27 +190,30 @@ fn apply(
     }
 }
 
-/// Finds what is new since the commit that was looked at last, also by a process that was killed since.
+/// Finds what is new since the commit that was looked at last, also by a process that was killed since; returns that one, too.
 async fn news(
     state: &'static State,
     policy: &'static Policy,
     before: &Option<Arc<View>>,
     index: &Arc<Snapshot>,
     now: Timestamp,
-) -> Result<Vec<Sighting>> {
-    if policy.memory().is_none() {
-        return Ok(Vec::new());
+) -> Result<(Option<Arc<Snapshot>>, News)> {
+    if !policy.remembers() {
+        return Ok((None, News::default()));
     }
     let (before, index) = (before.clone(), Arc::clone(index));
     blocking(move || {
+        let keep = Keep::new(&state.config.keep)?;
         if let Some(view) = before {
-            return sightings::compare(policy, &view.snapshot, &index, now);
+            let earlier = Arc::clone(&view.snapshot);
+            let news = sightings::compare(policy, &earlier, &index, &keep, now)?;
+            return Ok((Some(earlier), news));
         }
         let compared = read_compared(&compared_in(state));
         let compared = compared.filter(|commit| *commit != index.commit());
         // Without that commit, or without all of it, all that is there counts as old.
         let Some(commit) = compared else {
-            return Ok(Vec::new());
+            return Ok((None, News::default()));
         };
         let Some(compared) = state.copy.at(commit) else {
             warn!(
@@ -112,9 +221,10 @@ async fn news(
                  line has no date, and yanks since then show at once",
                 commit.short()
             );
-            return Ok(Vec::new());
+            return Ok((None, News::default()));
         };
-        Ok(sightings::compare(policy, &compared, &index, now).unwrap_or_default())
+        let news = sightings::compare(policy, &compared, &index, &keep, now).unwrap_or_default();
+        Ok((Some(compared), news))
     })
     .await
 }
@@ -124,17 +234,17 @@ async fn seen(
     state: &State,
     policy: &Policy,
     before: &Option<Arc<View>>,
-    news: Vec<Sighting>,
+    news: News,
     commit: ObjectId,
     now: Timestamp,
 ) -> Option<Seen> {
-    if policy.memory().is_none() {
+    if !policy.remembers() {
         return Some(Seen::default());
     }
     let store = state.crate_files.inventory().store();
     let path = compared_in(state);
     let mut pending = state.unrecorded.pending.lock().await;
-    pending.extend(news);
+    pending.add(news);
     let recorded = in_time(sightings::record(store, &pending)).await;
     let read = in_time(sightings::read(store, policy, now)).await;
     let begun = match &read {
@@ -159,11 +269,14 @@ async fn seen(
     let decisions = before.as_ref().and_then(|view| view.decisions.as_ref());
     // Where nothing was decided before, what was seen before is not known: a version may be on hold by it.
     let mut seen = kept.or_else(|| decisions.map(|decisions| decisions.seen().clone()))?;
-    for sighting in pending.iter() {
+    for sighting in &pending.seen {
         seen.add(sighting.clone());
     }
+    for withdrawal in &pending.withdrawn {
+        seen.add_withdrawal(withdrawal.clone());
+    }
     if is_recorded {
-        pending.clear();
+        *pending = News::default();
         if read_compared(&path) != Some(commit)
             && let Err(error) = replace(&path, &format!("{commit}\n"))
         {
@@ -173,17 +286,23 @@ async fn seen(
     Some(seen)
 }
 
-/// Keeps why the store cannot be used, for `/readyz`, and logs it once.
+/// Keeps why the store cannot be used, if it cannot.
 fn note_failure(state: &State, error: Option<io::Error>) {
-    let failure = error.map(|error| {
+    let text = error.map(|error| {
         let error = sightings::unusable(&state.config.store(), error);
         let advice = error.advice().unwrap_or_default();
-        let text = format!("{}; trying again. {advice}", error.chain());
-        Arc::new(state.mask.apply(text.trim_end()).into_owned())
+        format!("{}; trying again. {advice}", error.chain())
     });
+    note(state, text);
+}
+
+/// Keeps why nothing can be decided, for `/readyz`, and logs it once.
+fn note(state: &State, text: Option<String>) {
+    let failure = text.map(|text| Arc::new(state.mask.apply(text.trim_end()).into_owned()));
     let last = state.unrecorded.last_failure.swap(failure.clone());
     if let Some(failure) = failure.filter(|failure| last.as_ref() != Some(failure)) {
         error!("{failure}");
+        state.handle.note("policy", true, &failure);
     }
 }
 

@@ -14,11 +14,12 @@ use super::index;
 use super::index_cache::IndexFile;
 use super::policy;
 use super::state::State;
+use super::view::View;
 use crate::config::Downloads;
 use crate::http::error_response::{ErrorResponse, Note};
 use crate::http::routes::{Authorized, Reply};
 use crate::http::{Body, Peer};
-use crate::index::{CrateFile, CrateName};
+use crate::index::{CrateFile, CrateName, Published};
 use crate::server::crate_files::{self, Unavailable, instance};
 use crate::shown::one_line;
 
@@ -66,7 +67,18 @@ pub(super) fn download(
     let path = requested.name.index_path();
     // Answered at once if the index file is in memory, without a future or a thread.
     if let Some(file) = index::find_in_cache(state, view, &path) {
-        let (file, effect) = permitted(state, file.as_deref(), &requested)?;
+        let permitted = permitted(state, file.as_deref(), &requested);
+        let (file, effect) = match permitted {
+            Err(error)
+                if error.status() == StatusCode::NOT_FOUND && is_withdrawn(view, &requested) =>
+            {
+                let view = Arc::clone(view);
+                return Ok(Reply::later(async move {
+                    Err(withdrawn(state, &view, requested).await)
+                }));
+            }
+            permitted => permitted?,
+        };
         let reply = respond(state, file, is_head, &headers, peer)?;
         return Ok(match effect {
             Some(effect) => reply.noted(Note(effect)),
@@ -76,7 +88,15 @@ pub(super) fn download(
     let view = Arc::clone(view);
     Ok(Reply::later(async move {
         let file = index::find(state, &view, path).await?;
-        let (file, effect) = permitted(state, file.as_deref(), &requested)?;
+        let permitted = permitted(state, file.as_deref(), &requested);
+        let (file, effect) = match permitted {
+            Err(error)
+                if error.status() == StatusCode::NOT_FOUND && is_withdrawn(&view, &requested) =>
+            {
+                return Err(withdrawn(state, &view, requested).await);
+            }
+            permitted => permitted?,
+        };
         let reply = respond(state, file, is_head, &headers, peer)?;
         match effect {
             Some(effect) => reply.noted(Note(effect)).wait().await,
@@ -114,6 +134,44 @@ fn permitted<'f>(
     match file.and_then(|file| file.refusal(&requested.version)) {
         None => Ok((found, effect)),
         Some(denied) => Err(policy::refusal(state, found, denied)),
+    }
+}
+
+/// Says whether something is remembered of a version that was withdrawn, perhaps in vain.
+fn is_withdrawn(view: &View, requested: &Requested) -> bool {
+    let seen = view.decisions.as_ref().map(|decisions| decisions.seen());
+    let of_crate = seen.map(|seen| seen.of(requested.name.as_str()));
+    of_crate.is_some_and(|of_crate| of_crate.withdrawn(&requested.version).is_some())
+}
+
+/// Says why a version is refused that is not listed: its line is gone, or its file was set aside; else that it is not listed.
+async fn withdrawn(state: &'static State, view: &Arc<View>, requested: Requested) -> ErrorResponse {
+    let (of, path) = (Arc::clone(view), requested.name.index_path());
+    let reading = index::read_copy(state, move || match of.snapshot.file(&path)? {
+        Some(blob) => of.snapshot.content(blob),
+        None => Ok(Vec::new()),
+    });
+    let content = match reading.await {
+        Ok(content) => content,
+        Err(error) => return error,
+    };
+    let lines = content.split(|byte| *byte == b'\n');
+    let lines = lines.filter_map(Published::read_whole);
+    let line = lines
+        .filter(|line| line.version == requested.version)
+        .last();
+    let name = requested.name.as_str();
+    let seen = view.decisions.as_ref().map(|decisions| decisions.seen());
+    let decided =
+        state.policy.as_ref().zip(seen).and_then(|(policy, seen)| {
+            policy.withdrawn(name, &requested.version, line.as_ref(), seen)
+        });
+    match decided {
+        Some(denied) => {
+            let version = format!("{name} {}", requested.version);
+            policy::refusal(state, version, &denied)
+        }
+        None => unlisted(),
     }
 }
 

@@ -175,7 +175,7 @@ async fn load(
 }
 
 /// Reads from the copy, on a thread that may wait for the disk.
-async fn read_copy<T: Send + 'static>(
+pub(super) async fn read_copy<T: Send + 'static>(
     state: &'static State,
     read: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T, ErrorResponse> {

@@ -1,5 +1,6 @@
 //! The policy: brings what requests see up to date as time passes, refuses what is denied, and `/api/v1/policy`.
 
+use std::fmt::Display;
 use std::future::pending;
 use std::time::Duration;
 
@@ -14,7 +15,6 @@ use super::state::State;
 use crate::config::Rule;
 use crate::http::error_response::{ErrorResponse, Note};
 use crate::http::routes::{Authorized, Reply};
-use crate::index::CrateFile;
 use crate::policy::{Decided, Decision};
 use crate::shown::one_line;
 
@@ -41,7 +41,7 @@ pub(super) async fn forever(state: &'static State) {
 }
 
 /// Refuses a crate file, in one line that cargo shows: why, and whom to ask.
-pub(super) fn refusal(state: &State, file: &CrateFile, denied: &Decided) -> ErrorResponse {
+pub(super) fn refusal(state: &State, file: impl Display, denied: &Decided) -> ErrorResponse {
     let whom = match &state.config.serve.contact {
         Some(contact) => format!("ask {contact}"),
         None => "ask whoever runs this mirror".to_owned(),
@@ -64,6 +64,8 @@ struct PolicyJson {
     allow: Vec<RuleJson>,
     deny: Vec<RuleJson>,
     reserved: Vec<String>,
+    /// `refuse` or `serve`.
+    withdrawn: &'static str,
     /// How many versions are; `null` until it is known, as the next two.
     on_hold: Option<usize>,
     denied: Option<usize>,
@@ -138,6 +140,10 @@ pub(super) fn show(state: &'static State, _: Authorized<'_>) -> Result<Reply, Er
             .iter()
             .map(ToString::to_string)
             .collect(),
+        withdrawn: match policy.refuses_withdrawn() {
+            true => "refuse",
+            false => "serve",
+        },
         on_hold: numbers.map(|numbers| numbers.on_hold),
         denied: numbers.map(|numbers| numbers.denied),
         yanks_on_hold: numbers.map(|numbers| numbers.yanks_on_hold),

@@ -218,17 +218,23 @@ impl State {
         }
         let before = self.view.load_full();
         let now = self.handle.now();
-        let decisions = match &self.policy {
+        let decided = match &self.policy {
             None => None,
             Some(policy) => match deciding::decide(self, policy, &before, &snapshot).await {
-                Some(decisions) => Some(decisions),
+                Some(decided) => Some(decided),
                 None => return false,
             },
         };
+        let decisions = decided
+            .as_ref()
+            .map(|decided| Arc::clone(&decided.decisions));
         if let Some(after) = View::after(before.as_deref(), snapshot, stored, decisions, now) {
             self.view.store(Some(Arc::new(after)));
             self.handle.set_ready();
             self.has_new_view.notify_one();
+        }
+        if let Some(decided) = decided {
+            deciding::set_aside(self, decided).await;
         }
         true
     }
@@ -262,9 +268,7 @@ impl State {
         {
             // Anybody may ask `/readyz`, and the failure names places.
             return Err(unready(match self.tokens {
-                Some(_) => {
-                    "the policy's state in the store cannot be used; the log says why".into()
-                }
+                Some(_) => "the policy cannot be applied; the log says why".into(),
                 None => String::clone(&why).into(),
             }));
         }

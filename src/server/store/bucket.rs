@@ -176,6 +176,14 @@ impl Bucket {
         }
     }
 
+    pub(super) async fn set_aside(&self, path: &str, to: &str) -> io::Result<()> {
+        // S3 has no rename: the object is copied, and then removed.
+        match self.client.rename(&self.key(path), &self.key(to)).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            renamed => renamed.map_err(|error| self.failed(error)),
+        }
+    }
+
     pub(super) async fn names_from(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
         let folder = self.key(folder);
         let offset = folder.clone().join(first);

@@ -131,6 +131,23 @@ impl StoreFolder {
         .await
     }
 
+    pub(super) async fn set_aside(&self, path: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (self.place(path), self.place(to));
+        blocking(move || {
+            if !from.exists() {
+                return Ok(());
+            }
+            if let Some(folder) = to.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            match fs::rename(&from, &to) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+                renamed => renamed,
+            }
+        })
+        .await
+    }
+
     pub(super) async fn names_from(&self, folder: &str, first: &str) -> io::Result<Vec<String>> {
         let (root, first) = (self.place(folder), first.to_owned());
         blocking(move || {

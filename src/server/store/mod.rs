@@ -143,6 +143,17 @@ impl Store {
         }
     }
 
+    /// Moves a file within the store; does nothing if it is not there.
+    ///
+    /// # Errors
+    /// If the disk or the server fails.
+    pub async fn set_aside(&self, path: &str, to: &str) -> io::Result<()> {
+        match self {
+            Self::Folder(folder) => folder.set_aside(path, to).await,
+            Self::Bucket(bucket) => bucket.set_aside(path, to).await,
+        }
+    }
+
     /// Lists all files.
     ///
     /// # Errors

@@ -118,6 +118,27 @@ impl Site {
             .commit([commit.file(&index_path(&name.to_ascii_lowercase()), lines.as_str())]);
     }
 
+    /// Takes versions back: their lines are gone, and those of a crate without any is gone as a whole.
+    pub fn withdraw(&mut self, name: &str, versions: &[&str]) {
+        let lines = self.lines.get_mut(name).unwrap();
+        let is_gone = |line: &str| {
+            let mut marks = versions
+                .iter()
+                .map(|version| format!("\"vers\":\"{version}\""));
+            marks.any(|mark| line.contains(&mark))
+        };
+        *lines = lines
+            .split_inclusive('\n')
+            .filter(|line| !is_gone(line))
+            .collect();
+        let path = index_path(&name.to_ascii_lowercase());
+        let commit = Commit::new(format!("Update crate `{name}`"));
+        self.index.commit([match lines.is_empty() {
+            true => commit.without(&path),
+            false => commit.file(&path, lines.as_str()),
+        }]);
+    }
+
     /// Yanks a version.
     pub fn yank(&mut self, name: &str, version: &str) {
         let lines = self.lines.get_mut(name).unwrap();

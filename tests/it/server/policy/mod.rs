@@ -8,6 +8,7 @@ mod prefetch;
 mod reserved;
 mod state;
 mod web;
+mod withdrawn;
 
 use jiff::{SignedDuration, Timestamp};
 

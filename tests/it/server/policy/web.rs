@@ -129,7 +129,7 @@ fn the_web_api_tells_what_the_policy_is_without_its_reasons() {
         "yank_hold": 604_800,
         "allow": [{"crate": "acme-*", "until": "2027-01-01T00:00:00Z"}],
         "deny": [{"crate": "foo@1.0.0", "until": null}],
-        "reserved": [],
+        "reserved": [], "withdrawn": "refuse",
         "on_hold": 1, "denied": 1, "yanks_on_hold": 0,
     });
     assert_eq!(told, wanted);
