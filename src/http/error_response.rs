@@ -18,9 +18,24 @@ pub struct ErrorResponse {
     note: Option<Note>,
 }
 
-/// What the access log says of a response beside its status, in one word.
+/// What the access log says of a response beside its status. One byte: a text would make errors larger than results should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Note(pub &'static str);
+pub enum Note {
+    /// The policy has it on hold.
+    Held,
+    /// The policy denies it.
+    Denied,
+}
+
+impl Note {
+    /// Returns the word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Denied => "denied",
+        }
+    }
+}
 
 /// The form of the body.
 #[derive(Debug, Clone, Copy)]

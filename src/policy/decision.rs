@@ -68,15 +68,6 @@ impl Decided {
 }
 
 impl Decision {
-    /// Returns the word of the access log for what it does to a request; `None` if nothing.
-    pub fn effect(self) -> Option<&'static str> {
-        match self {
-            Self::Serve => None,
-            Self::Hold { .. } | Self::HoldYank { .. } => Some("held"),
-            Self::Deny => Some("denied"),
-        }
-    }
-
     /// Returns one word for it.
     pub fn word(self) -> &'static str {
         match self {

@@ -156,13 +156,15 @@ impl Outcome {
         self.changed.get(version)
     }
 
-    /// Returns the word of the access log for what it does to the file: one that is denied counts more than those on hold.
-    pub fn effect(&self) -> Option<&'static str> {
+    /// Returns what counts most of what it decides: one version that is denied more than those on hold.
+    pub fn strictest(&self) -> Decision {
         let mut decisions = self.changed.values().map(|decided| decided.decision);
         let denied = decisions
             .clone()
             .find(|decision| *decision == Decision::Deny);
-        denied.or_else(|| decisions.next())?.effect()
+        denied
+            .or_else(|| decisions.next())
+            .unwrap_or(Decision::Serve)
     }
 
     /// Says whether a version is on hold or denied.

@@ -68,7 +68,7 @@ pub(super) fn download(
     // Answered at once if the index file is in memory, without a future or a thread.
     if let Some(file) = index::find_in_cache(state, view, &path) {
         let permitted = permitted(state, file.as_deref(), &requested);
-        let (file, effect) = match permitted {
+        let (file, note) = match permitted {
             Err(error)
                 if error.status() == StatusCode::NOT_FOUND && is_withdrawn(view, &requested) =>
             {
@@ -80,8 +80,8 @@ pub(super) fn download(
             permitted => permitted?,
         };
         let reply = respond(state, file, is_head, &headers, peer)?;
-        return Ok(match effect {
-            Some(effect) => reply.noted(Note(effect)),
+        return Ok(match note {
+            Some(note) => reply.noted(note),
             None => reply,
         });
     }
@@ -89,7 +89,7 @@ pub(super) fn download(
     Ok(Reply::later(async move {
         let file = index::find(state, &view, path).await?;
         let permitted = permitted(state, file.as_deref(), &requested);
-        let (file, effect) = match permitted {
+        let (file, note) = match permitted {
             Err(error)
                 if error.status() == StatusCode::NOT_FOUND && is_withdrawn(&view, &requested) =>
             {
@@ -98,8 +98,8 @@ pub(super) fn download(
             permitted => permitted?,
         };
         let reply = respond(state, file, is_head, &headers, peer)?;
-        match effect {
-            Some(effect) => reply.noted(Note(effect)).wait().await,
+        match note {
+            Some(note) => reply.noted(note).wait().await,
             None => reply.wait().await,
         }
     }))
@@ -119,8 +119,8 @@ fn listed<'f>(
     found.filter(is_same).ok_or_else(unlisted)
 }
 
-/// A crate file, and the word of the access log for what the policy decides of it, if anything.
-type Permitted<'f> = (&'f CrateFile, Option<&'static str>);
+/// A crate file, and what the access log says of what the policy decides of it, if anything.
+type Permitted<'f> = (&'f CrateFile, Option<Note>);
 
 /// Returns the crate file of the requested version, unless the policy denies it.
 fn permitted<'f>(
@@ -130,9 +130,9 @@ fn permitted<'f>(
 ) -> Result<Permitted<'f>, ErrorResponse> {
     let found = listed(file, requested)?;
     let decided = file.and_then(|file| file.decided(&requested.version));
-    let effect = decided.and_then(|decided| decided.decision.effect());
+    let note = decided.and_then(|decided| policy::note(decided.decision));
     match file.and_then(|file| file.refusal(&requested.version)) {
-        None => Ok((found, effect)),
+        None => Ok((found, note)),
         Some(denied) => Err(policy::refusal(state, found, denied)),
     }
 }
@@ -156,10 +156,9 @@ async fn withdrawn(state: &'static State, view: &Arc<View>, requested: Requested
         Err(error) => return error,
     };
     let lines = content.split(|byte| *byte == b'\n');
-    let lines = lines.filter_map(Published::read_whole);
-    let line = lines
-        .filter(|line| line.version == requested.version)
-        .last();
+    // Of two lines for a version the last one counts, as for cargo.
+    let mut lines = lines.filter_map(Published::read_whole);
+    let line = lines.rfind(|line| line.version == requested.version);
     let name = requested.name.as_str();
     let seen = view.decisions.as_ref().map(|decisions| decisions.seen());
     let decided =

@@ -12,12 +12,13 @@ use tokio::task::spawn_blocking;
 
 use super::conditions::{Tag, accepts_gzip, is_known};
 use super::index_cache::IndexFile;
+use super::policy;
 use super::state::{State, config_json as config_json_of};
 use super::view::View;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::http::Body;
-use crate::http::error_response::{ErrorResponse, Note};
+use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::index::CrateName;
 use crate::server::memory_budget::MemoryBudget;
@@ -84,10 +85,10 @@ fn respond_with_id(
     let id = id.ok_or_else(not_found)?;
     let decided = view.decided(id);
     let shown = decided.map_or(id, |decided| decided.shown);
-    let effect = decided.and_then(|decided| decided.outcome.effect());
+    let note = decided.and_then(|decided| policy::note(decided.outcome.strictest()));
     let reply = respond_as_shown(state, view, (id, shown), request)?;
-    Ok(match effect {
-        Some(effect) => reply.noted(Note(effect)),
+    Ok(match note {
+        Some(note) => reply.noted(note),
         None => reply,
     })
 }

@@ -40,6 +40,15 @@ pub(super) async fn forever(state: &'static State) {
     }
 }
 
+/// Returns what the access log says of a decision; `None` if the version is served as it is.
+pub(super) fn note(decision: Decision) -> Option<Note> {
+    match decision {
+        Decision::Serve => None,
+        Decision::Hold { .. } | Decision::HoldYank { .. } => Some(Note::Held),
+        Decision::Deny => Some(Note::Denied),
+    }
+}
+
 /// Refuses a crate file, in one line that cargo shows: why, and whom to ask.
 pub(super) fn refusal(state: &State, file: impl Display, denied: &Decided) -> ErrorResponse {
     let whom = match &state.config.serve.contact {
@@ -49,8 +58,8 @@ pub(super) fn refusal(state: &State, file: impl Display, denied: &Decided) -> Er
     let text = format!("{file} is {denied}; {whom}");
     let text = state.mask.apply(&one_line(&text)).into_owned();
     let refusal = ErrorResponse::in_a_line(StatusCode::FORBIDDEN, text);
-    match denied.decision.effect() {
-        Some(effect) => refusal.noted(Note(effect)),
+    match note(denied.decision) {
+        Some(note) => refusal.noted(note),
         None => refusal,
     }
 }

@@ -170,7 +170,7 @@ impl Record {
     /// Notes the response. The record ends here, or with the body if that is streamed.
     pub(super) fn end(mut self, response: Response<Body>) -> Response<Body> {
         self.status = response.status().as_u16();
-        self.policy = response.extensions().get::<Note>().map(|note| note.0);
+        self.policy = response.extensions().get::<Note>().map(|note| note.word());
         // A body in memory knows its size.
         match response.body().size() {
             Some(size) => {
