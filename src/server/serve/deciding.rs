@@ -218,7 +218,7 @@ async fn news(
         let Some(compared) = state.copy.at(commit) else {
             warn!(
                 "the copy of the index does not reach back to {}, which was looked at last: what came since counts as old where its \
-                 line has no date, and yanks since then show at once",
+                 line has no date, yanks since then show at once, and what vanished since does not count as withdrawn",
                 commit.short()
             );
             return Ok((None, News::default()));
