@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::entry::is_beyond_cargo;
+
 /// What a line says of when its version was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published<'a> {
@@ -16,6 +18,8 @@ pub struct Published<'a> {
     pub at: Option<Timestamp>,
     /// Whether it is yanked.
     pub is_yanked: bool,
+    /// Whether cargo ignores the line, whose format is newer than what it reads.
+    pub is_beyond_cargo: bool,
     /// The checksum of its crate file, as it is written.
     pub checksum: Option<Cow<'a, str>>,
 }
@@ -36,6 +40,9 @@ struct Said<'a> {
     pubtime: Option<Cow<'a, str>>,
     #[serde(default)]
     yanked: Option<bool>,
+    // Of any kind, so that a wrong one does not make the rest unreadable.
+    #[serde(default)]
+    v: serde_json::Value,
 }
 
 /// Its checksum, which counts whatever is wrong with the rest.
@@ -55,6 +62,7 @@ impl<'a> Published<'a> {
             version: vers,
             at: said.pubtime.and_then(|at| at.parse().ok()),
             is_yanked: said.yanked.unwrap_or(false),
+            is_beyond_cargo: is_beyond_cargo(said.v.as_u64().and_then(|v| u32::try_from(v).ok())),
             checksum: None,
         })
     }

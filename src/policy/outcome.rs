@@ -95,6 +95,7 @@ impl Policy {
         let lines = content.split(|byte| *byte == b'\n');
         let lines: BTreeMap<_, _> = lines
             .filter_map(Published::read)
+            .filter(|line| !line.is_beyond_cargo)
             .map(|line| (line.version.into_owned(), line.is_yanked))
             .collect();
         for (version, at, until) in young {

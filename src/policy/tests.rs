@@ -280,6 +280,22 @@ fn an_old_pre_release_does_not_stand_for_the_releases_that_are_yanked() {
 }
 
 #[test]
+fn a_version_that_cargo_ignores_is_not_one_that_is_left() {
+    let policy = policy(&[("FERRY_POLICY_MIN_AGE", "7d")]);
+    let content = [
+        yanked("1.0.0", None),
+        line("1.1.0", None).replace("}\n", ",\"v\":3}\n"),
+        line("1.2.0", Some(0)),
+    ];
+    let seen = seen(&[(Sight::Yank, "1.0.0", 1)]);
+    let outcome = policy.outcome(content.concat().as_bytes(), &seen, day(2));
+    assert_eq!(
+        words(&outcome),
+        [("1.0.0", "yank on hold"), ("1.2.0", "on hold")]
+    );
+}
+
+#[test]
 fn a_line_without_a_proper_date_is_denied_and_held_as_any_other() {
     let policy = policy(&[
         ("FERRY_POLICY_MIN_AGE", "7d"),
