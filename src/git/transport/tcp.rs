@@ -17,15 +17,15 @@ pub fn deadline(limit: Duration) -> Instant {
     now.checked_add(limit).unwrap_or_else(|| now + DAY)
 }
 
-/// Connects to the first address of `host` that accepts before `deadline`, and sets `TCP_NODELAY`.
-///
-/// Each address gets an equal share of the time left, so that one that drops packets (a broken IPv6 route) does not use up
-/// the time of those after it. `TcpStream::connect` on a name would wait for the first one alone.
+/// Connects as [`connect_tcp`] does, and acknowledges what arrives at once.
 pub(crate) async fn connect(host: &str, port: u16, deadline: Instant) -> Result<QuickAck> {
     Ok(QuickAck::new(connect_tcp(host, port, deadline).await?))
 }
 
-/// Connects as [`connect`] does, and leaves acknowledgments to the kernel.
+/// Connects to the first address of `host` that accepts before `deadline`, and sets `TCP_NODELAY`.
+///
+/// Each address gets an equal share of the time left, so that one that drops packets (a broken IPv6 route) does not use up
+/// the time of those after it. `TcpStream::connect` on a name would wait for the first one alone.
 pub async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStream> {
     let addresses = resolve(host, port, deadline).await?;
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
