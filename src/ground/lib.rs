@@ -1,4 +1,4 @@
-//! The ground that all of crates-ferry stands on: what an error is, how it is told, and how progress is shown.
+//! What all crates of crates-ferry share: errors, progress, and how text is displayed.
 
 pub mod count;
 pub mod error;

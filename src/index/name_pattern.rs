@@ -71,7 +71,7 @@ impl FromStr for NamePattern {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*');
         if text.is_empty() || !text.chars().all(is_allowed) {
             return Err(format!(
-                "`{}` is no name of a crate, nor one with `*` in it",
+                "`{}` is neither a crate name nor a pattern with `*`",
                 text.escape_debug()
             ));
         }

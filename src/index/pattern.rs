@@ -72,7 +72,7 @@ impl Versions {
         let meeting = Self::Meeting(requirement.clone());
         match lowest(&requirement).any(|version| meeting.mean(&version)) {
             true => Ok(meeting),
-            false => Err(format!("no version can meet `{shown}`")),
+            false => Err(format!("no version matches `{shown}`")),
         }
     }
 
@@ -185,16 +185,16 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_with_the_reason() {
         for (text, why) in [
-            ("", "no name"),
-            ("@1.0.0", "no name"),
-            ("a b", "no name"),
-            ("acme-?", "no name"),
+            ("", "neither a crate name nor a pattern"),
+            ("@1.0.0", "neither a crate name nor a pattern"),
+            ("a b", "neither a crate name nor a pattern"),
+            ("acme-?", "neither a crate name nor a pattern"),
             ("serde@1.0", "begins with an operator, as `^1.0`"),
             ("serde@", "neither a version nor a requirement"),
             ("serde@~~1", "neither a version nor a requirement"),
-            ("serde@>2, <1", "no version can meet `>2, <1`"),
-            ("serde@<0.0.0", "no version can meet"),
-            ("serde@=1.0.0, =1.0.1", "no version can meet"),
+            ("serde@>2, <1", "no version matches `>2, <1`"),
+            ("serde@<0.0.0", "no version matches"),
+            ("serde@=1.0.0, =1.0.1", "no version matches"),
         ] {
             let refused = text.parse::<CratePattern>().unwrap_err();
             assert!(refused.contains(why), "{text}: {refused}");

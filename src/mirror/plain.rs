@@ -173,7 +173,7 @@ impl Plain<'_> {
         let is_forced = draft.outcome == Outcome::ForcedUpdate;
         let lost = before.filter(|_| is_forced).map(|before| {
             let text = format!(
-                "the mirror's commits that upstream's history does not contain are no longer on the branch; it was at {before}"
+                "the branch was moved from {before}: commits that are not in upstream's history are no longer on it"
             );
             Warning::from(text)
         });

@@ -376,7 +376,7 @@ fn what_was_withdrawn_is_denied_unless_it_is_as_it_was_and_allow_does_not_releas
     let (changed, is_gone) = of(&[("FERRY_POLICY_ALLOW", "foo")], "cd");
     assert_eq!(
         changed.unwrap(),
-        "denied: withdrawn upstream, seen 2026-09-22 14:13 UTC: its checksum changed (policy.withdrawn: refuse)"
+        "denied: withdrawn upstream, detected 2026-09-22 14:13 UTC: its checksum changed (policy.withdrawn: refuse)"
     );
     assert!(is_gone);
     let denied = of(&[("FERRY_POLICY_DENY", "foo")], "cd").0.unwrap();

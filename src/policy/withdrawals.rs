@@ -60,7 +60,7 @@ impl Policy {
             key: WITHDRAWN,
             rule: "refuse".to_owned(),
             reason: Some(format!(
-                "withdrawn upstream, seen {}: {what}",
+                "withdrawn upstream, detected {}: {what}",
                 minute(withdrawn.at)
             )),
             until: None,

@@ -130,8 +130,8 @@ fn an_error_in_the_file_names_its_line_column_and_key() {
         ),
         (
             "policy:\n  deny: [time@>=0.1, <0.2.23]",
-            "ferry.yml:2:22: policy.deny[1]: expected a crate such as serde, acme-*, serde@1.0.219 or time@<0.2.23: `<0.2.23` is no \
-             name of a crate, nor one with `*` in it; in a list in `[ ]` a comma ends the element: put the rule in quotes, as \
+            "ferry.yml:2:22: policy.deny[1]: expected a crate such as serde, acme-*, serde@1.0.219 or time@<0.2.23: `<0.2.23` is \
+             neither a crate name nor a pattern with `*`; in a list in `[ ]` a comma ends the element: put the rule in quotes, as \
              \"time@>=0.1, <0.2.23\"",
         ),
         (

@@ -71,7 +71,7 @@ const LEAST: usize = 2;
 
 /// Reads a name that upstream may never fill, or with `*` several.
 pub(in super::super) fn reserved(text: &str) -> Result<NamePattern, String> {
-    const EXPECTED: &str = "expected the name of a crate, or one such as acme-*";
+    const EXPECTED: &str = "expected a crate name, or a pattern such as acme-*";
     let pattern: NamePattern = text
         .trim()
         .parse()
@@ -180,7 +180,10 @@ mod tests {
         assert!(reserved("a").is_ok() && reserved("ab*").is_ok());
         for text in ["", "*", "a*", "*-acme", "acme@1.0.0"] {
             let refused = reserved(text).unwrap_err();
-            assert!(refused.contains("one such as acme-*"), "{text}: {refused}");
+            assert!(
+                refused.contains("a pattern such as acme-*"),
+                "{text}: {refused}"
+            );
         }
     }
 

@@ -54,5 +54,5 @@ impl<'r> Session<'r> {
 
 fn no_branch(remote: &Remote, branch: &str) -> Error {
     Error::new(Kind::Config, format!("{remote}: it has no branch {branch}"))
-        .advise("Set `upstream.branch` to the branch that is to be mirrored.")
+        .advise("Set `upstream.branch` to the branch to mirror.")
 }

@@ -270,7 +270,7 @@ fn reachable(config: &ServeConfig) -> Result<String> {
             "Start the server first, with the same serve.data_dir, or set serve.public_url (`--public-url`) to its address.",
         ),
         _ => (
-            format!("serve.listen is {listen}, which is no address that a client can use"),
+            format!("clients cannot connect to {listen} (serve.listen)"),
             "Set serve.public_url (`--public-url`) to the address by which clients reach the server.",
         ),
     };

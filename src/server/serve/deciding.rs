@@ -102,7 +102,7 @@ pub(super) async fn set_aside(state: &State, decided: Decided) {
         warn!("{text}");
         state.handle.note("policy", true, &text);
         if let Err(error) = state.crate_files.set_aside(&file).await {
-            warn!("the crate file of {file} stays in the store: {error}");
+            warn!("cannot move the crate file of {file} aside; it stays in the store: {error}");
         }
     }
 }
@@ -139,7 +139,7 @@ async fn trusted(
         Err(error) => {
             let error = error.chain();
             let text = format!(
-                "whether {new} comes after {old} in the history of the index cannot be seen; trying again: {error}"
+                "cannot determine whether {new} descends from {old} in the history of the index; will retry: {error}"
             );
             note(state, Some(text));
             return None;

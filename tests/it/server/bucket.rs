@@ -20,21 +20,6 @@ fn site() -> (Site, Vec<Vec<u8>>, S3) {
     (site, files, s3)
 }
 
-fn serve(site: &Site, s3: &S3, data: &str) -> Server {
-    serve_with(site, s3, data, &[])
-}
-
-fn serve_with(site: &Site, s3: &S3, data: &str, pairs: &[(&str, &str)]) -> Server {
-    let data = site.folder.path().join(data).display().to_string();
-    let mut variables = site.variables_and(&[("FERRY_SERVE_DATA_DIR", &data)]);
-    variables.extend(s3.variables());
-    let pairs = pairs.iter();
-    variables.extend(pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let server = Server::start(&variables);
-    server.wait_until_ready();
-    server
-}
-
 fn kept(site: &Site) -> Vec<std::path::PathBuf> {
     let mut files = files_in(&site.folder.path().join("s3/crates/kept/here"));
     files.retain(|path| path.extension().is_some_and(|ending| ending == "crate"));
@@ -44,7 +29,7 @@ fn kept(site: &Site) -> Vec<std::path::PathBuf> {
 #[test]
 fn several_servers_share_what_one_has_fetched() {
     let (site, files, s3) = site();
-    let (one, other) = (serve(&site, &s3, "one"), serve(&site, &s3, "other"));
+    let (one, other) = (s3.serve(&site, "one", &[]), s3.serve(&site, "other", &[]));
     for (number, bytes) in files.iter().enumerate() {
         let version = format!("{number}.0.0");
         assert!(one.download("foo", &version).body == *bytes);
@@ -69,7 +54,7 @@ fn several_servers_share_what_one_has_fetched() {
 #[test]
 fn a_damaged_object_is_dropped_and_fetched_again() {
     let (site, files, s3) = site();
-    let server = serve(&site, &s3, "one");
+    let server = s3.serve(&site, "one", &[]);
     for (number, bytes) in files[..2].iter().enumerate() {
         let version = format!("{number}.0.0");
         assert!(server.download("foo", &version).body == *bytes);
@@ -81,7 +66,7 @@ fn a_damaged_object_is_dropped_and_fetched_again() {
         bytes[5000] ^= 1;
         std::fs::write(&path, bytes).unwrap();
     }
-    let server = serve(&site, &s3, "two");
+    let server = s3.serve(&site, "two", &[]);
     assert!(server.download("foo", "0.0.0").body == files[0]);
     let got = server.download("foo", "1.0.0");
     assert!(got.is_whole && got.body == files[1]);
@@ -91,7 +76,7 @@ fn a_damaged_object_is_dropped_and_fetched_again() {
 #[test]
 fn a_server_that_went_away_is_done_without_and_used_again() {
     let (site, files, s3) = site();
-    let server = serve(&site, &s3, "one");
+    let server = s3.serve(&site, "one", &[]);
     let (folder, address) = (site.folder.path().join("s3"), s3.address());
     drop(s3);
     let got = server.download("foo", "0.0.0");
@@ -109,7 +94,7 @@ fn serve_behind(relay: &Relay, site: &Site, s3: &S3, pairs: &[(&str, &str)]) -> 
     let address = format!("http://{}", relay.address());
     let mut all = vec![("AWS_ENDPOINT_URL", address.as_str())];
     all.extend(pairs);
-    serve_with(site, s3, "behind", &all)
+    s3.serve(site, "behind", &all)
 }
 
 #[test]
@@ -152,7 +137,7 @@ fn an_upload_that_breaks_off_leaves_nothing_behind_and_is_made_again() {
 #[test]
 fn a_bucket_that_breaks_off_is_done_without() {
     let (site, files, s3) = site();
-    let first = serve(&site, &s3, "one");
+    let first = s3.serve(&site, "one", &[]);
     for (number, bytes) in files.iter().enumerate() {
         assert!(first.download("foo", &format!("{number}.0.0")).body == *bytes);
         first.wait_for("kept", || kept(&site).len() == number + 1);

@@ -21,13 +21,7 @@ fn site() -> Site {
 }
 
 fn serve(site: &Site, s3: &S3, data: &str, pairs: &[(&str, &str)]) -> Server {
-    let data = site.folder.path().join(data).display().to_string();
-    let mut variables = site.variables_and(&[("FERRY_SERVE_DATA_DIR", &data)]);
-    variables.extend(s3.variables());
-    let pairs = pairs.iter();
-    variables.extend(pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let server = Server::start(&variables);
-    server.wait_until_ready();
+    let server = s3.serve(site, data, pairs);
     server.wait_for("the catalog", || server.get("/api/v1/crates").status == 200);
     server
 }

@@ -275,7 +275,7 @@ fn a_path_with_an_empty_part_is_no_version_without_a_name() {
             "{path}: {detail}"
         );
         assert!(
-            detail.contains("leave out its empty parts"),
+            detail.contains("remove the doubled slash"),
             "{path}: {detail}"
         );
     }

@@ -22,6 +22,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::server::{Server, Site};
+
 const ACCESS_KEY: &str = "access-key";
 const SECRET_KEY: &str = "secret-key-of-the-bucket";
 
@@ -139,6 +141,18 @@ impl S3 {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()
+    }
+
+    /// Starts a server of this site with this bucket as its store and a data folder of its own, and waits until it is ready.
+    pub fn serve(&self, site: &Site, data: &str, pairs: &[(&str, &str)]) -> Server {
+        let data = site.folder.path().join(data).display().to_string();
+        let mut variables = site.variables_and(&[("FERRY_SERVE_DATA_DIR", &data)]);
+        variables.extend(self.variables());
+        let pairs = pairs.iter();
+        variables.extend(pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let server = Server::start(&variables);
+        server.wait_until_ready();
+        server
     }
 }
 

@@ -89,7 +89,7 @@ pub(in crate::server::serve) fn below(
     // Neither a crate nor a version has an empty name.
     if parts.contains(&"") {
         let detail =
-            "there is nothing at this path: leave out its empty parts, such as a slash at the end";
+            "there is nothing at this path: remove the doubled slash, or the one at the end";
         return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail));
     }
     let of = |name: &str| OneCrate::new(state, name);

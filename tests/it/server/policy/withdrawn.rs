@@ -39,7 +39,7 @@ fn a_version_whose_line_is_gone_is_refused_until_it_comes_back_as_it_was() {
     assert_eq!(refused.status, 403);
     let said = refused.text();
     assert!(
-        said.starts_with("foo 1.1.0 is denied: withdrawn upstream, seen 2")
+        said.starts_with("foo 1.1.0 is denied: withdrawn upstream, detected 2")
             && said.contains("its line is gone (policy.withdrawn: refuse)"),
         "{said}"
     );
