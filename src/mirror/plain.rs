@@ -1,6 +1,8 @@
 //! `sync --plain`: carries a branch of any git repository as it is. The mirror's branch moves to upstream's own tip, and no commit is
 //! made: no `config.json`, no paths of the mirror's own.
 
+use std::sync::OnceLock;
+
 use crate::config::{Config, History};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
@@ -9,6 +11,7 @@ use crate::git::transport::{Remote, UploadPack};
 use crate::git::wire::receive_pack::Update;
 use crate::git::wire::upload_pack::Fetch;
 use crate::mirror::Context;
+use crate::mirror::init::head_warning;
 use crate::mirror::plan::{Outcome, Relation};
 use crate::mirror::relay::draft::Draft;
 use crate::mirror::relay::{NewCommits, Session, UnconfirmedPushes, apply, retry};
@@ -28,6 +31,7 @@ pub async fn run(config: &Config, options: &Options, context: Context<'_>) -> Re
         context,
         upstream: config.upstream_remote()?,
         mirror: config.mirror_remote()?,
+        agreed: OnceLock::new(),
     };
     let remotes = [&plain.upstream, &plain.mirror];
     let done = retry(
@@ -49,6 +53,8 @@ struct Plain<'a> {
     context: Context<'a>,
     upstream: Remote,
     mirror: Remote,
+    /// The mirror's tip that `allow_loss` was given for: what another push brings meanwhile is not lost.
+    agreed: OnceLock<ObjectId>,
 }
 
 /// What upstream has that the mirror lacks.
@@ -79,7 +85,11 @@ impl Plain<'_> {
             None => self.missing_all(&mut session.upstream, tip).await?,
         };
         let draft = self.draft(tip, before, &missing);
-        let report = self.describe(tip, before, &missing, &draft);
+        let mut report = self.describe(tip, before, &missing, &draft);
+        if before.is_none() {
+            let warning = head_warning(&self.config.mirror.branch, &session.mirror_head);
+            report.warnings.extend(warning.map(Into::into));
+        }
         if self.options.dry_run {
             return Ok(report);
         }
@@ -126,7 +136,7 @@ impl Plain<'_> {
                 haves: vec![before],
             });
         }
-        if !self.options.allow_loss {
+        if !self.options.allow_loss || before != *self.agreed.get_or_init(|| before) {
             return Err(self.diverged(before));
         }
         if upstream.is_cut_off(tip).await? {
@@ -172,10 +182,14 @@ impl Plain<'_> {
     ) -> Report {
         let is_forced = draft.outcome == Outcome::ForcedUpdate;
         let lost = before.filter(|_| is_forced).map(|before| {
-            let text = format!(
-                "the branch was moved from {before}: commits that are not in upstream's history are no longer on it"
-            );
-            Warning::from(text)
+            Warning::from(match self.options.dry_run {
+                true => format!(
+                    "the branch would move from {before}: commits that are not in upstream's history would no longer be on it"
+                ),
+                false => format!(
+                    "the branch was moved from {before}: commits that are not in upstream's history are no longer on it"
+                ),
+            })
         });
         Report {
             outcome: draft.outcome,

@@ -85,7 +85,7 @@ impl Report {
             }
             (Outcome::Created, _) => "the mirror's first commit".to_owned(),
             (_, Some(count)) => counted(count, "commit"),
-            (_, None) => String::new(),
+            (_, None) => "the mirror's branch, to upstream's tip".to_owned(),
         };
         match (self.dry_run, self.outcome) {
             (true, Outcome::UpToDate) | (false, _) => format!("{}: {what}", self.outcome),

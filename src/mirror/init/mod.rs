@@ -84,7 +84,8 @@ impl Init<'_> {
         let merged = self.own_tree(&mut session, &tips, &config_json).await?;
         self.refuse_conflicts(&merged.conflicts)?;
         let draft = self.draft(&session, &tips, &merged, config_json)?;
-        warnings.extend(self.head_warning(&session.mirror_head).map(Into::into));
+        warnings
+            .extend(head_warning(&self.config.mirror.branch, &session.mirror_head).map(Into::into));
         // The merge has no base, so to it upstream has always just changed its config.json.
         let is_relevant =
             |warning: &&MergeWarning| **warning != MergeWarning::UpstreamConfigChanged;
@@ -136,16 +137,15 @@ impl Init<'_> {
             ..Report::about(tips.upstream.id)
         }
     }
+}
 
-    /// Warns when HEAD is another branch: cargo reads HEAD, not the branch's name.
-    fn head_warning(&self, head: &Head) -> Option<String> {
-        let reference = branch_ref(&self.config.mirror.branch);
-        match head {
-            Head::Branch(branch) if *branch != reference => Some(format!(
-                "the mirror's HEAD is {branch}, not {reference}, and cargo reads HEAD: make {} the default branch",
-                self.config.mirror.branch
-            )),
-            _ => None,
-        }
+/// Warns when HEAD is another branch: cargo and `git clone` read HEAD, not the branch's name.
+pub(super) fn head_warning(branch: &str, head: &Head) -> Option<String> {
+    let reference = branch_ref(branch);
+    match head {
+        Head::Branch(other) if *other != reference => Some(format!(
+            "the mirror's HEAD is {other}, not {reference}, and cargo and git clone read HEAD: make {branch} the default branch"
+        )),
+        _ => None,
     }
 }

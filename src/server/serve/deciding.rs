@@ -75,7 +75,11 @@ pub(super) async fn decide(
     });
     let news = match earlier {
         Some(earlier) if !news.withdrawn.is_empty() => {
-            trusted(state, &earlier, index, news).await?
+            let meanwhile = match before {
+                Some(_) => "the index is served as before",
+                None => "no index is served until then",
+            };
+            trusted(state, &earlier, index, news, meanwhile).await?
         }
         _ => news,
     };
@@ -113,6 +117,7 @@ async fn trusted(
     earlier: &Snapshot,
     index: &Snapshot,
     mut news: News,
+    meanwhile: &str,
 ) -> Option<News> {
     let number = news.withdrawn.len();
     let (old, new) = (earlier.commit().short(), index.commit().short());
@@ -128,8 +133,7 @@ async fn trusted(
         Ok(true) if number > MOST_WITHDRAWN => {
             let text = format!(
                 "[{}] {number} versions vanished between {old} and {new}, or have another checksum, more than {MOST_WITHDRAWN}: \
-                 the index is served as before. Check upstream. If it is intended, start the server once with policy.withdrawn: \
-                 serve",
+                 {meanwhile}. Check upstream. If it is intended, start the server once with policy.withdrawn: serve",
                 Kind::Guard
             );
             note(state, Some(text));
@@ -238,11 +242,15 @@ async fn seen(
     commit: ObjectId,
     now: Timestamp,
 ) -> Option<Seen> {
+    let path = compared_in(state);
     if !policy.remembers() {
+        // So a start with `policy.withdrawn: serve` accepts what the guard stopped at, whatever else the policy has.
+        if read_compared(&path).is_some() {
+            write_compared(&path, commit);
+        }
         return Some(Seen::default());
     }
     let store = state.crate_files.inventory().store();
-    let path = compared_in(state);
     let mut pending = state.unrecorded.pending.lock().await;
     pending.add(news);
     let recorded = in_time(sightings::record(store, &pending)).await;
@@ -252,7 +260,8 @@ async fn seen(
             if read_compared(&path).is_some() {
                 warn!(
                     "the store has no state of the policy any more: when lines without a date and yanks were first seen is lost, and \
-                     what was on hold by that is not. Bring back {}/state if you have it.",
+                     what was on hold by that is not; versions that were withdrawn upstream are served again. Restore {}/state \
+                     from a backup.",
                     state.config.store()
                 );
             }
@@ -277,11 +286,7 @@ async fn seen(
     }
     if is_recorded {
         *pending = News::default();
-        if read_compared(&path) != Some(commit)
-            && let Err(error) = replace(&path, &format!("{commit}\n"))
-        {
-            warn!("cannot write {}: {error}", path.display());
-        }
+        write_compared(&path, commit);
     }
     Some(seen)
 }
@@ -323,6 +328,14 @@ fn compared_in(state: &State) -> PathBuf {
 
 fn read_compared(path: &Path) -> Option<ObjectId> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn write_compared(path: &Path, commit: ObjectId) {
+    if read_compared(path) != Some(commit)
+        && let Err(error) = replace(path, &format!("{commit}\n"))
+    {
+        warn!("cannot write {}: {error}", path.display());
+    }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -155,6 +155,46 @@ fn what_upstream_does_not_contain_goes_only_where_a_person_says_so() {
 }
 
 #[test]
+fn what_another_push_brings_meanwhile_is_not_lost() {
+    let mut pair = Pair::new();
+    pair.sync(&[]);
+    pair.mirror.write("README", "ours\n");
+    let agreed = pair.mirror.tip();
+    pair.mirror.write("README", "a colleague's\n");
+    let colleagues = pair.mirror.tip();
+    git(pair.mirror.path(), &["branch", "later", &colleagues]);
+    git(
+        pair.mirror.path(),
+        &["update-ref", "refs/heads/master", &agreed],
+    );
+    pair.mirror
+        .configure("receive.denyNonFastForwards", "false");
+    // The colleague's push ends while ours is looked at.
+    let hook = pair.mirror.path().join("hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    let text =
+        "#!/bin/sh\nexec env -u GIT_QUARANTINE_PATH git update-ref refs/heads/master later\n";
+    std::fs::write(&hook, text).unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    pair.advise(2);
+    let (kind, told) = refusal(&pair.run(&["--allow-loss"]), 3);
+    assert_eq!(kind, "guard", "{told}");
+    assert_eq!(pair.mirror.tip(), colleagues);
+}
+
+#[test]
+fn a_branch_that_a_clone_would_not_check_out_is_told() {
+    let pair = Pair::new();
+    git(
+        pair.mirror.path(),
+        &["symbolic-ref", "HEAD", "refs/heads/main"],
+    );
+    let made = pair.sync(&[]);
+    let warning = made["warnings"][0].to_string();
+    assert!(warning.contains("make master the default branch"), "{made}");
+}
+
+#[test]
 fn a_rewritten_upstream_is_told_also_where_it_keeps_its_old_commits() {
     let pair = Pair::new();
     pair.advise(2);

@@ -205,6 +205,10 @@ fn more_than_fifty_at_once_change_nothing_until_a_person_acts() {
         ),
         (404, 404)
     );
+    drop(server);
+    // Which is accepted then.
+    let server = site.serve(&[REFUSE]);
+    assert_eq!(server.entry("many").status, 404);
 }
 
 #[test]
