@@ -118,6 +118,16 @@ pub(in super::super) fn addresses(text: &str) -> Result<Addresses, String> {
     })
 }
 
+/// Says whether it is the address of an HTTP server, without a password or parameters. Nobody can connect to port 0.
+fn is_server(url: &Url) -> bool {
+    matches!(url.scheme(), "https" | "http")
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.port() != Some(0)
+}
+
 /// Reads the address by which clients reach the API server.
 pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
     const EXPECTED: &str =
@@ -125,10 +135,6 @@ pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
     // Where it was copied from cargo's configuration.
     let text = text.strip_prefix("sparse+").unwrap_or(text);
     let url = Url::parse(text).map_err(|e| format!("{EXPECTED} ({})", url_fault(e)))?;
-    let is_plain = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
     // What cargo's configuration has, and what the server appends by itself.
     let path = url.path().trim_end_matches('/');
     if let Some(server) = path.strip_suffix("/index") {
@@ -139,7 +145,7 @@ pub(in super::super) fn public_url(text: &str) -> Result<Url, String> {
             "expected the address of the server, without the path of its index: {server_url}"
         ));
     }
-    match matches!(url.scheme(), "https" | "http") && is_plain {
+    match is_server(&url) {
         true => Ok(url),
         false => Err(EXPECTED.to_owned()),
     }
@@ -151,11 +157,7 @@ pub(in super::super) fn sparse_index(text: &str) -> Result<Url, String> {
         "expected the address of a sparse index, such as sparse+https://index.example.com/";
     let address = text.strip_prefix("sparse+").unwrap_or(text);
     let mut url = Url::parse(address).map_err(|e| format!("{EXPECTED} ({})", url_fault(e)))?;
-    let is_plain = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    if !matches!(url.scheme(), "https" | "http") || !is_plain {
+    if !is_server(&url) {
         return Err(EXPECTED.to_owned());
     }
     if !url.path().ends_with('/') {

@@ -126,6 +126,13 @@ fn a_dl_has_cargos_markers_alone_and_no_slash_before_what_cargo_appends() {
 }
 
 #[test]
+fn nobody_can_connect_to_port_0() {
+    assert!(public_url("http://127.0.0.1:0").is_err());
+    assert!(super::addresses::sparse_index("http://127.0.0.1:0/index/").is_err());
+    assert!(public_url("http://127.0.0.1:80").is_ok());
+}
+
+#[test]
 fn the_address_of_a_server_is_not_that_of_its_index() {
     for text in [
         "https://x.example/index/",
