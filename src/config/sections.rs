@@ -166,7 +166,7 @@ key_table! {
         tls_cert: Option<PathBuf> = optional("tls.cert", paths::path);
         /// The PEM file of the certificate's private key.
         tls_key: Option<PathBuf> = optional("tls.key", paths::path);
-        /// The file of the tokens' SHA-256 hashes. Without it the server is open to all who reach it.
+        /// The file of the tokens' SHA-256 hashes. Without it all who reach the server may read the mirror.
         auth: Option<PathBuf> = optional("auth", paths::path);
         /// A list of hosts, by name or address, by which clients may reach the server where `serve.public_url` is not set,
         /// besides loopback and the address that it listens on.

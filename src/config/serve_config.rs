@@ -130,6 +130,12 @@ impl ServeConfig {
         self.serve.store.clone().unwrap_or_else(folder)
     }
 
+    /// Returns the file of tokens. Where `serve.auth` names none, the tokens guard what is private, and what changes anything, alone.
+    pub fn tokens_file(&self) -> PathBuf {
+        let own = || self.serve.data_dir.join("tokens");
+        self.serve.auth.clone().unwrap_or_else(own)
+    }
+
     /// Returns the names that are hidden in the index: where that is upstream itself, those that are reserved. Out of a mirror the
     /// sync leaves what is upstream's, and what is there is its own.
     pub fn hidden(&self) -> ReservedNames {

@@ -12,6 +12,7 @@ pub mod error_response;
 pub mod logged_failure;
 mod progress_io;
 pub mod routes;
+pub mod scopes;
 mod shutdown;
 mod stall_guard;
 mod tls;

@@ -19,7 +19,7 @@ use std::future::ready;
 use axum::http::header::{ALLOW, CONTENT_LENGTH, HeaderMap};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use futures_util::future::{BoxFuture, Either};
 use hyper::body::Incoming;
@@ -41,6 +41,8 @@ pub struct Authorized<'r> {
     pub query: Option<&'r str>,
     /// Which connection it came from.
     pub peer: Peer,
+    /// Whose token it carried: `None` where none was needed.
+    pub caller: Option<Caller>,
     /// `GET` or `HEAD` for the same handler. Only one that can save work needs to tell them apart: the table leaves the
     /// body out.
     pub method: &'r Method,
@@ -121,11 +123,13 @@ enum Target<S> {
     Webhook(Hosts, WebhookHandler<S>),
 }
 
-/// The methods of a row: `GET` with `HEAD`, or `POST`.
+/// The methods of a row: `GET` with `HEAD`, or one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
     Get,
     Post,
+    Put,
+    Delete,
 }
 
 /// A path, or with a `*` all paths that begin and end like it.
@@ -151,12 +155,45 @@ impl<S> Route<S> {
         Self::get(path, Access::Page, handler)
     }
 
+    /// Makes a row for `PUT`.
+    ///
+    /// # Panics
+    /// When the program is built, for an access that is not [for changes](Access::is_for_changes).
+    pub const fn put(path: &'static str, access: Access, handler: Handler<S>) -> Self {
+        Self::changing(path, Verb::Put, access, handler)
+    }
+
+    /// Makes a row for `DELETE`.
+    ///
+    /// # Panics
+    /// As [`Route::put`].
+    pub const fn delete(path: &'static str, access: Access, handler: Handler<S>) -> Self {
+        Self::changing(path, Verb::Delete, access, handler)
+    }
+
+    const fn changing(
+        path: &'static str,
+        method: Verb,
+        access: Access,
+        handler: Handler<S>,
+    ) -> Self {
+        assert!(
+            access.is_for_changes(),
+            "only who may change something may use this method"
+        );
+        Self {
+            path: Pattern::new(path),
+            method,
+            target: Target::Handler(access, handler),
+        }
+    }
+
     /// Makes a row for `POST`.
     ///
     /// # Panics
-    /// When the program is built, for [`Access::Page`]: another site could make a browser send it.
+    /// When the program is built, for the access of a page: another site could make a browser send it.
     pub const fn post(path: &'static str, access: Access, handler: Handler<S>) -> Self {
-        assert!(!matches!(access, Access::Page), "a page only reads");
+        assert!(!access.is_of_a_page(), "a page only reads");
         Self {
             path: Pattern::new(path),
             method: Verb::Post,
@@ -179,6 +216,8 @@ impl Verb {
         match self {
             Self::Get => *method == Method::GET || *method == Method::HEAD,
             Self::Post => *method == Method::POST,
+            Self::Put => *method == Method::PUT,
+            Self::Delete => *method == Method::DELETE,
         }
     }
 }
@@ -266,22 +305,28 @@ impl<S: Authenticate> Table<S> {
         match *target {
             Target::Handler(access, handler) => {
                 let authenticated = match access {
-                    Access::Token => state.token(head),
-                    Access::Page => state.page_token(head),
                     Access::Public => Ok(None),
+                    demanded => state.grant(demanded, head),
                 };
                 *caller = count(&state, &head.method, authenticated)?;
-                // The only place that calls a handler; a row without an `Access` does not compile.
-                let request = Authorized {
-                    wildcard,
-                    authority: head.uri.authority(),
-                    query: head.uri.query(),
-                    peer,
-                    method: &head.method,
+                let unconfirmed = caller.as_ref().filter(|_| access.is_for_changes());
+                let confirming = unconfirmed.and_then(|caller| state.confirm(caller));
+                let request = Granted {
                     headers: std::mem::take(&mut head.headers),
+                    caller: caller.clone(),
+                    peer,
                     body,
                 };
-                handler(state, request)
+                let Some(confirming) = confirming else {
+                    return request.handle(state, handler, wildcard, &head.method, &head.uri);
+                };
+                let wildcard = wildcard.to_owned();
+                let (method, uri) = (head.method.clone(), head.uri.clone());
+                Ok(Reply::later(async move {
+                    confirming.await?;
+                    let reply = request.handle(state, handler, &wildcard, &method, &uri)?;
+                    reply.wait().await
+                }))
             }
             Target::Webhook(hosts, handler) => {
                 let headers = std::mem::take(&mut head.headers);
@@ -309,7 +354,8 @@ impl<S: Authenticate> Table<S> {
             let status = StatusCode::NOT_FOUND;
             return Err((self.error)(path, status, told.unwrap_or(NOTHING_HERE)));
         };
-        let allow = HeaderValue::from_static(allow);
+        // Made of the names above, so that this cannot fail.
+        let allow = HeaderValue::try_from(allow).unwrap_or(HeaderValue::from_static("OPTIONS"));
         if head.method != Method::OPTIONS {
             let status = StatusCode::METHOD_NOT_ALLOWED;
             let error = (self.error)(
@@ -323,6 +369,38 @@ impl<S: Authenticate> Table<S> {
         *response.status_mut() = StatusCode::NO_CONTENT;
         response.headers_mut().insert(ALLOW, allow);
         Ok(Reply::Now(response))
+    }
+}
+
+/// A request to which access was granted.
+struct Granted {
+    headers: HeaderMap,
+    caller: Option<Caller>,
+    peer: Peer,
+    body: Incoming,
+}
+
+impl Granted {
+    /// Calls the handler: the only place that does, and a row without an `Access` does not compile.
+    fn handle<S>(
+        self,
+        state: S,
+        handler: Handler<S>,
+        wildcard: &str,
+        method: &Method,
+        uri: &Uri,
+    ) -> Result<Reply, ErrorResponse> {
+        let request = Authorized {
+            wildcard,
+            authority: uri.authority(),
+            query: uri.query(),
+            peer: self.peer,
+            caller: self.caller,
+            method,
+            headers: self.headers,
+            body: self.body,
+        };
+        handler(state, request)
     }
 }
 
@@ -363,17 +441,24 @@ fn is_webhook<S>(routes: &[Route<S>], path: &str) -> bool {
 }
 
 /// Returns the methods of a path as `Allow` lists them, or nothing if no row has the path.
-fn allowed<S>(routes: &[Route<S>], path: &str) -> Option<&'static str> {
+fn allowed<S>(routes: &[Route<S>], path: &str) -> Option<String> {
+    const NAMES: [(Verb, &str); 4] = [
+        (Verb::Get, "GET, HEAD"),
+        (Verb::Post, "POST"),
+        (Verb::Put, "PUT"),
+        (Verb::Delete, "DELETE"),
+    ];
     let takes = |method| {
         let mut routes = routes.iter();
         routes.any(|route| route.method == method && route.path.wildcard(path).is_some())
     };
-    match (takes(Verb::Get), takes(Verb::Post)) {
-        (true, true) => Some("GET, HEAD, POST, OPTIONS"),
-        (true, false) => Some("GET, HEAD, OPTIONS"),
-        (false, true) => Some("POST, OPTIONS"),
-        (false, false) => None,
+    let taken = NAMES.into_iter().filter(|(method, _)| takes(*method));
+    let mut names: Vec<_> = taken.map(|(_, name)| name).collect();
+    if names.is_empty() {
+        return None;
     }
+    names.push("OPTIONS");
+    Some(names.join(", "))
 }
 
 impl Routed {
@@ -422,6 +507,8 @@ mod tests {
         Route::get("/crates/*/download", Access::Token, unused),
         Route::post("/crates/*/download", Access::Token, unused),
         Route::webhook("/hooks", Hosts::GitLab, |(), _| Ok(Reply::now(()))),
+        Route::put("/crates/*/owners", Access::Publish, unused),
+        Route::delete("/crates/*/owners", Access::Publish, unused),
     ];
 
     #[test]
@@ -448,6 +535,10 @@ mod tests {
             assert_eq!(found(Method::HEAD, path), right, "{path}");
         }
         assert_eq!(found(Method::POST, "/hooks"), Some((None, "")));
+        let publish = Some((Some(Access::Publish), "a"));
+        assert_eq!(found(Method::PUT, "/crates/a/owners"), publish);
+        assert_eq!(found(Method::DELETE, "/crates/a/owners"), publish);
+        assert_eq!(found(Method::GET, "/crates/a/owners"), None);
         assert_eq!(found(Method::POST, "/hooks/"), None);
         assert_eq!(found(Method::POST, "/index/"), None);
     }
@@ -458,9 +549,10 @@ mod tests {
             ("/index/config.json", Some("GET, HEAD, OPTIONS")),
             ("/crates/a/1/download", Some("GET, HEAD, POST, OPTIONS")),
             ("/hooks", Some("POST, OPTIONS")),
+            ("/crates/a/owners", Some("PUT, DELETE, OPTIONS")),
             ("/", None),
         ] {
-            assert_eq!(allowed(ROUTES, path), methods, "{path}");
+            assert_eq!(allowed(ROUTES, path).as_deref(), methods, "{path}");
         }
     }
 }

@@ -30,7 +30,10 @@ pub enum Rhythm {
 }
 
 /// Reads a duration greater than zero, such as `15m`.
-pub(in super::super) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What was expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() => countable(duration),
         Ok(_) => Err("expected a duration greater than zero, such as 10s or 15m".to_owned()),

@@ -40,7 +40,7 @@ pub(in super::super) fn rule(text: &str) -> Result<Rule, String> {
     })?;
     Ok(Rule {
         crates,
-        until: until.map(|until| end(until.trim())).transpose()?,
+        until: until.map(|until| moment(until.trim())).transpose()?,
         why: why.map(words),
     })
 }
@@ -116,8 +116,11 @@ fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Reads the end of a rule: the beginning of a day in UTC, or a time.
-fn end(text: &str) -> Result<Timestamp, String> {
+/// Reads when something ends: the beginning of a day in UTC, or a time.
+///
+/// # Errors
+/// What was expected.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
     let day = text
         .parse::<Date>()
         .ok()

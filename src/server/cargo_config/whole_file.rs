@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ const BEING_WRITTEN: (&str, &str) = (".crates-ferry-", ".tmp");
 /// After what time nobody writes it any more.
 const LEFT: Duration = Duration::from_secs(60);
 
-/// Writes the file whole or not at all, with the permissions that it had. Removes what killed processes left beside it.
+/// Writes the file whole or not at all, with the permissions and, where we may, the owner that it had. Removes what killed processes left beside it.
 ///
 /// # Errors
 /// What the disk says.
@@ -29,7 +29,11 @@ pub(in crate::server) fn replace(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     // Temporary files are readable by their owner only (0600).
     let permissions = match fs::metadata(path) {
-        Ok(about) => about.permissions(),
+        Ok(about) => {
+            // Only root may, who would take a file away from another user otherwise.
+            let _ = fchown(file.as_file(), Some(about.uid()), Some(about.gid()));
+            about.permissions()
+        }
         Err(_) => fs::Permissions::from_mode(0o644),
     };
     file.as_file().set_permissions(permissions)?;

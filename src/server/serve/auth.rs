@@ -1,62 +1,81 @@
-//! Tokens of clients: the file of `serve.auth` holds their hashes.
+//! Tokens of clients: who holds one, and what it allows.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{error, info};
 
 use super::pages;
 use crate::config::ServeConfig;
 use crate::count::counted;
-use crate::error::{Error, Kind, Result};
-use crate::http::access::Caller;
+use crate::error::{Error, Result};
+use crate::http::access::{Access, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::logged_failure::LoggedFailure;
-use crate::index::Checksum;
+use crate::http::scopes::Holder;
+use crate::server::tokens::file::{self, Holders};
+use crate::shown::one_line;
 
-/// The hashes of the tokens that are accepted, and their names.
-///
-/// ```text
-/// # SHA-256 of the token, then a name, as sha256sum prints them
-/// 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  ci
-/// ```
-///
-/// Tokens are long and random, so that SHA-256 does: a slow hash protects what people can remember.
+/// The least time between two looks at whether the file changed: a look costs a request as much as half of its work.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+const NO_TOKEN: &str = "authentication required: log in with `cargo login`";
+const NOT_VALID: &str = "the token is not valid";
+
+/// The tokens that are accepted.
 pub(super) struct Tokens {
     path: PathBuf,
+    /// Whether they guard the mirror, too, and not only what is private and what changes anything.
+    guard_mirror: bool,
     /// What the file held when it was last read, and what that means.
-    current: ArcSwap<(String, Names)>,
+    current: ArcSwap<(String, Holders)>,
     failure: LoggedFailure,
+    looks: Looks,
 }
 
-type Names = HashMap<Checksum, Arc<str>>;
-
 impl Tokens {
-    /// Reads the file.
+    /// Reads the file. That of `serve.auth` must be there.
     ///
     /// # Errors
     /// `config`, with the line.
-    pub(super) fn read(path: PathBuf) -> Result<Self> {
+    pub(super) fn read(config: &ServeConfig) -> Result<Self> {
+        let path = config.tokens_file();
+        let guard_mirror = config.serve.auth.is_some();
+        let looks = Looks::begin(&path);
         let unread = |error: Error| {
-            error.on("serve.auth").advise(
-                "Set it to a file that this user may read, with the hash of a token on each line.",
-            )
+            match guard_mirror {
+            true => error.on("serve.auth").advise(
+                "Set it to a file that this user may read, with the hash of a token on each line; `crates-ferry token add` makes one.",
+            ),
+            false => error.advise("Let the user that runs the server read that file."),
+        }
         };
-        let text = ServeConfig::read_file(&path).map_err(unread)?;
-        let names = parse(&text).map_err(|error| error.on(path.display()))?;
+        let text = text_of(&path, guard_mirror).map_err(unread)?;
+        let holders = file::parse(&text).map_err(|error| error.on(path.display()))?;
         Ok(Self {
-            current: ArcSwap::from_pointee((text, names)),
+            current: ArcSwap::from_pointee((text, holders)),
             path,
+            guard_mirror,
             failure: LoggedFailure::default(),
+            looks,
         })
+    }
+
+    /// Says whether all may read the mirror.
+    pub(super) fn is_mirror_open(&self) -> bool {
+        !self.guard_mirror
     }
 
     /// Reads the file again if it changed. If that fails, the tokens that were read before stay valid, and the failure
@@ -65,11 +84,11 @@ impl Tokens {
         if is_asked {
             self.failure.end();
         }
-        let read = ServeConfig::read_file(&self.path);
+        let read = text_of(&self.path, self.guard_mirror);
         if read.as_ref().ok() == Some(&self.current.load().0) {
             return self.failure.end();
         }
-        let parsed = read.and_then(|text| parse(&text).map(|names| (text, names)));
+        let parsed = read.and_then(|text| file::parse(&text).map(|holders| (text, holders)));
         match parsed {
             Ok(new) => {
                 let tokens = counted(new.1.len(), "token");
@@ -87,66 +106,162 @@ impl Tokens {
         }
     }
 
-    /// Checks the token of a request, and returns its name. Its hash is looked up, so that timing reveals nothing about
-    /// the token.
+    /// Checks the token of a request, and returns who holds it; `None` where none is needed.
     ///
     /// # Errors
-    /// 401.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<Caller, ErrorResponse> {
-        let given = authorization(headers);
-        // cargo sends the token alone; other clients have the scheme.
-        let given = given.map(|text| text.strip_prefix("Bearer ").unwrap_or(text).trim());
-        let given = given
-            .ok_or_else(|| unauthorized("authentication required: log in with `cargo login`"))?;
-        let holder = self.holder(given);
-        let holder = holder.ok_or_else(|| unauthorized("the token is not valid"))?;
-        Ok(Caller(holder))
-    }
-
-    /// Checks the token of a request for a page, which may be the password of HTTP Basic, of any user.
-    ///
-    /// # Errors
-    /// 401, as a page, by which a browser asks for the token.
-    pub(super) fn check_page(&self, headers: &HeaderMap) -> Result<Caller, ErrorResponse> {
-        let Some(password) = authorization(headers).and_then(basic_password) else {
-            return self.check(headers).map_err(ask_browser);
-        };
-        let holder = self.holder(password.expose_secret());
-        let refused = || ask_browser(unauthorized("the token is not valid"));
-        holder.map(Caller).ok_or_else(refused)
-    }
-
-    fn holder(&self, token: &str) -> Option<Arc<str>> {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        let current = self.current.load();
-        current.1.get(&Checksum::from_bytes(hash)).cloned()
-    }
-}
-
-fn parse(text: &str) -> Result<Names> {
-    let mut names = Names::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+    /// 401, for a page as one by which a browser asks for the token; 403 where it does not allow this.
+    pub(super) fn grant(
+        &self,
+        access: Access,
+        headers: &HeaderMap,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<Option<Caller>, ErrorResponse> {
+        if !self.guard_mirror && matches!(access, Access::Token | Access::Page) {
+            return Ok(None);
         }
-        let (hash, name) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let hash: Checksum = hash.parse().map_err(|error| {
-            let line = number + 1;
-            Error::new(Kind::Config, format!("line {line} does not begin with a hash"))
-                .because(error)
-                .advise("Each line is the SHA-256 of a token, 64 hexadecimal digits, and a name. Do not write the token itself here.")
-        })?;
-        // sha256sum puts `*` before the name of a file that it read as binary, and writes `-` for its standard input.
-        names.insert(hash, name.trim().trim_start_matches(['*', '-']).into());
+        let for_access = |refused: ErrorResponse| match access.is_of_a_page() {
+            true => ask_browser(refused),
+            false => refused,
+        };
+        let holder = self.holder(access, headers, now).map_err(for_access)?;
+        let caller = Caller(holder);
+        match wanted(access, &caller) {
+            None => Ok(Some(caller)),
+            Some(scope) if access.is_of_a_page() => {
+                Err(lacks(&caller, scope).as_page(pages::error::show))
+            }
+            Some(scope) => Err(lacks(&caller, scope)),
+        }
     }
-    Ok(names)
+
+    /// Finds who holds the token of a request. Its hash is looked up, so that timing reveals nothing about the token.
+    fn holder(
+        &self,
+        access: Access,
+        headers: &HeaderMap,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<Arc<Holder>, ErrorResponse> {
+        if self.looks.has_changed(&self.path) {
+            self.reload(false);
+        }
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|given| given.to_str().ok());
+        let given = given.ok_or_else(|| unauthorized(NO_TOKEN))?;
+        let password = access.is_of_a_page().then(|| basic_password(given));
+        let hash = match password.flatten() {
+            // The password of any user.
+            Some(password) => file::hash(password.expose_secret()),
+            // cargo sends the token alone; other clients have the scheme.
+            None => file::hash(given.strip_prefix("Bearer ").unwrap_or(given).trim()),
+        };
+        let current = self.current.load();
+        let holder = current.1.get(&hash).map(Arc::clone);
+        let holder = holder.ok_or_else(|| unauthorized(NOT_VALID))?;
+        match holder.expires {
+            Some(end) if holder.has_expired(now()) => Err(expired(&holder, end)),
+            _ => Ok(holder),
+        }
+    }
 }
 
-fn authorization(headers: &HeaderMap) -> Option<&str> {
-    let given = headers.get(AUTHORIZATION)?;
-    given.to_str().ok()
+/// Returns the scope that an access takes and a holder lacks.
+fn wanted(access: Access, holder: &Holder) -> Option<&'static str> {
+    let scopes = &holder.scopes;
+    let (has, scope) = match access {
+        Access::Public | Access::Itself => return None,
+        Access::Token | Access::Page | Access::Private | Access::PrivatePage => {
+            (scopes.may_read(), "read")
+        }
+        Access::PrivateIndex => {
+            let any = scopes.may_publish_any() || scopes.may_yank_any();
+            (any || scopes.may_read(), "read")
+        }
+        Access::Publish => (scopes.may_publish_any(), "publish:NAME"),
+        Access::Yank => (scopes.may_yank_any(), "yank:NAME"),
+        Access::Admin => (scopes.is_admin(), "admin"),
+    };
+    (!has).then_some(scope)
+}
+
+/// Refuses what a token does not allow, and names the scope that it takes, such as `publish:acme-core`.
+pub(super) fn lacks(holder: &Holder, scope: &str) -> ErrorResponse {
+    let text = format!(
+        "{} does not have the scope `{scope}`, which this takes; it has: {}",
+        of_whom(holder),
+        holder.scopes
+    );
+    ErrorResponse::for_cargo(StatusCode::FORBIDDEN, one_line(&text).into_owned())
+}
+
+fn expired(holder: &Holder, end: Timestamp) -> ErrorResponse {
+    let text = format!(
+        "{} expired on {end:.0}: log in with another one",
+        of_whom(holder)
+    );
+    unauthorized(one_line(&text).into_owned())
+}
+
+fn of_whom(holder: &Holder) -> String {
+    match (&holder.job, &*holder.name) {
+        (Some(_), project) => format!("the short-lived token of `{project}`"),
+        (None, "") => "the token".to_owned(),
+        (None, name) => format!("the token `{name}`"),
+    }
+}
+
+/// When the file was looked at last, and what marked it then: cheap to compare, so that a new or revoked token counts at once.
+struct Looks {
+    began: Instant,
+    /// When to look next, in milliseconds since then.
+    next: AtomicU64,
+    seen: Mutex<Option<Mark>>,
+}
+
+/// What changes with a file's content: device, inode, size, and time of the last change.
+type Mark = (u64, u64, u64, i64, i64);
+
+impl Looks {
+    fn begin(path: &Path) -> Self {
+        Self {
+            began: Instant::now(),
+            next: AtomicU64::new(0),
+            seen: Mutex::new(mark(path)),
+        }
+    }
+
+    /// Says whether the file is another one than when it was looked at before.
+    fn has_changed(&self, path: &Path) -> bool {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if now < self.next.load(Ordering::Relaxed) {
+            return false;
+        }
+        // One thread looks, and the others go on.
+        let Ok(mut seen) = self.seen.try_lock() else {
+            return false;
+        };
+        let between = u64::try_from(BETWEEN_LOOKS.as_millis()).unwrap_or(u64::MAX);
+        self.next
+            .store(now.saturating_add(between), Ordering::Relaxed);
+        let mark = mark(path);
+        let has_changed = *seen != mark;
+        *seen = mark;
+        has_changed
+    }
+}
+
+fn mark(path: &Path) -> Option<Mark> {
+    let about = fs::metadata(path).ok()?;
+    let (device, inode, size) = (about.dev(), about.ino(), about.size());
+    Some((device, inode, size, about.mtime(), about.mtime_nsec()))
+}
+
+/// Returns the text of the file. One that nobody has named holds no token before it is made.
+fn text_of(path: &Path, is_named: bool) -> Result<String> {
+    match fs::exists(path) {
+        Ok(false) if !is_named => Ok(String::new()),
+        _ => ServeConfig::read_file(path),
+    }
 }
 
 /// Returns the password of HTTP Basic (RFC 7617); `None` for another scheme.
@@ -170,7 +285,7 @@ fn ask_browser(refused: ErrorResponse) -> ErrorResponse {
         .with(WWW_AUTHENTICATE, scheme)
 }
 
-fn unauthorized(detail: &'static str) -> ErrorResponse {
+fn unauthorized(detail: impl Into<Cow<'static, str>>) -> ErrorResponse {
     ErrorResponse::for_cargo(StatusCode::UNAUTHORIZED, detail)
         // cargo first asks for config.json without a token; a 401 with this scheme makes it send one from then on.
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Cargo"))

@@ -313,11 +313,11 @@ fn file_response(
 /// Adds what a 200 and a 304 have in common.
 fn add_validators(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(ETAG, etag);
-    let cache = match (&state.tokens, &state.policy) {
-        (Some(_), None) => PRIVATE_FOREVER,
-        (None, None) => FOREVER,
-        (Some(_), Some(_)) => PRIVATE_HOUR,
-        (None, Some(_)) => HOUR,
+    let cache = match (state.tokens.is_mirror_open(), &state.policy) {
+        (false, None) => PRIVATE_FOREVER,
+        (true, None) => FOREVER,
+        (false, Some(_)) => PRIVATE_HOUR,
+        (true, Some(_)) => HOUR,
     };
     headers.insert(CACHE_CONTROL, cache);
 }

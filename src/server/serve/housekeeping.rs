@@ -34,9 +34,7 @@ pub(super) async fn forever(
         if is_asked {
             info!("SIGHUP: tokens and certificate are reloaded");
         }
-        if let Some(tokens) = &state.tokens {
-            tokens.reload(is_asked);
-        }
+        state.tokens.reload(is_asked);
         if let Some(certificates) = certificates {
             certificates.reload(is_asked);
         }

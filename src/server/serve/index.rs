@@ -46,7 +46,7 @@ pub(super) fn config_json(
         .address
         .for_request(request.authority, &request.headers)?;
     // Without validators: cargo asks for config.json without conditions.
-    let json = config_json_of(&address, state.tokens.is_some());
+    let json = config_json_of(&address, !state.tokens.is_mirror_open());
     let mut response = Response::new(Body::from(json));
     let headers = response.headers_mut();
     if state.address.varies() {
@@ -266,8 +266,8 @@ fn add_validators(state: &State, headers: &mut HeaderMap, tag: HeaderValue) {
 }
 
 fn cache_control(state: &State) -> HeaderValue {
-    match state.tokens {
-        Some(_) => PRIVATE_CACHE,
-        None => CACHE,
+    match state.tokens.is_mirror_open() {
+        false => PRIVATE_CACHE,
+        true => CACHE,
     }
 }

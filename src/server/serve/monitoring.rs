@@ -24,11 +24,13 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
     // Ready only with something to serve: a refresh may succeed before the store could be listed.
     let view = state.view();
     let refreshes = state.refreshes.so_far();
-    let why = refreshes.last_error.map(|error| match state.tokens {
-        // Anybody may ask this, and the error names hosts.
-        Some(_) => "the log says why".to_owned(),
-        None => error,
-    });
+    let why = refreshes
+        .last_error
+        .map(|error| match state.tokens.is_mirror_open() {
+            // Anybody may ask this, and the error names hosts.
+            false => "the log says why".to_owned(),
+            true => error,
+        });
     let unready = |text: String| Err(ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, text));
     if let (Err(_), Some(why)) = (&view, &why) {
         return unready(format!("there is no index to serve yet: {why}"));

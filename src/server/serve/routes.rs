@@ -76,18 +76,9 @@ fn error(path: &str, status: StatusCode, detail: &'static str) -> ErrorResponse 
 }
 
 impl Authenticate for &'static State {
-    fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
-        match &self.tokens {
-            Some(tokens) => tokens.check(&request.headers).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn page_token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
-        match &self.tokens {
-            Some(tokens) => tokens.check_page(&request.headers).map(Some),
-            None => Ok(None),
-        }
+    fn grant(&self, access: Access, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
+        let now = || self.handle.timestamp();
+        self.tokens.grant(access, &request.headers, now)
     }
 
     fn hook_secret(&self) -> Option<&SecretString> {

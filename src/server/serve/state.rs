@@ -64,7 +64,7 @@ pub(super) struct State {
     pub(super) index_cache: IndexCache,
     /// What is known of the crates; `None` where `serve.catalog` is off, or the catalog cannot be opened.
     pub(super) catalog: Option<CrateCatalog>,
-    pub(super) tokens: Option<Tokens>,
+    pub(super) tokens: Tokens,
     pub(super) access_log: AccessLog,
     pub(super) traffic: Traffic,
     /// What it did in the last week; `None` where that cannot be written.
@@ -163,7 +163,7 @@ impl State {
             // One half of the memory; the other is for crate files.
             index_cache: IndexCache::new(serve.memory / 2),
             catalog: open_catalog(&config).await,
-            tokens: serve.auth.clone().map(Tokens::read).transpose()?,
+            tokens: Tokens::read(&config)?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
             history: history::open(&config).await,
@@ -267,9 +267,9 @@ impl State {
             && let Some(why) = self.unrecorded.last_failure()
         {
             // Anybody may ask `/readyz`, and the failure names places.
-            return Err(unready(match self.tokens {
-                Some(_) => "the policy cannot be applied; the log says why".into(),
-                None => String::clone(&why).into(),
+            return Err(unready(match self.tokens.is_mirror_open() {
+                false => "the policy cannot be applied; the log says why".into(),
+                true => String::clone(&why).into(),
             }));
         }
         let detail = match self.copy.snapshot() {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 
 use crate::http;
-use crate::http::access::{Authenticate, Caller, Client, is_secret};
+use crate::http::access::{Access, Authenticate, Caller, Client, is_secret};
 use crate::http::error_response::ErrorResponse;
 use crate::trigger::gitlab::Pipeline;
 use crate::trigger::pipeline_gate::{Origin, TriggerResponse};
@@ -118,7 +118,8 @@ impl Authenticate for Arc<Endpoint> {
     }
 
     /// Checks the token in `Authorization: Bearer` or, if `trigger.query_token` is set, in `?token=`.
-    fn token(&self, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
+    /// Its one token allows all that the table has, which is [`Access::Token`].
+    fn grant(&self, _: Access, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
         let Some(token) = &self.settings.token else {
             return Ok(None);
         };

@@ -212,7 +212,7 @@ impl Record {
             level: "info",
             message: "request",
             client: request.client,
-            caller: request.caller.as_ref().map(|caller| &*caller.0),
+            caller: request.caller.as_ref().map(|caller| &*caller.name),
             method: request.method.as_str(),
             protocol: protocol(request.version),
             // Without the query: no path here takes one, and people put secrets there.

@@ -40,6 +40,10 @@ fn told(status: StatusCode) -> (&'static str, &'static str) {
             "This server wants a token",
             "Reload the page: the browser then asks. Give any user name, and the token as the password. Whoever runs this server makes tokens.",
         ),
+        StatusCode::FORBIDDEN => (
+            "The token does not allow this",
+            "Ask whoever runs this server for one that does.",
+        ),
         StatusCode::NOT_FOUND => ("There is no such page", "Check the address."),
         StatusCode::MISDIRECTED_REQUEST => (
             "This server is not known by this name",

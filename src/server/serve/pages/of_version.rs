@@ -114,7 +114,7 @@ pub(super) async fn not_here(
         number: of.number,
         wrong,
         is_fetched: state.config.serve.downloads == Downloads::Cache,
-        is_open: state.tokens.is_none(),
+        is_open: state.tokens.is_mirror_open(),
     };
     respond(state, headers, StatusCode::NOT_FOUND, move || page).await
 }

@@ -137,7 +137,7 @@ impl FilesPage {
             total: size(files.iter().map(|file| file.size).sum::<u64>()),
             folders: folders(shown.iter().copied(), &base),
             pages: Pages::new(at + 1, all.len(), 1, |page| format!("{base}?page={page}")),
-            is_open: state.tokens.is_none(),
+            is_open: state.tokens.is_mirror_open(),
             name: of.name,
             version: of.number,
             mark: of.mark,
@@ -281,7 +281,7 @@ impl FilePage {
             name: of.name,
             version: of.number,
             mark: of.mark,
-            is_open: state.tokens.is_none(),
+            is_open: state.tokens.is_mirror_open(),
         }
     }
 }

@@ -173,7 +173,7 @@ pub(in crate::server::serve) fn show(
             headline,
             class,
             advice,
-            is_open: state.tokens.is_none(),
+            is_open: state.tokens.is_mirror_open(),
             week: Week::of(&recent, now, state.config.serve.max_size),
             started: status.started.map(Moment::of),
             committed: status.index.committed.map(Moment::of),
