@@ -66,6 +66,13 @@ fn with_a_report(cli: Cli) -> Result<Cli, clap::Error> {
         Command::Serve(_) if cli.report.is_some() => Err(without_a_report("serve")),
         #[cfg(feature = "server")]
         Command::Up(_) if cli.report.is_some() => Err(without_a_report("up")),
+        #[cfg(feature = "server")]
+        Command::Server(ServerCommand::Token(ref asked))
+            if cli.report.is_some() && asked.shows_a_token() =>
+        {
+            let text = "`token add` writes no report: leave out --report; the token is on stdout, and belongs into no file";
+            Err(Cli::command().error(ErrorKind::ArgumentConflict, text))
+        }
         _ => Ok(cli),
     }
 }
@@ -146,6 +153,8 @@ fn interrupt_note(command: &Command) -> InterruptNote {
         Command::Server(ServerCommand::Catalog(_)) => server::AFTER_A_CATALOG_COMMAND,
         #[cfg(feature = "server")]
         Command::Server(ServerCommand::Policy(_)) => server::AFTER_A_QUESTION,
+        #[cfg(feature = "server")]
+        Command::Server(ServerCommand::Token(_)) => server::AFTER_A_TOKEN_COMMAND,
         // `serve` handles signals itself, and the others that push nothing end at once.
         _ => AFTER_A_PUSH,
     }

@@ -17,12 +17,14 @@ use crates_ferry::server::prefetch::{self, Versions};
 use crates_ferry::server::probe;
 use crates_ferry::server::serve as server;
 use crates_ferry::server::store::Store;
+use crates_ferry::server::tokens::{self, NewToken};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::time::timeout;
 
 use crate::cli::cargo::CargoConfig;
-use crate::cli::server::{Cache, Catalog, Policy, ServerCommand};
+use crate::cli::server::{Cache, Catalog, Policy, ServerCommand, Token};
 
 /// Crate files are renamed into the store when they are complete and verified.
 pub(crate) const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
@@ -52,6 +54,12 @@ pub(crate) const AFTER_A_CATALOG_COMMAND: InterruptNote = InterruptNote {
 pub(crate) const AFTER_A_QUESTION: InterruptNote = InterruptNote {
     message: "nothing is half done: only the copy of the index is written",
     advice: "Run the command again.",
+};
+
+/// The file of tokens is replaced in one step.
+pub(crate) const AFTER_A_TOKEN_COMMAND: InterruptNote = InterruptNote {
+    message: "nothing is half done: the file of tokens is as it was, or finished",
+    advice: "`crates-ferry token ls` says which tokens there are.",
 };
 
 /// Loads the configuration.
@@ -152,6 +160,7 @@ async fn run_command(
         ServerCommand::Cache(asked) => run_cache(asked.command, &config, &progress).await,
         ServerCommand::Catalog(asked) => run_catalog(asked.command, &config, &progress).await,
         ServerCommand::Policy(asked) => run_policy(asked.command, &config).await,
+        ServerCommand::Token(asked) => run_token(asked.command, &config),
     }
 }
 
@@ -174,6 +183,28 @@ async fn run_policy(command: Policy, config: &ServeConfig) -> Result<Output> {
             let output = Output::new(&report, u8::from(!report.has_passed()))?;
             Ok(output.and_write(code_quality.map(|file| (file, report.code_quality()))))
         }
+    }
+}
+
+fn run_token(command: Token, config: &ServeConfig) -> Result<Output> {
+    let now = Timestamp::now();
+    match command {
+        Token::Add {
+            name,
+            scopes,
+            expires,
+            dry_run,
+        } => {
+            let new = NewToken {
+                name,
+                scopes,
+                expires,
+                dry_run,
+            };
+            Output::new(&tokens::add(config, &new, now)?, 0)
+        }
+        Token::Ls => Ok(Output::new(&tokens::ls(config, now)?, 0)?.or_say("there are no tokens")),
+        Token::Revoke { name, dry_run } => Output::new(&tokens::revoke(config, &name, dry_run)?, 0),
     }
 }
 

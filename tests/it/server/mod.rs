@@ -37,6 +37,7 @@ pub(crate) mod real_cargo;
 mod resumed;
 mod small_disk;
 mod stopping;
+mod tokens;
 mod upstream_dl;
 mod web_api;
 mod web_api_manifests;

@@ -39,7 +39,8 @@ const SERVER_EXAMPLES: &str = "
   crates-ferry cargo-config --write
   crates-ferry prefetch Cargo.lock --pin
   crates-ferry cache evict --max-size 50GiB --dry-run
-  crates-ferry catalog import db-dump.tar.gz";
+  crates-ferry catalog import db-dump.tar.gz
+  crates-ferry token add ci --scope read --scope publish:acme-* --expires 90d";
 #[cfg(not(feature = "server"))]
 const SERVER_EXAMPLES: &str = "";
 

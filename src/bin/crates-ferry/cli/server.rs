@@ -7,7 +7,9 @@ use clap::{Args, Subcommand};
 use crates_ferry::config::{
     DumpSource, Flags, dump_source, duration_or_zero, flag_help, flag_long_help, size,
 };
+use crates_ferry::http::scopes::Scope;
 use crates_ferry::index::CrateSpec;
+use crates_ferry::server::tokens::Expiry;
 
 use super::cargo::{CargoConfig, Probe};
 
@@ -38,6 +40,11 @@ pub(crate) enum ServerCommand {
     Catalog(CatalogArgs),
     /// Says what the policy holds and denies, and why, and tests lockfiles against it.
     Policy(PolicyArgs),
+    /// Adds, lists and revokes tokens, which say who may do what.
+    ///
+    /// They are in the file of serve.auth, as hashes. Where that is not set, they are in the file `tokens` in serve.data_dir, and
+    /// guard only what is private and what changes anything. A running server counts each change at once.
+    Token(TokenArgs),
 }
 
 /// The flags of `serve`.
@@ -285,6 +292,58 @@ pub(crate) enum Policy {
     },
 }
 
+/// The flags of `token`, and its commands.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    #[command(flatten)]
+    data_dir: DataDirArg,
+
+    #[command(subcommand)]
+    pub(crate) command: Token,
+}
+
+impl TokenArgs {
+    /// Says whether what the command prints is a secret.
+    pub(crate) fn shows_a_token(&self) -> bool {
+        matches!(self.command, Token::Add { .. })
+    }
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Makes a token, and prints it: the last word on stdout, and nowhere else.
+    Add {
+        /// Its name, which the access log has, and the commits of what it publishes.
+        #[arg(value_name = "NAME")]
+        name: String,
+
+        /// What it allows (may be repeated): `read`, `publish:GLOB`, `yank:GLOB` for crates such as `acme-*`, or `admin`.
+        #[arg(long = "scope", value_name = "SCOPE", default_value = "read")]
+        scopes: Vec<Scope>,
+
+        /// When it ends to be valid: a duration such as 90d, or a date. By default never.
+        #[arg(long, value_name = "DURATION|DATE", value_parser = Expiry::read)]
+        expires: Option<Expiry>,
+
+        /// Prints what would be added and stops.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Lists the tokens: name, scopes, and how long each is valid.
+    Ls,
+    /// Takes a token out of the file.
+    Revoke {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+
+        /// Prints what would be revoked and stops.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
 impl ServerCommand {
     /// Adds the values of the command's flags.
     pub(crate) fn add_to(&self, flags: Flags) -> Flags {
@@ -295,6 +354,7 @@ impl ServerCommand {
             Self::Cache(cache) => cache.store.add_to(flags),
             Self::Catalog(catalog) => catalog.data_dir.add_to(catalog.index.add_to(flags)),
             Self::Policy(policy) => policy.data_dir.add_to(policy.index.add_to(flags)),
+            Self::Token(token) => token.data_dir.add_to(flags),
         }
     }
 }
