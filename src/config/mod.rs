@@ -3,6 +3,8 @@
 //! `sections` holds the table of keys. `load` puts what is given for them into `settings`, `values` reads one value's text, and
 //! each configuration is made of the sections that its commands need.
 
+#[cfg(feature = "server")]
+mod caller;
 mod cargo_registry;
 mod certificates;
 mod documentation;
@@ -29,6 +31,8 @@ mod up_config;
 mod values;
 mod variable_value;
 
+#[cfg(feature = "server")]
+pub use caller::caller;
 pub use documentation::{flag_help, flag_long_help, keys_as_help, keys_as_markdown};
 pub use effective::EffectiveConfig;
 pub use environment::Environment;

@@ -71,6 +71,32 @@ pub fn only(content: &[u8], wanted: impl Fn(&CrateFile) -> bool) -> Vec<u8> {
     kept
 }
 
+/// Returns the line of a version; as in [`by_version`] the last one counts.
+pub fn line_of<'c>(content: &'c [u8], version: &str) -> Option<&'c [u8]> {
+    let of_version = |line: &&[u8]| {
+        let listed = listed(line);
+        listed.is_some_and(|listed| listed.file.version.as_str() == version)
+    };
+    lines(content).filter(of_version).last()
+}
+
+/// Returns a crate's file in which a version has this line, and no other; what lies beside it stays, byte for byte.
+pub fn with_line(content: &[u8], version: &str, line: &[u8]) -> Vec<u8> {
+    let mut made = Vec::with_capacity(content.len() + line.len() + 2);
+    for other in content.split_inclusive(|byte| *byte == b'\n') {
+        let listed = listed(other.trim_ascii());
+        if listed.is_none_or(|listed| listed.file.version.as_str() != version) {
+            made.extend_from_slice(other);
+        }
+    }
+    if made.last().is_some_and(|last| *last != b'\n') {
+        made.push(b'\n');
+    }
+    made.extend_from_slice(line.trim_ascii());
+    made.push(b'\n');
+    made
+}
+
 /// Returns the version that cargo would take for `*`, of those whose lines it reads: the highest that is neither yanked nor a
 /// pre-release, else the highest that is not yanked.
 pub fn latest(content: &[u8]) -> Option<CrateFile> {

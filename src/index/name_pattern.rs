@@ -35,6 +35,11 @@ impl NamePattern {
         }
     }
 
+    /// Says whether it means one crate alone.
+    pub fn is_one(&self) -> bool {
+        self.glob.is_none()
+    }
+
     /// Returns what is before the first `*`, folded; all of it, if there is none.
     pub fn beginning(&self) -> &str {
         &self.beginning

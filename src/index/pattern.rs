@@ -28,6 +28,33 @@ impl CratePattern {
         self.name.means(folded)
     }
 
+    /// Returns the crate and the version, where it means a single one.
+    pub fn one_version(&self) -> Option<(&str, &Version)> {
+        let (name, _) = self.text.split_once('@')?;
+        match &self.versions {
+            Versions::One(version) if !name.contains('*') => Some((name.trim(), version)),
+            _ => None,
+        }
+    }
+
+    /// Says whether it may mean a version that another one means: may say yes where none is, never no where one is.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let names = match (self.name.is_one(), other.name.is_one()) {
+            (_, true) => self.name.means(other.name.beginning()),
+            (true, false) => other.name.means(self.name.beginning()),
+            (false, false) => {
+                let (ours, theirs) = (self.name.beginning(), other.name.beginning());
+                ours.starts_with(theirs) || theirs.starts_with(ours)
+            }
+        };
+        names
+            && match (&self.versions, &other.versions) {
+                (_, Versions::One(one)) => self.versions.mean(one),
+                (Versions::One(one), _) => other.versions.mean(one),
+                _ => true,
+            }
+    }
+
     /// Says whether it means this version of the crates that it means.
     ///
     /// A requirement means a pre-release where it means the release that follows: `<0.2.23` means `0.2.0-rc.1`, too, which

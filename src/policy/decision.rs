@@ -1,6 +1,7 @@
 //! What is decided on a version, why, and for how long.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -39,6 +40,8 @@ pub struct Why {
     pub reason: Option<String>,
     /// When the rule ends, if it does.
     pub until: Option<Timestamp>,
+    /// Who made the rule, and when, where a command did. Clients are not told.
+    pub made: Option<(Arc<str>, Timestamp)>,
 }
 
 /// A decision, and what led to it.
@@ -86,6 +89,7 @@ impl Why {
             rule: rule.crates.to_string(),
             reason: rule.why.clone(),
             until: rule.until,
+            made: None,
         }
     }
 
@@ -95,6 +99,7 @@ impl Why {
             rule: name.to_string(),
             reason: None,
             until: None,
+            made: None,
         }
     }
 
@@ -108,6 +113,7 @@ impl Why {
             rule: days(min_age),
             reason: Some(reason),
             until: None,
+            made: None,
         }
     }
 
@@ -119,6 +125,7 @@ impl Why {
             rule: days(hold),
             reason: Some(reason),
             until: None,
+            made: None,
         }
     }
 }
@@ -185,6 +192,6 @@ pub fn days(duration: Duration) -> String {
 }
 
 /// Writes a time as people read it, in UTC.
-pub(super) fn minute(at: Timestamp) -> impl fmt::Display {
+pub fn minute(at: Timestamp) -> impl fmt::Display {
     at.strftime("%Y-%m-%d %H:%M UTC")
 }

@@ -3,6 +3,7 @@
 //! A *hold* keeps cargo from taking a version anew: the index shows it as yanked, and its crate file is served to those whose
 //! lockfiles name it. A version that is *denied* is shown as yanked, too, and its crate file is refused.
 
+mod by_command;
 mod decision;
 mod outcome;
 mod seen;
@@ -11,6 +12,7 @@ mod span;
 mod tests;
 mod withdrawals;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,8 +20,8 @@ use semver::Version;
 
 use crate::config::{self, Rule};
 use crate::index::{NamePattern, ReservedNames, folded};
-use decision::minute;
-pub use decision::{Dated, Decided, Decision, Why, days};
+pub use by_command::{ByCommand, CommandRule, Released, Verb};
+pub use decision::{Dated, Decided, Decision, Why, days, minute};
 pub use outcome::Outcome;
 pub use seen::{Seen, SeenOfCrate, Sight, Sighting};
 pub use span::Span;
@@ -37,7 +39,7 @@ const RESERVED: &str = "policy.reserved";
 const YANK_HOLD: &str = "policy.yank_hold";
 
 /// What the configuration says about versions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     min_age: Option<Duration>,
     yank_hold: Option<Duration>,
@@ -45,6 +47,7 @@ pub struct Policy {
     deny: Vec<Rule>,
     reserved: ReservedNames,
     refuses_withdrawn: bool,
+    by_command: Arc<ByCommand>,
 }
 
 impl Policy {
@@ -65,6 +68,7 @@ impl Policy {
             deny: config.deny.clone(),
             reserved: ReservedNames::new(config.reserved.clone()),
             refuses_withdrawn: config.withdrawn != Some(config::Withdrawn::Serve),
+            by_command: Arc::default(),
         })
     }
 
@@ -118,7 +122,14 @@ impl Policy {
             let about = rules.filter(|(_, rule)| rule.crates.means_crate(&name));
             about.map(|(place, _)| place).collect()
         };
+        let by_command = |verb| {
+            let rules = self.by_command.with(verb);
+            let about = rules.filter(|said| said.rule.crates.means_crate(&name));
+            about.collect()
+        };
         AboutCrate {
+            allowed_by_command: by_command(Verb::Allow),
+            denied_by_command: by_command(Verb::Deny),
             allow: about(&self.allow),
             deny: about(&self.deny),
             reserved: self.reserved.find(&name),
@@ -134,6 +145,9 @@ pub struct AboutCrate<'p> {
     /// The places of the rules that mean it.
     allow: Vec<usize>,
     deny: Vec<usize>,
+    /// The rules of commands that mean it.
+    allowed_by_command: Vec<&'p CommandRule>,
+    denied_by_command: Vec<&'p CommandRule>,
     /// The pattern that reserves its name: then its versions are one's own.
     reserved: Option<&'p NamePattern>,
 }
@@ -141,7 +155,8 @@ pub struct AboutCrate<'p> {
 impl AboutCrate<'_> {
     /// Decides on a version, which came then; one of which nobody knows when is old.
     ///
-    /// Deny comes before allow, and allow before hold, from which one's own crates are exempt.
+    /// Deny comes before allow, and allow before hold, from which one's own crates are exempt. A rule of the configuration wins
+    /// over one that was made by command.
     pub fn decide(&self, version: &str, came: Option<Dated>, now: Timestamp) -> Decided {
         let mut span = Span::ALWAYS;
         let deny = self.first(&self.policy.deny, &self.deny, version, now, &mut span);
@@ -151,6 +166,11 @@ impl AboutCrate<'_> {
         let allow = self.first(&self.policy.allow, &self.allow, version, now, &mut span);
         if let Some(rule) = allow {
             return Decided::new(Decision::Serve, Some(Why::of_rule(ALLOW, rule)), span);
+        }
+        for verb in [Verb::Deny, Verb::Allow] {
+            if let Some(decided) = self.by_command(verb, version, now, &mut span) {
+                return decided;
+            }
         }
         if let Some(reserved) = self.reserved {
             return Decided::new(

@@ -102,6 +102,68 @@ fn deny_comes_before_allow_and_allow_before_hold() {
     );
 }
 
+/// Adds rules that commands made.
+fn with_commands(policy: &Policy, said: &[(Verb, &str, Option<i64>)]) -> Policy {
+    let said: Vec<_> = said
+        .iter()
+        .map(|(verb, crates, until)| CommandRule {
+            at: day(0),
+            verb: *verb,
+            rule: config::Rule {
+                crates: crates.parse().unwrap(),
+                until: until.map(day),
+                why: None,
+            },
+            by: "ops@host".into(),
+            released: None,
+        })
+        .collect();
+    policy.with_commands(Arc::new(ByCommand::of(&said)))
+}
+
+#[test]
+fn a_rule_of_the_configuration_wins_over_one_of_a_command_and_a_deny_over_an_allow() {
+    let policy = policy(&[
+        ("FERRY_POLICY_MIN_AGE", "7d"),
+        ("FERRY_POLICY_ALLOW", "good; ended until=2026-09-23"),
+        ("FERRY_POLICY_DENY", "bad"),
+    ]);
+    let policy = with_commands(
+        &policy,
+        &[
+            (Verb::Deny, "good", None),
+            (Verb::Deny, "ended", None),
+            (Verb::Allow, "bad", None),
+            (Verb::Allow, "free@1.0.0", Some(2)),
+            (Verb::Deny, "both-*", None),
+            (Verb::Allow, "both-a", None),
+            (Verb::Deny, "again", None),
+            (Verb::Allow, "Again", None),
+            (Verb::Deny, "gone", None),
+            (Verb::Reset, "gone", None),
+        ],
+    );
+    let hold = Decision::Hold { until: day(7) };
+    for (spec, now, decision) in [
+        ("good@1.0.0", 0, Decision::Serve),
+        ("bad@1.0.0", 0, Decision::Deny),
+        ("ended@1.0.0", 0, Decision::Serve),
+        ("ended@1.0.0", 2, Decision::Deny),
+        ("free@1.0.0", 0, Decision::Serve),
+        ("free@1.0.0", 2, hold),
+        ("free@1.0.1", 0, hold),
+        ("both_a@1.0.0", 0, Decision::Deny),
+        ("again@1.0.0", 0, Decision::Serve),
+        ("gone@1.0.0", 0, hold),
+    ] {
+        let decided = decide(&policy, spec, Some(0), now);
+        assert_eq!(decided.decision, decision, "{spec} {now}");
+        assert!(decided.span.contains(day(now)));
+    }
+    let ends = decide(&policy, "free@1.0.0", Some(0), 0).span.until;
+    assert_eq!(ends, day(2));
+}
+
 #[test]
 fn a_file_shows_what_is_on_hold_or_denied_as_yanked_and_stays_the_same_otherwise() {
     let policy = policy(&[

@@ -64,6 +64,7 @@ impl Policy {
                 minute(withdrawn.at)
             )),
             until: None,
+            made: None,
         };
         Some(Decided::new(Decision::Deny, Some(why), Span::ALWAYS))
     }

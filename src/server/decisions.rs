@@ -8,9 +8,10 @@ use std::thread;
 use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
 
+use crate::config::Rule;
 use crate::error::Result;
 use crate::git::ObjectId;
-use crate::index::CrateName;
+use crate::index::{CrateName, folded};
 use crate::policy::{Outcome, Policy, Seen, Span};
 use crate::server::index_copy::Snapshot;
 
@@ -28,6 +29,8 @@ pub struct Decisions {
     span: Span,
     /// What was seen of the index when it was decided.
     seen: Arc<Seen>,
+    /// By which policy.
+    policy: Arc<Policy>,
 }
 
 /// What a policy decides of a crate's file.
@@ -37,10 +40,16 @@ pub struct DecidedFile {
     pub outcome: Outcome,
     /// An id of the file as it is shown, which changes with what is decided.
     pub shown: ObjectId,
+    /// Whether the index has no such file: all its lines are of versions that are released though upstream took them back.
+    pub is_gone: bool,
+    /// The crate.
+    name: CrateName,
+    /// When it was decided: what was released then is in the file.
+    at: Timestamp,
 }
 
-/// A crate's file in the index.
-type IndexFile = (CrateName, ObjectId);
+/// A crate's file in the index; `None` where there is none any more.
+type IndexFile = (CrateName, Option<ObjectId>);
 
 /// What was decided of some files: of those that are kept, and when all of them are the same.
 type DecidedFiles = (Vec<(String, (ObjectId, Arc<DecidedFile>))>, Span);
@@ -50,9 +59,21 @@ impl Decisions {
     ///
     /// # Errors
     /// `server` if the copy is damaged.
-    pub fn of(policy: &Policy, seen: Arc<Seen>, index: &Snapshot, now: Timestamp) -> Result<Self> {
+    pub fn of(
+        policy: &Arc<Policy>,
+        seen: Arc<Seen>,
+        index: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Self> {
         let known = &*seen;
-        let files = index.crate_files()?;
+        let files = index.crate_files()?.into_iter();
+        let mut files: Vec<_> = files.map(|(name, blob)| (name, Some(blob))).collect();
+        for released in policy.released(now) {
+            let name = in_lower_case(&released.file.name);
+            if index.file(&name.index_path())?.is_none() && !files.contains(&(name.clone(), None)) {
+                files.push((name, None));
+            }
+        }
         let part = files.len().div_ceil(READERS).max(1);
         let parts: Vec<Result<DecidedFiles>> = thread::scope(|scope| {
             let read = |part| move || decide(policy, known, index, part, now);
@@ -72,26 +93,30 @@ impl Decisions {
             crates.extend(decided);
             span.meet(of_part);
         }
-        Ok(Self::new(crates, span, seen))
+        Ok(Self::new(crates, span, seen, Arc::clone(policy)))
     }
 
-    /// Decides again where a file has changed since `before`, more was seen of a crate, or it is time to; `None` if nothing is to
-    /// be decided.
+    /// Decides again where a file has changed since `before`, more was seen of a crate, a rule about it has changed, or it is time
+    /// to; `None` if nothing is to be decided.
     ///
     /// # Errors
     /// `server` if the copy is damaged.
     pub fn after(
         &self,
-        policy: &Policy,
+        policy: &Arc<Policy>,
         seen: Arc<Seen>,
         before: &Snapshot,
         index: &Snapshot,
         now: Timestamp,
     ) -> Result<Option<Self>> {
-        if now < self.span.from {
-            // A clock that jumps back: what is not kept may not be for good any more.
+        let rules = match Arc::ptr_eq(&self.policy, policy) {
+            true => Some(Vec::new()),
+            false => self.policy.changed_rules(policy),
+        };
+        // After a clock that jumped back, what is not kept may not be for good any more.
+        let Some(rules) = rules.filter(|_| self.span.from <= now) else {
             return Self::of(policy, seen, index, now).map(Some);
-        }
+        };
         let mut changes: BTreeMap<_, _> = index.changes_since(before)?.into_iter().collect();
         for name in seen.changed_since(&self.seen) {
             if let Ok(name) = CrateName::new(name) {
@@ -99,7 +124,21 @@ impl Decisions {
                 changes.insert(name, blob);
             }
         }
-        if changes.is_empty() && self.span.contains(now) {
+        let mut concerned = meant_by(&rules, index)?;
+        if !rules.is_empty() {
+            let released = self.policy.released(now).chain(policy.released(now));
+            concerned.extend(released.map(|it| in_lower_case(&it.file.name)));
+            let gone = self
+                .crates
+                .iter()
+                .filter(|(_, (_, decided))| decided.is_gone);
+            concerned.extend(gone.map(|(_, (_, decided))| decided.name.clone()));
+        }
+        for name in concerned {
+            let blob = index.file(&name.index_path())?;
+            changes.insert(name, blob);
+        }
+        if changes.is_empty() && self.span.contains(now) && Arc::ptr_eq(&self.policy, policy) {
             return Ok(None);
         }
         let mut crates = self.crates.clone();
@@ -108,13 +147,12 @@ impl Decisions {
             if !decided.outcome.span().contains(now)
                 && let Ok(name) = CrateName::new(name)
             {
-                again.push((name, *blob));
+                again.push((name, (!decided.is_gone).then_some(*blob)));
             }
         }
         for (name, blob) in changes {
-            crates.remove(&lower(&name));
             again.retain(|(other, _)| *other != name);
-            again.extend(blob.map(|blob| (name, blob)));
+            again.push((name, blob));
         }
         for (name, _) in &again {
             crates.remove(&lower(name));
@@ -125,13 +163,14 @@ impl Decisions {
             from: self.span.from.max(span.from),
             ..Span::ALWAYS
         };
-        Ok(Some(Self::new(crates, span, seen)))
+        Ok(Some(Self::new(crates, span, seen, Arc::clone(policy))))
     }
 
     fn new(
         crates: BTreeMap<String, (ObjectId, Arc<DecidedFile>)>,
         mut span: Span,
         seen: Arc<Seen>,
+        policy: Arc<Policy>,
     ) -> Self {
         let files = crates.values();
         let files: HashMap<_, _> = files
@@ -145,6 +184,39 @@ impl Decisions {
             files,
             span,
             seen,
+            policy,
+        }
+    }
+
+    /// Returns the policy by which it was decided.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Returns what stands in for a crate's file of the index, where that has none any more, and something of it is released.
+    pub fn released_file(&self, path: &str) -> Option<ObjectId> {
+        let name = path.rsplit('/').next()?;
+        let (blob, decided) = self.crates.get(name)?;
+        decided.is_gone.then_some(*blob)
+    }
+
+    /// Returns all that stand in for files of the index so.
+    pub fn released_files(&self) -> impl Iterator<Item = (CrateName, ObjectId)> {
+        let gone = self.crates.values().filter(|(_, decided)| decided.is_gone);
+        gone.map(|(blob, decided)| (decided.name.clone(), *blob))
+    }
+
+    /// Returns the content of a crate's file, with the lines of what is released, before anything of it is shown as yanked.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub fn content(&self, blob: ObjectId, index: &Snapshot) -> Result<Vec<u8>> {
+        match self.files.get(&blob) {
+            None => index.content(blob),
+            Some(decided) => {
+                let blob = (!decided.is_gone).then_some(blob);
+                content(&self.policy, index, &decided.name, blob, decided.at)
+            }
         }
     }
 
@@ -176,6 +248,31 @@ impl Decisions {
     }
 }
 
+/// Returns the crates of the index that one of these rules means.
+fn meant_by(rules: &[&Rule], index: &Snapshot) -> Result<Vec<CrateName>> {
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut meant = index.crates()?;
+    meant.retain(|name| {
+        let name = folded(name.as_str());
+        rules.iter().any(|rule| rule.crates.means_crate(&name))
+    });
+    Ok(meant)
+}
+
+/// Reads a crate's file, with the lines of what is released.
+fn content(
+    policy: &Policy,
+    index: &Snapshot,
+    name: &CrateName,
+    blob: Option<ObjectId>,
+    now: Timestamp,
+) -> Result<Vec<u8>> {
+    let content = blob.map_or_else(|| Ok(Vec::new()), |blob| index.content(blob))?;
+    Ok(policy.with_released(name.as_str(), content, now))
+}
+
 /// Decides on these files.
 fn decide(
     policy: &Policy,
@@ -185,26 +282,50 @@ fn decide(
     now: Timestamp,
 ) -> Result<DecidedFiles> {
     let (mut kept, mut span) = (Vec::new(), Span::ALWAYS);
+    let released: Vec<_> = policy.released(now).collect();
     for (name, blob) in files {
-        let outcome = policy.outcome(&index.content(*blob)?, seen, now);
-        span.meet(outcome.span());
-        if outcome.is_plain() && outcome.span().is_for_good() {
+        let released = released.iter();
+        let released =
+            released.filter(|it| it.file.name.as_str().eq_ignore_ascii_case(name.as_str()));
+        let has_released = released.clone().next().is_some();
+        let content = content(policy, index, name, *blob, now)?;
+        if content.is_empty() && blob.is_none() {
             continue;
         }
-        let shown = match outcome.is_plain() {
-            true => *blob,
-            false => {
-                let changed = outcome.changed();
-                stamp(
-                    *blob,
-                    changed.map(|(version, decided)| format!("{version} {decided}")),
-                )
-            }
+        let outcome = policy.outcome(&content, seen, now);
+        span.meet(outcome.span());
+        if outcome.is_plain() && outcome.span().is_for_good() && !has_released {
+            continue;
+        }
+        let (id, is_gone) = match blob {
+            Some(blob) => (*blob, false),
+            None => (stamp(NO_FILE, [lower(name)]), true),
         };
-        let decided = Arc::new(DecidedFile { outcome, shown });
-        kept.push((lower(name), (*blob, decided)));
+        let changes = outcome.changed();
+        let changes = changes.map(|(version, decided)| format!("{version} {decided}"));
+        let released = released.map(|it| format!("{} {}", it.file.version, it.line));
+        let changes: Vec<_> = changes.chain(released).collect();
+        let shown = match changes.is_empty() {
+            true => id,
+            false => stamp(id, changes),
+        };
+        let decided = Arc::new(DecidedFile {
+            outcome,
+            shown,
+            is_gone,
+            name: name.clone(),
+            at: now,
+        });
+        kept.push((lower(name), (id, decided)));
     }
     Ok((kept, span))
+}
+
+/// Of what the ids are made that stand in for files that the index does not have.
+const NO_FILE: ObjectId = ObjectId::from_bytes([0; 20]);
+
+fn in_lower_case(name: &CrateName) -> CrateName {
+    CrateName::new(&lower(name)).unwrap_or_else(|_| name.clone())
 }
 
 fn lower(name: &CrateName) -> String {

@@ -5,6 +5,7 @@ pub mod address_file;
 pub mod cache;
 pub mod cargo_config;
 pub mod catalog;
+pub mod command_rules;
 pub mod crate_archive;
 pub mod crate_diff;
 pub mod crate_files;

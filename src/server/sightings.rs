@@ -1,5 +1,5 @@
 //! What was seen first of an index that does not date it: kept in the store, where all servers of a bucket find it, and nothing
-//! is ever changed. Each is an empty file whose name says all, so that a listing reads them.
+//! is ever changed. The name of each file says all that decides, so that a listing reads them.
 //!
 //! ```text
 //! state/seen/2026-08-20/080112-yank-arrayref@0.3.9
@@ -8,10 +8,13 @@
 //! state/withdrawn/2026-08-20/084112-arrayref@0.3.10-0f3a…
 //! ```
 //!
+//! One of a withdrawal has the version's line in it, as it was before, for whoever releases the version.
+//!
 //! `began` is always there: where it is not, nothing was ever written, or all of it is lost.
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +30,7 @@ use crate::git::ObjectId;
 use crate::index::{CrateFile, CrateName, CrateVersion, Published, entry};
 use crate::mirror::plan::Keep;
 use crate::policy::{Policy, Seen, Sight, Sighting, Withdrawal};
+use crate::server::command_rules;
 use crate::server::index_copy::Snapshot;
 use crate::server::store::{Store, failure};
 
@@ -42,6 +46,10 @@ const TIME: &str = "%Y-%m-%d/%H%M%S";
 const WRITES: usize = 16;
 /// How many are taken of one comparison: an index of another kind is no news.
 const MOST: usize = 10_000;
+/// How many lines are kept of one comparison: more than that many versions do not count as withdrawn.
+const LINES: usize = 100;
+/// The longest line that is kept, in bytes.
+const LONGEST_LINE: u64 = 1 << 20;
 /// What clocks of servers may differ by.
 const SLACK: Duration = Duration::from_secs(86_400);
 
@@ -72,14 +80,25 @@ pub async fn read(store: &Store, policy: &Policy, now: Timestamp) -> io::Result<
         kept.has_begun |= name == BEGAN;
     }
     if policy.refuses_withdrawn() {
-        // These count for good: each begins with a year.
-        for name in store.names_from(WITHDRAWN, "0").await? {
-            if let Some(withdrawal) = parse_withdrawal(&name) {
-                kept.seen.add_withdrawal(withdrawal);
-            }
+        // These count for good.
+        for withdrawal in withdrawals(store).await? {
+            kept.seen.add_withdrawal(withdrawal);
         }
     }
     Ok(kept)
+}
+
+/// Reads all that was ever withdrawn.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn withdrawals(store: &Store) -> io::Result<Vec<Withdrawal>> {
+    // Each begins with a year.
+    let names = store.names_from(WITHDRAWN, "0").await?;
+    Ok(names
+        .iter()
+        .filter_map(|name| parse_withdrawal(name))
+        .collect())
 }
 
 /// Writes down that the store is used for this.
@@ -91,15 +110,21 @@ pub async fn begin(store: &Store) -> io::Result<()> {
     store.create(&path, Bytes::new()).await
 }
 
-/// Reads what was seen, from the store of this configuration.
+/// Reads what was seen, and which rules commands made, from the store of this configuration. The policy then has those, too.
 ///
 /// # Errors
 /// `config` if the store cannot be used; else if it cannot be read.
-pub async fn of_store(config: &ServeConfig, policy: &Policy, now: Timestamp) -> Result<Seen> {
+pub async fn of_store(
+    config: &ServeConfig,
+    policy: Policy,
+    now: Timestamp,
+) -> Result<(Policy, Seen)> {
     let place = config.store();
     let store = Store::open(&place, &config.secrets, &config.network)?;
-    let kept = read(&store, policy, now).await;
-    Ok(kept.map_err(|error| unusable(&place, error))?.seen)
+    let unusable = |error| unusable(&place, error);
+    let said = command_rules::read(&store).await.map_err(unusable)?;
+    let kept = read(&store, &policy, now).await.map_err(unusable)?;
+    Ok((policy.with_commands(Arc::new(said.rules())), kept.seen))
 }
 
 /// Makes the error of a store whose state cannot be read or written: where it is, why, and what to do.
@@ -129,15 +154,24 @@ pub fn unusable(place: &StoreUrl, error: io::Error) -> Error {
 /// If the store cannot be written.
 pub async fn record(store: &Store, news: &News) -> io::Result<()> {
     let seen = news.seen.iter();
-    let seen = seen.map(|sighting| format!("{FOLDER}/{}", name_of(sighting)));
+    let seen = seen.map(|sighting| (format!("{FOLDER}/{}", name_of(sighting)), Bytes::new()));
     let withdrawn = news.withdrawn.iter();
     let withdrawn =
-        withdrawn.map(|withdrawal| format!("{WITHDRAWN}/{}", name_of_withdrawal(withdrawal)));
-    let paths: Vec<_> = withdrawn.chain(seen).collect();
-    let writing = stream::iter(&paths).map(Ok::<_, io::Error>);
-    writing
-        .try_for_each_concurrent(WRITES, |path| store.create(path, Bytes::new()))
-        .await
+        withdrawn.map(|vanished| (path_of(&vanished.withdrawal), vanished.line.clone()));
+    let files: Vec<_> = withdrawn.chain(seen).collect();
+    let writing = stream::iter(files).map(Ok::<_, io::Error>);
+    let write = async |(path, bytes): (String, Bytes)| store.create(&path, bytes).await;
+    writing.try_for_each_concurrent(WRITES, write).await
+}
+
+/// Reads the line that a version had before upstream took it back; `None` if it was not kept.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn line_before(store: &Store, withdrawal: &Withdrawal) -> io::Result<Option<String>> {
+    let bytes = store.read(&path_of(withdrawal), LONGEST_LINE).await?;
+    let line = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    Ok(line.filter(|line| entry::find(line.as_bytes(), withdrawal.version.as_str()).is_some()))
 }
 
 /// What is new in an index, compared with another commit.
@@ -146,7 +180,16 @@ pub struct News {
     /// Lines without a date, and yanks.
     pub seen: Vec<Sighting>,
     /// Lines that are gone, or have another checksum.
-    pub withdrawn: Vec<Withdrawal>,
+    pub withdrawn: Vec<Vanished>,
+}
+
+/// A version that upstream took back, and what is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vanished {
+    /// What is remembered for good.
+    pub withdrawal: Withdrawal,
+    /// Its line, as it was before; empty where it is too long, or one of too many.
+    pub line: Bytes,
 }
 
 impl News {
@@ -190,13 +233,22 @@ pub fn compare(
             }));
         if policy.refuses_withdrawn() && !keep.covers(path.as_bytes()) {
             let withdrawn = withdrawn(&old, &new).into_iter();
-            let withdrawn = withdrawn.filter(|file| !policy.is_own(file.name.as_str()));
-            found.withdrawn.extend(withdrawn.map(|file| Withdrawal {
-                at,
-                name: file.name,
-                version: file.version,
-                checksum: file.checksum,
-            }));
+            for file in withdrawn.filter(|file| !policy.is_own(file.name.as_str())) {
+                let line = match found.withdrawn.len() < LINES {
+                    true => entry::line_of(&old, file.version.as_str()),
+                    false => None,
+                };
+                let line = line.filter(|line| line.len() as u64 <= LONGEST_LINE);
+                found.withdrawn.push(Vanished {
+                    line: Bytes::copy_from_slice(line.unwrap_or_default()),
+                    withdrawal: Withdrawal {
+                        at,
+                        name: file.name,
+                        version: file.version,
+                        checksum: file.checksum,
+                    },
+                });
+            }
         }
     }
     if found.seen.len() > MOST {
@@ -258,6 +310,11 @@ fn name_of(sighting: &Sighting) -> String {
         Sight::Yank => "yank",
     };
     format!("{at}-{sight}-{}@{}", sighting.name, sighting.version)
+}
+
+/// Returns the path of a withdrawal.
+fn path_of(withdrawal: &Withdrawal) -> String {
+    format!("{WITHDRAWN}/{}", name_of_withdrawal(withdrawal))
 }
 
 /// Returns the path of a withdrawal below its folder.

@@ -3,8 +3,9 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use crates_ferry::config::{Environment, Flags, ServeConfig};
+use crates_ferry::config::{Environment, Flags, ServeConfig, caller};
 use crates_ferry::error::{Error, Kind, Result};
+use crates_ferry::policy::Verb;
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::server::address_file;
@@ -24,7 +25,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use crate::cli::cargo::CargoConfig;
-use crate::cli::server::{Cache, Catalog, Policy, ServerCommand, Token};
+use crate::cli::server::{Cache, Catalog, Policy, RuleArgs, ServerCommand, Token};
 
 /// Crate files are renamed into the store when they are complete and verified.
 pub(crate) const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
@@ -52,7 +53,7 @@ pub(crate) const AFTER_A_CATALOG_COMMAND: InterruptNote = InterruptNote {
 
 /// Nothing is changed but the copy of the index, whose branch moves last.
 pub(crate) const AFTER_A_QUESTION: InterruptNote = InterruptNote {
-    message: "nothing is half done: only the copy of the index is written",
+    message: "nothing is half done: a rule is made as a whole or not at all, and the copy of the index is as it was or newer",
     advice: "Run the command again.",
 };
 
@@ -159,13 +160,29 @@ async fn run_command(
         }
         ServerCommand::Cache(asked) => run_cache(asked.command, &config, &progress).await,
         ServerCommand::Catalog(asked) => run_catalog(asked.command, &config, &progress).await,
-        ServerCommand::Policy(asked) => run_policy(asked.command, &config).await,
+        ServerCommand::Policy(asked) => run_policy(asked.command, &config, environment).await,
         ServerCommand::Token(asked) => run_token(asked.command, &config),
     }
 }
 
-async fn run_policy(command: Policy, config: &ServeConfig) -> Result<Output> {
+async fn run_policy(
+    command: Policy,
+    config: &ServeConfig,
+    environment: &Environment,
+) -> Result<Output> {
+    let by = || caller(environment);
     match command {
+        Policy::Allow(asked) => run_rule(Verb::Allow, asked, config, by()).await,
+        Policy::Deny(asked) => run_rule(Verb::Deny, asked, config, by()).await,
+        Policy::Reset { rule, dry_run } => {
+            let asked = RuleArgs {
+                rule,
+                dry_run,
+                why: None,
+                until: None,
+            };
+            run_rule(Verb::Reset, asked, config, by()).await
+        }
         Policy::Explain { spec } => {
             let explanation = policy::explain(config, &spec).await?;
             let is_missing = explanation.versions.is_empty() && explanation.hidden_by.is_none();
@@ -206,6 +223,18 @@ fn run_token(command: Token, config: &ServeConfig) -> Result<Output> {
         Token::Ls => Ok(Output::new(&tokens::ls(config, now)?, 0)?.or_say("there are no tokens")),
         Token::Revoke { name, dry_run } => Output::new(&tokens::revoke(config, &name, dry_run)?, 0),
     }
+}
+
+async fn run_rule(verb: Verb, asked: RuleArgs, config: &ServeConfig, by: String) -> Result<Output> {
+    let asked = policy::Asked {
+        verb,
+        crates: asked.rule,
+        until: asked.until,
+        why: asked.why,
+        by,
+        dry_run: asked.dry_run,
+    };
+    Output::new(&policy::command(config, asked).await?, 0)
 }
 
 async fn run_catalog(

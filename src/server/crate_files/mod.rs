@@ -212,6 +212,24 @@ impl CrateFiles {
         Ok(())
     }
 
+    /// Takes a file that was set aside back into the store, if it is there and right, and nothing is in its place.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub async fn bring_back(&self, file: &CrateFile) -> io::Result<()> {
+        let (path, aside) = (file.path(), format!("{ASIDE}/{}.crate", file.checksum));
+        let store = self.inventory.store();
+        if store.has(&path).await? || !store.has(&aside).await? {
+            return Ok(());
+        }
+        store.set_aside(&aside, &path).await?;
+        let found = self.store.look(file).await.map_err(io::Error::other)?;
+        if let Some(found) = found {
+            self.inventory.record(file, found.size()).await;
+        }
+        Ok(())
+    }
+
     /// Finds or fetches a file. The body of one that is in flight ends early if it turns out wrong.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! `list`: all versions that are on hold or denied.
+//! `list`: all versions that are on hold or denied, and the rules that were made by command.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,17 +8,21 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::Applied;
+use super::RuleRow;
 use super::row::{Row, lines};
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::index::{CrateName, Published};
 use crate::server::decisions::Decisions;
+use crate::shown::one_line;
 
 /// All versions that are on hold or denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listing {
     /// These, by crate and version.
     pub versions: Vec<Row>,
+    /// The rules that were made by command and have not ended.
+    pub commanded: Vec<RuleRow>,
 }
 
 /// Lists what is on hold or denied: reads all of the index.
@@ -27,11 +31,17 @@ pub struct Listing {
 /// `config` if there is no policy; else if the index cannot be read.
 pub async fn list(config: &ServeConfig) -> Result<Listing> {
     let applied = Applied::read(config).await?;
+    let rules = applied.policy.by_command().rules();
+    let commanded = rules.filter(|said| said.rule.stands_at(applied.now));
+    let commanded = commanded.map(RuleRow::of).collect();
     let listing = spawn_blocking(move || read(&applied));
     let panicked =
         |error| Error::new(Kind::Server, "the thread that reads the index failed").because(error);
     let versions = listing.await.map_err(panicked)??;
-    Ok(Listing { versions })
+    Ok(Listing {
+        versions,
+        commanded,
+    })
 }
 
 fn read(applied: &Applied) -> Result<Vec<Row>> {
@@ -67,6 +77,15 @@ fn read(applied: &Applied) -> Result<Vec<Row>> {
 
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&lines(&self.versions))
+        f.write_str(&lines(&self.versions))?;
+        for (place, rule) in self.commanded.iter().enumerate() {
+            let separator = if place > 0 || !self.versions.is_empty() {
+                "\n"
+            } else {
+                ""
+            };
+            write!(f, "{separator}policy {}", one_line(&rule.to_string()))?;
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
-//! The commands of `policy`: why a version is on hold or denied, all that are, and which of them lockfiles name.
+//! The commands of `policy`: why a version is on hold or denied, all that are, which of them lockfiles name, and rules that are made
+//! while servers run.
 
+mod commanded;
 mod explain;
 mod list;
 mod lockfiles;
@@ -16,6 +18,7 @@ use crate::index::{CrateName, Published};
 use crate::policy::{Decided, Outcome, Policy, Seen};
 use crate::server::index_copy::{self, IndexCopy, Snapshot};
 use crate::server::sightings;
+pub use commanded::{Asked, Commanded, RuleRow, command};
 pub use explain::{Explanation, explain};
 pub use list::{Listing, list};
 pub use lockfiles::{Finding, LockfileReport, test};
@@ -23,7 +26,7 @@ pub use row::Row;
 
 /// A policy, and the index that it is applied to, at one time.
 struct Applied {
-    policy: Policy,
+    policy: Arc<Policy>,
     seen: Arc<Seen>,
     snapshot: Arc<Snapshot>,
     now: Timestamp,
@@ -31,21 +34,29 @@ struct Applied {
     _copy: Option<IndexCopy>,
 }
 
+/// Returns the policy of the configuration.
+fn policy_of(config: &ServeConfig) -> Result<Policy> {
+    Policy::of(&config.policy).ok_or_else(|| {
+        Error::new(
+            Kind::Config,
+            "there is no policy: nothing is on hold or denied",
+        )
+        .advise(
+            "Set policy.min_age, policy.deny or policy.withdrawn in the server's configuration.",
+        )
+    })
+}
+
 impl Applied {
     /// Reads the policy and the index.
     async fn read(config: &ServeConfig) -> Result<Self> {
-        let policy = Policy::of(&config.policy).ok_or_else(|| {
-            Error::new(
-                Kind::Config,
-                "there is no policy: nothing is on hold or denied",
-            )
-            .advise("Set policy.min_age or policy.deny in the server's configuration.")
-        })?;
+        let policy = policy_of(config)?;
         let (snapshot, copy) = index_copy::for_reading(config).await?;
         let now = Timestamp::now();
+        let (policy, seen) = sightings::of_store(config, policy, now).await?;
         Ok(Self {
-            seen: Arc::new(sightings::of_store(config, &policy, now).await?),
-            policy,
+            seen: Arc::new(seen),
+            policy: Arc::new(policy),
             snapshot,
             now,
             _copy: copy,
@@ -73,11 +84,12 @@ impl Applied {
         .collect()
     }
 
-    /// Reads a crate's file; one that is not there lists nothing.
+    /// Reads a crate's file, with the lines of what is released; one that is not there lists nothing else.
     fn content(&self, name: &CrateName) -> Result<Vec<u8>> {
-        match self.snapshot.file(&name.index_path())? {
-            Some(id) => self.snapshot.content(id),
-            None => Ok(Vec::new()),
-        }
+        let content = match self.snapshot.file(&name.index_path())? {
+            Some(id) => self.snapshot.content(id)?,
+            None => Vec::new(),
+        };
+        Ok(self.policy.with_released(name.as_str(), content, self.now))
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::policy::{Decided, Decision};
+use crate::policy::{Decided, Decision, minute};
 use crate::shown::one_line;
 
 /// A version, and what is decided on it.
@@ -26,6 +26,10 @@ pub struct Row {
     pub rule: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// Who made the rule, where a command did.
+    pub by: Option<String>,
+    /// When.
+    pub at: Option<Timestamp>,
     /// Whether it is yanked in the index, whatever is decided.
     pub yanked: bool,
     #[serde(skip)]
@@ -45,6 +49,9 @@ impl Row {
         // What is said of a yank on hold says it.
         let is_news = yanked && !matches!(decided.decision, Decision::HoldYank { .. });
         let yanked_too = if is_news { "; yanked in the index" } else { "" };
+        let made = why.and_then(|why| why.made.as_ref());
+        let by = made.map(|(by, at)| format!("; {}", one_line(&made_by(by, *at))));
+        let by = by.unwrap_or_default();
         Self {
             name: name.to_owned(),
             version: version.to_owned(),
@@ -53,8 +60,10 @@ impl Row {
             key: why.map(|why| why.key),
             rule: why.map(|why| why.rule.clone()),
             reason: why.and_then(|why| why.reason.clone()),
+            by: made.map(|(by, _)| by.to_string()),
+            at: made.map(|(_, at)| *at),
             yanked,
-            text: format!("{}{yanked_too}", one_line(&decided.to_string())),
+            text: format!("{}{by}{yanked_too}", one_line(&decided.to_string())),
         }
     }
 
@@ -68,6 +77,8 @@ impl Row {
             key: None,
             rule: None,
             reason: None,
+            by: None,
+            at: None,
             yanked: false,
             text: "the index does not list it".to_owned(),
         }
@@ -84,6 +95,11 @@ impl fmt::Display for Row {
         } = self;
         write!(f, "{} {}: {text}", one_line(name), one_line(version))
     }
+}
+
+/// Says who made a rule, and when.
+pub(super) fn made_by(by: &str, at: Timestamp) -> String {
+    format!("by {by}, {}", minute(at))
 }
 
 /// Writes rows, one a line.

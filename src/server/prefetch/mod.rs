@@ -78,14 +78,17 @@ pub async fn run(
     // Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
     let (snapshot, _copy) = index_copy::for_reading(&config).await?;
     let now = Timestamp::now();
-    let policy = Policy::of(&config.policy);
+    let (policy, seen) = match Policy::of(&config.policy) {
+        Some(policy) => {
+            let (policy, seen) = sightings::of_store(&config, policy, now).await?;
+            (Some(policy), seen)
+        }
+        None => (None, Seen::default()),
+    };
     let index = Source {
         snapshot: &snapshot,
-        seen: match &policy {
-            Some(policy) => sightings::of_store(&config, policy, now).await?,
-            None => Seen::default(),
-        },
         policy,
+        seen,
         now,
     };
     let wanted = Wanted::collect(&index, locked, options)?;

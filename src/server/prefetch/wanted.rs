@@ -98,6 +98,7 @@ impl Source<'_> {
                 outcome: None,
             },
             Some(policy) => {
+                let content = policy.with_released(name.as_str(), content, self.now);
                 let outcome = policy.outcome(&content, &self.seen, self.now);
                 Entry {
                     content: outcome.apply(&content),

@@ -19,8 +19,9 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::index::CrateFile;
 use crate::mirror::plan::Keep;
-use crate::policy::{Policy, Seen, Withdrawal};
+use crate::policy::{ByCommand, Policy, Seen, Withdrawal};
 use crate::server::cargo_config::replace;
+use crate::server::command_rules::Said;
 use crate::server::decisions::Decisions;
 use crate::server::index_copy::Snapshot;
 use crate::server::index_history::{self, Point};
@@ -28,6 +29,8 @@ use crate::server::sightings::{self, News};
 
 /// The file in `serve.data_dir` that names the commit up to which what was new is written down.
 const COMPARED: &str = "policy-compared";
+/// The file in `serve.data_dir` that a command leaves which has made a rule: a server then reads them at once.
+pub(crate) const COMMANDED: &str = "policy-commanded";
 /// How long the store may take for each of both.
 const LONGEST: Duration = Duration::from_secs(20);
 /// How many versions are taken for withdrawn at once: more look like an accident of upstream's, or of the mirror's.
@@ -38,6 +41,12 @@ const MOST_WITHDRAWN: usize = 50;
 pub(super) struct Unrecorded {
     pending: Mutex<News>,
     last_failure: ArcSwapOption<String>,
+    /// Why an index before the newest one is served, if one is.
+    holds: ArcSwapOption<String>,
+    /// What commands said, once that could be read.
+    said: Mutex<Option<Said>>,
+    /// The policy of the configuration that was applied last, and what the file of commands said then.
+    applied: ArcSwapOption<(Arc<Policy>, String)>,
     /// Whether the last two commits that were looked at are of one history.
     last_way: Mutex<Option<(Point, ObjectId, bool)>>,
 }
@@ -49,22 +58,50 @@ impl Unrecorded {
     }
 }
 
-/// What requests are to see, and what was taken back since.
-pub(super) struct Decided {
-    pub(super) decisions: Arc<Decisions>,
-    withdrawn: Vec<Withdrawal>,
+impl Unrecorded {
+    /// Returns why an index before the newest one is served, if one is.
+    pub(super) fn holds(&self) -> Option<Arc<String>> {
+        self.holds.load_full()
+    }
 }
 
-/// Decides on an index, again only what is not as before. `None` if the index or the store cannot be read, or too much vanished at
-/// once, which is logged: then nothing moves.
+/// What requests are to see, and which crate files it concerns.
+pub(super) struct Decided {
+    pub(super) decisions: Arc<Decisions>,
+    /// The index that was decided on: the one before, where what is new is not to be believed.
+    pub(super) index: Arc<Snapshot>,
+    /// What was taken back since.
+    withdrawn: Vec<Withdrawal>,
+    /// What is released since, though it was taken back, and what is not any more.
+    released: Vec<CrateFile>,
+    refused_again: Vec<CrateFile>,
+}
+
+/// Says whether another policy was applied last, or a command made a rule since.
+pub(super) fn is_outdated(state: &State, policy: &Arc<Policy>) -> bool {
+    let applied = state.unrecorded.applied.load();
+    applied.as_ref().is_none_or(|applied| {
+        !Arc::ptr_eq(&applied.0, policy) || applied.1 != commanded(&state.config.serve.data_dir)
+    })
+}
+
+/// Reads what the last command on this directory left there, whatever that is.
+fn commanded(data_dir: &Path) -> String {
+    fs::read_to_string(data_dir.join(COMMANDED)).unwrap_or_default()
+}
+
+/// Decides on an index, again only what is not as before; on the one before, where too much vanished at once. `None` if the index or
+/// the store cannot be read, which is logged: then nothing moves.
 pub(super) async fn decide(
     state: &'static State,
-    policy: &'static Policy,
+    policy: Arc<Policy>,
     before: &Option<Arc<View>>,
     index: &Arc<Snapshot>,
 ) -> Option<Decided> {
     let now = state.handle.timestamp();
-    let news = news(state, policy, before, index, now).await;
+    // Before the rules are read: one that is made meanwhile is read with the next look.
+    let commanded = commanded(&state.config.serve.data_dir);
+    let news = news(state, &policy, before, index, now).await;
     let (earlier, news) = news.unwrap_or_else(|error| {
         // The copy that was shown before may be damaged, and this one its replacement.
         let error = error.chain();
@@ -73,29 +110,66 @@ pub(super) async fn decide(
         );
         (None, News::default())
     });
-    let news = match earlier {
+    let (mut index, mut held) = (Arc::clone(index), None);
+    let news = match &earlier {
         Some(earlier) if !news.withdrawn.is_empty() => {
-            let meanwhile = match before {
-                Some(_) => "the index is served as before",
-                None => "no index is served until then",
-            };
-            trusted(state, &earlier, index, news, meanwhile).await?
+            let trusted = trusted(state, earlier, &index, news).await;
+            trusted.unwrap_or_else(|why| {
+                held = Some(why);
+                index = Arc::clone(earlier);
+                News::default()
+            })
         }
         _ => news,
     };
-    let withdrawn = news.withdrawn.clone();
-    let seen = Arc::new(seen(state, policy, before, news, index.commit(), now).await?);
-    let (before, index) = (before.clone(), Arc::clone(index));
-    let applied = blocking(move || apply(policy, seen, before.as_deref(), &index, now)).await;
+    let withdrawn = news.withdrawn.iter();
+    let withdrawn = withdrawn
+        .map(|vanished| vanished.withdrawal.clone())
+        .collect();
+    let (known, failure) = known(state, &policy, before, news, index.commit(), now).await;
+    state.unrecorded.holds.store(held.clone().map(Arc::new));
+    note(state, held.or(failure));
+    let known = known?;
+    let (by, seen) = (known.policy, Arc::new(known.seen));
+    let (view, on) = (before.clone(), Arc::clone(&index));
+    let applied = blocking(move || apply(&by, seen, view.as_deref(), &on, now)).await;
     let applied = applied.inspect_err(|error| drop(state.replace_copy(error)));
-    applied.ok().map(|decisions| Decided {
-        decisions,
+    let decisions = applied.ok()?;
+    if known.has_rules {
+        let applied = Arc::new((policy, commanded));
+        state.unrecorded.applied.store(Some(applied));
+    }
+    let released = |policy: &Policy| -> Vec<_> {
+        let released = policy.released(now);
+        released.map(|released| released.file.clone()).collect()
+    };
+    let earlier = before.as_ref().and_then(|view| view.decisions.as_ref());
+    let earlier = earlier.map_or_else(Vec::new, |earlier| released(earlier.policy()));
+    let later = released(decisions.policy());
+    let without = |all: &[CrateFile], others: &[CrateFile]| -> Vec<_> {
+        let all = all.iter().filter(|file| !others.contains(file));
+        all.cloned().collect()
+    };
+    Some(Decided {
         withdrawn,
+        released: without(&later, &earlier),
+        refused_again: without(&earlier, &later),
+        decisions,
+        index,
     })
 }
 
-/// Takes the files of what was withdrawn out of memory and store, when requests do not see it any more.
-pub(super) async fn set_aside(state: &State, decided: Decided) {
+/// Takes the files of what was withdrawn out of memory and store, when requests do not see it any more, and those of what is
+/// released back into the store.
+pub(super) async fn move_files(state: &State, decided: Decided) {
+    for file in decided.released {
+        if let Err(error) = state.crate_files.bring_back(&file).await {
+            warn!("cannot take the crate file of {file} back into the store: {error}");
+        }
+    }
+    for file in decided.refused_again {
+        set_aside(state, &file).await;
+    }
     for withdrawal in decided.withdrawn {
         let file = CrateFile {
             name: withdrawal.name,
@@ -105,20 +179,26 @@ pub(super) async fn set_aside(state: &State, decided: Decided) {
         let text = format!("{file} was withdrawn upstream: it is refused from now on");
         warn!("{text}");
         state.handle.note("policy", true, &text);
-        if let Err(error) = state.crate_files.set_aside(&file).await {
-            warn!("cannot move the crate file of {file} aside; it stays in the store: {error}");
-        }
+        set_aside(state, &file).await;
     }
 }
 
-/// Keeps what was withdrawn only if both commits are of one history. `None` if that cannot be found out now, or it is too much.
+async fn set_aside(state: &State, file: &CrateFile) {
+    if let Err(error) = state.crate_files.set_aside(file).await {
+        warn!("cannot move the crate file of {file} aside; it stays in the store: {error}");
+    }
+}
+
+/// Keeps what was withdrawn only if both commits are of one history.
+///
+/// # Errors
+/// If that cannot be found out now, or it is too much: then the earlier one is to be served.
 async fn trusted(
     state: &State,
     earlier: &Snapshot,
     index: &Snapshot,
     mut news: News,
-    meanwhile: &str,
-) -> Option<News> {
+) -> Result<News, String> {
     let number = news.withdrawn.len();
     let (old, new) = (earlier.commit().short(), index.commit().short());
     match is_one_history(state, earlier, index).await {
@@ -129,27 +209,23 @@ async fn trusted(
                 counted(number, "version")
             );
             news.withdrawn.clear();
+            Ok(news)
         }
-        Ok(true) if number > MOST_WITHDRAWN => {
-            let text = format!(
-                "[{}] {number} versions vanished between {old} and {new}, or have another checksum, more than {MOST_WITHDRAWN}: \
-                 {meanwhile}. Check upstream. If it is intended, start the server once with policy.withdrawn: serve",
-                Kind::Guard
-            );
-            note(state, Some(text));
-            return None;
-        }
-        Ok(true) => {}
+        Ok(true) if number > MOST_WITHDRAWN => Err(format!(
+            "[{}] {number} versions vanished between {old} and {new}, or have another checksum, more than {MOST_WITHDRAWN}: the index \
+             of {old} is served as before. Check upstream. If it is intended, set policy.withdrawn: serve, and send SIGHUP or start the \
+             server; then set it back",
+            Kind::Guard
+        )),
+        Ok(true) => Ok(news),
         Err(error) => {
             let error = error.chain();
-            let text = format!(
-                "cannot determine whether {new} descends from {old} in the history of the index; will retry: {error}"
-            );
-            note(state, Some(text));
-            return None;
+            Err(format!(
+                "cannot determine whether {new} descends from {old} in the history of the index, and serve that of {old}; will retry: \
+                 {error}"
+            ))
         }
     }
-    Some(news)
 }
 
 /// Says whether a commit of the index comes after an earlier one.
@@ -177,7 +253,7 @@ async fn is_one_history(state: &State, earlier: &Snapshot, index: &Snapshot) -> 
 }
 
 fn apply(
-    policy: &Policy,
+    policy: &Arc<Policy>,
     seen: Arc<Seen>,
     before: Option<&View>,
     index: &Snapshot,
@@ -197,7 +273,7 @@ fn apply(
 /// Finds what is new since the commit that was looked at last, also by a process that was killed since; returns that one, too.
 async fn news(
     state: &'static State,
-    policy: &'static Policy,
+    policy: &Arc<Policy>,
     before: &Option<Arc<View>>,
     index: &Arc<Snapshot>,
     now: Timestamp,
@@ -205,8 +281,9 @@ async fn news(
     if !policy.remembers() {
         return Ok((None, News::default()));
     }
-    let (before, index) = (before.clone(), Arc::clone(index));
+    let (policy, before, index) = (Arc::clone(policy), before.clone(), Arc::clone(index));
     blocking(move || {
+        let policy = &*policy;
         let keep = Keep::new(&state.config.keep)?;
         if let Some(view) = before {
             let earlier = Arc::clone(&view.snapshot);
@@ -233,7 +310,63 @@ async fn news(
     .await
 }
 
-/// Writes down what is new, and returns all that was seen, by other servers of the store as well.
+/// What the store says.
+struct Known {
+    /// The policy, with the rules that commands made.
+    policy: Arc<Policy>,
+    /// Whether those could be read now.
+    has_rules: bool,
+    seen: Seen,
+}
+
+/// Writes down what is new, and returns all that was seen and which rules commands made, by other servers of the store as well.
+async fn known(
+    state: &State,
+    policy: &Arc<Policy>,
+    before: &Option<Arc<View>>,
+    news: News,
+    commit: ObjectId,
+    now: Timestamp,
+) -> (Option<Known>, Option<String>) {
+    let store = state.crate_files.inventory().store();
+    let mut said = state.unrecorded.said.lock().await;
+    let mut read = said.clone().unwrap_or_default();
+    let rules = in_time(read.read(store)).await.map(drop);
+    let has_rules = rules.is_ok();
+    if has_rules {
+        *said = Some(read);
+    }
+    let (seen, failure) = seen(state, policy, before, news, commit, now).await;
+    let failure = rules.err().or(failure);
+    // What was never read is not known: a version may be refused by it.
+    let rules = said.as_ref().map(Said::rules);
+    let known = rules.zip(seen).map(|(rules, seen)| Known {
+        policy: with_rules(state, policy, before, rules),
+        has_rules,
+        seen,
+    });
+    (known, failure.map(|error| unusable(state, error)))
+}
+
+/// Adds the rules that commands made; returns the policy that was applied last where nothing changed.
+fn with_rules(
+    state: &State,
+    policy: &Arc<Policy>,
+    before: &Option<Arc<View>>,
+    rules: ByCommand,
+) -> Arc<Policy> {
+    let applied = state.unrecorded.applied.load();
+    let is_same = applied
+        .as_ref()
+        .is_some_and(|applied| Arc::ptr_eq(&applied.0, policy));
+    let decisions = before.as_ref().and_then(|view| view.decisions.as_ref());
+    match decisions.map(|decisions| decisions.policy()) {
+        Some(last) if is_same && **last.by_command() == rules => Arc::clone(last),
+        _ => Arc::new(policy.with_commands(Arc::new(rules))),
+    }
+}
+
+/// Writes down what is new, and returns all that was seen; and why store could not be used, if it could not.
 async fn seen(
     state: &State,
     policy: &Policy,
@@ -241,14 +374,14 @@ async fn seen(
     news: News,
     commit: ObjectId,
     now: Timestamp,
-) -> Option<Seen> {
+) -> (Option<Seen>, Option<io::Error>) {
     let path = compared_in(state);
     if !policy.remembers() {
         // So a start with `policy.withdrawn: serve` accepts what the guard stopped at, whatever else the policy has.
         if read_compared(&path).is_some() {
             write_compared(&path, commit);
         }
-        return Some(Seen::default());
+        return (Some(Seen::default()), None);
     }
     let store = state.crate_files.inventory().store();
     let mut pending = state.unrecorded.pending.lock().await;
@@ -274,31 +407,31 @@ async fn seen(
         Ok(kept) => (Some(kept.seen), None),
         Err(error) => (None, Some(error)),
     };
-    note_failure(state, recorded.err().or(unread).or(begun.err()));
+    let failure = recorded.err().or(unread).or(begun.err());
     let decisions = before.as_ref().and_then(|view| view.decisions.as_ref());
     // Where nothing was decided before, what was seen before is not known: a version may be on hold by it.
-    let mut seen = kept.or_else(|| decisions.map(|decisions| decisions.seen().clone()))?;
+    let seen = kept.or_else(|| decisions.map(|decisions| decisions.seen().clone()));
+    let Some(mut seen) = seen else {
+        return (None, failure);
+    };
     for sighting in &pending.seen {
         seen.add(sighting.clone());
     }
-    for withdrawal in &pending.withdrawn {
-        seen.add_withdrawal(withdrawal.clone());
+    for vanished in &pending.withdrawn {
+        seen.add_withdrawal(vanished.withdrawal.clone());
     }
     if is_recorded {
         *pending = News::default();
         write_compared(&path, commit);
     }
-    Some(seen)
+    (Some(seen), failure)
 }
 
-/// Keeps why the store cannot be used, if it cannot.
-fn note_failure(state: &State, error: Option<io::Error>) {
-    let text = error.map(|error| {
-        let error = sightings::unusable(&state.config.store(), error);
-        let advice = error.advice().unwrap_or_default();
-        format!("{}; trying again. {advice}", error.chain())
-    });
-    note(state, text);
+/// Says why the store cannot be used.
+fn unusable(state: &State, error: io::Error) -> String {
+    let error = sightings::unusable(&state.config.store(), error);
+    let advice = error.advice().unwrap_or_default();
+    format!("{}; trying again. {advice}", error.chain())
 }
 
 /// Keeps why nothing can be decided, for `/readyz`, and logs it once.

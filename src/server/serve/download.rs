@@ -160,11 +160,10 @@ async fn withdrawn(state: &'static State, view: &Arc<View>, requested: Requested
     let mut lines = lines.filter_map(Published::read_whole);
     let line = lines.rfind(|line| line.version == requested.version);
     let name = requested.name.as_str();
-    let seen = view.decisions.as_ref().map(|decisions| decisions.seen());
-    let decided =
-        state.policy.as_ref().zip(seen).and_then(|(policy, seen)| {
-            policy.withdrawn(name, &requested.version, line.as_ref(), seen)
-        });
+    let decided = view.decisions.as_ref().and_then(|decisions| {
+        let (policy, seen) = (decisions.policy(), decisions.seen());
+        policy.withdrawn(name, &requested.version, line.as_ref(), seen)
+    });
     match decided {
         Some(denied) => {
             let version = format!("{name} {}", requested.version);
@@ -313,11 +312,11 @@ fn file_response(
 /// Adds what a 200 and a 304 have in common.
 fn add_validators(state: &State, headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(ETAG, etag);
-    let cache = match (state.tokens.is_mirror_open(), &state.policy) {
-        (false, None) => PRIVATE_FOREVER,
-        (true, None) => FOREVER,
-        (false, Some(_)) => PRIVATE_HOUR,
-        (true, Some(_)) => HOUR,
+    let cache = match (state.tokens.is_mirror_open(), state.has_policy()) {
+        (false, false) => PRIVATE_FOREVER,
+        (true, false) => FOREVER,
+        (false, true) => PRIVATE_HOUR,
+        (true, true) => HOUR,
     };
     headers.insert(CACHE_CONTROL, cache);
 }

@@ -66,7 +66,7 @@ pub(super) fn file(state: &'static State, request: Authorized<'_>) -> Result<Rep
     if !CrateName::is_index_path(path) {
         return Err(not_found());
     }
-    if let Some(id) = view.snapshot.file_in_memory(path) {
+    if let Some(id) = view.file_in_memory(path) {
         return respond_with_id(state, view, id, headers);
     }
     let (view, path) = (Arc::clone(view), path.to_owned());
@@ -129,7 +129,7 @@ pub(super) fn find_in_cache(
     view: &View,
     path: &str,
 ) -> Option<Option<Arc<IndexFile>>> {
-    match view.snapshot.file_in_memory(path)? {
+    match view.file_in_memory(path)? {
         Some(id) => {
             let cached = state.index_cache.get((view.shown(id), view.generation));
             cached.map(Some)
@@ -156,8 +156,8 @@ async fn locate(
     view: &Arc<View>,
     path: String,
 ) -> Result<Option<ObjectId>, ErrorResponse> {
-    let snapshot = Arc::clone(&view.snapshot);
-    read_copy(state, move || snapshot.file(&path)).await
+    let view = Arc::clone(view);
+    read_copy(state, move || view.file(&path)).await
 }
 
 /// Reads a file from the copy into the cache.

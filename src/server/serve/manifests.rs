@@ -136,10 +136,10 @@ impl Reader {
             return Ok(());
         };
         let file = blocking(move || {
-            let Some(id) = view.snapshot.file(&name.index_path())? else {
+            let Some(id) = view.file(&name.index_path())? else {
                 return Ok(None);
             };
-            Ok(entry::find(&view.snapshot.content(id)?, version.as_str()))
+            Ok(entry::find(&view.content(id)?, version.as_str()))
         })
         .await?;
         match file {

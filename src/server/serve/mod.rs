@@ -50,6 +50,7 @@ use crate::http::{self, Bounds, Certificates, Request};
 use crate::server::address_file;
 use crate::server::file_budget::FileShares;
 use access_log::Record;
+pub(crate) use deciding::COMMANDED;
 pub use handle::Handle;
 use state::State;
 

@@ -37,11 +37,11 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
     }
     view?;
     if state.config.serve.downloads == Downloads::Offline {
-        return Ok(Reply::now("ready\n"));
+        return Ok(ready(state));
     }
     let limit = state.config.serve.stale_after;
     match refreshes.last_success {
-        Some((at, _)) if at.elapsed() <= limit => Ok(Reply::now("ready\n")),
+        Some((at, _)) if at.elapsed() <= limit => Ok(ready(state)),
         _ => {
             let limit = humantime::format_duration(limit);
             let why = why.unwrap_or_else(|| "the first one has not ended yet".to_owned());
@@ -49,6 +49,18 @@ pub(super) fn readyz(state: &'static State, _: Authorized<'_>) -> Result<Reply, 
                 "no refresh of the index succeeded within {limit}: {why}"
             ))
         }
+    }
+}
+
+fn ready(state: &State) -> Reply {
+    match (state.unrecorded.holds(), state.tokens.is_mirror_open()) {
+        (None, _) => Reply::now("ready\n"),
+        (Some(_), false) => {
+            Reply::now("ready, with an index before the newest one; the log says why\n")
+        }
+        (Some(why), true) => Reply::now(format!(
+            "ready, with an index before the newest one: {why}\n"
+        )),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The policy: brings what requests see up to date as time passes, refuses what is denied, and `/api/v1/policy`.
 
 use std::fmt::Display;
-use std::future::pending;
 use std::time::Duration;
 
 use axum::Json;
@@ -15,7 +14,7 @@ use super::state::State;
 use crate::config::Rule;
 use crate::http::error_response::{ErrorResponse, Note};
 use crate::http::routes::{Authorized, Reply};
-use crate::policy::{Decided, Decision};
+use crate::policy::{Decided, Decision, Verb};
 use crate::shown::one_line;
 
 /// How often the clock is looked at: the machine's may be set, and holds end on time.
@@ -25,18 +24,28 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Shows what the policy decides, when that changes as time passes.
 pub(super) async fn forever(state: &'static State) {
-    let Some(policy) = &state.policy else {
-        return pending().await;
-    };
-    for (key, rule) in policy.ended(state.handle.timestamp()) {
+    warn_of_ended(state);
+    loop {
+        let could = !state.is_decided_anew() || state.update_view().await;
+        let pause = if could { POLL } else { RETRY };
+        tokio::select! {
+            () = sleep(pause), if state.has_policy() || !could => {}
+            () = state.has_new_policy.notified() => warn_of_ended(state),
+        }
+    }
+}
+
+/// Warns of the rules of the configuration that have ended.
+fn warn_of_ended(state: &State) {
+    let policy = state.policy.load();
+    for (key, rule) in policy
+        .iter()
+        .flat_map(|policy| policy.ended(state.handle.timestamp()))
+    {
         warn!(
             "{key}: the rule `{}` has ended: it has no effect any more",
             rule.crates
         );
-    }
-    loop {
-        let could = !state.is_decided_anew() || state.update_view().await;
-        sleep(if could { POLL } else { RETRY }).await;
     }
 }
 
@@ -64,7 +73,7 @@ pub(super) fn refusal(state: &State, file: impl Display, denied: &Decided) -> Er
     }
 }
 
-/// `/api/v1/policy`: that there is one, and what it is. Why a rule was made is not told.
+/// `/api/v1/policy`: that there is one, and what it is. Who made a rule, and why, is not told.
 #[derive(Serialize)]
 struct PolicyJson {
     /// In seconds, as the next.
@@ -90,8 +99,11 @@ struct RuleJson {
 
 impl RuleJson {
     /// Makes all of those that have not ended.
-    fn all(rules: &[Rule], now: Timestamp) -> Vec<Self> {
-        let rules = rules.iter().filter(|rule| rule.stands_at(now));
+    fn all(rules: &[Rule], by_command: &[Rule], now: Timestamp) -> Vec<Self> {
+        let rules = rules
+            .iter()
+            .chain(by_command)
+            .filter(|rule| rule.stands_at(now));
         let rules = rules.map(|rule| Self {
             crates: rule.crates.to_string(),
             until: rule.until,
@@ -133,16 +145,27 @@ impl Numbers {
 /// `GET /api/v1/policy`; 404 without one.
 pub(super) fn show(state: &'static State, _: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     // `probe` takes any success for a policy.
-    let Some(policy) = &state.policy else {
+    let Some(policy) = state.policy.load_full() else {
         let detail = "this server has no policy";
         return Err(ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail));
     };
     let (numbers, now) = (Numbers::of(state), state.handle.timestamp());
+    let view = state.view().ok();
+    let decisions = view
+        .as_ref()
+        .and_then(|view| view.as_ref()?.decisions.clone());
+    let by_command = |verb| -> Vec<_> {
+        let policy = decisions.as_ref().map(|decisions| decisions.policy());
+        let said = policy
+            .iter()
+            .flat_map(|policy| policy.by_command().with(verb));
+        said.map(|said| said.rule.clone()).collect()
+    };
     Ok(Reply::now(Json(PolicyJson {
         min_age: policy.min_age().map(|age| age.as_secs()),
         yank_hold: policy.yank_hold().map(|hold| hold.as_secs()),
-        allow: RuleJson::all(policy.allowed(), now),
-        deny: RuleJson::all(policy.denied(), now),
+        allow: RuleJson::all(policy.allowed(), &by_command(Verb::Allow), now),
+        deny: RuleJson::all(policy.denied(), &by_command(Verb::Deny), now),
         reserved: policy
             .reserved()
             .patterns()

@@ -45,8 +45,11 @@ pub(super) async fn forever(state: &'static State) {
                 state.handle.progress.phase("waiting for the next try");
             }
         }
-        // After the view was updated: requests see a new commit at once, and not after a compaction.
-        if let Err(error) = state.copy.tidy().await {
+        // After the view was updated: requests see a new commit at once, and not after a compaction, which would leave nothing of
+        // an index before the newest one.
+        if state.unrecorded.holds().is_none()
+            && let Err(error) = state.copy.tidy().await
+        {
             warn!("cannot repack the index copy: {}", describe(&error));
         }
         tokio::select! {

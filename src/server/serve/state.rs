@@ -49,8 +49,10 @@ const DAMAGED: &str = "the server's copy of the index is damaged; it is fetching
 /// What the handlers and background tasks of the server share.
 pub(super) struct State {
     pub(super) config: ServeConfig,
-    /// What is held and refused, if anything is.
-    pub(super) policy: Option<Policy>,
+    /// What the configuration holds and refuses, if anything; what requests see was decided by the policy of their view.
+    pub(super) policy: ArcSwapOption<Policy>,
+    /// Wakes the task that applies the policy, when there is another one.
+    pub(super) has_new_policy: Notify,
     /// What is taken out of what upstream, the index or the store said, before a client is told of it.
     pub(super) mask: Mask,
     /// What the server is called in what it answers.
@@ -156,7 +158,8 @@ impl State {
         let copy = copy.hiding(config.hidden());
         let copy = copy.shown_by(Arc::clone(&handle.progress));
         let state = Self {
-            policy: Policy::of(&config.policy),
+            policy: ArcSwapOption::from(Policy::of(&config.policy).map(Arc::new)),
+            has_new_policy: Notify::new(),
             address: PublicAddress::of(&config),
             crate_files: CrateFiles::open(&config).await?,
             files: FileBudget::new(shares),
@@ -199,7 +202,7 @@ impl State {
             state.set_stored(stored);
         }
         // With a policy all of the index is to be read first, which is done beside the listener.
-        if state.policy.is_none() {
+        if !state.has_policy() {
             state.update_view().await;
         }
         Ok(state)
@@ -218,7 +221,7 @@ impl State {
         }
         let before = self.view.load_full();
         let now = self.handle.now();
-        let decided = match &self.policy {
+        let decided = match self.policy.load_full() {
             None => None,
             Some(policy) => match deciding::decide(self, policy, &before, &snapshot).await {
                 Some(decided) => Some(decided),
@@ -228,28 +231,38 @@ impl State {
         let decisions = decided
             .as_ref()
             .map(|decided| Arc::clone(&decided.decisions));
+        // With a policy the one that was decided on.
+        let snapshot = match &decided {
+            Some(decided) => Arc::clone(&decided.index),
+            None => snapshot,
+        };
         if let Some(after) = View::after(before.as_deref(), snapshot, stored, decisions, now) {
             self.view.store(Some(Arc::new(after)));
             self.handle.set_ready();
             self.has_new_view.notify_one();
         }
         if let Some(decided) = decided {
-            deciding::set_aside(self, decided).await;
+            deciding::move_files(self, decided).await;
         }
         true
     }
 
+    /// Says whether there is anything that holds or refuses versions.
+    pub(super) fn has_policy(&self) -> bool {
+        self.policy.load().is_some()
+    }
+
     /// Says whether what requests see is not what the policy decides any more.
     pub(super) fn is_decided_anew(&self) -> bool {
-        let now = self.handle.timestamp();
-        match self
-            .view
-            .load()
-            .as_ref()
-            .and_then(|view| view.decisions.as_ref())
-        {
-            Some(decisions) => !decisions.span().contains(now),
-            None => self.copy.snapshot().is_some(),
+        let view = self.view.load();
+        let decisions = view.as_ref().and_then(|view| view.decisions.as_ref());
+        match (decisions, &*self.policy.load()) {
+            (Some(decisions), Some(policy)) => {
+                !decisions.span().contains(self.handle.timestamp())
+                    || deciding::is_outdated(self, policy)
+            }
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => self.copy.snapshot().is_some(),
         }
     }
 

@@ -86,7 +86,10 @@ impl View {
     /// # Errors
     /// `server` if the copy is damaged.
     pub(super) fn content(&self, id: ObjectId) -> Result<Vec<u8>> {
-        let mut content = self.snapshot.content(id)?;
+        let mut content = match &self.decisions {
+            Some(decisions) => decisions.content(id, &self.snapshot)?,
+            None => self.snapshot.content(id)?,
+        };
         if let Some(stored) = &self.stored {
             content = entry::only(&content, |file| stored.contains(&file.path()));
         }
@@ -95,6 +98,25 @@ impl View {
             content = outcome.apply(&content);
         }
         Ok(content)
+    }
+
+    /// Finds a crate's file, by its path.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub(super) fn file(&self, path: &str) -> Result<Option<ObjectId>> {
+        let found = self.snapshot.file(path)?;
+        Ok(found.or_else(|| self.released_file(path)))
+    }
+
+    /// Finds a crate's file as [`View::file`] does, but reads nothing: `None` if the disk has to be read.
+    pub(super) fn file_in_memory(&self, path: &str) -> Option<Option<ObjectId>> {
+        let found = self.snapshot.file_in_memory(path)?;
+        Some(found.or_else(|| self.released_file(path)))
+    }
+
+    fn released_file(&self, path: &str) -> Option<ObjectId> {
+        self.decisions.as_ref()?.released_file(path)
     }
 
     /// Returns what the policy decides of a file, if it changes it, or will.
@@ -119,7 +141,11 @@ impl View {
             return Ok(None);
         }
         let all = self.snapshot.crate_files()?.into_iter();
-        let listed = all.map(|(name, blob)| ListedCrate {
+        let released = self
+            .decisions
+            .iter()
+            .flat_map(|decisions| decisions.released_files());
+        let listed = all.chain(released).map(|(name, blob)| ListedCrate {
             name,
             blob,
             stamp: self.shown(blob),
@@ -136,7 +162,7 @@ impl View {
         let mut crates = Vec::new();
         for (path, files) in by_crate {
             let name = path.rsplit('/').next().unwrap_or(path);
-            if let (Ok(name), Some(blob)) = (CrateName::new(name), self.snapshot.file(path)?) {
+            if let (Ok(name), Some(blob)) = (CrateName::new(name), self.file(path)?) {
                 let stamp = stamp(self.shown(blob), files);
                 crates.push(ListedCrate { name, blob, stamp });
             }

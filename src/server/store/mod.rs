@@ -7,11 +7,12 @@ mod bucket_error;
 mod folder;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, TryStreamExt as _};
+use tokio::task::spawn_blocking;
 
 use crate::config::{Network, Secrets, StoreUrl};
 use crate::error::Result;
@@ -76,6 +77,43 @@ impl Store {
         match self {
             Self::Folder(folder) => Ok(folder.get(path).await?.map(StoredBytes::File)),
             Self::Bucket(bucket) => bucket.get(path).await,
+        }
+    }
+
+    /// Reads a small file; `None` if it is not stored.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; also if it has more than `most` bytes.
+    pub async fn read(&self, path: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
+        let too_long = || {
+            let text = format!("{path} has more than {most} bytes");
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        };
+        match self.get(path).await? {
+            None => Ok(None),
+            Some(StoredBytes::File(file)) => {
+                let read = spawn_blocking(move || {
+                    let mut bytes = Vec::new();
+                    file.take(most + 1).read_to_end(&mut bytes)?;
+                    Ok::<_, io::Error>(bytes)
+                });
+                let bytes = read.await.map_err(io::Error::other)??;
+                match bytes.len() as u64 > most {
+                    true => Err(too_long()),
+                    false => Ok(Some(bytes)),
+                }
+            }
+            Some(StoredBytes::Stream(size, _)) if size > most => Err(too_long()),
+            Some(StoredBytes::Stream(_, mut stream)) => {
+                let mut bytes = Vec::new();
+                while let Some(piece) = stream.try_next().await? {
+                    bytes.extend_from_slice(&piece);
+                    if bytes.len() as u64 > most {
+                        return Err(too_long());
+                    }
+                }
+                Ok(Some(bytes))
+            }
         }
     }
 

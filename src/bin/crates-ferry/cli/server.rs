@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use crates_ferry::config::{
-    DumpSource, Flags, dump_source, duration_or_zero, flag_help, flag_long_help, size,
+    DumpSource, Flags, dump_source, duration_or_zero, flag_help, flag_long_help, moment, size,
 };
 use crates_ferry::http::scopes::Scope;
-use crates_ferry::index::CrateSpec;
+use crates_ferry::index::{CratePattern, CrateSpec};
 use crates_ferry::server::tokens::Expiry;
+use jiff::Timestamp;
 
 use super::cargo::{CargoConfig, Probe};
 
@@ -38,7 +39,7 @@ pub(crate) enum ServerCommand {
     Cache(CacheArgs),
     /// Fills, rebuilds and adds up the catalog of the index's crates.
     Catalog(CatalogArgs),
-    /// Says what the policy holds and denies, and why, and tests lockfiles against it.
+    /// Says what the policy holds and denies, and why, tests lockfiles against it, and makes rules while servers run.
     Policy(PolicyArgs),
     /// Adds, lists and revokes tokens, which say who may do what.
     ///
@@ -259,13 +260,14 @@ pub(crate) struct PolicyArgs {
     index: IndexArg,
 
     #[command(flatten)]
-    data_dir: DataDirArg,
+    store: StoreArgs,
 
     #[command(subcommand)]
     pub(crate) command: Policy,
 }
 
-/// What to say of the policy. Each command fetches the index, or reads the copy of a server that runs.
+/// What to say of the policy, and rules to make. What is said of versions is so by the index, which is fetched, or by the copy of a
+/// server that runs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
     /// Says what is decided on a crate's versions, or on one: what, why, until when, and by which key.
@@ -276,8 +278,27 @@ pub(crate) enum Policy {
         #[arg(value_name = "NAME[@VERSION]")]
         spec: CrateSpec,
     },
-    /// Lists all versions that are on hold or denied.
+    /// Lists all versions that are on hold or denied, and the rules that were made by command.
     List,
+    /// Lets versions pass, at once, in all servers of the store.
+    ///
+    /// Is kept in the store, with who, when and why. A rule of the configuration wins over it. One version that upstream took back
+    /// is released by the SHA-256 that it had: the same version with another one stays refused.
+    Allow(RuleArgs),
+    /// Refuses versions, at once, in all servers of the store.
+    ///
+    /// Is kept in the store, with who, when and why. A rule of the configuration wins over it.
+    Deny(RuleArgs),
+    /// Removes what `allow` or `deny` said of exactly these versions.
+    Reset {
+        /// The rule, as `allow` or `deny` was given it.
+        #[arg(value_name = "NAME[@VERSION|@REQUIREMENT]")]
+        rule: CratePattern,
+
+        /// Prints what would be removed, and stops.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Tests lockfiles, for the pipeline of a merge request.
     ///
     /// Exits with 1 if a package is on hold or denied, and lists those, or if nothing of a lockfile was tested.
@@ -344,6 +365,26 @@ pub(crate) enum Token {
     },
 }
 
+/// A rule about some crates, or some of their versions.
+#[derive(Debug, Args)]
+pub(crate) struct RuleArgs {
+    /// Which: serde, acme-*, serde@1.0.219 or 'time@<0.2.23'.
+    #[arg(value_name = "NAME[@VERSION|@REQUIREMENT]")]
+    pub(crate) rule: CratePattern,
+
+    /// Why: whoever meets the rule is told.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+
+    /// When it ends: a date, as 2027-01-31, whose beginning in UTC is meant, or a time.
+    #[arg(long, value_name = "DATE|TIME", value_parser = moment)]
+    pub(crate) until: Option<Timestamp>,
+
+    /// Prints what would be made, and stops.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 impl ServerCommand {
     /// Adds the values of the command's flags.
     pub(crate) fn add_to(&self, flags: Flags) -> Flags {
@@ -353,8 +394,8 @@ impl ServerCommand {
             Self::Prefetch(prefetch) => prefetch.store.add_to(prefetch.index.add_to(flags)),
             Self::Cache(cache) => cache.store.add_to(flags),
             Self::Catalog(catalog) => catalog.data_dir.add_to(catalog.index.add_to(flags)),
-            Self::Policy(policy) => policy.data_dir.add_to(policy.index.add_to(flags)),
             Self::Token(token) => token.data_dir.add_to(flags),
+            Self::Policy(policy) => policy.store.add_to(policy.index.add_to(flags)),
         }
     }
 }

@@ -68,7 +68,7 @@ pub(in crate::server::serve) fn show(
         address,
         token: needs_token.then(|| cargo_config::token_variable(NAME)),
         name: NAME,
-        has_policy: state.policy.is_some(),
+        has_policy: state.has_policy(),
         has_search: state.config.serve.catalog,
     };
     later(respond(state, headers, StatusCode::OK, move || page))

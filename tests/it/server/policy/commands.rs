@@ -55,7 +55,8 @@ fn a_decision_is_explained_by_its_key_and_its_end() {
     let one = say_json(&site, 0, &["explain", "evil@1.0.0"]);
     let wanted = json!({"of": "evil@1.0.0", "versions": [{
         "crate": "evil", "version": "1.0.0", "decision": "deny", "until": null,
-        "key": "policy.deny", "rule": "evil@1.0.0", "reason": "a stolen account", "yanked": false,
+        "key": "policy.deny", "rule": "evil@1.0.0", "reason": "a stolen account", "by": null, "at": null,
+        "yanked": false,
     }], "hidden_by": null});
     assert_eq!(one, wanted);
     let none = say(&site, 1, &["explain", "foo@3.0.0"]);

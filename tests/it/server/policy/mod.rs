@@ -2,6 +2,7 @@
 
 mod access_log;
 mod cargo;
+mod commanded;
 mod commands;
 mod index;
 mod prefetch;

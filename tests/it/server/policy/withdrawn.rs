@@ -190,9 +190,11 @@ fn more_than_fifty_at_once_change_nothing_until_a_person_acts() {
     assert_eq!(server.entry("many").text().lines().count(), 51);
     assert_eq!(server.download("many", "1.0.7").status, 200);
     drop(server);
-    // A start does not get past it, but says why.
-    let server = Server::start(&site.variables_and(&[REFUSE]));
+    // A start does not get past it, serves the index before, and says why.
+    let server = site.serve(&[REFUSE]);
     server.wait_for("told", || server.get("/readyz").text().contains(told));
+    assert_eq!(server.entry("many").text().lines().count(), 51);
+    assert_eq!(server.download("many", "1.0.7").status, 200);
     drop(server);
     let server = site.serve(&[
         ("FERRY_POLICY_DENY", "none"),
