@@ -14,6 +14,8 @@ pub enum Side {
     Mirror,
     /// The repository that `serve` copies: the mirror, or any other.
     Index,
+    /// The repository of security advisories that `serve` copies, too.
+    Advisories,
 }
 
 impl fmt::Display for Side {
@@ -29,6 +31,7 @@ impl Side {
             Self::Upstream => "upstream",
             Self::Mirror => "mirror",
             Self::Index => "index",
+            Self::Advisories => "advisories",
         }
     }
 
@@ -44,6 +47,9 @@ impl Side {
             }
             Self::Index => {
                 "Check `serve.index`, and that the user, key or token may read that repository. The index is only read."
+            }
+            Self::Advisories => {
+                "Check `policy.advisories`, and that the user, key or token may read that repository. It is only read."
             }
         }
     }
@@ -63,6 +69,10 @@ impl Side {
                 "Set FERRY_MIRROR_TOKEN to a token that may read the repository if the index is the mirror or on its host; else \
                  put a user and a token into `serve.index`, as in https://USER:TOKEN@HOST/PATH."
             }
+            Self::Advisories => {
+                "Set FERRY_MIRROR_TOKEN to a token that may read the repository if it is on the mirror's host; else put a user and a \
+                 token into `policy.advisories`, as in https://USER:TOKEN@HOST/PATH."
+            }
         }
     }
 
@@ -78,10 +88,14 @@ impl Side {
                 "Check FERRY_MIRROR_TOKEN, or the user and password in `mirror.url`: they may be expired, revoked, or for \
                  another server."
             }
-            Self::Index if user == JOB_TOKEN_USER => JOB_READS,
+            Self::Index | Self::Advisories if user == JOB_TOKEN_USER => JOB_READS,
             Self::Index => {
                 "Check FERRY_MIRROR_TOKEN, or the user and token in `serve.index`: they may be expired, revoked, or for another \
                  server."
+            }
+            Self::Advisories => {
+                "Check FERRY_MIRROR_TOKEN, or the user and token in `policy.advisories`: they may be expired, revoked, or for \
+                 another server."
             }
         }
     }
@@ -93,18 +107,23 @@ impl Side {
                 "Check that upstream allows this machine's address. Where it wants a login, put a user and a token into \
                  `upstream.url`, as in https://USER:TOKEN@HOST/PATH."
             }
-            Self::Mirror | Self::Index if user.is_none() => self.without_credentials(),
+            Self::Mirror | Self::Index | Self::Advisories if user.is_none() => {
+                self.without_credentials()
+            }
             Self::Upstream => {
                 "Check that the user or token in `upstream.url` may read the repository, and that upstream allows this machine's \
                  address."
             }
-            Self::Index if user == Some(JOB_TOKEN_USER) => JOB_READS,
+            Self::Index | Self::Advisories if user == Some(JOB_TOKEN_USER) => JOB_READS,
             Self::Mirror if user == Some(JOB_TOKEN_USER) => JOB_TOKEN,
             Self::Mirror if writes => {
                 "Check that the user or token may write the repository and push to the branch."
             }
             Self::Mirror => "Check that the user or token may read the mirror's repository.",
             Self::Index => "Check that the user or token may read the repository of `serve.index`.",
+            Self::Advisories => {
+                "Check that the user or token may read the repository of `policy.advisories`."
+            }
         }
     }
 
@@ -116,6 +135,9 @@ impl Side {
             }
             Self::Mirror => {
                 "Check `mirror.url`; most hosts hide private repositories this way from a user who may not see them."
+            }
+            Self::Advisories => {
+                "Check `policy.advisories`; most hosts hide private repositories this way from a user who may not see them."
             }
             Self::Index => {
                 "Check `serve.index`; most hosts hide private repositories this way from a user who may not see them."
@@ -133,6 +155,9 @@ impl Side {
                 "Check `mirror.url`. For a new mirror, `git init --bare FOLDER` makes an empty repository."
             }
             Self::Index => "Set `serve.index` to the folder of a repository that holds the index.",
+            Self::Advisories => {
+                "Set `policy.advisories` to the folder of a repository that holds advisories."
+            }
         }
     }
 
@@ -144,6 +169,9 @@ impl Side {
                 "Set `mirror.url` to a repository with the object format sha1: `git init --bare --object-format=sha1 FOLDER` makes one."
             }
             Self::Index => "Set `serve.index` to a repository with the object format sha1.",
+            Self::Advisories => {
+                "Set `policy.advisories` to a repository with the object format sha1."
+            }
         }
     }
 
@@ -162,13 +190,17 @@ impl Side {
                 "Add its public half to the repository of the index as a deploy key, which need not write, or check \
                  SSH_PRIVATE_KEY and the user of `serve.index`."
             }
+            Self::Advisories => {
+                "Add its public half to the repository of the advisories as a deploy key, which need not write, or check \
+                 SSH_PRIVATE_KEY and the user of `policy.advisories`."
+            }
         }
     }
 
     /// Returns what to do about an ssh key that is not set.
     pub(super) fn without_key(self) -> &'static str {
         match self {
-            Self::Upstream | Self::Index => {
+            Self::Upstream | Self::Index | Self::Advisories => {
                 "Set SSH_PRIVATE_KEY to the text of a private key whose public half the server knows, for example as a deploy key \
                  (reading is enough), or use an https:// address, which may need no login."
             }

@@ -7,34 +7,31 @@ use tracing::debug;
 
 use super::objects::Objects;
 use super::repository::Repository;
-use super::{IndexCopy, Snapshot, blocking, receive};
+use super::{Content, IndexCopy, Snapshot, blocking, receive};
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
-use crate::git::ObjectId;
 use crate::git::objects::Commit;
 use crate::git::transport::{Remote, UploadPack};
+use crate::git::wire::Head;
 use crate::git::wire::upload_pack::Fetch;
-use crate::index::config_json::{CONFIG_JSON, ConfigJson};
+use crate::git::{ObjectId, branch_ref};
 use crate::server::shortage::is_shortage;
+
+/// The branch that is asked for first where none is named: that most repositories have.
+const USUAL: &str = "main";
 
 impl IndexCopy {
     /// Fetches the tip of the branch into a repository and moves its branch there; `None` if it is up to date.
     pub(super) async fn fetch(
         &self,
         remote: &Remote,
-        branch: &str,
+        branch: Option<&str>,
         repository: &Repository,
         objects: &Objects,
         before: Option<Arc<Snapshot>>,
     ) -> Result<Option<Snapshot>> {
         self.progress.phase("asking for the index");
-        let reference = format!("refs/heads/{branch}");
-        let (mut server, refs) = UploadPack::open_and_list(remote, &reference).await?;
-        let tip = refs.branches.get(&reference).copied().ok_or_else(|| {
-            Error::new(Kind::Config, format!("{remote} has no branch {branch}")).advise(
-                "Set `serve.index` and `serve.branch` to a repository that holds the index.",
-            )
-        })?;
+        let (mut server, tip) = self.look(remote, branch).await?;
         if before.as_ref().is_some_and(|before| before.commit() == tip) {
             return Ok(None);
         }
@@ -47,7 +44,7 @@ impl IndexCopy {
                 repository,
                 objects,
                 &self.indexer,
-                &self.progress,
+                (&self.progress, self.content.most_bytes()),
             )
             .await?;
             let received = received.inspect_err(|error| self.suspect(error, objects))?;
@@ -56,10 +53,33 @@ impl IndexCopy {
         }
         self.progress.phase("reading the index");
         let place = remote.to_string();
-        let after = advance(repository, objects, before, tip, place).await;
+        let after = advance(repository, objects, before, tip, (self.content, place)).await;
         after
             .inspect_err(|error| self.suspect(error, objects))
             .map(Some)
+    }
+
+    /// Finds the tip of a branch; where none is named, of the one that the repository's HEAD names.
+    async fn look<'r>(
+        &self,
+        remote: &'r Remote,
+        branch: Option<&str>,
+    ) -> Result<(UploadPack<'r>, ObjectId)> {
+        let none = |text: String| Error::new(Kind::Config, text).advise(self.content.advice());
+        let reference = branch_ref(branch.unwrap_or(USUAL));
+        let (mut server, refs) = UploadPack::open_and_list(remote, &reference).await?;
+        let tip = refs.branches.get(&reference).copied();
+        let (tip, named) = match (branch, refs.head) {
+            (None, Head::Detached(tip)) => (Some(tip), reference),
+            (None, Head::Branch(head)) if head != reference => {
+                let refs = server.refs(&head).await?;
+                (refs.branches.get(&head).copied(), head)
+            }
+            _ => (tip, reference),
+        };
+        let named = named.strip_prefix("refs/heads/").unwrap_or(&named);
+        let tip = tip.ok_or_else(|| none(format!("{remote} has no branch {named}")))?;
+        Ok((server, tip))
     }
 
     /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not for want of files, memory or disk, of
@@ -94,41 +114,19 @@ async fn advance(
     objects: &Objects,
     before: Option<Arc<Snapshot>>,
     tip: ObjectId,
-    place: String,
+    (content, place): (Content, String),
 ) -> Result<Snapshot> {
     let (repository, objects) = (repository.clone(), objects.clone());
     blocking(move || {
         let commit = Commit::parse(&objects.read(tip)?)?;
         let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
         // Before the branch moves: what was served before is served on.
-        check_is_index(&after).map_err(|error| error.on(place))?;
+        content.check(&after).map_err(|error| error.on(place))?;
         // Last: a process that is killed before has the old branch, whose objects are all there.
         repository.move_branch(tip)?;
         Ok(after)
     })
     .await
-}
-
-/// Checks that a repository holds an index at all: what is served of another one is a 404 for each crate.
-///
-/// # Errors
-/// `config` if its `config.json` is missing or cannot be read, or it has directories and none of them leads to a crate's
-/// file. One without directories is a new registry, which has no crate yet.
-pub(super) fn check_is_index(snapshot: &Snapshot) -> Result<()> {
-    let none = |text| {
-        Error::new(Kind::Config, text)
-            .advise("Set `serve.index` and `serve.branch` to a repository that holds the index.")
-    };
-    let file = snapshot.file(CONFIG_JSON)?;
-    let file = file.ok_or_else(|| none("this is no index: it has no config.json at its root"))?;
-    serde_json::from_slice::<ConfigJson>(&snapshot.content(file)?)
-        .map_err(|error| none("this is no index: its config.json cannot be read").because(error))?;
-    match snapshot.has_directories()? && !snapshot.has_crate()? {
-        true => Err(none(
-            "this is no index: it has a config.json, but no file at the path of a crate, such as se/rd/serde",
-        )),
-        false => Ok(()),
-    }
 }
 
 /// Says whether the indexing of a pack was ended since it was too much.

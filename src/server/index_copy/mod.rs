@@ -5,11 +5,13 @@
 //!   HEAD, config, refs/heads/BRANCH, shallow
 //!   objects/pack/pack-….{pack,idx}     one for the first fetch, one for each refresh, until they are compacted
 //! index.git.new/                       a new copy that is to replace a damaged one
+//! advisories.git/                      the same for the repository of advisories
 //! ```
 //!
 //! The branch moves last: a process that is killed leaves unreachable objects, which compaction removes.
 
 mod compact;
+mod content;
 mod fetch;
 mod objects;
 mod receive;
@@ -38,16 +40,22 @@ use crate::progress::Progress;
 use crate::server::disk_error::unwritable;
 use crate::server::shortage::is_shortage;
 use compact::ObsoletePacks;
+pub(super) use content::ADVISORIES;
+pub use content::Content;
 use objects::Objects;
 use receive::Indexer;
 use repository::Repository;
 pub use snapshot::Snapshot;
+
+/// What the branch of a copy is called that has the branch of the repository's HEAD.
+const BRANCH: &str = "main";
 
 /// The least time between two rebuilds of a damaged copy.
 const BETWEEN_REBUILDS: Duration = Duration::from_secs(600);
 
 /// A copy of one branch of an index repository.
 pub struct IndexCopy {
+    content: Content,
     repository: Repository,
     origin: String,
     /// What readers see. It is replaced only when the next snapshot is complete.
@@ -60,8 +68,8 @@ pub struct IndexCopy {
     progress: Arc<Progress>,
     /// The crates that its snapshots do not show.
     hidden: Arc<ReservedNames>,
-    /// Locks out other processes that would write.
-    _lock: File,
+    /// Locks out other processes that would write. One copy of a folder holds it for all.
+    _lock: Option<File>,
 }
 
 /// What only a refresh uses.
@@ -95,7 +103,27 @@ impl IndexCopy {
     pub async fn open(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
         let (data_dir, branch, origin) =
             (data_dir.to_owned(), branch.to_owned(), origin.to_owned());
-        blocking(move || Self::open_blocking(&data_dir, &branch, &origin)).await
+        blocking(move || {
+            fs::create_dir_all(&data_dir).map_err(|e| unwritable(&data_dir, e))?;
+            // First: what follows moves and removes what another process may be using.
+            let lock = lock(&data_dir)?;
+            let copy = Self::open_blocking(&data_dir, Content::Index, &branch, &origin)?;
+            Ok(Self {
+                _lock: Some(lock),
+                ..copy
+            })
+        })
+        .await
+    }
+
+    /// Opens another copy in the folder of this one, which holds the lock: of the repository at `origin`, whatever its branch is
+    /// called.
+    ///
+    /// # Errors
+    /// `config` if the folder cannot be written.
+    pub async fn open_beside(data_dir: &Path, content: Content, origin: &str) -> Result<Self> {
+        let (data_dir, origin) = (data_dir.to_owned(), origin.to_owned());
+        blocking(move || Self::open_blocking(&data_dir, content, BRANCH, &origin)).await
     }
 
     /// Opens the copy of this configuration, and fetches the index once, for a command that is not the server.
@@ -108,7 +136,7 @@ impl IndexCopy {
         let remote = config.index_remote()?;
         let copy = Self::open(&config.serve.data_dir, branch, &origin).await?;
         let copy = copy.hiding(config.hidden());
-        copy.refresh(&remote, branch, config.network.timeout)
+        copy.refresh(&remote, Some(branch), config.network.timeout)
             .await?;
         let snapshot = copy.snapshot();
         let snapshot =
@@ -116,23 +144,27 @@ impl IndexCopy {
         Ok((snapshot, copy))
     }
 
-    fn open_blocking(data_dir: &Path, branch: &str, origin: &str) -> Result<Self> {
-        fs::create_dir_all(data_dir).map_err(|e| unwritable(data_dir, e))?;
-        // First: what follows moves and removes what another process may be using.
-        let lock = lock(data_dir)?;
-        let repository = Repository::new(data_dir.join("index.git"), branch);
+    fn open_blocking(
+        data_dir: &Path,
+        content: Content,
+        branch: &str,
+        origin: &str,
+    ) -> Result<Self> {
+        let repository = Repository::new(data_dir.join(content.folder()), branch);
         repository.recover()?;
         repository.prepare(origin)?;
         let objects = Objects::open(&repository.objects())?;
-        let found = match current(&repository, &objects) {
+        let found = match current(content, &repository, &objects) {
             Err(error) if is_shortage(&error) => return Err(error),
             found => found,
         };
         if let Err(error) = &found {
             let error = error.chain();
-            warn!("cannot read the copy of the index, fetching a new one: {error}");
+            let name = content.name();
+            warn!("cannot read the copy of {name}, fetching a new one: {error}");
         }
         Ok(Self {
+            content,
             repository,
             origin: origin.to_owned(),
             is_damaged: AtomicBool::new(found.is_err()),
@@ -145,7 +177,7 @@ impl IndexCopy {
             indexer: Indexer::default(),
             progress: Arc::default(),
             hidden: Arc::default(),
-            _lock: lock,
+            _lock: None,
         })
     }
 
@@ -174,20 +206,31 @@ impl IndexCopy {
         branch: &str,
         hidden: ReservedNames,
     ) -> Result<Arc<Snapshot>> {
-        let repository = Repository::new(data_dir.join("index.git"), branch);
+        let snapshot = Self::read_only_of(data_dir, Content::Index, branch)?;
+        Ok(Arc::new(snapshot.hiding(Arc::new(hidden))))
+    }
+
+    /// Opens another copy of a folder for reading, as [`IndexCopy::read_only`] does.
+    ///
+    /// # Errors
+    /// `config` if there is none yet.
+    pub fn read_only_beside(data_dir: &Path, content: Content) -> Result<Arc<Snapshot>> {
+        Self::read_only_of(data_dir, content, BRANCH).map(Arc::new)
+    }
+
+    fn read_only_of(data_dir: &Path, content: Content, branch: &str) -> Result<Snapshot> {
+        let repository = Repository::new(data_dir.join(content.folder()), branch);
+        let name = content.name();
         let missing = || {
             let place = repository.path().display();
-            Error::new(Kind::Config, format!("there is no copy of the index in {place} yet"))
-                .advise("Wait until the server has fetched the index, or stop the server: then this command fetches it.")
+            Error::new(Kind::Config, format!("there is no copy of {name} in {place} yet"))
+                .advise(format!("Wait until the server has fetched {name}, or stop the server: then this command fetches it."))
         };
         if !repository.objects().is_dir() {
             return Err(missing());
         }
         let objects = Objects::open(&repository.objects())?;
-        let snapshot = current(&repository, &objects)?;
-        snapshot
-            .map(|snapshot| Arc::new(snapshot.hiding(Arc::new(hidden))))
-            .ok_or_else(missing)
+        current(content, &repository, &objects)?.ok_or_else(missing)
     }
 
     /// Reads the snapshot of a commit that the copy had before; `None` if it does not have it any more.
@@ -214,12 +257,17 @@ impl IndexCopy {
         self.is_damaged.load(Ordering::Relaxed)
     }
 
-    /// Fetches the tip of the branch: the first time with depth 1, then what changed since.
+    /// Fetches the tip of the branch, or without one of the repository's HEAD: the first time with depth 1, then what changed since.
     ///
     /// # Errors
     /// If the fetch fails; `network` if it takes longer than `limit`; `config` if the disk cannot be written. The copy
     /// then stays as it was.
-    pub async fn refresh(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<()> {
+    pub async fn refresh(
+        &self,
+        remote: &Remote,
+        branch: Option<&str>,
+        limit: Duration,
+    ) -> Result<()> {
         let mut writing = self.writing.lock().await;
         writing.obsolete.remove();
         let rebuilt = writing.last_rebuild;
@@ -237,7 +285,7 @@ impl IndexCopy {
         }
         let (repository, before) = (&self.repository, self.snapshot());
         let fetching = self.fetch(remote, branch, repository, &writing.objects, before);
-        if let Some(after) = within(limit, fetching).await? {
+        if let Some(after) = self.within(limit, fetching).await? {
             self.publish(&mut writing, after);
         }
         Ok(())
@@ -250,7 +298,12 @@ impl IndexCopy {
     }
 
     /// Fetches a new copy beside the damaged one, and replaces that with it.
-    async fn rebuild(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<Snapshot> {
+    async fn rebuild(
+        &self,
+        remote: &Remote,
+        branch: Option<&str>,
+        limit: Duration,
+    ) -> Result<Snapshot> {
         let beside = self.repository.beside();
         let (place, origin) = (beside.clone(), self.origin.clone());
         let objects = blocking(move || {
@@ -260,13 +313,14 @@ impl IndexCopy {
         })
         .await?;
         let fetching = self.fetch(remote, branch, &beside, &objects, None);
-        within(limit, fetching).await?;
-        let repository = self.repository.clone();
+        self.within(limit, fetching).await?;
+        let (repository, content) = (self.repository.clone(), self.content);
         blocking(move || {
             repository.replace_with(&beside)?;
             let objects = Objects::open(&repository.objects())?;
-            let lost = || Error::new(Kind::Server, "the new copy of the index has no branch");
-            current(&repository, &objects)?.ok_or_else(lost)
+            let text = format!("the new copy of {} has no branch", content.name());
+            let lost = || Error::new(Kind::Server, text);
+            current(content, &repository, &objects)?.ok_or_else(lost)
         })
         .await
     }
@@ -286,31 +340,44 @@ impl IndexCopy {
         }
         let (repository, objects) = (self.repository.clone(), writing.objects.clone());
         let made = blocking(move || compact::into_one(&repository, &objects, tip)).await?;
-        info!("compacted the {} packs of the index copy", packs.len());
+        info!(
+            "compacted the {} packs of the copy of {}",
+            packs.len(),
+            self.content.name()
+        );
         // A pack is named after its content: the new one may be one of the old.
         let old = packs.into_iter().filter(|pack| *pack != made);
         writing.obsolete.add(old);
         Ok(())
     }
-}
 
-/// Bounds a fetch in time.
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(limit, work).await.unwrap_or_else(|_| {
-        let limit = humantime::format_duration(limit);
-        let text = format!("the index was not fetched within {limit} (network.timeout)");
-        Err(Error::new(Kind::Network, text))
-    })
+    /// Bounds a fetch in time.
+    async fn within<T>(&self, limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+        timeout(limit, work).await.unwrap_or_else(|_| {
+            let name = self.content.name();
+            let verb = match self.content {
+                Content::Index => "was",
+                Content::Advisories => "were",
+            };
+            let limit = humantime::format_duration(limit);
+            let text = format!("{name} {verb} not fetched within {limit} (network.timeout)");
+            Err(Error::new(Kind::Network, text))
+        })
+    }
 }
 
 /// Reads the snapshot that the branch points to.
-fn current(repository: &Repository, objects: &Objects) -> Result<Option<Snapshot>> {
+fn current(
+    content: Content,
+    repository: &Repository,
+    objects: &Objects,
+) -> Result<Option<Snapshot>> {
     let Some(tip) = repository.branch()? else {
         return Ok(None);
     };
     let commit = Commit::parse(&objects.read(tip)?)?;
     let snapshot = Snapshot::after(None, tip, &commit, objects.clone())?;
-    fetch::check_is_index(&snapshot)?;
+    content.check(&snapshot)?;
     Ok(Some(snapshot))
 }
 

@@ -47,11 +47,11 @@ pub(super) async fn receive(
     repository: &Repository,
     objects: &Objects,
     indexer: &Indexer,
-    progress: &Shown,
+    (progress, most): (&Shown, Option<u64>),
 ) -> Result<Result<u32>> {
     let (pieces, reader) = mpsc::channel(PIECES);
     let indexing = Indexing::begin(indexer, repository, objects, reader).await;
-    let (read, indexed) = tokio::join!(pass_on(server, pieces, progress), indexing.end());
+    let (read, indexed) = tokio::join!(pass_on(server, pieces, progress, most), indexing.end());
     // The connection's error comes first: the indexer's would only say that the pack ended early.
     read.map_err(|error| server.error("reading its objects", error))?;
     Ok(indexed.map(|outcome| outcome.index.num_objects))
@@ -115,16 +115,24 @@ async fn pass_on(
     server: &mut UploadPack<'_>,
     pieces: mpsc::Sender<io::Result<Bytes>>,
     progress: &Shown,
+    most: Option<u64>,
 ) -> wire::Result<()> {
     let read = async {
         let mut pack = server.pack();
         let mut has_begun = false;
+        let mut left = most.unwrap_or(u64::MAX);
         while let Some(piece) = pack.data().await? {
             if !std::mem::replace(&mut has_begun, true) {
                 progress.phase("fetching the index");
                 progress.pack_objects(objects_in(&piece));
             }
             progress.pack_bytes(piece.len());
+            left = left
+                .checked_sub(piece.len() as u64)
+                .ok_or(wire::Error::Limit {
+                    what: "the number of bytes of its pack",
+                    limit: usize::try_from(most.unwrap_or(u64::MAX)).unwrap_or(usize::MAX),
+                })?;
             if pieces.send(Ok(piece)).await.is_err() {
                 // The indexer failed, and returns why.
                 break;

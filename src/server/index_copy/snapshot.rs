@@ -191,6 +191,45 @@ impl Snapshot {
         Ok(visited.is_break())
     }
 
+    /// Returns the files in the directories of a directory at the root, each with its path and id: of `crates` those at
+    /// `crates/NAME/FILE`. `None` if there are more than `most`.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub fn files_in(&self, folder: &str, most: usize) -> Result<Option<Vec<(String, ObjectId)>>> {
+        let mut files = Vec::new();
+        let root = self.root.entries(&self.objects)?;
+        let Some(TreeEntry::Directory(directory)) = root.get(folder.as_bytes()) else {
+            return Ok(Some(files));
+        };
+        for (name, entry) in &directory.entries(&self.objects)?.0 {
+            let TreeEntry::Directory(inner) = entry else {
+                continue;
+            };
+            let name = String::from_utf8_lossy(name);
+            for (file, entry) in &inner.entries(&self.objects)?.0 {
+                if let TreeEntry::File(id) = entry {
+                    let file = String::from_utf8_lossy(file);
+                    files.push((format!("{folder}/{name}/{file}"), *id));
+                }
+                if files.len() > most {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(files))
+    }
+
+    /// Says whether there is such a directory at the root.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub(super) fn has_folder(&self, name: &str) -> Result<bool> {
+        let entries = self.root.entries(&self.objects)?;
+        let found = entries.get(name.as_bytes());
+        Ok(found.is_some_and(|entry| entry.directory().is_some()))
+    }
+
     /// Says whether there are directories at the root.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ async fn fetch(state: &State) -> Result<()> {
     let tip = || state.copy.snapshot().map(|snapshot| snapshot.commit());
     let before = tip();
     let limit = state.config.network.timeout;
-    let refreshed = state.copy.refresh(&remote, branch, limit).await;
+    let refreshed = state.copy.refresh(&remote, Some(branch), limit).await;
     refreshed.map_err(|error| of_key(error, state.config.index.key))?;
     if let Some(after) = tip()
         && before != Some(after)

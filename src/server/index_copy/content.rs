@@ -1,0 +1,95 @@
+//! What a copy holds: the index, or what else is kept as the index is.
+
+use super::Snapshot;
+use crate::error::{Error, Kind, Result};
+use crate::index::config_json::{CONFIG_JSON, ConfigJson};
+
+/// The most bytes of a pack of advisories. The whole history of RustSec's database has 41 MB; a copy gets a commit of it.
+const ADVISORIES_PACK: u64 = 64 << 20;
+
+/// What a repository holds that is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// The index.
+    Index,
+    /// Security advisories.
+    Advisories,
+}
+
+impl Content {
+    /// Returns the name of its folder in `serve.data_dir`.
+    pub(super) fn folder(self) -> &'static str {
+        match self {
+            Self::Index => "index.git",
+            Self::Advisories => "advisories.git",
+        }
+    }
+
+    /// Returns what messages call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Index => "the index",
+            Self::Advisories => "the advisories",
+        }
+    }
+
+    /// Says what to do where the repository holds something else.
+    pub(super) fn advice(self) -> &'static str {
+        match self {
+            Self::Index => {
+                "Set `serve.index` and `serve.branch` to a repository that holds the index."
+            }
+            Self::Advisories => {
+                "Set policy.advisories to a repository of advisories, such as https://github.com/rustsec/advisory-db, or one that \
+                 relays it."
+            }
+        }
+    }
+
+    /// Returns how many bytes a pack may have; `None` without a limit.
+    pub(super) fn most_bytes(self) -> Option<u64> {
+        match self {
+            // Its bytes are bounded by what they inflate to, and by time.
+            Self::Index => None,
+            Self::Advisories => Some(ADVISORIES_PACK),
+        }
+    }
+
+    /// Checks that a repository holds it at all.
+    ///
+    /// # Errors
+    /// `config` if it does not.
+    pub(super) fn check(self, snapshot: &Snapshot) -> Result<()> {
+        match self {
+            Self::Index => check_is_index(snapshot),
+            Self::Advisories if snapshot.has_folder(ADVISORIES)? => Ok(()),
+            Self::Advisories => {
+                let text =
+                    format!("this is no database of advisories: it has no folder `{ADVISORIES}`");
+                Err(Error::new(Kind::Config, text).advise(self.advice()))
+            }
+        }
+    }
+}
+
+/// The folder of the advisories about crates, as RustSec's database has it.
+pub(in crate::server) const ADVISORIES: &str = "crates";
+
+/// Checks that a repository holds an index at all: what is served of another one is a 404 for each crate.
+///
+/// # Errors
+/// `config` if its `config.json` is missing or cannot be read, or it has directories and none of them leads to a crate's
+/// file. One without directories is a new registry, which has no crate yet.
+fn check_is_index(snapshot: &Snapshot) -> Result<()> {
+    let none = |text| Error::new(Kind::Config, text).advise(Content::Index.advice());
+    let file = snapshot.file(CONFIG_JSON)?;
+    let file = file.ok_or_else(|| none("this is no index: it has no config.json at its root"))?;
+    serde_json::from_slice::<ConfigJson>(&snapshot.content(file)?)
+        .map_err(|error| none("this is no index: its config.json cannot be read").because(error))?;
+    match snapshot.has_directories()? && !snapshot.has_crate()? {
+        true => Err(none(
+            "this is no index: it has a config.json, but no file at the path of a crate, such as se/rd/serde",
+        )),
+        false => Ok(()),
+    }
+}
