@@ -52,6 +52,7 @@ const ADAPTED: &[(&str, &[&str])] = &[
     // Others ask with the clients of `git::transport`.
     ("reqwest", &["git", "server", "trigger"]),
     ("rusqlite", &["server"]),
+    ("rustsec", &["server"]),
     ("russh", &["git"]),
     ("similar", &["server"]),
     ("serde_yaml", &["config"]),

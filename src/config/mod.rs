@@ -51,6 +51,6 @@ pub use values::catalog::{DumpSource, dump_source};
 pub use values::durations::{Rhythm, cron, duration, duration_or_zero};
 pub use values::git::History;
 pub use values::numbers::size;
-pub use values::policy::{Rule, Withdrawn, moment};
+pub use values::policy::{OnAdvisory, Rule, Withdrawn, moment};
 pub use values::serve::{AccessLog, Downloads, OfflineIndex, StoreUrl};
 pub use values::smtp::{Mailbox, SmtpServer, SmtpTls};

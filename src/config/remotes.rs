@@ -58,6 +58,23 @@ impl ServeConfig {
         remote(Side::Index, url, auth, &self.secrets, &self.network)
     }
 
+    /// Prepares the repository of advisories, if there is one; nothing is opened yet. The mirror's host gets its token there, too.
+    ///
+    /// # Errors
+    /// As [`Config::upstream_remote`].
+    pub fn advisories_remote(&self) -> Result<Option<Remote>> {
+        let Some(url) = &self.policy.advisories else {
+            return Ok(None);
+        };
+        let host = self.mirror.as_ref().or(Some(&self.index.url));
+        let is_known = self.mirror.is_some() || self.index.is_ours;
+        let auth = match is_known && host.is_some_and(|host| host.has_host_of(url)) {
+            true => mirror_auth(url, &self.secrets),
+            false => url_auth(url),
+        };
+        remote(Side::Advisories, url, auth, &self.secrets, &self.network).map(Some)
+    }
+
     /// Prepares the upstream repository of a server, whose `config.json` names the host of crate files.
     ///
     /// # Errors

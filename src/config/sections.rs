@@ -13,7 +13,7 @@ use super::values::addresses::Addresses;
 use super::values::catalog::{self, DumpSource};
 use super::values::durations::{self, Rhythm};
 use super::values::git::{self, History};
-use super::values::policy::{self, Rule, Withdrawn};
+use super::values::policy::{self, OnAdvisory, Rule, Withdrawn};
 use super::values::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};
 use super::values::smtp::{self, Mailbox, SmtpServer};
 use super::values::{addresses, numbers, paths, trigger};
@@ -187,7 +187,17 @@ key_table! {
         /// How long a yank shows late that would leave its compatible line with nothing but versions on hold or denied. By
         /// default `policy.min_age`.
         yank_hold: Option<Duration> = optional("yank_hold", durations::duration_or_zero);
-        /// A list of rules: crates, or versions of them, that are not on hold.
+        /// A git repository of security advisories in the format of RustSec's, such as https://github.com/rustsec/advisory-db. Its
+        /// default branch is read. Without it no advisory counts.
+        advisories: Option<RemoteUrl> = optional("advisories", addresses::remote_url);
+        /// `off`, `warn`, `hold` or `deny`: what becomes of a version that an advisory calls malicious.
+        malicious: OnAdvisory = or_default("malicious", policy::on_advisory, "deny");
+        /// The same for a version that has a vulnerability.
+        vulnerable: OnAdvisory = or_default("vulnerable", policy::on_advisory, "warn");
+        /// The same for one that is unmaintained or unsound, or of which there is anything else to know.
+        informational: OnAdvisory = or_default("informational", policy::on_advisory, "off");
+        /// A list of rules: crates, or versions of them, that are not on hold; and advisories by their ids, such as
+        /// `RUSTSEC-2024-0001`, that decide nothing.
         allow: Vec<Rule> = rules("allow", policy::rule);
         /// A list of rules: crates, or versions of them, that are refused. `deny` wins over `allow`.
         deny: Vec<Rule> = rules("deny", policy::rule);

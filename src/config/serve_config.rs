@@ -163,7 +163,9 @@ impl ServeConfig {
 
     /// Returns the secrets of this configuration, for all that is told to others.
     pub fn mask(&self) -> Mask {
-        self.secrets.mask(&[&self.upstream.url, &self.index.url])
+        let urls = [&self.upstream.url, &self.index.url];
+        let urls: Vec<_> = urls.into_iter().chain(&self.policy.advisories).collect();
+        self.secrets.mask(&urls)
     }
 
     /// Refuses keys that do not go together.

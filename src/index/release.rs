@@ -299,7 +299,8 @@ fn yes() -> bool {
 }
 
 impl Release {
-    fn read(line: &[u8]) -> Option<Self> {
+    /// Reads a line; `None` if it is no version that can be read as a whole.
+    pub fn read(line: &[u8]) -> Option<Self> {
         let line: Line = serde_json::from_slice(line).ok()?;
         let mut features = line.features;
         features.extend(line.features2.into_iter().flatten());

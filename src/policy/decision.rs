@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Span;
-use crate::config::Rule;
+use super::{ADVISORIES, Advisory, Span};
+use crate::config::{OnAdvisory, Rule};
 use crate::index::NamePattern;
 
 /// What becomes of a version.
@@ -17,8 +17,8 @@ pub enum Decision {
     Serve,
     /// It is shown as yanked, and its crate file is served.
     Hold {
-        /// When the hold ends.
-        until: Timestamp,
+        /// When the hold ends; `None` where it lasts as long as its reason does.
+        until: Option<Timestamp>,
     },
     /// It is yanked, and shown as if it were not.
     HoldYank {
@@ -62,6 +62,11 @@ impl Decided {
             why,
             span,
         }
+    }
+
+    /// Makes that of a version about which nothing in the policy is.
+    pub fn served() -> Self {
+        Self::new(Decision::Serve, None, Span::ALWAYS)
     }
 
     /// Says whether the version is shown as the index has it.
@@ -117,6 +122,28 @@ impl Why {
         }
     }
 
+    pub(super) fn of_advisory(advisory: &Advisory, action: OnAdvisory) -> Self {
+        Self {
+            key: advisory.class.key(),
+            rule: action.word().to_owned(),
+            reason: Some(advisory.to_string()),
+            until: None,
+            made: None,
+        }
+    }
+
+    pub(super) fn of_fix(advisory: &Advisory) -> Self {
+        Self {
+            key: ADVISORIES,
+            rule: advisory.id.clone(),
+            reason: Some(format!(
+                "released early, as the lowest version that leaves what {advisory} is about"
+            )),
+            until: None,
+            made: None,
+        }
+    }
+
     pub(super) fn of_yank(key: &'static str, seen: Timestamp, hold: Duration) -> Self {
         let seen = minute(seen);
         let reason = format!("yanked {seen}, which leaves nothing but versions on hold or denied");
@@ -148,7 +175,8 @@ impl fmt::Display for Decided {
             (decision, _) => decision.word(),
         })?;
         let until = match (self.decision, &self.why) {
-            (Decision::Hold { until } | Decision::HoldYank { until }, _) => Some(until),
+            (Decision::Hold { until }, _) => until,
+            (Decision::HoldYank { until }, _) => Some(until),
             (_, Some(why)) => why.until,
             (_, None) => None,
         };

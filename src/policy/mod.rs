@@ -3,8 +3,10 @@
 //! A *hold* keeps cargo from taking a version anew: the index shows it as yanked, and its crate file is served to those whose
 //! lockfiles name it. A version that is *denied* is shown as yanked, too, and its crate file is refused.
 
+mod advisories;
 mod by_command;
 mod decision;
+mod early;
 mod outcome;
 mod seen;
 mod span;
@@ -18,8 +20,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 
-use crate::config::{self, Rule};
+use crate::config::{self, OnAdvisory, Rule};
 use crate::index::{NamePattern, ReservedNames, folded};
+use advisories::Weighed;
+pub use advisories::{Advisories, Advisory, Class, Range, Standing};
 pub use by_command::{ByCommand, CommandRule, Released, Verb};
 pub use decision::{Dated, Decided, Decision, Why, days, minute};
 pub use outcome::Outcome;
@@ -31,6 +35,11 @@ pub use withdrawals::{Withdrawal, Withdrawn};
 const DENY: &str = "policy.deny";
 const ALLOW: &str = "policy.allow";
 const MIN_AGE: &str = "policy.min_age";
+/// The key of the advisories, and those of what becomes of the versions that each class of them is about.
+const ADVISORIES: &str = "policy.advisories";
+const MALICIOUS: &str = "policy.malicious";
+const VULNERABLE: &str = "policy.vulnerable";
+const INFORMATIONAL: &str = "policy.informational";
 /// The key of what becomes of versions that upstream took back.
 const WITHDRAWN: &str = "policy.withdrawn";
 /// The key of the names that are one's own.
@@ -47,14 +56,20 @@ pub struct Policy {
     deny: Vec<Rule>,
     reserved: ReservedNames,
     refuses_withdrawn: bool,
+    has_advisories: bool,
+    malicious: OnAdvisory,
+    vulnerable: OnAdvisory,
+    informational: OnAdvisory,
     by_command: Arc<ByCommand>,
 }
 
 impl Policy {
     /// Makes it of the section `policy`; `None` if that can hold or refuse nothing.
     pub fn of(config: &config::Policy) -> Option<Self> {
-        let is_empty =
-            config.min_age.is_none() && config.deny.is_empty() && config.reserved.is_empty();
+        let is_empty = config.min_age.is_none()
+            && config.deny.is_empty()
+            && config.reserved.is_empty()
+            && config.advisories.is_none();
         if is_empty && config.withdrawn != Some(config::Withdrawn::Refuse) {
             return None;
         }
@@ -68,6 +83,10 @@ impl Policy {
             deny: config.deny.clone(),
             reserved: ReservedNames::new(config.reserved.clone()),
             refuses_withdrawn: config.withdrawn != Some(config::Withdrawn::Serve),
+            has_advisories: config.advisories.is_some(),
+            malicious: config.malicious,
+            vulnerable: config.vulnerable,
+            informational: config.informational,
             by_command: Arc::default(),
         })
     }
@@ -133,6 +152,7 @@ impl Policy {
             allow: about(&self.allow),
             deny: about(&self.deny),
             reserved: self.reserved.find(&name),
+            advisories: Vec::new(),
             policy: self,
         }
     }
@@ -150,18 +170,53 @@ pub struct AboutCrate<'p> {
     denied_by_command: Vec<&'p CommandRule>,
     /// The pattern that reserves its name: then its versions are one's own.
     reserved: Option<&'p NamePattern>,
+    /// The advisories about it, the gravest first.
+    advisories: Vec<Weighed<'p>>,
 }
 
 impl AboutCrate<'_> {
     /// Decides on a version, which came then; one of which nobody knows when is old.
     ///
-    /// Deny comes before allow, and allow before hold, from which one's own crates are exempt. A rule of the configuration wins
-    /// over one that was made by command.
+    /// Deny comes before what an advisory calls malicious, that before allow, and allow before other advisories and hold, from which
+    /// one's own crates are exempt. A rule of the configuration wins over one that was made by command.
     pub fn decide(&self, version: &str, came: Option<Dated>, now: Timestamp) -> Decided {
+        self.weigh(version, came, now).0
+    }
+
+    /// Decides as [`AboutCrate::decide`] does, and returns the advisories about the version that count, the gravest first.
+    fn weigh(
+        &self,
+        version: &str,
+        came: Option<Dated>,
+        now: Timestamp,
+    ) -> (Decided, Vec<Arc<Advisory>>) {
         let mut span = Span::ALWAYS;
+        let parsed = match self.advisories.is_empty() {
+            true => None,
+            false => Version::parse(version).ok(),
+        };
+        let advisories = parsed.map(|version| self.on(&version, now, &mut span));
+        let advisories = advisories.unwrap_or_default();
+        let decided = self.decide_among(version, &advisories, came, now, span);
+        let advisories = advisories.iter();
+        let advisories = advisories.map(|weighed| Arc::clone(weighed.advisory));
+        (decided, advisories.collect())
+    }
+
+    fn decide_among(
+        &self,
+        version: &str,
+        advisories: &[&Weighed<'_>],
+        came: Option<Dated>,
+        now: Timestamp,
+        mut span: Span,
+    ) -> Decided {
         let deny = self.first(&self.policy.deny, &self.deny, version, now, &mut span);
         if let Some(rule) = deny {
             return Decided::new(Decision::Deny, Some(Why::of_rule(DENY, rule)), span);
+        }
+        if let Some((decision, why)) = Self::by_advisory(advisories, true) {
+            return Decided::new(decision, Some(why), span);
         }
         let allow = self.first(&self.policy.allow, &self.allow, version, now, &mut span);
         if let Some(rule) = allow {
@@ -179,6 +234,9 @@ impl AboutCrate<'_> {
                 span,
             );
         }
+        if let Some((decision, why)) = Self::by_advisory(advisories, false) {
+            return Decided::new(decision, Some(why), span);
+        }
         let (Some(min_age), Some(came)) = (self.policy.min_age, came) else {
             return Decided::new(Decision::Serve, None, span);
         };
@@ -187,7 +245,7 @@ impl AboutCrate<'_> {
         match now < until {
             true => {
                 let why = Why::of_age(MIN_AGE, came, min_age);
-                Decided::new(Decision::Hold { until }, Some(why), span)
+                Decided::new(Decision::Hold { until: Some(until) }, Some(why), span)
             }
             false => Decided::new(Decision::Serve, None, span),
         }

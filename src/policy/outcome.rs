@@ -1,13 +1,15 @@
 //! What a policy decides of all versions of a crate, and what the crate's file then looks like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use semver::Version;
 
+use super::early::{Candidate, Candidates};
 use super::{
-    AboutCrate, Dated, Decided, Decision, Policy, Seen, SeenOfCrate, Sight, Span, Why, YANK_HOLD,
-    later,
+    AboutCrate, Advisory, Class, DENY, Dated, Decided, Decision, MIN_AGE, Policy, Seen,
+    SeenOfCrate, Sight, Span, Why, YANK_HOLD, later,
 };
 use crate::index::{Published, shown_yanked};
 
@@ -16,6 +18,10 @@ use crate::index::{Published, shown_yanked};
 pub struct Outcome {
     /// The versions that are not served as they are.
     changed: BTreeMap<String, Decided>,
+    /// The versions that are served although they are young, since they mend what an advisory tells of.
+    released: BTreeMap<String, Decided>,
+    /// The advisories that count, by the versions that they are about.
+    advised: BTreeMap<String, Vec<Arc<Advisory>>>,
     /// When all of it is the same, with all else equal.
     span: Span,
 }
@@ -25,10 +31,13 @@ impl Policy {
     pub fn outcome(&self, content: &[u8], seen: &Seen, now: Timestamp) -> Outcome {
         let mut outcome = Outcome {
             changed: BTreeMap::new(),
+            released: BTreeMap::new(),
+            advised: BTreeMap::new(),
             span: Span::ALWAYS,
         };
         let mut about: Option<(String, &SeenOfCrate, AboutCrate<'_>)> = None;
         let seen_of_all = seen;
+        let mut candidates = Candidates::new();
         for text in content.split(|byte| *byte == b'\n') {
             let Some(line) = Published::read(text) else {
                 continue;
@@ -38,15 +47,22 @@ impl Policy {
                 Some(about) if about.0 == *line.name => about,
                 other => {
                     let name = line.name.to_string();
-                    other.insert((name, seen.of(&line.name), self.about(&line.name)))
+                    let about = self
+                        .about(&line.name)
+                        .advised(seen.advisories().of(&line.name));
+                    other.insert((name, seen.of(&line.name), about))
                 }
             };
             let seen = || of_crate.at(Sight::Line, &line.version).map(Dated::Seen);
             let came = line.at.map(Dated::Published).or_else(seen);
-            let decided = about.decide(&line.version, came, now);
+            let (decided, advisories) = about.weigh(&line.version, came, now);
+            if !about.advisories.is_empty() {
+                outcome.span.meet(decided.span);
+                outcome.advise(&line.version, came, &decided, advisories, &mut candidates);
+            }
             let decided = match of_crate.withdrawn(&line.version) {
                 // The checksum is read of these few alone.
-                Some(_) if decided.decision != Decision::Deny => {
+                Some(_) if decided.why.as_ref().is_none_or(|why| why.key != DENY) => {
                     let whole = Published::read_whole(text);
                     let withdrawn =
                         self.withdrawn(&line.name, &line.version, whole.as_ref(), seen_of_all);
@@ -64,6 +80,9 @@ impl Policy {
         if let Some((_, of_crate, about)) = about
             && about.reserved.is_none()
         {
+            if !about.advisories.is_empty() {
+                outcome.release_early(&about, of_crate, candidates, now);
+            }
             self.hold_yanks(content, of_crate, now, &mut outcome);
         }
         outcome
@@ -102,6 +121,11 @@ impl Policy {
             if lines.get(version) != Some(&true) || outcome.of(version).is_some() {
                 continue;
             }
+            // One that is known to be bad is yanked for that.
+            let is_bad = |advisory: &Arc<Advisory>| advisory.class != Class::Informational;
+            if outcome.advised(version).iter().any(is_bad) {
+                continue;
+            }
             let others = lines.iter().filter(|(_, is_yanked)| !**is_yanked);
             let mut others = others
                 .filter(|(other, _)| takes_place_of(other, version))
@@ -127,7 +151,7 @@ fn takes_place_of(version: &str, other: &str) -> bool {
 }
 
 /// Returns what cargo takes for compatible: versions of which the first part that is not zero is the same.
-fn compatible_line(version: &Version) -> [u64; 3] {
+pub(super) fn compatible_line(version: &Version) -> [u64; 3] {
     match (version.major, version.minor, version.patch) {
         (0, 0, patch) => [0, 0, patch],
         (0, minor, _) => [0, minor, 0],
@@ -136,6 +160,88 @@ fn compatible_line(version: &Version) -> [u64; 3] {
 }
 
 impl Outcome {
+    /// Notes the advisories on a version, and what matters of it for others.
+    fn advise(
+        &mut self,
+        version: &str,
+        came: Option<Dated>,
+        decided: &Decided,
+        advisories: Vec<Arc<Advisory>>,
+        candidates: &mut Candidates,
+    ) {
+        if let Ok(number) = Version::parse(version) {
+            let candidate = Candidate {
+                came,
+                is_gone: false,
+                is_allowed: decided.is_served() && decided.why.is_some(),
+                advisories: advisories.clone(),
+            };
+            candidates.insert(number, candidate);
+        }
+        match advisories.is_empty() {
+            true => drop(self.advised.remove(version)),
+            false => drop(self.advised.insert(version.to_owned(), advisories)),
+        }
+    }
+
+    /// Releases the versions that are on hold by their age and mend what an advisory tells of.
+    fn release_early(
+        &mut self,
+        about: &AboutCrate<'_>,
+        seen: &SeenOfCrate,
+        mut candidates: Candidates,
+        now: Timestamp,
+    ) {
+        for version in seen.withdrawals() {
+            if let Ok(number) = Version::parse(version) {
+                let gone = Candidate {
+                    came: None,
+                    is_gone: true,
+                    is_allowed: false,
+                    advisories: Vec::new(),
+                };
+                candidates.entry(number).or_insert(gone);
+            }
+        }
+        let is_young =
+            |decided: &Decided| decided.why.as_ref().is_some_and(|why| why.key == MIN_AGE);
+        let young = self.changed.iter().filter(|(_, decided)| is_young(decided));
+        let young: BTreeSet<_> = young.map(|(version, _)| version.clone()).collect();
+        for version in young {
+            let Ok(number) = Version::parse(&version) else {
+                continue;
+            };
+            let mut span = self.span;
+            let released = about.released_early(&number, &candidates, now, &mut span);
+            self.span = span;
+            if let Some(released) = released {
+                self.changed.remove(&version);
+                self.released.insert(version, released);
+            }
+        }
+    }
+
+    /// Returns the advisories about a version that count, the gravest first.
+    pub fn advised(&self, version: &str) -> &[Arc<Advisory>] {
+        self.advised.get(version).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the versions that an advisory is about, each with those that count.
+    pub fn all_advised(&self) -> impl Iterator<Item = (&str, &[Arc<Advisory>])> {
+        let advised = self.advised.iter();
+        advised.map(|(version, advisories)| (version.as_str(), advisories.as_slice()))
+    }
+
+    /// Returns why a version is served although it is young, if an advisory releases it early.
+    pub fn released(&self, version: &str) -> Option<&Decided> {
+        self.released.get(version)
+    }
+
+    /// Says whether there is nothing to tell: the file stays as it is, and no advisory is about it.
+    pub fn is_silent(&self) -> bool {
+        self.is_plain() && self.advised.is_empty() && self.released.is_empty()
+    }
+
     /// Says whether the file stays as it is.
     pub fn is_plain(&self) -> bool {
         self.changed.is_empty()

@@ -1,10 +1,11 @@
 //! When a mirror saw first what an index does not date: a line without a date, and a yank.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Withdrawal, Withdrawn};
+use super::{Advisories, Withdrawal, Withdrawn};
 use crate::index::{CrateName, CrateVersion};
 
 /// What was seen of a version.
@@ -31,7 +32,10 @@ pub struct Sighting {
 
 /// All that was seen, as far as it still matters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Seen(BTreeMap<String, SeenOfCrate>);
+pub struct Seen {
+    crates: BTreeMap<String, SeenOfCrate>,
+    advisories: Arc<Advisories>,
+}
 
 /// What was seen of a crate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,7 +54,7 @@ static NOTHING: SeenOfCrate = SeenOfCrate {
 impl Seen {
     /// Adds what was seen; of two times the first one counts, in whatever order they come.
     pub fn add(&mut self, seen: Sighting) {
-        let of_crate = self.0.entry(seen.name.as_str().to_ascii_lowercase());
+        let of_crate = self.crates.entry(seen.name.as_str().to_ascii_lowercase());
         let key = (seen.sight, seen.version.to_string());
         let sights = &mut of_crate.or_default().sights;
         let first = sights.entry(key).or_insert(seen.at);
@@ -59,7 +63,7 @@ impl Seen {
 
     /// Adds what was withdrawn; of two times the first one counts, with the checksum before it, in whatever order they come.
     pub fn add_withdrawal(&mut self, seen: Withdrawal) {
-        let of_crate = self.0.entry(seen.name.as_str().to_ascii_lowercase());
+        let of_crate = self.crates.entry(seen.name.as_str().to_ascii_lowercase());
         let withdrawn = Withdrawn {
             at: seen.at,
             checksum: seen.checksum,
@@ -71,20 +75,38 @@ impl Seen {
 
     /// Returns the crates, in lower case, of which versions were withdrawn.
     pub fn with_withdrawals(&self) -> impl Iterator<Item = &str> {
-        let crates = self.0.iter();
+        let crates = self.crates.iter();
         let some = crates.filter(|(_, of_crate)| !of_crate.withdrawn.is_empty());
         some.map(|(name, _)| name.as_str())
     }
 
     /// Returns what was seen of a crate.
     pub fn of(&self, name: &str) -> &SeenOfCrate {
-        self.0.get(&name.to_ascii_lowercase()).unwrap_or(&NOTHING)
+        let of_crate = self.crates.get(&name.to_ascii_lowercase());
+        of_crate.unwrap_or(&NOTHING)
     }
 
-    /// Returns the crates, in lower case, of which other things were seen than in `before`.
+    /// Takes these advisories in place of those before.
+    pub fn set_advisories(&mut self, advisories: Arc<Advisories>) {
+        self.advisories = advisories;
+    }
+
+    /// Returns the advisories that were there when it was seen.
+    pub fn advisories(&self) -> &Advisories {
+        &self.advisories
+    }
+
+    /// Returns the crates, in lower case, of which other things were seen than in `before`, or about which there are other
+    /// advisories.
     pub fn changed_since<'s>(&'s self, before: &'s Self) -> impl Iterator<Item = &'s str> {
-        let names = self.0.keys().chain(before.0.keys()).map(String::as_str);
-        names.filter(|name| self.of(name) != before.of(name))
+        let names = self.crates.keys().chain(before.crates.keys());
+        let names = names.map(String::as_str);
+        let seen = names.filter(|name| self.of(name) != before.of(name));
+        let (now, then) = (&self.advisories, &before.advisories);
+        let is_same = Arc::ptr_eq(now, then);
+        let advised = [now, then].into_iter().filter(move |_| !is_same);
+        let advised = advised.flat_map(|advisories| advisories.crates());
+        seen.chain(advised.filter(|name| now.of(name) != then.of(name)))
     }
 }
 

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod advised;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -43,7 +45,9 @@ fn a_policy_that_holds_and_refuses_nothing_is_none() {
 #[test]
 fn what_is_young_is_on_hold_and_what_nobody_knows_the_age_of_is_not() {
     let policy = policy(&[("FERRY_POLICY_MIN_AGE", "7d")]);
-    let hold = Decision::Hold { until: day(7) };
+    let hold = Decision::Hold {
+        until: Some(day(7)),
+    };
     for (published, now, decision) in [
         (Some(0), 0, hold),
         (Some(0), 6, hold),
@@ -70,7 +74,9 @@ fn deny_comes_before_allow_and_allow_before_hold() {
             "evil-crate why=it steals; time@>=0.1, <0.2.23; acme-old until=2026-09-23",
         ),
     ]);
-    let hold = Decision::Hold { until: day(7) };
+    let hold = Decision::Hold {
+        until: Some(day(7)),
+    };
     for (spec, now, decision) in [
         ("Evil_Crate@1.0.0", 0, Decision::Deny),
         ("evil-crate@1.0.0", 900, Decision::Deny),
@@ -143,7 +149,9 @@ fn a_rule_of_the_configuration_wins_over_one_of_a_command_and_a_deny_over_an_all
             (Verb::Reset, "gone", None),
         ],
     );
-    let hold = Decision::Hold { until: day(7) };
+    let hold = Decision::Hold {
+        until: Some(day(7)),
+    };
     for (spec, now, decision) in [
         ("good@1.0.0", 0, Decision::Serve),
         ("bad@1.0.0", 0, Decision::Deny),
@@ -410,7 +418,9 @@ fn ones_own_crates_are_denied_but_never_on_hold() {
     assert_eq!(words(&outcome), [("1.2.0", "denied")]);
     let said = decide(&policy, "FOO@1.1.0", Some(0), 1).to_string();
     assert_eq!(said, "allowed: policy.reserved: Foo");
-    let hold = Decision::Hold { until: day(7) };
+    let hold = Decision::Hold {
+        until: Some(day(7)),
+    };
     assert_eq!(decide(&policy, "fool@1.1.0", Some(0), 1).decision, hold);
 }
 
@@ -508,7 +518,7 @@ proptest! {
         let before = decide(&policy, &spec, published, early).decision;
         let after = decide(&policy, &spec, published, early + later).decision;
         // Either all is as it was, or a hold has ended. So a clock that jumps back releases nothing early, either.
-        let has_ended = matches!(before, Decision::Hold { until } if until <= day(early + later));
+        let has_ended = matches!(before, Decision::Hold { until: Some(until) } if until <= day(early + later));
         prop_assert_eq!(after, if has_ended { Decision::Serve } else { before });
     }
 

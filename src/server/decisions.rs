@@ -133,6 +133,10 @@ impl Decisions {
                 .iter()
                 .filter(|(_, (_, decided))| decided.is_gone);
             concerned.extend(gone.map(|(_, (_, decided))| decided.name.clone()));
+            let advised = rules
+                .iter()
+                .flat_map(|rule| seen.advisories().named_by(rule));
+            concerned.extend(advised.filter_map(|name| CrateName::new(name).ok()));
         }
         for name in concerned {
             let blob = index.file(&name.index_path())?;
@@ -294,7 +298,7 @@ fn decide(
         }
         let outcome = policy.outcome(&content, seen, now);
         span.meet(outcome.span());
-        if outcome.is_plain() && outcome.span().is_for_good() && !has_released {
+        if outcome.is_silent() && outcome.span().is_for_good() && !has_released {
             continue;
         }
         let (id, is_gone) = match blob {

@@ -2,6 +2,7 @@
 //! registry's dump, and the commands `serve`, `prefetch`, `cache`, `catalog`, `policy`, `token`, `cargo-config` and `probe`.
 
 pub mod address_file;
+pub mod advisories;
 pub mod cache;
 pub mod cargo_config;
 pub mod catalog;

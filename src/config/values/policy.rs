@@ -66,6 +66,45 @@ pub(in super::super) fn withdrawn(text: &str) -> Result<Withdrawn, String> {
     }
 }
 
+/// What becomes of versions that an advisory is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnAdvisory {
+    /// Nothing: it is not looked at.
+    Off,
+    /// They are served, and marked.
+    Warn,
+    /// They are on hold, for as long as the advisory is about them.
+    Hold,
+    /// They are refused.
+    Deny,
+}
+
+impl OnAdvisory {
+    /// All of them, the mildest first.
+    const ALL: [Self; 4] = [Self::Off, Self::Warn, Self::Hold, Self::Deny];
+
+    /// Returns the word that the configuration uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Hold => "hold",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// Reads what becomes of versions that an advisory is about.
+pub(in super::super) fn on_advisory(text: &str) -> Result<OnAdvisory, String> {
+    let mut known = OnAdvisory::ALL.into_iter();
+    known.find(|known| known.word() == text).ok_or_else(|| {
+        format!(
+            "expected off, warn, hold or deny, found `{}`",
+            text.escape_debug()
+        )
+    })
+}
+
 /// How many characters a reserved name has at least before its first `*`: a sync reads each directory in which one may be.
 const LEAST: usize = 2;
 

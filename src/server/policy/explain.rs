@@ -11,6 +11,7 @@ use super::Applied;
 use super::row::{Row, lines};
 use crate::config::ServeConfig;
 use crate::error::Result;
+use crate::index::release::{DependencyKind, Release};
 use crate::index::{CrateSpec, Published, folded};
 
 /// What is decided on the versions of a crate, the highest first.
@@ -34,20 +35,23 @@ pub async fn explain(config: &ServeConfig, spec: &CrateSpec) -> Result<Explanati
     let outcome = applied.outcome(&content);
     // Of two lines for a version the last one counts, as for cargo.
     let mut versions = BTreeMap::new();
-    for line in content.split(|byte| *byte == b'\n') {
-        let Some(line) = Published::read(line) else {
+    for text in content.split(|byte| *byte == b'\n') {
+        let Some(line) = Published::read(text) else {
             continue;
         };
         let is_meant = |wanted: &str| wanted == line.version;
         let wanted = spec.version.as_ref();
         if wanted.is_none_or(|wanted| is_meant(wanted.as_str())) {
-            let decided = outcome.of(&line.version).cloned();
+            let released = outcome.released(&line.version);
+            let decided = outcome.of(&line.version).or(released).cloned();
             // One that is served as it is may be so by a rule.
             let decided = decided.unwrap_or_else(|| {
                 let about = applied.policy.about(&line.name);
                 about.decide(&line.version, None, applied.now)
             });
             let row = Row::new(&line.name, &line.version, &decided, line.is_yanked);
+            let needs = released.map_or_else(Vec::new, |_| needs(text));
+            let row = row.advised(&outcome).needing(needs);
             versions.insert(Reverse(Version::parse(&line.version).ok()), row);
         }
     }
@@ -66,6 +70,20 @@ pub async fn explain(config: &ServeConfig, spec: &CrateSpec) -> Result<Explanati
         versions: versions.into_values().collect(),
         hidden_by: hidden_by.map(|pattern| pattern.to_string()),
     })
+}
+
+/// Returns what a version depends on, with the requirements: `bar ^1.2`. What only its own tests need is left out.
+fn needs(line: &[u8]) -> Vec<String> {
+    let release = Release::read(line);
+    let dependencies = release.map_or_else(Vec::new, |release| release.dependencies);
+    let needed = dependencies
+        .iter()
+        .filter(|it| it.kind != DependencyKind::Dev);
+    let needed = needed.map(|it| match it.is_optional {
+        true => format!("{} {} (optional)", it.package, it.requirement),
+        false => format!("{} {}", it.package, it.requirement),
+    });
+    needed.collect()
 }
 
 impl fmt::Display for Explanation {

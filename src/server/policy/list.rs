@@ -48,7 +48,7 @@ fn read(applied: &Applied) -> Result<Vec<Row>> {
     let seen = Arc::clone(&applied.seen);
     let decisions = Decisions::of(&applied.policy, seen, &applied.snapshot, applied.now)?;
     let mut rows = Vec::new();
-    for (name, decided) in decisions.crates() {
+    for (name, file) in decisions.crates() {
         let Ok(name) = CrateName::new(name) else {
             continue;
         };
@@ -57,9 +57,10 @@ fn read(applied: &Applied) -> Result<Vec<Row>> {
         let lines = content.split(|byte| *byte == b'\n');
         let lines = lines.filter_map(Published::read);
         let lines: HashMap<_, _> = lines.map(|line| (line.version.to_string(), line)).collect();
-        for (version, decided) in decided.outcome.changed() {
+        for (version, decided) in file.outcome.changed() {
             if let Some(line) = lines.get(version) {
-                rows.push(Row::new(&line.name, version, decided, line.is_yanked));
+                let row = Row::new(&line.name, version, decided, line.is_yanked);
+                rows.push(row.advised(&file.outcome));
             }
         }
     }

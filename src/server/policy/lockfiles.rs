@@ -32,6 +32,9 @@ pub struct LockfileReport {
     pub untested: Vec<String>,
     /// Those that are on hold or denied, or not listed.
     pub findings: Vec<Finding>,
+    /// Those that are served, and that an advisory is about: they do not fail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Finding>,
 }
 
 /// A package of a lockfile that is on hold or denied, or that the index does not list.
@@ -71,12 +74,16 @@ pub async fn test(config: &ServeConfig, paths: &[PathBuf]) -> Result<LockfileRep
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(OfCrate::read(&applied, &package)?),
             };
-            if let Some(version) = of_crate.finding(&applied, &package) {
-                report.findings.push(Finding {
-                    lockfile: path.display().to_string(),
-                    line: line_of(&text, &package),
-                    version,
-                });
+            let finding = |version| Finding {
+                lockfile: path.display().to_string(),
+                line: line_of(&text, &package),
+                version,
+            };
+            let found = of_crate.finding(&applied, &package).map(finding);
+            let warned = || of_crate.warning(&package).map(finding);
+            match found {
+                Some(found) => report.findings.push(found),
+                None => report.warnings.extend(warned()),
             }
         }
     }
@@ -115,18 +122,32 @@ impl OfCrate {
         let decided = decided.cloned().unwrap_or_else(|| {
             // A rule may be about one that is not listed.
             let about = applied.policy.about(name);
+            let about = about.advised(applied.seen.advisories().of(name));
             about.decide(version, None, applied.now)
         });
         match decided.decision {
             Decision::Hold { .. } | Decision::Deny => {
                 let is_yanked = self.listed.get(version).copied().unwrap_or(false);
-                Some(Row::new(name, version, &decided, is_yanked))
+                let row = Row::new(name, version, &decided, is_yanked);
+                Some(row.advised(&self.outcome))
             }
             // One whose yank is on hold is served as it was.
             Decision::Serve | Decision::HoldYank { .. } => {
                 (!self.listed.contains_key(version)).then(|| Row::unlisted(name, version))
             }
         }
+    }
+}
+
+impl OfCrate {
+    /// Returns what advisories tell of a package that is served.
+    fn warning(&self, package: &Locked) -> Option<Row> {
+        let (name, version) = (package.name.as_str(), package.version.as_str());
+        let is_yanked = self.listed.get(version).copied().unwrap_or(false);
+        let served = self.outcome.released(version).cloned();
+        let served = served.unwrap_or_else(Decided::served);
+        let row = Row::new(name, version, &served, is_yanked).advised(&self.outcome);
+        row.is_advised().then_some(row)
     }
 }
 
@@ -165,8 +186,21 @@ impl LockfileReport {
 
     /// Makes GitLab's code quality report, a list of Code Climate's issues.
     pub fn code_quality(&self) -> String {
-        let issues: Vec<_> = self.findings.iter().map(Finding::as_issue).collect();
+        let all = self.findings.iter().chain(&self.warnings);
+        let issues: Vec<_> = all.map(Finding::as_issue).collect();
         format!("{}\n", Value::from(issues))
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            lockfile,
+            line,
+            version,
+        } = self;
+        let version = version.to_string().replace('\n', "\n  ");
+        write!(f, "{lockfile}:{line}: {version}")
     }
 }
 
@@ -175,11 +209,16 @@ impl Finding {
         let row = &self.version;
         // The same finding in the next pipeline is the same issue, also where it is at another line.
         let identity = [&self.lockfile, &row.name, &row.version, row.decision].join("\n");
+        let (check, severity) = match row.decision {
+            "deny" => ("policy-deny".to_owned(), "blocker"),
+            "serve" => ("policy-advisory".to_owned(), "minor"),
+            decision => (format!("policy-{decision}"), "major"),
+        };
         json!({
-            "description": row.to_string(),
-            "check_name": format!("policy-{}", row.decision),
+            "description": row.to_string().replace("\n  ", "; "),
+            "check_name": check,
             "fingerprint": hex::encode(digest(&SHA256, identity.as_bytes())),
-            "severity": if row.decision == "deny" { "blocker" } else { "major" },
+            "severity": severity,
             "location": { "path": self.lockfile, "lines": { "begin": self.line } },
         })
     }
@@ -194,12 +233,14 @@ impl fmt::Display for LockfileReport {
             findings => write!(f, "{findings} of {packages} do not meet the policy:")?,
         }
         for finding in &self.findings {
-            let Finding {
-                lockfile,
-                line,
-                version,
-            } = finding;
-            write!(f, "\n  {lockfile}:{line}: {version}")?;
+            write!(f, "\n  {finding}")?;
+        }
+        if !self.warnings.is_empty() {
+            let packages = counted(self.warnings.len(), "package");
+            write!(f, "\n{packages} with an advisory that does not fail:")?;
+        }
+        for warning in &self.warnings {
+            write!(f, "\n  {warning}")?;
         }
         if self.left_out > 0 {
             let packages = counted(self.left_out, "package");

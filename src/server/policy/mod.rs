@@ -16,6 +16,7 @@ use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::index::{CrateName, Published};
 use crate::policy::{Decided, Outcome, Policy, Seen};
+use crate::server::advisories;
 use crate::server::index_copy::{self, IndexCopy, Snapshot};
 use crate::server::sightings;
 pub use commanded::{Asked, Commanded, RuleRow, command};
@@ -53,7 +54,8 @@ impl Applied {
         let policy = policy_of(config)?;
         let (snapshot, copy) = index_copy::for_reading(config).await?;
         let now = Timestamp::now();
-        let (policy, seen) = sightings::of_store(config, policy, now).await?;
+        let (policy, mut seen) = sightings::of_store(config, policy, now).await?;
+        advisories::add_to(&mut seen, config, copy.is_some()).await?;
         Ok(Self {
             seen: Arc::new(seen),
             policy: Arc::new(policy),

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::policy::{Decided, Decision, minute};
+use crate::policy::{Advisory, Decided, Decision, Outcome, minute};
 use crate::shown::one_line;
 
 /// A version, and what is decided on it.
@@ -32,8 +33,60 @@ pub struct Row {
     pub at: Option<Timestamp>,
     /// Whether it is yanked in the index, whatever is decided.
     pub yanked: bool,
+    /// The advisories about it that count, the gravest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advisories: Vec<AdvisoryRow>,
+    /// What it depends on, where an advisory releases it early: who takes it takes those, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     #[serde(skip)]
     text: String,
+}
+
+/// An advisory, as the commands report it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AdvisoryRow {
+    /// Its id.
+    pub id: String,
+    /// What it is about.
+    pub title: String,
+    /// `malicious`, `vulnerable` or `informational`.
+    pub class: &'static str,
+    /// The day that it gives.
+    pub date: Date,
+    /// Where more is told.
+    pub url: Option<String>,
+    /// Its ids elsewhere.
+    pub aliases: Vec<String>,
+}
+
+impl AdvisoryRow {
+    fn new(advisory: &Advisory) -> Self {
+        Self {
+            id: advisory.id.clone(),
+            title: advisory.title.clone(),
+            class: advisory.class.word(),
+            date: advisory.date,
+            url: advisory.url.clone(),
+            aliases: advisory.aliases.clone(),
+        }
+    }
+}
+
+/// Says it in one line: `vulnerable: RUSTSEC-2026-0001: foo leaks (CVE-2026-1; https://…)`.
+impl fmt::Display for AdvisoryRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            id, title, class, ..
+        } = self;
+        write!(f, "{class}: {}: {}", one_line(id), one_line(title))?;
+        let more: Vec<_> = self.aliases.iter().chain(&self.url).collect();
+        let more: Vec<_> = more.into_iter().map(|text| one_line(text)).collect();
+        match more.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({})", more.join("; ")),
+        }
+    }
 }
 
 impl Row {
@@ -42,7 +95,7 @@ impl Row {
         let why = decided.why.as_ref();
         let (decision, until) = match decided.decision {
             Decision::Serve => ("serve", None),
-            Decision::Hold { until } => ("hold", Some(until)),
+            Decision::Hold { until } => ("hold", until),
             Decision::HoldYank { until } => ("hold-yank", Some(until)),
             Decision::Deny => ("deny", None),
         };
@@ -63,8 +116,29 @@ impl Row {
             by: made.map(|(by, _)| by.to_string()),
             at: made.map(|(_, at)| *at),
             yanked,
+            advisories: Vec::new(),
+            needs: Vec::new(),
             text: format!("{}{by}{yanked_too}", one_line(&decided.to_string())),
         }
+    }
+
+    /// Adds the advisories about the version.
+    #[must_use]
+    pub(super) fn advised(mut self, outcome: &Outcome) -> Self {
+        let advisories = outcome.advised(&self.version).iter();
+        self.advisories = advisories.map(|it| AdvisoryRow::new(it)).collect();
+        self
+    }
+
+    /// Adds what the version depends on.
+    #[must_use]
+    pub(super) fn needing(self, needs: Vec<String>) -> Self {
+        Self { needs, ..self }
+    }
+
+    /// Says whether an advisory is about it.
+    pub(super) fn is_advised(&self) -> bool {
+        !self.advisories.is_empty()
     }
 
     /// Makes it of a version that the index does not list.
@@ -80,6 +154,8 @@ impl Row {
             by: None,
             at: None,
             yanked: false,
+            advisories: Vec::new(),
+            needs: Vec::new(),
             text: "the index does not list it".to_owned(),
         }
     }
@@ -93,7 +169,14 @@ impl fmt::Display for Row {
             text,
             ..
         } = self;
-        write!(f, "{} {}: {text}", one_line(name), one_line(version))
+        write!(f, "{} {}: {text}", one_line(name), one_line(version))?;
+        for advisory in &self.advisories {
+            write!(f, "\n  {advisory}")?;
+        }
+        match self.needs.is_empty() {
+            true => Ok(()),
+            false => write!(f, "\n  it needs {}", one_line(&self.needs.join(", "))),
+        }
     }
 }
 

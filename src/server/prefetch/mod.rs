@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{CrateFile, CrateSpec};
 use crate::policy::{Policy, Seen};
 use crate::progress::Progress;
+use crate::server::advisories;
 use crate::server::crate_files::CrateFiles;
 use crate::server::index_copy;
 use crate::server::sightings;
@@ -76,11 +77,12 @@ pub async fn run(
     let locked = lockfile::read_all(&options.lockfiles, &OwnSources::of(&config))?;
     let left_out = all_left_out(&locked, &config);
     // Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
-    let (snapshot, _copy) = index_copy::for_reading(&config).await?;
+    let (snapshot, copy) = index_copy::for_reading(&config).await?;
     let now = Timestamp::now();
     let (policy, seen) = match Policy::of(&config.policy) {
         Some(policy) => {
-            let (policy, seen) = sightings::of_store(&config, policy, now).await?;
+            let (policy, mut seen) = sightings::of_store(&config, policy, now).await?;
+            advisories::add_to(&mut seen, &config, copy.is_some()).await?;
             (Some(policy), seen)
         }
         None => (None, Seen::default()),

@@ -98,6 +98,9 @@ pub(super) async fn decide(
     before: &Option<Arc<View>>,
     index: &Arc<Snapshot>,
 ) -> Option<Decided> {
+    if let Some(advisories) = &state.advisories {
+        advisories.begun().await;
+    }
     let now = state.handle.timestamp();
     // Before the rules are read: one that is made meanwhile is read with the next look.
     let commanded = commanded(&state.config.serve.data_dir);
@@ -129,7 +132,10 @@ pub(super) async fn decide(
     let (known, failure) = known(state, &policy, before, news, index.commit(), now).await;
     state.unrecorded.holds.store(held.clone().map(Arc::new));
     note(state, held.or(failure));
-    let known = known?;
+    let mut known = known?;
+    if let Some(advisories) = &state.advisories {
+        known.seen.set_advisories(advisories.current());
+    }
     let (by, seen) = (known.policy, Arc::new(known.seen));
     let (view, on) = (before.clone(), Arc::clone(&index));
     let applied = blocking(move || apply(&by, seen, view.as_deref(), &on, now)).await;

@@ -24,6 +24,8 @@ pub struct Handle {
     clock: Clock,
     /// Wakes the task that refreshes the index.
     pub(super) refresh_now: Notify,
+    /// Wakes the task that refreshes the advisories.
+    pub(super) refresh_advisories: Notify,
     /// Whether a push to upstream is for the work beside the server.
     pub(super) takes_pushes: bool,
     pushed: Notify,
@@ -56,6 +58,7 @@ impl Handle {
             progress: Arc::default(),
             clock: Clock(Box::new(SystemTime::now)),
             refresh_now: Notify::new(),
+            refresh_advisories: Notify::new(),
             takes_pushes,
             pushed: Notify::new(),
             noted: Mutex::default(),
@@ -106,9 +109,10 @@ impl Handle {
         self.pushed.notified().await;
     }
 
-    /// Has the index refreshed at once.
+    /// Has the index refreshed at once, and the advisories.
     pub fn refresh(&self) {
         self.refresh_now.notify_one();
+        self.refresh_advisories.notify_one();
     }
 
     /// Has what happened in the history of the server: a text without secrets, of a `kind` as in `sync`. Of very many at once

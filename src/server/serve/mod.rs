@@ -1,9 +1,10 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
 //! `routes` is the table of paths; `index`, `download`, `web_api`, `pages`, `policy` and `monitoring` have the handlers, which share a
-//! `State`; `refresh`, `policy`, `catalog`, `dump`, `manifests`, `history`, `offline_listing` and `housekeeping` work in the background.
+//! `State`; `refresh`, `advisories`, `policy`, `catalog`, `dump`, `manifests`, `history`, `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
+mod advisories;
 mod auth;
 mod catalog;
 mod comparison;
@@ -104,6 +105,7 @@ pub async fn run_with(
     );
     tokio::select! {
         () = refresh::forever(state) => {}
+        () = advisories::forever(state) => {}
         () = offline_listing::forever(state) => {}
         () = policy::forever(state) => {}
         () = catalog::forever(state) => {}
@@ -193,6 +195,9 @@ fn describe(config: &ServeConfig) {
     if !config.policy.deny.is_empty() {
         let rules = counted(config.policy.deny.len(), "rule");
         info!("policy: {rules} of policy.deny");
+    }
+    if let Some(advisories) = &config.policy.advisories {
+        info!("policy: advisories of {advisories}");
     }
     let is_named = serve.public_url.is_some() || !serve.hosts.is_empty();
     if serve.listen.ip().is_unspecified() && !is_named {

@@ -77,6 +77,7 @@ pub(super) fn metrics(state: &'static State, _: Authorized<'_>) -> Result<Reply,
             store(totals);
             index(state);
             policy(state);
+            advisories(state);
             imports(state);
         });
         let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -214,6 +215,45 @@ fn policy(state: &State) {
         numbers.yanks_on_hold as f64,
         "Yanked versions that are still shown as not yanked.",
     );
+    if let Some(advised) = numbers.advised {
+        show(
+            "crates_ferry_policy_advised_versions",
+            advised as f64,
+            "Versions that an advisory is about which counts.",
+        );
+    }
+}
+
+/// The advisories; nothing where none are read.
+fn advisories(state: &State) {
+    let Some(advisories) = &state.advisories else {
+        return;
+    };
+    let rounds = advisories.rounds.so_far();
+    count(
+        "crates_ferry_advisories_refresh_failures_total",
+        rounds.failures,
+        "Refreshes of the advisories that failed.",
+    );
+    if let Some((_, at)) = rounds.last_success {
+        show(
+            "crates_ferry_advisories_last_refresh_timestamp_seconds",
+            unix_time(at),
+            "When the advisories were last refreshed with success, as Unix time.",
+        );
+    }
+    if let Some(read) = advisories.read() {
+        show(
+            "crates_ferry_advisories",
+            read.advisories.all().count() as f64,
+            "Advisories about crates.",
+        );
+        show(
+            "crates_ferry_advisories_unreadable_files",
+            read.unreadable.len() as f64,
+            "Files of advisories that cannot be read.",
+        );
+    }
 }
 
 /// The imports of the dump by the clock; nothing where there are none.

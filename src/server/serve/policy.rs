@@ -1,5 +1,6 @@
 //! The policy: brings what requests see up to date as time passes, refuses what is denied, and `/api/v1/policy`.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use super::state::State;
 use crate::config::Rule;
 use crate::http::error_response::{ErrorResponse, Note};
 use crate::http::routes::{Authorized, Reply};
-use crate::policy::{Decided, Decision, Verb};
+use crate::policy::{Class, Decided, Decision, Verb};
+use crate::server::decisions::DecidedFile;
 use crate::shown::one_line;
 
 /// How often the clock is looked at: the machine's may be set, and holds end on time.
@@ -88,6 +90,11 @@ struct PolicyJson {
     on_hold: Option<usize>,
     denied: Option<usize>,
     yanks_on_hold: Option<usize>,
+    /// What becomes of the versions that advisories are about, by their class; not there where no advisories are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_advisories: Option<BTreeMap<&'static str, &'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advised: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -119,6 +126,9 @@ pub(super) struct Numbers {
     pub(super) denied: usize,
     /// Yanked versions that are still shown as not yanked.
     pub(super) yanks_on_hold: usize,
+    /// Versions that an advisory is about which counts; `None` where no advisories are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) advised: Option<usize>,
 }
 
 impl Numbers {
@@ -126,7 +136,12 @@ impl Numbers {
     pub(super) fn of(state: &State) -> Option<Self> {
         let view = state.view().ok()?;
         let decisions = view.as_ref()?.decisions.as_ref()?;
-        let mut numbers = Self::default();
+        let advised = |file: &DecidedFile| file.outcome.all_advised().count();
+        let all = || decisions.crates().map(|(_, file)| advised(file)).sum();
+        let mut numbers = Self {
+            advised: state.advisories.as_ref().map(|_| all()),
+            ..Self::default()
+        };
         for (_, decided) in decisions
             .crates()
             .flat_map(|(_, file)| file.outcome.changed())
@@ -179,5 +194,13 @@ pub(super) fn show(state: &'static State, _: Authorized<'_>) -> Result<Reply, Er
         on_hold: numbers.map(|numbers| numbers.on_hold),
         denied: numbers.map(|numbers| numbers.denied),
         yanks_on_hold: numbers.map(|numbers| numbers.yanks_on_hold),
+        on_advisories: policy.has_advisories().then(|| {
+            let classes = [Class::Malicious, Class::Vulnerable, Class::Informational];
+            let classes = classes.into_iter();
+            classes
+                .map(|class| (class.word(), policy.on(class).word()))
+                .collect()
+        }),
+        advised: numbers.and_then(|numbers| numbers.advised),
     })))
 }

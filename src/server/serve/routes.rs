@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::access_log::Record;
 use super::state::State;
 use super::web_api::{lists, read as web_api, told};
-use super::{download, index, monitoring, pages, policy, refresh};
+use super::{advisories, download, index, monitoring, pages, policy, refresh};
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Route, Table};
@@ -37,6 +37,7 @@ const TABLE: Table<&'static State> = Table {
             Access::Token,
             lists::category_slugs,
         ),
+        Route::get("/api/v1/advisories/*", Access::Token, advisories::show),
         Route::get("/api/v1/policy", Access::Token, policy::show),
         Route::get("/api/v1/status", Access::Token, pages::status::json),
         Route::get("/healthz", Access::Public, monitoring::healthz),

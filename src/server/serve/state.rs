@@ -13,6 +13,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::access_log::AccessLog;
+use super::advisories::AdvisoryCopy;
 use super::auth::Tokens;
 use super::crate_contents::ContentCache;
 use super::deciding::{self, Unrecorded};
@@ -60,6 +61,8 @@ pub(super) struct State {
     /// What it shares with the work beside it.
     pub(super) handle: Arc<Handle>,
     pub(super) copy: IndexCopy,
+    /// The advisories, where there are any.
+    pub(super) advisories: Option<AdvisoryCopy>,
     pub(super) crate_files: Arc<CrateFiles>,
     /// Bounds the crate files that are open.
     pub(super) files: FileBudget,
@@ -160,6 +163,7 @@ impl State {
         let state = Self {
             policy: ArcSwapOption::from(Policy::of(&config.policy).map(Arc::new)),
             has_new_policy: Notify::new(),
+            advisories: AdvisoryCopy::open(&config).await?,
             address: PublicAddress::of(&config),
             crate_files: CrateFiles::open(&config).await?,
             files: FileBudget::new(shares),

@@ -63,7 +63,12 @@ pub(super) fn addresses(flags: &Flags, environment: &Environment) -> Vec<RemoteU
     let Ok(loaded) = load::load(flags, environment) else {
         return Vec::new();
     };
-    let keys = ["upstream.url", "mirror.url", "serve.index"];
+    let keys = [
+        "upstream.url",
+        "mirror.url",
+        "serve.index",
+        "policy.advisories",
+    ];
     let given = keys.iter().filter_map(|key| loaded.settings.given(key));
     given
         .flat_map(|(texts, _)| texts)

@@ -12,7 +12,7 @@ use super::dependencies::{Group, groups};
 use super::features::{Feature, features};
 use super::frame::Frame;
 use super::listed::Listed;
-use super::mark::Mark;
+use super::mark::{self, Mark, Told};
 use super::text::{Link, Moment, Within, clean, number, size};
 use super::versions::VersionTable;
 use super::{redirect, respond};
@@ -66,6 +66,10 @@ struct Shown {
     is_beyond_cargo: bool,
     /// What the policy says of it, where it is not served as it is.
     mark: Option<Mark>,
+    /// The advisories about it.
+    advisories: Vec<Told>,
+    /// Why it is served although it is young, if an advisory releases it.
+    released: Option<String>,
     is_pre_release: bool,
     published: Option<Moment>,
     rust_version: Option<String>,
@@ -296,6 +300,8 @@ impl CratePage {
         let decided = decided.as_deref();
         let mut shown = Shown::new(row, release);
         shown.mark = Mark::of(decided, &shown.number);
+        shown.advisories = Told::all(decided, &shown.number);
+        shown.released = mark::released(decided, &shown.number);
         shown.find(releases, release, stored);
         let is_usable = |listed: &ListedRelease| !listed.is_yanked && !listed.is_beyond_cargo;
         let first = releases.iter().take(FIRST_VERSIONS);
@@ -355,6 +361,8 @@ impl Shown {
             is_yanked: release.is_yanked,
             is_beyond_cargo: release.is_beyond_cargo,
             mark: None,
+            advisories: Vec::new(),
+            released: None,
             is_pre_release,
             published: release.published.map(Moment::of),
             rust_version: release.rust_version.as_deref().map(clean),

@@ -59,7 +59,9 @@ impl Listed {
             let decided = state.decided(&row.name);
             Self {
                 is_stored: stored.contains(&row.name),
-                state: mark::state(decided.as_deref(), &row.default_version).or(listed.state),
+                state: mark::state(decided.as_deref(), &row.default_version)
+                    .or(listed.state)
+                    .or(mark::advised(decided.as_deref(), &row.default_version)),
                 ..listed
             }
         });

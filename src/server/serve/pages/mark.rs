@@ -1,7 +1,7 @@
 //! What the policy says of a version, as pages show it.
 
-use super::text::clean;
-use crate::policy::{Decided, Decision};
+use super::text::{Link, clean};
+use crate::policy::{Advisory, Class, Decided, Decision};
 use crate::server::decisions::DecidedFile;
 
 /// A class of the style, and the word.
@@ -22,6 +22,62 @@ pub(super) struct Mark {
 /// Returns how a version is marked in a list; `None` if it is served as it is.
 pub(super) fn state(decided: Option<&DecidedFile>, version: &str) -> Option<State> {
     decided?.outcome.of(version).and_then(state_of)
+}
+
+/// Returns how a version is marked in a list that an advisory is about; `None` if none is that counts.
+pub(super) fn advised(decided: Option<&DecidedFile>, version: &str) -> Option<State> {
+    let gravest = decided?.outcome.advised(version).first()?;
+    Some(match gravest.class {
+        Class::Malicious => ("bad", "malicious"),
+        Class::Vulnerable => ("warn", "vulnerable"),
+        Class::Informational => ("warn", "advisory"),
+    })
+}
+
+/// An advisory about the version that a page is about.
+pub(super) struct Told {
+    pub(super) state: State,
+    pub(super) id: String,
+    /// Where more is told.
+    pub(super) link: Option<Link>,
+    pub(super) title: String,
+    /// Its day, its severity, its ids elsewhere.
+    pub(super) more: String,
+}
+
+impl Told {
+    /// Makes all of a version, the gravest first.
+    pub(super) fn all(decided: Option<&DecidedFile>, version: &str) -> Vec<Self> {
+        let advisories = decided.map_or(&[][..], |decided| decided.outcome.advised(version));
+        advisories.iter().map(|it| Self::new(it)).collect()
+    }
+
+    fn new(advisory: &Advisory) -> Self {
+        let state = match (advisory.class, advisory.kind.as_deref()) {
+            (Class::Malicious, _) => ("bad", "malicious"),
+            (Class::Vulnerable, _) => ("warn", "vulnerable"),
+            (Class::Informational, Some("unmaintained")) => ("warn", "unmaintained"),
+            (Class::Informational, Some("unsound")) => ("warn", "unsound"),
+            (Class::Informational, _) => ("warn", "advisory"),
+        };
+        let date = advisory.date.to_string();
+        let mut more = vec![date];
+        more.extend(advisory.severity.clone());
+        more.extend(advisory.aliases.iter().cloned());
+        Self {
+            state,
+            id: clean(&advisory.id),
+            link: advisory.url.as_deref().and_then(Link::of),
+            title: clean(&advisory.title),
+            more: clean(&more.join(", ")),
+        }
+    }
+}
+
+/// Says why a version is served that is young, if an advisory releases it.
+pub(super) fn released(decided: Option<&DecidedFile>, version: &str) -> Option<String> {
+    let why = decided?.outcome.released(version)?.why.as_ref()?;
+    Some(clean(&why.to_string()))
 }
 
 fn state_of(decided: &Decided) -> Option<State> {

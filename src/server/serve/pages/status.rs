@@ -36,6 +36,9 @@ struct Status {
     catalog: Catalog,
     /// How many versions are on hold and denied; `null` without a policy.
     policy: Option<Numbers>,
+    /// Of the advisories; not there where none are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advisories: Option<AdvisoryStatus>,
     /// Of the database dump; `null` where none is imported by the clock.
     import: Option<ImportStatus>,
     history: HistoryJson,
@@ -122,6 +125,19 @@ struct Store {
     limit: Option<u64>,
 }
 
+/// The advisories.
+#[derive(Serialize)]
+struct AdvisoryStatus {
+    commit: Option<String>,
+    /// How many there are about crates.
+    number: usize,
+    unreadable_files: usize,
+    /// When they were last compared with their repository.
+    refreshed: Option<Timestamp>,
+    refresh_failures: u64,
+    last_error: Option<String>,
+}
+
 /// The imports of the database dump by the clock.
 #[derive(Serialize)]
 struct ImportStatus {
@@ -153,6 +169,8 @@ struct StatusPage {
     committed: Option<Moment>,
     refreshed: Option<Moment>,
     imported: Option<Moment>,
+    /// When the advisories were compared with their repository.
+    advised: Option<Moment>,
     week: Option<Week>,
     status: Status,
 }
@@ -182,6 +200,11 @@ pub(in crate::server::serve) fn show(
                 .import
                 .as_ref()
                 .and_then(|import| import.imported)
+                .map(Moment::of),
+            advised: status
+                .advisories
+                .as_ref()
+                .and_then(|advisories| advisories.refreshed)
                 .map(Moment::of),
             status,
         };
@@ -235,6 +258,7 @@ impl Status {
             },
             catalog: Catalog::read(state),
             policy: Numbers::of(state),
+            advisories: AdvisoryStatus::read(state),
             import: ImportStatus::read(state),
             history: HistoryJson::of(recent),
         }
@@ -368,6 +392,22 @@ impl IndexStatus {
     fn short(&self) -> &str {
         let commit = self.commit.as_deref().unwrap_or_default();
         commit.get(..10).unwrap_or(commit)
+    }
+}
+
+impl AdvisoryStatus {
+    fn read(state: &State) -> Option<Self> {
+        let advisories = state.advisories.as_ref()?;
+        let (read, rounds) = (advisories.read(), advisories.rounds.so_far());
+        let read = read.as_ref();
+        Some(Self {
+            commit: read.map(|read| read.commit.to_string()),
+            number: read.map_or(0, |read| read.advisories.all().count()),
+            unreadable_files: read.map_or(0, |read| read.unreadable.len()),
+            refreshed: rounds.last_success.and_then(|(_, at)| timestamp(at)),
+            refresh_failures: rounds.failures,
+            last_error: rounds.last_error.as_deref().map(clean),
+        })
     }
 }
 

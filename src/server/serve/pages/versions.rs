@@ -59,10 +59,12 @@ impl VersionRow {
     ) -> Self {
         let number = release.version.to_string();
         let marked = mark::state(decided, &number);
+        let advised = mark::advised(decided, &number);
         let state = match () {
             () if marked.is_some() => marked,
             () if release.is_yanked => Some(("bad", "yanked")),
             () if release.is_beyond_cargo => Some(("bad", IGNORED)),
+            () if advised.is_some() => advised,
             () if number == default => Some(("good", "take this")),
             () if !release.version.pre.is_empty() => Some(("warn", "pre-release")),
             () => None,

@@ -8,7 +8,7 @@ use crate::support::clocked::ClockedServer;
 use crate::support::server::Site;
 
 /// Makes a project that depends on `foo`, with crates.io replaced by a server.
-fn project(site: &Site, server: &ClockedServer, name: &str) -> Project {
+pub(super) fn project(site: &Site, server: &ClockedServer, name: &str) -> Project {
     let project = Project::new(site, name);
     let manifest = "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\nfoo = \"1\"\n\n[workspace]\n";
     std::fs::write(project.folder.join("Cargo.toml"), manifest).unwrap();
@@ -28,13 +28,13 @@ fn lockfile(project: &Project) -> PathBuf {
 }
 
 /// Returns the version of `foo` that the lockfile names.
-fn locked(project: &Project) -> String {
+pub(super) fn locked(project: &Project) -> String {
     let text = std::fs::read_to_string(lockfile(project)).unwrap();
     let (_, rest) = text.split_once("name = \"foo\"\nversion = \"").unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
 
-fn fail(project: &Project, arguments: &[&str]) -> String {
+pub(super) fn fail(project: &Project, arguments: &[&str]) -> String {
     let output = project.cargo(arguments, None);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{arguments:?}: {said}");

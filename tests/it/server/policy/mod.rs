@@ -1,6 +1,7 @@
 //! The policy: what is on hold or denied, in the index, in downloads, searches, pages and prefetches, and for the real cargo.
 
 mod access_log;
+mod advisories;
 mod cargo;
 mod commanded;
 mod commands;
