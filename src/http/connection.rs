@@ -36,6 +36,10 @@ const STREAMS: u32 = 128;
 // As few as the first piece of a crate file has: a body gives another piece once the one before is on its way.
 const SEND_BUFFER: usize = 4 << 10;
 
+/// After how long without a request an HTTP/1 connection may rest; twice as long at most. Then it holds a few KiB, and not the
+/// buffers of hyper, which allocates them anew with the next request.
+const REST: Duration = Duration::from_millis(250);
+
 /// How many unsent bytes the system holds for a connection.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 << 10;
@@ -47,8 +51,8 @@ pub struct Bounds {
     pub connections: usize,
     /// How many threads serve connections; with 0, the thread that accepts them does.
     pub threads: usize,
-    /// How long the TLS handshake and the first bytes may take. The head of a request may take twice as long, from the
-    /// end of the response before.
+    /// How long the TLS handshake, the first bytes and the head of a request may take. The first bytes of a further request may
+    /// take twice as long, from the end of the response before.
     pub head: Duration,
     /// How long a client may read nothing of a response. Over HTTP/2 twice as long, and a connection may be idle for as
     /// long.
@@ -94,58 +98,81 @@ where
         let guard = StallGuard::default();
         // Pinned in a box: the timer within a `TimeoutStream` must not move.
         let stream = ProgressIo::new(Box::pin(stream), &guard);
+        // Each future in a box of its own: one that had room for all of them would be several times as large for as long as the
+        // connection is open.
         match certificates {
-            None => self.speak(stream, guard).await,
+            None => Box::pin(self.speak(stream, guard)).await,
             Some(certificates) => {
-                let accepting = certificates.accept(stream);
-                if let Some(stream) =
-                    begin("TLS handshake", accepting, &self.shutdown, self.bounds).await
+                let accepting = Box::pin(certificates.accept(stream));
+                let limit = self.bounds.head;
+                if let Some(stream) = begin("TLS handshake", accepting, &self.shutdown, limit).await
                 {
-                    // Boxed: this future has room for both arms, and that of a plain connection would be as large as
-                    // the state of TLS.
-                    self.speak(Box::new(stream), guard).await;
+                    Box::pin(self.speak(Box::new(stream), guard)).await;
                 }
             }
         }
     }
 
     async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-        self,
-        stream: S,
+        mut self,
+        mut stream: S,
         guard: StallGuard,
     ) {
-        let detecting = detect::protocol(stream);
-        let ended = match begin("first request", detecting, &self.shutdown, self.bounds).await {
-            None => return,
-            Some((Protocol::Http1, stream)) => self.speak_http1(stream, guard).await,
-            Some((Protocol::Http2, stream)) => self.speak_http2(stream, guard).await,
-        };
-        if let Err(error) = ended {
-            debug!("a connection ended: {error}");
+        let (mut what, mut limit) = ("first request", self.bounds.head);
+        loop {
+            let detecting = detect::protocol(stream);
+            (self, stream) = match begin(what, detecting, &self.shutdown, limit).await {
+                None => return,
+                Some((Protocol::Http1, begun)) => match self.speak_http1(begun, &guard).await {
+                    Some(resting) => resting,
+                    None => return,
+                },
+                Some((Protocol::Http2, begun)) => {
+                    return ended(self.speak_http2(begun, guard).await);
+                }
+            };
+            (what, limit) = ("next request", self.bounds.head * 2);
         }
     }
 
+    /// Serves requests until none comes for a while, and returns the stream then; `None` if the connection has ended.
     async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
-        stream: Rewind<S>,
-        guard: StallGuard,
-    ) -> hyper::Result<()> {
-        let Self { answer, peer, .. } = self;
-        let guarded = guard.clone();
-        // Without a timer hyper's own `header_read_timeout` stays off: the guard does its work. Without `with_upgrades`
-        // the `Upgrade: h2c` that cargo sends with each download over plain HTTP is ignored, and HTTP/1.1 goes on.
-        let connection = http1::Builder::new().max_buf_size(HEAD).serve_connection(
-            TokioIo::new(stream),
-            service_fn(move |request| {
-                guarded
-                    .clone()
-                    .answer(WaitsFor::Server, answer(request, peer))
-            }),
-        );
-        let watched = self.shutdown.watch(connection);
-        // While a response is under way the guard counts nothing against the client: the stream has a write timeout.
-        let ended = guard.watch(self.bounds.head, watched).await;
-        ended.unwrap_or(Ok(()))
+        mut stream: Rewind<S>,
+        guard: &StallGuard,
+    ) -> Option<(Self, S)> {
+        let mut limit = REST;
+        loop {
+            let (answer, peer, guarded) = (self.answer.clone(), self.peer, guard.clone());
+            // Without a timer hyper's own `header_read_timeout` stays off: the guard does its work. Without `with_upgrades`
+            // the `Upgrade: h2c` that cargo sends with each download over plain HTTP is ignored, and HTTP/1.1 goes on.
+            let connection = http1::Builder::new().max_buf_size(HEAD).serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| {
+                    guarded
+                        .clone()
+                        .answer(WaitsFor::Server, answer(request, peer))
+                }),
+            );
+            let mut watched = self.shutdown.watch(connection);
+            // While a response is under way the guard counts nothing against the client: the stream has a write timeout. So
+            // nothing is lost of one here: all of it was written.
+            if let Some(end) = guard.watch(limit, &mut watched).await {
+                ended(end);
+                return None;
+            }
+            let parts = watched.into_inner().into_parts();
+            let (begun, rest) = parts.io.into_inner().into_parts();
+            if parts.read_buf.is_empty() && begun.is_empty() {
+                return Some((self, rest));
+            }
+            // A head that has begun has to end in time.
+            if limit != REST {
+                return None;
+            }
+            limit = self.bounds.head;
+            stream = Rewind::new([parts.read_buf, begun].concat().into(), rest);
+        }
     }
 
     async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -177,6 +204,12 @@ where
     }
 }
 
+fn ended(end: hyper::Result<()>) {
+    if let Err(error) = end {
+        debug!("a connection ended: {error}");
+    }
+}
+
 /// Limits the unsent bytes that the system holds, so that what a slow client reads soon shows as a write that proceeds.
 fn keep_little_unsent(stream: &TcpStream) {
     // If it fails, only the slowest clients are cut off too early.
@@ -184,15 +217,15 @@ fn keep_little_unsent(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
-/// Waits for what a client must do within `bounds.head`.
+/// Waits for what a client must do within a limit.
 async fn begin<T>(
     what: &str,
     work: impl Future<Output = io::Result<T>>,
     shutdown: &Shutdown,
-    bounds: Bounds,
+    limit: Duration,
 ) -> Option<T> {
     let begun = tokio::select! {
-        begun = timeout(bounds.head, work) => begun,
+        begun = timeout(limit, work) => begun,
         // A client that has sent no request yet loses nothing.
         () = shutdown.started() => return None,
     };
@@ -227,9 +260,16 @@ mod tests {
 
     /// Serves a client over a pipe that holds so many bytes; each response is in memory.
     fn served(held: usize) -> DuplexStream {
+        served_by(&Arc::new(()), held)
+    }
+
+    /// The same, with something that whatever may answer holds.
+    fn served_by(answers: &Arc<()>, held: usize) -> DuplexStream {
+        let answers = Arc::clone(answers);
         let connection = Connection {
-            answer: |_, _| async {
-                Ok(Response::new(Body::from(Bytes::from_static(&[7; ANSWER]))))
+            answer: move |_, _| {
+                let _ = &answers;
+                async { Ok(Response::new(Body::from(Bytes::from_static(&[7; ANSWER])))) }
             },
             peer: Peer(([127, 0, 0, 1], 1).into()),
             bounds: Bounds {
@@ -254,6 +294,50 @@ mod tests {
         keep_little_unsent(&client);
         let held = socket2::SockRef::from(&client).tcp_notsent_lowat();
         assert_eq!(held.unwrap(), UNSENT);
+    }
+
+    /// Sends a request, and reads its response.
+    async fn ask(client: &mut DuplexStream, request: &[u8]) {
+        client.write_all(request).await.unwrap();
+        let mut taken = Vec::with_capacity(ANSWER * 2);
+        while taken.len() < ANSWER {
+            assert!(client.read_buf(&mut taken).await.unwrap() > 0);
+        }
+        let start = taken.starts_with(b"HTTP/1.1 200 OK");
+        assert!(start, "{:?}", taken[..20].escape_ascii().to_string());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_idle_holds_nothing_that_answers_and_serves_the_next_request() {
+        let answers = Arc::new(());
+        let mut client = served_by(&answers, 1 << 20);
+        for _ in 0..3 {
+            ask(&mut client, b"GET / HTTP/1.1\r\n\r\n").await;
+            assert_eq!(Arc::strong_count(&answers), 3);
+            sleep(REST * 3).await;
+            // The connection's own, and that of the test.
+            assert_eq!(Arc::strong_count(&answers), 2);
+        }
+        let start = Instant::now();
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        assert!(start.elapsed() > HEAD_LIMIT * 3 / 2 && start.elapsed() <= HEAD_LIMIT * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_takes_a_while_is_read_to_its_end_but_not_forever() {
+        let mut client = served(1 << 20);
+        for _ in 0..2 {
+            client.write_all(b"GET / HT").await.unwrap();
+            sleep(HEAD_LIMIT / 3).await;
+            client.write_all(b"TP/1.1\r\n").await.unwrap();
+            sleep(HEAD_LIMIT / 3).await;
+            ask(&mut client, b"\r\n").await;
+        }
+        let start = Instant::now();
+        client.write_all(b"GET / HT").await.unwrap();
+        let end = timeout(HEAD_LIMIT * 3, client.read(&mut [0])).await;
+        assert_eq!(end.unwrap().unwrap(), 0);
+        assert!(start.elapsed() >= HEAD_LIMIT);
     }
 
     #[tokio::test(start_paused = true)]

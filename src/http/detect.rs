@@ -29,6 +29,18 @@ pub(super) struct Rewind<S> {
     stream: S,
 }
 
+impl<S> Rewind<S> {
+    /// Makes a stream of these bytes, then those of another one.
+    pub(super) fn new(first: Bytes, stream: S) -> Self {
+        Self { first, stream }
+    }
+
+    /// Returns the bytes that were not read a second time, and the stream.
+    pub(super) fn into_parts(self) -> (Bytes, S) {
+        (self.first, self.stream)
+    }
+}
+
 /// Reads as many bytes as it takes to detect the protocol.
 pub(super) async fn protocol<S: AsyncRead + Unpin>(
     mut stream: S,
@@ -49,7 +61,7 @@ pub(super) async fn protocol<S: AsyncRead + Unpin>(
         }
     };
     let first = first.freeze();
-    Ok((protocol, Rewind { first, stream }))
+    Ok((protocol, Rewind::new(first, stream)))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {

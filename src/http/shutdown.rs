@@ -90,6 +90,13 @@ pub(super) struct Watched<C> {
     started: Option<Started>,
 }
 
+impl<C> Watched<C> {
+    /// Returns the connection, which nobody tells any more.
+    pub(super) fn into_inner(self) -> C {
+        self.connection
+    }
+}
+
 impl<C: GracefulConnection + Unpin> Future for Watched<C> {
     type Output = C::Output;
 

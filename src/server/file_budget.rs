@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// The most connections that are served at once.
-const CONNECTIONS: u64 = 8192;
+const CONNECTIONS: u64 = 12 << 10;
 /// The fewest, however low the limit is.
 const FEW: u64 = 64;
 /// How many files are for the rest: the index, the catalog, the store's bucket, logs.
