@@ -216,7 +216,13 @@ impl AboutCrate<'_> {
             return Decided::new(Decision::Deny, Some(Why::of_rule(DENY, rule)), span);
         }
         if let Some((decision, why)) = Self::by_advisory(advisories, true) {
-            return Decided::new(decision, Some(why), span);
+            // A command may refuse what is only on hold.
+            let denied = (decision != Decision::Deny)
+                .then(|| self.by_command(Verb::Deny, version, now, &mut span));
+            return match denied.flatten() {
+                Some(denied) => denied,
+                None => Decided::new(decision, Some(why), span),
+            };
         }
         let allow = self.first(&self.policy.allow, &self.allow, version, now, &mut span);
         if let Some(rule) = allow {

@@ -121,6 +121,21 @@ fn malicious_comes_before_allow_and_allow_before_the_others() {
     );
 }
 
+#[test]
+fn a_command_refuses_what_is_on_hold_as_malicious_and_releases_nothing_that_is() {
+    let lines = [line("1.0.0", None)];
+    let advisories = [advisory(Class::Malicious, -900, &[("", "")])];
+    let of = |action, verb| {
+        let policy = with(&[("FERRY_POLICY_MALICIOUS", action)]);
+        let policy = with_commands(&policy, &[(verb, "foo", None)]);
+        outcome(&policy, &lines, &advisories, 0).strictest()
+    };
+    let hold = Decision::Hold { until: None };
+    assert_eq!(of("hold", Verb::Deny), Decision::Deny);
+    assert_eq!(of("hold", Verb::Allow), hold);
+    assert_eq!(of("deny", Verb::Allow), Decision::Deny);
+}
+
 /// Says whether the version 1.2.0 is on hold, two days after it was published.
 fn holds(lines: &[String], advisories: &[Arc<Advisory>], keys: &[(&str, &str)]) -> bool {
     let outcome = outcome(&with(&[&[MIN_AGE], keys].concat()), lines, advisories, 2);
