@@ -92,7 +92,7 @@ fn given(key: &Key, texts: &[String], origin: &Origin, secrets: &Secrets) -> Eff
     let name = |text: &String| text.split('=').next().unwrap_or_default().to_owned();
     let value = match key.shape {
         Shape::One => Value::One(texts.iter().map(shown).collect()),
-        Shape::List | Shape::Mailboxes | Shape::Rules => {
+        Shape::List | Shape::Mailboxes | Shape::Rules | Shape::Trusted => {
             Value::List(texts.iter().map(shown).collect())
         }
         Shape::Map => Value::Names(texts.iter().map(name).collect()),

@@ -3,7 +3,7 @@
 /// Makes a documented struct of each section, and `KEYS`, the list of all keys.
 ///
 /// A field reads `name: Type = how("key", parse);` where `how` is the method of `Settings` that reads it: `needed`,
-/// `optional`, `list`, `mailboxes`, `map`, `rules`, or `or_default`, which takes the default's text as a third argument. `flag "--name"` may
+/// `optional`, `list`, `mailboxes`, `map`, `rules`, `trusted`, or `or_default`, which takes the default's text as a third argument. `flag "--name"` may
 /// follow. The comment above it is the key's description in the documentation. A field that is no key reads
 /// `+ name: Type = "description";`, and begins with the type's default.
 macro_rules! key_table {

@@ -33,6 +33,8 @@ pub(super) enum Shape {
     Map,
     /// A list of crates, each perhaps with an end and a reason; in a variable `;` separates them, since a requirement has commas.
     Rules,
+    /// A list of rules about jobs of CI, each a mapping; in a variable `;` separates them.
+    Trusted,
 }
 
 impl Shape {
@@ -44,6 +46,7 @@ impl Shape {
             b"mailboxes" => Self::Mailboxes,
             b"map" => Self::Map,
             b"rules" => Self::Rules,
+            b"trusted" => Self::Trusted,
             _ => Self::One,
         }
     }

@@ -41,7 +41,9 @@ pub use load::Flags;
 pub use mail::Route;
 pub use mirror_config::Config;
 pub use secrets::{AWS_CA_BUNDLE, JobToken, Mask, Secrets};
-pub use sections::{Catalog, Mail, Mirror, Network, Policy, Probe, Serve, Trigger, Up, Upstream};
+pub use sections::{
+    Catalog, Mail, Mirror, Network, Policy, Private, Probe, Serve, Trigger, Up, Upstream,
+};
 pub use serve_config::{IndexSource, ServeConfig, Tls};
 pub use settings::{Origin, Origins};
 pub use trigger_config::TriggerConfig;
@@ -54,3 +56,4 @@ pub use values::numbers::size;
 pub use values::policy::{OnAdvisory, Rule, Withdrawn, moment};
 pub use values::serve::{AccessLog, Downloads, OfflineIndex, StoreUrl};
 pub use values::smtp::{Mailbox, SmtpServer, SmtpTls};
+pub use values::trusted::{ClaimPattern, TrustedRule};

@@ -16,6 +16,7 @@ use super::values::git::{self, History};
 use super::values::policy::{self, OnAdvisory, Rule, Withdrawn};
 use super::values::serve::{self, AccessLog, Downloads, OfflineIndex, StoreUrl};
 use super::values::smtp::{self, Mailbox, SmtpServer};
+use super::values::trusted::{self, TrustedRule};
 use super::values::{addresses, numbers, paths, trigger};
 use crate::git::RemoteUrl;
 use crate::git::objects::Author;
@@ -206,6 +207,12 @@ key_table! {
         withdrawn: Option<Withdrawn> = optional("withdrawn", policy::withdrawn);
         /// A list of crates, such as `acme-*`, that are never taken from upstream. Those of the mirror are not on hold.
         reserved: Vec<NamePattern> = list("reserved", policy::reserved);
+    }
+
+    /// The registry of private crates.
+    private: Private {
+        /// A list of rules, each a mapping: which jobs of CI may publish which crates, by their OIDC tokens.
+        trusted: Vec<TrustedRule> = trusted("trusted", trusted::trusted);
     }
 
     /// The probe that switches cargo between crates.io and the mirror.

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::load::{self, Flags};
 use super::network;
 use super::secrets::{Mask, Secrets};
-use super::sections::{Catalog, Mirror, Network, Policy, Probe, Serve, Upstream};
+use super::sections::{Catalog, Mirror, Network, Policy, Private, Probe, Serve, Upstream};
 use super::settings::{Origin, Origins, Settings};
 use super::text_file;
 use super::values::serve::{Downloads, OfflineIndex, StoreUrl};
@@ -24,6 +24,8 @@ pub struct ServeConfig {
     pub serve: Serve,
     /// What it holds back, and what it refuses (`policy:`).
     pub policy: Policy,
+    /// The registry of private crates (`private:`).
+    pub private: Private,
     /// The probe that switches clients to it and back (`probe:`).
     pub probe: Probe,
     /// What is imported (`catalog:`).
@@ -96,6 +98,7 @@ impl ServeConfig {
             serve,
             catalog: Catalog::from_settings(settings)?,
             policy: Policy::from_settings(settings)?,
+            private: Private::from_settings(settings)?,
             upstream,
             network: network::read(settings, environment)?,
             secrets: Secrets::from_environment(environment)?,

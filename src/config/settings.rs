@@ -137,6 +137,11 @@ impl Settings {
         self.list(key, parse)
     }
 
+    /// Returns rules about jobs of CI, none by default.
+    pub(super) fn trusted<T>(&self, key: &Key, parse: Parse<T>) -> Result<Vec<T>> {
+        self.list(key, parse)
+    }
+
     /// Returns mail addresses, none by default.
     pub(super) fn mailboxes<T>(&self, key: &Key, parse: Parse<T>) -> Result<Vec<T>> {
         self.list(key, parse)
@@ -183,7 +188,7 @@ pub(super) fn name_in(shape: Shape, text: &str) -> &str {
     match shape {
         Shape::Map => text.split('=').next().unwrap_or_default().trim(),
         Shape::Rules => crates_of(text),
-        Shape::One | Shape::List | Shape::Mailboxes => text,
+        Shape::One | Shape::List | Shape::Mailboxes | Shape::Trusted => text,
     }
 }
 

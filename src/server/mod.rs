@@ -30,3 +30,4 @@ pub mod shortage;
 pub mod sightings;
 pub mod store;
 pub mod tokens;
+pub mod trusted;

@@ -8,6 +8,7 @@ mod variables;
 mod yaml_error;
 mod yaml_rules;
 mod yaml_scalar;
+mod yaml_trusted;
 mod yaml_value;
 
 use std::io;

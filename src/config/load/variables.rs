@@ -69,7 +69,7 @@ fn texts_of(key: &Key, text: &str) -> Vec<String> {
         Shape::Mailboxes => smtp::split(text),
         // There is no escape: an element with a comma, such as the glob `{a,b}/*`, can only be given in the file.
         Shape::List | Shape::Map => split(text, ','),
-        Shape::Rules => split(text, ';'),
+        Shape::Rules | Shape::Trusted => split(text, ';'),
         Shape::One => vec![text.to_owned()],
     }
 }

@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::super::keys::{Key, Shape};
 use super::yaml_rules::Rule;
 use super::yaml_scalar::{PlainText, Scalar, checked};
+use super::yaml_trusted::TrustedRule;
 
 /// The value of a key: `None` for a YAML null, which counts as unset.
 #[derive(Clone, Copy)]
@@ -34,6 +35,7 @@ impl<'de> Visitor<'de> for Value {
             Shape::List | Shape::Mailboxes => "a list",
             Shape::Map => "a mapping of names to values",
             Shape::Rules => "a list of crates",
+            Shape::Trusted => "a list of rules",
         })
     }
 
@@ -50,7 +52,7 @@ impl<'de> Visitor<'de> for Value {
             return deserializer.deserialize_any(Refusing);
         }
         match self.key.shape {
-            Shape::List | Shape::Mailboxes | Shape::Rules => {
+            Shape::List | Shape::Mailboxes | Shape::Rules | Shape::Trusted => {
                 deserializer.deserialize_any(Elements(self.key)).map(Some)
             }
             Shape::Map => deserializer.deserialize_any(Pairs(self.key)).map(Some),
@@ -81,6 +83,7 @@ impl<'de> Visitor<'de> for Elements {
             let before = &texts;
             let text = match key.shape {
                 Shape::Rules => sequence.next_element_seed(Rule { key, before })?,
+                Shape::Trusted => sequence.next_element_seed(TrustedRule { key, before })?,
                 _ => sequence.next_element_seed(Scalar { key, before })?,
             };
             match text {

@@ -12,6 +12,7 @@ pub(super) mod smtp;
 #[cfg(test)]
 mod tests;
 pub(super) mod trigger;
+pub(super) mod trusted;
 
 /// Parses a value's text, or returns what was expected.
 pub(super) type Parse<T> = fn(&str) -> Result<T, String>;

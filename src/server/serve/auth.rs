@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,6 +26,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::http::logged_failure::LoggedFailure;
 use crate::http::scopes::Holder;
 use crate::server::tokens::file::{self, Holders};
+use crate::server::trusted::Trusted;
 use crate::shown::one_line;
 
 /// The least time between two looks at whether the file changed: a look costs a request as much as half of its work.
@@ -114,6 +115,7 @@ impl Tokens {
         &self,
         access: Access,
         headers: &HeaderMap,
+        trusted: &Trusted,
         now: impl FnOnce() -> Timestamp,
     ) -> Result<Option<Caller>, ErrorResponse> {
         if !self.guard_mirror && matches!(access, Access::Token | Access::Page) {
@@ -123,7 +125,8 @@ impl Tokens {
             true => ask_browser(refused),
             false => refused,
         };
-        let holder = self.holder(access, headers, now).map_err(for_access)?;
+        let holder = self.holder(access, headers, trusted, now);
+        let holder = holder.map_err(for_access)?;
         let caller = Caller(holder);
         match wanted(access, &caller) {
             None => Ok(Some(caller)),
@@ -139,6 +142,7 @@ impl Tokens {
         &self,
         access: Access,
         headers: &HeaderMap,
+        trusted: &Trusted,
         now: impl FnOnce() -> Timestamp,
     ) -> Result<Arc<Holder>, ErrorResponse> {
         if self.looks.has_changed(&self.path) {
@@ -149,20 +153,48 @@ impl Tokens {
             .and_then(|given| given.to_str().ok());
         let given = given.ok_or_else(|| unauthorized(NO_TOKEN))?;
         let password = access.is_of_a_page().then(|| basic_password(given));
-        let hash = match password.flatten() {
-            // The password of any user.
-            Some(password) => file::hash(password.expose_secret()),
+        let password = password.flatten();
+        let given = match &password {
+            // Of any user.
+            Some(password) => password.expose_secret(),
             // cargo sends the token alone; other clients have the scheme.
-            None => file::hash(given.strip_prefix("Bearer ").unwrap_or(given).trim()),
+            None => given.strip_prefix("Bearer ").unwrap_or(given).trim(),
         };
+        if Trusted::is_short_lived(given) && trusted.is_used() {
+            return short_lived(trusted, given, now());
+        }
         let current = self.current.load();
-        let holder = current.1.get(&hash).map(Arc::clone);
+        let holder = current.1.get(&file::hash(given)).map(Arc::clone);
         let holder = holder.ok_or_else(|| unauthorized(NOT_VALID))?;
         match holder.expires {
             Some(end) if holder.has_expired(now()) => Err(expired(&holder, end)),
             _ => Ok(holder),
         }
     }
+}
+
+/// Finds who holds a token that a job of CI got for its own.
+fn short_lived(
+    trusted: &Trusted,
+    given: &str,
+    now: Timestamp,
+) -> Result<Arc<Holder>, ErrorResponse> {
+    if !trusted.has_key() {
+        let detail =
+            "short-lived tokens are not known yet: the store could not be read; the log says why";
+        let unready = ErrorResponse::for_cargo(StatusCode::SERVICE_UNAVAILABLE, detail);
+        return Err(unready.with(RETRY_AFTER, 5));
+    }
+    let holder = trusted.holder(given, now).ok_or_else(revoked)?;
+    match holder.expires {
+        Some(end) if holder.has_expired(now) => Err(expired(&holder, end)),
+        _ => Ok(holder),
+    }
+}
+
+/// Refuses a short-lived token that is none, or not any more.
+pub(super) fn revoked() -> ErrorResponse {
+    unauthorized("the short-lived token is not valid, or was revoked")
 }
 
 /// Returns the scope that an access takes and a holder lacks.

@@ -1,7 +1,8 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
-//! `routes` is the table of paths; `index`, `download`, `web_api`, `pages`, `policy` and `monitoring` have the handlers, which share a
-//! `State`; `refresh`, `advisories`, `policy`, `catalog`, `dump`, `manifests`, `history`, `offline_listing` and `housekeeping` work in the background.
+//! `routes` is the table of paths; `index`, `download`, `web_api`, `pages`, `policy`, `trusted` and `monitoring` have the handlers,
+//! which share a `State`; `refresh`, `advisories`, `policy`, `catalog`, `dump`, `manifests`, `history`, `trusted`, `offline_listing`
+//! and `housekeeping` work in the background.
 
 mod access_log;
 mod advisories;
@@ -29,6 +30,7 @@ mod refresh;
 mod routes;
 mod state;
 mod traffic;
+mod trusted;
 mod view;
 mod web_api;
 
@@ -112,6 +114,7 @@ pub async fn run_with(
         () = dump::forever(state) => {}
         () = manifests::forever(state) => {}
         () = history::forever(state) => {}
+        () = trusted::forever(state) => {}
         () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}
         _ = stop => {}
     }

@@ -1,13 +1,16 @@
 //! Which handler answers which path, and who may use it.
 
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::request::Parts;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
 use super::access_log::Record;
 use super::state::State;
 use super::web_api::{lists, read as web_api, told};
-use super::{advisories, download, index, monitoring, pages, policy, refresh};
+use super::{advisories, download, index, monitoring, pages, policy, refresh, trusted};
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Route, Table};
@@ -50,6 +53,17 @@ const TABLE: Table<&'static State> = Table {
         Route::page("/setup", pages::setup::show),
         Route::page("/status", pages::status::show),
         Route::get("/assets/*", Access::Public, pages::assets::show),
+        Route::get("/private/me", Access::Public, pages::me::show),
+        Route::post(
+            "/private/api/v1/trusted_publishing/tokens",
+            Access::Public,
+            trusted::exchange,
+        ),
+        Route::delete(
+            "/private/api/v1/trusted_publishing/tokens",
+            Access::Itself,
+            trusted::revoke,
+        ),
         Route::webhook("/hooks/gitlab", Hosts::GitLab, refresh::pushed),
         Route::webhook("/hooks/push", Hosts::Any, refresh::upstream_pushed),
     ],
@@ -79,11 +93,39 @@ fn error(path: &str, status: StatusCode, detail: &'static str) -> ErrorResponse 
 impl Authenticate for &'static State {
     fn grant(&self, access: Access, request: &Parts) -> Result<Option<Caller>, ErrorResponse> {
         let now = || self.handle.timestamp();
-        self.tokens.grant(access, &request.headers, now)
+        let headers = &request.headers;
+        let granted = self.tokens.grant(access, headers, &self.trusted, now);
+        granted.map_err(|error| match access.is_of_a_page() {
+            true => error,
+            false => self.with_login(access, request, error),
+        })
+    }
+
+    fn confirm(&self, caller: &Caller) -> Option<BoxFuture<'static, Result<(), ErrorResponse>>> {
+        caller.job.as_ref()?;
+        let (state, caller) = (*self, caller.clone());
+        Some(async move { trusted::confirm(state, &caller).await }.boxed())
     }
 
     fn hook_secret(&self) -> Option<&SecretString> {
         self.config.secrets.hook_token.as_ref()
+    }
+}
+
+impl State {
+    /// Says where one gets a token, where a request for what is private had none that is valid: cargo shows the address.
+    fn with_login(&self, access: Access, request: &Parts, error: ErrorResponse) -> ErrorResponse {
+        let is_private = !matches!(access, Access::Token | Access::Public);
+        if error.status() != StatusCode::UNAUTHORIZED || !is_private {
+            return error;
+        }
+        let authority = request.uri.authority();
+        let address = self.address.for_request(authority, &request.headers).ok();
+        let scheme = address.map(|address| format!("Cargo login_url=\"{address}/private/me\""));
+        match scheme.and_then(|scheme| HeaderValue::try_from(scheme).ok()) {
+            Some(scheme) => error.with(WWW_AUTHENTICATE, scheme),
+            None => error,
+        }
     }
 }
 

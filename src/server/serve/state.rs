@@ -34,6 +34,7 @@ use crate::server::file_budget::{FileBudget, FileShares};
 use crate::server::history::History;
 use crate::server::index_copy::IndexCopy;
 use crate::server::shortage::is_shortage;
+use crate::server::trusted::Trusted;
 
 /// The least time between two log lines about a shortage.
 const BETWEEN_SHORTAGES: Duration = Duration::from_secs(60);
@@ -70,6 +71,8 @@ pub(super) struct State {
     /// What is known of the crates; `None` where `serve.catalog` is off, or the catalog cannot be opened.
     pub(super) catalog: Option<CrateCatalog>,
     pub(super) tokens: Tokens,
+    /// What lets jobs of CI publish.
+    pub(super) trusted: Trusted,
     pub(super) access_log: AccessLog,
     pub(super) traffic: Traffic,
     /// What it did in the last week; `None` where that cannot be written.
@@ -171,6 +174,7 @@ impl State {
             index_cache: IndexCache::new(serve.memory / 2),
             catalog: open_catalog(&config).await,
             tokens: Tokens::read(&config)?,
+            trusted: Trusted::open(&config)?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
             history: history::open(&config).await,

@@ -165,14 +165,14 @@ impl Bucket {
         Ok(())
     }
 
-    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> io::Result<()> {
+    pub(super) async fn create_new(&self, path: &str, bytes: Bytes) -> io::Result<bool> {
         let created = self
             .client
             .put_opts(&self.key(path), bytes.into(), PutMode::Create.into())
             .await;
         match created {
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            created => created.map(drop).map_err(|error| self.failed(error)),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            created => created.map(|_| true).map_err(|error| self.failed(error)),
         }
     }
 

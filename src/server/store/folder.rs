@@ -1,8 +1,8 @@
 //! A store in a folder.
 
-use std::fs::{self, DirEntry, File, Metadata, TryLockError};
+use std::fs::{self, DirEntry, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -16,6 +16,10 @@ use crate::index::stored_at;
 
 /// The prefix of files that are being written.
 const UNFINISHED: &str = ".unfinished-";
+
+/// The permissions of files: other programs may read the store, but no secrets.
+pub(super) const FOR_ALL: u32 = 0o644;
+pub(super) const FOR_OWNER: u32 = 0o600;
 
 /// A folder of crate files, whose paths are below it.
 #[derive(Debug, Clone)]
@@ -115,17 +119,21 @@ impl StoreFolder {
     }
 
     /// Creates a file as [`StoreFolder::put`] writes one, unless there is one already.
-    pub(super) async fn create(&self, path: &str, bytes: Bytes) -> io::Result<()> {
+    pub(super) async fn create_new(&self, path: &str, bytes: Bytes, mode: u32) -> io::Result<bool> {
         let place = self.place(path);
         blocking(move || {
             let folder = place.parent().unwrap_or(&place);
             let mut file = unfinished(folder)?;
+            if mode != FOR_ALL {
+                let permissions = Permissions::from_mode(mode);
+                file.as_file().set_permissions(permissions)?;
+            }
             file.write_all(&bytes)?;
             file.as_file().sync_all()?;
             match file.persist_noclobber(&place) {
-                Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
                 Err(error) => Err(error.error),
-                Ok(_) => File::open(folder)?.sync_all(),
+                Ok(_) => File::open(folder)?.sync_all().map(|()| true),
             }
         })
         .await
@@ -263,7 +271,7 @@ pub(super) fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     let file = tempfile::Builder::new()
         .prefix(UNFINISHED)
         // tempfile's own default is 0600, and other programs may read the store, too.
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .permissions(Permissions::from_mode(FOR_ALL))
         .tempfile_in(folder)?;
     file.as_file().lock_shared()?;
     Ok(file)
@@ -398,7 +406,7 @@ mod tests {
             ("state/seen/2026-01-02/b", "two"),
             ("state/seen/2026-01-02/b", "three"),
         ] {
-            store.create(path, bytes.into()).await.unwrap();
+            store.create_new(path, bytes.into(), FOR_ALL).await.unwrap();
         }
         assert_eq!(names("2026-01-01").await, ["2026-01-01/a", "2026-01-02/b"]);
         assert_eq!(names("2026-01-02").await, ["2026-01-02/b"]);

@@ -152,10 +152,30 @@ impl Store {
     /// # Errors
     /// If the disk or the server fails.
     pub async fn create(&self, path: &str, bytes: Bytes) -> io::Result<()> {
+        self.create_new(path, bytes).await.map(drop)
+    }
+
+    /// Creates a file, unless there is one already, and says whether it did. Of all who create it at the same time one does.
+    ///
+    /// # Errors
+    /// If the disk or the server fails.
+    pub async fn create_new(&self, path: &str, bytes: Bytes) -> io::Result<bool> {
         match self {
-            Self::Folder(folder) => folder.create(path, bytes).await,
-            Self::Bucket(bucket) => bucket.create(path, bytes).await,
+            Self::Folder(folder) => folder.create_new(path, bytes, folder::FOR_ALL).await,
+            Self::Bucket(bucket) => bucket.create_new(path, bytes).await,
         }
+    }
+
+    /// Creates a file as [`Store::create`] does, which in a folder only its owner may read.
+    ///
+    /// # Errors
+    /// If the disk or the server fails.
+    pub async fn create_secret(&self, path: &str, bytes: Bytes) -> io::Result<()> {
+        let created = match self {
+            Self::Folder(folder) => folder.create_new(path, bytes, folder::FOR_OWNER).await,
+            Self::Bucket(bucket) => bucket.create_new(path, bytes).await,
+        };
+        created.map(drop)
     }
 
     /// Lists the files below a folder from this name on, in no order, by their paths from there.

@@ -38,6 +38,7 @@ mod resumed;
 mod small_disk;
 mod stopping;
 mod tokens;
+mod trusted;
 mod upstream_dl;
 mod web_api;
 mod web_api_manifests;

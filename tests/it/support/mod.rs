@@ -19,6 +19,7 @@ pub mod frames;
 pub mod gateway;
 pub mod gitlab;
 pub mod in_process;
+pub mod issuer;
 pub mod lighttpd;
 pub mod local_server;
 pub mod mirror;

@@ -15,6 +15,7 @@ mod features;
 mod frame;
 mod listed;
 mod mark;
+pub(super) mod me;
 mod numbered;
 mod of_version;
 pub(super) mod search;
