@@ -51,7 +51,7 @@ fn completions(shell: Shell, mut program: Command) -> Output {
         json,
         exit_code: 0,
         if_empty: "",
-        beside: None,
+        beside: Vec::new(),
     }
 }
 
@@ -83,7 +83,7 @@ fn page_of(path: &[String], program: &Command) -> Result<Output> {
         json,
         exit_code: 0,
         if_empty: "",
-        beside: None,
+        beside: Vec::new(),
     })
 }
 
@@ -104,6 +104,6 @@ fn write_pages(dir: &Path, program: Command) -> Result<Output> {
         json,
         exit_code: 0,
         if_empty: "",
-        beside: None,
+        beside: Vec::new(),
     })
 }

@@ -32,8 +32,8 @@ pub struct Output {
     pub exit_code: u8,
     /// What is said on stderr, where there is nothing to list on stdout.
     pub if_empty: &'static str,
-    /// A file that is written besides, and its text.
-    pub beside: Option<(PathBuf, String)>,
+    /// Files that are written besides, each with its text.
+    pub beside: Vec<(PathBuf, String)>,
 }
 
 impl Output {
@@ -49,7 +49,7 @@ impl Output {
             json: serde_json::to_value(shown).map_err(unwritable)?,
             exit_code,
             if_empty: "",
-            beside: None,
+            beside: Vec::new(),
         })
     }
 
@@ -61,11 +61,9 @@ impl Output {
 
     /// Writes a file after the report was printed: if it cannot be written, the report is not lost.
     #[must_use]
-    pub fn and_write(self, file: Option<(PathBuf, String)>) -> Self {
-        Self {
-            beside: file,
-            ..self
-        }
+    pub fn and_write(mut self, file: Option<(PathBuf, String)>) -> Self {
+        self.beside.extend(file);
+        self
     }
 }
 
@@ -123,8 +121,8 @@ pub struct InterruptNote {
 /// Writes the report or the error of a command, and returns the exit code; a command that runs until a signal has no report.
 pub fn finish(destinations: &Destinations, mut end: Result<Option<Output>, Failure>) -> ExitCode {
     let beside = match &mut end {
-        Ok(Some(output)) => output.beside.take(),
-        Ok(None) | Err(_) => None,
+        Ok(Some(output)) => std::mem::take(&mut output.beside),
+        Ok(None) | Err(_) => Vec::new(),
     };
     let (text, mut json, code, is_for_stderr) = match end {
         Ok(None) => return ExitCode::SUCCESS,
@@ -159,11 +157,11 @@ pub fn finish(destinations: &Destinations, mut end: Result<Option<Output>, Failu
     let printed = printed.map_err(|e| format!("cannot write the report to stdout: {e}"));
     // Even if stdout failed: a job may keep only this file.
     let filed = write_report_file(destinations, &json);
-    let beside = beside.map_or(Ok(()), |(path, text)| {
-        write_file("", &path, &destinations.mask.apply(&text))
-    });
-    let least = [printed, filed, beside].map(exit_code_of);
-    ExitCode::from(least.into_iter().fold(code, u8::max))
+    let beside = beside
+        .iter()
+        .map(|(path, text)| write_file("", path, &destinations.mask.apply(text)));
+    let least = [printed, filed].into_iter().chain(beside).map(exit_code_of);
+    ExitCode::from(least.fold(code, u8::max))
 }
 
 /// Says something on stdout while a command runs for good.

@@ -195,10 +195,12 @@ async fn run_policy(
         Policy::Test {
             lockfiles,
             code_quality,
+            sarif,
         } => {
             let report = policy::test(config, &lockfiles).await?;
             let output = Output::new(&report, u8::from(!report.has_passed()))?;
-            Ok(output.and_write(code_quality.map(|file| (file, report.code_quality()))))
+            let output = output.and_write(code_quality.map(|file| (file, report.code_quality())));
+            Ok(output.and_write(sarif.map(|file| (file, report.sarif()))))
         }
     }
 }

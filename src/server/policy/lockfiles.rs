@@ -1,8 +1,8 @@
 //! `test`: the packages of lockfiles that are on hold or denied, or that the index does not list, for the pipeline of a merge request.
 //! What is not looked at is told: a lockfile of which nothing was is no lockfile that passed.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -190,6 +190,21 @@ impl LockfileReport {
         let issues: Vec<_> = all.map(Finding::as_issue).collect();
         format!("{}\n", Value::from(issues))
     }
+
+    /// Makes a log in the Static Analysis Results Interchange Format (SARIF) 2.1.0.
+    pub fn sarif(&self) -> String {
+        let all = || self.findings.iter().chain(&self.warnings);
+        let rules: BTreeSet<_> = all().map(Finding::check).collect();
+        let rules = rules.into_iter().map(|check| json!({ "id": check }));
+        let driver = json!({
+            "name": "crates-ferry",
+            "version": env!("CARGO_PKG_VERSION"),
+            "rules": rules.collect::<Vec<_>>(),
+        });
+        let results: Vec<_> = all().map(Finding::as_result).collect();
+        let run = json!({ "tool": { "driver": driver }, "results": results });
+        format!("{}\n", json!({ "version": "2.1.0", "runs": [run] }))
+    }
 }
 
 impl fmt::Display for Finding {
@@ -205,19 +220,52 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    fn as_issue(&self) -> Value {
+    /// Returns a name of what was found.
+    fn check(&self) -> String {
+        match self.version.decision {
+            "serve" => "policy-advisory".to_owned(),
+            decision => format!("policy-{decision}"),
+        }
+    }
+
+    /// The same finding in the next pipeline is the same, also where it is at another line.
+    fn fingerprint(&self) -> String {
         let row = &self.version;
-        // The same finding in the next pipeline is the same issue, also where it is at another line.
         let identity = [&self.lockfile, &row.name, &row.version, row.decision].join("\n");
-        let (check, severity) = match row.decision {
-            "deny" => ("policy-deny".to_owned(), "blocker"),
-            "serve" => ("policy-advisory".to_owned(), "minor"),
-            decision => (format!("policy-{decision}"), "major"),
+        hex::encode(digest(&SHA256, identity.as_bytes()))
+    }
+
+    fn in_one_line(&self) -> String {
+        self.version.to_string().replace("\n  ", "; ")
+    }
+
+    fn as_result(&self) -> Value {
+        let level = match self.version.decision {
+            "serve" => "warning",
+            _ => "error",
         };
         json!({
-            "description": row.to_string().replace("\n  ", "; "),
-            "check_name": check,
-            "fingerprint": hex::encode(digest(&SHA256, identity.as_bytes())),
+            "ruleId": self.check(),
+            "level": level,
+            "message": { "text": self.in_one_line() },
+            "locations": [{ "physicalLocation": {
+                "artifactLocation": { "uri": self.lockfile },
+                "region": { "startLine": self.line },
+            }}],
+            "partialFingerprints": { "policy/v1": self.fingerprint() },
+        })
+    }
+
+    fn as_issue(&self) -> Value {
+        let severity = match self.version.decision {
+            "deny" => "blocker",
+            "serve" => "minor",
+            _ => "major",
+        };
+        json!({
+            "description": self.in_one_line(),
+            "check_name": self.check(),
+            "fingerprint": self.fingerprint(),
             "severity": severity,
             "location": { "path": self.lockfile, "lines": { "begin": self.line } },
         })

@@ -310,6 +310,10 @@ pub(crate) enum Policy {
         /// Writes what was found to this file besides, as GitLab's code quality report.
         #[arg(long, value_name = "FILE")]
         code_quality: Option<PathBuf>,
+
+        /// Writes the same as SARIF 2.1.0, which other forges and editors show.
+        #[arg(long, value_name = "FILE")]
+        sarif: Option<PathBuf>,
     },
 }
 
