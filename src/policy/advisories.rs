@@ -209,6 +209,19 @@ impl Policy {
         self.allow.iter().chain(commanded)
     }
 
+    /// Returns the ids in the rules of the configuration that none of these advisories has: they let nothing pass.
+    pub fn unknown_ids<'a>(&'a self, advisories: &'a Advisories) -> impl Iterator<Item = String> {
+        let ids = self.allow.iter().chain(&self.deny);
+        let ids = ids.map(|rule| rule.crates.to_string());
+        let ids = ids.filter(|id| id.to_ascii_uppercase().starts_with("RUSTSEC-"));
+        let is_known = |id: &str| {
+            let mut rules = self.allow.iter();
+            let rule = rules.find(|rule| rule.crates.to_string() == id);
+            rule.is_some_and(|rule| advisories.named_by(rule).next().is_some())
+        };
+        ids.filter(move |id| !is_known(id))
+    }
+
     /// Returns what becomes of an advisory.
     pub fn standing(&self, advisory: &Advisory, now: Timestamp) -> Standing<'_> {
         let mut rules = self.allowing();

@@ -19,11 +19,9 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::guarded::guarded;
 use crate::policy::{Advisories, Advisory, Class, Range, Seen};
-use crate::server::index_copy::{ADVISORIES, Content, IndexCopy, Snapshot};
+use crate::server::index_copy::{ADVISORIES, Content, IndexCopy, MOST_ADVISORIES, Snapshot};
 use crate::shown::{beginning, one_line};
 
-/// How many files are read. RustSec's database has some 1,200.
-const MOST_FILES: usize = 20_000;
 /// The largest file that is read, in bytes. The largest of RustSec's has 10 KB.
 const LARGEST: usize = 64 << 10;
 /// How many characters of a title, and of a reason, are kept.
@@ -55,12 +53,10 @@ impl Read {
     /// Reads all advisories; of the files that were read before, nothing.
     ///
     /// # Errors
-    /// `config` if there are far too many files; `server` if the copy is damaged.
+    /// `server` if the copy is damaged.
     pub fn of(snapshot: &Snapshot, before: Option<&Self>) -> Result<Self> {
-        let files = snapshot.files_in(ADVISORIES, MOST_FILES)?.ok_or_else(|| {
-            let text = format!("there are more than {MOST_FILES} files in `{ADVISORIES}`");
-            Error::new(Kind::Config, text)
-        })?;
+        let files = snapshot.files_in(ADVISORIES, MOST_ADVISORIES)?;
+        let files = files.unwrap_or_default();
         let mut read = Self {
             commit: snapshot.commit(),
             advisories: Arc::default(),

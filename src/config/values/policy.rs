@@ -217,6 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn what_becomes_of_an_advisory_is_one_of_four_words() {
+        for word in ["off", "warn", "hold", "deny"] {
+            assert_eq!(on_advisory(word).unwrap().word(), word);
+        }
+        for text in ["", "Deny", "block"] {
+            let refused = on_advisory(text).unwrap_err();
+            assert!(
+                refused.starts_with("expected off, warn, hold or deny"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
     fn a_reserved_name_has_a_beginning() {
         assert_eq!(reserved(" acme-* ").unwrap().to_string(), "acme-*");
         assert!(reserved("a").is_ok() && reserved("ab*").is_ok());

@@ -7,6 +7,9 @@ use crate::index::config_json::{CONFIG_JSON, ConfigJson};
 /// The most bytes of a pack of advisories. The whole history of RustSec's database has 41 MB; a copy gets a commit of it.
 const ADVISORIES_PACK: u64 = 64 << 20;
 
+/// How many files of advisories are read. RustSec's database has some 1,200.
+pub(in crate::server) const MOST_ADVISORIES: usize = 20_000;
+
 /// What a repository holds that is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
@@ -62,7 +65,17 @@ impl Content {
     pub(super) fn check(self, snapshot: &Snapshot) -> Result<()> {
         match self {
             Self::Index => check_is_index(snapshot),
-            Self::Advisories if snapshot.has_folder(ADVISORIES)? => Ok(()),
+            Self::Advisories if snapshot.has_folder(ADVISORIES)? => {
+                // Before the branch moves: what was there before goes on counting.
+                let files = snapshot.files_in(ADVISORIES, MOST_ADVISORIES)?;
+                let text = || {
+                    format!(
+                        "there are more than {MOST_ADVISORIES} files of advisories, far more than there are advisories"
+                    )
+                };
+                let too_many = || Error::new(Kind::Config, text()).advise(self.advice());
+                files.map(drop).ok_or_else(too_many)
+            }
             Self::Advisories => {
                 let text =
                     format!("this is no database of advisories: it has no folder `{ADVISORIES}`");

@@ -141,11 +141,13 @@ pub(super) async fn forever(state: &'static State) {
     let Some(advisories) = &state.advisories else {
         return pending().await;
     };
+    let mut unknown = Vec::new();
     loop {
         let refreshed = advisories.refresh(state).await;
         let is_new = refreshed.as_ref().is_ok_and(|is_new| *is_new);
         note(state, advisories, refreshed);
         advisories.has_begun.send_replace(true);
+        warn_of_unknown(state, advisories, &mut unknown);
         if is_new {
             state.update_view().await;
         }
@@ -160,6 +162,28 @@ pub(super) async fn forever(state: &'static State) {
             () = sleep(state.config.serve.refresh) => {}
         }
     }
+}
+
+/// Logs the ids in rules that are of no advisory, unless that was so before.
+fn warn_of_unknown(state: &State, advisories: &AdvisoryCopy, before: &mut Vec<String>) {
+    let (policy, read) = (state.policy.load_full(), advisories.read());
+    let (Some(policy), Some(read)) = (policy, read) else {
+        return;
+    };
+    let unknown: Vec<_> = policy.unknown_ids(&read.advisories).collect();
+    if unknown != *before && !unknown.is_empty() {
+        let ids = unknown.join(", ");
+        warn!(
+            "{ids}: no advisory of {} has this id, or it does not count; advisories are named in policy.allow alone",
+            state
+                .config
+                .policy
+                .advisories
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string)
+        );
+    }
+    *before = unknown;
 }
 
 /// Notes how a refresh went, for the log, metrics and the status page.

@@ -285,6 +285,31 @@ fn a_broken_file_and_a_lost_repository_stop_nothing() {
 }
 
 #[test]
+fn a_command_lets_an_advisory_pass_while_a_server_runs() {
+    let site = site();
+    let database = Database::new(&site);
+    database.malicious("patched = []");
+    let address = database.address();
+    let pairs = [
+        ("FERRY_POLICY_ADVISORIES", address.as_str()),
+        ("FERRY_POLICY_ALLOW", "RUSTSEC-2024-9999; other"),
+    ];
+    let server = site.serve(&pairs);
+    assert_eq!(server.download("foo", "1.1.0").status, 403);
+    let told = "RUSTSEC-2024-9999: no advisory of ";
+    server.wait_for("warned", || server.log().contains(told));
+    let allowed = site.run_with(&pairs, &["policy", "allow", "rustsec-2026-0001"]);
+    assert!(allowed.status.success(), "{allowed:?}");
+    server.wait_for("allowed", || server.download("foo", "1.1.0").status == 200);
+    let told = server.get("/api/v1/advisories/foo");
+    let told: Value = serde_json::from_slice(&told.body).unwrap();
+    assert_eq!(told["advisories"][0]["allowed"], true);
+    let reset = site.run_with(&pairs, &["policy", "reset", "rustsec-2026-0001"]);
+    assert!(reset.status.success(), "{reset:?}");
+    server.wait_for("denied", || server.download("foo", "1.1.0").status == 403);
+}
+
+#[test]
 fn commands_name_the_advisory_and_what_a_fix_needs() {
     let mut site = Site::new();
     let today = Timestamp::now();
@@ -351,6 +376,26 @@ fn commands_name_the_advisory_and_what_a_fix_needs() {
     assert_eq!(
         (&issues[0]["severity"], &issues[0]["check_name"]),
         (&json!("minor"), &json!("policy-advisory"))
+    );
+    let sarif = site.folder.path().join("policy.sarif");
+    let sarif_path = sarif.display().to_string();
+    run(&[], &[&test[..], &["--sarif", &sarif_path]].concat(), 0);
+    let log: Value = serde_json::from_slice(&std::fs::read(&sarif).unwrap()).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    let run_of_it = &log["runs"][0];
+    assert_eq!(
+        run_of_it["tool"]["driver"]["rules"],
+        json!([{"id": "policy-advisory"}])
+    );
+    let result = &run_of_it["results"][0];
+    assert_eq!(
+        (&result["level"], &result["ruleId"]),
+        (&json!("warning"), &json!("policy-advisory"))
+    );
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(
+        place,
+        &json!({"artifactLocation": {"uri": lock}, "region": {"startLine": 4}})
     );
     let said = run(&[deny], &test, 1);
     assert!(
