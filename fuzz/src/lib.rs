@@ -27,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("http1", requests::http1),
     ("http2", requests::http2),
     ("index_lines", text::index_lines),
+    ("jwt", text::jwt),
     ("known_hosts", text::known_hosts),
     ("lockfile", text::lockfile),
     ("ls_refs", wire::ls_refs),

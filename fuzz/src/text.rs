@@ -13,6 +13,7 @@ use crates_ferry::index::{config_json as index_config, entry};
 use crates_ferry::server::highlight::{Language, Marks};
 use crates_ferry::server::prefetch::lockfile as lockfiles;
 use crates_ferry::server::prefetch::own_sources::OwnSources;
+use crates_ferry::server::trusted;
 use crates_ferry::shown as foreign;
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -53,6 +54,18 @@ pub(crate) fn config_json(bytes: &[u8]) {
             Err(_) => assert!(String::from_utf8_lossy(&ours).contains("auth-required")),
         }
     }
+}
+
+/// A key whose owner signs nothing that a fuzzer could find: that of RFC 7517, appendix A.1.
+const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
+/// No token is believed that the key did not sign, whatever comes in the first line; the others may be another set of keys.
+pub(crate) fn jwt(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let text: &str = &text;
+    let (token, keys) = text.split_once('\n').unwrap_or((text, ""));
+    let _ = trusted::is_signed(token, keys.as_bytes());
+    assert!(!trusted::is_signed(token, KEYS.as_bytes()));
 }
 
 pub(crate) fn known_hosts(bytes: &[u8]) {
