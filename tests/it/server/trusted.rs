@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::certificate;
 use crate::support::clocked::ClockedServer;
 use crate::support::issuer::{Answer, Issuer, SigningKey, sign_by_secret, unsigned};
 use crate::support::s3::S3;
@@ -19,9 +20,12 @@ struct Scene {
 
 impl Scene {
     fn new(keys: &[&SigningKey]) -> Self {
+        Self::of(Issuer::start(keys))
+    }
+
+    fn of(issuer: Issuer) -> Self {
         let mut site = Site::new();
         site.publish("foo", "1.0.0", b"bytes");
-        let issuer = Issuer::start(keys);
         let tokens = site.folder.path().join("tokens.txt");
         std::fs::write(&tokens, format!("{}  ci\n", sha256(b"a-stored-token"))).unwrap();
         let rule = format!(
@@ -366,6 +370,24 @@ fn a_host_that_does_not_answer_as_it_should_is_not_believed() {
         "no whole answer within 2s",
     );
     assert!(elsewhere.requests().is_empty());
+}
+
+#[test]
+fn the_keys_of_a_host_come_over_tls_from_whom_the_configuration_trusts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, file) = certificate::make(folder.path(), "IP:127.0.0.1");
+    let key = SigningKey::ec("a");
+    let mut scene = Scene::of(Issuer::start_tls(&[&key], &cert, &file));
+    let jwt = key.sign(&scene.issuer.claims("1"));
+    let got = exchange(&scene.serve(), &jwt);
+    assert_eq!(got.status, 503, "{}", got.text());
+    let wanted = "certificate";
+    assert!(got.detail().contains(wanted), "{}", got.detail());
+    assert!(scene.issuer.requests().is_empty());
+    scene
+        .pairs
+        .push(("FERRY_NETWORK_CA_FILE", cert.display().to_string()));
+    assert_eq!(exchange(&scene.serve(), &jwt).status, 200);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A stand-in for a host of CI that signs the OIDC tokens of its jobs: with real keys, on loopback.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
@@ -16,6 +17,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A key that signs, and its id.
 pub struct SigningKey {
@@ -167,8 +171,6 @@ pub struct Issuer {
     pub url: String,
     answers: Arc<Mutex<Vec<(String, Answer)>>>,
     requests: Arc<Mutex<Vec<String>>>,
-    /// Connections that get no answer.
-    open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -177,23 +179,45 @@ const KEYS: &str = "/oauth/discovery/keys";
 impl Issuer {
     /// Starts a host with these keys.
     pub fn start(keys: &[&SigningKey]) -> Self {
+        Self::run(keys, None)
+    }
+
+    /// Starts a host that speaks TLS, with this certificate and its key.
+    pub fn start_tls(keys: &[&SigningKey], cert: &Path, key: &Path) -> Self {
+        let cert = CertificateDer::from_pem_file(cert).unwrap();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![cert], key).unwrap();
+        Self::run(keys, Some(Arc::new(config)))
+    }
+
+    fn run(keys: &[&SigningKey], tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let issuer = Self {
             url,
             answers: Arc::default(),
             requests: Arc::default(),
-            open: Arc::default(),
         };
-        let (answers, requests, open) = (
-            Arc::clone(&issuer.answers),
-            Arc::clone(&issuer.requests),
-            Arc::clone(&issuer.open),
-        );
+        let answers = Arc::clone(&issuer.answers);
+        let requests = Arc::clone(&issuer.requests);
         // Ends with the test's process: it waits in the system.
         std::thread::spawn(move || {
+            // Connections that get no answer stay open.
+            let mut open = Vec::new();
             for stream in listener.incoming().flatten() {
-                serve(stream, &answers, &requests, &open);
+                match &tls {
+                    None => open.extend(serve(stream, &answers, &requests)),
+                    Some(config) => {
+                        let session = ServerConnection::new(Arc::clone(config)).unwrap();
+                        drop(serve(
+                            StreamOwned::new(session, stream),
+                            &answers,
+                            &requests,
+                        ));
+                    }
+                }
             }
         });
         issuer
@@ -246,34 +270,30 @@ impl Issuer {
     }
 }
 
-fn serve(
-    mut stream: TcpStream,
+/// Answers a request, and returns the connection if it is to get no answer.
+fn serve<S: Read + Write>(
+    stream: S,
     answers: &Mutex<Vec<(String, Answer)>>,
     requests: &Mutex<Vec<String>>,
-    open: &Mutex<Vec<TcpStream>>,
-) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    let Some(Ok(first)) = lines.next() else {
-        return;
-    };
-    // The head ends with an empty line.
-    for line in lines {
-        if line.is_ok_and(|line| line.is_empty()) {
-            break;
+) -> Option<S> {
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    // It ends with an empty line; a client that trusts nobody sends none.
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).unwrap_or(0) == 0 {
+            return None;
         }
     }
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     requests.lock().unwrap().push(path.clone());
-    let answers = answers.lock().unwrap();
-    let answer = answers.iter().find(|(known, _)| *known == path);
-    let answer = answer.map_or(Answer::Status(404, String::new()), |(_, answer)| {
-        answer.clone()
-    });
+    let answers = answers.lock().unwrap().clone();
+    let answer = answers.into_iter().find(|(known, _)| *known == path);
+    let answer = answer.map_or(Answer::Status(404, String::new()), |(_, answer)| answer);
     let (status, location, body) = match answer {
         Answer::Json(value) => (200, String::new(), value.to_string().into_bytes()),
         Answer::Status(status, location) => (status, location, Vec::new()),
         Answer::Endless(length) => (200, String::new(), vec![b' '; length]),
-        Answer::Silence => return open.lock().unwrap().push(stream),
+        Answer::Silence => return Some(stream.into_inner()),
     };
     let location = match location.is_empty() {
         true => location,
@@ -283,6 +303,9 @@ fn serve(
     let head = format!(
         "HTTP/1.1 {status} so\r\n{location}content-length: {length}\r\nconnection: close\r\n\r\n"
     );
+    let stream = stream.get_mut();
     // A client may have left.
     let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+    let _ = stream.flush();
+    None
 }
