@@ -114,18 +114,58 @@ impl NewCommit<'_> {
             .into(),
             extra_headers: Vec::new(),
         };
-        let mut content = Vec::new();
-        commit.write_to(&mut content).map_err(|error| {
-            let Author { name, email } = self.author;
-            Error::new(
-                Kind::Config,
-                format!("{name} <{email}> cannot be a commit's author"),
-            )
-            .because(error)
-            .advise("Set `mirror.author` to a name and an address: \"Name <address>\".")
-        })?;
-        Ok(content)
+        written(&commit).map_err(|error| unusable(self.author, error))
     }
+}
+
+/// A commit to be created that carries nothing of upstream's.
+#[derive(Debug, Clone)]
+pub struct OwnCommit<'a> {
+    /// Its root tree.
+    pub tree: ObjectId,
+    /// Its parent; `None` for the first commit of a branch.
+    pub parent: Option<ObjectId>,
+    /// Whose change it is.
+    pub author: &'a Author,
+    /// Who commits it.
+    pub committer: &'a Author,
+    /// The date of both, in seconds since 1970.
+    pub seconds: i64,
+    /// The message.
+    pub message: &'a str,
+}
+
+impl OwnCommit<'_> {
+    /// Returns the commit object.
+    ///
+    /// # Errors
+    /// `config` when a name or address is not allowed in a commit.
+    pub fn content(&self) -> Result<Vec<u8>> {
+        let commit = gix_object::Commit {
+            tree: theirs(self.tree),
+            parents: self.parent.map(theirs).into_iter().collect(),
+            author: signature(self.author, self.seconds),
+            committer: signature(self.committer, self.seconds),
+            encoding: None,
+            message: format!("{}\n", self.message.trim_end()).into(),
+            extra_headers: Vec::new(),
+        };
+        written(&commit).map_err(|error| unusable(self.author, error))
+    }
+}
+
+fn written(commit: &gix_object::Commit) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    commit.write_to(&mut content)?;
+    Ok(content)
+}
+
+fn unusable(author: &Author, error: std::io::Error) -> Error {
+    let Author { name, email } = author;
+    let message = format!("{name} <{email}> cannot be a commit's author");
+    Error::new(Kind::Config, message)
+        .because(error)
+        .advise("Set `mirror.author` to a name and an address: \"Name <address>\".")
 }
 
 fn signature(author: &Author, seconds: i64) -> gix_actor::Signature {

@@ -4,5 +4,5 @@
 mod commit;
 mod tree;
 
-pub use commit::{Author, Commit, NewCommit};
+pub use commit::{Author, Commit, NewCommit, OwnCommit};
 pub use tree::{NewTree, parse_tree, write_tree};

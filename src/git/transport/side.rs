@@ -16,6 +16,8 @@ pub enum Side {
     Index,
     /// The repository of security advisories that `serve` copies, too.
     Advisories,
+    /// The index of the private crates, which is read and pushed to.
+    Private,
 }
 
 impl fmt::Display for Side {
@@ -32,6 +34,7 @@ impl Side {
             Self::Mirror => "mirror",
             Self::Index => "index",
             Self::Advisories => "advisories",
+            Self::Private => "private index",
         }
     }
 
@@ -50,6 +53,10 @@ impl Side {
             }
             Self::Advisories => {
                 "Check `policy.advisories`, and that the user, key or token may read that repository. It is only read."
+            }
+            Self::Private => {
+                "Check `private.index`, and what the user, key or token may do there: the private index needs write access (GitLab: \
+                 a deploy key with \"Grant write permissions\" that is allowed to push to the protected branch)."
             }
         }
     }
@@ -72,6 +79,10 @@ impl Side {
             Self::Advisories => {
                 "Set FERRY_MIRROR_TOKEN to a token that may read the repository if it is on the mirror's host; else put a user and a \
                  token into `policy.advisories`, as in https://USER:TOKEN@HOST/PATH."
+            }
+            Self::Private => {
+                "Set FERRY_MIRROR_TOKEN to a token that may write the repository if it is on the mirror's host; else put a user and a \
+                 token into `private.index`, as in https://USER:TOKEN@HOST/PATH."
             }
         }
     }
@@ -97,6 +108,10 @@ impl Side {
                 "Check FERRY_MIRROR_TOKEN, or the user and token in `policy.advisories`: they may be expired, revoked, or for \
                  another server."
             }
+            Self::Private => {
+                "Check FERRY_MIRROR_TOKEN, or the user and token in `private.index`: they may be expired, revoked, or for another \
+                 server."
+            }
         }
     }
 
@@ -107,7 +122,7 @@ impl Side {
                 "Check that upstream allows this machine's address. Where it wants a login, put a user and a token into \
                  `upstream.url`, as in https://USER:TOKEN@HOST/PATH."
             }
-            Self::Mirror | Self::Index | Self::Advisories if user.is_none() => {
+            Self::Mirror | Self::Index | Self::Advisories | Self::Private if user.is_none() => {
                 self.without_credentials()
             }
             Self::Upstream => {
@@ -123,6 +138,9 @@ impl Side {
             Self::Index => "Check that the user or token may read the repository of `serve.index`.",
             Self::Advisories => {
                 "Check that the user or token may read the repository of `policy.advisories`."
+            }
+            Self::Private => {
+                "Check that the user or token may read and write the repository of `private.index`, and push to its branch."
             }
         }
     }
@@ -142,6 +160,9 @@ impl Side {
             Self::Index => {
                 "Check `serve.index`; most hosts hide private repositories this way from a user who may not see them."
             }
+            Self::Private => {
+                "Check `private.index`; most hosts hide private repositories this way from a user who may not see them."
+            }
         }
     }
 
@@ -158,6 +179,9 @@ impl Side {
             Self::Advisories => {
                 "Set `policy.advisories` to the folder of a repository that holds advisories."
             }
+            Self::Private => {
+                "Check `private.index`. For a new one, `git init --bare FOLDER` makes an empty repository."
+            }
         }
     }
 
@@ -171,6 +195,9 @@ impl Side {
             Self::Index => "Set `serve.index` to a repository with the object format sha1.",
             Self::Advisories => {
                 "Set `policy.advisories` to a repository with the object format sha1."
+            }
+            Self::Private => {
+                "Set `private.index` to a repository with the object format sha1: `git init --bare --object-format=sha1 FOLDER` makes one."
             }
         }
     }
@@ -194,6 +221,10 @@ impl Side {
                 "Add its public half to the repository of the advisories as a deploy key, which need not write, or check \
                  SSH_PRIVATE_KEY and the user of `policy.advisories`."
             }
+            Self::Private => {
+                "Add its public half to the repository as a deploy key with write access, or check SSH_PRIVATE_KEY and the user of \
+                 `private.index`."
+            }
         }
     }
 
@@ -204,7 +235,7 @@ impl Side {
                 "Set SSH_PRIVATE_KEY to the text of a private key whose public half the server knows, for example as a deploy key \
                  (reading is enough), or use an https:// address, which may need no login."
             }
-            Self::Mirror => {
+            Self::Mirror | Self::Private => {
                 "Set SSH_PRIVATE_KEY to the text of a private key whose public half the server knows, for example as a deploy key \
                  with write access."
             }

@@ -43,6 +43,7 @@ pub use lag::Lag;
 pub use mirror_view::{Base, MirrorView};
 pub use new_commits::NewCommits;
 pub use observe::{Observation, Purpose, observe};
+pub use push_result::report_error;
 pub use retry::retry;
 pub use session::Session;
 pub use squash::Proof;

@@ -39,6 +39,11 @@ const DECLINED: Meaning = Meaning::new(
              Settings, Repository, Protected branches, and \"Grant write permissions\" on the deploy key).",
 );
 
+/// Returns the failure that a server's report of a push tells of, if it does.
+pub fn report_error(remote: &Remote, report: &ReportStatus) -> Option<Error> {
+    check(remote, report).err()
+}
+
 /// Turns the server's report into a result.
 pub(super) fn check(mirror: &Remote, report: &ReportStatus) -> Result<()> {
     let said = HostMessage::new(&report.messages);

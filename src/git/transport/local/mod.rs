@@ -6,6 +6,7 @@
 
 mod commits;
 mod connectivity;
+mod create;
 mod environment;
 mod fsck;
 mod hidden_refs;
@@ -36,6 +37,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::create::create_bare;
 use self::pipe::{Failure, Input, Output};
 use self::repository::Obstacle;
 use super::{Limits, Service, Side, Stderr, Stream, idle};

@@ -18,6 +18,8 @@ pub use entry::{delta_entry, whole_entry};
 pub use rewriter::Rewriter;
 pub use scanner::{Object, Scanner};
 
+use bytes::Bytes;
+
 use super::{Error, Result};
 use crate::ObjectId;
 
@@ -70,6 +72,20 @@ fn entry_count(header: &[u8]) -> Result<u32> {
             "the pack does not begin with a pack's header",
         )),
     }
+}
+
+/// Makes a whole pack of entries, as [`whole_entry`] and [`delta_entry`] make them.
+pub fn pack_of(entries: &[Bytes]) -> Bytes {
+    let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    let mut pack = b"PACK\0\0\0\x02".to_vec();
+    pack.extend_from_slice(&count.to_be_bytes());
+    for entry in entries {
+        pack.extend_from_slice(entry);
+    }
+    let mut sum = Sha1::new();
+    sum.update(&pack);
+    pack.extend_from_slice(&sum.finish());
+    pack.into()
 }
 
 /// Computes a SHA-1 piece by piece.
