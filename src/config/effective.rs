@@ -124,6 +124,7 @@ fn not_given(
         "serve.index" => Some((serve.index.url.to_string(), serve.index.key.to_owned())),
         "serve.branch" => Some((serve.index.branch.clone(), branch_of_the_index.to_owned())),
         "serve.store" => Some((serve.store().to_string(), "serve.data_dir".to_owned())),
+        "private.store" => Some((serve.private_store().to_string(), "serve.store".to_owned())),
         "policy.yank_hold" => serve.policy.min_age.map(|age| {
             let age = humantime::format_duration(age);
             (age.to_string(), "policy.min_age".to_owned())

@@ -4,7 +4,7 @@ use super::environment::Environment;
 use super::job::{self, Job};
 use super::load::{self, Flags};
 use super::secrets::Secrets;
-use super::sections::{Mail, Mirror, Network, Policy, Upstream};
+use super::sections::{Mail, Mirror, Network, Policy, Private, Upstream};
 use super::settings::Settings;
 use super::{mail, network};
 use crate::error::Result;
@@ -17,7 +17,7 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where the index goes (`mirror:`).
     pub mirror: Mirror,
-    /// The names that are never taken from upstream (`policy.reserved`).
+    /// The names that are never taken from upstream (`policy.reserved`, `private.names`).
     pub reserved: ReservedNames,
     /// Time limits and retries (`network:`).
     pub network: Network,
@@ -42,7 +42,10 @@ impl Config {
         Ok(Self {
             upstream: Upstream::from_settings(settings)?,
             mirror: Mirror::from_settings(settings)?,
-            reserved: ReservedNames::new(Policy::from_settings(settings)?.reserved),
+            reserved: reserved(
+                &Policy::from_settings(settings)?,
+                &Private::from_settings(settings)?,
+            ),
             network: network::read(settings, environment)?,
             mail: mail::read(settings)?,
             job: job::job(environment),
@@ -55,4 +58,10 @@ impl Config {
         self.secrets
             .scrub(&[&self.upstream.url, &self.mirror.url], text)
     }
+}
+
+/// Returns the names that are never taken from upstream.
+pub(super) fn reserved(policy: &Policy, private: &Private) -> ReservedNames {
+    let names = policy.reserved.iter().chain(&private.names);
+    ReservedNames::new(names.cloned().collect())
 }

@@ -75,6 +75,27 @@ impl ServeConfig {
         remote(Side::Advisories, url, auth, &self.secrets, &self.network).map(Some)
     }
 
+    /// Prepares the repository of the private crates' index; nothing is opened yet. `None` where there is none. The mirror's token
+    /// goes there where it is on the mirror's host, or there is no mirror that it could be for.
+    ///
+    /// # Errors
+    /// As [`Config::upstream_remote`].
+    pub fn private_remote(&self) -> Result<Option<Remote>> {
+        let Some(url) = &self.private.index else {
+            return Ok(None);
+        };
+        let is_upstreams = self.upstream.url.has_host_of(url);
+        let is_ours = match &self.mirror {
+            Some(mirror) => mirror.has_host_of(url),
+            None => !is_upstreams,
+        };
+        let auth = match is_ours {
+            true => mirror_auth(url, &self.secrets),
+            false => url_auth(url),
+        };
+        remote(Side::Private, url, auth, &self.secrets, &self.network).map(Some)
+    }
+
     /// Prepares the upstream repository of a server, whose `config.json` names the host of crate files.
     ///
     /// # Errors

@@ -209,8 +209,21 @@ key_table! {
         reserved: Vec<NamePattern> = list("reserved", policy::reserved);
     }
 
-    /// The registry of private crates.
+    /// The registry of private crates, beside the mirror.
     private: Private {
+        /// The git repository of the private crates' index, to which publishing pushes. Without it there is none; `up` makes one
+        /// of its own, `private/repository.git` in `serve.data_dir`.
+        index: Option<RemoteUrl> = optional("index", addresses::remote_url);
+        /// Its branch. By default the one that the repository's HEAD names, else `main`.
+        branch: Option<String> = optional("branch", git::branch);
+        /// Where the private crate files are stored: a directory, or `s3://bucket/prefix`. By default `private` below
+        /// `serve.store`. Nothing there is evicted.
+        store: Option<StoreUrl> = optional("store", serve::store);
+        /// A list of crates, such as `acme-*`, that may be published. They are never taken from upstream, as those of
+        /// `policy.reserved`. Without it every name may be published that the public index does not have.
+        names: Vec<NamePattern> = list("names", policy::reserved);
+        /// The largest crate file that may be published.
+        max_size: u64 = or_default("max_size", numbers::crate_size, "20MiB");
         /// A list of rules, each a mapping: which jobs of CI may publish which crates, by their OIDC tokens.
         trusted: Vec<TrustedRule> = trusted("trusted", trusted::trusted);
     }

@@ -7,6 +7,7 @@ use url::Url;
 use super::cargo_registry;
 use super::environment::Environment;
 use super::load::{self, Flags};
+use super::mirror_config;
 use super::network;
 use super::secrets::{Mask, Secrets};
 use super::sections::{Catalog, Mirror, Network, Policy, Private, Probe, Serve, Upstream};
@@ -143,9 +144,39 @@ impl ServeConfig {
     /// sync leaves what is upstream's, and what is there is its own.
     pub fn hidden(&self) -> ReservedNames {
         match self.index.is_upstream {
-            true => ReservedNames::new(self.policy.reserved.clone()),
+            true => mirror_config::reserved(&self.policy, &self.private),
             false => ReservedNames::default(),
         }
+    }
+
+    /// Returns the repository of the private index that `up` makes where none is named.
+    pub fn own_private_index(&self) -> PathBuf {
+        self.serve.data_dir.join("private/repository.git")
+    }
+
+    /// Takes the repository that `up` made for the private index, where none is named.
+    pub fn take_own_private_index(&mut self) {
+        let own = self.own_private_index();
+        if self.private.index.is_none() && own.is_dir() {
+            self.private.index = Some(RemoteUrl::Local(own));
+        }
+    }
+
+    /// Returns where the crate files of private crates are stored.
+    pub fn private_store(&self) -> StoreUrl {
+        self.private.store.clone().unwrap_or_else(|| {
+            // Below the store, but beside its crate files: nothing that evicts, lists or counts those comes here.
+            match self.store() {
+                StoreUrl::Folder(path) => StoreUrl::Folder(path.join("private")),
+                StoreUrl::Bucket { bucket, prefix } => StoreUrl::Bucket {
+                    prefix: match prefix.is_empty() {
+                        true => "private".to_owned(),
+                        false => format!("{prefix}/private"),
+                    },
+                    bucket,
+                },
+            }
+        })
     }
 
     /// Returns the files of the certificate, where the server speaks TLS itself.
@@ -167,7 +198,8 @@ impl ServeConfig {
     /// Returns the secrets of this configuration, for all that is told to others.
     pub fn mask(&self) -> Mask {
         let urls = [&self.upstream.url, &self.index.url];
-        let urls: Vec<_> = urls.into_iter().chain(&self.policy.advisories).collect();
+        let others = self.policy.advisories.iter().chain(&self.private.index);
+        let urls: Vec<_> = urls.into_iter().chain(others).collect();
         self.secrets.mask(&urls)
     }
 
@@ -176,6 +208,7 @@ impl ServeConfig {
         self.check_tls()?;
         self.check_eviction()?;
         self.check_import()?;
+        self.check_private()?;
         let serve = &self.serve;
         if serve.offline_index == OfflineIndex::Held && serve.downloads != Downloads::Offline {
             let message = format!(
@@ -231,6 +264,28 @@ impl ServeConfig {
         Err(self.refused("catalog.import", message).advise(
             "Leave out catalog.import, or set serve.catalog to on: what is imported is kept in the catalog.",
         ))
+    }
+
+    /// Refuses to publish into the index of the mirror or of upstream: the next sync would meet what it does not know.
+    fn check_private(&self) -> Result<()> {
+        let Some(index) = &self.private.index else {
+            return Ok(());
+        };
+        let others = [
+            Some((self.index.key, &self.index.url)),
+            self.mirror.as_ref().map(|mirror| ("mirror.url", mirror)),
+            Some(("upstream.url", &self.upstream.url)),
+        ];
+        let mut others = others.into_iter().flatten();
+        match others.find(|(_, other)| other.is_repository_of(index)) {
+            None => Ok(()),
+            Some((key, _)) => {
+                let message = format!("is the repository of {key}");
+                Err(self.refused("private.index", message).advise(
+                    "Set private.index to a repository of its own, which may be empty: private crates have an index beside the mirror.",
+                ))
+            }
+        }
     }
 
     /// Returns what the program calls itself to HTTP servers (`User-Agent`).

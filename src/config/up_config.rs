@@ -1,5 +1,7 @@
 //! The configuration of `up`: that of the API server, and of a mirror where one is given.
 
+use std::path::PathBuf;
+
 use super::environment::Environment;
 use super::load::{self, Flags};
 use super::mirror_config::Config;
@@ -8,6 +10,7 @@ use super::serve_config::ServeConfig;
 use super::settings::{Origin, Settings};
 use super::values::git::History;
 use crate::error::{Error, Kind, Result};
+use crate::git::RemoteUrl;
 
 /// What `up` listens on where nothing is given: another port than that of `serve`, so that both can run.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -21,6 +24,8 @@ pub struct UpConfig {
     pub serve: ServeConfig,
     /// The mirror that is kept fresh, where `mirror.url` is given.
     pub mirror: Option<Config>,
+    /// The repository of the private crates' index that `up` makes itself, where none is named.
+    pub own_private_index: Option<PathBuf>,
 }
 
 impl UpConfig {
@@ -39,7 +44,12 @@ impl UpConfig {
 
     fn from_settings(settings: &Settings, environment: &Environment) -> Result<Self> {
         let up = Up::from_settings(settings)?;
-        let serve = ServeConfig::from_settings(settings, environment)?;
+        let mut serve = ServeConfig::from_settings(settings, environment)?;
+        let own_private_index = serve.private.index.is_none().then(|| {
+            let folder = serve.own_private_index();
+            serve.private.index = Some(RemoteUrl::Local(folder.clone()));
+            folder
+        });
         let mirror = match settings.given("mirror.url") {
             Some(_) => Some(Config::from_settings(settings, environment)?),
             None => None,
@@ -50,7 +60,12 @@ impl UpConfig {
             mirror.mail.state = Some(mirror.mail.state.unwrap_or_else(usual));
             mirror
         });
-        let config = Self { up, serve, mirror };
+        let config = Self {
+            up,
+            serve,
+            mirror,
+            own_private_index,
+        };
         config.check_init()?;
         Ok(config)
     }

@@ -40,6 +40,18 @@ pub(in super::super) fn connections(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Reads the size of a crate file, from 1 byte to 128 MiB, which is the most that is unpacked.
+pub(in super::super) fn crate_size(text: &str) -> Result<u64, String> {
+    const MOST: u64 = 128 << 20;
+    match size(text) {
+        Ok(size) if (1..=MOST).contains(&size) => Ok(size),
+        _ => Err(format!(
+            "expected a size of at most 128MiB such as 20MiB, found `{}`",
+            text.escape_debug()
+        )),
+    }
+}
+
 /// Reads a number of bytes below 8 EiB, with a unit of 1,000 or 1,024 or none.
 ///
 /// # Errors
