@@ -17,6 +17,8 @@ pub enum Content {
     Index,
     /// Security advisories.
     Advisories,
+    /// The index of the private crates, which may have none yet.
+    Private,
 }
 
 impl Content {
@@ -25,6 +27,7 @@ impl Content {
         match self {
             Self::Index => "index.git",
             Self::Advisories => "advisories.git",
+            Self::Private => "private-index.git",
         }
     }
 
@@ -33,6 +36,7 @@ impl Content {
         match self {
             Self::Index => "the index",
             Self::Advisories => "the advisories",
+            Self::Private => "the private index",
         }
     }
 
@@ -46,6 +50,9 @@ impl Content {
                 "Set policy.advisories to a repository of advisories, such as https://github.com/rustsec/advisory-db, or one that \
                  relays it."
             }
+            Self::Private => {
+                "Set private.index and private.branch to the repository of the private index."
+            }
         }
     }
 
@@ -53,7 +60,7 @@ impl Content {
     pub(super) fn most_bytes(self) -> Option<u64> {
         match self {
             // Its bytes are bounded by what they inflate to, and by time.
-            Self::Index => None,
+            Self::Index | Self::Private => None,
             Self::Advisories => Some(ADVISORIES_PACK),
         }
     }
@@ -65,6 +72,8 @@ impl Content {
     pub(super) fn check(self, snapshot: &Snapshot) -> Result<()> {
         match self {
             Self::Index => check_is_index(snapshot),
+            // A git host begins a repository with a README and nothing else.
+            Self::Private => Ok(()),
             Self::Advisories if snapshot.has_folder(ADVISORIES)? => {
                 // Before the branch moves: what was there before goes on counting.
                 let files = snapshot.files_in(ADVISORIES, MOST_ADVISORIES)?;

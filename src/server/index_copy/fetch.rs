@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use tracing::debug;
 
 use super::objects::Objects;
@@ -80,6 +81,19 @@ impl IndexCopy {
         let named = named.strip_prefix("refs/heads/").unwrap_or(&named);
         let tip = tip.ok_or_else(|| none(format!("{remote} has no branch {named}")))?;
         Ok((server, tip))
+    }
+
+    /// Indexes a pack of our own, and moves the branch to its tip.
+    pub(super) async fn index_own(
+        &self,
+        pack: Bytes,
+        objects: &Objects,
+        before: Option<Arc<Snapshot>>,
+        tip: ObjectId,
+    ) -> Result<Snapshot> {
+        receive::index_own(pack, &self.repository, objects, &self.indexer).await?;
+        let checked = (self.content, self.origin.clone());
+        advance(&self.repository, objects, before, tip, checked).await
     }
 
     /// Has the copy rebuilt, since a damaged one may be why a fetch failed. Not for want of files, memory or disk, of

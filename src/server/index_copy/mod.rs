@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -291,6 +292,22 @@ impl IndexCopy {
         Ok(())
     }
 
+    /// Takes in commits that were just pushed on top of a snapshot, from the pack that was pushed: nothing is fetched. Says whether it
+    /// did: not if the copy is at another commit meanwhile.
+    ///
+    /// # Errors
+    /// As [`IndexCopy::refresh`].
+    pub async fn take(&self, pack: Bytes, on: Option<ObjectId>, tip: ObjectId) -> Result<bool> {
+        let mut writing = self.writing.lock().await;
+        let before = self.snapshot();
+        if before.as_ref().map(|before| before.commit()) != on || self.is_damaged() {
+            return Ok(false);
+        }
+        let after = self.index_own(pack, &writing.objects, before, tip).await?;
+        self.publish(&mut writing, after);
+        Ok(true)
+    }
+
     fn publish(&self, writing: &mut Writing, after: Snapshot) {
         let after = after.hiding(Arc::clone(&self.hidden));
         let before = self.current.swap(Some(Arc::new(after)));
@@ -356,7 +373,7 @@ impl IndexCopy {
         timeout(limit, work).await.unwrap_or_else(|_| {
             let name = self.content.name();
             let verb = match self.content {
-                Content::Index => "was",
+                Content::Index | Content::Private => "was",
                 Content::Advisories => "were",
             };
             let limit = humantime::format_duration(limit);

@@ -57,6 +57,24 @@ pub(super) async fn receive(
     Ok(indexed.map(|outcome| outcome.index.num_objects))
 }
 
+/// Indexes a pack that is whole in memory.
+///
+/// # Errors
+/// As the indexing of any pack.
+pub(super) async fn index_own(
+    pack: Bytes,
+    repository: &Repository,
+    objects: &Objects,
+    indexer: &Indexer,
+) -> Result<()> {
+    let (pieces, reader) = mpsc::channel(1);
+    let indexing = Indexing::begin(indexer, repository, objects, reader).await;
+    // An indexer that ended already says why.
+    let _ = pieces.send(Ok(pack)).await;
+    drop(pieces);
+    indexing.end().await.map(drop)
+}
+
 /// A pack that is being indexed; dropping it interrupts that.
 struct Indexing {
     work: Work,

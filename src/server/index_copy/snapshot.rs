@@ -98,6 +98,15 @@ impl Snapshot {
         self.find(path, |directory| directory.entries(&self.objects))
     }
 
+    /// Says whether there is a file at this path, also one that is hidden.
+    ///
+    /// # Errors
+    /// `server` if the copy is damaged.
+    pub fn has_even_hidden(&self, path: &str) -> Result<bool> {
+        let found = self.find_shown(path, |directory| directory.entries(&self.objects));
+        found.map(|file| file.is_some())
+    }
+
     /// Returns the id of a file as [`Snapshot::file`] does, but reads nothing: `None` if a directory of its path was
     /// not read yet.
     pub fn file_in_memory(&self, path: &str) -> Option<Option<ObjectId>> {
@@ -110,9 +119,17 @@ impl Snapshot {
         path: &str,
         entries: impl Fn(&'s Directory) -> Result<&'s Entries, E>,
     ) -> Result<Option<ObjectId>, E> {
-        if self.hidden.covers(path.as_bytes()) {
-            return Ok(None);
+        match self.hidden.covers(path.as_bytes()) {
+            true => Ok(None),
+            false => self.find_shown(path, entries),
         }
+    }
+
+    fn find_shown<'s, E>(
+        &'s self,
+        path: &str,
+        entries: impl Fn(&'s Directory) -> Result<&'s Entries, E>,
+    ) -> Result<Option<ObjectId>, E> {
         let mut directory = &self.root;
         let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
         while let Some(part) = parts.next() {

@@ -4,7 +4,7 @@ use std::future::ready;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
@@ -127,6 +127,14 @@ impl Bucket {
                 self.absent_or(asked.err().unwrap_or(error))
             }
             Err(error) => self.absent_or(error),
+        }
+    }
+
+    pub(super) async fn modified(&self, path: &str) -> io::Result<Option<SystemTime>> {
+        match self.client.head(&self.key(path)).await {
+            Ok(found) => Ok(Some(found.last_modified.into())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed(error)),
         }
     }
 

@@ -219,9 +219,20 @@ impl StoreFolder {
         Ok(about.map(|about| about.size))
     }
 
+    pub(super) async fn modified(&self, path: &str) -> io::Result<Option<SystemTime>> {
+        let (folder, path) = (self.clone(), path.to_owned());
+        let about = blocking(move || folder.about(&path)).await?;
+        Ok(about.map(|about| about.modified))
+    }
+
+    pub(super) async fn every_file(&self) -> io::Result<Vec<StoredFile>> {
+        let root = self.path.clone();
+        blocking(move || list(&root, |_| true)).await
+    }
+
     pub(super) async fn list(&self) -> io::Result<Vec<StoredFile>> {
         let root = self.path.clone();
-        blocking(move || list(&root)).await
+        blocking(move || list(&root, |path| stored_at(path).is_some())).await
     }
 
     /// Removes unfinished files that a killed process left behind; those that are being written stay.
@@ -303,11 +314,11 @@ fn move_here(from: &Path, place: &Path) -> io::Result<()> {
     }
 }
 
-/// Lists the crate files below a folder.
-fn list(root: &Path) -> io::Result<Vec<StoredFile>> {
+/// Lists the files below a folder whose paths are wanted.
+fn list(root: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<StoredFile>> {
     let mut found = Vec::new();
     walk(root, "", &|_| true, &mut |path, entry| {
-        if stored_at(&path).is_some() {
+        if is_wanted(&path) {
             match fs::metadata(entry.path()) {
                 Ok(about) => found.push(StoredFile::of(path, &about)?),
                 // Another process may have evicted it meanwhile.

@@ -9,6 +9,7 @@ mod folder;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, TryStreamExt as _};
@@ -136,6 +137,17 @@ impl Store {
         }
     }
 
+    /// Returns when a file was written; `None` if it is not stored.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn modified(&self, path: &str) -> io::Result<Option<SystemTime>> {
+        match self {
+            Self::Folder(folder) => folder.modified(path).await,
+            Self::Bucket(bucket) => bucket.modified(path).await,
+        }
+    }
+
     /// Stores a file, whole or not at all.
     ///
     /// # Errors
@@ -212,7 +224,18 @@ impl Store {
         }
     }
 
-    /// Lists all files.
+    /// Lists all files, whatever they are.
+    ///
+    /// # Errors
+    /// If the disk or the server fails.
+    pub async fn every_file(&self) -> io::Result<Vec<StoredFile>> {
+        match self {
+            Self::Folder(folder) => folder.every_file().await,
+            Self::Bucket(bucket) => bucket.list().await,
+        }
+    }
+
+    /// Lists all crate files.
     ///
     /// # Errors
     /// If the disk or the server fails.
