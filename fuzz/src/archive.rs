@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::io::{Cursor, Write as _};
 
-use crates_ferry::index::{CrateName, CrateVersion};
+use crates_ferry::index::{CrateName, CrateVersion, entry};
 use crates_ferry::server::crate_archive::{CrateArchive, Manifest};
 use crates_ferry::server::dump;
 use crates_ferry::server::markdown::{self, Links};
+use crates_ferry::server::private::line::line;
+use crates_ferry::server::private::registry::read_upload;
+use crates_ferry::server::private::request;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -41,6 +44,24 @@ pub(crate) fn crate_archive(bytes: &[u8]) {
         let listed = archive.checksums().map(|files| files.len());
         assert_eq!(listed, Ok(files.len()));
     }
+}
+
+/// What is published is one line of an index, of the version that its file is of, at a path of its own.
+pub(crate) fn publish(bytes: &[u8]) {
+    const LARGEST: u64 = 1 << 20;
+    let upload = request::parse(bytes.to_vec().into(), LARGEST);
+    let Ok(read) = upload.and_then(|upload| read_upload(upload, LARGEST)) else {
+        return;
+    };
+    let line = line(
+        &read.checked,
+        &read.file.checksum,
+        "2026-01-02T03:04:05Z",
+        false,
+    );
+    assert!(!line.contains('\n'), "{line}");
+    let listed = entry::find(line.as_bytes(), read.file.version.as_str());
+    assert_eq!(listed, Some(read.file));
 }
 
 /// Addresses are of the web, and texts have one line.

@@ -34,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("manifest", archive::manifest),
     ("mask", text::mask),
     ("pkt_line", wire::pkt_line),
+    ("publish", archive::publish),
     ("readme", archive::readme),
     ("remote_url", text::remote_url),
     ("report_status", wire::report_status),

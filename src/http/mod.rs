@@ -16,6 +16,7 @@ pub mod scopes;
 mod shutdown;
 mod stall_guard;
 mod tls;
+pub mod upload;
 pub mod webhook;
 mod workers;
 

@@ -24,6 +24,7 @@ pub mod memory_budget;
 mod pace;
 pub mod policy;
 pub mod prefetch;
+pub mod private;
 pub mod probe;
 pub mod serve;
 pub mod shortage;

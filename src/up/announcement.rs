@@ -39,6 +39,13 @@ impl Announcement {
             let every = humantime::format_duration(config.up.every);
             format!("{}, synced every {every}", mirror.mirror.url)
         });
+        let private = serve.private.index.as_ref();
+        let private = private.map(|kept| {
+            format!(
+                "sparse+{}/private/index/, kept in {kept}",
+                serve.public_url()
+            )
+        });
         let files = match serve.serve.downloads {
             Downloads::Cache => format!("fetched once, verified, kept in {}", serve.store()),
             Downloads::Redirect => "clients are redirected to upstream".to_owned(),
@@ -48,6 +55,7 @@ impl Announcement {
             ("index", Some(index)),
             ("crate files", Some(files)),
             ("mirror", mirror),
+            ("private", private),
         ];
         Ok(Self {
             url: serve.public_url(),

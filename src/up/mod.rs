@@ -16,10 +16,14 @@ use std::sync::Arc;
 
 use crate::config::UpConfig;
 use crate::error::Result;
+use crate::git::transport::local::create_bare;
 use crate::server::index_copy;
 use crate::server::serve::{self, Handle};
 
 pub use announcement::Announcement;
+
+/// The branch of the private index that `up` makes.
+const PRIVATE_BRANCH: &str = "main";
 
 /// Serves until `stop`, and keeps the mirror fresh meanwhile, if one is configured.
 ///
@@ -28,6 +32,9 @@ pub use announcement::Announcement;
 pub async fn run(config: UpConfig, handle: Arc<Handle>, stop: impl Future) -> Result<()> {
     // Before the address is listened on: a second `up` of the same folder is told of the folder, which matters more.
     index_copy::check_unused(&config.serve.serve.data_dir)?;
+    if let Some(folder) = &config.own_private_index {
+        create_bare(folder, PRIVATE_BRANCH)?;
+    }
     let fresh = mirror::keep_fresh(config.mirror, config.up, Arc::clone(&handle));
     tokio::select! {
         end = serve::run_with(config.serve, handle, stop) => end,

@@ -15,6 +15,7 @@ use crates_ferry::server::catalog::files::Limits;
 use crates_ferry::server::dump::commands as catalog;
 use crates_ferry::server::policy;
 use crates_ferry::server::prefetch::{self, Versions};
+use crates_ferry::server::private::{import, verify};
 use crates_ferry::server::probe;
 use crates_ferry::server::serve as server;
 use crates_ferry::server::store::Store;
@@ -25,7 +26,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use crate::cli::cargo::CargoConfig;
-use crate::cli::server::{Cache, Catalog, Policy, RuleArgs, ServerCommand, Token};
+use crate::cli::server::{Cache, Catalog, Policy, Private, RuleArgs, ServerCommand, Token};
 
 /// Crate files are renamed into the store when they are complete and verified.
 pub(crate) const AFTER_A_PREFETCH: InterruptNote = InterruptNote {
@@ -159,6 +160,7 @@ async fn run_command(
             Output::new(&report, u8::from(!report.is_complete()))
         }
         ServerCommand::Cache(asked) => run_cache(asked.command, &config, &progress).await,
+        ServerCommand::Private(asked) => run_private(asked.command, &config, &progress).await,
         ServerCommand::Catalog(asked) => run_catalog(asked.command, &config, &progress).await,
         ServerCommand::Policy(asked) => run_policy(asked.command, &config, environment).await,
         ServerCommand::Token(asked) => run_token(asked.command, &config),
@@ -237,6 +239,32 @@ async fn run_rule(verb: Verb, asked: RuleArgs, config: &ServeConfig, by: String)
         dry_run: asked.dry_run,
     };
     Output::new(&policy::command(config, asked).await?, 0)
+}
+
+async fn run_private(
+    command: Private,
+    config: &ServeConfig,
+    progress: &Progress,
+) -> Result<Output> {
+    match command {
+        Private::Verify => {
+            let verification = verify::verify(config, progress).await?;
+            Output::new(&verification, u8::from(!verification.is_clean()))
+        }
+        Private::Import {
+            folder,
+            owners,
+            dry_run,
+        } => {
+            let options = import::Options {
+                folder,
+                owners,
+                dry_run,
+            };
+            let import = import::import(config, &options, progress).await?;
+            Output::new(&import, u8::from(!import.is_whole()))
+        }
+    }
 }
 
 async fn run_catalog(

@@ -1,6 +1,6 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
-//! `routes` is the table of paths; `index`, `download`, `web_api`, `pages`, `policy`, `trusted` and `monitoring` have the handlers,
+//! `routes` is the table of paths; `index`, `download`, `web_api`, `pages`, `policy`, `private`, `trusted` and `monitoring` have the handlers,
 //! which share a `State`; `refresh`, `advisories`, `policy`, `catalog`, `dump`, `manifests`, `history`, `trusted`, `offline_listing`
 //! and `housekeeping` work in the background.
 
@@ -25,6 +25,7 @@ mod monitoring;
 mod offline_listing;
 mod pages;
 mod policy;
+mod private;
 mod public_address;
 mod refresh;
 mod routes;
@@ -114,6 +115,7 @@ pub async fn run_with(
         () = dump::forever(state) => {}
         () = manifests::forever(state) => {}
         () = history::forever(state) => {}
+        () = private::forever(state) => {}
         () = trusted::forever(state) => {}
         () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}
         _ = stop => {}

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::access_log::Record;
 use super::state::State;
 use super::web_api::{lists, read as web_api, told};
-use super::{advisories, download, index, monitoring, pages, policy, refresh, trusted};
+use super::{advisories, download, index, monitoring, pages, policy, private, refresh, trusted};
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Route, Table};
@@ -43,6 +43,56 @@ const TABLE: Table<&'static State> = Table {
         Route::get("/api/v1/advisories/*", Access::Token, advisories::show),
         Route::get("/api/v1/policy", Access::Token, policy::show),
         Route::get("/api/v1/status", Access::Token, pages::status::json),
+        Route::get(
+            "/private/index/config.json",
+            Access::PrivateIndex,
+            private::index::config_json,
+        ),
+        Route::get(
+            "/private/index/*",
+            Access::PrivateIndex,
+            private::index::file,
+        ),
+        Route::get(
+            "/private/api/v1/crates/*/download",
+            Access::Private,
+            private::download::download,
+        ),
+        Route::get(
+            "/private/api/v1/crates",
+            Access::Private,
+            private::search::search,
+        ),
+        Route::put(
+            "/private/api/v1/crates/new",
+            Access::Publish,
+            private::api::publish,
+        ),
+        Route::delete(
+            "/private/api/v1/crates/*/yank",
+            Access::Yank,
+            private::api::yank,
+        ),
+        Route::put(
+            "/private/api/v1/crates/*/unyank",
+            Access::Yank,
+            private::api::unyank,
+        ),
+        Route::get(
+            "/private/api/v1/crates/*/owners",
+            Access::PrivateIndex,
+            private::api::owners,
+        ),
+        Route::put(
+            "/private/api/v1/crates/*/owners",
+            Access::Publish,
+            private::api::add_owners,
+        ),
+        Route::delete(
+            "/private/api/v1/crates/*/owners",
+            Access::Publish,
+            private::api::remove_owners,
+        ),
         Route::get("/healthz", Access::Public, monitoring::healthz),
         Route::get("/readyz", Access::Public, monitoring::readyz),
         Route::get("/metrics", Access::Public, monitoring::metrics),
@@ -75,7 +125,7 @@ const TABLE: Table<&'static State> = Table {
 
 /// How the paths begin that programs ask for; people ask for the others.
 const FOR_PROGRAMS: &[&str] = &[
-    "/api", "/index", "/hooks", "/me", "/healthz", "/readyz", "/metrics",
+    "/api", "/index", "/private", "/hooks", "/me", "/healthz", "/readyz", "/metrics",
 ];
 
 fn error(path: &str, status: StatusCode, detail: &'static str) -> ErrorResponse {

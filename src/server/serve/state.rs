@@ -33,6 +33,7 @@ use crate::server::decisions::DecidedFile;
 use crate::server::file_budget::{FileBudget, FileShares};
 use crate::server::history::History;
 use crate::server::index_copy::IndexCopy;
+use crate::server::private::registry::PrivateRegistry;
 use crate::server::shortage::is_shortage;
 use crate::server::trusted::Trusted;
 
@@ -71,6 +72,8 @@ pub(super) struct State {
     /// What is known of the crates; `None` where `serve.catalog` is off, or the catalog cannot be opened.
     pub(super) catalog: Option<CrateCatalog>,
     pub(super) tokens: Tokens,
+    /// The registry of private crates, where there is one.
+    pub(super) private: Option<PrivateRegistry>,
     /// What lets jobs of CI publish.
     pub(super) trusted: Trusted,
     pub(super) access_log: AccessLog,
@@ -174,6 +177,7 @@ impl State {
             index_cache: IndexCache::new(serve.memory / 2),
             catalog: open_catalog(&config).await,
             tokens: Tokens::read(&config)?,
+            private: PrivateRegistry::open(&config).await?,
             trusted: Trusted::open(&config)?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),

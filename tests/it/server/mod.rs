@@ -30,6 +30,7 @@ mod parts_apart;
 mod paths;
 mod policy;
 mod prefetch;
+mod private;
 mod probe;
 mod probe_guards;
 mod read_only;

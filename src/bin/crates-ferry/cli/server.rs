@@ -39,6 +39,8 @@ pub(crate) enum ServerCommand {
     Cache(CacheArgs),
     /// Fills, rebuilds and adds up the catalog of the index's crates.
     Catalog(CatalogArgs),
+    /// Verifies the private crates, and takes in those of another registry.
+    Private(PrivateArgs),
     /// Says what the policy holds and denies, and why, tests lockfiles against it, and makes rules while servers run.
     Policy(PolicyArgs),
     /// Adds, lists and revokes tokens, which say who may do what.
@@ -253,6 +255,43 @@ pub(crate) enum Catalog {
     Stat,
 }
 
+/// The flags of `private`, and its commands.
+#[derive(Debug, Args)]
+pub(crate) struct PrivateArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: Private,
+}
+
+/// What to do with the private crates. Both commands work beside running servers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Private {
+    /// Fetches the private index and reads the file of every version.
+    ///
+    /// Lists versions whose file is missing or damaged, and files that no line of the index names. Changes nothing. Exits with 1 if a
+    /// file is missing or damaged.
+    Verify,
+    /// Takes the crate files of a folder into the private registry, as those of another one.
+    ///
+    /// Files are named NAME-VERSION.crate, at any depth. Where the folder has an index, too, dates and yanks come from there; else the
+    /// date is that of the file. What is there already stays, so that it may be run again. Exits with 1 if a file was not taken.
+    Import {
+        /// The folder.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+
+        /// Who owns the crates that are new here (may be repeated): the name of a token, or group:NAME.
+        #[arg(long = "owner", value_name = "NAME")]
+        owners: Vec<String>,
+
+        /// Prints what would be taken and stops.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
 /// The flags of `policy`, and its commands.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyArgs {
@@ -397,6 +436,7 @@ impl ServerCommand {
             Self::Probe(asked) => asked.add_to(flags),
             Self::Prefetch(prefetch) => prefetch.store.add_to(prefetch.index.add_to(flags)),
             Self::Cache(cache) => cache.store.add_to(flags),
+            Self::Private(private) => private.store.add_to(flags),
             Self::Catalog(catalog) => catalog.data_dir.add_to(catalog.index.add_to(flags)),
             Self::Token(token) => token.data_dir.add_to(flags),
             Self::Policy(policy) => policy.store.add_to(policy.index.add_to(flags)),

@@ -1,0 +1,302 @@
+//! The index of the private crates: the git repository that is the truth, and the server's copy of it.
+//!
+//! A push moves the branch from the tip that the copy is at, or not at all. So any number of servers may push.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use crate::config::ServeConfig;
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::git::branch_ref;
+use crate::git::transport::{Remote, Service, UploadPack};
+use crate::git::wire::Head;
+use crate::git::wire::receive_pack::{ReportStatus, Update};
+use crate::mirror::relay::report_error;
+use crate::server::index_copy::{Content, IndexCopy, Snapshot};
+use crate::server::shortage::is_shortage;
+
+/// The branch where neither the configuration nor the repository names one.
+const BRANCH: &str = "main";
+/// Asks GitLab not to start a pipeline for the push; other hosts ignore it.
+const PUSH_OPTIONS: [&str; 1] = ["ci.skip"];
+
+/// The index of the private crates.
+pub struct PrivateIndex {
+    remote: Remote,
+    /// The branch that the configuration names.
+    named: Option<String>,
+    copy: IndexCopy,
+    limit: Duration,
+    found: Mutex<Found>,
+}
+
+/// What is known of the repository.
+#[derive(Debug, Clone, Default)]
+struct Found {
+    branch: Option<String>,
+    /// The branch is not there yet.
+    is_unborn: bool,
+    /// When the last look began that showed where the branch is.
+    seen: Option<Instant>,
+}
+
+/// How a push ended.
+#[derive(Debug)]
+pub enum Pushed {
+    /// The branch has moved.
+    Done,
+    /// Another push moved the branch before.
+    Lost,
+    /// The branch was not moved.
+    Refused(Error),
+    /// Whether the branch has moved is not known: the connection was cut before the report.
+    Unknown(Error),
+}
+
+impl PrivateIndex {
+    /// Opens the copy below `serve.data_dir`; the repository is not asked yet. `None` where no private index is configured.
+    ///
+    /// # Errors
+    /// `config` if the folder cannot be used, or another process uses it, or a key or certificate cannot be used.
+    pub async fn open(config: &ServeConfig) -> Result<Option<Self>> {
+        let (Some(remote), Some(url)) = (config.private_remote()?, &config.private.index) else {
+            return Ok(None);
+        };
+        let named = config.private.branch.clone();
+        let (data_dir, origin) = (&config.serve.data_dir, url.to_string());
+        let copy = IndexCopy::open_beside(data_dir, Content::Private, &origin).await?;
+        Ok(Some(Self {
+            remote,
+            named,
+            copy,
+            limit: config.network.timeout,
+            found: Mutex::default(),
+        }))
+    }
+
+    /// Opens the index for a command, with a copy of its own in a temporary folder, which goes with what is returned: a server may be
+    /// using that in `serve.data_dir`.
+    ///
+    /// # Errors
+    /// `config` where there is no private index, or a key or certificate cannot be used.
+    pub async fn open_beside(config: &ServeConfig) -> Result<(Self, TempDir)> {
+        let mut config = config.clone();
+        config.take_own_private_index();
+        let folder = tempfile::tempdir().map_err(|error| {
+            Error::new(Kind::Config, "cannot make a temporary folder")
+                .because(error)
+                .advise("Set TMPDIR to a folder that can be written.")
+        })?;
+        config.serve.data_dir = folder.path().to_owned();
+        let index = Self::open(&config).await?;
+        let index = index.ok_or_else(|| {
+            Error::new(Kind::Config, "private.index is not set")
+                .advise("Set private.index to the repository of the private crates' index.")
+        })?;
+        Ok((index, folder))
+    }
+
+    /// Returns the index as it was last seen; `None` if it has no commit yet.
+    ///
+    /// # Errors
+    /// `network` if the repository was not reached yet.
+    pub fn snapshot(&self) -> Result<Option<Arc<Snapshot>>> {
+        let snapshot = self.copy.snapshot();
+        if snapshot.is_none() && !self.found().is_unborn {
+            let text = format!("{}: it was not reached yet; the log says why", self.remote);
+            return Err(Error::new(Kind::Network, text));
+        }
+        Ok(snapshot)
+    }
+
+    /// Returns when the last look began that showed where the branch is.
+    pub fn seen(&self) -> Option<Instant> {
+        self.found().seen
+    }
+
+    /// Returns the repository, as messages name it.
+    pub fn place(&self) -> String {
+        self.remote.to_string()
+    }
+
+    /// Brings the copy up to date.
+    ///
+    /// # Errors
+    /// As [`IndexCopy::refresh`].
+    pub async fn refresh(&self) -> Result<()> {
+        let began = Instant::now();
+        let branch = match self.found() {
+            Found {
+                branch: Some(branch),
+                is_unborn: false,
+                ..
+            } => branch,
+            _ => match self.find_branch().await? {
+                Some(branch) => branch,
+                None => {
+                    self.change(|found| found.seen = Some(began));
+                    return Ok(());
+                }
+            },
+        };
+        self.copy
+            .refresh(&self.remote, Some(&branch), self.limit)
+            .await?;
+        self.change(|found| found.seen = Some(began));
+        Ok(())
+    }
+
+    /// Has the copy fetched anew, after an object could not be read; not for want of files or memory.
+    pub fn report_damage(&self, error: &Error) {
+        if !is_shortage(error) && self.copy.report_damage() {
+            warn!(
+                "the copy of the private index is damaged; fetching another: {}",
+                error.chain()
+            );
+        }
+    }
+
+    /// Compacts the copy, if that is due.
+    pub async fn tidy(&self) {
+        if let Err(error) = self.copy.tidy().await {
+            warn!(
+                "cannot repack the copy of the private index: {}",
+                error.chain()
+            );
+        }
+    }
+
+    /// Asks for the branch; `None` if it is not there yet.
+    async fn find_branch(&self) -> Result<Option<String>> {
+        let guess = self.named.as_deref().unwrap_or(BRANCH);
+        let (mut server, refs) =
+            UploadPack::open_and_list(&self.remote, &branch_ref(guess)).await?;
+        let branch = match (&self.named, &refs.head) {
+            (None, Head::Branch(head)) => head.strip_prefix("refs/heads/").unwrap_or(guess),
+            _ => guess,
+        };
+        let reference = branch_ref(branch);
+        let is_there = match branch == guess {
+            true => refs.branches.contains_key(&reference),
+            false => server
+                .refs(&reference)
+                .await?
+                .branches
+                .contains_key(&reference),
+        };
+        debug!("{}: branch {branch}, there: {is_there}", self.remote);
+        self.change(|found| {
+            found.branch = Some(branch.to_owned());
+            found.is_unborn = !is_there;
+        });
+        Ok(is_there.then(|| branch.to_owned()))
+    }
+
+    /// Pushes the pack of commits that lead from the copy's tip to this one.
+    pub async fn push(&self, on: Option<ObjectId>, new: ObjectId, pack: Bytes) -> Pushed {
+        let Some(branch) = self.found().branch else {
+            let text = format!("{}: it was not reached yet", self.remote);
+            return Pushed::Refused(Error::new(Kind::Network, text));
+        };
+        let update = Update {
+            reference: branch_ref(&branch),
+            old: on.unwrap_or(ObjectId::ZERO),
+            new,
+        };
+        let pushed = self.send(&update, pack.clone()).await;
+        if matches!(pushed, Pushed::Done) {
+            // The server compared the tip when it moved the branch.
+            self.change(|found| {
+                found.is_unborn = false;
+                found.seen = Some(Instant::now());
+            });
+            match self.copy.take(pack, on, new).await {
+                Ok(true) => {}
+                Ok(false) => self.refresh_after(new).await,
+                Err(error) => {
+                    warn!(
+                        "the copy of the private index did not take a push in: {}",
+                        error.chain()
+                    );
+                    self.refresh_after(new).await;
+                }
+            }
+        }
+        pushed
+    }
+
+    /// Fetches what was just pushed: it is there, whatever becomes of the copy.
+    async fn refresh_after(&self, tip: ObjectId) {
+        if let Err(error) = self.refresh().await {
+            warn!(
+                "the private index is at {}, and cannot be fetched: {}",
+                tip.short(),
+                error.chain()
+            );
+        }
+    }
+
+    async fn send(&self, update: &Update, pack: Bytes) -> Pushed {
+        let mut receiver = match self.remote.open(Service::ReceivePack).await {
+            Ok(receiver) => receiver,
+            Err(error) => return Pushed::Refused(error),
+        };
+        let refs = receiver.advertisement.refs.as_ref();
+        let advertised = refs.and_then(|refs| refs.branches.get(&update.reference).copied());
+        if advertised.unwrap_or(ObjectId::ZERO) != update.old {
+            receiver.close().await;
+            return Pushed::Lost;
+        }
+        let capabilities = receiver.advertisement.capabilities.clone();
+        if !capabilities.has("report-status") {
+            let text = format!(
+                "{}: the server does not report the result of pushes",
+                self.remote
+            );
+            return Pushed::Refused(Error::new(Kind::Config, text));
+        }
+        let head = update.request(&capabilities, &PUSH_OPTIONS);
+        let (pieces, received) = mpsc::channel(1);
+        let sending = async move {
+            // A server that stops reading says why in its report.
+            let _ = pieces.send(Ok(pack)).await;
+        };
+        let (_, pushed) = tokio::join!(sending, receiver.push(head, received));
+        if let Err(error) = pushed {
+            return match error.kind() {
+                Kind::Network | Kind::Server => Pushed::Unknown(error),
+                _ => Pushed::Refused(error),
+            };
+        }
+        let report = ReportStatus::read(receiver.packets(), &capabilities, &update.reference).await;
+        match report {
+            Err(error) => Pushed::Unknown(self.remote.error(
+                "pushing to it",
+                error,
+                &receiver.stderr(),
+            )),
+            Ok(report) => match report_error(&self.remote, &report) {
+                None => Pushed::Done,
+                Some(error) if error.kind() == Kind::Race => Pushed::Lost,
+                Some(error) => Pushed::Refused(error),
+            },
+        }
+    }
+
+    fn found(&self) -> Found {
+        self.found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Found)) {
+        change(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,359 @@
+//! Makes changes: those that wait go together in one push, each with a commit of its own, and each is answered for itself.
+//!
+//! ```text
+//! changes ──▶ queue ──▶ a chain of commits on the tip ──▶ push ──▶ answers
+//!                            ▲                              │ another push came first
+//!                            └── the new tip ◀──────────────┘
+//! ```
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+use super::change::{Applied, Change, Names, name_in};
+use super::draft::{Draft, Read};
+use super::index::{PrivateIndex, Pushed};
+use super::refusal::{Failure, Refusal};
+use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
+use crate::git::objects::Author;
+use crate::index::config_json::CONFIG_JSON;
+use crate::index::folded;
+use crate::server::index_copy::Snapshot;
+
+/// The most changes of one push.
+const TOGETHER: usize = 64;
+/// How many may wait; whoever comes after that waits for a place.
+const WAITING: usize = 256;
+/// How long a change is tried again: cargo waits 30 seconds for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The first pause after a failure that may pass, and the longest.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A change, and who waits for what becomes of it.
+struct Job {
+    change: Change,
+    answer: oneshot::Sender<Result<Applied, Refusal>>,
+}
+
+/// Hands changes to the task that makes them.
+#[derive(Clone)]
+pub struct Publisher {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// What commits are made with.
+#[derive(Debug, Clone)]
+pub struct Signature {
+    /// Who commits.
+    pub committer: Author,
+    /// The `config.json` for those who read the repository itself; written where it has none.
+    pub config_json: Vec<u8>,
+}
+
+impl Publisher {
+    /// Starts the task.
+    pub fn start(index: Arc<PrivateIndex>, signature: Signature) -> Self {
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        tokio::spawn(work(index, signature, waiting));
+        Self { jobs }
+    }
+
+    /// Makes a change, and waits until it is in the index and in the server's copy.
+    ///
+    /// # Errors
+    /// Why it was not made, or that it is not known whether it was.
+    pub async fn make(&self, change: Change) -> Result<Applied, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || Refusal::unavailable("the server is stopping; try again");
+        let sent = self.jobs.send(Job { change, answer }).await;
+        sent.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+async fn work(index: Arc<PrivateIndex>, signature: Signature, mut waiting: mpsc::Receiver<Job>) {
+    let mut jobs = Vec::new();
+    while waiting.recv_many(&mut jobs, TOGETHER).await > 0 {
+        let (changes, answers): (Vec<_>, Vec<_>) =
+            jobs.drain(..).map(|job| (job.change, job.answer)).unzip();
+        let ends = make_all(&index, &signature, changes.into()).await;
+        for (answer, end) in answers.into_iter().zip(ends) {
+            // Who left does not hear of it.
+            let _ = answer.send(end);
+        }
+    }
+}
+
+/// Makes changes by one push after the other, until none is left to make; returns what became of each.
+pub async fn make_all(
+    index: &Arc<PrivateIndex>,
+    signature: &Signature,
+    changes: Arc<[Change]>,
+) -> Vec<Result<Applied, Refusal>> {
+    let began = Instant::now();
+    let mut pause = PAUSE;
+    // Whether an earlier push of these may have been applied although it seemed to fail.
+    let mut is_open = false;
+    loop {
+        let error = match attempt(index, signature, &changes, is_open).await {
+            Attempt::Pushed(ends) => return ends,
+            // Another server may have made what is missing, or taken what is there.
+            Attempt::NothingToPush(ends) if index.seen() >= Some(began) => return ends,
+            Attempt::NothingToPush(_) => match index.refresh().await {
+                Ok(()) => continue,
+                Err(error) => Some(error),
+            },
+            Attempt::Lost => None,
+            Attempt::Failed { error, may_be_done } => {
+                is_open |= may_be_done;
+                if !error.is_transient() {
+                    return all_refused(&changes, &refusal_of(&error, is_open));
+                }
+                debug!(
+                    "a push to the private index is tried again: {}",
+                    error.chain()
+                );
+                Some(error)
+            }
+        };
+        if began.elapsed() > PATIENCE {
+            let refusal = match error {
+                Some(error) => refusal_of(&error, is_open),
+                None => Refusal::unavailable(
+                    "other pushes to the private index came first again and again; try again",
+                ),
+            };
+            return all_refused(&changes, &refusal);
+        }
+        // Two servers that push again and again do not meet each other every time.
+        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        if error.is_some() {
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        if let Err(error) = index.refresh().await {
+            debug!("the private index cannot be fetched: {}", error.chain());
+        }
+    }
+}
+
+/// How an attempt ended.
+enum Attempt {
+    /// The branch has moved, and this became of the changes.
+    Pushed(Vec<Result<Applied, Refusal>>),
+    /// All are refused, or change nothing, by the index as it was last seen.
+    NothingToPush(Vec<Result<Applied, Refusal>>),
+    /// Another push came first.
+    Lost,
+    /// The push, or what comes before it, failed.
+    Failed { error: Error, may_be_done: bool },
+}
+
+/// What was made of changes on a tip.
+struct Built {
+    on: Option<ObjectId>,
+    draft: Pushable,
+    ends: Vec<Result<Applied, Refusal>>,
+}
+
+/// The chain of commits, and its pack.
+struct Pushable {
+    tip: Option<ObjectId>,
+    pack: Option<Bytes>,
+}
+
+async fn attempt(
+    index: &Arc<PrivateIndex>,
+    signature: &Signature,
+    changes: &Arc<[Change]>,
+    is_open: bool,
+) -> Attempt {
+    let failed = |error| Attempt::Failed {
+        error,
+        may_be_done: false,
+    };
+    let snapshot = match index.snapshot() {
+        Ok(snapshot) => snapshot,
+        Err(error) => return failed(error),
+    };
+    let (signature, of) = (signature.clone(), Arc::clone(changes));
+    let building = spawn_blocking(move || build(snapshot.as_deref(), &signature, &of, is_open));
+    let built = building.await.unwrap_or_else(|panicked| {
+        Err(Error::new(Kind::Server, "the task that makes commits ended").because(panicked))
+    });
+    let Built { on, draft, ends } = match built {
+        Ok(built) => built,
+        Err(error) => return failed(error),
+    };
+    let (Some(tip), Some(pack)) = (draft.tip, draft.pack) else {
+        return Attempt::NothingToPush(ends);
+    };
+    match index.push(on, tip, pack).await {
+        Pushed::Done => {
+            for applied in ends.iter().flatten() {
+                info!(
+                    "private index: {}",
+                    applied.subject.lines().last().unwrap_or_default()
+                );
+            }
+            Attempt::Pushed(ends)
+        }
+        Pushed::Lost => Attempt::Lost,
+        Pushed::Refused(error) => failed(error),
+        Pushed::Unknown(error) => Attempt::Failed {
+            error,
+            may_be_done: true,
+        },
+    }
+}
+
+/// Makes the commits of changes, on a thread that may wait for the disk.
+fn build(
+    snapshot: Option<&Snapshot>,
+    signature: &Signature,
+    changes: &[Change],
+    is_open: bool,
+) -> Result<Built> {
+    let read = |id| match snapshot {
+        Some(snapshot) => snapshot.content(id),
+        None => Err(Error::new(
+            Kind::Server,
+            "the private index has no commit yet",
+        )),
+    };
+    let read: Read<'_> = &read;
+    let tip = snapshot.map(|snapshot| (snapshot.commit(), snapshot.tree(), snapshot.seconds()));
+    let mut draft = Draft::on(tip, read);
+    let mut names = names_of(snapshot, changes)?;
+    let now = Timestamp::now().as_second();
+    let mut ends = Vec::with_capacity(changes.len());
+    for change in changes {
+        let mark = draft.mark();
+        let applied = change.apply(&mut draft, &mut names, is_open);
+        ends.push(match applied {
+            Ok(applied) => {
+                // For those who read the repository itself; without it cargo takes it for none.
+                if draft.mark() != mark && draft.file(CONFIG_JSON)?.is_none() {
+                    draft.write(CONFIG_JSON, signature.config_json.clone())?;
+                }
+                let author = author(&change.by().name);
+                draft.commit(&author, &signature.committer, now, &applied.subject)?;
+                Ok(applied)
+            }
+            Err(Failure::Refused(refusal)) => {
+                draft.go_back(mark);
+                Err(refusal)
+            }
+            Err(Failure::Failed(error)) => return Err(error),
+        });
+    }
+    let pack = match draft.is_empty() {
+        true => None,
+        false => Some(draft.pack()?),
+    };
+    Ok(Built {
+        on: tip.map(|(id, _, _)| id),
+        draft: Pushable {
+            tip: draft.tip(),
+            pack,
+        },
+        ends,
+    })
+}
+
+/// Returns the names of the crates that look like one that is new: there must be none.
+fn names_of(snapshot: Option<&Snapshot>, changes: &[Change]) -> Result<Names> {
+    let Some(snapshot) = snapshot else {
+        return Ok(Names::default());
+    };
+    let mut new = HashSet::new();
+    for change in changes {
+        if let Change::Publish(publish) = change {
+            let name = &publish.checked.name;
+            if snapshot.file(&name.index_path())?.is_none() {
+                new.insert(folded(name.as_str()));
+            }
+        }
+    }
+    if new.is_empty() {
+        return Ok(Names::default());
+    }
+    let mut alike = snapshot.crate_files()?;
+    alike.retain(|(name, _)| new.contains(&folded(name.as_str())));
+    // As their authors wrote them: the path has each in lower case.
+    let names = alike.into_iter().map(|(name, id)| {
+        let content = snapshot.content(id)?;
+        let called = name_in(&content).map(str::to_owned);
+        Ok(called.unwrap_or_else(|| name.to_string()))
+    });
+    Ok(Names::of(names.collect::<Result<Vec<_>>>()?))
+}
+
+/// Makes the author of a commit of a token's name, in which git has room for all but a few characters.
+fn author(name: &str) -> Author {
+    let allowed = |letter: &char| !letter.is_control() && !matches!(letter, '<' | '>');
+    let name: String = name.chars().filter(allowed).collect();
+    let name = name.trim();
+    let name = if name.is_empty() { "unnamed" } else { name };
+    let plain =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/');
+    let user: String = name
+        .chars()
+        .map(|letter| if plain(letter) { letter } else { '-' })
+        .collect();
+    Author {
+        name: name.to_owned(),
+        email: format!("{user}@token.invalid"),
+    }
+}
+
+fn all_refused(changes: &[Change], refusal: &Refusal) -> Vec<Result<Applied, Refusal>> {
+    warn!("the private index was not changed: {refusal}");
+    changes.iter().map(|_| Err(refusal.clone())).collect()
+}
+
+/// Says why a push failed.
+fn refusal_of(error: &Error, is_open: bool) -> Refusal {
+    let advice = error.advice().map(|advice| format!(" ({advice})"));
+    let advice = advice.unwrap_or_default();
+    Refusal::unavailable(match is_open {
+        true => format!(
+            "it is not known whether the private index was changed: {}; see whether the version is there before you try again",
+            error.chain()
+        ),
+        false => format!(
+            "the private index was not changed: {}{advice}",
+            error.chain()
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_of_a_token_is_an_author() {
+        for (name, author_name, email) in [
+            ("ci", "ci", "ci@token.invalid"),
+            ("a <b>\n", "a b", "a-b@token.invalid"),
+            ("Zoë", "Zoë", "Zo-@token.invalid"),
+            ("", "unnamed", "unnamed@token.invalid"),
+            ("rust/acme", "rust/acme", "rust/acme@token.invalid"),
+        ] {
+            let made = author(name);
+            assert_eq!(
+                (made.name.as_str(), made.email.as_str()),
+                (author_name, email)
+            );
+        }
+    }
+}

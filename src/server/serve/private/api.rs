@@ -1,0 +1,244 @@
+//! What `cargo publish`, `cargo yank` and `cargo owner` ask for.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{crate_name, crate_version, refused, registry, unavailable, unread};
+use crate::http::Body;
+use crate::http::access::Caller;
+use crate::http::error_response::ErrorResponse;
+use crate::http::routes::{Authorized, Reply};
+use crate::http::upload::{Incoming, read_upload};
+use crate::index::CrateName;
+use crate::server::private::change::{Actor, Change};
+use crate::server::private::files::checksum_of;
+use crate::server::private::refusal::{Failure, Refusal};
+use crate::server::private::registry;
+use crate::server::private::request;
+use crate::server::serve::auth::lacks;
+use crate::server::serve::index::read_copy;
+use crate::server::serve::state::State;
+
+/// The most bytes of a list of owners.
+const OWNERS: usize = 64 << 10;
+
+/// `PUT /private/api/v1/crates/new`: `cargo publish`.
+pub(in crate::server::serve) fn publish(
+    state: &'static State,
+    asked: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    let registry = registry(state)?;
+    let caller = caller(asked.caller)?;
+    let body = asked.body;
+    Ok(Reply::later(async move {
+        // Each is whole in memory.
+        let _turn = registry.uploads.acquire().await;
+        let body = read_upload(body, request::most(registry.max_size)).await?;
+        let max_size = registry.max_size;
+        let reading = tokio::task::spawn_blocking(move || {
+            registry::read_upload(request::parse(body, max_size)?, max_size)
+        });
+        let read = reading
+            .await
+            .unwrap_or_else(|_| Err(Refusal::invalid("the crate file cannot be read")));
+        let publishable = read.map_err(|refusal| refused(state, refusal))?;
+        let name = publishable.checked.name.clone();
+        if !caller.scopes.may_publish(&name) {
+            return Err(lacks(&caller, &format!("publish:{name}")));
+        }
+        let warning = check_name(state, &name).await?;
+        let by = actor(&caller, &name)?;
+        let published = registry.publish(publishable, by).await;
+        published.map_err(|failure| refused(state, failure))?;
+        let other: Vec<_> = warning.into_iter().collect();
+        Ok(answer(json!({
+            "warnings": { "invalid_categories": [], "invalid_badges": [], "other": other }
+        })))
+    }))
+}
+
+/// Checks a name against those that may be published, and those of the public index.
+async fn check_name(
+    state: &'static State,
+    name: &CrateName,
+) -> Result<Option<String>, ErrorResponse> {
+    let registry = registry(state)?;
+    let Some(public) = state.copy.snapshot() else {
+        let text = "the public index is being fetched for the first time, and the name cannot be looked up there yet";
+        return Err(unavailable(state, text));
+    };
+    let name = name.clone();
+    let looking = read_copy(state, move || {
+        match registry.check_name(&name, |path| public.has_even_hidden(path)) {
+            Err(Failure::Failed(error)) => Err(error),
+            Err(Failure::Refused(refusal)) => Ok(Err(refusal)),
+            Ok(warning) => Ok(Ok(warning)),
+        }
+    });
+    looking.await?.map_err(|refusal| refused(state, refusal))
+}
+
+/// `DELETE /private/api/v1/crates/{crate}/{version}/yank`: `cargo yank`.
+pub(in crate::server::serve) fn yank(
+    state: &'static State,
+    asked: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    set_yanked(state, asked, true)
+}
+
+/// `PUT /private/api/v1/crates/{crate}/{version}/unyank`: `cargo yank --undo`.
+pub(in crate::server::serve) fn unyank(
+    state: &'static State,
+    asked: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    set_yanked(state, asked, false)
+}
+
+fn set_yanked(
+    state: &'static State,
+    asked: Authorized<'_>,
+    is_yanked: bool,
+) -> Result<Reply, ErrorResponse> {
+    let registry = registry(state)?;
+    let caller = caller(asked.caller)?;
+    let (name, version) = crate_version(asked.wildcard)?;
+    if !caller.scopes.may_yank(&name) {
+        return Err(lacks(&caller, &format!("yank:{name}")));
+    }
+    let by = actor(&caller, &name)?;
+    Ok(Reply::later(async move {
+        let made = registry.make(Change::Yank {
+            name,
+            version,
+            is_yanked,
+            by,
+        });
+        made.await.map_err(|failure| refused(state, failure))?;
+        Ok(answer(json!({ "ok": true })))
+    }))
+}
+
+/// `GET /private/api/v1/crates/{crate}/owners`: `cargo owner --list`.
+pub(in crate::server::serve) fn owners(
+    state: &'static State,
+    asked: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    let registry = registry(state)?;
+    let name = crate_name(asked.wildcard)?;
+    Ok(Reply::later(async move {
+        registry.fresh().await;
+        let owners = registry
+            .owners(&name)
+            .await
+            .map_err(|error| unread(state, error))?;
+        let owners = owners.ok_or_else(|| {
+            let text = format!("crate `{name}` does not exist in this registry");
+            ErrorResponse::for_cargo(StatusCode::NOT_FOUND, text)
+        })?;
+        let users = owners.names().map(|name| {
+            // cargo wants a number. It means nothing here, and stays the same.
+            let sum = checksum_of(name.as_bytes());
+            let id = sum
+                .as_bytes()
+                .first_chunk()
+                .copied()
+                .map_or(0, u32::from_be_bytes);
+            json!({ "id": id, "login": name, "name": null })
+        });
+        Ok(answer(json!({ "users": users.collect::<Vec<_>>() })))
+    }))
+}
+
+/// `PUT /private/api/v1/crates/{crate}/owners`: `cargo owner --add`.
+pub(in crate::server::serve) fn add_owners(
+    state: &'static State,
+    asked: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    change_owners(state, asked, true)
+}
+
+/// `DELETE /private/api/v1/crates/{crate}/owners`: `cargo owner --remove`.
+pub(in crate::server::serve) fn remove_owners(
+    state: &'static State,
+    asked: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    change_owners(state, asked, false)
+}
+
+fn change_owners(
+    state: &'static State,
+    asked: Authorized<'_>,
+    are_added: bool,
+) -> Result<Reply, ErrorResponse> {
+    let registry = registry(state)?;
+    let caller = caller(asked.caller)?;
+    let name = crate_name(asked.wildcard)?;
+    if !caller.scopes.may_publish(&name) {
+        return Err(lacks(&caller, &format!("publish:{name}")));
+    }
+    let by = actor(&caller, &name)?;
+    let body = asked.body;
+    Ok(Reply::later(async move {
+        let users = users(body).await?;
+        let (added, removed) = match are_added {
+            true => (users, Vec::new()),
+            false => (Vec::new(), users),
+        };
+        let made = registry.make(Change::Owners {
+            name,
+            added,
+            removed,
+            by,
+        });
+        let made = made.await.map_err(|failure| refused(state, failure))?;
+        Ok(answer(json!({ "ok": true, "msg": made.told })))
+    }))
+}
+
+async fn users(body: Incoming) -> Result<Vec<String>, ErrorResponse> {
+    #[derive(Deserialize)]
+    struct Users {
+        users: Vec<String>,
+    }
+    let body = read_upload(body, OWNERS).await?;
+    let wrong = || {
+        let text = "the body is no list of owners: {\"users\": [\"name\"]}";
+        ErrorResponse::for_cargo(StatusCode::BAD_REQUEST, text)
+    };
+    let Users { users } = serde_json::from_slice(&body).map_err(|_| wrong())?;
+    match users.is_empty() {
+        true => Err(wrong()),
+        false => Ok(users),
+    }
+}
+
+/// Returns who asks: the table lets nobody in without a token.
+fn caller(caller: Option<Caller>) -> Result<Caller, ErrorResponse> {
+    caller.ok_or_else(|| {
+        let text = "authentication required: log in with `cargo login`";
+        ErrorResponse::for_cargo(StatusCode::UNAUTHORIZED, text)
+    })
+}
+
+fn actor(caller: &Caller, name: &CrateName) -> Result<Actor, ErrorResponse> {
+    if caller.name.is_empty() {
+        let text = "the token has no name, by which it could be an owner: make one with `crates-ferry token add NAME`";
+        return Err(ErrorResponse::for_cargo(StatusCode::FORBIDDEN, text));
+    }
+    Ok(Actor {
+        name: caller.name.to_string(),
+        counts_as_owner: caller.counts_as_owner_of(name),
+    })
+}
+
+fn answer(json: serde_json::Value) -> axum::http::Response<Body> {
+    let mut response = Json(json).into_response().map(Body::from);
+    let none = axum::http::HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .insert(axum::http::header::CACHE_CONTROL, none);
+    response
+}
