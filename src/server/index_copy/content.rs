@@ -10,6 +10,12 @@ const ADVISORIES_PACK: u64 = 64 << 20;
 /// How many files of advisories are read. RustSec's database has some 1,200.
 pub(in crate::server) const MOST_ADVISORIES: usize = 20_000;
 
+/// From how many files of advisories on a repository that loses half of them is not believed.
+const GUARDED: usize = 20;
+/// What to do where it has lost them.
+const LOST: &str = "Check the repository in policy.advisories: what is malicious would be served again. If it is intended, stop the \
+     server, and remove advisories.git in serve.data_dir.";
+
 /// What a repository holds that is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
@@ -65,11 +71,11 @@ impl Content {
         }
     }
 
-    /// Checks that a repository holds it at all.
+    /// Checks that a repository holds it at all, and has not lost most of what was there before.
     ///
     /// # Errors
-    /// `config` if it does not.
-    pub(super) fn check(self, snapshot: &Snapshot) -> Result<()> {
+    /// `config` if it does not, `guard` if it has.
+    pub(super) fn check(self, snapshot: &Snapshot, before: Option<&Snapshot>) -> Result<()> {
         match self {
             Self::Index => check_is_index(snapshot),
             // A git host begins a repository with a README and nothing else.
@@ -83,7 +89,19 @@ impl Content {
                     )
                 };
                 let too_many = || Error::new(Kind::Config, text()).advise(self.advice());
-                files.map(drop).ok_or_else(too_many)
+                let number = files.ok_or_else(too_many)?.len();
+                let before = before.map(|before| before.files_in(ADVISORIES, MOST_ADVISORIES));
+                let before = before.and_then(|files| files.ok().flatten());
+                match before.map_or(0, |files| files.len()) {
+                    before if before >= GUARDED && number < before / 2 => {
+                        let text = format!(
+                            "the repository of advisories has lost most of its {before} files, and has {number}: those of the last \
+                             time go on counting"
+                        );
+                        Err(Error::new(Kind::Guard, text).advise(LOST))
+                    }
+                    _ => Ok(()),
+                }
             }
             Self::Advisories => {
                 let text =

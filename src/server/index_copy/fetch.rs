@@ -135,7 +135,9 @@ async fn advance(
         let commit = Commit::parse(&objects.read(tip)?)?;
         let after = Snapshot::after(before.as_deref(), tip, &commit, objects)?;
         // Before the branch moves: what was served before is served on.
-        content.check(&after).map_err(|error| error.on(place))?;
+        content
+            .check(&after, before.as_deref())
+            .map_err(|error| error.on(place))?;
         // Last: a process that is killed before has the old branch, whose objects are all there.
         repository.move_branch(tip)?;
         Ok(after)

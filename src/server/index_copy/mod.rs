@@ -394,7 +394,7 @@ fn current(
     };
     let commit = Commit::parse(&objects.read(tip)?)?;
     let snapshot = Snapshot::after(None, tip, &commit, objects.clone())?;
-    content.check(&snapshot)?;
+    content.check(&snapshot, None)?;
     Ok(Some(snapshot))
 }
 

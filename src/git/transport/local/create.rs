@@ -24,8 +24,13 @@ pub fn create_bare(path: &Path, branch: &str) -> Result<()> {
     let created = Repository::init_opts(path, &options);
     created.map(drop).map_err(|error| {
         let place = path.display();
-        Error::new(Kind::Config, format!("cannot create the repository {place}"))
-            .because(error.message().to_owned())
-            .advise("Let the user that runs this write to the folder, and see that its disk is not full.")
+        Error::new(
+            Kind::Config,
+            format!("cannot create the repository {place}"),
+        )
+        .because(error.message().to_owned())
+        .advise(
+            "Let the user that runs this write to the folder, and see that its disk is not full.",
+        )
     })
 }

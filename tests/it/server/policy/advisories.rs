@@ -285,6 +285,37 @@ fn a_broken_file_and_a_lost_repository_stop_nothing() {
 }
 
 #[test]
+fn a_repository_that_loses_most_of_its_advisories_is_not_believed() {
+    let site = site();
+    let database = Database::new(&site);
+    database.malicious("patched = []");
+    let others = (0..20).map(|number| format!("crates/other/RUSTSEC-2021-{number:04}.md"));
+    let others: Vec<_> = others.collect();
+    let commit = Commit::new("Add others");
+    let commit = others
+        .iter()
+        .fold(commit, |commit, path| commit.file(path, "none"));
+    commit_to(&database.0, [commit]);
+    let server = start(&site, &database, &[], day(1));
+    assert_eq!(yanked(&server), ["1.0.0", "1.1.0"]);
+    let commit = Commit::new("Remove").without("crates/foo/RUSTSEC-2026-0001.md");
+    let commit = others
+        .iter()
+        .fold(commit, |commit, path| commit.without(path));
+    commit_to(&database.0, [commit]);
+    server.refresh();
+    let failures = || metric(&server, "crates_ferry_advisories_refresh_failures_total");
+    server.wait_for("noticed", || failures() == Some(1.0));
+    let status = json_of(&server, "/api/v1/status");
+    let told = status["advisories"]["last_error"].as_str().unwrap();
+    assert!(
+        told.starts_with("[guard] ") && told.contains("lost most of its 22 files, and has 1: "),
+        "{told}"
+    );
+    assert_eq!(yanked(&server), ["1.0.0", "1.1.0"]);
+}
+
+#[test]
 fn a_command_lets_an_advisory_pass_while_a_server_runs() {
     let site = site();
     let database = Database::new(&site);
