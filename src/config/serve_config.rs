@@ -143,8 +143,18 @@ impl ServeConfig {
     /// Returns the names that are hidden in the index: where that is upstream itself, those that are reserved. Out of a mirror the
     /// sync leaves what is upstream's, and what is there is its own.
     pub fn hidden(&self) -> ReservedNames {
+        self.hidden_by(&self.policy)
+    }
+
+    /// Returns the names that are never taken from upstream with another section `policy`.
+    pub fn reserved_by(&self, policy: &Policy) -> ReservedNames {
+        mirror_config::reserved(policy, &self.private)
+    }
+
+    /// Returns the names that another section `policy` would hide.
+    pub fn hidden_by(&self, policy: &Policy) -> ReservedNames {
         match self.index.is_upstream {
-            true => mirror_config::reserved(&self.policy, &self.private),
+            true => self.reserved_by(policy),
             false => ReservedNames::default(),
         }
     }

@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, History, Up};
 use crate::error::{Error, Kind, Result};
+use crate::index::ReservedNames;
 use crate::mirror::plan::Outcome;
 use crate::mirror::report::Report;
 use crate::mirror::{Context, init, sync};
@@ -26,9 +27,16 @@ pub(super) async fn keep_fresh(mirror: Option<Config>, up: Up, handle: Arc<Handl
     };
     // From then on no other process works in the folder.
     handle.listening().await;
-    let config = Arc::new(config);
+    let mut config = Arc::new(config);
     let mut last_failure = None;
     loop {
+        // It may have been read again since.
+        if let Some(reserved) = handle.reserved() {
+            config = Arc::new(Config {
+                reserved: ReservedNames::clone(&reserved),
+                ..Config::clone(&config)
+            });
+        }
         let has_moved = on_its_own(Arc::clone(&config), up.init, &handle, &mut last_failure).await;
         handle.let_fetch();
         if has_moved {

@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use crates_ferry::config::{Environment, Flags, ServeConfig, caller};
+use crates_ferry::config::{self, Environment, Flags, ServeConfig, caller};
 use crates_ferry::error::{Error, Kind, Result};
 use crates_ferry::policy::Verb;
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
@@ -17,7 +17,7 @@ use crates_ferry::server::policy;
 use crates_ferry::server::prefetch::{self, Versions};
 use crates_ferry::server::private::{import, verify};
 use crates_ferry::server::probe;
-use crates_ferry::server::serve as server;
+use crates_ferry::server::serve::{self as server, Handle};
 use crates_ferry::server::store::Store;
 use crates_ferry::server::tokens::{self, NewToken};
 use futures_util::FutureExt as _;
@@ -106,10 +106,20 @@ pub(crate) fn serve(flags: &Flags, environment: &Environment) -> Result<Option<O
         let stop = program::graceful_stop().map_err(Failure::Error)?;
         // The server takes the configuration; its errors still name the file and line of a key.
         let origins = config.origins.clone();
-        let end = server::run(config, stop).await;
+        let handle = Handle::default().with_policy_source(policy_source(flags, environment));
+        let end = server::run_with(config, Arc::new(handle), stop).await;
         end.map(|()| None)
             .map_err(|error| Failure::Error(origins.locate(error)))
     })
+}
+
+/// Returns what reads the section `policy` again, with the same flags and variables.
+pub(crate) fn policy_source(
+    flags: &Flags,
+    environment: &Environment,
+) -> impl Fn() -> Result<config::Policy> + Send + Sync + 'static {
+    let (flags, environment) = (flags.clone(), environment.clone());
+    move || Ok(ServeConfig::load(&flags, &environment)?.policy)
 }
 
 /// Runs a command and returns its report.

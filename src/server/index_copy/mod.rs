@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -68,7 +68,7 @@ pub struct IndexCopy {
     indexer: Indexer,
     progress: Arc<Progress>,
     /// The crates that its snapshots do not show.
-    hidden: Arc<ReservedNames>,
+    hidden: ArcSwap<ReservedNames>,
     /// Locks out other processes that would write. One copy of a folder holds it for all.
     _lock: Option<File>,
 }
@@ -177,7 +177,7 @@ impl IndexCopy {
             }),
             indexer: Indexer::default(),
             progress: Arc::default(),
-            hidden: Arc::default(),
+            hidden: ArcSwap::default(),
             _lock: None,
         })
     }
@@ -195,7 +195,20 @@ impl IndexCopy {
         let current = self.current.swap(None).and_then(Arc::into_inner);
         let current = current.map(|snapshot| Arc::new(snapshot.hiding(Arc::clone(&hidden))));
         self.current.store(current);
-        Self { hidden, ..self }
+        self.hidden.store(hidden);
+        self
+    }
+
+    /// Hides these crates from now on, and no others.
+    pub async fn hide(&self, hidden: ReservedNames) {
+        let mut writing = self.writing.lock().await;
+        let hidden = Arc::new(hidden);
+        self.hidden.store(Arc::clone(&hidden));
+        if let Some(current) = self.snapshot() {
+            let after = Arc::new(current.also_hiding(hidden));
+            let before = self.current.swap(Some(after));
+            writing.obsolete.note_reader(before.as_ref());
+        }
     }
 
     /// Opens a copy for reading, as it is now, without these crates; another process may be writing it.
@@ -239,7 +252,7 @@ impl IndexCopy {
         let objects = self.snapshot()?.objects().clone();
         let read = Commit::parse(&objects.read(commit).ok()?).ok()?;
         let snapshot = Snapshot::after(None, commit, &read, objects).ok()?;
-        Some(Arc::new(snapshot.hiding(Arc::clone(&self.hidden))))
+        Some(Arc::new(snapshot.hiding(self.hidden.load_full())))
     }
 
     /// Returns the current snapshot; `None` before the first refresh.
@@ -309,7 +322,7 @@ impl IndexCopy {
     }
 
     fn publish(&self, writing: &mut Writing, after: Snapshot) {
-        let after = after.hiding(Arc::clone(&self.hidden));
+        let after = after.hiding(self.hidden.load_full());
         let before = self.current.swap(Some(Arc::new(after)));
         writing.obsolete.note_reader(before.as_ref());
     }

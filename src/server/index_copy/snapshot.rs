@@ -70,6 +70,16 @@ impl Snapshot {
         Self { hidden, ..self }
     }
 
+    /// Returns the same without these crates.
+    pub(super) fn also_hiding(&self, hidden: Arc<ReservedNames>) -> Self {
+        Self {
+            hidden,
+            root: Arc::clone(&self.root),
+            objects: self.objects.clone(),
+            ..*self
+        }
+    }
+
     /// Returns the id of the commit.
     pub fn commit(&self) -> ObjectId {
         self.commit

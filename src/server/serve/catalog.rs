@@ -77,7 +77,7 @@ fn update_with(catalog: &CrateCatalog, view: &View) -> Result<Updated> {
     };
     let blobs: HashMap<_, _> = crates.iter().map(|one| (one.stamp, one.blob)).collect();
     let crates = crates.into_iter().map(|one| (one.name, one.stamp));
-    catalog.update_from(&view.snapshot, crates.collect(), &|stamp| {
+    catalog.update_from(crates.collect(), &|stamp| {
         // Only what was just listed is read.
         blobs
             .get(&stamp)

@@ -77,6 +77,19 @@ pub(super) struct Decided {
     refused_again: Vec<CrateFile>,
 }
 
+/// Forgets what was known while there was a policy: nothing is decided any more.
+pub(super) fn forget(state: &State) {
+    if state.unrecorded.applied.swap(None).is_some() {
+        state.unrecorded.holds.store(None);
+        note(state, None);
+    }
+}
+
+/// Has the store read again, and the policy applied.
+pub(super) fn look_again(state: &State) {
+    state.unrecorded.applied.store(None);
+}
+
 /// Says whether another policy was applied last, or a command made a rule since.
 pub(super) fn is_outdated(state: &State, policy: &Arc<Policy>) -> bool {
     let applied = state.unrecorded.applied.load();

@@ -5,9 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
+use crate::config;
+use crate::error::Result;
+use crate::index::ReservedNames;
 use crate::progress::Progress;
 use crate::server::history::Event;
 use crate::shown::beginning;
@@ -22,6 +26,10 @@ pub struct Handle {
     /// Shows how far the fetch of the index is.
     pub progress: Arc<Progress>,
     clock: Clock,
+    /// Reads the section `policy` of the configuration again, where that is possible.
+    policy_source: Option<PolicySource>,
+    /// The names that are never taken from upstream, since it was.
+    reserved: ArcSwapOption<ReservedNames>,
     /// Wakes the task that refreshes the index.
     pub(super) refresh_now: Notify,
     /// Wakes the task that refreshes the advisories.
@@ -45,6 +53,15 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// What reads the section `policy` of the configuration.
+struct PolicySource(Box<dyn Fn() -> Result<config::Policy> + Send + Sync>);
+
+impl fmt::Debug for PolicySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PolicySource")
+    }
+}
+
 impl Default for Handle {
     fn default() -> Self {
         Self::new(false)
@@ -57,6 +74,8 @@ impl Handle {
         Self {
             progress: Arc::default(),
             clock: Clock(Box::new(SystemTime::now)),
+            policy_source: None,
+            reserved: ArcSwapOption::empty(),
             refresh_now: Notify::new(),
             refresh_advisories: Notify::new(),
             takes_pushes,
@@ -75,6 +94,33 @@ impl Handle {
             clock: Clock(Box::new(now)),
             ..self
         }
+    }
+
+    /// Lets SIGHUP have the policy read again, from this.
+    #[must_use]
+    pub fn with_policy_source(
+        self,
+        read: impl Fn() -> Result<config::Policy> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            policy_source: Some(PolicySource(Box::new(read))),
+            ..self
+        }
+    }
+
+    /// Reads the section `policy` again; `None` where that is not possible.
+    pub(super) fn reread_policy(&self) -> Option<Result<config::Policy>> {
+        let PolicySource(read) = self.policy_source.as_ref()?;
+        Some(read())
+    }
+
+    pub(super) fn set_reserved(&self, names: ReservedNames) {
+        self.reserved.store(Some(Arc::new(names)));
+    }
+
+    /// Returns the names that are never taken from upstream, if the policy was read again since the start.
+    pub fn reserved(&self) -> Option<Arc<ReservedNames>> {
+        self.reserved.load_full()
     }
 
     /// Returns what time it is.

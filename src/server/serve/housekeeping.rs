@@ -1,4 +1,4 @@
-//! Periodic work: writes down when files were last used, evicts, and reloads tokens and certificate.
+//! Periodic work: writes down when files were last used, evicts, and reloads tokens, certificate and, when asked, the policy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use super::policy;
 use super::state::State;
 use crate::http::Certificates;
 
@@ -32,7 +33,8 @@ pub(super) async fn forever(
             _ = hangup.recv() => true,
         };
         if is_asked {
-            info!("SIGHUP: tokens and certificate are reloaded");
+            info!("SIGHUP: tokens, certificate and policy are reloaded");
+            policy::reload(state).await;
         }
         state.tokens.reload(is_asked);
         if let Some(certificates) = certificates {

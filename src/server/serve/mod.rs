@@ -48,7 +48,6 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::config::{Downloads, ServeConfig};
-use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::http::{self, Bounds, Certificates, Request};
 use crate::server::address_file;
@@ -193,17 +192,7 @@ fn describe(config: &ServeConfig) {
         Downloads::Redirect => info!("crate files: clients are redirected to upstream"),
         Downloads::Offline => info!("crate files: from the store only; nothing is fetched"),
     }
-    if let Some(age) = config.policy.min_age {
-        let age = crate::policy::days(age);
-        info!("policy: versions younger than {age} are on hold");
-    }
-    if !config.policy.deny.is_empty() {
-        let rules = counted(config.policy.deny.len(), "rule");
-        info!("policy: {rules} of policy.deny");
-    }
-    if let Some(advisories) = &config.policy.advisories {
-        info!("policy: advisories of {advisories}");
-    }
+    policy::describe(&config.policy);
     let is_named = serve.public_url.is_some() || !serve.hosts.is_empty();
     if serve.listen.ip().is_unspecified() && !is_named {
         warn!(

@@ -2,20 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{error, info, warn};
 
+use super::deciding;
 use super::state::State;
-use crate::config::Rule;
+use crate::config::{self, Rule};
+use crate::count::counted;
 use crate::http::error_response::{ErrorResponse, Note};
 use crate::http::routes::{Authorized, Reply};
-use crate::policy::{Class, Decided, Decision, Verb};
+use crate::policy::{Class, Decided, Decision, Policy, Verb, days};
 use crate::server::decisions::DecidedFile;
 use crate::shown::one_line;
 
@@ -35,6 +39,77 @@ pub(super) async fn forever(state: &'static State) {
             () = state.has_new_policy.notified() => warn_of_ended(state),
         }
     }
+}
+
+/// Says in the log what a policy does.
+pub(super) fn describe(policy: &config::Policy) {
+    if Policy::of(policy).is_none() {
+        return;
+    }
+    if let Some(age) = policy.min_age {
+        info!("policy: versions younger than {} are on hold", days(age));
+    }
+    for (key, number) in [
+        ("policy.deny", policy.deny.len()),
+        ("policy.allow", policy.allow.len()),
+    ] {
+        if number > 0 {
+            info!("policy: {} of {key}", counted(number, "rule"));
+        }
+    }
+    if let Some(advisories) = &policy.advisories {
+        info!("policy: advisories of {advisories}");
+    }
+    if !policy.reserved.is_empty() {
+        let names: Vec<_> = policy.reserved.iter().map(ToString::to_string).collect();
+        info!("policy: never taken from upstream: {}", names.join(", "));
+    }
+    match policy.withdrawn {
+        Some(config::Withdrawn::Serve) => info!("policy: what upstream takes back is served"),
+        _ => info!("policy: what upstream takes back is refused"),
+    }
+}
+
+/// Reads the section `policy` of the configuration again, and applies it. One that cannot be read leaves the policy as it was.
+pub(super) async fn reload(state: &'static State) {
+    let reading = spawn_blocking(|| state.handle.reread_policy()).await;
+    let section = match reading.unwrap_or_default() {
+        Some(Ok(section)) => section,
+        Some(Err(error)) => {
+            let advice = error.advice().map(|advice| format!(" ({advice})"));
+            let text = format!(
+                "the policy stays as it was: {}{}",
+                error.chain(),
+                advice.unwrap_or_default()
+            );
+            let text = state.mask.apply(&text).into_owned();
+            error!("{text}");
+            return state.handle.note("policy", true, &text);
+        }
+        None => return,
+    };
+    let address = |policy: &config::Policy| policy.advisories.as_ref().map(ToString::to_string);
+    if address(&section) != address(&state.config.policy) {
+        warn!("policy.advisories has changed: that counts when the server is started again");
+    }
+    let policy = Policy::of(&section).map(Arc::new);
+    if policy == state.policy.load_full() {
+        info!("the section policy has not changed");
+        // Commands on other machines may have made rules.
+        deciding::look_again(state);
+        return state.has_new_policy.notify_one();
+    }
+    state.handle.set_reserved(state.config.reserved_by(&section));
+    state.copy.hide(state.config.hidden_by(&section)).await;
+    let text = match &policy {
+        Some(_) => "the policy has changed",
+        None => "there is no policy any more",
+    };
+    state.policy.store(policy);
+    info!("{text}");
+    state.handle.note("policy", false, text);
+    describe(&section);
+    state.has_new_policy.notify_one();
 }
 
 /// Warns of the rules of the configuration that have ended.

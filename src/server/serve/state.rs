@@ -234,7 +234,10 @@ impl State {
         let before = self.view.load_full();
         let now = self.handle.now();
         let decided = match self.policy.load_full() {
-            None => None,
+            None => {
+                deciding::forget(self);
+                None
+            }
             Some(policy) => match deciding::decide(self, policy, &before, &snapshot).await {
                 Some(decided) => Some(decided),
                 None => return false,

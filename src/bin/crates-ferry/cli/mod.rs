@@ -112,7 +112,7 @@ pub(crate) enum Command {
     ///
     /// Answers from a copy of the index that it keeps up to date (serve.index, by default the mirror), and from a store
     /// of crate files (serve.store), each of which it fetches once and verifies by the index's checksums. Runs until
-    /// SIGINT or SIGTERM, then drains requests; SIGHUP reloads tokens and certificate. All its keys are those of the
+    /// SIGINT or SIGTERM, then drains requests; SIGHUP reloads tokens, certificate and policy. All its keys are those of the
     /// section `serve`.
     #[cfg(feature = "server")]
     Serve(Serve),

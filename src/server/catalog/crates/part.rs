@@ -1,6 +1,6 @@
 //! A catalog of a part of an index: on a server that lists only what it has, of the crates that it has.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::CrateCatalog;
 use super::Updated;
@@ -8,7 +8,6 @@ use super::build::{Changes, ReadObject};
 use crate::error::Result;
 use crate::git::ObjectId;
 use crate::index::CrateName;
-use crate::server::index_copy::Snapshot;
 
 impl CrateCatalog {
     /// Brings the catalog up to date with a part of an index: with these crates alone, each with an id that changes when what is
@@ -18,14 +17,14 @@ impl CrateCatalog {
     /// As [`CrateCatalog::update`].
     pub fn update_from(
         &self,
-        index: &Arc<Snapshot>,
         crates: Vec<(CrateName, ObjectId)>,
         read: ReadObject<'_>,
     ) -> Result<Updated> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = Changes::between(&self.names.load(), crates);
         let updated = self.apply(&changes, read)?;
-        *seen = Some(Arc::clone(index));
+        // What the whole index has beside them is not in it any more.
+        *seen = None;
         Ok(updated)
     }
 }

@@ -7,6 +7,7 @@ mod commanded;
 mod commands;
 mod index;
 mod prefetch;
+mod reload;
 mod reserved;
 mod state;
 mod web;
