@@ -177,6 +177,9 @@ key_table! {
         trusted_proxies: Vec<Addresses> = list("trusted_proxies", addresses::addresses);
         /// `on` or `off`: whether the server keeps a catalog of the index's crates, and so answers searches.
         catalog: bool = or_default("catalog", numbers::on_or_off, "on");
+        /// For how long it is recorded who fetched which crate file, by the name of a token or by address, or `off`. For
+        /// `crates-ferry audit`.
+        audit: Option<Duration> = or_default("audit", durations::duration_or_off, "90d");
         /// `stderr`, `off`, or a file.
         access_log: AccessLog = or_default("access_log", serve::access_log, "stderr");
     }

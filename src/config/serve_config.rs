@@ -6,11 +6,13 @@ use url::Url;
 
 use super::cargo_registry;
 use super::environment::Environment;
+use super::job::{self, Job};
 use super::load::{self, Flags};
+use super::mail;
 use super::mirror_config;
 use super::network;
 use super::secrets::{Mask, Secrets};
-use super::sections::{Catalog, Mirror, Network, Policy, Private, Probe, Serve, Upstream};
+use super::sections::{Catalog, Mail, Mirror, Network, Policy, Private, Probe, Serve, Upstream};
 use super::settings::{Origin, Origins, Settings};
 use super::text_file;
 use super::values::serve::{Downloads, OfflineIndex, StoreUrl};
@@ -41,6 +43,10 @@ pub struct ServeConfig {
     pub keep: Vec<String>,
     /// Time limits and retries (`network:`).
     pub network: Network,
+    /// The mails that tell a person of what the server finds (`mail:`).
+    pub mail: Mail,
+    /// The CI job around the process.
+    pub job: Job,
     /// What comes from the environment only.
     pub secrets: Secrets,
     /// Where the values come from.
@@ -102,6 +108,8 @@ impl ServeConfig {
             private: Private::from_settings(settings)?,
             upstream,
             network: network::read(settings, environment)?,
+            mail: mail::read(settings)?,
+            job: job::job(environment),
             secrets: Secrets::from_environment(environment)?,
             origins: settings.origins(),
         };
@@ -193,6 +201,12 @@ impl ServeConfig {
     pub fn tls(&self) -> Option<Tls> {
         let (cert, key) = (self.serve.tls_cert.clone()?, self.serve.tls_key.clone()?);
         Some(Tls { cert, key })
+    }
+
+    /// Returns the file that records what was mailed: a server would mail the same again and again without one.
+    pub fn mail_state(&self) -> PathBuf {
+        let usual = || self.serve.data_dir.join("mails.json");
+        self.mail.state.clone().unwrap_or_else(usual)
     }
 
     /// Reads a file of the configuration that may change while the server runs.

@@ -99,7 +99,7 @@ fn mails_need_a_server_a_sender_and_a_recipient() {
 fn every_key_is_also_a_variable() {
     let names: Vec<_> = KEYS.iter().map(Key::variable).collect();
     assert!(
-        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 85,
+        names.contains(&"FERRY_MIRROR_MAX_ROOT_LOSS".to_owned()) && names.len() == 86,
         "{names:?}"
     );
     for name in &names {

@@ -56,8 +56,7 @@ impl UpConfig {
         };
         // A process that syncs every few minutes would mail the same failure as often.
         let mirror = mirror.map(|mut mirror| {
-            let usual = || serve.serve.data_dir.join("mails.json");
-            mirror.mail.state = Some(mirror.mail.state.unwrap_or_else(usual));
+            mirror.mail.state = Some(serve.mail_state());
             mirror
         });
         let config = Self {

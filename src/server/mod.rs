@@ -3,6 +3,7 @@
 
 pub mod address_file;
 pub mod advisories;
+pub mod audit;
 pub mod cache;
 pub mod cargo_config;
 pub mod catalog;

@@ -152,7 +152,9 @@ fn interrupt_note(command: &Command) -> InterruptNote {
         #[cfg(feature = "server")]
         Command::Server(ServerCommand::Catalog(_)) => server::AFTER_A_CATALOG_COMMAND,
         #[cfg(feature = "server")]
-        Command::Server(ServerCommand::Policy(_)) => server::AFTER_A_QUESTION,
+        Command::Server(ServerCommand::Policy(_) | ServerCommand::Audit(_)) => {
+            server::AFTER_A_QUESTION
+        }
         #[cfg(feature = "server")]
         Command::Server(ServerCommand::Token(_)) => server::AFTER_A_TOKEN_COMMAND,
         // `serve` handles signals itself, and the others that push nothing end at once.

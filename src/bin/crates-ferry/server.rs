@@ -9,6 +9,7 @@ use crates_ferry::policy::Verb;
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
 use crates_ferry::server::address_file;
+use crates_ferry::server::audit;
 use crates_ferry::server::cache::{self, Eviction};
 use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::files::Limits;
@@ -173,6 +174,10 @@ async fn run_command(
         ServerCommand::Private(asked) => run_private(asked.command, &config, &progress).await,
         ServerCommand::Catalog(asked) => run_catalog(asked.command, &config, &progress).await,
         ServerCommand::Policy(asked) => run_policy(asked.command, &config, environment).await,
+        ServerCommand::Audit(asked) => {
+            let output = Output::new(&audit::run(&config, &asked.spec)?, 0)?;
+            Ok(output.or_say("nobody fetched it"))
+        }
         ServerCommand::Token(asked) => run_token(asked.command, &config),
     }
 }

@@ -53,6 +53,16 @@ pub fn duration_or_zero(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a duration greater than zero, or `off`.
+pub(in super::super) fn duration_or_off(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "off" => Ok(None),
+        text => duration(text)
+            .map(Some)
+            .map_err(|_| no_duration("90d, or off", text)),
+    }
+}
+
 fn no_duration(example: &str, text: &str) -> String {
     let text = text.escape_debug();
     format!("expected a duration such as {example}, found `{text}`")

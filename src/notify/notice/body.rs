@@ -9,7 +9,7 @@ use indicatif::HumanDuration;
 use url::Url;
 
 use super::subject::short_url;
-use super::{Behind, Event, Failure, Job, Notice, Observed, RemoteBranch};
+use super::{Behind, Event, Failure, Job, Notice, Observed, RemoteBranch, Withdrawn};
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::shown;
@@ -99,6 +99,16 @@ impl Notice {
                 "The mirror works again, and all alarms are resolved. The first one was mailed at {}.",
                 time(*since)
             ),
+            Event::Withdrawn(versions) => match versions.as_slice() {
+                [_] => "Upstream took back a version that was fetched here.".to_owned(),
+                several => format!(
+                    "Upstream took back {} that were fetched here.",
+                    counted(several.len(), "version")
+                ),
+            },
+            Event::HeldBack(_) => "The server holds an index back: very many versions vanished from it at once. What it serves is \
+                 not affected, but new crates do not reach it."
+                .to_owned(),
             Event::Test => {
                 "This is a test mail. Failures of this mirror will be mailed like this one."
                     .to_owned()
@@ -157,6 +167,29 @@ impl Notice {
                 title: "What to look at",
                 rows: warnings.iter().map(|warning| Row::plain(warning)).collect(),
             }],
+            Event::Withdrawn(versions) => vec![
+                Section {
+                    title: "What was withdrawn",
+                    rows: versions
+                        .iter()
+                        .map(|it| Row::plain(&self.withdrawn(it)))
+                        .collect(),
+                },
+                Section {
+                    title: "What to do",
+                    rows: what_to_do_about(versions),
+                },
+            ],
+            Event::HeldBack(failure) => vec![
+                Section {
+                    title: "What happened",
+                    rows: vec![Row::plain(&failure.message)],
+                },
+                Section {
+                    title: "What to do",
+                    rows: self.what_to_do(failure),
+                },
+            ],
             Event::Recovered { .. } | Event::Resolved { .. } | Event::Test => Vec::new(),
         }
     }
@@ -189,6 +222,14 @@ impl Notice {
             rows.extend(line.map(Row::verbatim));
         }
         let is_alarm = matches!(self.event, Event::Alarm { .. });
+        if matches!(self.event, Event::HeldBack(_)) {
+            let pause = self.repeat_after.unwrap_or_default();
+            let pause = humantime::format_duration(pause);
+            rows.push(Row::plain(&format!(
+                "While this lasts, you get a mail at most every {pause}."
+            )));
+            return rows;
+        }
         if !is_alarm {
             rows.push(Row::plain(match failure.is_transient {
                 true => {
@@ -210,11 +251,57 @@ impl Notice {
         rows
     }
 
+    /// Says when a version was withdrawn, and who has it.
+    fn withdrawn(&self, version: &Withdrawn) -> String {
+        let Withdrawn {
+            name,
+            version: number,
+            ..
+        } = version;
+        let at = self.clock(version.at);
+        let what = match version.is_replaced {
+            true => "the index lists other bytes under that version",
+            false => "its line is gone from the index",
+        };
+        let text = format!("{name} {number} was withdrawn upstream at {at} UTC: {what}.");
+        let who = match &version.fetched {
+            None => " It is stored here; who fetched it is not recorded (serve.audit is off)."
+                .to_owned(),
+            Some(fetched) => {
+                let told = fetched.iter().take(TOLD);
+                let told = told.map(|(at, who)| format!("at {} by {who}", self.clock(*at)));
+                let mut told: Vec<_> = told.collect();
+                if let Some(others) = fetched.len().checked_sub(TOLD).filter(|others| *others > 0) {
+                    told.push(format!("{} more times", others));
+                }
+                format!(" Fetched here {}.", in_a_row(&told))
+            }
+        };
+        shown::one_line(&(text + &who)).into_owned()
+    }
+
+    /// Writes a time of this day as `08:41`, and another one with its date.
+    fn clock(&self, at: i64) -> String {
+        let (at, now) = (time(at), time(self.now));
+        let (day, clock) = at.split_once(' ').unwrap_or((&at, ""));
+        let clock = clock.get(..5).unwrap_or(clock);
+        match now.starts_with(day) {
+            true => clock.to_owned(),
+            false => format!("{clock} on {day}"),
+        }
+    }
+
     fn about_the_mirror(&self) -> Section {
+        // A server may serve upstream itself.
+        let is_of_a_server = matches!(self.event, Event::Withdrawn(_) | Event::HeldBack(_));
+        let (title, label) = match is_of_a_server {
+            true => ("The index", "index"),
+            false => ("The mirror", "mirror"),
+        };
         let remote = |label, remote: &RemoteBranch| {
             Row::labelled(label, format!("{} ({})", remote.url, remote.branch))
         };
-        let mut rows = vec![remote("mirror", &self.mirror)];
+        let mut rows = vec![remote(label, &self.mirror)];
         rows.extend(self.upstream.iter().map(|it| remote("upstream", it)));
         let ago = |at: i64| format!("{}, {} ago", time(at), self.age(at));
         let last_moved = match &self.mirror_status.last_moved {
@@ -236,10 +323,38 @@ impl Notice {
         if let Some(at) = self.last_success {
             rows.push(Row::labelled("last success", ago(at)));
         }
-        Section {
-            title: "The mirror",
-            rows,
-        }
+        Section { title, rows }
+    }
+}
+
+/// How many fetches a mail tells of a version.
+const TOLD: usize = 20;
+
+/// Says what to do about versions that upstream took back.
+fn what_to_do_about(versions: &[Withdrawn]) -> Vec<Row> {
+    let mut rows = vec![Row::plain(
+        "The server refuses it from now on. Upstream mostly takes back what is malicious: look at what those who fetched it built \
+             since, and at the secrets that their builds could read. This lists all fetches that are recorded:",
+    )];
+    let of = |command: &str| {
+        let versions = versions.iter().take(TOLD);
+        let lines = versions.map(|it| format!("crates-ferry {command} {}@{}", it.name, it.version));
+        lines.map(|line| Row::verbatim(&line)).collect::<Vec<_>>()
+    };
+    rows.extend(of("audit"));
+    rows.push(Row::plain(
+        "If it was taken back for a harmless reason, and a project depends on it, the server serves it again after this:",
+    ));
+    rows.extend(of("policy allow"));
+    rows
+}
+
+/// Writes a list in a sentence: `a, b and c`.
+fn in_a_row(parts: &[String]) -> String {
+    match parts {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 

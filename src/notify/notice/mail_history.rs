@@ -13,6 +13,8 @@ use crate::mirror::report::{Topic, Warning};
 
 /// How often a person is reminded of what every sync warns of until somebody acts.
 const REMINDER: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The key of a server that holds an index back, among the warnings.
+const HELD_BACK: &str = "index held back";
 /// How long a warning that does not occur again stays in the file: without a limit the file would only grow.
 const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -85,6 +87,10 @@ impl MirrorHistory {
                 });
                 (!warnings.is_empty()).then_some(Event::Warned(warnings))
             }
+            Event::HeldBack(failure) => {
+                let mailed = self.warnings_mailed.get(HELD_BACK);
+                is_due(mailed, repeat_after).then_some(Event::HeldBack(failure))
+            }
             event => Some(event),
         }
     }
@@ -108,7 +114,8 @@ impl MirrorHistory {
                 self.failing_since = None;
                 self.failures = 0;
             }
-            Event::Alarm { .. } | Event::Resolved { .. } | Event::Test => {}
+            Event::HeldBack(_) => drop(self.warnings_mailed.insert(HELD_BACK.to_owned(), now)),
+            Event::Alarm { .. } | Event::Resolved { .. } | Event::Withdrawn(_) | Event::Test => {}
         }
     }
 }

@@ -45,8 +45,27 @@ pub enum Event {
         /// When the first of them was mailed, in seconds since 1970.
         since: i64,
     },
+    /// Upstream took back versions that were fetched from a server.
+    Withdrawn(Vec<Withdrawn>),
+    /// A server goes on serving an index before the newest one.
+    HeldBack(Failure),
     /// A person tests whether mails arrive.
     Test,
+}
+
+/// A version that upstream took back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// The crate.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// When that was seen, in seconds since 1970.
+    pub at: i64,
+    /// Whether the index lists it with another checksum; else its line is gone.
+    pub is_replaced: bool,
+    /// When it was fetched from the server, in seconds since 1970, and by whom; `None` where that is not recorded.
+    pub fetched: Option<Vec<(i64, String)>>,
 }
 
 /// An error, as plain values.

@@ -1,6 +1,7 @@
 //! The subject: what happened, where and why, in one line that a phone shows whole.
 
-use super::{Event, Notice};
+use super::{Event, Notice, Withdrawn};
+use crate::count::counted;
 use crate::error::Kind;
 use crate::mirror::report::{Topic, Warning};
 
@@ -20,6 +21,8 @@ impl Notice {
             Event::Recovered { .. } => ("sync recovered: ", String::new()),
             Event::Alarm { summary, .. } => ("mirror alarm: ", format!(": {summary}")),
             Event::Resolved { .. } => ("mirror recovered: ", String::new()),
+            Event::Withdrawn(versions) => ("withdrawn: ", format!(": {}", versions_of(versions))),
+            Event::HeldBack(_) => ("index held back: ", ": versions vanished".to_owned()),
             Event::Test => ("test mail: ", String::new()),
         };
         // Not negative: the words around the address have at most 39 characters.
@@ -27,6 +30,24 @@ impl Notice {
         // Masked before it is cut: a part of a secret is not found.
         let place = short_url(&scrub(&self.mirror.url), room);
         format!("{before}{place}{after}")
+    }
+}
+
+/// Names the version that was withdrawn, or says how many were.
+fn versions_of(versions: &[Withdrawn]) -> String {
+    /// What is left of a subject beside the address.
+    const MOST: usize = 26;
+    match versions {
+        [one] => {
+            let named = format!("{} {}", one.name, one.version);
+            let is_shown = |c: &char| c.is_ascii_graphic() || *c == ' ';
+            let named: String = named.chars().filter(is_shown).collect();
+            match named.len() > MOST {
+                true => format!("{}...", &named[..MOST - "...".len()]),
+                false => named,
+            }
+        }
+        several => counted(several.len(), "version"),
     }
 }
 

@@ -249,10 +249,7 @@ impl IndexCopy {
 
     /// Reads the snapshot of a commit that the copy had before; `None` if it does not have it any more.
     pub fn at(&self, commit: ObjectId) -> Option<Arc<Snapshot>> {
-        let objects = self.snapshot()?.objects().clone();
-        let read = Commit::parse(&objects.read(commit).ok()?).ok()?;
-        let snapshot = Snapshot::after(None, commit, &read, objects).ok()?;
-        Some(Arc::new(snapshot.hiding(self.hidden.load_full())))
+        self.snapshot()?.at(commit).map(Arc::new)
     }
 
     /// Returns the current snapshot; `None` before the first refresh.

@@ -80,6 +80,13 @@ impl Snapshot {
         }
     }
 
+    /// Reads the snapshot of another commit of the same copy; `None` if it does not have it any more.
+    pub fn at(&self, commit: ObjectId) -> Option<Self> {
+        let read = Commit::parse(&self.objects.read(commit).ok()?).ok()?;
+        let snapshot = Self::after(None, commit, &read, self.objects.clone()).ok()?;
+        Some(snapshot.hiding(Arc::clone(&self.hidden)))
+    }
+
     /// Returns the id of the commit.
     pub fn commit(&self) -> ObjectId {
         self.commit

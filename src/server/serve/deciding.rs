@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{error, warn};
 
+use super::mails;
 use super::state::State;
 use super::view::View;
 use crate::count::counted;
@@ -34,7 +35,7 @@ pub(crate) const COMMANDED: &str = "policy-commanded";
 /// How long the store may take for each of both.
 const LONGEST: Duration = Duration::from_secs(20);
 /// How many versions are taken for withdrawn at once: more look like an accident of upstream's, or of the mirror's.
-const MOST_WITHDRAWN: usize = 50;
+pub(crate) const MOST_WITHDRAWN: usize = 50;
 
 /// What was seen and could not be written down yet; and the last failure, which is logged once.
 #[derive(Default)]
@@ -143,8 +144,18 @@ pub(super) async fn decide(
         .map(|vanished| vanished.withdrawal.clone())
         .collect();
     let (known, failure) = known(state, &policy, before, news, index.commit(), now).await;
-    state.unrecorded.holds.store(held.clone().map(Arc::new));
-    note(state, held.or(failure));
+    let text = held.as_ref().map(|held| {
+        let (kind, text) = (held.kind(), held.chain());
+        format!("[{kind}] {text}. {}", held.advice().unwrap_or_default())
+    });
+    let holds = text
+        .as_ref()
+        .map(|text| state.mask.apply(text.trim_end()).into_owned());
+    state.unrecorded.holds.store(holds.map(Arc::new));
+    let is_new = note(state, text.or(failure));
+    if let Some(held) = held.filter(|held| is_new && held.kind() == Kind::Guard) {
+        mails::held_back(state, &held);
+    }
     let mut known = known?;
     if let Some(advisories) = &state.advisories {
         known.seen.set_advisories(advisories.current());
@@ -180,7 +191,10 @@ pub(super) async fn decide(
 
 /// Takes the files of what was withdrawn out of memory and store, when requests do not see it any more, and those of what is
 /// released back into the store.
-pub(super) async fn move_files(state: &State, decided: Decided) {
+pub(super) async fn move_files(state: &'static State, decided: Decided) {
+    // Before the files are moved, of which it asks.
+    let told = mails::about(state, &decided.withdrawn, &decided.index).await;
+    mails::withdrawn(state, told);
     for file in decided.released {
         if let Err(error) = state.crate_files.bring_back(&file).await {
             warn!("cannot take the crate file of {file} back into the store: {error}");
@@ -217,7 +231,7 @@ async fn trusted(
     earlier: &Snapshot,
     index: &Snapshot,
     mut news: News,
-) -> Result<News, String> {
+) -> Result<News> {
     let number = news.withdrawn.len();
     let (old, new) = (earlier.commit().short(), index.commit().short());
     match is_one_history(state, earlier, index).await {
@@ -230,19 +244,21 @@ async fn trusted(
             news.withdrawn.clear();
             Ok(news)
         }
-        Ok(true) if number > MOST_WITHDRAWN => Err(format!(
-            "[{}] {number} versions vanished between {old} and {new}, or have another checksum, more than {MOST_WITHDRAWN}: the index \
-             of {old} is served as before. Check upstream. If it is intended, set policy.withdrawn: serve, and send SIGHUP or start the \
-             server; then set it back",
-            Kind::Guard
-        )),
+        Ok(true) if number > MOST_WITHDRAWN => {
+            let text = format!(
+                "{number} versions vanished between {old} and {new}, or have another checksum, more than {MOST_WITHDRAWN}: the index of \
+                 {old} is served as before"
+            );
+            Err(Error::new(Kind::Guard, text).advise(
+                "Check upstream. If it is intended, set policy.withdrawn: serve, and send SIGHUP or start the server; then set it back.",
+            ))
+        }
         Ok(true) => Ok(news),
         Err(error) => {
-            let error = error.chain();
-            Err(format!(
-                "cannot determine whether {new} descends from {old} in the history of the index, and serve that of {old}; will retry: \
-                 {error}"
-            ))
+            let text = format!(
+                "cannot determine whether {new} descends from {old} in the history of the index, and serve that of {old}; will retry"
+            );
+            Err(Error::new(error.kind(), text).because(error))
         }
     }
 }
@@ -453,13 +469,17 @@ fn unusable(state: &State, error: io::Error) -> String {
     format!("{}; trying again. {advice}", error.chain())
 }
 
-/// Keeps why nothing can be decided, for `/readyz`, and logs it once.
-fn note(state: &State, text: Option<String>) {
+/// Keeps why what is newest cannot be decided on, for `/readyz`, and logs it once; says whether this is the time.
+fn note(state: &State, text: Option<String>) -> bool {
     let failure = text.map(|text| Arc::new(state.mask.apply(text.trim_end()).into_owned()));
     let last = state.unrecorded.last_failure.swap(failure.clone());
-    if let Some(failure) = failure.filter(|failure| last.as_ref() != Some(failure)) {
-        error!("{failure}");
-        state.handle.note("policy", true, &failure);
+    match failure.filter(|failure| last.as_ref() != Some(failure)) {
+        Some(failure) => {
+            error!("{failure}");
+            state.handle.note("policy", true, &failure);
+            true
+        }
+        None => false,
     }
 }
 
@@ -476,6 +496,11 @@ async fn in_time<T>(asking: impl Future<Output = io::Result<T>>) -> io::Result<T
 
 fn compared_in(state: &State) -> PathBuf {
     state.config.serve.data_dir.join(COMPARED)
+}
+
+/// Returns the commit of the index up to which a server of this directory has looked for what is new.
+pub(crate) fn compared(data_dir: &Path) -> Option<ObjectId> {
+    read_compared(&data_dir.join(COMPARED))
 }
 
 fn read_compared(path: &Path) -> Option<ObjectId> {

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use futures_util::StreamExt as _;
 use percent_encoding::percent_decode_str;
 
+use super::audit::{self, Asker};
 use super::conditions::is_named;
 use super::index;
 use super::index_cache::IndexFile;
@@ -59,6 +60,7 @@ pub(super) fn download(
     request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
     let (headers, peer) = (request.headers, request.peer);
+    let asker = audit::asker(state, request.caller, &headers, peer);
     refuse_own(&headers)?;
     let requested = parse(request.wildcard).ok_or_else(unlisted)?;
     let is_head = *request.method == Method::HEAD;
@@ -79,7 +81,7 @@ pub(super) fn download(
             }
             permitted => permitted?,
         };
-        let reply = respond(state, file, is_head, &headers, peer)?;
+        let reply = respond(state, file, is_head, &headers, (peer, asker))?;
         return Ok(match note {
             Some(note) => reply.noted(note),
             None => reply,
@@ -97,7 +99,7 @@ pub(super) fn download(
             }
             permitted => permitted?,
         };
-        let reply = respond(state, file, is_head, &headers, peer)?;
+        let reply = respond(state, file, is_head, &headers, (peer, asker))?;
         match note {
             Some(note) => reply.noted(note).wait().await,
             None => reply.wait().await,
@@ -178,7 +180,7 @@ fn respond(
     file: &CrateFile,
     is_head: bool,
     headers: &HeaderMap,
-    peer: Peer,
+    (peer, asker): (Peer, Option<Asker>),
 ) -> Result<Reply, ErrorResponse> {
     let etag = etag(file);
     // The tag is the checksum, which the index knows: the file itself need not be here.
@@ -189,7 +191,7 @@ fn respond(
         return Ok(Reply::Now(response));
     }
     if state.config.serve.downloads == Downloads::Redirect {
-        return Ok(Reply::later(redirect(state, file.clone())));
+        return Ok(Reply::later(redirect(state, file.clone(), asker)));
     }
     if !is_head {
         state.collected.count(&file.name);
@@ -198,23 +200,27 @@ fn respond(
         return Ok(Reply::later(head(state, file.clone(), etag)));
     }
     Ok(match state.crate_files.hot(file.checksum) {
-        Some(bytes) => Reply::Now(file_response(
-            state,
-            etag,
-            Some(bytes.len() as u64),
-            bytes.into(),
-        )),
-        None => Reply::later(get(state, file.clone(), etag, peer)),
+        Some(bytes) => {
+            audit::sent(state, file, asker);
+            let size = Some(bytes.len() as u64);
+            Reply::Now(file_response(state, etag, size, bytes.into()))
+        }
+        None => Reply::later(get(state, file.clone(), etag, peer, asker)),
     })
 }
 
-async fn redirect(state: &'static State, file: CrateFile) -> Result<Response<Body>, ErrorResponse> {
+async fn redirect(
+    state: &'static State,
+    file: CrateFile,
+    asker: Option<Asker>,
+) -> Result<Response<Body>, ErrorResponse> {
     let url = state
         .crate_files
         .upstream_url(&file)
         .await
         .map_err(|why| error_response(state, why))?;
     let url = HeaderValue::from_str(url.as_str()).map_err(|_| unlisted())?;
+    audit::sent(state, &file, asker);
     let mut response = Response::new(Body::empty());
     // 302, not 301: upstream may move its files, and nobody should remember this answer.
     *response.status_mut() = StatusCode::FOUND;
@@ -240,6 +246,7 @@ async fn get(
     file: CrateFile,
     etag: HeaderValue,
     peer: Peer,
+    asker: Option<Asker>,
 ) -> Result<Response<Body>, ErrorResponse> {
     // Before the file is looked for, which opens it.
     let may_open = state.files.take(peer.0).await.ok_or_else(no_files)?;
@@ -248,6 +255,7 @@ async fn get(
         .get(&file)
         .await
         .map_err(|why| error_response(state, why))?;
+    audit::sent(state, &file, asker);
     let size = body.size();
     let body = match body {
         crate_files::Body::Whole(bytes) => Body::from(bytes),

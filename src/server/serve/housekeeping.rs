@@ -1,4 +1,4 @@
-//! Periodic work: writes down when files were last used, evicts, and reloads tokens, certificate and, when asked, the policy.
+//! Periodic work: writes down who fetched files, and when they were last used, evicts, and reloads tokens, certificate and, when asked, the policy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::policy;
 use super::state::State;
+use super::{audit, policy};
 use crate::http::Certificates;
 
 /// How often tokens and certificate are checked for changes.
@@ -40,6 +40,7 @@ pub(super) async fn forever(
         if let Some(certificates) = certificates {
             certificates.reload(is_asked);
         }
+        audit::flush(state).await;
         if round % FLUSH_EVERY == 0 {
             flush(state).await;
         }

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod advisories;
+mod audit;
 mod auth;
 mod catalog;
 mod comparison;
@@ -20,6 +21,7 @@ mod history;
 mod housekeeping;
 mod index;
 mod index_cache;
+mod mails;
 mod manifests;
 mod monitoring;
 mod offline_listing;
@@ -53,7 +55,7 @@ use crate::http::{self, Bounds, Certificates, Request};
 use crate::server::address_file;
 use crate::server::file_budget::FileShares;
 use access_log::Record;
-pub(crate) use deciding::COMMANDED;
+pub(crate) use deciding::{COMMANDED, MOST_WITHDRAWN, compared};
 pub use handle::Handle;
 use state::State;
 
@@ -131,6 +133,7 @@ pub async fn run_with(
     }
     // After the last request, whose use and log line count as well.
     housekeeping::flush(state).await;
+    audit::flush(state).await;
     if let Err(error) = history::write(state).await {
         warn!("{}", error.chain());
     }

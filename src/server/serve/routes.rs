@@ -10,7 +10,9 @@ use secrecy::SecretString;
 use super::access_log::Record;
 use super::state::State;
 use super::web_api::{lists, read as web_api, told};
-use super::{advisories, download, index, monitoring, pages, policy, private, refresh, trusted};
+use super::{
+    advisories, audit, download, index, monitoring, pages, policy, private, refresh, trusted,
+};
 use crate::http::access::{Access, Authenticate, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Route, Table};
@@ -42,6 +44,7 @@ const TABLE: Table<&'static State> = Table {
         ),
         Route::get("/api/v1/advisories/*", Access::Token, advisories::show),
         Route::get("/api/v1/policy", Access::Token, policy::show),
+        Route::get("/api/v1/audit/*", Access::Admin, audit::show),
         Route::get("/api/v1/status", Access::Token, pages::status::json),
         Route::get(
             "/private/index/config.json",

@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::access_log::AccessLog;
 use super::advisories::AdvisoryCopy;
+use super::audit::Auditor;
 use super::auth::Tokens;
 use super::crate_contents::ContentCache;
 use super::deciding::{self, Unrecorded};
@@ -78,6 +79,8 @@ pub(super) struct State {
     pub(super) trusted: Trusted,
     pub(super) access_log: AccessLog,
     pub(super) traffic: Traffic,
+    /// Who fetches which crate file.
+    pub(super) auditor: Auditor,
     /// What it did in the last week; `None` where that cannot be written.
     pub(super) history: Option<History>,
     /// What is written there next.
@@ -181,6 +184,7 @@ impl State {
             trusted: Trusted::open(&config)?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
+            auditor: Auditor::open(&config).await,
             history: history::open(&config).await,
             collected: Collected::default(),
             started: SystemTime::now(),

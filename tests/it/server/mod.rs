@@ -1,6 +1,7 @@
 //! The API server as a process: its index, its downloads, what it keeps, and cargo as its client.
 
 mod access;
+mod audit;
 mod backoff;
 mod bucket;
 mod bucket_errors;

@@ -43,6 +43,10 @@ pub(crate) enum ServerCommand {
     Private(PrivateArgs),
     /// Says what the policy holds and denies, and why, tests lockfiles against it, and makes rules while servers run.
     Policy(PolicyArgs),
+    /// Says who fetched a crate file: which token, or which address, on which day.
+    ///
+    /// Reads what the server of serve.data_dir recorded, in the days of serve.audit.
+    Audit(AuditArgs),
     /// Adds, lists and revokes tokens, which say who may do what.
     ///
     /// They are in the file of serve.auth, as hashes. Where that is not set, they are in the file `tokens` in serve.data_dir, and
@@ -356,6 +360,17 @@ pub(crate) enum Policy {
     },
 }
 
+/// The flags of `audit`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The crate, or one version of it.
+    #[arg(value_name = "CRATE[@VERSION]")]
+    pub(crate) spec: CrateSpec,
+
+    #[command(flatten)]
+    data_dir: DataDirArg,
+}
+
 /// The flags of `token`, and its commands.
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
@@ -438,6 +453,7 @@ impl ServerCommand {
             Self::Cache(cache) => cache.store.add_to(flags),
             Self::Private(private) => private.store.add_to(flags),
             Self::Catalog(catalog) => catalog.data_dir.add_to(catalog.index.add_to(flags)),
+            Self::Audit(audit) => audit.data_dir.add_to(flags),
             Self::Token(token) => token.data_dir.add_to(flags),
             Self::Policy(policy) => policy.store.add_to(policy.index.add_to(flags)),
         }

@@ -85,6 +85,11 @@ impl AccessLog {
         })
     }
 
+    /// Returns the address of the client of a request.
+    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
+        client::client(peer.0.ip(), headers, &self.trusted_proxies)
+    }
+
     /// Returns how many lines were lost.
     pub(super) fn lost(&self) -> u64 {
         self.writer.as_ref().map_or(0, Writer::lost)

@@ -1,0 +1,110 @@
+//! Mails of what upstream takes back.
+
+use mail_parser::MessageParser;
+
+use super::day;
+use crate::support::clocked::ClockedServer;
+use crate::support::exim::{Exim, Options};
+use crate::support::server::{Site, sha256};
+use crate::support::upstream::Commit;
+
+/// Returns subject and text of a mail.
+fn read(raw: &str) -> (String, String) {
+    let parsed = MessageParser::default().parse(raw).unwrap();
+    let text = parsed.body_text(0).unwrap().replace("\r\n", "\n");
+    (parsed.subject().unwrap().to_owned(), text)
+}
+
+fn at(time: &str) -> jiff::Timestamp {
+    format!("2026-11-02T{time}:00Z").parse().unwrap()
+}
+
+#[test]
+fn a_version_that_was_fetched_here_and_is_taken_back_is_mailed_with_who_fetched_it() {
+    let Some(exim) = Exim::start(&Options::default()) else {
+        return;
+    };
+    let mut site = Site::new();
+    site.publish("arrayref", "0.3.9", b"good");
+    site.publish("arrayref", "0.3.10", b"bad");
+    site.publish("unknown", "1.0.0", b"nobody has it");
+    let tokens = site.folder.path().join("tokens.txt");
+    std::fs::write(&tokens, format!("{}  ci-3\n", sha256(b"ci-3"))).unwrap();
+    let variables = exim.variables();
+    let mut pairs: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    pairs.push(("FERRY_POLICY_WITHDRAWN", "refuse"));
+    pairs.push(("FERRY_SERVE_TRUSTED_PROXIES", "127.0.0.1"));
+    let server = ClockedServer::start(&site, &pairs, day(1));
+    let path = "/api/v1/crates/arrayref/0.3.10/download";
+    for (time, client) in [
+        ("07:52", "10.1.2.3"),
+        ("08:10", "10.1.2.4"),
+        ("08:20", "10.1.2.3"),
+    ] {
+        server.set_clock(at(time));
+        let got = server.get_with(path, &[("x-forwarded-for", client)]);
+        assert_eq!(got.body, b"bad");
+    }
+    server.set_clock(at("08:41"));
+    site.withdraw("arrayref", &["0.3.10"]);
+    site.withdraw("unknown", &["1.0.0"]);
+    server.refresh();
+    server.wait_for("refused", || {
+        !server.entry("arrayref").text().contains("0.3.10")
+    });
+    let mails = exim.messages(1);
+    let (subject, text) = read(&mails[0]);
+    assert!(
+        subject.starts_with("withdrawn: ") && subject.ends_with(": arrayref 0.3.10"),
+        "{subject}"
+    );
+    let said = "arrayref 0.3.10 was withdrawn upstream at 08:41 UTC: its line is gone from the index. Fetched here at 07:52 by 10.1.2.3 \
+                and at 08:10 by 10.1.2.4.";
+    assert!(text.contains(said), "{text}");
+    for line in [
+        "\n  crates-ferry audit arrayref@0.3.10\n",
+        "\n  crates-ferry policy allow arrayref@0.3.10\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(
+        !text.contains("unknown") && !text.contains("mirror "),
+        "{text}"
+    );
+
+    // More than 50 at once look like an accident, which a person has to look at.
+    let lines: String = (0..51)
+        .map(|patch| {
+            format!(
+                "{{\"name\":\"many\",\"vers\":\"1.0.{patch}\",\"cksum\":\"{}\"}}\n",
+                sha256(b"many")
+            )
+        })
+        .collect();
+    site.index
+        .commit([Commit::new("Update crate `many`").file("ma/ny/many", lines)]);
+    server.refresh();
+    server.wait_for("shown", || server.entry("many").status == 200);
+    site.index
+        .commit([Commit::new("Update crate `many`").without("ma/ny/many")]);
+    server.refresh();
+    let mails = exim.messages(2);
+    let (subject, text) = read(&mails[1]);
+    assert!(
+        subject.starts_with("index held back: ") && subject.ends_with(": versions vanished"),
+        "{subject}"
+    );
+    assert!(
+        text.contains("51 versions vanished between ")
+            && text.contains("set policy.withdrawn: serve"),
+        "{text}"
+    );
+    if std::env::var_os("FERRY_TEST_SHOW").is_some() {
+        for mail in &mails {
+            eprintln!("{}", read(mail).1);
+        }
+    }
+}
