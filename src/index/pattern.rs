@@ -83,6 +83,12 @@ impl FromStr for CratePattern {
 impl Versions {
     /// Reads a version, which means itself alone, or a requirement, which begins with an operator.
     fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err(
+                "nothing follows the `@`: leave it out, or write a version or a requirement"
+                    .to_owned(),
+            );
+        }
         let shown = text.escape_debug();
         if text.starts_with(|first: char| first.is_ascii_digit()) {
             // Without an operator semver would read `^`, and whoever allows one version would allow all that follow.
@@ -217,7 +223,7 @@ mod tests {
             ("a b", "neither a crate name nor a pattern"),
             ("acme-?", "neither a crate name nor a pattern"),
             ("serde@1.0", "begins with an operator, as `^1.0`"),
-            ("serde@", "neither a version nor a requirement"),
+            ("serde@", "nothing follows the `@`"),
             ("serde@~~1", "neither a version nor a requirement"),
             ("serde@>2, <1", "no version matches `>2, <1`"),
             ("serde@<0.0.0", "no version matches"),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::config::Rule;
 use crate::error::Result;
 use crate::git::ObjectId;
-use crate::index::{CrateName, folded};
+use crate::index::{CrateName, entry, folded};
 use crate::policy::{Outcome, Policy, Seen, Span};
 use crate::server::index_copy::Snapshot;
 
@@ -22,8 +22,10 @@ const READERS: usize = 2;
 #[derive(Debug)]
 pub struct Decisions {
     /// By the names of the crates, in lower case.
-    crates: BTreeMap<String, (ObjectId, Arc<DecidedFile>)>,
-    /// The same, by their files in the index.
+    crates: DecidedCrates,
+    /// How many versions upstream took back of which the index has no line, by the same names.
+    gone: BTreeMap<String, usize>,
+    /// The same crates, by their files in the index.
     files: HashMap<ObjectId, Arc<DecidedFile>>,
     /// When all of them are the same, with all else equal.
     span: Span,
@@ -48,11 +50,21 @@ pub struct DecidedFile {
     at: Timestamp,
 }
 
+/// Crates by their names in lower case: their files in the index, and what is decided of them.
+type DecidedCrates = BTreeMap<String, (ObjectId, Arc<DecidedFile>)>;
+
 /// A crate's file in the index; `None` where there is none any more.
 type IndexFile = (CrateName, Option<ObjectId>);
 
-/// What was decided of some files: of those that are kept, and when all of them are the same.
-type DecidedFiles = (Vec<(String, (ObjectId, Arc<DecidedFile>))>, Span);
+/// What was decided of some files.
+struct DecidedFiles {
+    /// Those that are kept.
+    kept: Vec<(String, (ObjectId, Arc<DecidedFile>))>,
+    /// How many versions upstream took back of which the index has no line, by crate.
+    gone: Vec<(String, usize)>,
+    /// When all of it is the same.
+    span: Span,
+}
 
 impl Decisions {
     /// Decides on all crates of an index.
@@ -68,9 +80,11 @@ impl Decisions {
         let known = &*seen;
         let files = index.crate_files()?.into_iter();
         let mut files: Vec<_> = files.map(|(name, blob)| (name, Some(blob))).collect();
-        for released in policy.released(now) {
-            let name = in_lower_case(&released.file.name);
-            if index.file(&name.index_path())?.is_none() && !files.contains(&(name.clone(), None)) {
+        // All that is released was withdrawn.
+        for name in seen.with_withdrawals() {
+            if let Ok(name) = CrateName::new(name)
+                && index.file(&name.index_path())?.is_none()
+            {
                 files.push((name, None));
             }
         }
@@ -87,13 +101,14 @@ impl Decisions {
                 .map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect()
         });
-        let (mut crates, mut span) = (BTreeMap::new(), Span::ALWAYS);
+        let (mut crates, mut gone, mut span) = (BTreeMap::new(), BTreeMap::new(), Span::ALWAYS);
         for part in parts {
-            let (decided, of_part) = part?;
-            crates.extend(decided);
-            span.meet(of_part);
+            let part = part?;
+            crates.extend(part.kept);
+            gone.extend(part.gone);
+            span.meet(part.span);
         }
-        Ok(Self::new(crates, span, seen, Arc::clone(policy)))
+        Ok(Self::new((crates, gone), span, seen, Arc::clone(policy)))
     }
 
     /// Decides again where a file has changed since `before`, more was seen of a crate, a rule about it has changed, or it is time
@@ -158,20 +173,24 @@ impl Decisions {
             again.retain(|(other, _)| *other != name);
             again.push((name, blob));
         }
+        let mut gone = self.gone.clone();
         for (name, _) in &again {
             crates.remove(&lower(name));
+            gone.remove(&lower(name));
         }
-        let (decided, span) = decide(policy, &seen, index, &again, now)?;
-        crates.extend(decided);
+        let decided = decide(policy, &seen, index, &again, now)?;
+        crates.extend(decided.kept);
+        gone.extend(decided.gone);
         let span = Span {
-            from: self.span.from.max(span.from),
+            from: self.span.from.max(decided.span.from),
             ..Span::ALWAYS
         };
-        Ok(Some(Self::new(crates, span, seen, Arc::clone(policy))))
+        let decided = Self::new((crates, gone), span, seen, Arc::clone(policy));
+        Ok(Some(decided))
     }
 
     fn new(
-        crates: BTreeMap<String, (ObjectId, Arc<DecidedFile>)>,
+        (crates, gone): (DecidedCrates, BTreeMap<String, usize>),
         mut span: Span,
         seen: Arc<Seen>,
         policy: Arc<Policy>,
@@ -185,6 +204,7 @@ impl Decisions {
         }
         Self {
             crates,
+            gone,
             files,
             span,
             seen,
@@ -202,6 +222,11 @@ impl Decisions {
         let name = path.rsplit('/').next()?;
         let (blob, decided) = self.crates.get(name)?;
         decided.is_gone.then_some(*blob)
+    }
+
+    /// Returns how many versions are denied of which the index has no line any more.
+    pub fn gone(&self) -> usize {
+        self.gone.values().sum()
     }
 
     /// Returns all that stand in for files of the index so.
@@ -285,7 +310,7 @@ fn decide(
     files: &[IndexFile],
     now: Timestamp,
 ) -> Result<DecidedFiles> {
-    let (mut kept, mut span) = (Vec::new(), Span::ALWAYS);
+    let (mut kept, mut gone, mut span) = (Vec::new(), Vec::new(), Span::ALWAYS);
     let released: Vec<_> = policy.released(now).collect();
     for (name, blob) in files {
         let released = released.iter();
@@ -293,6 +318,10 @@ fn decide(
             released.filter(|it| it.file.name.as_str().eq_ignore_ascii_case(name.as_str()));
         let has_released = released.clone().next().is_some();
         let content = content(policy, index, name, *blob, now)?;
+        let vanished = count_gone(policy, seen, name, &content);
+        if vanished > 0 {
+            gone.push((lower(name), vanished));
+        }
         if content.is_empty() && blob.is_none() {
             continue;
         }
@@ -322,7 +351,19 @@ fn decide(
         });
         kept.push((lower(name), (id, decided)));
     }
-    Ok((kept, span))
+    Ok(DecidedFiles { kept, gone, span })
+}
+
+/// Counts the versions that upstream took back and of which a crate's file has no line.
+fn count_gone(policy: &Policy, seen: &Seen, name: &CrateName, content: &[u8]) -> usize {
+    let withdrawn = seen.of(name.as_str()).withdrawals();
+    let gone = withdrawn.filter(|version| {
+        entry::line_of(content, version).is_none()
+            && policy
+                .withdrawn(name.as_str(), version, None, seen)
+                .is_some()
+    });
+    gone.count()
 }
 
 /// Of what the ids are made that stand in for files that the index does not have.

@@ -35,6 +35,14 @@ pub(in super::super) fn rule(text: &str) -> Result<Rule, String> {
     if why.is_some_and(|why| why.contains(UNTIL)) {
         return Err("`until=` comes before `why=`, which is followed by words".to_owned());
     }
+    // What looks like a word with a value is meant as one of the two.
+    let mut parts = crates.split_whitespace().skip(1);
+    let is_value = |word: &&str| word.split_once('=').is_some_and(|(name, _)| is_name(name));
+    if let Some((name, _)) = parts.find(is_value).and_then(|word| word.split_once('=')) {
+        return Err(format!(
+            "`{name}=` is nothing that a rule has: it may have `until=`, and after it `why=`"
+        ));
+    }
     let crates = crates.trim().parse().map_err(|why| {
         format!("expected a crate such as serde, acme-*, serde@1.0.219 or time@<0.2.23: {why}")
     })?;
@@ -43,6 +51,10 @@ pub(in super::super) fn rule(text: &str) -> Result<Rule, String> {
         until: until.map(|until| moment(until.trim())).transpose()?,
         why: why.map(words),
     })
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|letter| letter.is_ascii_lowercase())
 }
 
 /// What becomes of versions that upstream took back.
@@ -248,6 +260,7 @@ mod tests {
         for (text, expected) in [
             ("", "expected a crate such as serde"),
             ("serde@1", "begins with an operator"),
+            ("serde whyy=gone", "`whyy=` is nothing that a rule has"),
             ("serde until=soon", "expected a date such as 2027-01-31"),
             ("serde until=", "expected a date such as 2027-01-31"),
             (

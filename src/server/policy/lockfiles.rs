@@ -133,7 +133,7 @@ impl OfCrate {
             }
             // One whose yank is on hold is served as it was.
             Decision::Serve | Decision::HoldYank { .. } => {
-                (!self.listed.contains_key(version)).then(|| Row::unlisted(name, version))
+                (!self.listed.contains_key(version)).then(|| applied.unlisted(name, version))
             }
         }
     }
@@ -278,6 +278,7 @@ impl fmt::Display for LockfileReport {
         match self.findings.len() {
             0 if self.packages == 0 => f.write_str("no package was tested")?,
             0 => write!(f, "{packages}: none is on hold or denied")?,
+            1 => write!(f, "1 of {packages} does not meet the policy:")?,
             findings => write!(f, "{findings} of {packages} do not meet the policy:")?,
         }
         for finding in &self.findings {

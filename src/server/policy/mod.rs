@@ -11,14 +11,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
-use crate::index::{CrateName, Published};
+use crate::index::{CrateName, Published, ReservedNames, folded};
+use crate::mirror::plan::Keep;
 use crate::policy::{Decided, Outcome, Policy, Seen};
 use crate::server::advisories;
 use crate::server::index_copy::{self, IndexCopy, Snapshot};
-use crate::server::sightings;
+use crate::server::{serve, sightings};
 pub use commanded::{Asked, Commanded, RuleRow, command};
 pub use explain::{Explanation, explain};
 pub use list::{Listing, list};
@@ -31,6 +33,8 @@ struct Applied {
     seen: Arc<Seen>,
     snapshot: Arc<Snapshot>,
     now: Timestamp,
+    /// The names of which the index shows no crate.
+    hidden: ReservedNames,
     /// Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
     _copy: Option<IndexCopy>,
 }
@@ -48,21 +52,57 @@ fn policy_of(config: &ServeConfig) -> Result<Policy> {
     })
 }
 
+/// Returns the index that a server of this directory serves: the one before the newest, where very many versions vanished since.
+fn served(
+    config: &ServeConfig,
+    policy: &Policy,
+    newest: Arc<Snapshot>,
+    now: Timestamp,
+) -> Result<Arc<Snapshot>> {
+    let compared = serve::compared(&config.serve.data_dir);
+    let compared =
+        compared.filter(|commit| policy.refuses_withdrawn() && *commit != newest.commit());
+    let Some(before) = compared.and_then(|commit| newest.at(commit)) else {
+        return Ok(newest);
+    };
+    let keep = Keep::new(&config.keep)?;
+    let gone = sightings::compare(policy, &before, &newest, &keep, now)?.withdrawn;
+    if gone.len() <= serve::MOST_WITHDRAWN {
+        return Ok(newest);
+    }
+    warn!(
+        "{} versions vanished from the newest index: this is about that of {}, which a server goes on serving",
+        gone.len(),
+        before.commit().short()
+    );
+    Ok(Arc::new(before))
+}
+
 impl Applied {
     /// Reads the policy and the index.
     async fn read(config: &ServeConfig) -> Result<Self> {
         let policy = policy_of(config)?;
         let (snapshot, copy) = index_copy::for_reading(config).await?;
         let now = Timestamp::now();
+        let snapshot = served(config, &policy, snapshot, now)?;
         let (policy, mut seen) = sightings::of_store(config, policy, now).await?;
         advisories::add_to(&mut seen, config, copy.is_some()).await?;
         Ok(Self {
             seen: Arc::new(seen),
+            hidden: config.hidden(),
             policy: Arc::new(policy),
             snapshot,
             now,
             _copy: copy,
         })
+    }
+
+    /// Says of a version that the index does not list why that is.
+    fn unlisted(&self, name: &str, version: &str) -> Row {
+        match self.hidden.find(&folded(name)) {
+            Some(pattern) => Row::hidden(name, version, pattern),
+            None => Row::unlisted(name, version),
+        }
     }
 
     /// Decides on the versions in a crate's file.

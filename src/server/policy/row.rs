@@ -6,8 +6,12 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
+use crate::index::NamePattern;
 use crate::policy::{Advisory, Decided, Decision, Outcome, minute};
 use crate::shown::one_line;
+
+/// The key of the names that are never taken from upstream.
+const RESERVED: &str = "policy.reserved";
 
 /// A version, and what is decided on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -157,6 +161,18 @@ impl Row {
             advisories: Vec::new(),
             needs: Vec::new(),
             text: "the index does not list it".to_owned(),
+        }
+    }
+}
+
+impl Row {
+    /// Makes it of a version of a crate that the index does not show, since its name is reserved.
+    pub(super) fn hidden(name: &str, version: &str, reserved: &NamePattern) -> Self {
+        Self {
+            key: Some(RESERVED),
+            rule: Some(reserved.to_string()),
+            text: format!("it is never taken from upstream ({RESERVED}: {reserved})"),
+            ..Self::unlisted(name, version)
         }
     }
 }

@@ -92,6 +92,7 @@ pub async fn run(
         policy,
         seen,
         now,
+        hidden: config.hidden(),
     };
     let wanted = Wanted::collect(&index, locked, options)?;
     let files = CrateFiles::open(&config).await?;

@@ -8,7 +8,7 @@ use super::lockfile::{Locked, Locks};
 use super::report::Missing;
 use super::{Options, Versions};
 use crate::error::Result;
-use crate::index::{CrateFile, CrateName, CrateSpec, entry};
+use crate::index::{CrateFile, CrateName, CrateSpec, ReservedNames, entry, folded};
 use crate::policy::{Outcome, Policy, Seen};
 use crate::server::index_copy::Snapshot;
 
@@ -26,6 +26,8 @@ pub(super) struct Source<'s> {
     pub(super) policy: Option<Policy>,
     pub(super) seen: Seen,
     pub(super) now: Timestamp,
+    /// The names of which the index shows no crate.
+    pub(super) hidden: ReservedNames,
 }
 
 /// A crate's file in the index, as a server shows it.
@@ -48,7 +50,7 @@ impl Wanted {
                 Ok(file) => drop(found.insert(file.path(), file)),
                 Err(why) => wanted.missing.push(Missing {
                     file: format!("{} {}", locked.name, locked.version),
-                    why,
+                    why: index.hidden_by(&locked.name).unwrap_or(why),
                 }),
             }
         }
@@ -57,7 +59,8 @@ impl Wanted {
             let entry = index.entry(&spec.name)?;
             let files = find(&entry.content, spec, versions);
             if files.is_empty() {
-                let why = entry.why_none().to_owned();
+                let why = index.hidden_by(&spec.name);
+                let why = why.unwrap_or_else(|| entry.why_none().to_owned());
                 let file = spec.to_string();
                 wanted.missing.push(Missing { file, why });
             }
@@ -86,6 +89,14 @@ impl Wanted {
 }
 
 impl Source<'_> {
+    /// Says that a crate is not shown since its name is reserved, if it is not.
+    fn hidden_by(&self, name: &CrateName) -> Option<String> {
+        let pattern = self.hidden.find(&folded(name.as_str()))?;
+        Some(format!(
+            "it is never taken from upstream (policy.reserved: {pattern})"
+        ))
+    }
+
     /// Reads a crate's file; one that is not there lists nothing.
     fn entry(&self, name: &CrateName) -> Result<Entry> {
         let content = match self.snapshot.file(&name.index_path())? {

@@ -99,7 +99,9 @@ pub(super) async fn reload(state: &'static State) {
         deciding::look_again(state);
         return state.has_new_policy.notify_one();
     }
-    state.handle.set_reserved(state.config.reserved_by(&section));
+    state
+        .handle
+        .set_reserved(state.config.reserved_by(&section));
     state.copy.hide(state.config.hidden_by(&section)).await;
     let text = match &policy {
         Some(_) => "the policy has changed",
@@ -215,6 +217,7 @@ impl Numbers {
         let all = || decisions.crates().map(|(_, file)| advised(file)).sum();
         let mut numbers = Self {
             advised: state.advisories.as_ref().map(|_| all()),
+            denied: decisions.gone(),
             ..Self::default()
         };
         for (_, decided) in decisions

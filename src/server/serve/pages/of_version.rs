@@ -10,7 +10,7 @@ use semver::Version;
 use super::crate_page::{find, missing, no_such_version};
 use super::frame::Frame;
 use super::mark::Mark;
-use super::text::in_path;
+use super::text::{clean, in_path};
 use super::{redirect, respond};
 use crate::config::Downloads;
 use crate::http::Body;
@@ -41,6 +41,8 @@ struct NotHere {
     number: String,
     /// What is wrong with its file, where that is here.
     wrong: Option<String>,
+    /// Why the policy refuses it, if it does.
+    denied: Option<String>,
     /// Whether the server fetches what clients download.
     is_fetched: bool,
     /// Whether a browser may download it.
@@ -108,11 +110,18 @@ pub(super) async fn not_here(
             return Err(error.with(RETRY_AFTER, 5));
         }
     };
+    let denied = state.decided(&of.name);
+    let denied = denied
+        .as_ref()
+        .and_then(|decided| decided.outcome.refusal(&of.number));
+    let denied = denied.and_then(|denied| denied.why.as_ref());
+    let denied = denied.map(|why| clean(&why.to_string()));
     let page = NotHere {
         frame: Frame::new(state, format!("{} {} is not here", of.name, of.number)),
         name: of.name,
         number: of.number,
         wrong,
+        denied,
         is_fetched: state.config.serve.downloads == Downloads::Cache,
         is_open: state.tokens.is_mirror_open(),
     };

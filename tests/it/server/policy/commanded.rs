@@ -338,4 +338,10 @@ fn while_the_guard_holds_rules_still_count() {
     say(&site, &[], &["deny", "foo@1.1.0"]);
     server.wait_for("denied", || status(&server, "1.1.0") == 403);
     assert_eq!(server.entry("many").text().lines().count(), 51);
+    // What commands say is so of what the server serves.
+    let explained = say(&site, &[], &["explain", "many@1.0.7"]);
+    assert_eq!(explained, "many 1.0.7: served");
+    drop(server);
+    let explained = say(&site, &[], &["explain", "many@1.0.7"]);
+    assert_eq!(explained, "many 1.0.7: served");
 }

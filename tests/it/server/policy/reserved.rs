@@ -53,7 +53,10 @@ fn straight_on_upstream_a_crate_with_a_reserved_name_is_not_there() {
     );
     let fetched = site.run_with(&[RESERVED], &["prefetch", "--crate", "acme_core"]);
     let said = printed(&fetched, 1);
-    assert!(said.contains("the index does not list it"), "{said}");
+    assert!(
+        said.contains("acme_core: it is never taken from upstream (policy.reserved: acme-*)"),
+        "{said}"
+    );
     assert!(
         site.host
             .requests()

@@ -45,6 +45,8 @@ fn a_version_whose_line_is_gone_is_refused_until_it_comes_back_as_it_was() {
     );
     assert_eq!(status(&server, "1.0.0"), 200);
     assert_eq!(status(&server, "3.0.0"), 404);
+    let policy: Value = serde_json::from_slice(&server.get("/api/v1/policy").body).unwrap();
+    assert_eq!(policy["denied"], 1);
     // Its file is kept for whoever investigates.
     let aside = site
         .data()
