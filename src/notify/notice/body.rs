@@ -9,7 +9,7 @@ use indicatif::HumanDuration;
 use url::Url;
 
 use super::subject::short_url;
-use super::{Behind, Event, Failure, Job, Notice, Observed, RemoteBranch, Withdrawn};
+use super::{Advised, Behind, Event, Failure, Job, Notice, Observed, RemoteBranch, Withdrawn};
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::shown;
@@ -106,6 +106,13 @@ impl Notice {
                     counted(several.len(), "version")
                 ),
             },
+            Event::Advised(advisories) => match advisories.as_slice() {
+                [_] => "A security advisory is about what was fetched here.".to_owned(),
+                several => format!(
+                    "{} security advisories are about what was fetched here.",
+                    several.len()
+                ),
+            },
             Event::HeldBack(_) => "The server holds an index back: very many versions vanished from it at once. What it serves is \
                  not affected, but new crates do not reach it."
                 .to_owned(),
@@ -178,6 +185,19 @@ impl Notice {
                 Section {
                     title: "What to do",
                     rows: what_to_do_about(versions),
+                },
+            ],
+            Event::Advised(advisories) => vec![
+                Section {
+                    title: "Advisories",
+                    rows: advisories
+                        .iter()
+                        .map(|it| Row::plain(&self.advised(it)))
+                        .collect(),
+                },
+                Section {
+                    title: "What to do",
+                    rows: what_to_do_about_advisories(advisories),
                 },
             ],
             Event::HeldBack(failure) => vec![
@@ -264,20 +284,50 @@ impl Notice {
             false => "its line is gone from the index",
         };
         let text = format!("{name} {number} was withdrawn upstream at {at} UTC: {what}.");
-        let who = match &version.fetched {
-            None => " It is stored here; who fetched it is not recorded (serve.audit is off)."
-                .to_owned(),
-            Some(fetched) => {
-                let told = fetched.iter().take(TOLD);
-                let told = told.map(|(at, who)| format!("at {} by {who}", self.clock(*at)));
-                let mut told: Vec<_> = told.collect();
-                if let Some(others) = fetched.len().checked_sub(TOLD).filter(|others| *others > 0) {
-                    told.push(format!("{} more times", others));
-                }
-                format!(" Fetched here {}.", in_a_row(&told))
-            }
-        };
+        let who = self.who(version.fetched.as_deref());
         shown::one_line(&(text + &who)).into_owned()
+    }
+
+    /// Says what an advisory is about, what becomes of it, and who has it.
+    fn advised(&self, advisory: &Advised) -> String {
+        let Advised {
+            id,
+            title,
+            class,
+            name,
+            versions,
+            ..
+        } = advisory;
+        let told = versions.iter().take(TOLD);
+        let told = told.map(|(version, what)| format!("{name} {version} is {what}"));
+        let mut told: Vec<_> = told.collect();
+        if let Some(others) = versions
+            .len()
+            .checked_sub(TOLD)
+            .filter(|others| *others > 0)
+        {
+            told.push(format!("so are {others} more"));
+        }
+        let told = in_a_row(&told);
+        let who = self.who(advisory.fetched.as_deref());
+        let url = advisory.url.iter().map(|url| format!(" See {url}"));
+        let url: String = url.collect();
+        shown::one_line(&format!("{id} ({class}): {title}. {told}.{who}{url}")).into_owned()
+    }
+
+    /// Says who fetched something, and when.
+    fn who(&self, fetched: Option<&[(i64, String)]>) -> String {
+        let Some(fetched) = fetched else {
+            return " It is stored here; who fetched it is not recorded (serve.audit is off)."
+                .to_owned();
+        };
+        let told = fetched.iter().take(TOLD);
+        let told = told.map(|(at, who)| format!("at {} by {who}", self.clock(*at)));
+        let mut told: Vec<_> = told.collect();
+        if let Some(others) = fetched.len().checked_sub(TOLD).filter(|others| *others > 0) {
+            told.push(format!("{others} more times"));
+        }
+        format!(" Fetched here {}.", in_a_row(&told))
     }
 
     /// Writes a time of this day as `08:41`, and another one with its date.
@@ -293,7 +343,10 @@ impl Notice {
 
     fn about_the_mirror(&self) -> Section {
         // A server may serve upstream itself.
-        let is_of_a_server = matches!(self.event, Event::Withdrawn(_) | Event::HeldBack(_));
+        let is_of_a_server = matches!(
+            self.event,
+            Event::Withdrawn(_) | Event::Advised(_) | Event::HeldBack(_)
+        );
         let (title, label) = match is_of_a_server {
             true => ("The index", "index"),
             false => ("The mirror", "mirror"),
@@ -346,6 +399,27 @@ fn what_to_do_about(versions: &[Withdrawn]) -> Vec<Row> {
         "If it was taken back for a harmless reason, and a project depends on it, the server serves it again after this:",
     ));
     rows.extend(of("policy allow"));
+    rows
+}
+
+/// Says what to do about advisories.
+fn what_to_do_about_advisories(advisories: &[Advised]) -> Vec<Row> {
+    let mut rows = vec![Row::plain(
+        "Update what uses these versions. After a malicious one look at what those who fetched it built since, and at the secrets \
+         that their builds could read. All fetches that are recorded, and what is decided:",
+    )];
+    let mut crates: Vec<_> = advisories.iter().map(|it| it.name.as_str()).collect();
+    crates.dedup();
+    let told = crates.iter().take(TOLD).flat_map(|name| {
+        let commands = ["audit", "policy explain"];
+        commands.map(|command| Row::verbatim(&format!("crates-ferry {command} {name}")))
+    });
+    rows.extend(told);
+    rows.push(Row::plain(
+        "If one does not concern you, it decides nothing any more after this:",
+    ));
+    let allow = advisories.iter().take(TOLD);
+    rows.extend(allow.map(|it| Row::verbatim(&format!("crates-ferry policy allow {}", it.id))));
     rows
 }
 

@@ -115,7 +115,11 @@ impl MirrorHistory {
                 self.failures = 0;
             }
             Event::HeldBack(_) => drop(self.warnings_mailed.insert(HELD_BACK.to_owned(), now)),
-            Event::Alarm { .. } | Event::Resolved { .. } | Event::Withdrawn(_) | Event::Test => {}
+            Event::Alarm { .. }
+            | Event::Resolved { .. }
+            | Event::Withdrawn(_)
+            | Event::Advised(_)
+            | Event::Test => {}
         }
     }
 }

@@ -47,6 +47,8 @@ pub enum Event {
     },
     /// Upstream took back versions that were fetched from a server.
     Withdrawn(Vec<Withdrawn>),
+    /// Advisories are about versions that were fetched from a server.
+    Advised(Vec<Advised>),
     /// A server goes on serving an index before the newest one.
     HeldBack(Failure),
     /// A person tests whether mails arrive.
@@ -65,6 +67,25 @@ pub struct Withdrawn {
     /// Whether the index lists it with another checksum; else its line is gone.
     pub is_replaced: bool,
     /// When it was fetched from the server, in seconds since 1970, and by whom; `None` where that is not recorded.
+    pub fetched: Option<Vec<(i64, String)>>,
+}
+
+/// An advisory about versions that were fetched from a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advised {
+    /// Its id.
+    pub id: String,
+    /// What it is about.
+    pub title: String,
+    /// How grave that is, in a word.
+    pub class: &'static str,
+    /// Where more is told.
+    pub url: Option<String>,
+    /// The crate.
+    pub name: String,
+    /// The versions, each with what becomes of it, in words.
+    pub versions: Vec<(String, String)>,
+    /// When they were fetched, in seconds since 1970, and by whom; `None` where that is not recorded.
     pub fetched: Option<Vec<(i64, String)>>,
 }
 

@@ -1,6 +1,6 @@
 //! The subject: what happened, where and why, in one line that a phone shows whole.
 
-use super::{Event, Notice, Withdrawn};
+use super::{Advised, Event, Notice, Withdrawn};
 use crate::count::counted;
 use crate::error::Kind;
 use crate::mirror::report::{Topic, Warning};
@@ -22,6 +22,7 @@ impl Notice {
             Event::Alarm { summary, .. } => ("mirror alarm: ", format!(": {summary}")),
             Event::Resolved { .. } => ("mirror recovered: ", String::new()),
             Event::Withdrawn(versions) => ("withdrawn: ", format!(": {}", versions_of(versions))),
+            Event::Advised(advisories) => ("advisory: ", format!(": {}", crates_of(advisories))),
             Event::HeldBack(_) => ("index held back: ", ": versions vanished".to_owned()),
             Event::Test => ("test mail: ", String::new()),
         };
@@ -35,19 +36,29 @@ impl Notice {
 
 /// Names the version that was withdrawn, or says how many were.
 fn versions_of(versions: &[Withdrawn]) -> String {
+    match versions {
+        [one] => named(&format!("{} {}", one.name, one.version)),
+        several => counted(several.len(), "version"),
+    }
+}
+
+/// Names the crate that an advisory is about, or says how many advisories there are.
+fn crates_of(advisories: &[Advised]) -> String {
+    match advisories {
+        [one] => named(&format!("{} {}", one.class, one.name)),
+        several => format!("{} advisories", several.len()),
+    }
+}
+
+/// Shortens what is named, and leaves out what no subject may have.
+fn named(text: &str) -> String {
     /// What is left of a subject beside the address.
     const MOST: usize = 26;
-    match versions {
-        [one] => {
-            let named = format!("{} {}", one.name, one.version);
-            let is_shown = |c: &char| c.is_ascii_graphic() || *c == ' ';
-            let named: String = named.chars().filter(is_shown).collect();
-            match named.len() > MOST {
-                true => format!("{}...", &named[..MOST - "...".len()]),
-                false => named,
-            }
-        }
-        several => counted(several.len(), "version"),
+    let is_shown = |c: &char| c.is_ascii_graphic() || *c == ' ';
+    let named: String = text.chars().filter(is_shown).collect();
+    match named.len() > MOST {
+        true => format!("{}...", &named[..MOST - "...".len()]),
+        false => named,
     }
 }
 

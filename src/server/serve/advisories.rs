@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::advisory_mails::AdvisoryMails;
 use super::index::read_copy;
 use super::state::{Rounds, State};
 use crate::config::{OnAdvisory, ServeConfig};
@@ -141,7 +142,7 @@ pub(super) async fn forever(state: &'static State) {
     let Some(advisories) = &state.advisories else {
         return pending().await;
     };
-    let mut unknown = Vec::new();
+    let (mut unknown, mut mails) = (Vec::new(), AdvisoryMails::default());
     loop {
         let refreshed = advisories.refresh(state).await;
         let is_new = refreshed.as_ref().is_ok_and(|is_new| *is_new);
@@ -150,6 +151,10 @@ pub(super) async fn forever(state: &'static State) {
         warn_of_unknown(state, advisories, &mut unknown);
         if is_new {
             state.update_view().await;
+        }
+        // After what is decided of them.
+        if let Some(read) = advisories.read() {
+            mails.tell(state, &read).await;
         }
         if let Err(error) = advisories.copy.tidy().await {
             warn!(

@@ -10,7 +10,7 @@ use super::state::State;
 use crate::error::Error;
 use crate::index::{CrateFile, CrateSpec};
 use crate::notify;
-use crate::notify::notice::{Event, Failure, Withdrawn};
+use crate::notify::notice::{Advised, Event, Failure, Withdrawn};
 use crate::policy::Withdrawal;
 use crate::server::index_copy::Snapshot;
 
@@ -88,6 +88,13 @@ async fn fetched(state: &'static State, file: &CrateFile) -> Vec<(i64, String)> 
 pub(super) fn withdrawn(state: &'static State, versions: Vec<Withdrawn>) {
     if !versions.is_empty() {
         send(state, Event::Withdrawn(versions));
+    }
+}
+
+/// Mails that advisories are about what was fetched here, if any is to be told.
+pub(super) fn advised(state: &'static State, advisories: Vec<Advised>) {
+    if !advisories.is_empty() {
+        send(state, Event::Advised(advisories));
     }
 }
 

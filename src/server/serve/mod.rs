@@ -6,6 +6,7 @@
 
 mod access_log;
 mod advisories;
+mod advisory_mails;
 mod audit;
 mod auth;
 mod catalog;

@@ -6,7 +6,7 @@ use super::day;
 use crate::support::clocked::ClockedServer;
 use crate::support::exim::{Exim, Options};
 use crate::support::server::{Site, sha256};
-use crate::support::upstream::Commit;
+use crate::support::upstream::{Commit, bare, commit_to};
 
 /// Returns subject and text of a mail.
 fn read(raw: &str) -> (String, String) {
@@ -107,4 +107,85 @@ fn a_version_that_was_fetched_here_and_is_taken_back_is_mailed_with_who_fetched_
             eprintln!("{}", read(mail).1);
         }
     }
+}
+
+#[test]
+fn an_advisory_about_what_was_fetched_here_is_mailed_at_once_where_it_is_malicious_else_once_a_day()
+{
+    let Some(exim) = Exim::start(&Options::default()) else {
+        return;
+    };
+    let mut site = Site::new();
+    for name in ["arrayref", "leaky", "old", "unknown"] {
+        site.publish(name, "0.3.9", b"good");
+        site.publish(name, "0.3.10", name.as_bytes());
+    }
+    let database = bare(site.folder.path(), "advisory-db.git");
+    let advise = |id: &str, name: &str, more: &str| {
+        let text = format!(
+            "```toml\n[advisory]\nid = \"{id}\"\npackage = \"{name}\"\ndate = \"2026-11-02\"\n{more}\n[versions]\npatched = []\n\
+             unaffected = [\"<= 0.3.9\"]\n```\n\n# {name} does harm\n\nIt does.\n"
+        );
+        let commit = Commit::new(format!("Add {id}"));
+        commit_to(
+            &database,
+            [commit.file(&format!("crates/{name}/{id}.md"), text)],
+        );
+    };
+    // What is there at first is no news.
+    advise("RUSTSEC-2026-0001", "old", "");
+    let (variables, address) = (exim.variables(), database.display().to_string());
+    let mut pairs: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    pairs.push(("FERRY_POLICY_ADVISORIES", &address));
+    let server = ClockedServer::start(&site, &pairs, at("07:00"));
+    server.set_clock(at("07:52"));
+    for name in ["arrayref", "leaky", "old"] {
+        assert_eq!(server.download(name, "0.3.10").body, name.as_bytes());
+    }
+    server.set_clock(at("08:41"));
+    let malicious = "categories = [\"malicious\"]";
+    advise("RUSTSEC-2026-0002", "arrayref", malicious);
+    advise("RUSTSEC-2026-0003", "unknown", malicious);
+    server.refresh();
+    let (subject, text) = read(&exim.messages(1)[0]);
+    assert!(
+        subject.starts_with("advisory: ") && subject.ends_with(": malicious arrayref"),
+        "{subject}"
+    );
+    let said = "RUSTSEC-2026-0002 (malicious): arrayref does harm. arrayref 0.3.10 is denied. Fetched here at 07:52 by 127.0.0.1. See \
+                https://rustsec.org/advisories/RUSTSEC-2026-0002";
+    assert!(text.contains(said), "{text}");
+    assert!(
+        text.contains("\n  crates-ferry policy allow RUSTSEC-2026-0002\n")
+            && !text.contains("unknown")
+            && !text.contains("old"),
+        "{text}"
+    );
+    // The first digest of a day comes at once, the next one a day later.
+    advise("RUSTSEC-2026-0004", "leaky", "");
+    server.refresh();
+    let (subject, text) = read(&exim.messages(2)[1]);
+    assert!(subject.ends_with(": vulnerable leaky"), "{subject}");
+    assert!(text.contains("leaky 0.3.10 is served"), "{text}");
+    advise("RUSTSEC-2026-0005", "leaky", "");
+    advise("RUSTSEC-2026-0006", "old", "");
+    server.refresh();
+    let number = |server: &ClockedServer| {
+        let status = server.get("/api/v1/status").body;
+        let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+        status["advisories"]["number"].clone()
+    };
+    server.wait_for("read", || number(&server) == 6);
+    server.set_clock(day(2) + jiff::SignedDuration::from_hours(9));
+    server.refresh();
+    let (subject, text) = read(&exim.messages(3)[2]);
+    assert!(subject.ends_with(": 2 advisories"), "{subject}");
+    assert!(
+        text.contains("RUSTSEC-2026-0005") && text.contains("RUSTSEC-2026-0006"),
+        "{text}"
+    );
+    assert!(!text.contains("RUSTSEC-2026-0004"), "{text}");
 }
