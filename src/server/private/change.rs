@@ -382,11 +382,11 @@ struct Found {
 fn version_in(content: &[u8], version: &str) -> Option<Found> {
     let wanted = Version::parse(without_build(version)).ok()?;
     let lines = content.split(|byte| *byte == b'\n');
-    let lines = lines.filter_map(Published::read_whole);
+    let mut lines = lines.filter_map(Published::read_whole);
+    let is_wanted =
+        |version: &str| Version::parse(without_build(version)).is_ok_and(|it| it == wanted);
     // The last line of a version counts, as for cargo.
-    let found = lines
-        .filter(|line| Version::parse(without_build(&line.version)).is_ok_and(|it| it == wanted))
-        .last()?;
+    let found = lines.rfind(|line| is_wanted(&line.version))?;
     Some(Found {
         checksum: found.checksum.and_then(|checksum| checksum.parse().ok()),
         version: found.version.into_owned(),

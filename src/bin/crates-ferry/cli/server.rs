@@ -42,7 +42,7 @@ pub(crate) enum ServerCommand {
     /// Verifies the private crates, and takes in those of another registry.
     Private(PrivateArgs),
     /// Says what the policy holds and denies, and why, tests lockfiles against it, and makes rules while servers run.
-    Policy(PolicyArgs),
+    Policy(Box<PolicyArgs>),
     /// Says who fetched a crate file: which token, or which address, on which day.
     ///
     /// Reads what the server of serve.data_dir recorded, in the days of serve.audit.
