@@ -1,5 +1,5 @@
 //! The API server and what works on its data: the copy of the index, the crate files and their store, the catalog, the
-//! registry's dump, and the commands `serve`, `prefetch`, `cache`, `catalog`, `policy`, `token`, `cargo-config` and `probe`.
+//! registry's dump, and the commands `serve`, `prefetch`, `cache`, `catalog`, `policy`, `audit`, `token`, `cargo-config` and `probe`.
 
 pub mod address_file;
 pub mod advisories;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
@@ -42,6 +42,7 @@ pub(super) struct Auditor {
     lost: AtomicU64,
 }
 
+// By all of a checksum and an address: with a part of it, or a plain hash, somebody could make up one that hides another.
 type Counts = HashMap<(Checksum, Who), Counted>;
 
 /// Who fetches. A token counts by its address in memory, which its entry holds on to.
@@ -54,8 +55,8 @@ enum Who {
 struct Counted {
     file: CrateFile,
     holder: Option<Arc<Holder>>,
-    first: Timestamp,
-    last: Timestamp,
+    first: SystemTime,
+    last: SystemTime,
     count: u64,
 }
 
@@ -100,14 +101,15 @@ impl Auditor {
     }
 
     /// Counts a fetch.
-    fn count(&self, file: &CrateFile, asker: Asker, now: Timestamp) {
+    fn count(&self, file: &CrateFile, asker: Asker, now: SystemTime) {
         let (who, holder) = match asker {
             Asker::Token(Caller(holder)) => (Who::Token(Arc::as_ptr(&holder).addr()), Some(holder)),
             Asker::Address(address) => (Who::Address(address), None),
         };
         let shard = &self.shards[SHARD.with(|shard| *shard)];
         let mut counts = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counted) = counts.get_mut(&(file.checksum, who)) {
+        let key = (file.checksum, who);
+        if let Some(counted) = counts.get_mut(&key) {
             counted.last = now;
             counted.count += 1;
         } else if counts.len() < MOST {
@@ -118,7 +120,7 @@ impl Auditor {
                 last: now,
                 count: 1,
             };
-            counts.insert((file.checksum, who), counted);
+            counts.insert(key, counted);
         } else {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -128,12 +130,13 @@ impl Auditor {
         let mut taken = Vec::new();
         for shard in &self.shards {
             let counts = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
+            let at = |time| Timestamp::try_from(time).unwrap_or_default();
             taken.extend(counts.into_iter().map(|((_, who), counted)| Fetch {
                 name: counted.file.name.to_string(),
                 version: counted.file.version.to_string(),
                 checksum: counted.file.checksum.to_string(),
-                first: counted.first,
-                last: counted.last,
+                first: at(counted.first),
+                last: at(counted.last),
                 count: counted.count,
                 is_token: counted.holder.is_some(),
                 by: match (counted.holder, who) {
@@ -166,7 +169,7 @@ pub(super) fn asker(
 /// Records that a crate file is sent to somebody.
 pub(super) fn sent(state: &State, file: &CrateFile, asker: Option<Asker>) {
     if let Some(asker) = asker {
-        state.auditor.count(file, asker, state.handle.timestamp());
+        state.auditor.count(file, asker, state.handle.now());
     }
 }
 

@@ -15,6 +15,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::index::{CrateFile, entry};
 use crate::server::private::files::Unread;
+use crate::server::serve::audit;
 use crate::server::serve::conditions::is_named;
 use crate::server::serve::state::State;
 
@@ -35,6 +36,7 @@ pub(in crate::server::serve) fn download(
     let (name, version) = crate_version(request.wildcard)?;
     let headers = request.headers;
     let is_head = *request.method == Method::HEAD;
+    let asker = audit::asker(state, request.caller, &headers, request.peer);
     Ok(Reply::later(async move {
         // Not looked for anew unless it is not there: what the index names is never replaced.
         let mut found = None;
@@ -53,7 +55,11 @@ pub(in crate::server::serve) fn download(
         }
         let is_same = |file: &CrateFile| file.name.as_str().eq_ignore_ascii_case(name.as_str());
         let file = found.filter(is_same).ok_or_else(unlisted)?;
-        respond(state, &file, &headers, is_head).await
+        let response = respond(state, &file, &headers, is_head).await?;
+        if response.status() == StatusCode::OK && !is_head {
+            audit::sent(state, &file, asker);
+        }
+        Ok(response)
     }))
 }
 
