@@ -114,6 +114,32 @@ fn a_denied_version_is_not_taken_and_a_lockfile_that_names_it_is_told_why() {
     project.succeed(&["build", "--locked"], None);
 }
 
+#[test]
+fn a_version_that_upstream_took_back_builds_again_once_a_command_releases_it() {
+    let mut site = site();
+    let refuse = ("FERRY_POLICY_WITHDRAWN", "refuse");
+    let server = ClockedServer::start(&site, &[refuse], day(8));
+    let project = self::project(&site, &server, "released");
+    project.succeed(&["generate-lockfile"], None);
+    assert_eq!(locked(&project), "1.1.0");
+    let listed = |version: &str| server.entry("foo").text().contains(version);
+    site.withdraw("foo", &["1.1.0"]);
+    server.refresh();
+    server.wait_for("gone", || !listed("1.1.0"));
+    let said = fail(&project, &["build", "--locked"]);
+    assert!(said.contains("foo"), "{said}");
+    let allow = site.run_with(&[refuse], &["policy", "allow", "foo@1.1.0"]);
+    assert!(allow.status.success(), "{allow:?}");
+    server.wait_for("released", || listed("1.1.0"));
+    let ran = project.succeed(&["run", "--quiet", "--locked"], None);
+    assert!(ran.starts_with("1.1.0"), "{ran}");
+    let reset = site.run_with(&[refuse], &["policy", "reset", "foo@1.1.0"]);
+    assert!(reset.status.success(), "{reset:?}");
+    server.wait_for("gone again", || !listed("1.1.0"));
+    project.succeed(&["update"], None);
+    assert_eq!(locked(&project), "1.0.0");
+}
+
 /// Publishes a bad version and yanks the good ones before it, as a stolen account would; returns what cargo then takes of a project
 /// without a lockfile.
 fn taken_after_an_attack(pairs: &[(&str, &str)], name: &str) -> (String, String) {
