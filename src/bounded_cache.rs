@@ -3,7 +3,8 @@
 use std::hash::Hash;
 
 pub use quick_cache::Weighter;
-use quick_cache::sync::{Cache, DefaultLifecycle};
+pub use quick_cache::sync::Cache;
+use quick_cache::sync::DefaultLifecycle;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder};
 
 /// The least capacity of a shard, in bytes: quick_cache does not cache a value that is larger than its shard.

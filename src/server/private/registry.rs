@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::change::{Actor, Applied, Change, Names, Publish, name_in};
 use super::draft::Draft;
@@ -25,9 +25,11 @@ use super::publisher::{Publisher, Signature};
 use super::refusal::{Failure, Refusal};
 use super::request::{Upload, check_size};
 use super::rules::{Checked, check};
+use crate::bounded_cache::{Cache, Weighter, bounded};
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
+use crate::git::ObjectId;
 use crate::git::objects::Author;
 use crate::index::{CrateFile, CrateName, ReservedNames, entry, folded};
 use crate::server::crate_archive::{CrateArchive, Manifest};
@@ -48,6 +50,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 const UPLOADS: usize = 8;
 /// How many mebibytes files on their way to clients may take.
 const MEMORY: u32 = 256;
+/// How many bytes of crates' files are kept in memory, and how many one usually has.
+const ENTRIES: u64 = 32 << 20;
+const USUAL: u64 = 4 << 10;
 /// How many descriptions are kept.
 const DESCRIPTIONS: usize = 10_000;
 
@@ -70,13 +75,29 @@ pub struct PrivateRegistry {
     asked: AtomicU64,
     wanted: Notify,
     looked: watch::Sender<Option<Instant>>,
+    looking: AsyncMutex<()>,
     /// How many requests to publish may be read at the same time.
     pub uploads: Semaphore,
     /// The memory for files on their way to clients, in mebibytes.
     memory: Arc<Semaphore>,
+    /// Files of crates that were read, by their ids.
+    entries: Cache<ObjectId, Bytes, ByLength>,
     /// What crates say of themselves, by the checksum of the version.
     descriptions: Mutex<HashMap<[u8; 32], Option<String>>>,
 }
+
+/// Weighs the file of a crate.
+#[derive(Clone)]
+struct ByLength;
+
+impl Weighter<ObjectId, Bytes> for ByLength {
+    fn weight(&self, _: &ObjectId, content: &Bytes) -> u64 {
+        content.len() as u64 + KEY
+    }
+}
+
+/// What an entry of a cache takes beside its content, in bytes.
+const KEY: u64 = 100;
 
 /// A version that keeps the rules, and whose crate file was read.
 #[derive(Debug, Clone)]
@@ -115,8 +136,10 @@ impl PrivateRegistry {
             asked: AtomicU64::new(0),
             wanted: Notify::new(),
             looked: watch::Sender::new(None),
+            looking: AsyncMutex::default(),
             uploads: Semaphore::new(UPLOADS),
             memory: Arc::new(Semaphore::new(MEMORY as usize)),
+            entries: bounded(ENTRIES, USUAL, ByLength),
             descriptions: Mutex::default(),
         }))
     }
@@ -125,7 +148,16 @@ impl PrivateRegistry {
     pub async fn keep_fresh(&self) -> Infallible {
         let mut last_failure = None;
         loop {
-            match self.index.refresh().await {
+            // A push has just shown where the branch is.
+            let is_known = self
+                .index
+                .seen()
+                .is_some_and(|seen| seen.elapsed() < POLL / 2);
+            let looked = match is_known {
+                true => Ok(()),
+                false => self.index.refresh().await,
+            };
+            match looked {
                 Ok(()) => {
                     if last_failure.take().is_some() {
                         info!("the private index can be fetched again");
@@ -153,13 +185,28 @@ impl PrivateRegistry {
         }
     }
 
-    /// Waits until the repository was looked at not long ago, as it mostly was; not for long where it cannot be reached.
-    pub async fn fresh(&self) {
+    /// Says whether the repository was looked at not long ago, and notes that somebody reads the index.
+    pub fn is_fresh(&self) -> bool {
         let now = self.began.elapsed().as_millis();
         self.asked
             .store(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
         let is_recent = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < FRESH);
-        if is_recent(self.index.seen()) || is_recent(*self.looked.borrow()) {
+        is_recent(self.index.seen()) || is_recent(*self.looked.borrow())
+    }
+
+    /// Returns a file of a crate that was read before.
+    pub fn kept(&self, id: ObjectId) -> Option<Bytes> {
+        self.entries.get(&id)
+    }
+
+    /// Keeps a file of a crate that was read.
+    pub fn keep(&self, id: ObjectId, content: &Bytes) {
+        self.entries.insert(id, content.clone());
+    }
+
+    /// Waits until the repository was looked at not long ago, as it mostly was; not for long where it cannot be reached.
+    pub async fn fresh(&self) {
+        if self.is_fresh() {
             return;
         }
         let mut looked = self.looked.subscribe();
@@ -173,17 +220,13 @@ impl PrivateRegistry {
     /// where it cannot be reached.
     pub async fn look(&self) {
         let began = Instant::now();
-        let mut looked = self.looked.subscribe();
         let looking = async {
-            loop {
-                looked.mark_unchanged();
-                self.wanted.notify_one();
-                let _ = looked.changed().await;
-                // The look that just ended may have begun before.
-                let failed_since = looked.borrow().is_some_and(|at| at > began + POLL);
-                if self.index.seen() >= Some(began) || failed_since {
-                    return;
-                }
+            // One at a time: who waited for another one's look may need none.
+            let _turn = self.looking.lock().await;
+            if self.index.seen() < Some(began)
+                && let Err(error) = self.index.refresh().await
+            {
+                debug!("the private index cannot be fetched: {}", error.chain());
             }
         };
         let _ = timeout(PATIENCE, looking).await;
