@@ -2,19 +2,21 @@
 //!
 //! A push moves the branch from the tip that the copy is at, or not at all. So any number of servers may push.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
-use crate::git::transport::{Remote, Service, UploadPack};
+use crate::git::transport::{Connection, Remote, Service, UploadPack};
 use crate::git::wire::Head;
 use crate::git::wire::receive_pack::{ReportStatus, Update};
 use crate::mirror::relay::report_error;
@@ -34,7 +36,18 @@ pub struct PrivateIndex {
     copy: IndexCopy,
     limit: Duration,
     found: Mutex<Found>,
+    /// A connection for the next push, opened ahead.
+    ahead: Mutex<Option<Ahead>>,
 }
+
+/// A connection that was opened before there was anything to push: a host takes longer to open one than to take a push.
+struct Ahead {
+    since: Instant,
+    opening: JoinHandle<Result<Connection>>,
+}
+
+/// How long such a connection is kept: a host may close one that says nothing.
+const AHEAD: Duration = Duration::from_secs(5);
 
 /// What is known of the repository.
 #[derive(Debug, Clone, Default)]
@@ -77,6 +90,7 @@ impl PrivateIndex {
             copy,
             limit: config.network.timeout,
             found: Mutex::default(),
+            ahead: Mutex::default(),
         }))
     }
 
@@ -218,6 +232,8 @@ impl PrivateIndex {
             });
             match self.copy.take(pack, on, new).await {
                 Ok(true) => {}
+                // A look of that moment has fetched it already.
+                Ok(false) if self.is_at(new) => {}
                 Ok(false) => self.refresh_after(new).await,
                 Err(error) => {
                     warn!(
@@ -229,6 +245,55 @@ impl PrivateIndex {
             }
         }
         pushed
+    }
+
+    fn is_at(&self, tip: ObjectId) -> bool {
+        let snapshot = self.copy.snapshot();
+        snapshot.is_some_and(|snapshot| snapshot.commit() == tip)
+    }
+
+    /// Opens a connection for a push that is about to come, unless there is one.
+    pub fn open_ahead(self: &Arc<Self>) {
+        if self.ahead().is_some() {
+            return;
+        }
+        let index = Arc::clone(self);
+        let opening = async move { index.remote.open(Service::ReceivePack).await };
+        self.keep_ahead(tokio::spawn(opening));
+    }
+
+    /// Waits until a push can be sent, as far as that can be opened at all.
+    pub async fn until_open(self: &Arc<Self>) {
+        self.open_ahead();
+        if let Some(receiver) = self.take_ahead().await {
+            self.keep_ahead(tokio::spawn(async { Ok(receiver) }));
+        }
+    }
+
+    /// Keeps a connection for some seconds: then the host is told that nothing comes.
+    fn keep_ahead(self: &Arc<Self>, opening: JoinHandle<Result<Connection>>) {
+        let since = Instant::now();
+        *self.ahead() = Some(Ahead { since, opening });
+        let index = Arc::clone(self);
+        tokio::spawn(async move {
+            sleep(AHEAD).await;
+            let unused = index.ahead().take_if(|ahead| ahead.since == since);
+            if let Some(unused) = unused
+                && let Ok(Ok(connection)) = unused.opening.await
+            {
+                connection.close().await;
+            }
+        });
+    }
+
+    /// Takes the connection that was opened ahead, if there is one that can be used.
+    async fn take_ahead(&self) -> Option<Connection> {
+        let ahead = self.ahead().take()?;
+        ahead.opening.await.ok()?.ok()
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Option<Ahead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fetches what was just pushed: it is there, whatever becomes of the copy.
@@ -243,16 +308,18 @@ impl PrivateIndex {
     }
 
     async fn send(&self, update: &Update, pack: Bytes) -> Pushed {
-        let mut receiver = match self.remote.open(Service::ReceivePack).await {
-            Ok(receiver) => receiver,
-            Err(error) => return Pushed::Refused(error),
+        // What it advertises may be old by now: the server compares the tip when it moves the branch.
+        let mut receiver = match self.take_ahead().await {
+            Some(receiver) => receiver,
+            None => match self.remote.open(Service::ReceivePack).await {
+                Ok(receiver) if !is_at(&receiver, update) => {
+                    receiver.close().await;
+                    return Pushed::Lost;
+                }
+                Ok(receiver) => receiver,
+                Err(error) => return Pushed::Refused(error),
+            },
         };
-        let refs = receiver.advertisement.refs.as_ref();
-        let advertised = refs.and_then(|refs| refs.branches.get(&update.reference).copied());
-        if advertised.unwrap_or(ObjectId::ZERO) != update.old {
-            receiver.close().await;
-            return Pushed::Lost;
-        }
         let capabilities = receiver.advertisement.capabilities.clone();
         if !capabilities.has("report-status") {
             let text = format!(
@@ -299,4 +366,11 @@ impl PrivateIndex {
     fn change(&self, change: impl FnOnce(&mut Found)) {
         change(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// Says whether the branch is where a push moves it from, by what the server advertises.
+fn is_at(receiver: &Connection, update: &Update) -> bool {
+    let refs = receiver.advertisement.refs.as_ref();
+    let advertised = refs.and_then(|refs| refs.branches.get(&update.reference).copied());
+    advertised.unwrap_or(ObjectId::ZERO) == update.old
 }

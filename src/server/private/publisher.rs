@@ -83,9 +83,20 @@ impl Publisher {
 async fn work(index: Arc<PrivateIndex>, signature: Signature, mut waiting: mpsc::Receiver<Job>) {
     let mut jobs = Vec::new();
     while waiting.recv_many(&mut jobs, TOGETHER).await > 0 {
+        // Whoever comes until the host is ready goes along.
+        index.until_open().await;
+        while jobs.len() < TOGETHER
+            && let Ok(job) = waiting.try_recv()
+        {
+            jobs.push(job);
+        }
         let (changes, answers): (Vec<_>, Vec<_>) =
             jobs.drain(..).map(|job| (job.change, job.answer)).unzip();
         let ends = make_all(&index, &signature, changes.into()).await;
+        if ends.len() > 1 || !waiting.is_empty() {
+            // Others come, or came meanwhile: they go next.
+            index.open_ahead();
+        }
         for (answer, end) in answers.into_iter().zip(ends) {
             // Who left does not hear of it.
             let _ = answer.send(end);
@@ -201,7 +212,7 @@ async fn attempt(
             for applied in ends.iter().flatten() {
                 info!(
                     "private index: {}",
-                    applied.subject.lines().last().unwrap_or_default()
+                    applied.subject.lines().next_back().unwrap_or_default()
                 );
             }
             Attempt::Pushed(ends)

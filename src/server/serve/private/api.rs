@@ -34,6 +34,7 @@ pub(in crate::server::serve) fn publish(
     let caller = caller(asked.caller)?;
     let body = asked.body;
     Ok(Reply::later(async move {
+        registry.index.open_ahead();
         // Each is whole in memory.
         let _turn = registry.uploads.acquire().await;
         let body = read_upload(body, request::most(registry.max_size)).await?;
