@@ -99,19 +99,3 @@ impl fmt::Display for Explanation {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_version_needs_is_named_with_its_requirement() {
-        let line = br#"{"name":"foo","vers":"1.0.0","cksum":"","features":{},"deps":[
-            {"name":"bar","req":"^1.2","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal"},
-            {"name":"tests","req":"1","features":[],"optional":false,"default_features":true,"target":null,"kind":"dev"},
-            {"name":"b","req":"=0.3.1","features":[],"optional":true,"default_features":true,"target":null,"kind":"build","package":"baz"}
-        ]}"#;
-        assert_eq!(needs(line), ["bar ^1.2", "baz =0.3.1 (optional)"]);
-        assert!(needs(b"no line").is_empty());
-    }
-}

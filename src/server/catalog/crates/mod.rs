@@ -268,6 +268,17 @@ impl CrateCatalog {
         self.read(|database| search::search(&names, database, query, filter))
     }
 
+    /// Returns the crates whose names are a typing error away from this one, a few of them, the nearest first.
+    ///
+    /// # Errors
+    /// `server` if the database cannot be read.
+    pub fn near(&self, name: &str) -> Result<Vec<CrateRow>> {
+        /// As many as a client is told of, and some that nobody depends on.
+        const FEW: usize = 10;
+        let near = self.names.load().near(&name.to_ascii_lowercase(), FEW);
+        self.crates(&near)
+    }
+
     /// Returns what is known of these crates, in their order.
     ///
     /// # Errors

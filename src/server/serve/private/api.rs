@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{crate_name, crate_version, refused, registry, unavailable, unread};
+use crate::count::counted;
 use crate::http::Body;
 use crate::http::access::Caller;
 use crate::http::error_response::ErrorResponse;
@@ -19,9 +20,12 @@ use crate::server::private::refusal::{Failure, Refusal};
 use crate::server::private::registry;
 use crate::server::private::request;
 use crate::server::serve::auth::lacks;
+use crate::server::serve::crate_reader::ask;
 use crate::server::serve::index::read_copy;
 use crate::server::serve::state::State;
 
+/// How many crates depend on one, at least, whose look-alike is worth a warning.
+const MANY: u64 = 20;
 /// The most bytes of a list of owners.
 const OWNERS: usize = 64 << 10;
 
@@ -50,7 +54,11 @@ pub(in crate::server::serve) fn publish(
         if !caller.scopes.may_publish(&name) {
             return Err(lacks(&caller, &format!("publish:{name}")));
         }
-        let warning = check_name(state, &name).await?;
+        let mut warning = check_name(state, &name).await?;
+        let is_new = matches!(registry.lines(&name).await, Ok(None));
+        if warning.is_none() && is_new {
+            warning = near(state, &name).await;
+        }
         let by = actor(&caller, &name)?;
         let published = registry.publish(publishable, by).await;
         published.map_err(|failure| refused(state, failure))?;
@@ -80,6 +88,19 @@ async fn check_name(
         }
     });
     looking.await?.map_err(|refusal| refused(state, refusal))
+}
+
+/// Warns of a name that is a typing error away from that of a crate that many depend on, as far as the catalog knows.
+async fn near(state: &'static State, name: &CrateName) -> Option<String> {
+    let catalog = state.catalog.as_ref()?;
+    let text = name.to_string();
+    let near = ask(state, move || catalog.near(&text)).await.ok()?;
+    let near = near.into_iter().find(|near| near.dependents >= MANY)?;
+    let dependents = counted(near.dependents, "crate");
+    Some(format!(
+        "`{name}` is a typing error away from `{}`, which {dependents} of the public index depend on",
+        near.name
+    ))
 }
 
 /// `DELETE /private/api/v1/crates/{crate}/{version}/yank`: `cargo yank`.

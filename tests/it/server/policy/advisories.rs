@@ -506,18 +506,4 @@ fn pages_mark_the_versions_that_an_advisory_is_about() {
         metric(&server, "crates_ferry_policy_advised_versions"),
         Some(2.0)
     );
-    drop(server);
-    // And the one that mends it says why it is not on hold.
-    publish(&mut site, "foo", "1.2.0", Some(day(0)));
-    database.vulnerable("2026-11-01", "patched = [\">= 1.2.0\"]");
-    let folder = site.folder.path().join("mended").display().to_string();
-    let pairs = [MIN_AGE, ("FERRY_SERVE_DATA_DIR", &folder)];
-    let server = start(&site, &database, &pairs, day(1));
-    server.wait_for("the catalog", || server.get("/api/v1/crates").status == 200);
-    let page = server.get("/crates/foo").text();
-    let released = "<span class=\"state good\">released early</span>";
-    assert!(
-        page.contains(released) && page.contains("cargo add foo<"),
-        "{page}"
-    );
 }

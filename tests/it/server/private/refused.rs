@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::{Registry, Version, body, entry, get, put};
 use crate::support::crate_archive::crate_archive;
+use crate::support::upstream::{Commit, IndexLine};
 
 fn version<'a>(name: &'a str, version: &'a str) -> Version<'a> {
     Version {
@@ -71,6 +72,37 @@ fn a_name_of_the_public_index_is_refused_unless_it_is_named() {
 }
 
 #[test]
+fn a_name_that_is_nearly_that_of_a_public_crate_is_warned_of() {
+    let mut registry = Registry::new();
+    let needed = Commit::publish("frobnicate", &[IndexLine::new("1.0.0")]);
+    let needs = |number| {
+        let line = IndexLine::new("1.0.0").dep("frobnicate", "^1");
+        Commit::publish(&format!("user-{number}"), &[line])
+    };
+    let commits: Vec<_> = std::iter::once(needed).chain((0..20).map(needs)).collect();
+    registry.site.index.commit(commits);
+    let server = registry.serve(&[]);
+    server.wait_for("the catalog", || server.get("/api/v1/crates").status == 200);
+    let token = registry.publisher("alice");
+    let got = version("frobnicat", "1.0.0").publish(&server, &token);
+    let warning = "`frobnicat` is a typing error away from `frobnicate`, which 20 crates of the public index depend on";
+    assert!(
+        got.status == 200 && got.text().contains(warning),
+        "{}",
+        got.text()
+    );
+    // Once: who publishes it again knows.
+    let got = version("frobnicat", "1.1.0").publish(&server, &token);
+    assert!(
+        got.status == 200 && got.text().contains("\"other\":[]"),
+        "{}",
+        got.text()
+    );
+    let got = version("user-1000", "1.0.0").publish(&server, &token);
+    assert!(got.text().contains("\"other\":[]"), "{}", got.text());
+}
+
+#[test]
 fn a_token_publishes_what_its_scope_and_the_owners_allow() {
     let registry = Registry::new();
     let server = registry.serve(&[]);
@@ -132,8 +164,7 @@ fn a_token_publishes_what_its_scope_and_the_owners_allow() {
         "{}",
         got.text()
     );
-    let commit =
-        crate::support::upstream::Commit::new("Make the group").file(".groups/release", "bob\n");
+    let commit = Commit::new("Make the group").file(".groups/release", "bob\n");
     crate::support::upstream::commit_to(&registry.repository, [commit]);
     assert_eq!(add("group:release").status, 200);
     assert_eq!(
