@@ -46,6 +46,8 @@ pub(super) struct Unrecorded {
     holds: ArcSwapOption<String>,
     /// What commands said, once that could be read.
     said: Mutex<Option<Said>>,
+    /// The files that were released when it was decided last.
+    released: Mutex<Vec<CrateFile>>,
     /// The policy of the configuration that was applied last, and what the file of commands said then.
     applied: ArcSwapOption<(Arc<Policy>, String)>,
     /// Whether the last two commits that were looked at are of one history.
@@ -169,13 +171,12 @@ pub(super) async fn decide(
         let applied = Arc::new((policy, commanded));
         state.unrecorded.applied.store(Some(applied));
     }
-    let released = |policy: &Policy| -> Vec<_> {
-        let released = policy.released(now);
-        released.map(|released| released.file.clone()).collect()
-    };
-    let earlier = before.as_ref().and_then(|view| view.decisions.as_ref());
-    let earlier = earlier.map_or_else(Vec::new, |earlier| released(earlier.policy()));
-    let later = released(decisions.policy());
+    // By the time as well: a release may end without a word. Of a process that was killed nothing is known.
+    let later = decisions.policy().released(now);
+    let later: Vec<_> = later.map(|released| released.file.clone()).collect();
+    let mut last = state.unrecorded.released.lock().await;
+    let earlier = std::mem::replace(&mut *last, later.clone());
+    drop(last);
     let without = |all: &[CrateFile], others: &[CrateFile]| -> Vec<_> {
         let all = all.iter().filter(|file| !others.contains(file));
         all.cloned().collect()

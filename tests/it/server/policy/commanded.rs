@@ -308,6 +308,11 @@ fn a_crate_that_is_gone_as_a_whole_can_be_released_until_a_day() {
     server.set_clock(until.parse().unwrap());
     server.wait_for("ended", || server.entry("foo").status == 404);
     assert_eq!(server.download("foo", "1.0.0").status, 403);
+    // What was fetched meanwhile is kept aside from then on.
+    let aside = format!("crates/state/aside/{}.crate", sha256(b"good"));
+    server.wait_for("aside", || {
+        site.data().join(&aside).exists() && !site.kept("foo", "1.0.0").exists()
+    });
 }
 
 #[test]
