@@ -300,9 +300,17 @@ impl PrivateRegistry {
         // Before the line: what the index names is there.
         self.files.put(&file, bytes.clone()).await?;
         self.publisher.make(change).await?;
-        // A sweeper that listed the files long ago may have taken it for one that nobody needs.
-        if !self.files.has(&file).await? {
-            self.files.put(&file, bytes).await?;
+        // A sweeper that listed the files long ago may have taken it for one that nobody needs. Whatever becomes of this, the version
+        // is published.
+        let stored = match self.files.has(&file).await {
+            Ok(false) => self.files.put(&file, bytes).await,
+            looked => looked.map(drop),
+        };
+        if let Err(error) = stored {
+            warn!(
+                "private crates: it is not known whether the file of {file} is stored: {}",
+                error.chain()
+            );
         }
         Ok(())
     }
