@@ -191,8 +191,8 @@ key_table! {
         /// How long a yank shows late that would leave its compatible line with nothing but versions on hold or denied. By
         /// default `policy.min_age`.
         yank_hold: Option<Duration> = optional("yank_hold", durations::duration_or_zero);
-        /// A git repository of security advisories in the format of RustSec's, such as https://github.com/rustsec/advisory-db. Its
-        /// default branch is read. Without it no advisory counts.
+        /// A git repository of security advisories in the format of RustSec's, such as `https://github.com/rustsec/advisory-db`.
+        /// Its default branch is read. Without it no advisory counts.
         advisories: Option<RemoteUrl> = optional("advisories", addresses::remote_url);
         /// `off`, `warn`, `hold` or `deny`: what becomes of a version that an advisory calls malicious.
         malicious: OnAdvisory = or_default("malicious", policy::on_advisory, "deny");
