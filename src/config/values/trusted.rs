@@ -10,7 +10,7 @@ use super::addresses::LONGEST;
 use crate::index::NamePattern;
 
 /// The names in the mapping of a rule.
-pub(in super::super) const PARTS: [&str; 11] = [
+pub(in super::super) const PARTS: [&str; 12] = [
     "issuer",
     "audience",
     "project",
@@ -21,6 +21,7 @@ pub(in super::super) const PARTS: [&str; 11] = [
     "project_id",
     "repository_owner_id",
     "job_workflow_ref",
+    "workflow_ref",
     "ci_config_ref_uri",
 ];
 /// What no rule is without.
@@ -49,6 +50,8 @@ pub struct TrustedRule {
     pub repository_owner_id: Option<String>,
     /// The workflow at GitHub.
     pub job_workflow_ref: Option<ClaimPattern>,
+    /// The workflow at Forgejo, and at GitHub the one that began the run.
+    pub workflow_ref: Option<ClaimPattern>,
     /// The configuration of the pipeline at GitLab.
     pub ci_config_ref_uri: Option<ClaimPattern>,
 }
@@ -143,6 +146,7 @@ pub(in super::super) fn trusted(text: &str) -> Result<TrustedRule, String> {
         project_id: id("project_id")?,
         repository_owner_id: id("repository_owner_id")?,
         job_workflow_ref: pattern("job_workflow_ref")?,
+        workflow_ref: pattern("workflow_ref")?,
         ci_config_ref_uri: pattern("ci_config_ref_uri")?,
     })
 }

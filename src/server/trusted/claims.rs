@@ -66,6 +66,7 @@ pub(super) struct Claims {
     project_id: Option<Scalar>,
     repository_owner_id: Option<Scalar>,
     job_workflow_ref: Option<String>,
+    workflow_ref: Option<String>,
     ci_config_ref_uri: Option<String>,
     /// Of the job at GitLab, and of the run at GitHub: for the log.
     job_id: Option<Scalar>,
@@ -270,6 +271,7 @@ impl Claims {
                 let wanted = &rule.job_workflow_ref;
                 pattern("job_workflow_ref", wanted, &self.job_workflow_ref)
             })
+            .or_else(|| pattern("workflow_ref", &rule.workflow_ref, &self.workflow_ref))
             .or_else(|| {
                 let wanted = &rule.ci_config_ref_uri;
                 pattern("ci_config_ref_uri", wanted, &self.ci_config_ref_uri)

@@ -188,6 +188,16 @@ fn what_a_rule_pins_must_be_so() {
         ("repository_owner_id=65", json!({}), false),
         ("job_workflow_ref=a", json!({}), false),
         (
+            "workflow_ref=rust/core/.forgejo/workflows/*@refs/tags/v*",
+            json!({"workflow_ref": "rust/core/.forgejo/workflows/a.yml@refs/tags/v1"}),
+            true,
+        ),
+        (
+            "workflow_ref=rust/core/.forgejo/workflows/*@refs/tags/v*",
+            json!({"workflow_ref": "rust/core/.forgejo/workflows/a.yml@refs/heads/x"}),
+            false,
+        ),
+        (
             "ci_config_ref_uri=gitlab.example.com/rust/*//.gitlab-ci.yml@refs/heads/main",
             json!({}),
             true,

@@ -2,6 +2,7 @@
 
 mod commands;
 mod hosts;
+mod job;
 mod killed;
 mod refused;
 mod servers;
