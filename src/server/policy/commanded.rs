@@ -71,7 +71,8 @@ pub struct RuleRow {
 }
 
 impl RuleRow {
-    pub(super) fn of(said: &CommandRule) -> Self {
+    /// Makes it of the rule.
+    pub(in crate::server) fn of(said: &CommandRule) -> Self {
         Self {
             verb: said.verb.as_str(),
             crates: said.rule.crates.to_string(),

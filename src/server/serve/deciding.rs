@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::mails;
 use super::state::State;
@@ -20,14 +20,18 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::index::CrateFile;
 use crate::mirror::plan::Keep;
-use crate::policy::{ByCommand, Policy, Seen, Withdrawal};
+use crate::policy::{ByCommand, CommandRule, Policy, Seen, Withdrawal};
 use crate::server::cargo_config::replace;
 use crate::server::command_rules::Said;
 use crate::server::decisions::Decisions;
 use crate::server::index_copy::Snapshot;
 use crate::server::index_history::{self, Point};
+use crate::server::policy::RuleRow;
 use crate::server::sightings::{self, News};
+use crate::shown::one_line;
 
+/// How many rules of commands a server that starts tells of, one by one.
+const MOST_TOLD: usize = 20;
 /// The file in `serve.data_dir` that names the commit up to which what was new is written down.
 const COMPARED: &str = "policy-compared";
 /// The file in `serve.data_dir` that a command leaves which has made a rule: a server then reads them at once.
@@ -396,9 +400,36 @@ fn with_rules(
         .as_ref()
         .is_some_and(|applied| Arc::ptr_eq(&applied.0, policy));
     let decisions = before.as_ref().and_then(|view| view.decisions.as_ref());
-    match decisions.map(|decisions| decisions.policy()) {
-        Some(last) if is_same && **last.by_command() == rules => Arc::clone(last),
+    let last = decisions.map(|decisions| decisions.policy());
+    let known = last.map(|last| &**last.by_command());
+    if known != Some(&rules) {
+        tell_changes(known, &rules);
+    }
+    match last {
+        Some(last) if is_same && known == Some(&rules) => Arc::clone(last),
         _ => Arc::new(policy.with_commands(Arc::new(rules))),
+    }
+}
+
+/// Logs which rules commands made and removed; at the start all of them, unless they are many.
+fn tell_changes(known: Option<&ByCommand>, rules: &ByCommand) {
+    let (nothing, is_start) = (ByCommand::default(), known.is_none());
+    let known = known.unwrap_or(&nothing);
+    let number = rules.rules().count();
+    if is_start && number > MOST_TOLD {
+        info!("policy: {} were made by command", counted(number, "rule"));
+        return;
+    }
+    let is_in = |said: &CommandRule, rules: &ByCommand| rules.find(&said.rule.crates) == Some(said);
+    for said in rules.rules().filter(|said| !is_in(said, known)) {
+        info!("policy {}", one_line(&RuleRow::of(said).to_string()));
+    }
+    let is_gone = |said: &&CommandRule| rules.find(&said.rule.crates).is_none();
+    for said in known.rules().filter(is_gone) {
+        info!(
+            "policy reset: no longer {}",
+            one_line(&RuleRow::of(said).to_string())
+        );
     }
 }
 

@@ -114,6 +114,14 @@ fn a_rule_counts_at_once_is_explained_and_can_be_removed() {
         "{again}"
     );
     assert_eq!(kept(&site), 4);
+    let log = server.log();
+    for line in [
+        "policy deny Foo@>=1.1: a stolen account; by ops@",
+        "policy allow foo@>= 1.1 until 2999-01-31 00:00 UTC; by ops@",
+        "policy reset: no longer deny Foo@>=1.1: a stolen account; by ops@",
+    ] {
+        assert!(log.contains(line), "{log}");
+    }
 }
 
 #[test]
