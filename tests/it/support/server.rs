@@ -141,15 +141,25 @@ impl Site {
 
     /// Yanks a version.
     pub fn yank(&mut self, name: &str, version: &str) {
+        self.set_yanked(name, version, true);
+    }
+
+    /// Takes the yank of a version back.
+    pub fn unyank(&mut self, name: &str, version: &str) {
+        self.set_yanked(name, version, false);
+    }
+
+    fn set_yanked(&mut self, name: &str, version: &str, is_yanked: bool) {
         let lines = self.lines.get_mut(name).unwrap();
         let mark = format!("\"vers\":\"{version}\"");
-        let yanked = lines
+        let yanked = |is_yanked: bool| format!("\"yanked\":{is_yanked}");
+        let changed = lines
             .split_inclusive('\n')
             .map(|line| match line.contains(&mark) {
-                true => line.replace("\"yanked\":false", "\"yanked\":true"),
+                true => line.replace(&yanked(!is_yanked), &yanked(is_yanked)),
                 false => line.to_owned(),
             });
-        *lines = yanked.collect();
+        *lines = changed.collect();
         let commit = Commit::new(format!("Update crate `{name}`"));
         let path = index_path(&name.to_ascii_lowercase());
         self.index.commit([commit.file(&path, lines.as_str())]);

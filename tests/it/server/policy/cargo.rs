@@ -9,10 +9,23 @@ use crate::support::server::Site;
 
 /// Makes a project that depends on `foo`, with crates.io replaced by a server.
 pub(super) fn project(site: &Site, server: &ClockedServer, name: &str) -> Project {
+    project_with(site, server, name, "foo = \"1\"")
+}
+
+/// Makes a project with this dependency, whose version it prints.
+pub(super) fn project_with(
+    site: &Site,
+    server: &ClockedServer,
+    name: &str,
+    dependency: &str,
+) -> Project {
     let project = Project::new(site, name);
-    let manifest = "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\nfoo = \"1\"\n\n[workspace]\n";
+    let manifest = format!(
+        "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\n{dependency}\n\n[workspace]\n"
+    );
     std::fs::write(project.folder.join("Cargo.toml"), manifest).unwrap();
-    let main = "fn main() { println!(\"{}\", foo::VERSION); }\n";
+    let (of, _) = dependency.split_once(' ').unwrap();
+    let main = format!("fn main() {{ println!(\"{{}}\", {of}::VERSION); }}\n");
     std::fs::write(project.folder.join("src/main.rs"), main).unwrap();
     std::fs::create_dir_all(&project.home).unwrap();
     let config = format!(
@@ -29,8 +42,14 @@ fn lockfile(project: &Project) -> PathBuf {
 
 /// Returns the version of `foo` that the lockfile names.
 pub(super) fn locked(project: &Project) -> String {
+    locked_of(project, "foo")
+}
+
+/// Returns the version of a crate that the lockfile names.
+pub(super) fn locked_of(project: &Project, name: &str) -> String {
     let text = std::fs::read_to_string(lockfile(project)).unwrap();
-    let (_, rest) = text.split_once("name = \"foo\"\nversion = \"").unwrap();
+    let before = format!("name = \"{name}\"\nversion = \"");
+    let (_, rest) = text.split_once(&before).unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
 

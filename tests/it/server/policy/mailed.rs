@@ -9,13 +9,14 @@ use crate::support::server::{Site, sha256};
 use crate::support::upstream::{Commit, bare, commit_to};
 
 /// Returns subject and text of a mail.
-fn read(raw: &str) -> (String, String) {
+pub(super) fn read(raw: &str) -> (String, String) {
     let parsed = MessageParser::default().parse(raw).unwrap();
     let text = parsed.body_text(0).unwrap().replace("\r\n", "\n");
     (parsed.subject().unwrap().to_owned(), text)
 }
 
-fn at(time: &str) -> jiff::Timestamp {
+/// Returns a time of the first day.
+pub(super) fn at(time: &str) -> jiff::Timestamp {
     format!("2026-11-02T{time}:00Z").parse().unwrap()
 }
 

@@ -11,6 +11,7 @@ mod prefetch;
 mod reload;
 mod reserved;
 mod state;
+mod stolen_account;
 mod web;
 mod withdrawn;
 
