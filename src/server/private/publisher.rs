@@ -145,10 +145,14 @@ pub async fn make_all(
             };
             return all_refused(&changes, &refusal);
         }
-        // Two servers that push again and again do not meet each other every time.
-        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        if error.is_some() {
-            pause = (pause * 2).min(LONGEST_PAUSE);
+        match error {
+            // At once, or a server that pushes again and again would win each time: while the new tip is fetched, the next push is
+            // opened.
+            None => index.open_ahead(),
+            Some(_) => {
+                sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
         }
         if let Err(error) = index.refresh().await {
             debug!("the private index cannot be fetched: {}", error.chain());
