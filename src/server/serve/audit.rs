@@ -1,8 +1,9 @@
 //! Records who fetched which crate file: counted in memory, written by the housekeeping, told to who may know.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -29,8 +30,12 @@ const SHARDS: usize = 16;
 /// How many files and callers each of them counts until they are written; the following ones are not recorded.
 const MOST: usize = 8_192;
 
+/// How many threads have counters so far.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
-    static SHARD: usize = fastrand::usize(..SHARDS);
+    // In turn: two that share one would wait for each other with each request.
+    static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
 }
 
 /// Counts who fetches what, where that is recorded.
@@ -42,11 +47,29 @@ pub(super) struct Auditor {
     lost: AtomicU64,
 }
 
-// By all of a checksum and an address: with a part of it, or a plain hash, somebody could make up one that hides another.
-type Counts = HashMap<(Checksum, Who), Counted>;
+type Counts = HashMap<Key, Counted>;
+
+// By all of a checksum and an address: with a part of it somebody could make up one that hides another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key(Checksum, Who);
+
+impl Hash for Key {
+    // In one piece: the derived one hands over six, with the steps of the hash for each.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut bytes = [0; 48];
+        bytes[..32].copy_from_slice(self.0.as_bytes());
+        let who = match self.1 {
+            Who::Token(address) => address as u128,
+            Who::Address(IpAddr::V4(address)) => u128::from(address.to_bits()),
+            Who::Address(IpAddr::V6(address)) => address.to_bits(),
+        };
+        bytes[32..].copy_from_slice(&who.to_ne_bytes());
+        state.write(&bytes);
+    }
+}
 
 /// Who fetches. A token counts by its address in memory, which its entry holds on to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
     Token(usize),
     Address(IpAddr),
@@ -108,7 +131,7 @@ impl Auditor {
         };
         let shard = &self.shards[SHARD.with(|shard| *shard)];
         let mut counts = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (file.checksum, who);
+        let key = Key(file.checksum, who);
         if let Some(counted) = counts.get_mut(&key) {
             counted.last = now;
             counted.count += 1;
@@ -131,7 +154,7 @@ impl Auditor {
         for shard in &self.shards {
             let counts = std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
             let at = |time| Timestamp::try_from(time).unwrap_or_default();
-            taken.extend(counts.into_iter().map(|((_, who), counted)| Fetch {
+            taken.extend(counts.into_iter().map(|(Key(_, who), counted)| Fetch {
                 name: counted.file.name.to_string(),
                 version: counted.file.version.to_string(),
                 checksum: counted.file.checksum.to_string(),
