@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use cargo_lock::SourceId;
 use semver::VersionReq;
 use toml::{Table, Value};
 
@@ -15,8 +16,6 @@ use crate::shown::one_line;
 
 /// The index of crates.io, as cargo calls it in what it publishes.
 pub const CRATES_IO: &str = "https://github.com/rust-lang/crates.io-index";
-/// The address of its sparse index.
-const CRATES_IO_SPARSE: &str = "https://index.crates.io/";
 
 /// The tables of dependencies, each with what they are needed for.
 const TABLES: [(&str, Kind); 5] = [
@@ -254,13 +253,13 @@ impl<'a> Comparable<'a> {
     }
 }
 
-/// Says whether an address is that of crates.io's index.
+/// Says whether an address is that of crates.io's index, in git or sparse.
 pub fn is_crates_io(address: &str) -> bool {
-    let address = address.strip_prefix("sparse+").unwrap_or(address);
-    let address = address.trim_end_matches('/');
-    [CRATES_IO, CRATES_IO_SPARSE]
-        .iter()
-        .any(|known| known.trim_end_matches('/') == address)
+    let source = match address.starts_with("sparse+") {
+        true => format!("{}/", address.trim_end_matches('/')),
+        false => format!("registry+{}", address.trim_end_matches('/')),
+    };
+    SourceId::from_url(&source).is_ok_and(|source| source.is_default_registry())
 }
 
 fn is_same_registry(one: &str, other: &str) -> bool {
