@@ -396,7 +396,7 @@ fn what_to_do_about(versions: &[Withdrawn]) -> Vec<Row> {
     };
     rows.extend(of("audit"));
     rows.push(Row::plain(
-        "If it was taken back for a harmless reason, and a project depends on it, the server serves it again after this:",
+        "If you know that it does no harm, and a project depends on it, release it:",
     ));
     rows.extend(of("policy allow"));
     rows
@@ -415,9 +415,7 @@ fn what_to_do_about_advisories(advisories: &[Advised]) -> Vec<Row> {
         commands.map(|command| Row::verbatim(&format!("crates-ferry {command} {name}")))
     });
     rows.extend(told);
-    rows.push(Row::plain(
-        "If one does not concern you, it decides nothing any more after this:",
-    ));
+    rows.push(Row::plain("To let one pass that does not concern you:"));
     let allow = advisories.iter().take(TOLD);
     rows.extend(allow.map(|it| Row::verbatim(&format!("crates-ferry policy allow {}", it.id))));
     rows

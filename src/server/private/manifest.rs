@@ -279,6 +279,21 @@ mod tests {
     use super::*;
     use crate::server::private::rules::check;
 
+    #[test]
+    fn the_address_of_crates_io_is_known_with_and_without_a_slash() {
+        for address in [CRATES_IO.to_owned(), format!("{CRATES_IO}/")] {
+            assert!(is_crates_io(&address), "{address}");
+        }
+        for other in [
+            "sparse+https://crates.example.com/index/",
+            "https://github.com/rust-lang/crates.io-index-archive",
+            "sparse+",
+            "",
+        ] {
+            assert!(!is_crates_io(other), "{other}");
+        }
+    }
+
     const MANIFEST: &str = r#"
 [package]
 name = "a"
