@@ -261,3 +261,50 @@ pub(super) fn show(state: &'static State, request: Authorized<'_>) -> Result<Rep
         Reply::now(told).wait().await
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::index::{CrateName, CrateVersion};
+
+    #[test]
+    fn the_fetches_of_a_caller_are_counted_together_and_those_of_others_apart() {
+        let auditor = Auditor {
+            audit: None,
+            keep: Duration::ZERO,
+            shards: Default::default(),
+            lost: AtomicU64::new(0),
+        };
+        let file = CrateFile {
+            name: CrateName::new("foo").unwrap(),
+            version: CrateVersion::new("1.0.0").unwrap(),
+            checksum: "ab".repeat(32).parse().unwrap(),
+        };
+        for (second, address) in [
+            (1, "10.1.2.3"),
+            (2, "10.1.2.4"),
+            (3, "10.1.2.3"),
+            (4, "10.1.2.3"),
+        ] {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+            auditor.count(&file, Asker::Address(address.parse().unwrap()), now);
+        }
+        let taken = auditor.take();
+        let mut told: Vec<_> = taken
+            .iter()
+            .map(|it| {
+                (
+                    it.by.as_str(),
+                    it.count,
+                    it.first.as_second(),
+                    it.last.as_second(),
+                )
+            })
+            .collect();
+        told.sort_unstable();
+        assert_eq!(told, [("10.1.2.3", 3, 1, 4), ("10.1.2.4", 1, 2, 2)]);
+        assert!(auditor.take().is_empty());
+    }
+}
