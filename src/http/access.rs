@@ -29,7 +29,7 @@ pub enum Access {
     Page,
     /// A valid token that may read, always: what is there is nobody else's.
     Private,
-    /// The same, for a page.
+    /// The same, for a page: see [`Route::private_page`](super::routes::Route::private_page).
     PrivatePage,
     /// A valid token that may read, publish or yank: cargo reads the index before it does either.
     PrivateIndex,

@@ -155,6 +155,11 @@ impl<S> Route<S> {
         Self::get(path, Access::Page, handler)
     }
 
+    /// Makes a row for `GET` and `HEAD` of a page of what is private, with [`Access::PrivatePage`].
+    pub const fn private_page(path: &'static str, handler: Handler<S>) -> Self {
+        Self::get(path, Access::PrivatePage, handler)
+    }
+
     /// Makes a row for `PUT`.
     ///
     /// # Panics

@@ -3,6 +3,8 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
+use bytes::Bytes;
+
 use super::verified_file::VerifiedFile;
 
 /// A verified crate file that is read from any place, in memory or on disk.
@@ -15,6 +17,11 @@ pub struct ReadableFile {
 impl ReadableFile {
     pub(super) fn new(file: VerifiedFile) -> Self {
         Self { file, at: 0 }
+    }
+
+    /// Takes bytes that were verified elsewhere, such as those of a private crate.
+    pub fn of(bytes: Bytes) -> Self {
+        Self::new(VerifiedFile::Memory(bytes))
     }
 
     /// Returns its size, in bytes.
@@ -56,8 +63,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::sync::Arc;
-
-    use bytes::Bytes;
 
     use super::*;
 

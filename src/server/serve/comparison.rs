@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 
 use super::crate_contents::{Closed, Contents, contents, files, is_text, text};
+use super::registry::FileOf;
 use super::state::State;
-use crate::index::CrateFile;
 use crate::server::crate_archive::Content;
 use crate::server::crate_diff::{Change, ChangedFile, Diff, DiffLine, changed_files, diff};
 use crate::server::highlight::{Language, Marks, line_ranges};
@@ -67,8 +67,8 @@ pub(super) type NotComparable = (bool, Closed);
 /// Lists the files that changed.
 pub(super) async fn changed(
     state: &'static State,
-    old: &CrateFile,
-    new: &CrateFile,
+    old: &FileOf,
+    new: &FileOf,
 ) -> Result<Vec<ChangedFile>, NotComparable> {
     let before = files(state, old).await.map_err(|why| (false, why))?;
     let after = files(state, new).await.map_err(|why| (true, why))?;
@@ -78,8 +78,8 @@ pub(super) async fn changed(
 /// Compares two versions, all files within one budget.
 pub(super) async fn compare(
     state: &'static State,
-    old: &CrateFile,
-    new: &CrateFile,
+    old: &FileOf,
+    new: &FileOf,
 ) -> Result<Comparison, NotComparable> {
     let changed = changed(state, old, new).await?;
     let mut left = BYTES;
@@ -99,8 +99,8 @@ pub(super) async fn compare(
 /// Compares one file of two versions; `None` where it is the same, or in neither.
 pub(super) async fn compare_file(
     state: &'static State,
-    old: &CrateFile,
-    new: &CrateFile,
+    old: &FileOf,
+    new: &FileOf,
     path: &str,
 ) -> Result<Option<Compared>, NotComparable> {
     let mut changed = changed(state, old, new).await?;
@@ -123,7 +123,7 @@ pub(super) async fn compare_file(
 /// Reads the wanted files of both versions, and compares them.
 async fn read(
     state: &'static State,
-    (old, new): (&CrateFile, &CrateFile),
+    (old, new): (&FileOf, &FileOf),
     changed: Vec<ChangedFile>,
     wanted: Vec<bool>,
     (time, kept): (Duration, usize),
@@ -168,12 +168,12 @@ async fn read(
 /// Reads files, if there are any: an archive is not read for none.
 async fn some(
     state: &'static State,
-    file: &CrateFile,
+    of: &FileOf,
     paths: Vec<String>,
 ) -> Result<Arc<Contents>, Closed> {
     match paths.is_empty() {
         true => Ok(Arc::default()),
-        false => contents(state, file, paths).await.map(Arc::new),
+        false => contents(state, of, paths).await.map(Arc::new),
     }
 }
 

@@ -12,21 +12,27 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::registry::{FileOf, Registry};
 use super::state::State;
 use crate::bounded_cache::{Weighter, bounded};
 use crate::index::release::Release;
 use crate::index::{Checksum, CrateFile, CrateName, CrateVersion};
-use crate::server::crate_archive::{ArchiveError, ArchivedFile, Content, CrateArchive};
+use crate::server::crate_archive::{ArchiveError, ArchivedFile, Content, CrateArchive, Manifest};
 use crate::server::crate_files::ReadableFile;
 use crate::server::markdown::{self, Links};
+use crate::server::private::files::Unread;
 use crate::shown::{lines, one_line};
 
 /// How many bytes of memory keep what was read.
 const KEPT: u64 = 16 << 20;
 /// What a README or a list of files usually takes, in bytes.
 const USUAL: u64 = 16 << 10;
+/// What a manifest takes at most of what is kept of it, in bytes; most take a tenth.
+const MANIFEST: usize = 8 << 10;
 /// How long a page waits for what it can do without. It is read to its end, and there for the next one.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// How long it waits for a manifest, which says most of what there is to say of a private crate.
+const MANIFEST_PATIENCE: Duration = Duration::from_secs(3);
 /// The ends of the paths of Markdown files, as crates.io takes them; one without an end is Markdown, too.
 const MARKDOWN: [&str; 7] = ["md", "markdown", "mdown", "mdwn", "mkd", "mkdn", "mkdown"];
 
@@ -60,15 +66,17 @@ pub(super) struct ContentCache(Cache<Key, Kept, BySize>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
-    /// The README as so many bytes at most.
-    Readme(Checksum, usize),
-    Files(Checksum),
+    /// The README as so many bytes at most, with links to pages of this registry.
+    Readme(Registry, Checksum, usize),
+    Files(Registry, Checksum),
+    Manifest(Registry, Checksum),
 }
 
 #[derive(Clone)]
 enum Kept {
     Readme(Option<Arc<Readme>>),
     Files(Arc<Vec<ArchivedFile>>),
+    Manifest(Arc<Manifest>),
 }
 
 #[derive(Clone)]
@@ -83,6 +91,7 @@ impl Weighter<Key, Kept> for BySize {
                 let each = size_of::<ArchivedFile>();
                 files.iter().map(|file| file.path.len() + each).sum()
             }
+            Kept::Manifest(_) => MANIFEST,
         };
         size as u64 + 200
     }
@@ -106,17 +115,13 @@ pub(super) fn crate_file(release: &Release) -> Option<CrateFile> {
 /// Reads a stored crate file; nothing is fetched.
 pub(super) async fn unpack<T: Send + 'static>(
     state: &'static State,
-    file: &CrateFile,
+    of: &FileOf,
     read: impl FnOnce(&mut CrateArchive<ReadableFile>) -> Result<T, ArchiveError> + Send + 'static,
 ) -> Result<T, Closed> {
     // Before the file is opened. It is never closed.
     let turn = state.unpacking.acquire().await;
-    let stored = state.crate_files.stored(file).await.map_err(|why| {
-        let why = one_line(&why.to_string()).into_owned();
-        Closed::Store(state.mask.apply(&why).into_owned())
-    })?;
-    let stored = stored.ok_or(Closed::NotStored)?;
-    let mut archive = CrateArchive::new(stored, &file.name, &file.version);
+    let stored = open(state, of).await?.ok_or(Closed::NotStored)?;
+    let mut archive = CrateArchive::new(stored, &of.file.name, &of.file.version);
     let reading = spawn_blocking(move || {
         // Until it is read, whether or not its client still waits.
         let _turn = turn;
@@ -128,18 +133,61 @@ pub(super) async fn unpack<T: Send + 'static>(
     read.map_err(|why| Closed::Unreadable(state.mask.apply(&why.to_string()).into_owned()))
 }
 
+/// Opens a stored crate file; `None` where it is not stored.
+async fn open(state: &'static State, of: &FileOf) -> Result<Option<ReadableFile>, Closed> {
+    let failed = |why: String| Closed::Store(state.mask.apply(&one_line(&why)).into_owned());
+    match (of.registry, &state.private) {
+        (Registry::Mirror, _) => {
+            let stored = state.crate_files.stored(&of.file).await;
+            stored.map_err(|why| failed(why.to_string()))
+        }
+        (Registry::Private, None) => Ok(None),
+        // Whole in memory, of no more than are unpacked at once.
+        (Registry::Private, Some(private)) => match private.files.get(&of.file).await {
+            Ok(bytes) => Ok(Some(ReadableFile::of(bytes))),
+            Err(Unread::Absent) => Ok(None),
+            Err(Unread::Damaged) => Err(Closed::Unreadable(
+                "its bytes are not those that the private index vouches for".to_owned(),
+            )),
+            Err(Unread::Failed(error)) => Err(failed(error.chain())),
+        },
+    }
+}
+
+/// Returns the manifest, for a page that can do without: `None` also where it cannot be read, or not soon.
+pub(super) async fn manifest_soon(state: &'static State, of: &FileOf) -> Option<Arc<Manifest>> {
+    let key = Key::Manifest(of.registry, of.file.checksum);
+    if let Some(Kept::Manifest(kept)) = state.contents.0.get(&key) {
+        return Some(kept);
+    }
+    let of = of.clone();
+    let reading = async move {
+        unpack(state, &of, move |archive| {
+            let manifest = Arc::new(archive.manifest()?);
+            let kept = Kept::Manifest(Arc::clone(&manifest));
+            state.contents.0.insert(key, kept);
+            Ok(manifest)
+        })
+        .await
+    };
+    // On a task of its own, so that a slow bucket is read to its end once.
+    let read = timeout(MANIFEST_PATIENCE, tokio::spawn(reading)).await;
+    read.ok()?.ok()?.ok()
+}
+
 /// Returns the README as at most so many bytes of HTML; `None` where there is none.
 pub(super) async fn readme(
     state: &'static State,
-    file: &CrateFile,
+    of: &FileOf,
     bytes: usize,
 ) -> Result<Option<Arc<Readme>>, Closed> {
-    let key = Key::Readme(file.checksum, bytes);
+    let FileOf { registry, file } = of;
+    let key = Key::Readme(*registry, file.checksum, bytes);
     if let Some(Kept::Readme(kept)) = state.contents.0.get(&key) {
         return Ok(kept);
     }
-    let base = format!("/crates/{}/{}/src", file.name, file.version);
-    unpack(state, file, move |archive| {
+    let base = format!("{}/{}/{}/src", registry.crates(), file.name, file.version);
+    unpack(state, of, move |archive| {
         let (found, files) = archive.readme_with_files()?;
         let rendered =
             found.map(|(path, content)| Arc::new(render(path, &content, files, base, bytes)));
@@ -155,10 +203,10 @@ pub(super) async fn readme(
 /// What is wrong with a crate file that is no archive as cargo makes it.
 pub(super) async fn readme_soon(
     state: &'static State,
-    file: &CrateFile,
+    of: &FileOf,
     bytes: usize,
 ) -> Result<Option<Arc<Readme>>, String> {
-    let wanted = file.clone();
+    let wanted = of.clone();
     let reading = async move { readme(state, &wanted, bytes).await };
     // On a task of its own, so that a slow bucket is read to its end once; where others wait already, there is no use in more
     // of them.
@@ -173,7 +221,7 @@ pub(super) async fn readme_soon(
         Some(Ok(found)) => Ok(found),
         Some(Err(Closed::Unreadable(wrong))) => Err(wrong),
         Some(Err(Closed::Store(why))) => {
-            debug!("{file}: no README on its page: {why}");
+            debug!("{}: no README on its page: {why}", of.file);
             Ok(None)
         }
         Some(Err(Closed::NotStored)) | None => Ok(None),
@@ -213,13 +261,13 @@ fn render(
 /// Lists the files with their checksums, in the order of their paths.
 pub(super) async fn files(
     state: &'static State,
-    file: &CrateFile,
+    of: &FileOf,
 ) -> Result<Arc<Vec<ArchivedFile>>, Closed> {
-    let key = Key::Files(file.checksum);
+    let key = Key::Files(of.registry, of.file.checksum);
     if let Some(Kept::Files(kept)) = state.contents.0.get(&key) {
         return Ok(kept);
     }
-    unpack(state, file, move |archive| {
+    unpack(state, of, move |archive| {
         let mut files = archive.checksums()?;
         files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         let files = Arc::new(files);
@@ -235,10 +283,10 @@ pub(super) async fn files(
 /// Reads some of the files, the first 1 MiB of each.
 pub(super) async fn contents(
     state: &'static State,
-    file: &CrateFile,
+    of: &FileOf,
     paths: Vec<String>,
 ) -> Result<Contents, Closed> {
-    unpack(state, file, move |archive| {
+    unpack(state, of, move |archive| {
         let paths: Vec<_> = paths.iter().map(String::as_str).collect();
         archive.contents(&paths)
     })

@@ -31,6 +31,7 @@ mod policy;
 mod private;
 mod public_address;
 mod refresh;
+mod registry;
 mod routes;
 mod state;
 mod traffic;

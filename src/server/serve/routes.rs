@@ -106,6 +106,9 @@ const TABLE: Table<&'static State> = Table {
         Route::page("/setup", pages::setup::show),
         Route::page("/status", pages::status::show),
         Route::get("/assets/*", Access::Public, pages::assets::show),
+        Route::private_page("/private/crates", pages::private::show),
+        Route::private_page("/private/crates/*", pages::below_private_crates),
+        Route::private_page("/private/search", pages::search::show_with_private),
         Route::get("/private/me", Access::Public, pages::me::show),
         Route::post(
             "/private/api/v1/trusted_publishing/tokens",
@@ -128,7 +131,15 @@ const TABLE: Table<&'static State> = Table {
 
 /// How the paths begin that programs ask for; people ask for the others.
 const FOR_PROGRAMS: &[&str] = &[
-    "/api", "/index", "/private", "/hooks", "/me", "/healthz", "/readyz", "/metrics",
+    "/api",
+    "/index",
+    "/private/api",
+    "/private/index",
+    "/hooks",
+    "/me",
+    "/healthz",
+    "/readyz",
+    "/metrics",
 ];
 
 fn error(path: &str, status: StatusCode, detail: &'static str) -> ErrorResponse {

@@ -19,6 +19,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::server::crate_diff::{Change, Diff, DiffLine};
 use crate::server::highlight::Marks;
 use crate::server::serve::comparison::{Compared, Comparison, Lines, compare, compare_file};
+use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
 
 /// How many bytes the list of files takes on a page, and each row beside its texts.
@@ -54,6 +55,9 @@ struct CompareFile {
 
 /// The two versions.
 struct Versions {
+    registry: Registry,
+    /// The path of the crate's page.
+    base: String,
     name: String,
     old: String,
     new: String,
@@ -92,22 +96,24 @@ struct Row {
 pub(super) async fn show(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
     name: String,
     (old, new): (String, String),
     query: Option<String>,
 ) -> Result<Response<Body>, ErrorResponse> {
-    let Some((row, releases)) = find(state, &name).await? else {
-        return missing(state, headers, &name).await;
+    let Some((row, releases)) = find(state, registry, &name).await? else {
+        return missing(state, headers, registry, &name).await;
     };
     if row.name != name {
         let versions = format!("{}...{}", in_path(&old), in_path(&new));
-        return Ok(redirect(&format!("/crates/{}/{versions}", row.name)));
+        let path = registry.path(&row.name);
+        return Ok(redirect(&format!("{path}/{versions}")));
     }
-    let Some(before) = pick(state, &row.name, &releases, &old).await? else {
-        return no_such_version(state, headers, &old, row.name).await;
+    let Some(before) = pick(state, registry, &row.name, &releases, &old).await? else {
+        return no_such_version(state, headers, registry, &old, row.name).await;
     };
-    let Some(after) = pick(state, &row.name, &releases, &new).await? else {
-        return no_such_version(state, headers, &new, row.name).await;
+    let Some(after) = pick(state, registry, &row.name, &releases, &new).await? else {
+        return no_such_version(state, headers, registry, &new, row.name).await;
     };
     // Until the page is made: what is compared takes many times its memory.
     let _turn = state.comparing.acquire().await;
@@ -169,6 +175,8 @@ async fn one_file(
 impl Versions {
     fn of(old: &OfVersion, new: &OfVersion) -> Self {
         Self {
+            registry: new.file.registry,
+            base: new.base(),
             name: new.name.clone(),
             old: old.number.clone(),
             new: new.number.clone(),
@@ -180,7 +188,7 @@ impl Versions {
     }
 
     fn path(&self) -> String {
-        format!("/crates/{}/{}...{}", self.name, self.old, self.new)
+        format!("{}/{}...{}", self.base, self.old, self.new)
     }
 
     /// Returns the page of a file.
@@ -224,8 +232,9 @@ impl ComparePage {
         });
         Self {
             shown: shown.collect(),
-            frame: Frame::new(
+            frame: Frame::of(
                 state,
+                versions.registry,
                 format!("{} {} to {}", versions.name, versions.old, versions.new),
             ),
             summary: summary(comparison),
@@ -280,8 +289,9 @@ impl CompareFile {
         let shown = lines.get(all[at].clone()).unwrap_or_default();
         let path = versions.file(&compared.file.path);
         Self {
-            frame: Frame::new(
+            frame: Frame::of(
                 state,
+                versions.registry,
                 format!(
                     "{} · {} {} to {}",
                     clean(&compared.file.path),

@@ -13,6 +13,7 @@ use super::features::{Feature, features};
 use super::frame::Frame;
 use super::listed::Listed;
 use super::mark::{self, Mark, Told};
+use super::of_version::decided;
 use super::text::{Link, Moment, Within, clean, number, size};
 use super::versions::VersionTable;
 use super::{redirect, respond};
@@ -20,10 +21,12 @@ use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::index::CrateName;
 use crate::index::release::{ListedRelease, Release, Releases};
-use crate::server::catalog::crates::{CrateId, CrateRow, Query};
+use crate::server::catalog::crates::{CrateRow, Query};
 use crate::server::crate_files::StoredVersions;
 use crate::server::serve::crate_contents::{Readme, crate_file, readme_soon};
 use crate::server::serve::crate_reader::{OneCrate, ask, catalog, read};
+use crate::server::serve::private::read as private;
+use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
 
 /// How many versions the page lists at once, and how many more unfold.
@@ -31,6 +34,10 @@ const FIRST_VERSIONS: usize = 10;
 const MORE_VERSIONS: usize = 20;
 /// How many owners it lists.
 const OWNERS: usize = 20;
+/// How many crates are offered where there is none of a name.
+const NEAR: usize = 5;
+/// What cargo's configuration calls the registry of private crates, as pages write it.
+pub(super) const PRIVATE: &str = "private";
 /// How many bytes the README takes.
 const README: usize = 20 << 10;
 
@@ -38,6 +45,8 @@ const README: usize = 20 << 10;
 #[template(path = "server/serve/pages/crate.html")]
 struct CratePage {
     frame: Frame,
+    /// The path of its page.
+    base: String,
     name: String,
     description: Option<String>,
     readme: Option<ShownReadme>,
@@ -74,15 +83,27 @@ struct Shown {
     published: Option<Moment>,
     rust_version: Option<String>,
     links: Option<String>,
-    /// What `cargo add` is told.
-    spec: String,
+    /// The command that adds it.
+    add: String,
     /// The line of a manifest.
     manifest: String,
-    api: String,
+    /// Where the web API has all of it, if it has.
+    api: Option<String>,
     /// The size of its crate file, where that is stored.
     stored: Option<String>,
     /// The stored version before it, where both are.
     before: Option<String>,
+}
+
+/// What is known of a crate before its page is made.
+#[derive(Clone, Copy)]
+struct Known<'k> {
+    registry: Registry,
+    row: &'k CrateRow,
+    releases: &'k [ListedRelease],
+    stored: &'k StoredVersions,
+    /// The size of the crate file that is shown, where that is stored.
+    size: Option<u64>,
 }
 
 /// The README of the version that is shown, or of the newest one that is here.
@@ -117,8 +138,12 @@ struct Missing {
     frame: Frame,
     /// What is not there: a crate, or a version of one.
     name: String,
+    /// The path of the crate's page.
+    base: String,
     /// The crate that has no such version.
     of: Option<String>,
+    /// Where the server's other registry would have the crate.
+    elsewhere: Option<String>,
     near: Vec<Listed>,
 }
 
@@ -126,18 +151,23 @@ struct Missing {
 pub(super) async fn show(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
     name: String,
     version: Option<String>,
 ) -> Result<Response<Body>, ErrorResponse> {
-    let Some((row, releases)) = find(state, &name).await? else {
-        return missing(state, headers, &name).await;
+    let Some((row, releases)) = find(state, registry, &name).await? else {
+        return missing(state, headers, registry, &name).await;
     };
     let wanted = version.as_ref().unwrap_or(&row.default_version);
     let wanted = Version::parse(wanted).ok();
     // Each crate has one address.
     if row.name != name && wanted.is_some() {
         let version = version.map(|version| format!("/{version}"));
-        let path = format!("/crates/{}{}", row.name, version.unwrap_or_default());
+        let path = format!(
+            "{}{}",
+            registry.path(&row.name),
+            version.unwrap_or_default()
+        );
         return Ok(redirect(&path));
     }
     let place = wanted.and_then(|wanted| releases.place_of(&wanted));
@@ -148,20 +178,34 @@ pub(super) async fn show(
         None => None,
     };
     let Some(release) = release else {
-        return no_such_version(state, headers, &version.unwrap_or_default(), row.name).await;
+        let version = version.unwrap_or_default();
+        return no_such_version(state, headers, registry, &version, row.name).await;
     };
-    let stored = stored_versions(state, &row.name, releases.listed()).await;
-    let readme = readme(state, &releases, &release, &stored).await;
+    let stored = stored_versions(state, registry, &row.name, releases.listed()).await;
+    let readme = readme(state, registry, &releases, &release, &stored).await;
     let (readme, unreadable) = match readme {
         Ok(readme) => (readme, None),
         Err(unreadable) => (None, Some(unreadable)),
     };
-    let owners = owners(state, row.id).await?;
-    let page = move || CratePage {
-        readme,
-        unreadable,
-        owners,
-        ..CratePage::new(state, &row, releases.listed(), &release, &stored)
+    let owners = owners(state, registry, &row).await?;
+    let size = match (registry, crate_file(&release)) {
+        (Registry::Private, Some(file)) => private::size(state, &file).await,
+        _ => stored.size(&release.version.to_string()),
+    };
+    let page = move || {
+        let known = Known {
+            registry,
+            row: &row,
+            releases: releases.listed(),
+            stored: &stored,
+            size,
+        };
+        CratePage {
+            readme,
+            unreadable,
+            owners,
+            ..CratePage::new(state, &known, &release)
+        }
     };
     respond(state, headers, StatusCode::OK, page).await
 }
@@ -170,35 +214,59 @@ pub(super) async fn show(
 pub(super) async fn no_such_version(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
     version: &str,
     of: String,
 ) -> Result<Response<Body>, ErrorResponse> {
     let page = Missing {
-        frame: Frame::new(state, "No such version"),
+        frame: Frame::of(state, registry, "No such version"),
         name: clean(version),
+        base: registry.path(&of),
         of: Some(of),
+        elsewhere: None,
         near: Vec::new(),
     };
     respond(state, headers, StatusCode::NOT_FOUND, move || page).await
 }
 
 /// Reads the logins of a crate's owners, as far as the page lists them.
-async fn owners(state: &'static State, id: CrateId) -> Result<Vec<String>, ErrorResponse> {
-    let catalog = catalog(state)?;
-    let owners = ask(state, move || catalog.owners(id)).await?;
-    let logins = owners.iter().take(OWNERS).map(|owner| clean(&owner.login));
-    Ok(logins.collect())
+async fn owners(
+    state: &'static State,
+    registry: Registry,
+    row: &CrateRow,
+) -> Result<Vec<String>, ErrorResponse> {
+    let owners = match (registry, CrateName::new(&row.name)) {
+        (Registry::Private, Ok(name)) => private::owners(state, &name).await?,
+        _ => {
+            let (catalog, id) = (catalog(state)?, row.id);
+            let owners = ask(state, move || catalog.owners(id)).await?.into_iter();
+            owners.map(|owner| owner.login).collect()
+        }
+    };
+    Ok(owners
+        .iter()
+        .take(OWNERS)
+        .map(|owner| clean(owner))
+        .collect())
 }
 
 /// Finds a crate; `None` also for what cannot be the name of one.
 pub(super) async fn find(
     state: &'static State,
+    registry: Registry,
     name: &str,
 ) -> Result<Option<(CrateRow, Arc<Releases>)>, ErrorResponse> {
-    catalog(state)?;
-    match CrateName::new(name) {
-        Ok(_) => OneCrate::new(state, name)?.find().await,
-        Err(_) => Ok(None),
+    let named = CrateName::new(name);
+    match (registry, named) {
+        (Registry::Private, Ok(name)) => private::find(state, &name).await,
+        (Registry::Private, Err(_)) => Ok(None),
+        (Registry::Mirror, named) => {
+            catalog(state)?;
+            match named {
+                Ok(_) => OneCrate::new(state, name)?.find().await,
+                Err(_) => Ok(None),
+            }
+        }
     }
 }
 
@@ -206,39 +274,57 @@ pub(super) async fn find(
 pub(super) async fn missing(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
     name: &str,
 ) -> Result<Response<Body>, ErrorResponse> {
-    let catalog = catalog(state)?;
-    let query = Query {
-        text: name.to_owned(),
-        limit: 5,
-        ..Query::default()
+    let near = match registry {
+        Registry::Mirror => near(state, name).await?,
+        Registry::Private => private::rows(state, name, (0, NEAR)).await?.1,
     };
-    let near = ask(state, move || {
-        let found = catalog.search(&query)?;
-        let ids = found.crates.into_iter().chain(found.near);
-        catalog.crates(&ids.collect::<Vec<_>>())
-    })
-    .await?;
+    // Offered of every name: that there is such a private crate is not for everybody to know.
+    let other = match registry {
+        Registry::Mirror => state.private.is_some().then_some(Registry::Private),
+        Registry::Private => Some(Registry::Mirror),
+    };
+    let other = other.filter(|_| CrateName::new(name).is_ok());
     let page = Missing {
         frame: Frame {
             searched: clean(name),
-            ..Frame::new(state, "No such crate")
+            ..Frame::of(state, registry, "No such crate")
         },
         name: clean(name),
+        base: registry.path(name),
         of: None,
-        near: Listed::all(&near, &[]),
+        elsewhere: other.map(|other| other.path(name)),
+        near: Listed::all(registry, &near, &[]),
     };
     respond(state, headers, StatusCode::NOT_FOUND, move || page).await
 }
 
-/// Returns those of a crate's versions that are stored, as far as that can be known quickly.
+/// Finds crates of the mirror whose names are near one.
+async fn near(state: &'static State, name: &str) -> Result<Vec<CrateRow>, ErrorResponse> {
+    let catalog = catalog(state)?;
+    let query = Query {
+        text: name.to_owned(),
+        limit: NEAR,
+        ..Query::default()
+    };
+    ask(state, move || {
+        let found = catalog.search(&query)?;
+        let ids = found.crates.into_iter().chain(found.near);
+        catalog.crates(&ids.collect::<Vec<_>>())
+    })
+    .await
+}
+
+/// Returns those of a crate's versions that are stored, as far as that can be known quickly. Private ones all are.
 pub(super) async fn stored_versions(
     state: &State,
+    registry: Registry,
     name: &str,
     releases: &[ListedRelease],
 ) -> StoredVersions {
-    let Ok(name) = CrateName::new(name) else {
+    let (Registry::Mirror, Ok(name)) = (registry, CrateName::new(name)) else {
         return StoredVersions::default();
     };
     let versions = releases.iter().map(|release| &release.version);
@@ -249,6 +335,7 @@ pub(super) async fn stored_versions(
 /// Returns the README of this version, or of the highest one that is stored where this one is not.
 async fn readme(
     state: &'static State,
+    registry: Registry,
     releases: &Arc<Releases>,
     release: &Release,
     stored: &StoredVersions,
@@ -274,7 +361,7 @@ async fn readme(
         return Ok(None);
     };
     let version = release.version.to_string();
-    match readme_soon(state, &file, README).await {
+    match readme_soon(state, &registry.file(file), README).await {
         Ok(readme) => Ok(readme.map(|readme| ShownReadme {
             readme,
             version,
@@ -288,21 +375,22 @@ async fn readme(
 }
 
 impl CratePage {
-    fn new(
-        state: &State,
-        row: &CrateRow,
-        releases: &[ListedRelease],
-        release: &Release,
-        stored: &StoredVersions,
-    ) -> Self {
+    fn new(state: &State, known: &Known<'_>, release: &Release) -> Self {
+        let Known {
+            registry,
+            row,
+            releases,
+            stored,
+            ..
+        } = *known;
         let default = &row.default_version;
-        let decided = state.decided(&row.name);
+        let decided = decided(state, registry, &row.name);
         let decided = decided.as_deref();
-        let mut shown = Shown::new(row, release);
+        let mut shown = Shown::new(known, release);
         shown.mark = Mark::of(decided, &shown.number);
         shown.advisories = Told::all(decided, &shown.number);
         shown.released = mark::released(decided, &shown.number);
-        shown.find(releases, release, stored);
+        shown.find(known, release);
         let is_usable = |listed: &ListedRelease| !listed.is_yanked && !listed.is_beyond_cargo;
         let first = releases.iter().take(FIRST_VERSIONS);
         let more = releases.iter().skip(FIRST_VERSIONS).take(MORE_VERSIONS);
@@ -317,9 +405,10 @@ impl CratePage {
             listed.is_some_and(is_usable)
         };
         let better = (shown.number != *default && is_taken(default)).then(|| default.clone());
-        let (dependencies, left_dependencies) = groups(&release.dependencies);
+        let (dependencies, left_dependencies) = groups(registry, &release.dependencies);
         Self {
-            frame: Frame::new(state, format!("{} {}", row.name, shown.number)),
+            frame: Frame::of(state, registry, format!("{} {}", row.name, shown.number)),
+            base: registry.path(&row.name),
             name: row.name.clone(),
             description: row.description.as_deref().map(clean),
             readme: None,
@@ -345,7 +434,8 @@ impl CratePage {
 }
 
 impl Shown {
-    fn new(row: &CrateRow, release: &Release) -> Self {
+    fn new(known: &Known<'_>, release: &Release) -> Self {
+        let row = known.row;
         let (name, number) = (&row.name, release.version.to_string());
         let is_default = number == row.default_version;
         let is_pre_release = !release.version.pre.is_empty();
@@ -355,9 +445,16 @@ impl Shown {
             true => name.clone(),
             false => format!("{name}@{requirement}"),
         };
+        let (options, manifest) = match known.registry {
+            Registry::Mirror => (String::new(), format!("{name} = \"{requirement}\"")),
+            Registry::Private => (
+                format!(" --registry {PRIVATE}"),
+                format!("{name} = {{ version = \"{requirement}\", registry = \"{PRIVATE}\" }}"),
+            ),
+        };
         Self {
-            spec,
-            manifest: format!("{name} = \"{requirement}\""),
+            add: format!("cargo add {spec}{options}"),
+            manifest,
             is_yanked: release.is_yanked,
             is_beyond_cargo: release.is_beyond_cargo,
             mark: None,
@@ -367,7 +464,10 @@ impl Shown {
             published: release.published.map(Moment::of),
             rust_version: release.rust_version.as_deref().map(clean),
             links: release.links.as_deref().map(clean),
-            api: format!("/api/v1/crates/{name}/{number}"),
+            api: match known.registry {
+                Registry::Mirror => Some(format!("/api/v1/crates/{name}/{number}")),
+                Registry::Private => None,
+            },
             stored: None,
             before: None,
             number,
@@ -375,15 +475,17 @@ impl Shown {
     }
 
     /// Finds what is stored of it, and of the versions before it.
-    fn find(&mut self, releases: &[ListedRelease], release: &Release, stored: &StoredVersions) {
-        let Some(bytes) = stored.size(&self.number) else {
+    fn find(&mut self, known: &Known<'_>, release: &Release) {
+        let Some(bytes) = known.size else {
             return;
         };
         self.stored = Some(size(bytes));
-        let lower = releases.iter().map(|listed| &listed.version);
+        let is_stored =
+            |version: &String| known.registry.is_private() || known.stored.size(version).is_some();
+        let lower = known.releases.iter().map(|listed| &listed.version);
         let lower = lower.filter(|version| **version < release.version);
         let mut lower = lower.map(ToString::to_string);
-        self.before = lower.find(|version| stored.size(version).is_some());
+        self.before = lower.find(is_stored);
     }
 }
 

@@ -3,6 +3,8 @@
 use super::text::{Within, clean};
 use crate::index::CrateName;
 use crate::index::release::{Dependency, DependencyKind};
+use crate::server::private::manifest::is_crates_io;
+use crate::server::serve::registry::Registry;
 
 /// How many bytes the rows of dependencies take, with what the template adds to each.
 const DEPENDENCIES: usize = 10 << 10;
@@ -25,14 +27,17 @@ pub(super) struct DependencyRow {
     pub(super) kind: DependencyKind,
 }
 
-/// Returns the dependencies by their kind, as far as the budget reaches, and how many are left out.
-pub(super) fn groups(dependencies: &[Dependency]) -> (Vec<Group>, usize) {
+/// Returns the dependencies of a version of this registry by their kind, as far as the budget reaches, and how many are left out.
+pub(super) fn groups(registry: Registry, dependencies: &[Dependency]) -> (Vec<Group>, usize) {
     let kinds = [
         (DependencyKind::Normal, "To build it", true),
         (DependencyKind::Build, "For its build script", true),
         (DependencyKind::Dev, "For its tests and examples", false),
     ];
-    let mut rows: Vec<_> = dependencies.iter().map(DependencyRow::new).collect();
+    let mut rows: Vec<_> = dependencies
+        .iter()
+        .map(|dependency| DependencyRow::new(registry, dependency))
+        .collect();
     let place = |kind| kinds.iter().position(|(known, ..)| *known == kind);
     rows.sort_by(|one, other| {
         let key = |row: &DependencyRow| (place(row.kind), row.name.to_ascii_lowercase());
@@ -58,8 +63,18 @@ pub(super) fn groups(dependencies: &[Dependency]) -> (Vec<Group>, usize) {
     (groups, within.left)
 }
 
+/// Returns which of the server's registries a dependency comes from, if it is one: the line of a private crate names crates.io by an
+/// address, and its own registry not at all.
+fn from(registry: Registry, dependency: &Dependency) -> Option<Registry> {
+    match &dependency.registry {
+        None => Some(registry),
+        Some(address) if registry.is_private() && is_crates_io(address) => Some(Registry::Mirror),
+        Some(_) => None,
+    }
+}
+
 impl DependencyRow {
-    fn new(dependency: &Dependency) -> Self {
+    fn new(registry: Registry, dependency: &Dependency) -> Self {
         let mut notes = Vec::new();
         if let Some(renamed) = &dependency.renamed {
             notes.push(format!("as {}", clean(renamed)));
@@ -76,13 +91,15 @@ impl DependencyRow {
         if !dependency.features.is_empty() {
             notes.push(format!("with {}", clean(&dependency.features.join(", "))));
         }
-        if dependency.registry.is_some() {
-            notes.push("from another registry".to_owned());
+        let from = from(registry, dependency);
+        match from {
+            None => notes.push("from another registry".to_owned()),
+            Some(Registry::Private) => notes.push("private".to_owned()),
+            Some(Registry::Mirror) => {}
         }
-        let name = CrateName::new(&dependency.package).ok();
-        let name = name.filter(|_| dependency.registry.is_none());
+        let name = CrateName::new(&dependency.package).ok().zip(from);
         Self {
-            path: name.map(|name| format!("/crates/{name}")),
+            path: name.map(|(name, from)| from.path(name.as_str())),
             name: clean(&dependency.package),
             requirement: clean(&dependency.requirement),
             notes,

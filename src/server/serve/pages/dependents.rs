@@ -11,6 +11,7 @@ use super::text::number;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::server::serve::crate_reader::{ask, catalog};
+use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
 
 const PER_PAGE: usize = 50;
@@ -44,7 +45,7 @@ pub(super) async fn show(
         Ok(Some((row, crates, total)))
     });
     let Some((row, crates, total)) = found.await? else {
-        return missing(state, headers, &name).await;
+        return missing(state, headers, Registry::Mirror, &name).await;
     };
     let page = Dependents {
         frame: Frame::new(state, format!("Dependents of {}", row.name)),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{assets, text};
+use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
 
 /// What `base.html` shows.
@@ -15,6 +16,10 @@ pub(super) struct Frame {
     /// Whether the search field has the focus.
     pub(super) has_focus: bool,
     pub(super) freshness: Option<Freshness>,
+    /// Which page searches.
+    pub(super) search: &'static str,
+    /// Whether the page is about what only those see who may read private crates.
+    pub(super) is_private: bool,
     pub(super) style: &'static str,
     pub(super) script: &'static str,
     pub(super) version: &'static str,
@@ -37,6 +42,15 @@ impl Frame {
         }
     }
 
+    /// Makes the frame of a page about something of this registry.
+    pub(super) fn of(state: &State, registry: Registry, title: impl Into<String>) -> Self {
+        Self {
+            search: registry.search(),
+            is_private: registry.is_private(),
+            ..Self::new(state, title)
+        }
+    }
+
     /// Makes the frame of a page that knows nothing of the server.
     pub(super) fn without_state(title: impl Into<String>) -> Self {
         Self {
@@ -45,6 +59,8 @@ impl Frame {
             is_home: false,
             has_focus: false,
             freshness: None,
+            search: Registry::Mirror.search(),
+            is_private: false,
             style: assets::style(),
             script: assets::script(),
             version: env!("CARGO_PKG_VERSION"),

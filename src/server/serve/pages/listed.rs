@@ -2,13 +2,17 @@
 
 use super::mark::{self, State as Marked};
 use super::text::{Moment, Piece, clean, marked, number};
+use crate::count::counted;
 use crate::server::catalog::crates::CrateRow;
+use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
 
 /// A crate in a list.
 pub(super) struct Listed {
     pub(super) path: String,
     pub(super) name: Vec<Piece>,
+    /// Whether it is a private crate.
+    pub(super) is_private: bool,
     pub(super) description: Vec<Piece>,
     pub(super) version: String,
     /// What there is to say of that version.
@@ -21,11 +25,12 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    /// Makes it of what the catalog knows, with these words marked.
-    pub(super) fn new(row: &CrateRow, searched: &[String]) -> Self {
+    /// Makes it of what is known of a crate of this registry, with these words marked.
+    fn new(registry: Registry, row: &CrateRow, searched: &[String]) -> Self {
         let description = row.description.as_deref().unwrap_or_default();
         let noun = |number: u64, one: &'static str, many| if number == 1 { one } else { many };
         let usage = match row.downloads {
+            _ if registry.is_private() => counted(row.versions, "version"),
             Some(count) => format!("{} {}", number(count), noun(count, "download", "downloads")),
             None => {
                 let count = row.dependents;
@@ -37,8 +42,9 @@ impl Listed {
             }
         };
         Self {
-            path: format!("/crates/{}", row.name),
+            path: registry.path(&row.name),
             name: marked(&row.name, searched),
+            is_private: registry.is_private(),
             description: marked(&clean(description), searched),
             version: row.default_version.clone(),
             state: row.is_yanked.then_some(("bad", "yanked")),
@@ -48,14 +54,14 @@ impl Listed {
         }
     }
 
-    /// Makes all of a list, and marks those whose crate files are stored, and those that the policy holds or denies.
+    /// Makes all of a list of the mirror's crates, and marks those whose crate files are stored, and those that the policy holds or denies.
     pub(super) async fn marked(state: &State, rows: &[CrateRow], searched: &[String]) -> Vec<Self> {
         let versions = rows
             .iter()
             .map(|row| (row.name.as_str(), row.default_version.as_str()));
         let stored = state.crate_files.inventory().stored_among(versions).await;
         let rows = rows.iter().map(|row| {
-            let listed = Self::new(row, searched);
+            let listed = Self::new(Registry::Mirror, row, searched);
             let decided = state.decided(&row.name);
             Self {
                 is_stored: stored.contains(&row.name),
@@ -69,8 +75,9 @@ impl Listed {
     }
 
     /// Makes all of a list.
-    pub(super) fn all(rows: &[CrateRow], searched: &[String]) -> Vec<Self> {
-        rows.iter().map(|row| Self::new(row, searched)).collect()
+    pub(super) fn all(registry: Registry, rows: &[CrateRow], searched: &[String]) -> Vec<Self> {
+        let rows = rows.iter();
+        rows.map(|row| Self::new(registry, row, searched)).collect()
     }
 }
 

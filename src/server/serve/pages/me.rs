@@ -3,8 +3,9 @@
 use askama::Template;
 use axum::http::StatusCode;
 
+use super::crate_page::PRIVATE;
 use super::frame::Frame;
-use super::{later, respond};
+use super::{error, later, respond};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::server::serve::state::State;
@@ -13,6 +14,10 @@ use crate::server::serve::state::State;
 #[template(path = "server/serve/pages/me.html")]
 struct Me {
     frame: Frame,
+    /// The lines of cargo's configuration.
+    lines: String,
+    /// What they call the registry.
+    name: &'static str,
     /// Whom to ask for a token.
     contact: Option<String>,
     /// Whether jobs of CI get tokens by themselves.
@@ -24,7 +29,15 @@ pub(in crate::server::serve) fn show(
     state: &'static State,
     request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
+    let address = state
+        .address
+        .for_request(request.authority, &request.headers);
+    let address = address.map_err(|error| error.as_page(error::show))?;
     let page = Me {
+        lines: format!(
+            "[registries.{PRIVATE}]\nindex = \"sparse+{address}/private/index/\"\ncredential-provider = \"cargo:token\""
+        ),
+        name: PRIVATE,
         frame: Frame::new(state, "Get a token"),
         contact: state.config.serve.contact.clone(),
         has_trusted: state.trusted.is_used(),

@@ -18,6 +18,7 @@ mod mark;
 pub(super) mod me;
 mod numbered;
 mod of_version;
+pub(super) mod private;
 pub(super) mod search;
 pub(super) mod setup;
 mod source;
@@ -41,6 +42,7 @@ use super::conditions::{Tag, accepts_gzip, is_named};
 use super::crate_reader::ask;
 use super::index::busy;
 use super::index_cache::compress;
+use super::registry::Registry;
 use super::state::State;
 use crate::error::{Error, Kind};
 use crate::http::Body;
@@ -65,35 +67,55 @@ pub(super) fn below_crates(
     state: &'static State,
     request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
+    below(state, Registry::Mirror, request)
+}
+
+/// `GET /private/crates/NAME…`: the pages of a private crate.
+pub(super) fn below_private_crates(
+    state: &'static State,
+    request: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    below(state, Registry::Private, request)
+}
+
+fn below(
+    state: &'static State,
+    registry: Registry,
+    request: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
     let parts: Option<Vec<_>> = request.wildcard.split('/').map(part).collect();
     let Some(parts) = parts else {
         return Err(nothing());
     };
     let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
-    if let Some(address) = own_address(&parts) {
+    if let Some(address) = own_address(registry, &parts) {
         return later(async move { Ok(redirect(&address)) });
     }
     let (headers, page) = (request.headers, text::page_number(request.query));
     let own = |part: &str| part.to_owned();
     match *parts.as_slice() {
         ["", ..] => Err(nothing()),
-        [name] => later(crate_page::show(state, headers, own(name), None)),
-        [name, "versions"] => later(versions::show(state, headers, own(name), page)),
+        [name] => later(crate_page::show(state, headers, registry, own(name), None)),
+        [name, "versions"] => later(versions::show(state, headers, registry, own(name), page)),
+        // Nobody counts those of private crates.
+        [_, "dependents"] if registry.is_private() => Err(nothing()),
         [name, "dependents"] => later(dependents::show(state, headers, own(name), page)),
         [name, version, "src", ""] => later(source::list(
             state,
             headers,
+            registry,
             (own(name), own(version)),
             page,
         )),
         [name, version, "src", ref path @ ..] => {
             let (of, path) = ((own(name), own(version)), path.join("/"));
             let query = request.query.map(str::to_owned);
-            later(source::show(state, headers, of, path, query))
+            later(source::show(state, headers, registry, of, path, query))
         }
         [name, version, "readme"] => later(source::show_readme(
             state,
             headers,
+            registry,
             (own(name), own(version)),
         )),
         [name, versions] if versions.contains("...") => {
@@ -102,6 +124,7 @@ pub(super) fn below_crates(
             later(compare::show(
                 state,
                 headers,
+                registry,
                 own(name),
                 (own(old), own(new)),
                 query,
@@ -109,16 +132,28 @@ pub(super) fn below_crates(
         }
         [name, version] => {
             let version = Some(own(version));
-            later(crate_page::show(state, headers, own(name), version))
+            later(crate_page::show(
+                state,
+                headers,
+                registry,
+                own(name),
+                version,
+            ))
         }
         _ => Err(nothing()),
     }
 }
 
-/// Returns the one address that a page below `/crates/` has, where it is another one than was asked for.
-fn own_address(parts: &[&str]) -> Option<String> {
+/// Returns the one address that a page below that of all crates has, where it is another one than was asked for.
+fn own_address(registry: Registry, parts: &[&str]) -> Option<String> {
     let parts: &[_] = match *parts {
-        [""] => return Some("/".to_owned()),
+        [""] => {
+            let all = match registry {
+                Registry::Mirror => "/",
+                Registry::Private => registry.crates(),
+            };
+            return Some(all.to_owned());
+        }
         ["", ..] => return None,
         [name, ""] => &[name],
         [name, below, ""] => &[name, below],
@@ -126,7 +161,7 @@ fn own_address(parts: &[&str]) -> Option<String> {
         _ => return None,
     };
     let parts: Vec<_> = parts.iter().map(|part| text::in_path(part)).collect();
-    Some(format!("/crates/{}", parts.join("/")))
+    Some(registry.path(&parts.join("/")))
 }
 
 /// `GET /crates`: what somebody looks for there is on the first page.
@@ -179,7 +214,9 @@ async fn respond<P: Template>(
     let headers = response.headers_mut();
     // Of a reader's own, and asked for again each time: what is asked for changes with the index.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    // By the token as well: some pages show more to whoever has one.
+    let vary = HeaderValue::from_static("accept-encoding, authorization");
+    headers.insert(VARY, vary);
     headers.insert(ETAG, tag.weak());
     if status == StatusCode::OK && is_named(&request, tag.strong().as_bytes()) == Some(true) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -15,17 +15,18 @@ use super::{redirect, respond};
 use crate::config::Downloads;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
-use crate::index::CrateFile;
 use crate::index::release::Releases;
+use crate::server::decisions::DecidedFile;
 use crate::server::serve::crate_contents::{Closed, crate_file};
 use crate::server::serve::crate_reader::read;
+use crate::server::serve::registry::{FileOf, Registry};
 use crate::server::serve::state::State;
 
 /// A version whose crate file is asked for.
 pub(super) struct OfVersion {
     pub(super) name: String,
     pub(super) number: String,
-    pub(super) file: CrateFile,
+    pub(super) file: FileOf,
     /// What the policy says of it. What is denied is shown all the same: whoever looks into it has to see it.
     pub(super) mark: Option<Mark>,
 }
@@ -37,6 +38,8 @@ pub(super) type Found<T> = Result<Result<T, Response<Body>>, ErrorResponse>;
 #[template(path = "server/serve/pages/not_here.html")]
 struct NotHere {
     frame: Frame,
+    /// The path of the crate's page.
+    base: String,
     name: String,
     number: String,
     /// What is wrong with its file, where that is here.
@@ -53,20 +56,22 @@ struct NotHere {
 pub(super) async fn find_version(
     state: &'static State,
     headers: &HeaderMap,
-    name: &str,
-    version: &str,
+    registry: Registry,
+    (name, version): (&str, &str),
     below: &str,
 ) -> Found<OfVersion> {
-    let Some((row, releases)) = find(state, name).await? else {
-        return missing(state, headers.clone(), name).await.map(Err);
+    let Some((row, releases)) = find(state, registry, name).await? else {
+        return missing(state, headers.clone(), registry, name)
+            .await
+            .map(Err);
     };
     if row.name != name {
-        let path = format!("/crates/{}/{}{below}", row.name, in_path(version));
+        let path = format!("{}/{}{below}", registry.path(&row.name), in_path(version));
         return Ok(Err(redirect(&path)));
     }
-    match pick(state, &row.name, &releases, version).await? {
+    match pick(state, registry, &row.name, &releases, version).await? {
         Some(found) => Ok(Ok(found)),
-        None => no_such_version(state, headers.clone(), version, row.name)
+        None => no_such_version(state, headers.clone(), registry, version, row.name)
             .await
             .map(Err),
     }
@@ -75,6 +80,7 @@ pub(super) async fn find_version(
 /// Returns a version of a crate; `None` where the index does not list it, or not its file.
 pub(super) async fn pick(
     state: &'static State,
+    registry: Registry,
     name: &str,
     releases: &Arc<Releases>,
     version: &str,
@@ -88,11 +94,31 @@ pub(super) async fn pick(
         let number = release.version.to_string();
         Some(OfVersion {
             name: name.to_owned(),
-            mark: Mark::of(state.decided(name).as_deref(), &number),
+            mark: Mark::of(decided(state, registry, name).as_deref(), &number),
             number,
-            file: crate_file(&release)?,
+            file: registry.file(crate_file(&release)?),
         })
     }))
+}
+
+/// Returns what the policy decides of a crate. It is about the mirror alone, whatever name a private crate has.
+pub(super) fn decided(state: &State, registry: Registry, name: &str) -> Option<Arc<DecidedFile>> {
+    match registry {
+        Registry::Mirror => state.decided(name),
+        Registry::Private => None,
+    }
+}
+
+impl OfVersion {
+    /// Returns the path of the crate's page.
+    pub(super) fn base(&self) -> String {
+        self.file.registry.path(&self.name)
+    }
+
+    /// Says whether a browser may ask the web API for it.
+    pub(super) fn is_open(&self, state: &State) -> bool {
+        !self.file.registry.is_private() && state.tokens.is_mirror_open()
+    }
 }
 
 /// Says why there is nothing to show of a version's crate file.
@@ -110,20 +136,26 @@ pub(super) async fn not_here(
             return Err(error.with(RETRY_AFTER, 5));
         }
     };
-    let denied = state.decided(&of.name);
+    let registry = of.file.registry;
+    let denied = decided(state, registry, &of.name);
     let denied = denied
         .as_ref()
         .and_then(|decided| decided.outcome.refusal(&of.number));
     let denied = denied.and_then(|denied| denied.why.as_ref());
     let denied = denied.map(|why| clean(&why.to_string()));
     let page = NotHere {
-        frame: Frame::new(state, format!("{} {} is not here", of.name, of.number)),
+        frame: Frame::of(
+            state,
+            registry,
+            format!("{} {} is not here", of.name, of.number),
+        ),
+        base: of.base(),
+        is_open: of.is_open(state),
         name: of.name,
         number: of.number,
         wrong,
         denied,
         is_fetched: state.config.serve.downloads == Downloads::Cache,
-        is_open: state.tokens.is_mirror_open(),
     };
     respond(state, headers, StatusCode::NOT_FOUND, move || page).await
 }

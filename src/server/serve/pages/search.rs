@@ -8,16 +8,20 @@ use super::error::sentence;
 use super::frame::Frame;
 use super::listed::{Listed, Pages};
 use super::text::{clean, number, page_number, words};
-use super::{later, respond};
+use super::{later, private, redirect, respond};
 use crate::error::Result;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::server::catalog::crates::{CrateCatalog, CrateRow, Query, Sort};
 use crate::server::serve::crate_reader::{ask, catalog};
+use crate::server::serve::private::read;
+use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
 
 const PER_PAGE: usize = 20;
+/// How many private crates come before the others.
+const FIRST_PRIVATE: usize = 5;
 /// How many crates each list of the first page has.
 const FIRST: usize = 8;
 
@@ -37,6 +41,8 @@ struct Home {
     crates: String,
     /// Why there is nothing to search in.
     notice: Option<String>,
+    /// Whether there is a registry of private crates.
+    has_private: bool,
     /// Whether there is an index, so that cargo works.
     is_served: bool,
     lists: Vec<List>,
@@ -60,6 +66,17 @@ struct Results {
     near: Vec<Listed>,
     sorts: Vec<SortLink>,
     pages: Pages,
+    private: PrivateHits,
+}
+
+/// What a search says of private crates.
+enum PrivateHits {
+    /// Nothing: there is no registry of them, or the page is not the first.
+    None,
+    /// Where those look who have a token. It says the same of every search: what there is, is for them alone to know.
+    Elsewhere(String),
+    /// The first of those that match, how many do not fit, and where they are.
+    Found(Vec<Listed>, usize, String),
 }
 
 struct SortLink {
@@ -99,8 +116,10 @@ impl Asked {
         asked
     }
 
-    fn address(&self, sort: usize, page: usize) -> String {
-        let mut query = form_urlencoded::Serializer::for_suffix("/search?".to_owned(), 8);
+    fn address(&self, registry: Registry, sort: usize, page: usize) -> String {
+        let path = format!("{}?", registry.search());
+        let query = path.len();
+        let mut query = form_urlencoded::Serializer::for_suffix(path, query);
         query.append_pair("q", &self.text);
         query.append_pair("sort", SORTS[sort].0);
         if page > 1 {
@@ -110,25 +129,71 @@ impl Asked {
     }
 }
 
-/// Shows the page.
+/// Shows the page; private crates to those whose token the mirror wants anyway.
 pub(in crate::server::serve) fn show(
+    state: &'static State,
+    request: Authorized<'_>,
+) -> Result<Reply, ErrorResponse> {
+    let (asked, headers) = (Asked::read(request.query), request.headers);
+    let may_read = request
+        .caller
+        .is_some_and(|caller| caller.scopes.may_read());
+    later(async move {
+        match asked.is_search {
+            true => search(state, headers, Registry::Mirror, may_read, asked).await,
+            false => home(state, headers).await,
+        }
+    })
+}
+
+/// `GET /private/search`: shows the page with private crates, where the mirror wants no token.
+pub(in crate::server::serve) fn show_with_private(
     state: &'static State,
     request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
     let (asked, headers) = (Asked::read(request.query), request.headers);
     later(async move {
         match asked.is_search {
-            true => search(state, headers, asked).await,
-            false => home(state, headers).await,
+            true if state.catalog.is_some() => {
+                search(state, headers, Registry::Private, true, asked).await
+            }
+            // Without words, or a catalog, there is nothing to find beside them.
+            _ => {
+                let all = private::address(Registry::Private.crates(), &asked.text, 1);
+                Ok(redirect(&all))
+            }
         }
     })
+}
+
+/// Finds what a search says of private crates.
+async fn private_hits(
+    state: &'static State,
+    may_read: bool,
+    asked: &Asked,
+) -> Result<PrivateHits, ErrorResponse> {
+    if state.private.is_none() || asked.page > 1 {
+        return Ok(PrivateHits::None);
+    }
+    if !may_read {
+        let elsewhere = private::address(Registry::Private.search(), &asked.text, 1);
+        return Ok(PrivateHits::Elsewhere(elsewhere));
+    }
+    let (total, rows) = read::rows(state, &asked.text, (0, FIRST_PRIVATE)).await?;
+    let left = total - rows.len();
+    let crates = Listed::all(Registry::Private, &rows, &words(&asked.text));
+    let all = private::address(Registry::Private.crates(), &asked.text, 1);
+    Ok(PrivateHits::Found(crates, left, all))
 }
 
 async fn search(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
+    may_read: bool,
     asked: Asked,
 ) -> Result<Response<Body>, ErrorResponse> {
+    let private = private_hits(state, may_read, &asked).await?;
     let catalog = catalog(state)?;
     let query = Query {
         text: asked.text.clone(),
@@ -155,22 +220,24 @@ async fn search(
         frame: Frame {
             searched: searched.clone(),
             has_focus: true,
+            search: registry.search(),
             ..Frame::new(state, title)
         },
+        private,
         searched,
         is_one: total == 1,
         total: number(total as u64),
         crates,
-        near: Listed::all(&near, &[]),
+        near: Listed::all(Registry::Mirror, &near, &[]),
         sorts: sorts
             .map(|(place, (_, _, title))| SortLink {
                 title,
-                href: asked.address(place, 1),
+                href: asked.address(registry, place, 1),
                 is_current: place == asked.sort,
             })
             .collect(),
         pages: Pages::new(asked.page, total, PER_PAGE, |page| {
-            asked.address(asked.sort, page)
+            asked.address(registry, asked.sort, page)
         }),
     };
     respond(state, headers, StatusCode::OK, move || page).await
@@ -200,6 +267,7 @@ async fn home(state: &'static State, headers: HeaderMap) -> Result<Response<Body
         },
         crates: number(crates as u64),
         notice,
+        has_private: state.private.is_some(),
         is_served: state.view().is_ok(),
         lists,
     };

@@ -20,6 +20,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::server::crate_archive::{ArchivedFile, Content};
 use crate::server::highlight::Language;
 use crate::server::serve::crate_contents::{Readme, contents, files, is_text, readme, text};
+use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
 
 /// How many bytes the rows of a page take, and each beside its texts.
@@ -32,6 +33,8 @@ const README: usize = 54 << 10;
 #[template(path = "server/serve/pages/files.html")]
 struct FilesPage {
     frame: Frame,
+    /// The path of the crate's page.
+    base: String,
     name: String,
     version: String,
     mark: Option<Mark>,
@@ -40,8 +43,9 @@ struct FilesPage {
     total: String,
     folders: Vec<Folder>,
     pages: Pages,
-    /// Whether a browser may ask for the JSON.
+    /// Whether a browser may ask for the JSON, and whether there is any.
     is_open: bool,
+    has_api: bool,
 }
 
 /// The files of a folder.
@@ -63,6 +67,8 @@ struct FileRow {
 #[template(path = "server/serve/pages/file.html")]
 struct FilePage {
     frame: Frame,
+    /// The path of the crate's page.
+    base: String,
     name: String,
     version: String,
     mark: Option<Mark>,
@@ -82,6 +88,8 @@ struct FilePage {
 #[template(path = "server/serve/pages/readme.html")]
 struct ReadmePage {
     frame: Frame,
+    /// The path of the crate's page.
+    base: String,
     name: String,
     version: String,
     mark: Option<Mark>,
@@ -94,6 +102,8 @@ struct ReadmePage {
 #[template(path = "server/serve/pages/no_file.html")]
 struct NoFile {
     frame: Frame,
+    /// The path of the crate's page.
+    base: String,
     name: String,
     version: String,
     path: String,
@@ -103,10 +113,11 @@ struct NoFile {
 pub(super) async fn list(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
     (name, version): (String, String),
     page: usize,
 ) -> Result<Response<Body>, ErrorResponse> {
-    let of = match find_version(state, &headers, &name, &version, "/src/").await? {
+    let of = match find_version(state, &headers, registry, (&name, &version), "/src/").await? {
         Ok(of) => of,
         Err(other) => return Ok(other),
     };
@@ -120,7 +131,7 @@ pub(super) async fn list(
 
 impl FilesPage {
     fn new(state: &State, of: OfVersion, files: &[ArchivedFile], page: usize) -> Self {
-        let base = format!("/crates/{}/{}/src/", of.name, of.number);
+        let base = format!("{}/{}/src/", of.base(), of.number);
         let in_order = in_order(files);
         let costs = in_order.iter().map(|file| {
             let (folder, _) = parts(&file.path);
@@ -131,13 +142,19 @@ impl FilesPage {
         let at = (page - 1).min(all.len() - 1);
         let shown = in_order.get(all[at].clone()).unwrap_or_default();
         Self {
-            frame: Frame::new(state, format!("Files of {} {}", of.name, of.number)),
+            frame: Frame::of(
+                state,
+                of.file.registry,
+                format!("Files of {} {}", of.name, of.number),
+            ),
             count: number(files.len() as u64),
             is_one: files.len() == 1,
             total: size(files.iter().map(|file| file.size).sum::<u64>()),
             folders: folders(shown.iter().copied(), &base),
             pages: Pages::new(at + 1, all.len(), 1, |page| format!("{base}?page={page}")),
-            is_open: state.tokens.is_mirror_open(),
+            is_open: of.is_open(state),
+            has_api: !of.file.registry.is_private(),
+            base: of.base(),
             name: of.name,
             version: of.number,
             mark: of.mark,
@@ -194,12 +211,13 @@ pub(super) fn note(path: &str) -> Option<&'static str> {
 pub(super) async fn show(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
     (name, version): (String, String),
     path: String,
     query: Option<String>,
 ) -> Result<Response<Body>, ErrorResponse> {
     let below = format!("/src/{}", in_path(&path));
-    let of = match find_version(state, &headers, &name, &version, &below).await? {
+    let of = match find_version(state, &headers, registry, (&name, &version), &below).await? {
         Ok(of) => of,
         Err(other) => return Ok(other),
     };
@@ -212,7 +230,7 @@ pub(super) async fn show(
         let folder = format!("{}/", path.trim_end_matches('/'));
         // A folder has no page of its own.
         return match listed.iter().any(|file| file.path.starts_with(&folder)) {
-            true => Ok(redirect(&format!("/crates/{}/{}/src/", of.name, of.number))),
+            true => Ok(redirect(&format!("{}/{}/src/", of.base(), of.number))),
             false => no_file(state, headers, of, &path).await,
         };
     };
@@ -237,7 +255,8 @@ async fn no_file(
     path: &str,
 ) -> Result<Response<Body>, ErrorResponse> {
     let page = NoFile {
-        frame: Frame::new(state, "No such file"),
+        frame: Frame::of(state, of.file.registry, "No such file"),
+        base: of.base(),
         name: of.name,
         version: of.number,
         path: clean(path),
@@ -256,17 +275,13 @@ impl FilePage {
         let language = Language::of_path(&listed.path);
         let part = is_text(content)
             .then(|| Part::of(&text(content), language, page_number(query), line(query)));
-        let base = format!(
-            "/crates/{}/{}/src/{}",
-            of.name,
-            of.number,
-            in_path(&listed.path)
-        );
+        let base = format!("{}/{}/src/{}", of.base(), of.number, in_path(&listed.path));
         let (page, last) = part.as_ref().map_or((1, 1), |part| (part.page, part.last));
         let left = content.size.saturating_sub(content.bytes.len() as u64);
         Self {
-            frame: Frame::new(
+            frame: Frame::of(
                 state,
+                of.file.registry,
                 format!("{} · {} {}", clean(&listed.path), of.name, of.number),
             ),
             path: clean(&listed.path),
@@ -278,10 +293,11 @@ impl FilePage {
             left: (left > 0 && part.is_some()).then(|| size(left)),
             part,
             pages: Pages::new(page, last, 1, |page| format!("{base}?page={page}")),
+            is_open: of.is_open(state),
+            base: of.base(),
             name: of.name,
             version: of.number,
             mark: of.mark,
-            is_open: state.tokens.is_mirror_open(),
         }
     }
 }
@@ -297,9 +313,10 @@ fn line(query: Option<&str>) -> Option<usize> {
 pub(super) async fn show_readme(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
     (name, version): (String, String),
 ) -> Result<Response<Body>, ErrorResponse> {
-    let of = match find_version(state, &headers, &name, &version, "/readme").await? {
+    let of = match find_version(state, &headers, registry, (&name, &version), "/readme").await? {
         Ok(of) => of,
         Err(other) => return Ok(other),
     };
@@ -309,10 +326,15 @@ pub(super) async fn show_readme(
     };
     let path = readme.as_ref().map(|readme| in_path(&readme.path));
     let page = ReadmePage {
-        frame: Frame::new(state, format!("README of {} {}", of.name, of.number)),
+        frame: Frame::of(
+            state,
+            of.file.registry,
+            format!("README of {} {}", of.name, of.number),
+        ),
+        base: of.base(),
         source: format!(
-            "/crates/{}/{}/src/{}",
-            of.name,
+            "{}/{}/src/{}",
+            of.base(),
             of.number,
             path.unwrap_or_default()
         ),

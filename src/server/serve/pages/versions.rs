@@ -7,6 +7,7 @@ use super::crate_page::{find, missing, stored_versions};
 use super::frame::Frame;
 use super::listed::Pages;
 use super::mark;
+use super::of_version::decided;
 use super::respond;
 use super::text::{Moment, clean, number, size};
 use crate::http::Body;
@@ -14,6 +15,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::index::release::ListedRelease;
 use crate::server::crate_files::StoredVersions;
 use crate::server::decisions::DecidedFile;
+use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
 
 const PER_PAGE: usize = 100;
@@ -24,6 +26,8 @@ pub(super) const IGNORED: &str = "ignored by cargo";
 #[template(path = "server/serve/pages/versions.html")]
 struct Versions {
     frame: Frame,
+    /// The path of the crate's page.
+    base: String,
     name: String,
     total: String,
     is_one: bool,
@@ -104,18 +108,20 @@ impl VersionTable {
 pub(super) async fn show(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
     name: String,
     page: usize,
 ) -> Result<Response<Body>, ErrorResponse> {
-    let Some((row, releases)) = find(state, &name).await? else {
-        return missing(state, headers, &name).await;
+    let Some((row, releases)) = find(state, registry, &name).await? else {
+        return missing(state, headers, registry, &name).await;
     };
     let releases = releases.listed();
-    let stored = stored_versions(state, &row.name, releases).await;
-    let decided = state.decided(&row.name);
+    let stored = stored_versions(state, registry, &row.name, releases).await;
+    let decided = decided(state, registry, &row.name);
+    let base = registry.path(&row.name);
     let wanted = releases.iter().skip((page - 1).saturating_mul(PER_PAGE));
     let page = Versions {
-        frame: Frame::new(state, format!("Versions of {}", row.name)),
+        frame: Frame::of(state, registry, format!("Versions of {}", row.name)),
         total: number(releases.len() as u64),
         is_one: releases.len() == 1,
         table: VersionTable::new(
@@ -125,8 +131,9 @@ pub(super) async fn show(
             decided.as_deref(),
         ),
         pages: Pages::new(page, releases.len(), PER_PAGE, |page| {
-            format!("/crates/{}/versions?page={page}", row.name)
+            format!("{base}/versions?page={page}")
         }),
+        base: base.clone(),
         name: row.name,
     };
     respond(state, headers, StatusCode::OK, move || page).await

@@ -5,6 +5,7 @@
 pub(super) mod api;
 pub(super) mod download;
 pub(super) mod index;
+pub(super) mod read;
 pub(super) mod search;
 
 use std::future::pending;

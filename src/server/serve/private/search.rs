@@ -6,13 +6,11 @@ use axum::response::IntoResponse as _;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::{registry, unread};
+use super::{read, registry};
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
-use crate::index::CrateFile;
 use crate::index::release::CrateSummary;
-use crate::server::private::registry::PrivateRegistry;
 use crate::server::serve::state::State;
 
 /// How many crates a page has, and the most.
@@ -26,7 +24,7 @@ pub(in crate::server::serve) fn search(
     state: &'static State,
     request: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
-    let registry = registry(state)?;
+    registry(state)?;
     let (mut text, mut per_page, mut page) = (String::new(), PER_PAGE, 1);
     for (key, value) in form_urlencoded::parse(request.query.unwrap_or_default().as_bytes()) {
         let number = |most: usize| {
@@ -47,22 +45,11 @@ pub(in crate::server::serve) fn search(
         }
     }
     Ok(Reply::later(async move {
-        registry.fresh().await;
-        let found = registry
-            .search(&text)
-            .await
-            .map_err(|error| unread(state, error))?;
-        let total = found.len();
-        let shown = found.into_iter().skip((page - 1) * per_page).take(per_page);
+        let part = ((page - 1) * per_page, per_page);
+        let (total, found) = read::search(state, &text, part).await?;
         let mut crates = Vec::new();
-        for name in shown {
-            let lines = registry
-                .lines(&name)
-                .await
-                .map_err(|error| unread(state, error))?;
-            if let Some(summary) = lines.and_then(|lines| CrateSummary::read(&lines)) {
-                crates.push(described(registry, summary).await);
-            }
+        for summary in found {
+            crates.push(described(state, summary).await);
         }
         let json = json!({ "crates": crates, "meta": { "total": total } });
         let mut response = Json(json).into_response().map(Body::from);
@@ -74,19 +61,8 @@ pub(in crate::server::serve) fn search(
     }))
 }
 
-async fn described(registry: &PrivateRegistry, of: CrateSummary) -> serde_json::Value {
-    let default = &of.default;
-    let file = || {
-        Some(CrateFile {
-            name: default.name.parse().ok()?,
-            version: crate::index::CrateVersion::new(&default.version.to_string()).ok()?,
-            checksum: default.checksum.parse().ok()?,
-        })
-    };
-    let description = match file() {
-        Some(file) => registry.description(&file).await,
-        None => None,
-    };
+async fn described(state: &State, of: CrateSummary) -> serde_json::Value {
+    let description = read::description(state, &of.default).await;
     let shown = of.max.as_ref().unwrap_or(&of.default.version);
     json!({
         "id": of.name,

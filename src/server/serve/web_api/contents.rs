@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::read::json;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
-use crate::index::CrateFile;
 use crate::server::crate_diff::Change;
 use crate::server::serve::comparison::changed;
 use crate::server::serve::crate_contents::{Closed, crate_file, files};
 use crate::server::serve::crate_reader::OneCrate;
+use crate::server::serve::registry::{FileOf, Registry};
 
 #[derive(Serialize)]
 struct FilesAnswer {
@@ -94,9 +94,10 @@ impl OneCrate {
     }
 
     /// Finds the crate file of a version.
-    pub(super) async fn file(self, version: String) -> Result<CrateFile, ErrorResponse> {
+    pub(super) async fn file(self, version: String) -> Result<FileOf, ErrorResponse> {
         let (_, (_, release)) = self.release(version).await?;
-        crate_file(&release).ok_or_else(|| {
+        let file = crate_file(&release).map(|file| Registry::Mirror.file(file));
+        file.ok_or_else(|| {
             let name = &release.name;
             not_found(format!(
                 "the index does not say what the crate file of {name} is"
@@ -106,7 +107,8 @@ impl OneCrate {
 }
 
 /// Says why a crate file is not read.
-pub(super) fn unavailable(file: &CrateFile, why: Closed) -> ErrorResponse {
+pub(super) fn unavailable(of: &FileOf, why: Closed) -> ErrorResponse {
+    let file = &of.file;
     match why {
         Closed::NotStored => not_found(format!(
             "this server does not have the crate file of {file} before it is first downloaded"

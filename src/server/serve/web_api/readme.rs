@@ -15,13 +15,14 @@ impl OneCrate {
     /// page that it rendered.
     pub(super) async fn readme(self, version: String) -> Result<Response<Body>, ErrorResponse> {
         let state = self.state;
-        let file = self.file(version).await?;
-        let readme = unpack(state, &file, |archive| {
+        let of = self.file(version).await?;
+        let file = &of.file;
+        let readme = unpack(state, &of, |archive| {
             Ok(archive.readme()?.as_ref().map(text))
         });
         let readme = readme.await.map_err(|why| match why {
             Closed::NotStored => not_found(format!("the README of {file} is in its crate file, which this server does not have before it is first downloaded")),
-            other => unavailable(&file, other),
+            other => unavailable(&of, other),
         })?;
         let readme = readme.ok_or_else(|| not_found(format!("{file} has no README")))?;
         let headers = [

@@ -4,6 +4,7 @@ mod commands;
 mod hosts;
 mod job;
 mod killed;
+mod pages;
 mod refused;
 mod servers;
 mod with_cargo;
