@@ -79,6 +79,15 @@ impl Tokens {
         !self.guard_mirror
     }
 
+    /// Says whether a token has this name, also one that has expired.
+    pub(super) fn has_named(&self, name: &str) -> bool {
+        if self.looks.has_changed(&self.path) {
+            self.reload(false);
+        }
+        let current = self.current.load();
+        current.1.values().any(|holder| &*holder.name == name)
+    }
+
     /// Reads the file again if it changed. If that fails, the tokens that were read before stay valid, and the failure
     /// is logged once, but always if somebody asked for this.
     pub(super) fn reload(&self, is_asked: bool) {

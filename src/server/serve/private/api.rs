@@ -16,6 +16,7 @@ use crate::http::upload::{Incoming, read_upload};
 use crate::index::CrateName;
 use crate::server::private::change::{Actor, Change};
 use crate::server::private::files::checksum_of;
+use crate::server::private::owners;
 use crate::server::private::refusal::{Failure, Refusal};
 use crate::server::private::registry;
 use crate::server::private::request;
@@ -23,6 +24,7 @@ use crate::server::serve::auth::lacks;
 use crate::server::serve::crate_reader::ask;
 use crate::server::serve::index::read_copy;
 use crate::server::serve::state::State;
+use crate::shown::one_line;
 
 /// How many crates depend on one, at least, whose look-alike is worth a warning.
 const MANY: u64 = 20;
@@ -205,6 +207,7 @@ fn change_owners(
     let body = asked.body;
     Ok(Reply::later(async move {
         let users = users(body).await?;
+        let warning = are_added.then(|| unknown(state, &users)).flatten();
         let (added, removed) = match are_added {
             true => (users, Vec::new()),
             false => (Vec::new(), users),
@@ -216,8 +219,26 @@ fn change_owners(
             by,
         });
         let made = made.await.map_err(|failure| refused(state, failure))?;
-        Ok(answer(json!({ "ok": true, "msg": made.told })))
+        let told = [Some(made.told), warning];
+        let told: Vec<_> = told.into_iter().flatten().collect();
+        Ok(answer(json!({ "ok": true, "msg": told.join("; ") })))
     }))
+}
+
+/// Warns of owners who have no token here: the name may be mistyped. They are taken all the same, as other servers of the repository may
+/// have tokens of their own, and one may be made later. That a group is there is checked with the change: it is in the repository.
+fn unknown(state: &State, added: &[String]) -> Option<String> {
+    let mut unknown = added.iter().filter(|name| {
+        let is_person = owners::group(name).is_none();
+        is_person && !state.tokens.has_named(name)
+    });
+    let first = unknown.next()?;
+    let names = unknown.fold(format!("`{}`", one_line(first)), |all, name| {
+        format!("{all}, `{}`", one_line(name))
+    });
+    Some(format!(
+        "warning: this server has no token of the name {names}: whoever gets one will be an owner"
+    ))
 }
 
 async fn users(body: Incoming) -> Result<Vec<String>, ErrorResponse> {

@@ -268,3 +268,32 @@ fn what_the_hosts_hook_says_reaches_cargo() {
     std::fs::rename(&away, &registry.repository).unwrap();
     assert_eq!(version("foo", "1.1.0").publish(&server, &token).status, 200);
 }
+
+#[test]
+fn an_owner_without_a_token_is_added_with_a_warning() {
+    let registry = Registry::new();
+    let server = registry.serve(&[]);
+    let alice = registry.publisher("alice");
+    assert_eq!(
+        version("acme-core", "1.0.0")
+            .publish(&server, &alice)
+            .status,
+        200
+    );
+    registry.publisher("carol");
+    let add = |names: &[&str]| {
+        let body = serde_json::json!({ "users": names }).to_string();
+        let headers = [("authorization", alice.as_str())];
+        let path = "/private/api/v1/crates/acme-core/owners";
+        let got = server.ask("PUT", path, &headers, body.as_bytes()).unwrap();
+        assert_eq!(got.status, 200, "{}", got.text());
+        let said: serde_json::Value = serde_json::from_slice(&got.body).unwrap();
+        said["msg"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(add(&["carol"]), "carol added to the owners of acme-core");
+    assert_eq!(
+        add(&["carol", "carrol", "bbo"]),
+        "carol, carrol, bbo added to the owners of acme-core; warning: this server has no token of the name `carrol`, `bbo`: \
+         whoever gets one will be an owner"
+    );
+}
