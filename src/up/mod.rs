@@ -14,7 +14,7 @@ mod mirror;
 
 use std::sync::Arc;
 
-use crate::config::{Policy, UpConfig};
+use crate::config::{ServeConfig, UpConfig};
 use crate::error::Result;
 use crate::git::transport::local::create_bare;
 use crate::server::index_copy;
@@ -42,12 +42,12 @@ pub async fn run(config: UpConfig, handle: Arc<Handle>, stop: impl Future) -> Re
     }
 }
 
-/// Makes the handle of what [`run`] runs; SIGHUP has the policy read again from this.
+/// Makes the handle of what [`run`] runs; SIGHUP has the configuration read again from this.
 pub fn handle(
     config: &UpConfig,
-    policy: impl Fn() -> Result<Policy> + Send + Sync + 'static,
+    source: impl Fn() -> Result<ServeConfig> + Send + Sync + 'static,
 ) -> Arc<Handle> {
-    let handle = Handle::new(config.mirror.is_some()).with_policy_source(policy);
+    let handle = Handle::new(config.mirror.is_some()).with_source(source);
     if config.up.init {
         // What is served is the mirror, which may not be there before its first commit.
         handle.hold_first_fetch();

@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use crates_ferry::config::{self, Environment, Flags, ServeConfig, caller};
+use crates_ferry::config::{Environment, Flags, ServeConfig, caller};
 use crates_ferry::error::{Error, Kind, Result};
 use crates_ferry::policy::Verb;
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
@@ -107,20 +107,20 @@ pub(crate) fn serve(flags: &Flags, environment: &Environment) -> Result<Option<O
         let stop = program::graceful_stop().map_err(Failure::Error)?;
         // The server takes the configuration; its errors still name the file and line of a key.
         let origins = config.origins.clone();
-        let handle = Handle::default().with_policy_source(policy_source(flags, environment));
+        let handle = Handle::default().with_source(source(flags, environment));
         let end = server::run_with(config, Arc::new(handle), stop).await;
         end.map(|()| None)
             .map_err(|error| Failure::Error(origins.locate(error)))
     })
 }
 
-/// Returns what reads the section `policy` again, with the same flags and variables.
-pub(crate) fn policy_source(
+/// Returns what reads the configuration again, with the same flags and variables.
+pub(crate) fn source(
     flags: &Flags,
     environment: &Environment,
-) -> impl Fn() -> Result<config::Policy> + Send + Sync + 'static {
+) -> impl Fn() -> Result<ServeConfig> + Send + Sync + 'static {
     let (flags, environment) = (flags.clone(), environment.clone());
-    move || Ok(ServeConfig::load(&flags, &environment)?.policy)
+    move || ServeConfig::load(&flags, &environment)
 }
 
 /// Runs a command and returns its report.

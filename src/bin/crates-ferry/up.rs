@@ -13,7 +13,7 @@ use indicatif::MultiProgress;
 use tracing::{info, warn};
 
 use crate::progress;
-use crate::server::policy_source;
+use crate::server::source;
 
 /// Runs until a signal.
 pub(crate) fn run(
@@ -24,7 +24,7 @@ pub(crate) fn run(
     bars: Option<&MultiProgress>,
 ) -> Result<Option<Output>, Failure> {
     let config = UpConfig::load(flags, environment).map_err(Failure::Error)?;
-    let handle = up::handle(&config, policy_source(flags, environment));
+    let handle = up::handle(&config, source(flags, environment));
     let told = Told {
         began: Instant::now(),
         mask: Mask::of_process(flags, environment),

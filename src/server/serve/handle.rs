@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use crate::config;
+use crate::config::ServeConfig;
 use crate::error::Result;
 use crate::index::ReservedNames;
 use crate::progress::Progress;
@@ -26,8 +26,8 @@ pub struct Handle {
     /// Shows how far the fetch of the index is.
     pub progress: Arc<Progress>,
     clock: Clock,
-    /// Reads the section `policy` of the configuration again, where that is possible.
-    policy_source: Option<PolicySource>,
+    /// Reads the configuration again, where that is possible.
+    source: Option<Source>,
     /// The names that are never taken from upstream, since it was.
     reserved: ArcSwapOption<ReservedNames>,
     /// Wakes the task that refreshes the index.
@@ -53,12 +53,12 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// What reads the section `policy` of the configuration.
-struct PolicySource(Box<dyn Fn() -> Result<config::Policy> + Send + Sync>);
+/// What reads the configuration.
+struct Source(Box<dyn Fn() -> Result<ServeConfig> + Send + Sync>);
 
-impl fmt::Debug for PolicySource {
+impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PolicySource")
+        f.write_str("Source")
     }
 }
 
@@ -74,7 +74,7 @@ impl Handle {
         Self {
             progress: Arc::default(),
             clock: Clock(Box::new(SystemTime::now)),
-            policy_source: None,
+            source: None,
             reserved: ArcSwapOption::empty(),
             refresh_now: Notify::new(),
             refresh_advisories: Notify::new(),
@@ -96,21 +96,21 @@ impl Handle {
         }
     }
 
-    /// Lets SIGHUP have the policy read again, from this.
+    /// Lets SIGHUP have the configuration read again, from this. Of it `policy` and `private.trusted` are applied.
     #[must_use]
-    pub fn with_policy_source(
+    pub fn with_source(
         self,
-        read: impl Fn() -> Result<config::Policy> + Send + Sync + 'static,
+        read: impl Fn() -> Result<ServeConfig> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            policy_source: Some(PolicySource(Box::new(read))),
+            source: Some(Source(Box::new(read))),
             ..self
         }
     }
 
-    /// Reads the section `policy` again; `None` where that is not possible.
-    pub(super) fn reread_policy(&self) -> Option<Result<config::Policy>> {
-        let PolicySource(read) = self.policy_source.as_ref()?;
+    /// Reads the configuration again; `None` where that is not possible.
+    pub(super) fn reread(&self) -> Option<Result<ServeConfig>> {
+        let Source(read) = self.source.as_ref()?;
         Some(read())
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::state::State;
-use super::{audit, policy};
+use super::{audit, policy, trusted};
 use crate::http::Certificates;
 
 /// How often tokens and certificate are checked for changes.
@@ -33,8 +34,8 @@ pub(super) async fn forever(
             _ = hangup.recv() => true,
         };
         if is_asked {
-            info!("SIGHUP: tokens, certificate and policy are reloaded");
-            policy::reload(state).await;
+            info!("SIGHUP: tokens, certificate, policy and private.trusted are reloaded");
+            reload(state).await;
         }
         state.tokens.reload(is_asked);
         if let Some(certificates) = certificates {
@@ -51,10 +52,33 @@ pub(super) async fn forever(
     }
 }
 
+/// Reads the configuration again, and applies what counts without another start. One that cannot be read changes nothing.
+async fn reload(state: &'static State) {
+    let reading = spawn_blocking(|| state.handle.reread()).await;
+    match reading.unwrap_or_default() {
+        Some(Ok(config)) => {
+            trusted::apply(state, &config);
+            policy::apply(state, config.policy).await;
+        }
+        Some(Err(error)) => {
+            let advice = error.advice().map(|advice| format!(" ({advice})"));
+            let text = format!(
+                "the policy stays as it was, and so does private.trusted: {}{}",
+                error.chain(),
+                advice.unwrap_or_default()
+            );
+            let text = state.mask.apply(&text).into_owned();
+            error!("{text}");
+            state.handle.note("policy", true, &text);
+        }
+        None => {}
+    }
+}
+
 /// Writes the times of last use to the catalog: until then they are only in memory.
 pub(super) async fn flush(state: &'static State) {
     let files = Arc::clone(&state.crate_files);
-    let flushed = tokio::task::spawn_blocking(move || match files.inventory().catalog() {
+    let flushed = spawn_blocking(move || match files.inventory().catalog() {
         Some(catalog) => catalog.flush(),
         None => Ok(()),
     });

@@ -9,9 +9,8 @@ use axum::Json;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::deciding;
 use super::state::State;
@@ -70,24 +69,8 @@ pub(super) fn describe(policy: &config::Policy) {
     }
 }
 
-/// Reads the section `policy` of the configuration again, and applies it. One that cannot be read leaves the policy as it was.
-pub(super) async fn reload(state: &'static State) {
-    let reading = spawn_blocking(|| state.handle.reread_policy()).await;
-    let section = match reading.unwrap_or_default() {
-        Some(Ok(section)) => section,
-        Some(Err(error)) => {
-            let advice = error.advice().map(|advice| format!(" ({advice})"));
-            let text = format!(
-                "the policy stays as it was: {}{}",
-                error.chain(),
-                advice.unwrap_or_default()
-            );
-            let text = state.mask.apply(&text).into_owned();
-            error!("{text}");
-            return state.handle.note("policy", true, &text);
-        }
-        None => return,
-    };
+/// Applies a section `policy` that was read again.
+pub(super) async fn apply(state: &'static State, section: config::Policy) {
     let address = |policy: &config::Policy| policy.advisories.as_ref().map(ToString::to_string);
     if address(&section) != address(&state.config.policy) {
         warn!("policy.advisories has changed: that counts when the server is started again");

@@ -1,7 +1,5 @@
 //! Trusted publishing: `/private/api/v1/trusted_publishing/tokens`, in crates.io's shapes, and what goes on in the background for it.
 
-use std::future::pending;
-
 use axum::Json;
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse as _;
@@ -10,9 +8,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::state::State;
+use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::http::Body;
 use crate::http::access::Caller;
@@ -116,17 +115,47 @@ fn refused(state: &State, why: Refused) -> ErrorResponse {
     }
 }
 
+/// Applies the rules of a configuration that was read again. Those that cannot be used change nothing.
+pub(super) fn apply(state: &State, config: &ServeConfig) {
+    match state.trusted.apply(config) {
+        Ok(false) => info!("private.trusted has not changed"),
+        Ok(true) => {
+            let text = "private.trusted has changed";
+            info!("{text}");
+            state.handle.note("trusted", false, text);
+            describe(state);
+        }
+        Err(error) => {
+            let text = format!("private.trusted stays as it was: {}", error.chain());
+            let text = state.mask.apply(&text).into_owned();
+            error!("{text}");
+            state.handle.note("trusted", true, &text);
+        }
+    }
+}
+
+/// Says in the log how many rules there are, if there are any.
+fn describe(state: &State) {
+    match state.trusted.rules() {
+        0 => {}
+        number => {
+            let rules = counted(number, "rule");
+            info!("trusted publishing: {rules} of private.trusted");
+        }
+    }
+}
+
 /// Keeps what the servers of a store agree on up to date.
 pub(super) async fn forever(state: &'static State) {
     let trusted = &state.trusted;
-    if !trusted.is_used() {
-        return pending().await;
-    }
-    let rules = counted(state.config.private.trusted.len(), "rule");
-    info!("trusted publishing: {rules} of private.trusted");
+    describe(state);
     let store = state.crate_files.inventory().store();
     let mut swept: Option<Timestamp> = None;
     loop {
+        // Rules may come with SIGHUP.
+        while !trusted.is_used() {
+            trusted.is_live.notified().await;
+        }
         let now = state.handle.timestamp();
         let wait = trusted.refresh(&state.config, store, now).await;
         if swept.is_none_or(|last| now.duration_since(last) > SWEEP_EVERY) {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -49,8 +49,8 @@ const LIVE: SignedDuration = SignedDuration::from_mins(31);
 
 /// What lets jobs of CI publish.
 pub struct Trusted {
-    rules: Vec<TrustedRule>,
-    issuers: Vec<Issuer>,
+    /// What the configuration says now.
+    current: ArcSwap<Current>,
     key: ArcSwapOption<Key>,
     /// The ids of short-lived tokens that were revoked, as far as this server knows, and until when that matters.
     revoked: Mutex<HashMap<Box<str>, Timestamp>>,
@@ -59,6 +59,34 @@ pub struct Trusted {
     /// Wakes the task that reads what other servers have written, when there is a token that they may have revoked.
     pub is_live: Notify,
     failure: LoggedFailure,
+}
+
+/// The rules, and those who issue what they are about.
+#[derive(Default)]
+struct Current {
+    rules: Vec<TrustedRule>,
+    issuers: Vec<Arc<Issuer>>,
+}
+
+impl Current {
+    /// Prepares what the rules need. An issuer that is known already keeps its keys, and the count of what it was asked.
+    fn of(config: &ServeConfig, before: &Self) -> Result<Self> {
+        let rules = config.private.trusted.clone();
+        let mut urls: Vec<_> = rules.iter().map(|rule| rule.issuer.as_str()).collect();
+        urls.sort_unstable();
+        urls.dedup();
+        let issuers = urls.into_iter().map(|url| {
+            let known = before.issuers.iter().find(|issuer| issuer.is(url));
+            known.map_or_else(
+                || Issuer::new(config, url).map(Arc::new),
+                |known| Ok(Arc::clone(known)),
+            )
+        });
+        Ok(Self {
+            issuers: issuers.collect::<Result<_>>()?,
+            rules,
+        })
+    }
 }
 
 /// Why a job gets no token.
@@ -76,14 +104,8 @@ impl Trusted {
     /// # Errors
     /// `config` if the certificates of the configuration cannot be used.
     pub fn open(config: &ServeConfig) -> Result<Self> {
-        let rules = config.private.trusted.clone();
-        let mut urls: Vec<_> = rules.iter().map(|rule| rule.issuer.as_str()).collect();
-        urls.sort_unstable();
-        urls.dedup();
-        let issuers = urls.into_iter().map(|url| Issuer::new(config, url));
         Ok(Self {
-            issuers: issuers.collect::<Result<_>>()?,
-            rules,
+            current: ArcSwap::from_pointee(Current::of(config, &Current::default())?),
             key: ArcSwapOption::empty(),
             revoked: Mutex::default(),
             seen: AtomicI64::new(i64::MIN),
@@ -94,7 +116,28 @@ impl Trusted {
 
     /// Says whether any job may publish.
     pub fn is_used(&self) -> bool {
-        !self.rules.is_empty()
+        self.rules() > 0
+    }
+
+    /// Returns how many rules there are.
+    pub fn rules(&self) -> usize {
+        self.current.load().rules.len()
+    }
+
+    /// Takes the rules of another configuration; says whether they are others.
+    ///
+    /// # Errors
+    /// As [`Trusted::open`]: the rules stay what they were.
+    pub fn apply(&self, config: &ServeConfig) -> Result<bool> {
+        let before = self.current.load_full();
+        if before.rules == config.private.trusted {
+            return Ok(false);
+        }
+        let after = Current::of(config, &before)?;
+        self.current.store(Arc::new(after));
+        // The key is read when there are rules.
+        self.is_live.notify_one();
+        Ok(true)
     }
 
     /// Says whether the key could be read by which short-lived tokens are known.
@@ -113,7 +156,8 @@ impl Trusted {
         now: Timestamp,
     ) -> Result<String, Refused> {
         let unverified = Unverified::read(token).map_err(Refused::Token)?;
-        let mut issuers = self.issuers.iter();
+        let current = self.current.load_full();
+        let mut issuers = current.issuers.iter();
         let issuer = issuers.find(|issuer| issuer.is(&unverified.issuer));
         let issuer = issuer.ok_or_else(|| {
             let url = claims::shown(&unverified.issuer);
@@ -124,7 +168,7 @@ impl Trusted {
         let keys = issuer.keys_for(&unverified).await;
         let keys = keys.map_err(Refused::Unknown)?;
         let claims = unverified.verify(&keys).map_err(Refused::Token)?;
-        let admitted = claims.admit(&self.rules, now).map_err(|why| {
+        let admitted = claims.admit(&current.rules, now).map_err(|why| {
             info!("trusted publishing: refused a job: {why}");
             Refused::Token(why)
         })?;

@@ -83,6 +83,75 @@ fn exchange(server: &Server, jwt: &str) -> Got {
     }
 }
 
+#[test]
+fn a_hangup_applies_other_rules_none_and_the_first_ones_again_but_no_bad_ones() {
+    let key = SigningKey::ec("a");
+    let issuer = Issuer::start(&[&key]);
+    let site = Site::new();
+    let path = site.folder.path().join("ferry.yml");
+    let write = |rules: &str| {
+        std::fs::write(&path, format!("private: {{ trusted: [{rules}] }}\n")).unwrap()
+    };
+    let rule = |project: &str| {
+        let url = &issuer.url;
+        format!(
+            "{{ issuer: \"{url}\", audience: crates-ferry, project: \"{project}\", crates: [\"acme-*\"] }}"
+        )
+    };
+    write("");
+    let config = path.display().to_string();
+    let server = site.serve(&[("FERRY_CONFIG", &config)]);
+    let jwt = |id: &str| key.sign(&issuer.claims(id));
+    check_none(&server, &jwt("0"));
+    let reload = |rules: &str, told: &str, times: usize| {
+        write(rules);
+        server.signal("HUP");
+        server.wait_for(told, || server.log().matches(told).count() == times);
+    };
+    // Rules where there were none: the key that signs is read now.
+    reload(&rule("rust/*"), "private.trusted has changed", 1);
+    let first = token(&server, &jwt("1"));
+    let whoami = |token: &str| {
+        let headers = [("authorization", token)];
+        server
+            .ask("PUT", "/private/api/v1/crates/new", &headers, b"")
+            .unwrap()
+            .status
+    };
+    assert_ne!(whoami(&first), 401);
+    reload(&rule("other/*"), "private.trusted has changed", 2);
+    check_refused(&server, &jwt("2"), "no rule of private.trusted");
+    // A mistake changes nothing, and neither does the same again.
+    reload(
+        &format!("{}, {{ issuer: x }}", rule("rust/*")),
+        "the policy stays as it was, and so does private.trusted",
+        1,
+    );
+    check_refused(&server, &jwt("3"), "no rule of private.trusted");
+    reload(&rule("other/*"), "private.trusted has not changed", 1);
+    // Without rules there are no short-lived tokens, and what was issued ends at once.
+    reload("", "private.trusted has changed", 3);
+    check_none(&server, &jwt("4"));
+    assert_eq!(whoami(&first), 401);
+    reload(&rule("rust/*"), "private.trusted has changed", 4);
+    let again = token(&server, &jwt("5"));
+    assert_ne!(whoami(&again), 401);
+    // What was used before is remembered.
+    check_refused(&server, &jwt("1"), "has been used already");
+}
+
+/// Fails unless the server trusts nobody.
+fn check_none(server: &Server, jwt: &str) {
+    let body = json!({"jwt": jwt}).to_string();
+    let got = server.ask("POST", TOKENS, &[], body.as_bytes()).unwrap();
+    assert_eq!(
+        (got.status, got.detail().contains("has no rules")),
+        (404, true),
+        "{}",
+        got.text()
+    );
+}
+
 /// Returns the token of a job that may publish.
 fn token(server: &Server, jwt: &str) -> String {
     let got = exchange(server, jwt);
