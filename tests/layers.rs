@@ -48,6 +48,7 @@ const ADAPTED: &[(&str, &[&str])] = &[
     ("lettre", &["config", "notify"]),
     ("object_store", &["server"]),
     ("pulldown_cmark", &["server"]),
+    ("quick_xml", &["server"]),
     ("ra_ap_rustc_lexer", &["server"]),
     // Others ask with the clients of `git::transport`.
     ("reqwest", &["git", "server", "trigger"]),

@@ -72,11 +72,13 @@ impl Findings {
         self.add(name, Status::Passed, detail, Some(advice.to_owned()));
     }
 
-    pub(super) fn skip(&mut self, name: &'static str, reason: impl Into<String>) {
+    /// Adds one that could not be probed, or need not be.
+    pub fn skip(&mut self, name: &'static str, reason: impl Into<String>) {
         self.add(name, Status::Skipped, reason.into(), None);
     }
 
-    pub(super) fn fail(&mut self, name: &'static str, error: &Error) {
+    /// Adds a probe that failed.
+    pub fn fail(&mut self, name: &'static str, error: &Error) {
         let advice = error.advice().map(str::to_owned);
         self.add(name, Status::Failed, error.chain(), advice);
     }
@@ -88,6 +90,12 @@ impl Findings {
     /// Returns the value, or adds the failure under `name`.
     pub fn take<T>(&mut self, name: &'static str, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.fail(name, &error)).ok()
+    }
+
+    /// Adds all probes of others.
+    pub fn join(&mut self, others: Self) {
+        self.ok &= others.ok;
+        self.probes.extend(others.probes);
     }
 
     /// Says whether a probe of this name passed.

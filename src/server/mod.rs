@@ -7,6 +7,7 @@ pub mod audit;
 pub mod cache;
 pub mod cargo_config;
 pub mod catalog;
+pub mod check;
 pub mod command_rules;
 pub mod crate_archive;
 pub mod crate_diff;

@@ -15,14 +15,13 @@ use std::time::SystemTime;
 #[cfg(feature = "server")]
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
-#[cfg(not(feature = "server"))]
-use crates_ferry::config::Flags;
+use crates_ferry::check::{self, Findings};
 use crates_ferry::config::{Config, EffectiveConfig, Environment, Mask};
 use crates_ferry::error::Result;
 use crates_ferry::mirror::{Context, init, plain, sync};
+use crates_ferry::notify;
 use crates_ferry::program::{self, Failure, InterruptNote, LogFormat, Output};
 use crates_ferry::progress::Progress;
-use crates_ferry::{check, notify};
 
 use futures_util::future::BoxFuture;
 use indicatif::MultiProgress;
@@ -30,8 +29,6 @@ use indicatif::MultiProgress;
 #[cfg(feature = "server")]
 use cli::server::ServerCommand;
 use cli::{Cli, Command, MirrorCommand};
-#[cfg(feature = "server")]
-use server::store_probe;
 
 /// Git hosts apply a push whole or not at all, so there is nothing to clean up.
 const AFTER_A_PUSH: InterruptNote = InterruptNote {
@@ -114,20 +111,34 @@ fn dispatch(
             run_to_its_end(work, bars, &progress)
         }
         Command::Mirror(command) => {
+            #[cfg(not(feature = "server"))]
+            let others = None;
+            #[cfg(feature = "server")]
+            let others = match &command {
+                MirrorCommand::Check(asked) => {
+                    let probes = server::probes(&flags, environment);
+                    if probes.are_all && !asked.mail {
+                        let work = check_without_mirror(probes.findings);
+                        return run_to_its_end(work, bars, &progress);
+                    }
+                    Some(probes.findings)
+                }
+                _ => None,
+            };
             let config = Config::load(&flags, environment).map_err(Failure::Error)?;
-            let store = matches!(command, MirrorCommand::Check(_))
-                .then(|| store_probe(&flags, environment))
-                .flatten();
-            let work = run(command, config, store, Arc::clone(&progress));
+            let work = run(command, config, others, Arc::clone(&progress));
             run_to_its_end(work, bars, &progress)
         }
     }
 }
 
-/// A sync stores no crate files.
-#[cfg(not(feature = "server"))]
-fn store_probe(_: &Flags, _: &Environment) -> Option<BoxFuture<'static, Result<String>>> {
-    None
+/// Makes the probes of a server that has no mirror beside it.
+#[cfg(feature = "server")]
+async fn check_without_mirror(probes: BoxFuture<'static, Findings>) -> Result<Output> {
+    let mut findings = Findings::default();
+    findings.skip("mirror", "mirror.url is not set");
+    findings.join(probes.await);
+    Output::new(&findings, u8::from(!findings.ok))
 }
 
 fn log_format(cli: &Cli) -> LogFormat {
@@ -172,11 +183,11 @@ fn run_to_its_end(
     program::block_on(progress::beside(bars, progress, work)).map(Some)
 }
 
-/// Runs a command on a mirror. `check` makes the probe of the store besides its own.
+/// Runs a command on a mirror. `check` makes the probes of the server besides its own.
 async fn run(
     command: MirrorCommand,
     config: Config,
-    store: Option<BoxFuture<'static, Result<String>>>,
+    others: Option<BoxFuture<'static, Findings>>,
     progress: Arc<Progress>,
 ) -> Result<Output> {
     let around = Context {
@@ -209,10 +220,8 @@ async fn run(
         MirrorCommand::Check(asked) => {
             let options = check::Options { mail: asked.mail };
             let mut findings = check::run(&config, &options, around).await;
-            if let Some(probe) = store
-                && let Some(found) = findings.take("store", probe.await)
-            {
-                findings.pass("store", found);
+            if let Some(others) = others {
+                findings.join(others.await);
             }
             Output::new(&findings, u8::from(!findings.ok))
         }

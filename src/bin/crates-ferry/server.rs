@@ -3,8 +3,9 @@
 use std::future::ready;
 use std::sync::Arc;
 
+use crates_ferry::check::Findings;
 use crates_ferry::config::{Environment, Flags, ServeConfig, caller};
-use crates_ferry::error::{Error, Kind, Result};
+use crates_ferry::error::Result;
 use crates_ferry::policy::Verb;
 use crates_ferry::program::{self, Failure, InterruptNote, Output};
 use crates_ferry::progress::Progress;
@@ -13,18 +14,17 @@ use crates_ferry::server::audit;
 use crates_ferry::server::cache::{self, Eviction};
 use crates_ferry::server::cargo_config;
 use crates_ferry::server::catalog::files::Limits;
+use crates_ferry::server::check::{self, Found, Probed};
 use crates_ferry::server::dump::commands as catalog;
 use crates_ferry::server::policy;
 use crates_ferry::server::prefetch::{self, Versions};
 use crates_ferry::server::private::{import, verify};
 use crates_ferry::server::probe;
 use crates_ferry::server::serve::{self as server, Handle};
-use crates_ferry::server::store::Store;
 use crates_ferry::server::tokens::{self, NewToken};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::time::timeout;
 
 use crate::cli::cargo::CargoConfig;
 use crate::cli::server::{Cache, Catalog, Policy, Private, RuleArgs, ServerCommand, Token};
@@ -70,31 +70,40 @@ pub(crate) fn config(flags: &Flags, environment: &Environment) -> Result<ServeCo
     ServeConfig::load(flags, environment).map_err(Failure::Error)
 }
 
-/// Returns the probe of the bucket, where crate files are stored in one.
-pub(crate) fn store_probe(
-    flags: &Flags,
-    environment: &Environment,
-) -> Option<BoxFuture<'static, Result<String>>> {
-    let opened = ServeConfig::load(flags, environment).and_then(|config| {
-        let store = Store::open(&config.store(), &config.secrets, &config.network)?;
-        Ok((config, store))
-    });
-    match opened {
-        Ok((_, Store::Folder(_))) => None,
-        Ok((config, store)) => Some(
-            async move {
-                let limit = config.network.timeout;
-                match timeout(limit, store.probe()).await {
-                    Ok(probed) => probed.map(|()| format!("{} can be used", config.store())),
-                    Err(_) => {
-                        let what = format!("{} did not respond in time", config.store());
-                        Err(Error::new(Kind::Network, what))
+/// The probes of `check` that are about the server.
+pub(crate) struct ServerProbes {
+    /// Whether there is no mirror beside it, and so nothing else to probe.
+    pub(crate) are_all: bool,
+    /// Makes them.
+    pub(crate) findings: BoxFuture<'static, Findings>,
+}
+
+/// Returns the probes of what the server keeps elsewhere.
+pub(crate) fn probes(flags: &Flags, environment: &Environment) -> ServerProbes {
+    match ServeConfig::load(flags, environment) {
+        Ok(config) => ServerProbes {
+            are_all: config.mirror.is_none() && config.private.index.is_some(),
+            findings: async move {
+                let mut findings = Findings::default();
+                for Probed { name, found } in check::probe(config).await {
+                    match found {
+                        Ok(Found::Right(said)) => findings.pass(name, said),
+                        Ok(Found::Unknown(why)) => findings.skip(name, why),
+                        Err(error) => findings.fail(name, &error),
                     }
                 }
+                findings
             }
             .boxed(),
-        ),
-        Err(error) => Some(ready(Err(error)).boxed()),
+        },
+        Err(error) => {
+            let mut findings = Findings::default();
+            findings.fail("server", &error);
+            ServerProbes {
+                are_all: false,
+                findings: ready(findings).boxed(),
+            }
+        }
     }
 }
 

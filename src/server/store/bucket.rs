@@ -40,10 +40,12 @@ const ABORT: Duration = Duration::from_secs(10);
 
 /// A bucket, and the prefix of all keys in it.
 pub struct Bucket {
-    client: AmazonS3,
-    prefix: Key,
+    pub(super) client: AmazonS3,
+    /// Sends what `client` has no call for.
+    pub(super) http: HttpClient,
+    pub(super) prefix: Key,
     /// The bucket and its server, as errors name them.
-    place: String,
+    pub(super) place: String,
     /// It was logged that the server denies what may be an object that is not there.
     has_warned: AtomicBool,
 }
@@ -74,10 +76,13 @@ impl Bucket {
                 Err(_) => warn!("ignoring {name}: it is no setting of an S3 client"),
             }
         }
+        let connector = Connector::new(secrets, network)?;
+        let options = client_options(secrets, network);
+        let http = connector.connect(&options).map_err(unusable)?;
         let client = builder
             .with_bucket_name(bucket)
-            .with_client_options(client_options(secrets, network))
-            .with_http_connector(Connector::new(secrets, network)?)
+            .with_client_options(options)
+            .with_http_connector(connector)
             .with_retry(RetryConfig {
                 backoff: BackoffConfig::default(),
                 max_retries: network.retries as usize,
@@ -87,6 +92,7 @@ impl Bucket {
             .map_err(unusable)?;
         Ok(Self {
             client,
+            http,
             prefix: Key::from(prefix),
             place: place(bucket, secrets),
             has_warned: AtomicBool::new(false),

@@ -5,6 +5,7 @@
 mod bucket;
 mod bucket_error;
 mod folder;
+mod lifecycle;
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -20,6 +21,7 @@ use crate::error::Result;
 pub use bucket::Bucket;
 pub use bucket_error::failure;
 pub use folder::{Removed, Scratch, StoreFolder, StoredFile};
+pub use lifecycle::{Lifecycle, LifecycleRule};
 
 /// Where crate files are stored. Paths are those of [`crate::index::CrateFile::path`].
 pub enum Store {
@@ -67,6 +69,17 @@ impl Store {
         match self {
             Self::Folder(_) => Ok(()),
             Self::Bucket(bucket) => bucket.probe().await.map_err(failure),
+        }
+    }
+
+    /// Finds the lifecycle rules that remove or archive what is in this folder of a bucket; a folder of the machine has none.
+    ///
+    /// # Errors
+    /// `network` or `server` if the bucket cannot be asked.
+    pub async fn lifecycle(&self, folder: &str) -> Result<Lifecycle> {
+        match self {
+            Self::Folder(_) => Ok(Lifecycle::Known(Vec::new())),
+            Self::Bucket(bucket) => bucket.lifecycle(folder).await,
         }
     }
 

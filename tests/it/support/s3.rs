@@ -7,12 +7,14 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use hyper::{HeaderMap, Method, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
+use s3s::route::S3Route;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{S3Error, S3ErrorCode, S3Result};
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -40,6 +42,8 @@ pub enum Refuses {
     Writes(&'static str),
     /// To list the bucket, with `AccessDenied`.
     Lists,
+    /// What has this in its query, with this code.
+    Query(&'static str, &'static str),
 }
 
 /// A running server with the bucket `crates`; dropping it ends it.
@@ -59,12 +63,21 @@ impl S3 {
 
     /// Starts a server at an address, as one that was stopped and comes back.
     pub fn start_at(folder: &Path, address: SocketAddr) -> Self {
-        Self::run(folder, address, Refuses::Forgeries, None)
+        Self::run(folder, address, Refuses::Forgeries, None, None)
     }
 
     /// Starts a server that refuses something.
     pub fn refusing(folder: &Path, refuses: Refuses) -> Self {
-        Self::run(folder, "127.0.0.1:0".parse().unwrap(), refuses, None)
+        Self::run(folder, "127.0.0.1:0".parse().unwrap(), refuses, None, None)
+    }
+
+    /// Starts a server whose bucket has these lifecycle rules; s3s-fs itself knows none.
+    pub fn with_lifecycle(folder: &Path, rules: &str) -> Self {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let lifecycle = LifecycleRoute(format!(
+            "<LifecycleConfiguration>{rules}</LifecycleConfiguration>"
+        ));
+        Self::run(folder, address, Refuses::Forgeries, None, Some(lifecycle))
     }
 
     /// Starts a server with a certificate and its key, in PEM files.
@@ -77,10 +90,16 @@ impl S3 {
             .unwrap();
         let tls = TlsAcceptor::from(Arc::new(config));
         let address = "127.0.0.1:0".parse().unwrap();
-        Self::run(folder, address, Refuses::Forgeries, Some(tls))
+        Self::run(folder, address, Refuses::Forgeries, Some(tls), None)
     }
 
-    fn run(folder: &Path, address: SocketAddr, refuses: Refuses, tls: Option<TlsAcceptor>) -> Self {
+    fn run(
+        folder: &Path,
+        address: SocketAddr,
+        refuses: Refuses,
+        tls: Option<TlsAcceptor>,
+        lifecycle: Option<LifecycleRoute>,
+    ) -> Self {
         std::fs::create_dir_all(folder.join("crates")).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(folder).unwrap());
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
@@ -90,6 +109,9 @@ impl S3 {
             refuses,
             asked: Arc::clone(&asked),
         });
+        if let Some(lifecycle) = lifecycle {
+            service.set_route(lifecycle);
+        }
         let (service, (listening, heard)) = (service.build(), channel());
         let (stop, stopped) = oneshot::channel();
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -156,6 +178,35 @@ impl S3 {
     }
 }
 
+/// Answers what the lifecycle rules of the bucket are, to those whose signature is right.
+struct LifecycleRoute(String);
+
+impl S3Route for LifecycleRoute {
+    fn is_match(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        _: &HeaderMap,
+        _: &mut hyper::http::Extensions,
+    ) -> bool {
+        let query = uri.query().unwrap_or_default();
+        *method == Method::GET && query.split('&').any(|part| part == "lifecycle=")
+    }
+
+    // As async-trait, which the trait is made with, has it.
+    fn call<'route, 'future>(
+        &'route self,
+        _: S3Request<Body>,
+    ) -> Pin<Box<dyn Future<Output = S3Result<S3Response<Body>>> + Send + 'future>>
+    where
+        'route: 'future,
+        Self: 'future,
+    {
+        let response = S3Response::new(Body::from(self.0.clone()));
+        Box::pin(std::future::ready(Ok(response)))
+    }
+}
+
 /// What decides over each request.
 struct Gate {
     folder: PathBuf,
@@ -174,6 +225,11 @@ impl Gate {
         self.asked.lock().unwrap().push(operation.to_owned());
         match self.refuses {
             Refuses::Lists if operation == "ListObjectsV2" => Err("AccessDenied"),
+            Refuses::Query(part, code)
+                if cx.uri().query().is_some_and(|query| query.contains(part)) =>
+            {
+                Err(code)
+            }
             Refuses::All(code) => Err(code),
             Refuses::Writes(code) if is_write => Err(code),
             Refuses::Absent if !is_write && !is_there() => Err("AccessDenied"),

@@ -1,5 +1,6 @@
 //! The registry of private crates: over real repositories, with the real cargo, and with several servers.
 
+mod checked;
 mod commands;
 mod hosts;
 mod job;
