@@ -16,9 +16,9 @@ use std::process::{Command, Stdio};
 
 use incompressible::incompressible;
 use support::daemon::GitDaemon;
-use support::data::bundle;
+use support::data::unbundle;
 use support::ferry::{Ferry, empty_mirror};
-use support::repo::{git, git_command};
+use support::repo::git;
 use support::upstream::{Upstream, bare};
 use tempfile::TempDir;
 use wait4::Wait4;
@@ -123,16 +123,11 @@ fn init_and_sync_of_packs_larger_than_the_memory_they_may_take() {
 
 #[test]
 fn init_of_the_real_index_of_2020_and_a_sync_of_all_its_commits() {
-    let Some(bundle) = bundle("index-2020.bundle") else {
-        return;
-    };
     let folder = tempfile::tempdir().unwrap();
     let upstream = bare(folder.path(), "upstream.git");
-    let fetched = git_command(&upstream)
-        .args(["fetch", "-q", bundle.to_str().unwrap(), "master:master"])
-        .status()
-        .unwrap();
-    assert!(fetched.success());
+    if !unbundle("index-2020.bundle", &upstream) {
+        return;
+    }
     let stage = Stage::set(folder);
     stage.assert_small("init");
 

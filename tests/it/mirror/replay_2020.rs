@@ -1,6 +1,6 @@
 //! The real index of crates.io from March to May 2020, replayed in steps of hundreds and thousands of commits.
 
-use crate::support::data::{bundle, is_full};
+use crate::support::data::{is_full, unbundle};
 use crate::support::repo::git;
 use crate::support::upstream::Upstream;
 use crate::support::world::World;
@@ -62,12 +62,11 @@ fn replay(world: &mut World, commits: &[&str], is_tidied: bool) -> usize {
 
 /// Replays twice from the same beginning: onto a host that tidies up, and onto one that keeps every pack as it comes.
 fn replay_twice(history: History) {
-    let Some(bundle) = bundle("index-2020.bundle") else {
-        return;
-    };
     let folder = tempfile::tempdir().unwrap();
     let mut upstream = Upstream::empty(folder.path(), "upstream.git");
-    upstream.fetch(&bundle, &["master:master"]);
+    if !unbundle("index-2020.bundle", upstream.path()) {
+        return;
+    }
     let listed = git(upstream.path(), &["rev-list", "--reverse", "master"]);
     let commits: Vec<&str> = listed.lines().collect();
     let commits = if is_full() {
