@@ -223,7 +223,7 @@ key_table! {
         /// `serve.store`. Nothing there is evicted.
         store: Option<StoreUrl> = optional("store", serve::store);
         /// A list of crates, such as `acme-*`, that may be published. They are never taken from upstream, as those of
-        /// `policy.reserved`. Without it every name may be published that the public index does not have.
+        /// `policy.reserved`, and never empty. Without it every name may be published that the public index does not have.
         names: Vec<NamePattern> = list("names", policy::reserved);
         /// The largest crate file that may be published.
         max_size: u64 = or_default("max_size", numbers::crate_size, "20MiB");

@@ -1,6 +1,6 @@
 //! The configuration of the API server, which does not need the address of a mirror.
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use url::Url;
 
@@ -290,8 +290,23 @@ impl ServeConfig {
         ))
     }
 
-    /// Refuses to publish into the index of the mirror or of upstream: the next sync would meet what it does not know.
+    /// Refuses to publish into the index of the mirror or of upstream, as the next sync would meet what it does not know; and to keep
+    /// private crate files among others.
     fn check_private(&self) -> Result<()> {
+        if self.private.names.is_empty() && *self.origins.of("private.names") != Origin::Default {
+            let message = "names no crate".to_owned();
+            return Err(self.refused("private.names", message).advise(
+                "List what may be published, such as `acme-*`; leave it out to let every name be published that the public index does \
+                 not have.",
+            ));
+        }
+        if let Some(of) = self.shared_private_store() {
+            let message = format!("is the directory of {of}, or around or inside it");
+            return Err(self.refused("private.store", message).advise(
+                "Set private.store to a directory of its own, or leave it out: private crate files are then in `private` below \
+                 serve.store.",
+            ));
+        }
         let Some(index) = &self.private.index else {
             return Ok(());
         };
@@ -310,6 +325,33 @@ impl ServeConfig {
                 ))
             }
         }
+    }
+
+    /// Says whose directory `private.store` would share: what is in it may be evicted, cleaned up or taken for something else.
+    fn shared_private_store(&self) -> Option<&'static str> {
+        let private = self.private.store.as_ref()?;
+        let store = self.store();
+        let StoreUrl::Folder(private) = private else {
+            return (*private == store).then_some("serve.store");
+        };
+        let absolute = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_owned());
+        let is_within = |inner: &Path, outer: &Path| absolute(inner).starts_with(absolute(outer));
+        let meets = |other: &Path| is_within(other, private) || is_within(private, other);
+        if let Some(RemoteUrl::Local(index)) = &self.private.index
+            && meets(index)
+        {
+            return Some("private.index");
+        }
+        if let StoreUrl::Folder(store) = &store {
+            // Where it is by default.
+            if is_within(private, &store.join("private")) {
+                return None;
+            }
+            if meets(store) {
+                return Some("serve.store");
+            }
+        }
+        meets(&self.serve.data_dir).then_some("serve.data_dir")
     }
 
     /// Returns what the program calls itself to HTTP servers (`User-Agent`).

@@ -95,6 +95,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Says whether no key was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the texts that were given for a key, and where they come from.
     pub(super) fn given(&self, path: &str) -> Option<(&[String], &Origin)> {
         let given = self.0.get(path)?;

@@ -116,7 +116,8 @@ pub(crate) fn serve(flags: &Flags, environment: &Environment) -> Result<Option<O
         let stop = program::graceful_stop().map_err(Failure::Error)?;
         // The server takes the configuration; its errors still name the file and line of a key.
         let origins = config.origins.clone();
-        let handle = Handle::default().with_source(source(flags, environment));
+        let source = source(flags, environment).map_err(Failure::Error)?;
+        let handle = Handle::default().with_source(source);
         let end = server::run_with(config, Arc::new(handle), stop).await;
         end.map(|()| None)
             .map_err(|error| Failure::Error(origins.locate(error)))
@@ -124,12 +125,15 @@ pub(crate) fn serve(flags: &Flags, environment: &Environment) -> Result<Option<O
 }
 
 /// Returns what reads the configuration again, with the same flags and variables.
+///
+/// # Errors
+/// As [`Flags::again`].
 pub(crate) fn source(
     flags: &Flags,
     environment: &Environment,
-) -> impl Fn() -> Result<ServeConfig> + Send + Sync + 'static {
-    let (flags, environment) = (flags.clone(), environment.clone());
-    move || ServeConfig::load(&flags, &environment)
+) -> Result<impl Fn() -> Result<ServeConfig> + Send + Sync + use<>> {
+    let (flags, environment) = (flags.again(environment)?, environment.clone());
+    Ok(move || ServeConfig::load(&flags, &environment))
 }
 
 /// Runs a command and returns its report.

@@ -24,7 +24,8 @@ pub(crate) fn run(
     bars: Option<&MultiProgress>,
 ) -> Result<Option<Output>, Failure> {
     let config = UpConfig::load(flags, environment).map_err(Failure::Error)?;
-    let handle = up::handle(&config, source(flags, environment));
+    let source = source(flags, environment).map_err(Failure::Error)?;
+    let handle = up::handle(&config, source);
     let told = Told {
         began: Instant::now(),
         mask: Mask::of_process(flags, environment),

@@ -15,8 +15,15 @@ use crate::error::{Error, Kind, Result};
 /// A key and the text of its value, or of each element of its list.
 type KeyAndTexts = (&'static Key, Vec<String>);
 
+/// How many brackets may be open at once: the parser's time grows with the square of that.
+const DEEPEST: usize = 100;
+
 /// Adds the values in the text of a configuration file; `shown` is the file's name in messages.
 pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<()> {
+    if let Some(line) = too_deep(text) {
+        let text = format!("{shown}:{line}: more than {DEEPEST} brackets are open");
+        return Err(Error::new(Kind::Config, text));
+    }
     let mut found = Vec::new();
     read(text, None, &mut found).map_err(|error| located(&error, text, shown))?;
     for (at, (key, texts)) in found.into_iter().enumerate() {
@@ -29,6 +36,24 @@ pub(super) fn load(text: &str, shown: &str, settings: &mut Settings) -> Result<(
         settings.set(key, origin, texts)?;
     }
     Ok(())
+}
+
+/// Returns the line, from 1 on, at which too many brackets are open. Those in quotes and comments count, too: none has so many.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    let mut lines = text.lines().enumerate();
+    let mut is_too_deep = |line: &str| {
+        line.bytes().any(|byte| {
+            match byte {
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            open > DEEPEST
+        })
+    };
+    let (at, _) = lines.find(|(_, line)| is_too_deep(line))?;
+    Some(at + 1)
 }
 
 /// Reads the document. The value whose place among the found ones is `refused` is an error.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::super::environment::Environment;
 use super::super::sections;
 use super::super::settings::{Origin, Settings, refused};
 use super::password::refuse_password;
@@ -13,6 +14,8 @@ use crate::error::Result;
 pub struct Flags {
     /// `--config`: the file to read instead of `FERRY_CONFIG` or `./ferry.yml`.
     pub(super) file: Option<PathBuf>,
+    /// That file was there before, and set keys: one that sets none any more is a mistake.
+    pub(super) is_again: bool,
     /// The values of keys, by their paths.
     values: BTreeMap<&'static str, String>,
 }
@@ -24,6 +27,22 @@ impl Flags {
             file,
             ..Self::default()
         }
+    }
+
+    /// Returns the same for reading the configuration again later. A file that is there now, and sets a key, must do so then: one that
+    /// is gone or empty may be about to be replaced, and what it said must not stop to count.
+    ///
+    /// # Errors
+    /// `config` if the file cannot be read.
+    pub fn again(&self, environment: &Environment) -> Result<Self> {
+        let mut again = self.clone();
+        if let Some((path, settings)) = super::of_file(self, environment)?
+            && !settings.is_empty()
+        {
+            again.file = Some(path);
+            again.is_again = true;
+        }
+        Ok(again)
     }
 
     /// Sets a key such as `mirror.url`, where its flag was given.

@@ -36,16 +36,29 @@ pub(super) struct Loaded {
 /// # Errors
 /// `config`, naming the flag, the variable, or the file with line and column.
 pub(super) fn load(flags: &Flags, environment: &Environment) -> Result<Loaded> {
-    let mut settings = Settings::default();
-    let file = locate(flags, environment)?;
-    if let Some(path) = &file {
-        let shown = path.display().to_string();
-        let text = text_file::read(path).map_err(|e| unreadable(&shown, e))?;
-        file::load(&text, &shown, &mut settings)?;
-    }
+    let (file, settings) = of_file(flags, environment)?.unzip();
+    let mut settings = settings.unwrap_or_default();
     variables::load(environment, &mut settings)?;
     flags::load(flags, &mut settings)?;
     Ok(Loaded { file, settings })
+}
+
+/// Loads the file, if there is one.
+fn of_file(flags: &Flags, environment: &Environment) -> Result<Option<(PathBuf, Settings)>> {
+    let Some(path) = locate(flags, environment)? else {
+        return Ok(None);
+    };
+    let shown = path.display().to_string();
+    let text = text_file::read(&path).map_err(|error| unreadable(&shown, error))?;
+    let mut settings = Settings::default();
+    file::load(&text, &shown, &mut settings)?;
+    if flags.is_again && settings.is_empty() {
+        let text = format!("{shown}: the file sets no key any more");
+        return Err(Error::new(Kind::Config, text).advise(
+            "Write the new file beside it, and rename that: then nobody reads half of it.",
+        ));
+    }
+    Ok(Some((path, settings)))
 }
 
 fn unreadable(shown: &str, cause: io::Error) -> Error {

@@ -299,3 +299,92 @@ fn a_rule_that_cannot_be_used_is_located() {
     let text = policy_of("policy: { deny: a }").unwrap_err();
     assert!(text.to_string().contains("expected a list"), "{text}");
 }
+
+#[test]
+fn a_file_that_is_read_again_must_be_there_and_set_a_key_if_it_did() {
+    let (folder, path) = ferry_yml("policy: { deny: [foo] }\n");
+    let environment = Environment::from_pairs([MIRROR]).in_folder(folder.path());
+    let again = Flags::default().again(&environment).unwrap();
+    let load = |flags: &Flags| ServeConfig::load(flags, &environment);
+    let message = || {
+        let error = load(&again).expect_err("what the file said counts");
+        error.chain().to_string()
+    };
+    assert_eq!(load(&again).unwrap().policy.deny.len(), 1);
+    for empty in ["", "# nothing\n", "policy:\n"] {
+        std::fs::write(&path, empty).unwrap();
+        let told = message();
+        assert!(
+            told.ends_with("ferry.yml: the file sets no key any more"),
+            "{told}"
+        );
+    }
+    std::fs::remove_file(&path).unwrap();
+    let told = message();
+    assert!(
+        told.contains("cannot read the configuration file"),
+        "{told}"
+    );
+    std::fs::write(&path, "policy: { deny: [foo, bar] }\n").unwrap();
+    assert_eq!(load(&again).unwrap().policy.deny.len(), 2);
+
+    // What said nothing may go on so.
+    std::fs::remove_file(&path).unwrap();
+    let again = Flags::default().again(&environment).unwrap();
+    assert!(load(&again).unwrap().policy.deny.is_empty());
+    std::fs::write(&path, "").unwrap();
+    assert!(load(&again).unwrap().policy.deny.is_empty());
+}
+
+#[test]
+fn brackets_within_brackets_end_in_time() {
+    let deep = format!("mirror:\n  keep: {}\n", "[".repeat(100_000));
+    let told = message(from_file(&deep));
+    assert!(
+        told.contains("ferry.yml:2: more than 100 brackets are open"),
+        "{told}"
+    );
+    // Many beside each other are none within each other.
+    let rules = "{ name: foo, why: [x] }, ".repeat(200);
+    let told = message(from_file(&format!("policy: {{ deny: [{rules}] }}\n")));
+    assert!(!told.contains("brackets"), "{told}");
+}
+
+#[test]
+fn private_crates_are_kept_apart_and_an_empty_list_of_names_is_a_mistake() {
+    let folder = TempDir::new().unwrap();
+    let load = |text: &str| {
+        std::fs::write(folder.path().join("ferry.yml"), text).unwrap();
+        let environment = Environment::from_pairs([MIRROR]).in_folder(folder.path());
+        ServeConfig::load(&Flags::default(), &environment).map_err(|error| error.to_string())
+    };
+    let told = load("private: { names: [] }\n").unwrap_err();
+    assert!(told.ends_with("private.names: names no crate"), "{told}");
+    let at = folder.path().display().to_string();
+    let with = |store: &str, more: &str| {
+        load(&format!(
+            "serve: {{ data_dir: {at}/data }}\nprivate: {{ index: {at}/index.git, store: {store} }}\n{more}"
+        ))
+    };
+    for (store, of) in [
+        (format!("{at}/data/crates"), "serve.store"),
+        (format!("{at}/data/crates/ab"), "serve.store"),
+        (format!("{at}/data"), "serve.store"),
+        (format!("{at}/data/tmp"), "serve.data_dir"),
+        (format!("{at}/data/private"), "serve.data_dir"),
+        (at.clone(), "private.index"),
+        (format!("{at}/index.git"), "private.index"),
+        (format!("{at}/index.git/objects"), "private.index"),
+    ] {
+        let told = with(&store, "").unwrap_err();
+        let end = format!("private.store: is the directory of {of}, or around or inside it");
+        assert!(told.ends_with(&end), "{store}: {told}");
+    }
+    for store in [
+        format!("{at}/files"),
+        format!("{at}/data/crates/private"),
+        format!("{at}/data2"),
+    ] {
+        with(&store, "").unwrap();
+    }
+}

@@ -197,13 +197,11 @@ fn issuer(text: &str) -> Result<String, String> {
 /// means.
 fn project(text: &str) -> Result<ClaimPattern, String> {
     let pattern = ClaimPattern::read(text)?;
-    match text.split_once('/') {
-        Some((group, project))
-            if !group.contains('*') && !group.is_empty() && !project.is_empty() =>
-        {
-            Ok(pattern)
-        }
-        _ => Err(format!(
+    let parts: Vec<_> = text.split('/').collect();
+    let is_path = parts.len() > 1 && !parts.iter().any(|part| matches!(*part, "" | "." | ".."));
+    match is_path && !parts[0].contains('*') {
+        true => Ok(pattern),
+        false => Err(format!(
             "expected a path such as rust/* or acme/core, whose first part has no `*`, found `{}`",
             text.escape_debug()
         )),
@@ -288,6 +286,10 @@ mod tests {
                 "whose first part has no `*`",
             ),
             ("project=rust/*", "project=rust", "expected a path"),
+            ("project=rust/*", "project=rust/x/", "expected a path"),
+            ("project=rust/*", "project=/rust/x", "expected a path"),
+            ("project=rust/*", "project=rust//x", "expected a path"),
+            ("project=rust/*", "project=rust/../x", "expected a path"),
             ("project=rust/*", "project={rust,evil}/*", "expected a text"),
             ("project=rust/*", "", "`project` is missing"),
             (

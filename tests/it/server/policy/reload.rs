@@ -90,6 +90,27 @@ fn a_hangup_applies_another_policy_none_and_one_again_but_no_bad_one() {
 }
 
 #[test]
+fn a_hangup_while_the_file_is_gone_or_empty_lets_nothing_through() {
+    let site = site();
+    let (name, path) = write(&site, "policy: { deny: [foo@1.1.0] }\n");
+    let server = site.serve(&[(name, &path)]);
+    let refused = |count: usize| {
+        server.wait_for("refused", || {
+            server.log().matches("the policy stays as it was").count() == count
+        });
+        assert_eq!(status(&server, "1.1.0"), 403);
+    };
+    reload(&site, &server, "");
+    refused(1);
+    std::fs::remove_file(&path).unwrap();
+    server.signal("HUP");
+    refused(2);
+    reload(&site, &server, "policy: { deny: [foo@1.0.0] }\n");
+    server.wait_for("changed", || status(&server, "1.0.0") == 403);
+    assert_eq!(status(&server, "1.1.0"), 200);
+}
+
+#[test]
 fn a_hangup_of_up_applies_another_policy_and_reads_what_commands_said() {
     let site = site();
     let (name, path) = write(&site, "policy: { deny: [other] }\n");
