@@ -53,7 +53,7 @@ pub use values::catalog::{DumpSource, dump_source};
 pub use values::durations::{Rhythm, cron, duration, duration_or_zero};
 pub use values::git::History;
 pub use values::numbers::size;
-pub use values::policy::{OnAdvisory, Rule, Withdrawn, moment};
+pub use values::policy::{OnAdvisory, Rule, Withdrawn, moment, reason};
 pub use values::serve::{AccessLog, Downloads, OfflineIndex, StoreUrl};
 pub use values::smtp::{Mailbox, SmtpServer, SmtpTls};
 pub use values::trusted::{ClaimPattern, TrustedRule};

@@ -9,6 +9,8 @@ use crate::index::{CratePattern, NamePattern};
 /// What comes before the end of a rule in its text, and before its reason.
 const UNTIL: &str = " until=";
 const WHY: &str = " why=";
+/// The most characters of a reason.
+const LONGEST_REASON: usize = 500;
 
 /// A rule about some crates, or some of their versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +51,22 @@ pub(in super::super) fn rule(text: &str) -> Result<Rule, String> {
     Ok(Rule {
         crates,
         until: until.map(|until| moment(until.trim())).transpose()?,
-        why: why.map(words),
+        why: why.map(reason).transpose()?,
     })
+}
+
+/// Reads why a rule is made: words in one line.
+///
+/// # Errors
+/// Which length is too long.
+pub fn reason(text: &str) -> Result<String, String> {
+    let words = words(text);
+    match words.chars().count() {
+        length if length > LONGEST_REASON => Err(format!(
+            "a reason has at most {LONGEST_REASON} characters, and this one {length}: cargo shows it to whoever meets the rule"
+        )),
+        _ => Ok(words),
+    }
 }
 
 fn is_name(text: &str) -> bool {
@@ -226,6 +242,15 @@ mod tests {
         }
         let made = in_one_line("a", Some("2027-01-31".to_owned()), Some("b\n c".to_owned()));
         assert_eq!(made, "a until=2027-01-31 why=b c");
+    }
+
+    #[test]
+    fn a_reason_is_one_line_and_no_book() {
+        let longest = "é".repeat(LONGEST_REASON);
+        assert_eq!(reason(" it\n steals "), Ok("it steals".to_owned()));
+        assert_eq!(reason(&longest), Ok(longest.clone()));
+        assert!(reason(&format!("{longest}x")).is_err());
+        assert!(rule(&format!("foo why={longest}x")).is_err());
     }
 
     #[test]

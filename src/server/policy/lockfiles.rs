@@ -59,16 +59,16 @@ pub async fn test(config: &ServeConfig, paths: &[PathBuf]) -> Result<LockfileRep
     // Before the index, which may take long: a mistake in a path shows at once.
     let mut locked = Vec::new();
     for path in paths {
-        let locks = lockfile::read_all(std::slice::from_ref(path), &own)?;
+        let text = lockfile::text(path).await?;
+        let mut locks = Locks::default();
+        locks.add(path, &text, &own)?;
         report.leave_out(config, path, &locks);
-        locked.push((path, locks.packages));
+        locked.push((path, text, locks.packages));
     }
     let applied = Applied::read(config).await?;
     let mut crates = HashMap::new();
-    for (path, packages) in locked {
+    for (path, text, packages) in locked {
         report.packages += packages.len();
-        // It was read a moment ago.
-        let text = std::fs::read_to_string(path).unwrap_or_default();
         for package in packages {
             let of_crate = match crates.entry(package.name.to_string()) {
                 Entry::Occupied(known) => known.into_mut(),

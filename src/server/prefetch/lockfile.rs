@@ -1,9 +1,12 @@
 //! Reads `Cargo.lock`. Uses cargo-lock.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use cargo_lock::{Checksum as LockChecksum, Lockfile, Package};
+use tokio::task::spawn_blocking;
 use toml_edit::{Document, Item};
 
 use super::own_sources::OwnSources;
@@ -12,6 +15,8 @@ use crate::error::{Error, Kind, Result};
 use crate::guarded::guarded;
 use crate::index::{Checksum, CrateName, CrateVersion};
 
+/// The largest lockfile that is read, in bytes: a thousand packages take some 300 KB.
+const LARGEST: u64 = 64 << 20;
 /// The newest version of the format that cargo-lock reads.
 const NEWEST: i64 = 4;
 /// How many foreign sources of lockfiles a warning names.
@@ -36,7 +41,7 @@ pub struct Locks {
     /// Packages from crates.io.
     pub packages: Vec<Locked>,
     /// Packages of other registries and of git repositories.
-    pub other_sources: Vec<String>,
+    pub other_sources: BTreeSet<String>,
     /// What these are, as the lockfiles write them.
     pub others: BTreeSet<String>,
     /// How many packages are members of the workspace, or path dependencies.
@@ -44,6 +49,39 @@ pub struct Locks {
 }
 
 impl Locks {
+    /// Adds the packages of a lockfile's text.
+    ///
+    /// # Errors
+    /// `config`, with the path.
+    pub fn add(&mut self, path: &Path, text: &str, own: &OwnSources) -> Result<()> {
+        let unreadable = || unreadable(path);
+        check(text).map_err(|(why, advice)| unreadable().because(why).advise(advice))?;
+        // cargo-lock panics at a checksum of 64 bytes that are not ASCII.
+        let parsed =
+            guarded(|| text.parse::<Lockfile>()).map_err(|panic| unreadable().because(panic))?;
+        let lockfile = parsed.map_err(|error| unreadable().because(plain(&error)))?;
+        for package in lockfile.packages {
+            let Some(source) = &package.source else {
+                self.members += 1;
+                continue;
+            };
+            // Other sources have an index of their own, whose checksums the mirror does not know.
+            match own.contain(source) {
+                true => self
+                    .packages
+                    .push(locked(&package).map_err(|why| unreadable().because(why))?),
+                false => {
+                    let name = format!("{} {}", package.name, package.version);
+                    self.other_sources.insert(name);
+                    // Without the commit of a git repository.
+                    let source = source.with_precise(None).to_string();
+                    self.others.insert(source);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Says where packages come from that are not this mirror's, and what to do if they are.
     pub fn from_elsewhere(&self, config: &ServeConfig) -> String {
         let sources = self.others.iter().map(String::as_str);
@@ -59,51 +97,37 @@ impl Locks {
 ///
 /// # Errors
 /// `config`, with the path.
-pub fn read_all(paths: &[PathBuf], own: &OwnSources) -> Result<Locks> {
+pub async fn read_all(paths: &[PathBuf], own: &OwnSources) -> Result<Locks> {
     let mut locks = Locks::default();
     for path in paths {
-        read(path, own, &mut locks)?;
+        locks.add(path, &text(path).await?, own)?;
     }
-    locks.other_sources.sort();
-    locks.other_sources.dedup();
     Ok(locks)
 }
 
-fn read(path: &Path, own: &OwnSources, locks: &mut Locks) -> Result<()> {
-    let unreadable = || {
-        Error::new(
-            Kind::Config,
-            format!("cannot read the lockfile {}", path.display()),
-        )
-        .advise("Name a Cargo.lock as cargo writes it.")
-    };
-    // Not `Lockfile::load`, which tells only the kind of an I/O error.
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable().because(error))?;
-    check(&text).map_err(|(why, advice)| unreadable().because(why).advise(advice))?;
-    // cargo-lock panics at a checksum of 64 bytes that are not ASCII.
-    let parsed =
-        guarded(|| text.parse::<Lockfile>()).map_err(|panic| unreadable().because(panic))?;
-    let lockfile = parsed.map_err(|error| unreadable().because(plain(&error)))?;
-    for package in lockfile.packages {
-        let Some(source) = &package.source else {
-            locks.members += 1;
-            continue;
-        };
-        // Other sources have an index of their own, whose checksums the mirror does not know.
-        match own.contain(source) {
-            true => locks
-                .packages
-                .push(locked(&package).map_err(|why| unreadable().because(why))?),
-            false => {
-                let name = format!("{} {}", package.name, package.version);
-                locks.other_sources.push(name);
-                // Without the commit of a git repository.
-                let source = source.with_precise(None).to_string();
-                locks.others.insert(source);
-            }
+/// Reads the text of a lockfile; on a thread of its own, since a pipe that nobody writes to never ends.
+///
+/// # Errors
+/// `config`, with the path.
+pub async fn text(path: &Path) -> Result<String> {
+    let named = path.to_owned();
+    let reading = spawn_blocking(move || {
+        let mut text = String::new();
+        let read = File::open(named)?
+            .take(LARGEST + 1)
+            .read_to_string(&mut text)?;
+        match read as u64 > LARGEST {
+            true => Err(io::Error::other("it is larger than 64 MiB")),
+            false => Ok(text),
         }
-    }
-    Ok(())
+    });
+    let read = reading.await.map_err(io::Error::other).flatten();
+    read.map_err(|error| unreadable(path).because(error))
+}
+
+fn unreadable(path: &Path) -> Error {
+    let message = format!("cannot read the lockfile {}", path.display());
+    Error::new(Kind::Config, message).advise("Name a Cargo.lock as cargo writes it.")
 }
 
 /// Checks what cargo-lock would tell in its own words, or not at all; returns what is wrong and what to do.

@@ -74,7 +74,7 @@ pub async fn run(
     config.serve.max_idle = None;
     let max_size = config.serve.max_size.take();
     progress.phase("reading the index");
-    let locked = lockfile::read_all(&options.lockfiles, &OwnSources::of(&config))?;
+    let locked = lockfile::read_all(&options.lockfiles, &OwnSources::of(&config)).await?;
     let left_out = all_left_out(&locked, &config);
     // Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
     let (snapshot, copy) = index_copy::for_reading(&config).await?;

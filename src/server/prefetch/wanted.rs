@@ -41,7 +41,7 @@ impl Wanted {
         // By path: lockfiles and crates that name the same version ask for it once, and the order is that of the store.
         let mut found = BTreeMap::new();
         let mut wanted = Self {
-            other_sources: locks.other_sources,
+            other_sources: locks.other_sources.into_iter().collect(),
             ..Self::default()
         };
         for locked in &locks.packages {

@@ -308,3 +308,45 @@ fn a_lockfile_that_its_reader_panics_over_is_an_error_of_that_file() {
     let log = String::from_utf8(end.stderr).unwrap();
     assert!(!log.contains("panicked"), "{log}");
 }
+
+/// Makes a pipe that has a name.
+fn pipe(site: &Site) -> std::path::PathBuf {
+    let path = site.folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    path
+}
+
+#[test]
+fn a_lockfile_may_come_through_a_pipe_and_a_silent_one_ends_with_the_signal() {
+    let site = site();
+    let text = std::fs::read(lockfile(&site, &[("foo", "1.0.0", None)])).unwrap();
+    let pipe = pipe(&site);
+    let path = pipe.to_str().unwrap();
+    for command_line in [["prefetch", path].as_slice(), &["policy", "test", path]] {
+        let start = || {
+            command(&site.variables_and(&[("FERRY_POLICY_DENY", "foo@1.0.0")]))
+                .args(command_line)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        // Opening it to write waits until the program reads.
+        let open = || std::fs::File::options().write(true).open(&pipe).unwrap();
+        let child = start();
+        std::io::Write::write_all(&mut open(), &text).unwrap();
+        let shown = format!("{:?}", child.wait_with_output().unwrap());
+        assert!(shown.contains("foo"), "{command_line:?}: {shown}");
+        assert!(!shown.contains("cannot read"), "{command_line:?}: {shown}");
+
+        let child = start();
+        let silent = open();
+        let id = child.id().to_string();
+        let sent = Command::new("kill").args(["-s", "TERM", &id]).status();
+        assert!(sent.unwrap().success());
+        let end = child.wait_with_output().unwrap();
+        drop(silent);
+        assert_eq!(end.status.code(), Some(143), "{command_line:?}: {end:?}");
+    }
+}

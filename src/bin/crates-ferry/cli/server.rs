@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use crates_ferry::config::{
-    DumpSource, Flags, dump_source, duration_or_zero, flag_help, flag_long_help, moment, size,
+    DumpSource, Flags, dump_source, duration_or_zero, flag_help, flag_long_help, moment, reason,
+    size,
 };
 use crates_ferry::http::scopes::Scope;
 use crates_ferry::index::{CratePattern, CrateSpec};
@@ -431,7 +432,7 @@ pub(crate) struct RuleArgs {
     pub(crate) rule: CratePattern,
 
     /// Why: whoever meets the rule is told.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub(crate) why: Option<String>,
 
     /// When it ends: a date, as 2027-01-31, whose beginning in UTC is meant, or a time.
