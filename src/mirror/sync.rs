@@ -96,6 +96,11 @@ impl Sync<'_> {
         if let Some(report) = unconfirmed.arrived(Some(before)) {
             return Ok(report);
         }
+        // A push may follow. A server that talks to one client at a time would keep the connection waiting.
+        let may_push = !self.options.dry_run && session.upstream_tip != before;
+        if may_push && !session.mirror.is_plain() {
+            self.mirror.connect_ahead().await;
+        }
         match compare_tips(&mut session, before).await? {
             SyncState::UpToDate(found) => {
                 // Where the mode was not read, the mirror has upstream's tip itself, which only `merge` does.

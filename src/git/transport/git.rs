@@ -3,6 +3,8 @@
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout_at;
 
+use super::ahead::Ahead;
+use super::quick_ack::QuickAck;
 use super::{Service, Stderr, Stream, idle, tcp};
 use crate::error::{Error, Kind, Result};
 use crate::transport::Limits;
@@ -14,6 +16,7 @@ pub struct GitRemote {
     port: u16,
     path: String,
     limits: Limits,
+    ahead: Ahead<QuickAck>,
 }
 
 impl GitRemote {
@@ -29,7 +32,21 @@ impl GitRemote {
             port,
             path: path.into(),
             limits: limits.clone(),
+            ahead: Ahead::default(),
         }
+    }
+
+    /// Begins to connect, for a service that may be opened soon.
+    pub(super) fn connect_ahead(&self) {
+        let deadline = tcp::deadline(self.limits.connect_timeout);
+        let (host, port) = (self.host.clone(), self.port);
+        self.ahead
+            .begin(async move { tcp::connect(&host, port, deadline).await.ok() });
+    }
+
+    /// Says whether a connection was begun ahead.
+    pub(super) fn is_connected_ahead(&self) -> bool {
+        self.ahead.is_begun()
     }
 
     /// Connects and requests a service; the next bytes read are its advertisement. `v2` requests protocol version 2.
@@ -39,7 +56,10 @@ impl GitRemote {
     pub async fn open(&self, service: Service, v2: bool) -> Result<Stream> {
         let request = self.request(service, v2)?;
         let deadline = tcp::deadline(self.limits.connect_timeout);
-        let mut connection = tcp::connect(&self.host, self.port, deadline).await?;
+        let mut connection = match self.ahead.take().await {
+            Some(connection) => connection,
+            None => tcp::connect(&self.host, self.port, deadline).await?,
+        };
         tracing::debug!(url = %self.url(), service = service.name(), v2, "opening over git://");
         timeout_at(deadline, connection.write_all(request.as_bytes()))
             .await

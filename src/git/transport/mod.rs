@@ -10,6 +10,7 @@
 //! `remote::Host`. To add what a host says when it refuses: a row in `host_messages/known_messages/`, and the host's own
 //! words in `host_messages/samples.txt`, against which the table is tested.
 
+mod ahead;
 pub mod by_id;
 mod connection;
 mod credentials;

@@ -46,6 +46,11 @@ impl<'r> PackStream<'r> {
         self.unread = Bytes::from(read);
     }
 
+    /// Names the remote in the error of something that the pack contains.
+    pub fn of_remote(&self, error: Error) -> Error {
+        error.on(self.remote)
+    }
+
     /// Makes the error of a failure while the pack is read.
     pub fn error(&self, error: wire::Error) -> Error {
         let stderr = self.connection.stderr();

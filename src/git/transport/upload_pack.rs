@@ -332,10 +332,26 @@ impl<'r> UploadPack<'r> {
     /// # Errors
     /// As [`UploadPack::fetch`]; `Failed` for a response without a pack.
     pub async fn fetch_pack(&mut self, fetch: &Fetch) -> Result<PackStream<'r>, FetchError> {
+        match self.try_fetch_pack(fetch).await? {
+            Some(pack) => Ok(pack),
+            None => {
+                let error = wire::Error::Garbage("no pack".to_owned());
+                Err(self.error("reading its pack", error).into())
+            }
+        }
+    }
+
+    /// As [`UploadPack::fetch_pack`], of a fetch without `done`: `None` where the server sends no pack.
+    ///
+    /// # Errors
+    /// As [`UploadPack::fetch`].
+    pub async fn try_fetch_pack(
+        &mut self,
+        fetch: &Fetch,
+    ) -> Result<Option<PackStream<'r>>, FetchError> {
         let answer = self.fetch(fetch).await?;
         if !answer.pack_follows {
-            let error = wire::Error::Garbage("no pack".to_owned());
-            return Err(self.error("reading its pack", error).into());
+            return Ok(None);
         }
         let connection = self.connection.detach();
         self.state = if self.connection.is_stateless() {
@@ -343,7 +359,7 @@ impl<'r> UploadPack<'r> {
         } else {
             State::Spent
         };
-        Ok(PackStream::new(self.remote, connection))
+        Ok(Some(PackStream::new(self.remote, connection)))
     }
 
     /// Fetches objects for planning and passes each to `visit`, which may stop the fetch.
@@ -410,6 +426,11 @@ impl<'r> UploadPack<'r> {
             return FetchError::Missing(Meaning::DAMAGED.error(message));
         }
         FetchError::Missing(error)
+    }
+
+    /// Says whether the server speaks protocol v2.
+    pub fn is_v2(&self) -> bool {
+        !self.is_v0()
     }
 
     fn is_v0(&self) -> bool {

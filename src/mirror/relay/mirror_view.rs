@@ -112,6 +112,11 @@ impl MirrorView {
         read(&self.window, id)
     }
 
+    /// Says whether a commit was fetched.
+    pub fn has(&self, id: &ObjectId) -> bool {
+        self.window.has(id)
+    }
+
     /// Returns the root tree of the tip, if a server without filters sent it.
     ///
     /// # Errors
@@ -276,6 +281,28 @@ impl MirrorView {
             }
         }
         Ok(false)
+    }
+
+    /// Returns `from` and those of its ancestors that were fetched and have no parents, or some that were not fetched: as
+    /// `shallow` they cut off nothing that was fetched.
+    ///
+    /// # Errors
+    /// `server` for a commit that cannot be parsed.
+    pub fn ends_of(&self, from: ObjectId) -> Result<Vec<ObjectId>> {
+        let mut ends = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut next = vec![from];
+        while let Some(id) = next.pop() {
+            let Some(commit) = self.get(&id)?.filter(|_| seen.insert(id)) else {
+                continue;
+            };
+            let parents = commit.parents;
+            if parents.is_empty() || !parents.iter().all(|parent| self.has(parent)) {
+                ends.push(id);
+            }
+            next.extend(parents);
+        }
+        Ok(ends)
     }
 
     /// Returns the newest of these commits that was fetched and is not the relay's: none of the others descends from it.

@@ -6,7 +6,7 @@
 //! | Open both sides, list their branches | `session` | reads |
 //! | Find the base: what the mirror has of upstream | `sync_state`, from `mirror_view` | reads |
 //! | Fetch upstream's new commits, name the relation | `observe`, from `new_commits` | reads |
-//! | Ask for upstream's pack before the plan, read trees from it | `early_pack` | reads |
+//! | Ask for upstream's pack before the plan, read its new commits and trees from it | `early_pack` | reads |
 //! | Prove a squash of upstream's history | `squash` | reads |
 //! | Tell what a divergence takes back | `divergence` | reads |
 //! | Name the crates where the commits that do are cut off | `changed_crates` | reads |

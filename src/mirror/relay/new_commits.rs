@@ -123,7 +123,7 @@ impl NewCommits {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn take_commit(&mut self, object: &Object, tip: &ObjectId) -> Result<()> {
+    pub(super) fn take_commit(&mut self, object: &Object, tip: &ObjectId) -> Result<()> {
         if !self.seen.insert(object.id) {
             return Ok(());
         }

@@ -43,6 +43,8 @@ pub struct Observation {
     pub squash: Option<Squash>,
     /// The root trees of the mirror's tip, the base and upstream's tip, by their ids.
     pub trees: HashMap<ObjectId, Tree>,
+    /// The fetch of the pack, where it was asked for before the new commits were known.
+    foreseen: Option<Fetch>,
 }
 
 /// What an observation is for.
@@ -54,9 +56,20 @@ pub enum Purpose {
     Push(Option<History>),
 }
 
+impl Purpose {
+    /// Says whether upstream's history is pushed to a mirror of this mode.
+    fn carries_history(self, found: History) -> bool {
+        match self {
+            Self::Report => false,
+            Self::Push(asked) => [found, asked.unwrap_or(found)] == [History::Merge; 2],
+        }
+    }
+}
+
 /// Reads upstream's new commits, how they relate to the base, and the three root trees.
 ///
-/// For a push upstream's pack is asked for as soon as it is known which, and upstream's root tree is read from it.
+/// For a push upstream's pack is asked for at once where it can be foreseen, else as soon as it is known which: upstream's new
+/// commits and its root tree are read from it.
 ///
 /// # Errors
 /// `rewound` and `unrelated` where that shows only now; otherwise as [`UploadPack::scan`].
@@ -68,14 +81,14 @@ pub async fn observe(
     let Behind {
         view,
         mut base,
-        new_commits: fetched,
+        new_commits: known,
     } = behind;
     let tip = session.upstream_tip;
     let Session {
         upstream, mirror, ..
     } = session;
-    let (mut new_commits, mut trees) = try_join!(
-        new_commits_since(upstream, tip, &view, fetched),
+    let ((mut new_commits, early_pack), mut trees) = try_join!(
+        new_commits_since(upstream, tip, &view, &base, known, purpose),
         mirror_roots(mirror, &view, &base)
     )?;
     // Nothing is new although the tips differ: the mirror has upstream's tip further back than the commits that were
@@ -94,6 +107,8 @@ pub async fn observe(
     } = &mut *session;
     add_from_other(&mut trees, &roots, mirror, upstream, &[]).await?;
     let relation = relation(&base, &new_commits);
+    // Of a line that leaves from before the base, another one is needed.
+    session.early_pack = early_pack.filter(|_| relation == Relation::Advanced);
     let squash = match relation {
         Relation::Squashed => {
             Some(squash::examine(&mut session.upstream, tip, &view, &base, &mut new_commits).await?)
@@ -112,6 +127,7 @@ pub async fn observe(
         taken_back: None,
         squash,
         trees,
+        foreseen: session.early_pack.as_ref().map(EarlyPack::fetch),
     };
     // Asked only where it is in doubt, since it costs another fetch.
     if seen.may_be_rewound() && seen.is_rewound(session).await? {
@@ -129,16 +145,26 @@ pub async fn observe(
     Ok(seen)
 }
 
-async fn new_commits_since(
-    upstream: &mut UploadPack<'_>,
+/// Returns upstream's new commits: those that are known, or else from the pack where it can be foreseen, which then comes with
+/// them.
+async fn new_commits_since<'r>(
+    upstream: &mut UploadPack<'r>,
     tip: ObjectId,
     view: &MirrorView,
-    fetched: Option<NewCommits>,
-) -> Result<NewCommits> {
-    match fetched {
-        Some(new_commits) => Ok(new_commits),
-        None => Ok(NewCommits::fetch(upstream, tip, &view.haves(), true).await?),
+    base: &Base,
+    known: Option<NewCommits>,
+    purpose: Purpose,
+) -> Result<(NewCommits, Option<EarlyPack<'r>>)> {
+    if let Some(new_commits) = known {
+        return Ok((new_commits, None));
     }
+    if purpose.carries_history(view.history)
+        && let Some((pack, new)) = EarlyPack::with_commits(upstream, tip, view, base).await?
+    {
+        return Ok((new, Some(pack)));
+    }
+    let new_commits = NewCommits::fetch(upstream, tip, &view.haves(), true).await?;
+    Ok((new_commits, None))
 }
 
 /// Returns the relation that the new commits show.
@@ -263,6 +289,9 @@ impl Observation {
 
     /// Returns the fetch of the pack that a mirror of this mode lacks.
     pub(super) fn pack(&self, history: History) -> Fetch {
+        if let (History::Merge, Some(foreseen)) = (history, &self.foreseen) {
+            return foreseen.clone();
+        }
         let boundary = self.boundary(history);
         Fetch {
             wants: vec![match history {
@@ -280,24 +309,6 @@ impl Observation {
             done: true,
             ..Fetch::default()
         }
-    }
-
-    /// Asks upstream for the pack, unless more may have to be asked before it is known which.
-    async fn ask_for_pack(&self, session: &mut Session<'_>, history: History) -> Result<()> {
-        let upstream = &mut session.upstream;
-        // One that talks to one client at a time would keep every other waiting until the pack is read.
-        let is_possible =
-            !upstream.is_plain() && (history == History::Merge || upstream.can_want_any());
-        let is_worth_while = self.new_commits.count <= EarlyPack::COMMITS;
-        if self.relation == Relation::Advanced && is_possible && is_worth_while {
-            let mut held = Vec::new();
-            for id in [self.base.tree, self.view.commit.tree] {
-                held.extend(self.root(&id)?);
-            }
-            let pack = EarlyPack::ask(upstream, self.pack(history), held).await?;
-            session.early_pack = Some(pack);
-        }
-        Ok(())
     }
 
     /// Returns a root tree that was read as an object, if writing it gives the same id: some old trees are not in git's own order.

@@ -87,12 +87,13 @@ fn assert_requests(counts: &Counts, limit: usize) {
 }
 
 #[test]
-fn an_advanced_mirror_takes_four_requests_to_upstream_and_five_to_the_mirror() {
-    for history in ["merge", "snapshot"] {
+fn an_advanced_mirror_takes_two_requests_to_upstream_and_five_to_the_mirror_and_snapshots_two_more()
+{
+    for (history, requests) in [("merge", 2), ("snapshot", 4)] {
         let mut counted = Counted::with_history(history);
         counted.upstream.commit(updates(20));
         let (upstream, mirror) = counted.sync(Outcome::Merge);
-        assert_requests(&upstream, 4);
+        assert_requests(&upstream, requests);
         assert_requests(&mirror, 5);
         // What is counted is what was said.
         assert_eq!(upstream.requests[0], "ls-refs");
@@ -108,7 +109,23 @@ fn seven_commits_of_people_on_top_of_the_base_cost_no_more() {
     commit_to(&counted.mirror, (0..6).map(notes));
     counted.upstream.commit(updates(3));
     let (upstream, mirror) = counted.sync(Outcome::Merge);
-    assert_requests(&upstream, 4);
+    assert_requests(&upstream, 2);
+    assert_requests(&mirror, 5);
+}
+
+#[test]
+fn a_branch_that_left_shortly_before_the_base_and_was_merged_since_costs_no_more() {
+    let mut counted = Counted::begin();
+    counted.upstream.commit(updates(9));
+    let side = Commit::publish("zz-side", &[IndexLine::new("0.1.0")]);
+    counted
+        .upstream
+        .fork("side", side)
+        .publish("zz-new", "0.1.0");
+    counted.sync(Outcome::Merge);
+    counted.upstream.merge_fork("side");
+    let (upstream, mirror) = counted.sync(Outcome::Merge);
+    assert_requests(&upstream, 2);
     assert_requests(&mirror, 5);
 }
 
@@ -138,7 +155,7 @@ fn each_directory_level_that_both_sides_changed_takes_one_more_a_side() {
         );
         counted.upstream.commit(updates(1));
         let (upstream, mirror) = counted.sync(Outcome::Merge);
-        assert_requests(&upstream, 4 + levels);
+        assert_requests(&upstream, 2 + levels);
         assert_requests(&mirror, 5 + levels);
         let held = git(
             &counted.mirror,

@@ -43,12 +43,16 @@ fn opening(transport: Transport) -> &'static [&'static str] {
     }
 }
 
-/// The waits that open `receive-pack`, beside those for upstream's commits.
-fn opening_for_push(transport: Transport) -> &'static [&'static str] {
+/// The waits that open `receive-pack`: what it takes to connect was begun beside the wait for the mirror's commits.
+const OPENING_FOR_PUSH: [&str; 1] = ["the capabilities"];
+
+/// The waits that open `upload-pack` once more.
+fn reopening(transport: Transport) -> &'static [&'static str] {
     match transport {
         Transport::Git => &["the connection", "the capabilities"],
         Transport::Ssh => &["an ssh channel", "the capabilities"],
-        Transport::Http => &["the capabilities"],
+        // It remembers nothing of what was asked for before.
+        Transport::Http => &[],
         Transport::Folder => unreachable!("folders are not far away"),
     }
 }
@@ -61,8 +65,22 @@ fn assert_waits(mut found: Vec<String>, expected: &[&[&str]], what: &str) {
     assert_eq!(found, expected, "{what}");
 }
 
+/// What is waited for of upstream after its refs.
+#[derive(Default)]
+struct Upstream {
+    waits: &'static [&'static str],
+    is_reopened: bool,
+}
+
+impl Upstream {
+    fn of(waits: &'static [&'static str]) -> Self {
+        let is_reopened = false;
+        Self { waits, is_reopened }
+    }
+}
+
 /// Runs a sync after `change` to the scene, over each transport, and checks the waits for both sides.
-fn check(change: impl Fn(&mut Scene), upstream: &[&str], mirror: &[&str], pushes: bool) {
+fn check(change: impl Fn(&mut Scene), upstream: Upstream, mirror: &[&str], pushes: bool) {
     for transport in [Transport::Git, Transport::Ssh, Transport::Http] {
         let Some(mut scene) = Scene::over(transport, "merge") else {
             continue;
@@ -72,9 +90,12 @@ fn check(change: impl Fn(&mut Scene), upstream: &[&str], mirror: &[&str], pushes
         let log = log_of(&scene, &[]);
         let mut of_mirror = vec![opening(transport), mirror];
         if pushes {
-            of_mirror.extend([opening_for_push(transport), &["the report of the push"]]);
+            of_mirror.extend([&OPENING_FOR_PUSH[..], &["the report of the push"]]);
         }
-        let of_upstream = [opening(transport), upstream];
+        let mut of_upstream = vec![opening(transport), upstream.waits];
+        if upstream.is_reopened {
+            of_upstream.push(reopening(transport));
+        }
         assert_waits(
             waits_for("upstream", &log),
             &of_upstream,
@@ -92,20 +113,30 @@ fn check(change: impl Fn(&mut Scene), upstream: &[&str], mirror: &[&str], pushes
 #[test]
 fn a_sync_with_nothing_to_do_asks_for_the_mirrors_commits_alone() {
     let up_to_date = |scene: &mut Scene| drop(scene.sync().unwrap());
-    check(up_to_date, &[], &["the commits"], false);
+    check(up_to_date, Upstream::default(), &["the commits"], false);
 }
 
 #[test]
-fn a_sync_asks_upstream_for_its_commits_and_the_pack_and_the_mirror_for_its_commits_and_trees() {
-    let upstream = ["the commits", "the pack"];
-    check(|_| {}, &upstream, &["the commits", "the trees"], true);
+fn a_sync_asks_upstream_for_the_pack_alone_and_the_mirror_for_its_commits_and_trees() {
+    let upstream = Upstream::of(&["the pack"]);
+    check(|_| {}, upstream, &["the commits", "the trees"], true);
 }
 
 #[test]
 fn a_sync_across_a_squash_asks_upstream_for_the_old_head_and_its_tree_as_well() {
     let squash = |scene: &mut Scene| scene.source.squash();
-    let upstream = ["the commits", "the commits", "the trees", "the pack"];
-    check(squash, &upstream, &["the commits", "the trees"], true);
+    // The first one is none, since the new history does not lead to the base.
+    let upstream = Upstream {
+        waits: &[
+            "the pack",
+            "the commits",
+            "the commits",
+            "the trees",
+            "the pack",
+        ],
+        is_reopened: true,
+    };
+    check(squash, upstream, &["the commits", "the trees"], true);
 }
 
 #[test]

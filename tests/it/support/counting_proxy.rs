@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -23,6 +24,7 @@ pub struct CountingProxy {
     port: u16,
     counts: Arc<Mutex<Counts>>,
     running: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    is_over: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -33,14 +35,17 @@ impl CountingProxy {
         let port = listener.local_addr().unwrap().port();
         let counts = Arc::<Mutex<Counts>>::default();
         let running = Arc::<Mutex<Vec<JoinHandle<()>>>>::default();
+        let is_over = Arc::<AtomicBool>::default();
         let acceptor = {
             let (counts, running) = (Arc::clone(&counts), Arc::clone(&running));
-            thread::spawn(move || accept(&listener, daemon, &counts, &running))
+            let is_over = Arc::clone(&is_over);
+            thread::spawn(move || accept(&listener, daemon, &counts, &running, &is_over))
         };
         Self {
             port,
             counts,
             running,
+            is_over,
             acceptor: Some(acceptor),
         }
     }
@@ -62,7 +67,8 @@ impl CountingProxy {
 
 impl Drop for CountingProxy {
     fn drop(&mut self) {
-        // An empty connection tells the acceptor to end.
+        // An empty connection wakes the acceptor.
+        self.is_over.store(true, Ordering::Release);
         if let Ok(farewell) = TcpStream::connect(("127.0.0.1", self.port)) {
             farewell.shutdown(Shutdown::Both).ok();
         }
@@ -77,12 +83,17 @@ fn accept(
     daemon: u16,
     counts: &Arc<Mutex<Counts>>,
     running: &Mutex<Vec<JoinHandle<()>>>,
+    is_over: &AtomicBool,
 ) {
     for client in listener.incoming() {
         let client = client.unwrap();
         let mut first = [0; 1];
         if client.peek(&mut first).unwrap_or(0) == 0 {
-            return;
+            // A client that connected ahead, and had nothing to ask for.
+            match is_over.load(Ordering::Acquire) {
+                true => return,
+                false => continue,
+            }
         }
         counts.lock().unwrap().connections += 1;
         let server = TcpStream::connect(("127.0.0.1", daemon)).unwrap();

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use self::connection::Client;
 use self::known_hosts::KnownHosts;
+use super::ahead::Ahead;
 use super::{Limits, RoundTrip, Service, Side, SshCredentials, Stderr, Stream, idle, tcp};
 use crate::SshAddress;
 use crate::error::{Error, Kind, Result};
@@ -32,6 +33,7 @@ pub struct SshRemote {
     limits: Limits,
     side: Side,
     connection: Mutex<Option<Arc<Handle<Client>>>>,
+    ahead: Ahead<Channel<Msg>>,
 }
 
 impl fmt::Debug for SshRemote {
@@ -60,6 +62,7 @@ impl SshRemote {
             limits: limits.clone(),
             side: Side::default(),
             connection: Mutex::default(),
+            ahead: Ahead::default(),
         })
     }
 
@@ -84,6 +87,20 @@ impl SshRemote {
                 self.open_anew(service, v2).await
             }
             opened => opened,
+        }
+    }
+
+    /// Begins to open a channel on the connection, if there is one, for a service that may be opened soon.
+    pub(super) async fn open_channel_ahead(&self) {
+        let connection = self.connection.lock().await.clone();
+        let limit = self.limits.connect_timeout;
+        if let Some(handle) = connection.filter(|handle| !handle.is_closed()) {
+            self.ahead.begin(async move {
+                timeout(limit, handle.channel_open_session())
+                    .await
+                    .ok()?
+                    .ok()
+            });
         }
     }
 
@@ -131,6 +148,9 @@ impl SshRemote {
 
     /// Opens a channel on the shared connection, or on a new one if that is gone or accepts no more channels (`MaxSessions`).
     async fn channel(&self) -> Result<Channel<Msg>> {
+        if let Some(channel) = self.ahead.take().await {
+            return Ok(channel);
+        }
         let (handle, is_new) = self.shared().await?;
         match self.open_channel(&handle).await {
             // A new connection that opens no channel is given up: the next one would do no better.

@@ -148,6 +148,11 @@ impl Scanner {
         self.entries_left == Some(0) && self.later.is_empty()
     }
 
+    /// Returns the number of objects that are still to be read, once the pack's header has been.
+    pub fn left(&self) -> Option<u32> {
+        self.entries_left
+    }
+
     /// Returns the number of objects read so far.
     pub fn len(&self) -> usize {
         self.offsets.len()

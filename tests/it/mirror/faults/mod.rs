@@ -51,8 +51,10 @@ fn every_fault_of_a_server_has_its_kind_and_leaves_the_mirror_alone() {
             let (at, becomes, after) = (fault.at, fault.becomes, fault.after);
             let stalls = after == Action::Stall;
             let ferry = if stalls { &impatient } else { &patient };
-            // A connection that is cut before anything was asked for is opened once more.
-            let (mut is_done, is_lasting) = (false, after == Action::HangUp);
+            // A connection that is cut before anything was asked for is opened once more, and new commits that cannot be read
+            // from the beginning of upstream's pack are asked for by themselves.
+            let is_lasting = after == Action::HangUp || side == "upstream";
+            let mut is_done = false;
             proxy.watch(move |passing| {
                 if is_done && !is_lasting || !at(passing) {
                     return Action::Pass;

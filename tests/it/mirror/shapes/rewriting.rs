@@ -30,7 +30,8 @@ fn a_side_branch_that_left_long_before_the_base_brings_its_own_commits_only() {
         assert!(report.warnings.is_empty(), "{report}");
         let brought = world.mirror.objects() - objects;
         assert!(brought < 40, "{history:?}: {brought} objects");
-        assert!(report.received_bytes < 30_000, "{report}");
+        // Among them is the beginning of a pack that turned out to bring what the side branch had left.
+        assert!(report.received_bytes < 100_000, "{report}");
     }
 }
 
