@@ -8,11 +8,12 @@ use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::git::branch_ref;
 use crate::git::transport::{Connection, Remote};
+use crate::index::Keep;
 use crate::index::config_json::CONFIG_JSON;
 use crate::mirror::Context;
 use crate::mirror::plan::guard::root_loss;
 use crate::mirror::plan::three_way::{self, Rules};
-use crate::mirror::plan::{Keep, Outcome, Relation};
+use crate::mirror::plan::{Outcome, Relation};
 use crate::mirror::relay::draft::{
     Draft, Terms, draft, mode, no_merge, shallow_upstream, snapshot_not_servable,
 };

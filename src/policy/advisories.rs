@@ -236,7 +236,7 @@ impl<'p> AboutCrate<'p> {
     /// Adds the advisories about the crate. Those about crates of other people do not count for one's own of the same name.
     #[must_use]
     pub fn advised(mut self, advisories: &'p [Arc<Advisory>]) -> Self {
-        if self.reserved.is_none() && self.policy.has_advisories {
+        if self.own.is_none() && self.policy.has_advisories {
             let weigh = |advisory: &'p Arc<Advisory>| Weighed {
                 advisory,
                 action: self.policy.on(advisory.class),

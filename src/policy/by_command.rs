@@ -114,7 +114,7 @@ impl ByCommand {
 }
 
 /// Returns the one spelling of all that mean the same crates, as far as that is a matter of spelling.
-fn spelling(crates: &CratePattern) -> String {
+pub fn spelling(crates: &CratePattern) -> String {
     let text = crates.to_string();
     let (name, versions) = text.split_once('@').unwrap_or((&text, ""));
     let versions: String = versions.split_whitespace().collect();
@@ -141,6 +141,7 @@ impl Policy {
         let without_rules = |policy: &Self| Self {
             allow: Vec::new(),
             deny: Vec::new(),
+            deny_since: Vec::new(),
             by_command: Arc::default(),
             ..policy.clone()
         };
@@ -153,6 +154,9 @@ impl Policy {
             if ours != theirs {
                 changed.extend(ours.iter().chain(theirs));
             }
+        }
+        if self.deny == other.deny && self.deny_since != other.deny_since {
+            changed.extend(&other.deny);
         }
         Some(changed)
     }
@@ -208,7 +212,7 @@ impl AboutCrate<'_> {
         })?;
         let why = Why {
             made: Some((Arc::clone(&said.by), said.at)),
-            ..Why::of_rule(command, &said.rule)
+            ..Why::of_rule(command, &said.rule).since(Some(said.at))
         };
         Some(Decided::new(decision, Some(why), *span))
     }

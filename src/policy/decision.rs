@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 
-use super::{ADVISORIES, Advisory, Span};
+use super::{ADVISORIES, Advisory, Own, Span};
 use crate::config::{OnAdvisory, Rule};
-use crate::index::NamePattern;
 
 /// What becomes of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,10 +38,41 @@ pub struct Why {
     pub rule: String,
     /// What the rule gives as its reason.
     pub reason: Option<String>,
+    /// Since when it refuses or holds the version, where that is known and its reason does not tell.
+    pub since: Option<Since>,
     /// When the rule ends, if it does.
     pub until: Option<Timestamp>,
     /// Who made the rule, and when, where a command did. Clients are not told.
     pub made: Option<(Arc<str>, Timestamp)>,
+}
+
+/// Since when something is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Since {
+    /// Since this moment.
+    Time(Timestamp),
+    /// Since this day, of which nobody gave the hour.
+    Day(Date),
+}
+
+impl Since {
+    /// Writes it as programs read it: as RFC 3339 has times, or days.
+    pub fn to_rfc3339(self) -> String {
+        match self {
+            Self::Time(at) => at.to_string(),
+            Self::Day(day) => day.to_string(),
+        }
+    }
+}
+
+/// Writes it as people read it.
+impl fmt::Display for Since {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(at) => write!(f, "{}", minute(*at)),
+            Self::Day(day) => write!(f, "{day}"),
+        }
+    }
 }
 
 /// A decision, and what led to it.
@@ -93,16 +124,27 @@ impl Why {
             key,
             rule: rule.crates.to_string(),
             reason: rule.why.clone(),
+            since: None,
             until: rule.until,
             made: None,
         }
     }
 
-    pub(super) fn of_name(key: &'static str, name: &NamePattern) -> Self {
+    /// Adds since when it refuses the version.
+    #[must_use]
+    pub(super) fn since(self, at: Option<Timestamp>) -> Self {
         Self {
-            key,
-            rule: name.to_string(),
+            since: at.map(Since::Time),
+            ..self
+        }
+    }
+
+    pub(super) fn of_own(own: Own<'_>) -> Self {
+        Self {
+            key: own.key(),
+            rule: own.rule(),
             reason: None,
+            since: None,
             until: None,
             made: None,
         }
@@ -117,6 +159,7 @@ impl Why {
             key,
             rule: days(min_age),
             reason: Some(reason),
+            since: None,
             until: None,
             made: None,
         }
@@ -127,6 +170,7 @@ impl Why {
             key: advisory.class.key(),
             rule: action.word().to_owned(),
             reason: Some(advisory.to_string()),
+            since: Some(Since::Day(advisory.date)),
             until: None,
             made: None,
         }
@@ -139,6 +183,7 @@ impl Why {
             reason: Some(format!(
                 "released early, as the lowest version that leaves what {advisory} is about"
             )),
+            since: None,
             until: None,
             made: None,
         }
@@ -151,6 +196,7 @@ impl Why {
             key,
             rule: days(hold),
             reason: Some(reason),
+            since: None,
             until: None,
             made: None,
         }
@@ -167,13 +213,18 @@ impl fmt::Display for Why {
     }
 }
 
-/// Says it in one line: `on hold until 2026-12-07 08:41 UTC: published …`.
+/// Says it in one line: `on hold until 2026-12-07 08:41 UTC: published …`, `denied since 2026-12-07 08:41 UTC: …`.
 impl fmt::Display for Decided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match (self.decision, &self.why) {
             (Decision::Serve, Some(_)) => "allowed",
             (decision, _) => decision.word(),
         })?;
+        let is_stricter = matches!(self.decision, Decision::Hold { .. } | Decision::Deny);
+        let since = self.why.as_ref().and_then(|why| why.since);
+        if let Some(since) = since.filter(|_| is_stricter) {
+            write!(f, " since {since}")?;
+        }
         let until = match (self.decision, &self.why) {
             (Decision::Hold { until }, _) => until,
             (Decision::HoldYank { until }, _) => Some(until),

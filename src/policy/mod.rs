@@ -8,6 +8,7 @@ mod by_command;
 mod decision;
 mod early;
 mod outcome;
+mod own;
 mod seen;
 mod span;
 #[cfg(test)]
@@ -21,12 +22,14 @@ use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 
 use crate::config::{self, OnAdvisory, Rule};
-use crate::index::{NamePattern, ReservedNames, folded};
+use crate::error::Result;
+use crate::index::{Keep, ReservedNames, folded};
 use advisories::Weighed;
 pub use advisories::{Advisories, Advisory, Class, Range, Standing};
-pub use by_command::{ByCommand, CommandRule, Released, Verb};
-pub use decision::{Dated, Decided, Decision, Why, days, minute};
+pub use by_command::{ByCommand, CommandRule, Released, Verb, spelling};
+pub use decision::{Dated, Decided, Decision, Since, Why, days, minute};
 pub use outcome::Outcome;
+use own::Own;
 pub use seen::{Seen, SeenOfCrate, Sight, Sighting};
 pub use span::Span;
 pub use withdrawals::{Withdrawal, Withdrawn};
@@ -42,8 +45,6 @@ const VULNERABLE: &str = "policy.vulnerable";
 const INFORMATIONAL: &str = "policy.informational";
 /// The key of what becomes of versions that upstream took back.
 const WITHDRAWN: &str = "policy.withdrawn";
-/// The key of the names that are one's own.
-const RESERVED: &str = "policy.reserved";
 /// The key of how late some yanks show.
 const YANK_HOLD: &str = "policy.yank_hold";
 
@@ -54,7 +55,11 @@ pub struct Policy {
     yank_hold: Option<Duration>,
     allow: Vec<Rule>,
     deny: Vec<Rule>,
+    /// When each of those refused first, as far as it is known.
+    deny_since: Vec<Option<Timestamp>>,
     reserved: ReservedNames,
+    /// The paths of the index that are the mirror's own.
+    keep: Keep,
     refuses_withdrawn: bool,
     has_advisories: bool,
     malicious: OnAdvisory,
@@ -81,7 +86,9 @@ impl Policy {
                 .filter(|hold| !hold.is_zero()),
             allow: config.allow.clone(),
             deny: config.deny.clone(),
+            deny_since: Vec::new(),
             reserved: ReservedNames::new(config.reserved.clone()),
+            keep: Keep::default(),
             refuses_withdrawn: config.withdrawn != Some(config::Withdrawn::Serve),
             has_advisories: config.advisories.is_some(),
             malicious: config.malicious,
@@ -89,6 +96,26 @@ impl Policy {
             informational: config.informational,
             by_command: Arc::default(),
         })
+    }
+
+    /// Makes it as [`Policy::of`] does, for an index of which these paths are the mirror's own (`mirror.keep`).
+    ///
+    /// # Errors
+    /// `config` if one of the paths is not a glob.
+    pub fn of_mirror(config: &config::Policy, keep: &[String]) -> Result<Option<Self>> {
+        let keep = Keep::new(keep)?;
+        Ok(Self::of(config).map(|policy| Self { keep, ..policy }))
+    }
+
+    /// Adds when each of the rules in [`Policy::denied`] refused first, in their order.
+    #[must_use]
+    pub fn denying_since(self, deny_since: Vec<Option<Timestamp>>) -> Self {
+        Self { deny_since, ..self }
+    }
+
+    /// Returns when each of the rules in [`Policy::denied`] refused first; none where nothing is known.
+    pub fn denied_since(&self) -> &[Option<Timestamp>] {
+        &self.deny_since
     }
 
     /// Returns the age below which a version is on hold.
@@ -135,6 +162,7 @@ impl Policy {
 
     /// Selects what concerns a crate.
     pub fn about(&self, name: &str) -> AboutCrate<'_> {
+        let own = self.own(name);
         let name = folded(name);
         let about = |rules: &'_ [Rule]| -> Vec<usize> {
             let rules = rules.iter().enumerate();
@@ -151,7 +179,7 @@ impl Policy {
             denied_by_command: by_command(Verb::Deny),
             allow: about(&self.allow),
             deny: about(&self.deny),
-            reserved: self.reserved.find(&name),
+            own,
             advisories: Vec::new(),
             policy: self,
         }
@@ -168,8 +196,8 @@ pub struct AboutCrate<'p> {
     /// The rules of commands that mean it.
     allowed_by_command: Vec<&'p CommandRule>,
     denied_by_command: Vec<&'p CommandRule>,
-    /// The pattern that reserves its name: then its versions are one's own.
-    reserved: Option<&'p NamePattern>,
+    /// What says that its versions are one's own, if they are.
+    own: Option<Own<'p>>,
     /// The advisories about it, the gravest first.
     advisories: Vec<Weighed<'p>>,
 }
@@ -211,9 +239,11 @@ impl AboutCrate<'_> {
         now: Timestamp,
         mut span: Span,
     ) -> Decided {
-        let deny = self.first(&self.policy.deny, &self.deny, version, now, &mut span);
-        if let Some(rule) = deny {
-            return Decided::new(Decision::Deny, Some(Why::of_rule(DENY, rule)), span);
+        let (allow, deny) = (&self.policy.allow, &self.policy.deny);
+        if let Some(place) = Self::first(deny, &self.deny, version, now, &mut span) {
+            let since = self.policy.deny_since.get(place).copied().flatten();
+            let why = Why::of_rule(DENY, &deny[place]).since(since);
+            return Decided::new(Decision::Deny, Some(why), span);
         }
         if let Some((decision, why)) = Self::by_advisory(advisories, true) {
             // A command may refuse what is only on hold.
@@ -224,21 +254,17 @@ impl AboutCrate<'_> {
                 None => Decided::new(decision, Some(why), span),
             };
         }
-        let allow = self.first(&self.policy.allow, &self.allow, version, now, &mut span);
-        if let Some(rule) = allow {
-            return Decided::new(Decision::Serve, Some(Why::of_rule(ALLOW, rule)), span);
+        if let Some(place) = Self::first(allow, &self.allow, version, now, &mut span) {
+            let why = Why::of_rule(ALLOW, &allow[place]);
+            return Decided::new(Decision::Serve, Some(why), span);
         }
         for verb in [Verb::Deny, Verb::Allow] {
             if let Some(decided) = self.by_command(verb, version, now, &mut span) {
                 return decided;
             }
         }
-        if let Some(reserved) = self.reserved {
-            return Decided::new(
-                Decision::Serve,
-                Some(Why::of_name(RESERVED, reserved)),
-                span,
-            );
+        if let Some(own) = self.own {
+            return Decided::new(Decision::Serve, Some(Why::of_own(own)), span);
         }
         if let Some((decision, why)) = Self::by_advisory(advisories, false) {
             return Decided::new(decision, Some(why), span);
@@ -257,23 +283,25 @@ impl AboutCrate<'_> {
         }
     }
 
-    /// Returns the first of these rules that means the version now; the span ends where that changes.
-    fn first<'r>(
-        &self,
-        rules: &'r [Rule],
+    /// Returns the place of the first of these rules that means the version now; the span ends where that changes.
+    fn first(
+        rules: &[Rule],
         about: &[usize],
         version: &str,
         now: Timestamp,
         span: &mut Span,
-    ) -> Option<&'r Rule> {
+    ) -> Option<usize> {
         if about.is_empty() {
             return None;
         }
         // What is no version, neither cargo nor this server can do anything with.
         let version = Version::parse(version).ok()?;
-        let rules = about.iter().map(|place| &rules[*place]);
-        let mut meant = rules.filter(|rule| rule.crates.means_version(&version));
-        meant.find(|rule| {
+        let mut meant = about
+            .iter()
+            .copied()
+            .filter(|place| rules[*place].crates.means_version(&version));
+        meant.find(|place| {
+            let rule = &rules[*place];
             if let Some(until) = rule.until {
                 span.cut(until, now);
             }

@@ -78,7 +78,7 @@ impl Policy {
             }
         }
         if let Some((_, of_crate, about)) = about
-            && about.reserved.is_none()
+            && about.own.is_none()
         {
             if !about.advisories.is_empty() {
                 outcome.release_early(&about, of_crate, candidates, now);

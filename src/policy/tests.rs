@@ -418,6 +418,15 @@ fn ones_own_crates_are_denied_but_never_on_hold() {
     assert_eq!(words(&outcome), [("1.2.0", "denied")]);
     let said = decide(&policy, "FOO@1.1.0", Some(0), 1).to_string();
     assert_eq!(said, "allowed: policy.reserved: Foo");
+    // So are the paths of the index that the mirror keeps.
+    let keys = [("FERRY_POLICY_MIN_AGE", "7d")];
+    let config = ServeConfig::load(&Flags::default(), &Environment::from_pairs(keys)).unwrap();
+    let keep = ["3/f/foo".to_owned()];
+    let kept = Policy::of_mirror(&config.policy, &keep).unwrap().unwrap();
+    let outcome = kept.outcome(content.as_bytes(), &seen, day(2));
+    assert!(outcome.is_plain() && kept.is_own("FOO") && !kept.is_own("fool"));
+    let said = decide(&kept, "Foo@1.1.0", Some(0), 1).to_string();
+    assert_eq!(said, "allowed: mirror.keep: 3/f/foo");
     let hold = Decision::Hold {
         until: Some(day(7)),
     };
@@ -448,7 +457,7 @@ fn what_was_withdrawn_is_denied_unless_it_is_as_it_was_and_allow_does_not_releas
     let (changed, is_gone) = of(&[("FERRY_POLICY_ALLOW", "foo")], "cd");
     assert_eq!(
         changed.unwrap(),
-        "denied: withdrawn upstream, detected 2026-09-22 14:13 UTC: its checksum changed (policy.withdrawn: refuse)"
+        "denied since 2026-09-22 14:13 UTC: withdrawn upstream: its checksum changed (policy.withdrawn: refuse)"
     );
     assert!(is_gone);
     let denied = of(&[("FERRY_POLICY_DENY", "foo")], "cd").0.unwrap();
@@ -581,4 +590,29 @@ proptest! {
             prop_assert_eq!(&listed[&version].file, &before.file);
         }
     }
+}
+
+#[test]
+fn a_rule_says_since_when_it_refuses_where_that_is_known() {
+    let policy = policy(&[("FERRY_POLICY_DENY", "foo@1.0.0; foo until=2027-01-01")]);
+    let dated = policy.clone().denying_since(vec![None, Some(day(0))]);
+    for (policy, version, said) in [
+        (
+            &policy,
+            "1.1.0",
+            "denied until 2027-01-01 00:00 UTC: policy.deny: foo",
+        ),
+        (
+            &dated,
+            "1.1.0",
+            "denied since 2026-09-21 14:13 UTC until 2027-01-01 00:00 UTC: policy.deny: foo",
+        ),
+        (&dated, "1.0.0", "denied: policy.deny: foo@1.0.0"),
+    ] {
+        let decided = decide(policy, &format!("foo@{version}"), None, 1);
+        assert_eq!(decided.to_string(), said);
+    }
+    // Versions are decided again when it becomes known.
+    let changed = policy.changed_rules(&dated).unwrap();
+    assert_eq!(changed.len(), 2);
 }

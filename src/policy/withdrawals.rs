@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Decided, Decision, Policy, Seen, Span, WITHDRAWN, Why, minute};
-use crate::index::{Checksum, CrateName, CrateVersion, Published, folded};
+use super::{Decided, Decision, Policy, Seen, Since, Span, WITHDRAWN, Why};
+use crate::index::{Checksum, CrateName, CrateVersion, Published};
 
 /// A version whose line vanished, or has another checksum since.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,11 +34,6 @@ impl Policy {
         self.refuses_withdrawn
     }
 
-    /// Says whether the crates with this name are one's own.
-    pub fn is_own(&self, name: &str) -> bool {
-        self.reserved.find(&folded(name)).is_some()
-    }
-
     /// Decides on a version of which the index has this line, or none; `None` if it was not withdrawn, or came back as it was.
     pub fn withdrawn(
         &self,
@@ -59,10 +54,8 @@ impl Policy {
         let why = Why {
             key: WITHDRAWN,
             rule: "refuse".to_owned(),
-            reason: Some(format!(
-                "withdrawn upstream, detected {}: {what}",
-                minute(withdrawn.at)
-            )),
+            reason: Some(format!("withdrawn upstream: {what}")),
+            since: Some(Since::Time(withdrawn.at)),
             until: None,
             made: None,
         };

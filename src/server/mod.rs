@@ -28,6 +28,7 @@ pub mod policy;
 pub mod prefetch;
 pub mod private;
 pub mod probe;
+pub mod rule_dates;
 pub mod serve;
 pub mod shortage;
 pub mod sightings;

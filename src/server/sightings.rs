@@ -28,11 +28,10 @@ use crate::config::{ServeConfig, StoreUrl};
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::index::{CrateFile, CrateName, CrateVersion, Published, entry};
-use crate::mirror::plan::Keep;
 use crate::policy::{Policy, Seen, Sight, Sighting, Withdrawal};
-use crate::server::command_rules;
 use crate::server::index_copy::Snapshot;
 use crate::server::store::{Store, failure};
+use crate::server::{command_rules, rule_dates};
 
 /// Where they are in the store.
 const FOLDER: &str = "state/seen";
@@ -41,7 +40,7 @@ const WITHDRAWN: &str = "state/withdrawn";
 /// What is there from the first time on.
 const BEGAN: &str = "began";
 /// When, in a path.
-const TIME: &str = "%Y-%m-%d/%H%M%S";
+pub(super) const TIME: &str = "%Y-%m-%d/%H%M%S";
 /// How many are written at the same time.
 const WRITES: usize = 16;
 /// How many are taken of one comparison: an index of another kind is no news.
@@ -124,7 +123,10 @@ pub async fn of_store(
     let unusable = |error| unusable(&place, error);
     let said = command_rules::read(&store).await.map_err(unusable)?;
     let kept = read(&store, &policy, now).await.map_err(unusable)?;
-    Ok((policy.with_commands(Arc::new(said.rules())), kept.seen))
+    let dates = rule_dates::read(&store).await.map_err(unusable)?;
+    let since = dates.of(&policy);
+    let policy = policy.with_commands(Arc::new(said.rules()));
+    Ok((policy.denying_since(since), kept.seen))
 }
 
 /// Makes the error of a store whose state cannot be read or written: where it is, why, and what to do.
@@ -200,7 +202,7 @@ impl News {
     }
 }
 
-/// Finds what is new in an index since another commit, at this time. Paths that are the mirror's own are nobody's to take back.
+/// Finds what is new in an index since another commit, at this time. One's own crates are nobody's to take back.
 ///
 /// # Errors
 /// `server` if the copy is damaged.
@@ -208,7 +210,6 @@ pub fn compare(
     policy: &Policy,
     before: &Snapshot,
     index: &Snapshot,
-    keep: &Keep,
     now: Timestamp,
 ) -> Result<News> {
     // A clock that was wrong, as one is that starts in 1970, would end a hold before it began.
@@ -231,9 +232,8 @@ pub fn compare(
                 name,
                 version,
             }));
-        if policy.refuses_withdrawn() && !keep.covers(path.as_bytes()) {
-            let withdrawn = withdrawn(&old, &new).into_iter();
-            for file in withdrawn.filter(|file| !policy.is_own(file.name.as_str())) {
+        if policy.refuses_withdrawn() && !policy.is_own(name.as_str()) {
+            for file in withdrawn(&old, &new) {
                 let line = match found.withdrawn.len() < LINES {
                     true => entry::line_of(&old, file.version.as_str()),
                     false => None,
@@ -340,7 +340,7 @@ fn parse_withdrawal(name: &str) -> Option<Withdrawal> {
 }
 
 /// Splits the time off a path, and the `-` after it.
-fn split_time(name: &str) -> Option<(Timestamp, &str)> {
+pub(super) fn split_time(name: &str) -> Option<(Timestamp, &str)> {
     // The time has two parts: `2026-08-20/080112`.
     let (at, rest) = name.split_at_checked("2026-08-20/080112".len())?;
     let at = DateTime::strptime(TIME, at).ok()?;

@@ -70,7 +70,8 @@ fn each_class_of_advisory_does_what_its_key_says() {
         let said = outcome.of("1.0.0").map(ToString::to_string);
         (said, outcome.advised("1.0.0").len())
     };
-    let said = "denied: RUSTSEC-2026-0001: foo leaks (policy.malicious: deny)".to_owned();
+    let said =
+        "denied since 2024-04-04: RUSTSEC-2026-0001: foo leaks (policy.malicious: deny)".to_owned();
     assert_eq!(by_default(Class::Malicious), (Some(said), 1));
     assert_eq!(by_default(Class::Vulnerable), (None, 1));
     assert_eq!(by_default(Class::Informational), (None, 0));

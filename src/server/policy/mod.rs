@@ -16,7 +16,6 @@ use tracing::warn;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::index::{CrateName, Published, ReservedNames, folded};
-use crate::mirror::plan::Keep;
 use crate::policy::{Decided, Outcome, Policy, Seen};
 use crate::server::advisories;
 use crate::server::index_copy::{self, IndexCopy, Snapshot};
@@ -41,7 +40,7 @@ struct Applied {
 
 /// Returns the policy of the configuration.
 fn policy_of(config: &ServeConfig) -> Result<Policy> {
-    Policy::of(&config.policy).ok_or_else(|| {
+    Policy::of_mirror(&config.policy, &config.keep)?.ok_or_else(|| {
         Error::new(
             Kind::Config,
             "there is no policy: nothing is on hold or denied",
@@ -65,8 +64,7 @@ fn served(
     let Some(before) = compared.and_then(|commit| newest.at(commit)) else {
         return Ok(newest);
     };
-    let keep = Keep::new(&config.keep)?;
-    let gone = sightings::compare(policy, &before, &newest, &keep, now)?.withdrawn;
+    let gone = sightings::compare(policy, &before, &newest, now)?.withdrawn;
     if gone.len() <= serve::MOST_WITHDRAWN {
         return Ok(newest);
     }

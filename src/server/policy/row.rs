@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::index::NamePattern;
-use crate::policy::{Advisory, Decided, Decision, Outcome, minute};
+use crate::policy::{Advisory, Decided, Decision, Outcome, Since, minute};
 use crate::shown::one_line;
 
 /// The key of the names that are never taken from upstream.
@@ -23,6 +23,8 @@ pub struct Row {
     pub version: String,
     /// `serve`, `hold`, `hold-yank` or `deny`; `unlisted` where the index does not list the version.
     pub decision: &'static str,
+    /// Since when it is on hold or denied, as a time or a day, where that is known and the reason does not tell.
+    pub since: Option<String>,
     /// When a hold or the rule ends, if it does.
     pub until: Option<Timestamp>,
     /// The key of the configuration that decided, if one did.
@@ -107,12 +109,23 @@ impl Row {
         let is_news = yanked && !matches!(decided.decision, Decision::HoldYank { .. });
         let yanked_too = if is_news { "; yanked in the index" } else { "" };
         let made = why.and_then(|why| why.made.as_ref());
-        let by = made.map(|(by, at)| format!("; {}", one_line(&made_by(by, *at))));
+        let by = made.map(|(by, at)| {
+            // Of one that refuses, the time is told already.
+            let by = match decided.decision {
+                Decision::Deny => format!("by {by}"),
+                _ => made_by(by, *at),
+            };
+            format!("; {}", one_line(&by))
+        });
         let by = by.unwrap_or_default();
         Self {
             name: name.to_owned(),
             version: version.to_owned(),
             decision,
+            since: why
+                .filter(|_| matches!(decision, "hold" | "deny"))
+                .and_then(|why| why.since)
+                .map(Since::to_rfc3339),
             until: until.or_else(|| why.and_then(|why| why.until)),
             key: why.map(|why| why.key),
             rule: why.map(|why| why.rule.clone()),
@@ -151,6 +164,7 @@ impl Row {
             name: name.to_owned(),
             version: version.to_owned(),
             decision: "unlisted",
+            since: None,
             until: None,
             key: None,
             rule: None,

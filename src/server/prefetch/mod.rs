@@ -79,7 +79,7 @@ pub async fn run(
     // Held to the end, with its lock: a server that started meanwhile could compact the packs that the snapshot reads.
     let (snapshot, copy) = index_copy::for_reading(&config).await?;
     let now = Timestamp::now();
-    let (policy, seen) = match Policy::of(&config.policy) {
+    let (policy, seen) = match Policy::of_mirror(&config.policy, &config.keep)? {
         Some(policy) => {
             let (policy, mut seen) = sightings::of_store(&config, policy, now).await?;
             advisories::add_to(&mut seen, &config, copy.is_some()).await?;

@@ -19,7 +19,6 @@ use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::index::CrateFile;
-use crate::mirror::plan::Keep;
 use crate::policy::{ByCommand, CommandRule, Policy, Seen, Withdrawal};
 use crate::server::cargo_config::replace;
 use crate::server::command_rules::Said;
@@ -27,6 +26,7 @@ use crate::server::decisions::Decisions;
 use crate::server::index_copy::Snapshot;
 use crate::server::index_history::{self, Point};
 use crate::server::policy::RuleRow;
+use crate::server::rule_dates::RuleDates;
 use crate::server::sightings::{self, News};
 use crate::shown::one_line;
 
@@ -50,6 +50,8 @@ pub(super) struct Unrecorded {
     holds: ArcSwapOption<String>,
     /// What commands said, once that could be read.
     said: Mutex<Option<Said>>,
+    /// When the rules of the configuration refused first.
+    rule_dates: Mutex<RuleDates>,
     /// The files that were released when it was decided last.
     released: Mutex<Vec<CrateFile>>,
     /// The policy of the configuration that was applied last, and what the file of commands said then.
@@ -324,10 +326,9 @@ async fn news(
     let (policy, before, index) = (Arc::clone(policy), before.clone(), Arc::clone(index));
     blocking(move || {
         let policy = &*policy;
-        let keep = Keep::new(&state.config.keep)?;
         if let Some(view) = before {
             let earlier = Arc::clone(&view.snapshot);
-            let news = sightings::compare(policy, &earlier, &index, &keep, now)?;
+            let news = sightings::compare(policy, &earlier, &index, now)?;
             return Ok((Some(earlier), news));
         }
         let compared = read_compared(&compared_in(state));
@@ -344,7 +345,7 @@ async fn news(
             );
             return Ok((None, News::default()));
         };
-        let news = sightings::compare(policy, &compared, &index, &keep, now).unwrap_or_default();
+        let news = sightings::compare(policy, &compared, &index, now).unwrap_or_default();
         Ok((Some(compared), news))
     })
     .await
@@ -377,23 +378,28 @@ async fn known(
         *said = Some(read);
     }
     let (seen, failure) = seen(state, policy, before, news, commit, now).await;
-    let failure = rules.err().or(failure);
+    let mut dates = state.unrecorded.rule_dates.lock().await;
+    let dated = in_time(dates.note(store, policy, now)).await;
+    let failure = rules.err().or(failure).or(dated.err());
+    let since = dates.of(policy);
     // What was never read is not known: a version may be refused by it.
     let rules = said.as_ref().map(Said::rules);
     let known = rules.zip(seen).map(|(rules, seen)| Known {
-        policy: with_rules(state, policy, before, rules),
+        policy: with_rules(state, policy, before, rules, since),
         has_rules,
         seen,
     });
     (known, failure.map(|error| unusable(state, error)))
 }
 
-/// Adds the rules that commands made; returns the policy that was applied last where nothing changed.
+/// Adds the rules that commands made, and when those of the configuration refused first; returns the policy that was applied last
+/// where nothing changed.
 fn with_rules(
     state: &State,
     policy: &Arc<Policy>,
     before: &Option<Arc<View>>,
     rules: ByCommand,
+    since: Vec<Option<Timestamp>>,
 ) -> Arc<Policy> {
     let applied = state.unrecorded.applied.load();
     let is_same = applied
@@ -406,8 +412,13 @@ fn with_rules(
         tell_changes(known, &rules);
     }
     match last {
-        Some(last) if is_same && known == Some(&rules) => Arc::clone(last),
-        _ => Arc::new(policy.with_commands(Arc::new(rules))),
+        Some(last) if is_same && known == Some(&rules) && last.denied_since() == since => {
+            Arc::clone(last)
+        }
+        _ => {
+            let policy = policy.with_commands(Arc::new(rules));
+            Arc::new(policy.denying_since(since))
+        }
     }
 }
 

@@ -75,7 +75,9 @@ pub(super) async fn apply(state: &'static State, section: config::Policy) {
     if address(&section) != address(&state.config.policy) {
         warn!("policy.advisories has changed: that counts when the server is started again");
     }
-    let policy = Policy::of(&section).map(Arc::new);
+    // The globs were read when the server started.
+    let policy = Policy::of_mirror(&section, &state.config.keep);
+    let policy = policy.ok().flatten().map(Arc::new);
     if policy == state.policy.load_full() {
         info!("the section policy has not changed");
         // Commands on other machines may have made rules.

@@ -169,8 +169,9 @@ impl State {
         let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
         let copy = copy.hiding(config.hidden());
         let copy = copy.shown_by(Arc::clone(&handle.progress));
+        let policy = Policy::of_mirror(&config.policy, &config.keep)?;
         let state = Self {
-            policy: ArcSwapOption::from(Policy::of(&config.policy).map(Arc::new)),
+            policy: ArcSwapOption::from(policy.map(Arc::new)),
             has_new_policy: Notify::new(),
             advisories: AdvisoryCopy::open(&config).await?,
             address: PublicAddress::of(&config),

@@ -19,11 +19,9 @@ use std::collections::{BTreeSet, HashMap};
 
 pub use findings::{Conflict, ConflictKind, Difference, MergeWarning};
 
-use super::Keep;
-use super::keep::prefixes;
 use crate::git::ObjectId;
 use crate::git::tree::{MergedTree, Tree};
-use crate::index::ReservedNames;
+use crate::index::{Keep, ReservedNames, prefixes};
 use crate::shown;
 
 /// The directories that a merge enters below one another; an index has three levels. Each level is a round of fetches,

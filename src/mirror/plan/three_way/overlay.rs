@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Difference, MAX_DEPTH, MergeWarning, Needs, Rules, Side, depth, join, shown_path};
 use crate::git::ObjectId;
 use crate::git::tree::{Tree, TreeEntry};
+use crate::index::Keep;
 use crate::index::config_json::CONFIG_JSON;
-use crate::mirror::plan::Keep;
 
 /// The length of the list from which on directories are no longer entered: each takes two more trees to be fetched, and
 /// no person reads on.

@@ -44,7 +44,7 @@ struct NotHere {
     number: String,
     /// What is wrong with its file, where that is here.
     wrong: Option<String>,
-    /// Why the policy refuses it, if it does.
+    /// That the policy refuses it, since when and why, if it does.
     denied: Option<String>,
     /// Whether the server fetches what clients download.
     is_fetched: bool,
@@ -141,8 +141,7 @@ pub(super) async fn not_here(
     let denied = denied
         .as_ref()
         .and_then(|decided| decided.outcome.refusal(&of.number));
-    let denied = denied.and_then(|denied| denied.why.as_ref());
-    let denied = denied.map(|why| clean(&why.to_string()));
+    let denied = denied.map(|denied| clean(&denied.to_string()));
     let page = NotHere {
         frame: Frame::of(
             state,

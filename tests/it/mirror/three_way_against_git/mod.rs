@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use cases::{Files, cases, merged_id, plant};
 use crates_ferry::git::ObjectId;
 use crates_ferry::git::tree::{MergedEntry, MergedTree, Tree, TreeEntry};
-use crates_ferry::mirror::plan::Keep;
+use crates_ferry::index::Keep;
 use crates_ferry::mirror::plan::three_way::{ConflictKind, Merge, Merged, Rules, Sides, Step};
 use git::{Verdict, verdicts};
 use proptest::prelude::*;

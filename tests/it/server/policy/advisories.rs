@@ -118,7 +118,7 @@ fn what_an_advisory_calls_malicious_is_denied_from_when_it_appears_and_cargo_say
     server.wait_for("denied", || yanked(&server) == ["1.1.0"]);
     let known = [("if-none-match", before.header("etag").unwrap())];
     assert_eq!(server.get_with("/index/3/f/foo", &known).status, 200);
-    let told = "foo 1.1.0 is denied: RUSTSEC-2026-0001: foo <does> what it should not (policy.malicious: deny); ask whoever runs \
+    let told = "foo 1.1.0 is denied since 2026-11-01: RUSTSEC-2026-0001: foo <does> what it should not (policy.malicious: deny); ask whoever runs \
                 this mirror";
     let refused = server.download("foo", "1.1.0");
     assert_eq!((refused.status, refused.text().trim_end()), (403, told));
@@ -430,7 +430,7 @@ fn commands_name_the_advisory_and_what_a_fix_needs() {
     );
     let said = run(&[deny], &test, 1);
     assert!(
-        said.contains("foo 1.1.0: denied: RUSTSEC-2026-0001"),
+        said.contains("foo 1.1.0: denied since 20") && said.contains(": RUSTSEC-2026-0001: foo"),
         "{said}"
     );
     // What is denied is not fetched; and without any advisories nothing is said to pass.

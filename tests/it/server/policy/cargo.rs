@@ -126,7 +126,7 @@ fn a_denied_version_is_not_taken_and_a_lockfile_that_names_it_is_told_why() {
     let project = self::project(&site, &server, "denied");
     std::fs::write(lockfile(&project), lock).unwrap();
     let said = fail(&project, &["build", "--locked"]);
-    let told = "foo 1.1.0 is denied: a stolen account (policy.deny: foo@1.1.0); ask whoever runs this mirror";
+    let told = "foo 1.1.0 is denied since 2026-11-09 00:00 UTC: a stolen account (policy.deny: foo@1.1.0); ask whoever runs this mirror";
     assert!(said.contains(told), "{said}");
     project.succeed(&["update"], None);
     assert_eq!(locked(&project), "1.0.0");

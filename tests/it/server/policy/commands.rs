@@ -54,7 +54,7 @@ fn a_decision_is_explained_by_its_key_and_its_end() {
     );
     let one = say_json(&site, 0, &["explain", "evil@1.0.0"]);
     let wanted = json!({"of": "evil@1.0.0", "versions": [{
-        "crate": "evil", "version": "1.0.0", "decision": "deny", "until": null,
+        "crate": "evil", "version": "1.0.0", "decision": "deny", "since": null, "until": null,
         "key": "policy.deny", "rule": "evil@1.0.0", "reason": "a stolen account", "by": null, "at": null,
         "yanked": false,
     }], "hidden_by": null});
@@ -72,8 +72,15 @@ fn all_that_is_on_hold_or_denied_is_listed_also_beside_a_server() {
         held(published)
     );
     assert_eq!(say(&site, 0, &["list"]), wanted);
-    let _server = site.serve(&[]);
-    assert_eq!(say(&site, 0, &["list"]), wanted);
+    let _server = site.serve(&[MIN_AGE, DENY]);
+    // A server says since when: a rule of a configuration does not.
+    let beside = say(&site, 0, &["list"]);
+    let (denied, rest) = beside.split_once(" since 2").unwrap();
+    let (_, why) = rest.split_once(" UTC").unwrap();
+    assert_eq!(format!("{denied}{why}"), wanted);
+    let one = say_json(&site, 0, &["explain", "evil@1.0.0"]);
+    let since = one["versions"][0]["since"].as_str().unwrap();
+    assert!(since.parse::<Timestamp>().is_ok(), "{since}");
     let none = site.run_with(&[("FERRY_POLICY_DENY", "other")], &["policy", "list"]);
     assert_eq!(printed(&none, 0), "");
     let said = String::from_utf8_lossy(&none.stderr).into_owned();

@@ -112,8 +112,17 @@ fn a_denied_version_is_refused_with_the_reason_and_whom_to_ask() {
         Some("text/plain; charset=utf-8")
     );
     assert_eq!(refused.header("cache-control"), Some("no-store"));
-    let said = "foo 1.0.0 is denied: it leaks (policy.deny: foo@<1.1); ask ops@example.com\n";
+    let said = "foo 1.0.0 is denied since 2026-11-01 00:00 UTC: it leaks (policy.deny: foo@<1.1); ask ops@example.com\n";
     assert_eq!(refused.text(), said);
+    // As another server of the store says later.
+    let folder = site.folder.path().join("other").display().to_string();
+    let store = site.data().join("crates").display().to_string();
+    let others = [
+        ("FERRY_SERVE_DATA_DIR", folder.as_str()),
+        ("FERRY_SERVE_STORE", &store),
+    ];
+    let other = ClockedServer::start(&site, &[&pairs[..], &others].concat(), day(9));
+    assert_eq!(other.download("foo", "1.0.0").text(), said);
     // Whoever has the file is told so, too, and nothing was fetched.
     let tag = format!("\"{}\"", crate::support::server::sha256(b""));
     let path = "/api/v1/crates/foo/1.0.0/download";

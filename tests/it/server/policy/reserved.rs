@@ -87,4 +87,20 @@ fn over_a_mirror_ones_own_crates_are_there_and_not_on_hold() {
         printed(&explained, 0),
         "acme_core 1.0.0: allowed: policy.reserved: acme-*"
     );
+    // So are the paths that the mirror keeps.
+    let kept = [
+        MIN_AGE,
+        ("FERRY_MIRROR_URL", mirror.as_str()),
+        ("FERRY_MIRROR_KEEP", "fr/es/*"),
+        ("FERRY_SERVE_DL", dl.as_str()),
+        ("FERRY_UPSTREAM_URL", "https://upstream.example/index"),
+    ];
+    let server = site.serve(&kept);
+    let shown = |name: &str| server.entry(name).text().contains("\"yanked\":true");
+    assert!(!shown("fresh") && shown("acme_core"));
+    let explained = site.run_with(&kept, &["policy", "explain", "fresh"]);
+    assert_eq!(
+        printed(&explained, 0),
+        "fresh 1.0.0: allowed: mirror.keep: fr/es/*"
+    );
 }

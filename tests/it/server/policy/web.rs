@@ -76,7 +76,7 @@ fn pages_mark_what_is_on_hold_or_denied_with_the_reason_and_the_date() {
             "/crates/foo/1.0.0",
             [
                 denied,
-                "a stolen account (policy.deny: foo@1.0.0)",
+                "since 2026-11-02 00:00 UTC: a stolen account (policy.deny: foo@1.0.0)",
                 "refuses its crate file",
             ],
         ),

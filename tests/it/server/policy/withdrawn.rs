@@ -39,8 +39,9 @@ fn a_version_whose_line_is_gone_is_refused_until_it_comes_back_as_it_was() {
     assert_eq!(refused.status, 403);
     let said = refused.text();
     assert!(
-        said.starts_with("foo 1.1.0 is denied: withdrawn upstream, detected 2")
-            && said.contains("its line is gone (policy.withdrawn: refuse)"),
+        said.starts_with("foo 1.1.0 is denied since 2")
+            && said
+                .contains(" UTC: withdrawn upstream: its line is gone (policy.withdrawn: refuse)"),
         "{said}"
     );
     assert_eq!(status(&server, "1.0.0"), 200);
@@ -91,13 +92,15 @@ fn a_whole_crate_that_is_gone_is_refused_and_the_commands_say_so() {
     let listed = printed(&site.run_with(&[REFUSE], &["policy", "list"]), 0);
     let lines: Vec<_> = listed.lines().collect();
     assert!(
-        lines.len() == 2 && lines[0].starts_with("foo 1.0.0: denied: withdrawn upstream"),
+        lines.len() == 2
+            && lines[0].starts_with("foo 1.0.0: denied since 2")
+            && lines[0].contains(": withdrawn upstream: "),
         "{listed}"
     );
     let explained = site.run_with(&[REFUSE], &["policy", "explain", "foo@1.1.0"]);
     let explained = printed(&explained, 0);
     assert!(
-        explained.starts_with("foo 1.1.0: denied: withdrawn"),
+        explained.starts_with("foo 1.1.0: denied since 2"),
         "{explained}"
     );
     let lock = site.folder.path().join("Cargo.lock");
@@ -108,7 +111,7 @@ fn a_whole_crate_that_is_gone_is_refused_and_the_commands_say_so() {
     std::fs::write(&lock, text).unwrap();
     let tested = site.run_with(&[REFUSE], &["policy", "test", lock.to_str().unwrap()]);
     let said = printed(&tested, 1);
-    assert!(said.contains("foo 1.0.0: denied: withdrawn"), "{said}");
+    assert!(said.contains("foo 1.0.0: denied since 2"), "{said}");
 }
 
 #[test]

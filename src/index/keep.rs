@@ -8,13 +8,15 @@ use crate::error::{Error, Kind, Result};
 ///
 /// Globs are over the whole path from the root; `*` and `?` stop at a `/`, `**` does not. A glob that matches a directory
 /// keeps everything below it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keep {
     patterns: Vec<Pattern>,
 }
 
 #[derive(Debug, Clone)]
 struct Pattern {
+    /// As it is written.
+    text: String,
     whole: GlobMatcher,
     /// The glob's parts between slashes, to tell which directories lead to a match.
     steps: Vec<Step>,
@@ -41,12 +43,23 @@ impl Keep {
         })
     }
 
+    /// Says whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Says whether the path, or a directory above it, is kept.
     pub fn covers(&self, path: &[u8]) -> bool {
-        prefixes(path).any(|prefix| {
+        self.find(path).is_some()
+    }
+
+    /// Returns the glob that keeps the path, or a directory above it, as it is written.
+    pub fn find(&self, path: &[u8]) -> Option<&str> {
+        prefixes(path).find_map(|prefix| {
             let candidate = Candidate::from_bytes(prefix);
             let mut patterns = self.patterns.iter();
-            patterns.any(|pattern| pattern.whole.is_match_candidate(&candidate))
+            let found = patterns.find(|pattern| pattern.whole.is_match_candidate(&candidate));
+            found.map(|pattern| pattern.text.as_str())
         })
     }
 
@@ -79,6 +92,7 @@ impl Pattern {
             _ => Step::Anything,
         });
         Ok(Self {
+            text: text.to_owned(),
             whole: whole.compile_matcher(),
             steps: steps.collect(),
         })
@@ -98,6 +112,14 @@ impl Pattern {
     }
 }
 
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
 fn compile(text: &str) -> Result<Glob, globset::Error> {
     GlobBuilder::new(text)
         .literal_separator(true)
@@ -107,7 +129,7 @@ fn compile(text: &str) -> Result<Glob, globset::Error> {
 }
 
 /// Lists the path and the directories above it, shortest first.
-pub(super) fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
     let ends = slashes.map(|(at, _)| at).chain([path.len()]);
     ends.map(|end| &path[..end])
