@@ -1,18 +1,20 @@
 //! What the policy decides of all crates of an index at one time. Only those files are kept of which it changes something, now
 //! or some day: a few thousand, of an index of any size.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::thread;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
+use semver::Version;
 
 use crate::config::Rule;
 use crate::error::Result;
 use crate::git::ObjectId;
-use crate::index::{CrateName, entry, folded};
-use crate::policy::{Outcome, Policy, Seen, Span};
+use crate::index::{Checksum, CrateName, entry, folded};
+use crate::policy::{Decided, Outcome, Policy, Seen, Span};
 use crate::server::index_copy::Snapshot;
 
 /// How many threads read the whole index.
@@ -23,8 +25,8 @@ const READERS: usize = 2;
 pub struct Decisions {
     /// By the names of the crates, in lower case.
     crates: DecidedCrates,
-    /// How many versions upstream took back of which the index has no line, by the same names.
-    gone: BTreeMap<String, usize>,
+    /// The versions that upstream took back and of which the index has no line, by the same names.
+    gone: BTreeMap<String, Vec<Gone>>,
     /// The same crates, by their files in the index.
     files: HashMap<ObjectId, Arc<DecidedFile>>,
     /// When all of them are the same, with all else equal.
@@ -33,6 +35,17 @@ pub struct Decisions {
     seen: Arc<Seen>,
     /// By which policy.
     policy: Arc<Policy>,
+}
+
+/// A version that upstream took back, and of which the index has no line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Its number.
+    pub version: String,
+    /// The checksum of its crate file.
+    pub checksum: Checksum,
+    /// Since when it is denied, and why.
+    pub decided: Decided,
 }
 
 /// What a policy decides of a crate's file.
@@ -60,8 +73,8 @@ type IndexFile = (CrateName, Option<ObjectId>);
 struct DecidedFiles {
     /// Those that are kept.
     kept: Vec<(String, (ObjectId, Arc<DecidedFile>))>,
-    /// How many versions upstream took back of which the index has no line, by crate.
-    gone: Vec<(String, usize)>,
+    /// The versions that upstream took back and of which the index has no line, by crate.
+    gone: Vec<(String, Vec<Gone>)>,
     /// When all of it is the same.
     span: Span,
 }
@@ -190,7 +203,7 @@ impl Decisions {
     }
 
     fn new(
-        (crates, gone): (DecidedCrates, BTreeMap<String, usize>),
+        (crates, gone): (DecidedCrates, BTreeMap<String, Vec<Gone>>),
         mut span: Span,
         seen: Arc<Seen>,
         policy: Arc<Policy>,
@@ -226,7 +239,13 @@ impl Decisions {
 
     /// Returns how many versions are denied of which the index has no line any more.
     pub fn gone(&self) -> usize {
-        self.gone.values().sum()
+        self.gone.values().map(Vec::len).sum()
+    }
+
+    /// Returns those of a crate, by its name in any case, the highest first.
+    pub fn gone_of(&self, name: &str) -> &[Gone] {
+        let found = self.gone.get(&name.to_ascii_lowercase());
+        found.map_or(&[], Vec::as_slice)
     }
 
     /// Returns all that stand in for files of the index so.
@@ -318,8 +337,8 @@ fn decide(
             released.filter(|it| it.file.name.as_str().eq_ignore_ascii_case(name.as_str()));
         let has_released = released.clone().next().is_some();
         let content = content(policy, index, name, *blob, now)?;
-        let vanished = count_gone(policy, seen, name, &content);
-        if vanished > 0 {
+        let vanished = gone_from(policy, seen, name, &content);
+        if !vanished.is_empty() {
             gone.push((lower(name), vanished));
         }
         if content.is_empty() && blob.is_none() {
@@ -354,16 +373,22 @@ fn decide(
     Ok(DecidedFiles { kept, gone, span })
 }
 
-/// Counts the versions that upstream took back and of which a crate's file has no line.
-fn count_gone(policy: &Policy, seen: &Seen, name: &CrateName, content: &[u8]) -> usize {
-    let withdrawn = seen.of(name.as_str()).withdrawals();
-    let gone = withdrawn.filter(|version| {
-        entry::line_of(content, version).is_none()
-            && policy
-                .withdrawn(name.as_str(), version, None, seen)
-                .is_some()
+/// Finds the versions that upstream took back and of which a crate's file has no line, the highest first.
+fn gone_from(policy: &Policy, seen: &Seen, name: &CrateName, content: &[u8]) -> Vec<Gone> {
+    let of_crate = seen.of(name.as_str());
+    let gone = of_crate.withdrawals().filter_map(|version| {
+        if entry::line_of(content, version).is_some() {
+            return None;
+        }
+        Some(Gone {
+            version: version.to_owned(),
+            checksum: of_crate.withdrawn(version)?.checksum,
+            decided: policy.withdrawn(name.as_str(), version, None, seen)?,
+        })
     });
-    gone.count()
+    let mut gone: Vec<_> = gone.collect();
+    gone.sort_by_cached_key(|gone| Reverse(Version::parse(&gone.version).ok()));
+    gone
 }
 
 /// Of what the ids are made that stand in for files that the index does not have.

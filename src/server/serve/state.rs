@@ -30,7 +30,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::policy::Policy;
 use crate::server::catalog::crates::CrateCatalog;
 use crate::server::crate_files::CrateFiles;
-use crate::server::decisions::DecidedFile;
+use crate::server::decisions::{DecidedFile, Gone};
 use crate::server::file_budget::{FileBudget, FileShares};
 use crate::server::history::History;
 use crate::server::index_copy::IndexCopy;
@@ -323,6 +323,13 @@ impl State {
     pub(super) fn decided(&self, name: &str) -> Option<Arc<DecidedFile>> {
         let view = self.view.load();
         view.as_ref()?.decisions.as_ref()?.of_crate(name).cloned()
+    }
+
+    /// Returns the versions of a crate that upstream took back and of which the index has no line, the highest first.
+    pub(super) fn gone(&self, name: &str) -> Vec<Gone> {
+        let view = self.view.load();
+        let decisions = view.as_ref().and_then(|view| view.decisions.as_ref());
+        decisions.map_or_else(Vec::new, |decisions| decisions.gone_of(name).to_vec())
     }
 
     /// Says whether the index lists only the versions whose crate files are in the store.

@@ -5,11 +5,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use semver::Version;
 use serde::Serialize;
 
 use super::lists::{CategoryJson, KeywordJson};
 use crate::index::release::{Dependency, Release};
+use crate::policy::{Decided, Decision};
 use crate::server::catalog::crates::{CrateRow, VersionRow};
+use crate::server::decisions::{DecidedFile, Gone};
 use crate::shown::one_line;
 
 /// `/api/v1/crates`.
@@ -219,6 +222,41 @@ impl VersionJson {
             audit_actions: [],
             checksum: release.checksum,
             rust_version: release.rust_version,
+        }
+    }
+
+    /// Makes it of a version that upstream took back and of which the index has no line; `place` is its place among those. `None` if
+    /// its number is none.
+    pub(super) fn gone(crate_id: u32, place: usize, name: &str, gone: &Gone) -> Option<Self> {
+        let release = Release {
+            name: name.to_owned(),
+            version: Version::parse(&gone.version).ok()?,
+            checksum: gone.checksum.to_string(),
+            is_yanked: true,
+            is_beyond_cargo: false,
+            published: None,
+            rust_version: None,
+            links: None,
+            dependencies: Vec::new(),
+            features: BTreeMap::new(),
+        };
+        // From the end on: those of versions that are listed count from the beginning.
+        let last = usize::try_from(NUMBERS - 1).unwrap_or(usize::MAX);
+        let id = version_number(crate_id, last.saturating_sub(place));
+        Some(Self {
+            yank_message: Some(one_line(&gone.decided.to_string()).into_owned()),
+            ..Self::new(id, release)
+        })
+    }
+
+    /// Adds why a version is shown as yanked that the index has otherwise, and until when.
+    pub(super) fn decided_by(self, decided: Option<&DecidedFile>) -> Self {
+        let decided = decided.and_then(|decided| decided.outcome.of(&self.num));
+        let is_yanked = |decided: &&Decided| !matches!(decided.decision, Decision::HoldYank { .. });
+        let told = decided.filter(is_yanked).map(ToString::to_string);
+        Self {
+            yank_message: told.map(|told| one_line(&told).into_owned()),
+            ..self
         }
     }
 

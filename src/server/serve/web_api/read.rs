@@ -24,9 +24,12 @@ use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, NOTHING_HERE, Reply};
 use crate::index::release::{DependencyKind, Release, Releases};
 use crate::server::catalog::crates::{CrateRow, LabelKind, OwnerKind, Query};
+use crate::server::decisions::Gone;
 use crate::server::serve::crate_reader::{OneCrate, ask, body, catalog, read};
 use crate::server::serve::state::State;
 
+/// The number of a crate that the catalog does not know any more.
+const NO_CRATE: u32 = 0;
 /// How many bytes of index lines are answered with; the file of the crate with the most versions has fewer.
 const LINES: usize = 8 << 20;
 
@@ -163,7 +166,11 @@ impl OneCrate {
         let state = self.state;
         // Until the answer is written: before that it takes several times the memory.
         let _turn = state.answering.acquire().await;
-        let (_, mut versions) = self.read_all().await?;
+        let mut versions = match self.find().await?.is_none() && !self.gone().is_empty() {
+            // Nothing else of it is left.
+            true => self.gone_versions(NO_CRATE, &self.name.to_string()),
+            false => self.read_all().await?.1,
+        };
         let OfVersions { by_date, numbers } = parameters;
         versions.retain(|version| numbers.is_empty() || numbers.contains(&version.num));
         if by_date {
@@ -182,10 +189,14 @@ impl OneCrate {
     async fn version(self, version: String) -> Result<Response<Body>, ErrorResponse> {
         let state = self.state;
         let catalog = self.catalog;
+        if let Some(version) = self.gone_version(&version).await? {
+            return json(state, VersionAnswer { version }).await;
+        }
         let (row, (number, release)) = self.release(version).await?;
+        let decided = state.decided(&row.name);
         let answer = ask(state, move || {
             let known = catalog.version(row.id, &release.version.to_string())?;
-            let version = VersionJson::new(number, release);
+            let version = VersionJson::new(number, release).decided_by(decided.as_deref());
             Ok(version.licensed_by(&row).known_as(known))
         });
         let version = answer.await?;
@@ -251,25 +262,58 @@ impl OneCrate {
 
     /// Reads what catalog and index say of the crate.
     pub(super) async fn read(&self) -> Result<(CrateRow, Arc<Releases>), ErrorResponse> {
-        let detail = || format!("crate `{}` does not exist", self.name);
+        let detail = || match self.gone().first() {
+            None => format!("crate `{}` does not exist", self.name),
+            Some(gone) => format!(
+                "crate `{}` does not exist any more: {} is {}",
+                self.name, gone.version, gone.decided
+            ),
+        };
         let missing = || ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail());
         self.find().await?.ok_or_else(missing)
+    }
+
+    /// Returns the versions that upstream took back and of which the index has no line.
+    fn gone(&self) -> Vec<Gone> {
+        self.state.gone(self.name.as_str())
+    }
+
+    /// Returns all of them, of the crate with this number and name.
+    fn gone_versions(&self, crate_id: u32, name: &str) -> Vec<VersionJson> {
+        let gone = self.gone();
+        let all = gone.iter().enumerate();
+        all.filter_map(|(place, gone)| VersionJson::gone(crate_id, place, name, gone))
+            .collect()
+    }
+
+    /// Returns one of them.
+    async fn gone_version(&self, version: &str) -> Result<Option<VersionJson>, ErrorResponse> {
+        if self.gone().is_empty() {
+            return Ok(None);
+        }
+        let row = self.find().await?.map(|(row, _)| (row.id, row.name));
+        let (id, name) = row.unwrap_or_else(|| (NO_CRATE, self.name.to_string()));
+        let all = self.gone_versions(id, &name).into_iter();
+        Ok(all.into_iter().find(|gone| gone.num == version))
     }
 
     /// Reads the crate and all of its versions, the highest first.
     async fn read_all(&self) -> Result<(CrateRow, Vec<VersionJson>), ErrorResponse> {
         let (row, releases) = self.read().await?;
         let catalog = self.catalog;
+        let decided = self.state.decided(&row.name);
+        let gone = self.gone_versions(row.id, &row.name);
         ask(self.state, move || {
             let mut known = catalog.versions(row.id)?;
             let versions = releases.read_within(LINES).into_iter();
             let versions = versions.map(|(place, release)| {
                 let number = number_at(&row, &releases, place);
                 let known = known.remove(&release.version.to_string());
-                let version = VersionJson::new(number, release).licensed_by(&row);
+                let version = VersionJson::new(number, release).decided_by(decided.as_deref());
+                let version = version.licensed_by(&row);
                 version.known_as(known.unwrap_or_default())
             });
-            let versions = versions.collect();
+            let versions = versions.chain(gone).collect();
             Ok((row, versions))
         })
         .await

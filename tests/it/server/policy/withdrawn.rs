@@ -236,3 +236,49 @@ fn ones_own_crates_are_taken_back_without_a_refusal() {
     assert_eq!(status(&server, "1.1.0"), 404);
     assert_eq!(server.download("other", "1.0.0").status, 404);
 }
+
+#[test]
+fn the_web_api_goes_on_listing_what_was_taken_back_with_the_reason_and_the_date() {
+    let mut site = site();
+    let server = site.serve(&[REFUSE]);
+    site.withdraw("foo", &["1.1.0"]);
+    refresh(&mut site, &server);
+    let json = |path: &str| {
+        let got = server.get(&format!("/api/v1/crates/{path}"));
+        let json: Value = serde_json::from_slice(&got.body).unwrap();
+        (got.status, json)
+    };
+    server.wait_for("the catalog", || json("foo").0 == 200);
+    let (_, all) = json("foo");
+    let versions = all["versions"].as_array().unwrap();
+    let numbers: Vec<_> = versions.iter().map(|version| &version["num"]).collect();
+    assert_eq!(numbers, ["1.0.0", "1.1.0"]);
+    let gone = &versions[1];
+    let why = gone["yank_message"].as_str().unwrap();
+    assert!(
+        why.starts_with("denied since 2")
+            && why.ends_with("withdrawn upstream: its line is gone (policy.withdrawn: refuse)"),
+        "{why}"
+    );
+    assert_eq!(
+        (&gone["yanked"], &gone["checksum"]),
+        (&true.into(), &sha256(b"bad").into())
+    );
+    assert_eq!(&all["crate"]["versions"][1], &gone["id"]);
+    assert_eq!(&json("foo/1.1.0").1["version"], gone);
+
+    // Where nothing else of the crate is left, too.
+    site.withdraw("foo", &["1.0.0"]);
+    refresh(&mut site, &server);
+    server.wait_for("gone", || json("foo").0 == 404);
+    let (_, left) = json("foo");
+    let detail = left["errors"][0]["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("crate `foo` does not exist any more: 1.1.0 is denied since 2"),
+        "{detail}"
+    );
+    let (_, left) = json("foo/versions");
+    assert_eq!(left["versions"].as_array().unwrap().len(), 2);
+    assert_eq!(json("foo/1.0.0").1["version"]["num"], "1.0.0");
+    assert_eq!(json("foo/3.0.0").0, 404);
+}
