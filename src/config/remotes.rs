@@ -63,16 +63,22 @@ impl ServeConfig {
     /// # Errors
     /// As [`Config::upstream_remote`].
     pub fn advisories_remote(&self) -> Result<Option<Remote>> {
-        let Some(url) = &self.policy.advisories else {
-            return Ok(None);
-        };
+        let url = self.policy.advisories.as_ref();
+        url.map(|url| self.advisories_remote_at(url)).transpose()
+    }
+
+    /// Prepares the repository of advisories at this address, as [`ServeConfig::advisories_remote`] does.
+    ///
+    /// # Errors
+    /// As [`Config::upstream_remote`].
+    pub fn advisories_remote_at(&self, url: &RemoteUrl) -> Result<Remote> {
         let host = self.mirror.as_ref().or(Some(&self.index.url));
         let is_known = self.mirror.is_some() || self.index.is_ours;
         let auth = match is_known && host.is_some_and(|host| host.has_host_of(url)) {
             true => mirror_auth(url, &self.secrets),
             false => url_auth(url),
         };
-        remote(Side::Advisories, url, auth, &self.secrets, &self.network).map(Some)
+        remote(Side::Advisories, url, auth, &self.secrets, &self.network)
     }
 
     /// Prepares the repository of the private crates' index; nothing is opened yet. `None` where there is none. The mirror's token

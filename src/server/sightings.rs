@@ -57,6 +57,8 @@ const SLACK: Duration = Duration::from_secs(86_400);
 pub struct Kept {
     /// What was seen, as far as it matters now.
     pub seen: Seen,
+    /// All that was ever withdrawn.
+    pub withdrawals: Vec<Withdrawal>,
     /// Whether any server has ever used the store for this, and nobody has removed it since.
     pub has_begun: bool,
 }
@@ -80,8 +82,9 @@ pub async fn read(store: &Store, policy: &Policy, now: Timestamp) -> io::Result<
     }
     if policy.refuses_withdrawn() {
         // These count for good.
-        for withdrawal in withdrawals(store).await? {
-            kept.seen.add_withdrawal(withdrawal);
+        kept.withdrawals = withdrawals(store).await?;
+        for withdrawal in &kept.withdrawals {
+            kept.seen.add_withdrawal(withdrawal.clone());
         }
     }
     Ok(kept)

@@ -212,6 +212,13 @@ impl CrateFiles {
         Ok(())
     }
 
+    /// Says whether a file is in the store, or was and is kept aside; also where that cannot be found out.
+    pub async fn is_here_or_aside(&self, file: &CrateFile) -> bool {
+        let is_stored = self.inventory.is_stored(file).await.unwrap_or(true);
+        let aside = format!("{ASIDE}/{}.crate", file.checksum);
+        is_stored || self.inventory.store().has(&aside).await.unwrap_or(true)
+    }
+
     /// Takes a file that was set aside back into the store, if it is there and right, and nothing is in its place.
     ///
     /// # Errors

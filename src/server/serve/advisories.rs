@@ -2,7 +2,7 @@
 //!
 //! Nothing that fails here stops the index: the copy before goes on counting.
 
-use std::future::pending;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,11 +19,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::advisory_mails::AdvisoryMails;
+use super::advisory_mails;
 use super::index::read_copy;
 use super::state::{Rounds, State};
-use crate::config::{OnAdvisory, ServeConfig};
+use crate::config::OnAdvisory;
 use crate::error::{Error, Kind, Result};
+use crate::git::RemoteUrl;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::index::{CrateName, Published};
@@ -39,6 +40,8 @@ const NONE: &str = "this server reads no advisories";
 
 /// The copy of the advisories, and what was read of it.
 pub(super) struct AdvisoryCopy {
+    /// Where they come from.
+    url: RemoteUrl,
     copy: IndexCopy,
     read: ArcSwapOption<Read>,
     /// How its refreshes went.
@@ -48,20 +51,25 @@ pub(super) struct AdvisoryCopy {
 }
 
 impl AdvisoryCopy {
-    /// Opens the copy, if advisories are configured: the copy of the index holds the lock of the folder.
+    /// Opens the copy of the repository at this address, if there is one: the copy of the index holds the lock of the folder. What
+    /// was read of another one `before` counts until this one is fetched.
     ///
     /// # Errors
     /// `config` if the folder cannot be written.
-    pub(super) async fn open(config: &ServeConfig) -> Result<Option<Self>> {
-        let Some(url) = &config.policy.advisories else {
+    pub(super) async fn open(
+        data_dir: &Path,
+        url: Option<&RemoteUrl>,
+        before: Option<Arc<Read>>,
+    ) -> Result<Option<Arc<Self>>> {
+        let Some(url) = url else {
             return Ok(None);
         };
         let origin = url.to_string();
-        let data_dir = &config.serve.data_dir;
         let copy = IndexCopy::open_beside(data_dir, Content::Advisories, &origin).await?;
         let opened = Self {
+            url: url.clone(),
             copy,
-            read: ArcSwapOption::empty(),
+            read: ArcSwapOption::new(before),
             rounds: Rounds::default(),
             has_begun: watch::Sender::new(false),
         };
@@ -69,7 +77,7 @@ impl AdvisoryCopy {
             Ok(is_new) => drop(opened.has_begun.send_replace(is_new)),
             Err(error) => warn!("cannot read the copy of the advisories: {}", error.chain()),
         }
-        Ok(Some(opened))
+        Ok(Some(Arc::new(opened)))
     }
 
     /// Returns the advisories that count.
@@ -128,9 +136,7 @@ impl AdvisoryCopy {
     }
 
     async fn refresh(&self, state: &State) -> Result<bool> {
-        let Some(remote) = state.config.advisories_remote()? else {
-            return Ok(false);
-        };
+        let remote = state.config.advisories_remote_at(&self.url)?;
         let limit = state.config.network.timeout;
         self.copy.refresh(&remote, None, limit).await?;
         self.read_again().await
@@ -139,11 +145,14 @@ impl AdvisoryCopy {
 
 /// Fetches the advisories, waits, and fetches again. A failure is logged once, and the next fetch is its retry.
 pub(super) async fn forever(state: &'static State) {
-    let Some(advisories) = &state.advisories else {
-        return pending().await;
-    };
-    let (mut unknown, mut mails) = (Vec::new(), AdvisoryMails::default());
+    let mut unknown = Vec::new();
     loop {
+        follow_address(state).await;
+        let Some(advisories) = state.advisories.load_full() else {
+            state.handle.refresh_advisories.notified().await;
+            continue;
+        };
+        let advisories = &*advisories;
         let refreshed = advisories.refresh(state).await;
         let is_new = refreshed.as_ref().is_ok_and(|is_new| *is_new);
         note(state, advisories, refreshed);
@@ -154,7 +163,8 @@ pub(super) async fn forever(state: &'static State) {
         }
         // After what is decided of them.
         if let Some(read) = advisories.read() {
-            mails.tell(state, &read).await;
+            advisory_mails::note(state, &read).await;
+            state.mails.send();
         }
         if let Err(error) = advisories.copy.tidy().await {
             warn!(
@@ -169,6 +179,29 @@ pub(super) async fn forever(state: &'static State) {
     }
 }
 
+/// Opens another copy where the address of the advisories has changed since the last time.
+async fn follow_address(state: &'static State) {
+    let wanted = state.advisories_url.load_full();
+    let before = state.advisories.load_full();
+    let address = |url: Option<&RemoteUrl>| url.map(ToString::to_string);
+    let last = before.as_ref().map(|before| &before.url);
+    if address(wanted.as_deref()) == address(last) {
+        return;
+    }
+    let data_dir = &state.config.serve.data_dir;
+    let read = before.as_ref().and_then(|before| before.read());
+    match AdvisoryCopy::open(data_dir, wanted.as_deref(), read).await {
+        Ok(opened) => {
+            // The index is being served: it does not wait.
+            if let Some(opened) = &opened {
+                opened.has_begun.send_replace(true);
+            }
+            state.advisories.store(opened);
+        }
+        Err(error) => warn!("cannot open a copy of the advisories: {}", error.chain()),
+    }
+}
+
 /// Logs the ids in rules that are of no advisory, unless that was so before.
 fn warn_of_unknown(state: &State, advisories: &AdvisoryCopy, before: &mut Vec<String>) {
     let (policy, read) = (state.policy.load_full(), advisories.read());
@@ -180,12 +213,7 @@ fn warn_of_unknown(state: &State, advisories: &AdvisoryCopy, before: &mut Vec<St
         let ids = unknown.join(", ");
         warn!(
             "{ids}: no advisory of {} has this id, or it does not count; advisories are named in policy.allow alone",
-            state
-                .config
-                .policy
-                .advisories
-                .as_ref()
-                .map_or_else(String::new, ToString::to_string)
+            advisories.url
         );
     }
     *before = unknown;
@@ -303,7 +331,7 @@ impl AdvisoryJson {
 /// `GET /api/v1/advisories/CRATE`: what is known of a crate, whether it counts or not; 404 where there are no advisories.
 pub(super) fn show(state: &'static State, request: Authorized<'_>) -> Result<Reply, ErrorResponse> {
     let not_found = |detail| ErrorResponse::for_cargo(StatusCode::NOT_FOUND, detail);
-    let Some(advisories) = &state.advisories else {
+    let Some(advisories) = state.advisories.load_full() else {
         return Err(not_found(NONE));
     };
     let name = CrateName::new(request.wildcard);

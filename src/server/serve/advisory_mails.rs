@@ -1,14 +1,10 @@
 //! Mails that an advisory has appeared about what was fetched here: of what is malicious at once, of all else once a day.
-//!
-//! Which advisories are known is kept in `serve.data_dir`. Those that are there when that is first written down are no news.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use semver::Version;
-use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::audit;
@@ -16,91 +12,83 @@ use super::index::read_copy;
 use super::mails;
 use super::state::State;
 use crate::config::OnAdvisory;
+use crate::error::Result;
 use crate::index::{CrateName, CrateSpec, Published};
-use crate::notify::notice::Advised;
+use crate::notify::notice::{Advised, Event};
 use crate::policy::{Advisory, Class, Policy};
 use crate::server::advisories::Read;
-use crate::server::cargo_config::replace;
 
-/// The file that names the advisories that are known.
-const FILE: &str = "advisories-known.json";
 /// How often a digest is mailed.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// How many ids are kept of advisories that are not there any more.
-const MOST: usize = 100_000;
 
-/// What is known of advisories.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-struct Known {
-    /// Their ids, each with its class: one that turns out to be malicious is news again.
-    known: BTreeSet<String>,
-    /// Those that the next digest tells.
-    pending: BTreeSet<String>,
-    /// When a digest was mailed last.
-    mailed: Option<Timestamp>,
+/// Notes which advisories there are: of what is new, those that count are to be told.
+pub(super) async fn note(state: &'static State, read: &Read) {
+    let Some(policy) = state.policy.load_full().filter(|_| state.mails.is_on()) else {
+        return;
+    };
+    let now = state.handle.timestamp();
+    let all = by_key(read);
+    let keys = all.keys().cloned().collect();
+    let is_told = |key: &str| {
+        let advisory = all.get(key);
+        advisory.is_some_and(|advisory| counts(&policy, advisory, now))
+    };
+    let mut memory = state.mails.advisories.lock().await;
+    memory.note(&keys, &BTreeSet::new(), is_told);
 }
 
-/// What is mailed of advisories.
-#[derive(Default)]
-pub(super) struct AdvisoryMails {
-    known: Option<Known>,
-}
-
-impl AdvisoryMails {
-    /// Mails what is new, where mails are configured, and a digest if it is due.
-    pub(super) async fn tell(&mut self, state: &'static State, read: &Read) {
-        let Some(policy) = state.policy.load_full() else {
-            return;
-        };
-        if state.config.mail.route().is_none() {
-            return;
-        }
-        let now = state.handle.timestamp();
-        let all = read.advisories.all();
-        let all: BTreeMap<_, _> = all.map(|advisory| (key(advisory), advisory)).collect();
-        let before = self.known.take().or_else(|| stored(state));
-        let mut known = before.clone().unwrap_or_else(|| Known {
-            known: all.keys().cloned().collect(),
-            ..Known::default()
-        });
-        let mut at_once = Vec::new();
-        let news = all.iter().filter(|(key, _)| !known.known.contains(*key));
-        let news = news.filter(|(_, advisory)| counts(&policy, advisory, now));
-        let news: Vec<_> = news.collect();
-        for (key, advisory) in news {
-            match advisory.class {
-                Class::Malicious => at_once.extend(about(state, advisory).await),
-                Class::Vulnerable | Class::Informational => {
-                    known.pending.insert(key.clone());
-                }
-            }
-        }
-        mails::advised(state, at_once);
-        known.known.extend(all.keys().cloned());
-        if known.known.len() > MOST {
-            known.known = all.keys().cloned().collect();
-        }
-        let is_due = known.mailed.is_none_or(|at| now.duration_since(at) >= DAY);
-        if is_due && !known.pending.is_empty() {
-            let mut digest = Vec::new();
-            for key in std::mem::take(&mut known.pending) {
-                if let Some(advisory) = all.get(&key)
-                    && counts(&policy, advisory, now)
-                {
-                    digest.extend(about(state, advisory).await);
-                }
-            }
-            if !digest.is_empty() {
-                known.mailed = Some(now);
-            }
-            mails::advised(state, digest);
-        }
-        // Last: who is killed before mails again, rather than not at all.
-        if before.as_ref() != Some(&known) {
-            store(state, &known);
-        }
-        self.known = Some(known);
+/// Mails what is to be told of advisories: what is malicious, and a digest if it is due.
+pub(super) async fn send(state: &'static State) -> Result<()> {
+    let policy = state.policy.load_full();
+    let advisories = state.advisories.load_full();
+    let read = advisories.and_then(|advisories| advisories.read());
+    let (Some(policy), Some(read)) = (policy, read) else {
+        return Ok(());
+    };
+    let now = state.handle.timestamp();
+    let all = by_key(&read);
+    let memory = state.mails.advisories.lock().await;
+    let (pending, mailed) = (memory.pending(), memory.mailed());
+    drop(memory);
+    let counting = |key: &String| {
+        let advisory = all.get(key).copied();
+        advisory.filter(|advisory| counts(&policy, advisory, now))
+    };
+    let is_grave = |key: &String| counting(key).is_some_and(|it| it.class == Class::Malicious);
+    let (at_once, others): (Vec<_>, Vec<_>) = pending.into_iter().partition(is_grave);
+    tell(state, &at_once, counting, None).await?;
+    match mailed.is_none_or(|at| now.duration_since(at) >= DAY) {
+        true => tell(state, &others, counting, Some(now)).await,
+        false => Ok(()),
     }
+}
+
+/// Mails these, as far as they count and are about what was fetched here, and notes that they are told; at this time, where it is a
+/// digest.
+async fn tell<'a>(
+    state: &'static State,
+    keys: &[String],
+    counting: impl Fn(&String) -> Option<&'a Arc<Advisory>>,
+    digest: Option<Timestamp>,
+) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut told = Vec::new();
+    for advisory in keys.iter().filter_map(counting) {
+        told.extend(about(state, advisory).await);
+    }
+    let digest = digest.filter(|_| !told.is_empty());
+    if !told.is_empty() {
+        mails::send(state, Event::Advised(told)).await?;
+    }
+    state.mails.advisories.lock().await.told(keys, digest);
+    Ok(())
+}
+
+fn by_key(read: &Read) -> BTreeMap<String, &Arc<Advisory>> {
+    let all = read.advisories.all();
+    all.map(|advisory| (key(advisory), advisory)).collect()
 }
 
 fn key(advisory: &Advisory) -> String {
@@ -112,23 +100,6 @@ fn counts(policy: &Policy, advisory: &Advisory, now: Timestamp) -> bool {
     standing.action != OnAdvisory::Off
         && standing.allowed_by.is_none()
         && !policy.is_own(&advisory.package)
-}
-
-fn path(state: &State) -> PathBuf {
-    state.config.serve.data_dir.join(FILE)
-}
-
-fn stored(state: &State) -> Option<Known> {
-    let text = std::fs::read_to_string(path(state)).ok()?;
-    serde_json::from_str(&text).ok()
-}
-
-fn store(state: &State, known: &Known) {
-    let path = path(state);
-    let text = serde_json::to_string(known).unwrap_or_default();
-    if let Err(error) = replace(&path, &format!("{text}\n")) {
-        warn!("cannot write {}: {error}", path.display());
-    }
 }
 
 /// Returns what is to be mailed of an advisory: the versions that it is about and that were fetched here. `None` if none was.

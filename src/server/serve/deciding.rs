@@ -12,7 +12,6 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use super::mails;
 use super::state::State;
 use super::view::View;
 use crate::count::counted;
@@ -90,6 +89,7 @@ pub(super) struct Decided {
 pub(super) fn forget(state: &State) {
     if state.unrecorded.applied.swap(None).is_some() {
         state.unrecorded.holds.store(None);
+        state.mails.note_held_back(None);
         note(state, None);
     }
 }
@@ -120,7 +120,7 @@ pub(super) async fn decide(
     before: &Option<Arc<View>>,
     index: &Arc<Snapshot>,
 ) -> Option<Decided> {
-    if let Some(advisories) = &state.advisories {
+    if let Some(advisories) = state.advisories.load_full() {
         advisories.begun().await;
     }
     let now = state.handle.timestamp();
@@ -161,11 +161,13 @@ pub(super) async fn decide(
         .map(|text| state.mask.apply(text.trim_end()).into_owned());
     state.unrecorded.holds.store(holds.map(Arc::new));
     let is_new = note(state, text.or(failure));
-    if let Some(held) = held.filter(|held| is_new && held.kind() == Kind::Guard) {
-        mails::held_back(state, &held);
+    match held.filter(|held| held.kind() == Kind::Guard) {
+        Some(held) if is_new => state.mails.note_held_back(Some(&held)),
+        Some(_) => {}
+        None => state.mails.note_held_back(None),
     }
     let mut known = known?;
-    if let Some(advisories) = &state.advisories {
+    if let Some(advisories) = state.advisories.load_full() {
         known.seen.set_advisories(advisories.current());
     }
     let (by, seen) = (known.policy, Arc::new(known.seen));
@@ -199,9 +201,7 @@ pub(super) async fn decide(
 /// Takes the files of what was withdrawn out of memory and store, when requests do not see it any more, and those of what is
 /// released back into the store.
 pub(super) async fn move_files(state: &'static State, decided: Decided) {
-    // Before the files are moved, of which it asks.
-    let told = mails::about(state, &decided.withdrawn, &decided.index).await;
-    mails::withdrawn(state, told);
+    state.mails.send();
     for file in decided.released {
         if let Err(error) = state.crate_files.bring_back(&file).await {
             warn!("cannot take the crate file of {file} back into the store: {error}");
@@ -481,8 +481,15 @@ async fn seen(
         _ => Ok(()),
     };
     let is_recorded = recorded.is_ok();
+    let new = pending.withdrawn.iter();
+    let new: Vec<_> = new.map(|vanished| vanished.withdrawal.clone()).collect();
     let (kept, unread) = match read {
-        Ok(kept) => (Some(kept.seen), None),
+        Ok(kept) => {
+            let all = kept.withdrawals.into_iter().chain(new.iter().cloned());
+            // Before it counts as compared: what was noticed until a kill is to be told after it.
+            state.mails.note_withdrawals(all.collect(), &new).await;
+            (Some(kept.seen), None)
+        }
         Err(error) => (None, Some(error)),
     };
     let failure = recorded.err().or(unread).or(begun.err());

@@ -1,8 +1,8 @@
 //! `serve`: the API server. It answers cargo from a copy of the index and from stored crate files.
 //!
 //! `routes` is the table of paths; `index`, `download`, `web_api`, `pages`, `policy`, `private`, `trusted` and `monitoring` have the handlers,
-//! which share a `State`; `refresh`, `advisories`, `policy`, `catalog`, `dump`, `manifests`, `history`, `trusted`, `offline_listing`
-//! and `housekeeping` work in the background.
+//! which share a `State`; `refresh`, `advisories`, `policy`, `catalog`, `dump`, `manifests`, `history`, `trusted`, `mails`,
+//! `offline_listing` and `housekeeping` work in the background.
 
 mod access_log;
 mod advisories;
@@ -22,6 +22,7 @@ mod history;
 mod housekeeping;
 mod index;
 mod index_cache;
+mod mail_memory;
 mod mails;
 mod manifests;
 mod monitoring;
@@ -118,6 +119,7 @@ pub async fn run_with(
         () = dump::forever(state) => {}
         () = manifests::forever(state) => {}
         () = history::forever(state) => {}
+        () = mails::forever(state) => {}
         () = private::forever(state) => {}
         () = trusted::forever(state) => {}
         () = housekeeping::forever(state, certificates.as_deref(), hangup) => {}

@@ -226,7 +226,7 @@ fn policy(state: &State) {
 
 /// The advisories; nothing where none are read.
 fn advisories(state: &State) {
-    let Some(advisories) = &state.advisories else {
+    let Some(advisories) = state.advisories.load_full() else {
         return;
     };
     let rounds = advisories.rounds.so_far();

@@ -16,6 +16,7 @@ use super::deciding;
 use super::state::State;
 use crate::config::{self, Rule};
 use crate::count::counted;
+use crate::git::RemoteUrl;
 use crate::http::error_response::{ErrorResponse, Note};
 use crate::http::routes::{Authorized, Reply};
 use crate::policy::{Class, Decided, Decision, Policy, Verb, days};
@@ -71,15 +72,23 @@ pub(super) fn describe(policy: &config::Policy) {
 
 /// Applies a section `policy` that was read again.
 pub(super) async fn apply(state: &'static State, section: config::Policy) {
-    let address = |policy: &config::Policy| policy.advisories.as_ref().map(ToString::to_string);
-    if address(&section) != address(&state.config.policy) {
-        warn!("policy.advisories has changed: that counts when the server is started again");
-    }
     // The globs were read when the server started.
     let policy = Policy::of_mirror(&section, &state.config.keep);
     let policy = policy.ok().flatten().map(Arc::new);
+    let address = |url: Option<&RemoteUrl>| url.map(ToString::to_string);
+    let before = state
+        .advisories_url
+        .swap(section.advisories.clone().map(Arc::new));
+    let is_elsewhere = address(before.as_deref()) != address(section.advisories.as_ref());
+    if is_elsewhere {
+        // The task that fetches them opens another copy; those of the last time count until it has them.
+        state.handle.refresh_advisories.notify_one();
+    }
     if policy == state.policy.load_full() {
-        info!("the section policy has not changed");
+        match is_elsewhere {
+            true => describe(&section),
+            false => info!("the section policy has not changed"),
+        }
         // Commands on other machines may have made rules.
         deciding::look_again(state);
         return state.has_new_policy.notify_one();
@@ -201,7 +210,7 @@ impl Numbers {
         let advised = |file: &DecidedFile| file.outcome.all_advised().count();
         let all = || decisions.crates().map(|(_, file)| advised(file)).sum();
         let mut numbers = Self {
-            advised: state.advisories.as_ref().map(|_| all()),
+            advised: state.advisories.load().as_ref().map(|_| all()),
             denied: decisions.gone(),
             ..Self::default()
         };

@@ -21,11 +21,13 @@ use super::deciding::{self, Unrecorded};
 use super::handle::Handle;
 use super::history::{self, Collected};
 use super::index_cache::IndexCache;
+use super::mails::Mails;
 use super::public_address::PublicAddress;
 use super::traffic::Traffic;
 use super::view::{StoredFiles, View};
 use crate::config::{Mask, OfflineIndex, ServeConfig};
 use crate::error::{Error, Kind, Result};
+use crate::git::RemoteUrl;
 use crate::http::error_response::ErrorResponse;
 use crate::policy::Policy;
 use crate::server::catalog::crates::CrateCatalog;
@@ -65,7 +67,9 @@ pub(super) struct State {
     pub(super) handle: Arc<Handle>,
     pub(super) copy: IndexCopy,
     /// The advisories, where there are any.
-    pub(super) advisories: Option<AdvisoryCopy>,
+    pub(super) advisories: ArcSwapOption<AdvisoryCopy>,
+    /// Where they are to come from, by the section `policy` as it was read last.
+    pub(super) advisories_url: ArcSwapOption<RemoteUrl>,
     pub(super) crate_files: Arc<CrateFiles>,
     /// Bounds the crate files that are open.
     pub(super) files: FileBudget,
@@ -79,6 +83,8 @@ pub(super) struct State {
     pub(super) trusted: Trusted,
     pub(super) access_log: AccessLog,
     pub(super) traffic: Traffic,
+    /// What is to be mailed.
+    pub(super) mails: Mails,
     /// Who fetches which crate file.
     pub(super) auditor: Auditor,
     /// What it did in the last week; `None` where that cannot be written.
@@ -169,11 +175,14 @@ impl State {
         let copy = IndexCopy::open(&serve.data_dir, &config.index.branch, &origin).await?;
         let copy = copy.hiding(config.hidden());
         let copy = copy.shown_by(Arc::clone(&handle.progress));
+        let url = &config.policy.advisories;
+        let advisories = AdvisoryCopy::open(&serve.data_dir, url.as_ref(), None).await?;
         let policy = Policy::of_mirror(&config.policy, &config.keep)?;
         let state = Self {
             policy: ArcSwapOption::from(policy.map(Arc::new)),
             has_new_policy: Notify::new(),
-            advisories: AdvisoryCopy::open(&config).await?,
+            advisories: ArcSwapOption::new(advisories),
+            advisories_url: ArcSwapOption::new(url.clone().map(Arc::new)),
             address: PublicAddress::of(&config),
             crate_files: CrateFiles::open(&config).await?,
             files: FileBudget::new(shares),
@@ -185,6 +194,7 @@ impl State {
             trusted: Trusted::open(&config)?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),
+            mails: Mails::open(&config),
             auditor: Auditor::open(&config).await,
             history: history::open(&config).await,
             collected: Collected::default(),

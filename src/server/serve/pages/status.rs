@@ -397,7 +397,7 @@ impl IndexStatus {
 
 impl AdvisoryStatus {
     fn read(state: &State) -> Option<Self> {
-        let advisories = state.advisories.as_ref()?;
+        let advisories = state.advisories.load_full()?;
         let (read, rounds) = (advisories.read(), advisories.rounds.so_far());
         let read = read.as_ref();
         Some(Self {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::cargo::{fail, locked, project};
 use super::{MIN_AGE, day, publish, site};
 use crate::support::clocked::ClockedServer;
+use crate::support::faulty::{self, Fault};
 use crate::support::server::{Server, Site, printed};
 use crate::support::upstream::{Commit, bare, commit_to};
 
@@ -506,4 +507,55 @@ fn pages_mark_the_versions_that_an_advisory_is_about() {
         metric(&server, "crates_ferry_policy_advised_versions"),
         Some(2.0)
     );
+}
+
+#[test]
+fn a_fix_comes_early_by_a_young_advisory_and_cargo_takes_the_lowest() {
+    let mut site = site();
+    publish(&mut site, "foo", "1.2.0", Some(day(1)));
+    publish(&mut site, "foo", "1.3.0", Some(day(1)));
+    let database = Database::new(&site);
+    // Whoever publishes today what an advisory of long ago calls mended gets nobody to take it.
+    database.vulnerable("2020-01-01", "patched = [\">= 1.2.0\"]");
+    let server = start(&site, &database, &[MIN_AGE], day(2));
+    assert_eq!(yanked(&server), ["1.1.0", "1.2.0", "1.3.0"]);
+    let project = project(&site, &server, "early");
+    project.succeed(&["generate-lockfile"], None);
+    assert_eq!(locked(&project), "1.0.0");
+    project.succeed(&["build", "--locked"], None);
+    database.vulnerable("2026-11-02", "patched = [\">= 1.2.0\"]");
+    server.refresh();
+    server.wait_for("released", || yanked(&server) == ["1.1.0", "1.3.0"]);
+    project.succeed(&["build", "--locked"], None);
+    project.succeed(&["update"], None);
+    assert_eq!(locked(&project), "1.2.0");
+    project.succeed(&["build", "--locked"], None);
+}
+
+#[test]
+fn a_host_of_advisories_that_hangs_keeps_nothing_else_waiting() {
+    let mut site = site();
+    let port = faulty::start(Fault::Silent);
+    let address = format!("http://127.0.0.1:{port}/advisory-db");
+    let server = site.serve(&[
+        ("FERRY_POLICY_ADVISORIES", &address),
+        ("FERRY_POLICY_DENY", "foo@1.0.0"),
+        ("FERRY_NETWORK_TIMEOUT", "2s"),
+    ]);
+    assert_eq!(server.download("foo", "1.0.0").status, 403);
+    publish(&mut site, "bar", "1.0.0", None);
+    assert_eq!(server.push_hook().status, 202);
+    server.wait_for("fetched", || server.entry("bar").status == 200);
+    let told = "cannot refresh the advisories; none counts until then: [network] ";
+    server.wait_for("told", || server.log().contains(told));
+    let log = server.log();
+    assert!(log.contains("network.timeout"), "{log}");
+    let status: Value = serde_json::from_slice(&server.get("/api/v1/status").body).unwrap();
+    assert!(status["advisories"]["last_error"].is_string(), "{status}");
+    let metrics = server.get("/metrics").text();
+    assert!(
+        metrics.contains("crates_ferry_advisories_refresh_failures_total "),
+        "{metrics}"
+    );
+    assert_eq!(server.get("/readyz").status, 200);
 }

@@ -6,6 +6,7 @@ mod cargo;
 mod commanded;
 mod commands;
 mod index;
+mod killed;
 mod mailed;
 mod prefetch;
 mod reload;
