@@ -34,6 +34,10 @@ const LONGEST_URL: usize = 2048;
 /// How many files that cannot be read are named in the log at once.
 const NAMED: usize = 5;
 
+/// What to do where they cannot be fetched.
+const UNREACHABLE: &str = "Set policy.advisories to a repository that the server can read, such as a relay of it. Until then no advisory \
+     counts, or those of the last time.";
+
 /// What was read of a repository at one commit.
 pub struct Read {
     /// Where it was.
@@ -240,6 +244,43 @@ pub async fn add_to(seen: &mut Seen, config: &ServeConfig, has_lock: bool) -> Re
     read.warn_of_unreadable(None);
     seen.set_advisories(read.advisories);
     Ok(())
+}
+
+/// Says what the configuration's repository of advisories has: fetches it into a folder that is removed again.
+///
+/// # Errors
+/// If it cannot be fetched or read, or no advisory in it counts.
+pub async fn probe(config: &ServeConfig) -> Result<String> {
+    let Some(remote) = config.advisories_remote()? else {
+        return Ok("none are read".to_owned());
+    };
+    let folder = tempfile::tempdir().map_err(|error| {
+        Error::new(Kind::Config, "cannot create a temporary folder").because(error)
+    })?;
+    let copy = IndexCopy::open_beside(folder.path(), Content::Advisories, "").await?;
+    let refreshed = copy.refresh(&remote, None, config.network.timeout).await;
+    refreshed.map_err(|error| match error.advice() {
+        Some(_) => error,
+        None => error.advise(UNREACHABLE),
+    })?;
+    let snapshot = copy.snapshot();
+    let snapshot =
+        snapshot.ok_or_else(|| Error::new(Kind::Server, "the advisories have no commit"))?;
+    let read = Read::of(&snapshot, None)?;
+    let Some(newest) = read.advisories.all().max_by_key(|it| (it.date, &it.id)) else {
+        let text = format!("no advisory of {remote} can be read and counts");
+        return Err(Error::new(Kind::Config, text).advise(Content::Advisories.advice()));
+    };
+    let number = match read.advisories.all().count() {
+        1 => "1 advisory".to_owned(),
+        number => format!("{number} advisories"),
+    };
+    let unreadable = match read.unreadable.len() {
+        0 => String::new(),
+        number => format!("; {} cannot be read", counted(number, "file")),
+    };
+    let (id, date) = (&newest.id, newest.date);
+    Ok(format!("{number}, the newest {id} of {date}{unreadable}"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! What `check` asks of the server's part: the bucket of the store, the repository of the private index, and the lifecycle rules that
+//! What `check` asks of the server's part: the bucket of the store, the policy and its advisories, the repository of the private index, and the lifecycle rules that
 //! could take what nothing can bring back. Nothing is changed.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::advisories;
 use super::store::{Lifecycle, LifecycleRule, Store};
 use crate::config::{ServeConfig, StoreUrl};
 use crate::error::{Error, Kind, Result};
@@ -41,6 +42,7 @@ pub async fn probe(mut config: ServeConfig) -> Vec<Probed> {
     let limit = config.network.timeout;
     let mut probed = Vec::new();
     store(&config, "store", &config.store(), STATE, &mut probed).await;
+    policy(&config, &mut probed).await;
     let remote = match config.private_remote() {
         Ok(None) => return probed,
         Ok(Some(remote)) => remote,
@@ -71,6 +73,23 @@ pub async fn probe(mut config: ServeConfig) -> Vec<Probed> {
     });
     store(&config, "private files", &private, "", &mut probed).await;
     probed
+}
+
+/// Probes whom the policy reaches, and the repository of its advisories.
+async fn policy(config: &ServeConfig, probed: &mut Vec<Probed>) {
+    if let Some(reach) = super::policy::probe(config).transpose() {
+        probed.push(Probed {
+            name: "policy",
+            found: reach.map(|said| Found::Right(said.to_owned())),
+        });
+    }
+    if config.policy.advisories.is_some() {
+        let found = advisories::probe(config).await;
+        probed.push(Probed {
+            name: "advisories",
+            found: found.map(Found::Right),
+        });
+    }
 }
 
 /// Probes a bucket, and its rules for what is in this folder of it. A folder of the machine has neither.

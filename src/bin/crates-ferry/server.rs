@@ -82,7 +82,8 @@ pub(crate) struct ServerProbes {
 pub(crate) fn probes(flags: &Flags, environment: &Environment) -> ServerProbes {
     match ServeConfig::load(flags, environment) {
         Ok(config) => ServerProbes {
-            are_all: config.mirror.is_none() && config.private.index.is_some(),
+            are_all: config.mirror.is_none()
+                && (config.private.index.is_some() || config.policy.advisories.is_some()),
             findings: async move {
                 let mut findings = Findings::default();
                 for Probed { name, found } in check::probe(config).await {

@@ -47,7 +47,7 @@ impl Content {
     }
 
     /// Says what to do where the repository holds something else.
-    pub(super) fn advice(self) -> &'static str {
+    pub(in crate::server) fn advice(self) -> &'static str {
         match self {
             Self::Index => {
                 "Set `serve.index` and `serve.branch` to a repository that holds the index."

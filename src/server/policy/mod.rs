@@ -38,6 +38,18 @@ struct Applied {
     _copy: Option<IndexCopy>,
 }
 
+/// Says whom the policy of the configuration reaches, for `check`; `None` where there is none.
+///
+/// # Errors
+/// `config` if `mirror.keep` has what is not a glob.
+pub fn probe(config: &ServeConfig) -> Result<Option<&'static str>> {
+    let policy = Policy::of_mirror(&config.policy, &config.keep)?;
+    Ok(policy.map(|_| {
+        "it is applied to the sparse index; for a cargo that reads the git repository of the index no version is on hold, since that \
+         is the mirror itself, and a denied one is refused only when it is downloaded"
+    }))
+}
+
 /// Returns the policy of the configuration.
 fn policy_of(config: &ServeConfig) -> Result<Policy> {
     Policy::of_mirror(&config.policy, &config.keep)?.ok_or_else(|| {

@@ -337,3 +337,47 @@ fn over_ssh_without_a_key_the_check_says_which_variable_is_missing() {
     assert_eq!((code, failed(&json)), (1, vec!["ssh key"]));
     assert!(probe(&json, "ssh key").1.contains("SSH_PRIVATE_KEY"));
 }
+
+#[test]
+fn the_advisories_of_a_policy_are_fetched_and_read() {
+    let scene = Scene::new();
+    scene.ferry().init().unwrap();
+    let database = bare(scene.folder.path(), "advisory-db.git");
+    let address = database.display().to_string();
+    let ferry = scene.ferry().with("FERRY_POLICY_ADVISORIES", &address);
+    let advise = |id: &str, date: &str| {
+        let text = format!(
+            "```toml\n[advisory]\nid = \"{id}\"\npackage = \"foo\"\ndate = \"{date}\"\n\n[versions]\npatched = []\n```\n\n# It leaks\n\nIt does.\n"
+        );
+        let commit = Commit::new(format!("Add {id}"));
+        let path = format!("crates/foo/{id}.md");
+        commit_to(&database, [commit.file(&path, text)]);
+    };
+    advise("RUSTSEC-2026-0002", "2026-11-02");
+    advise("RUSTSEC-2026-0001", "2026-11-01");
+    let (code, json) = scene.check(&ferry);
+    let wanted = "2 advisories, the newest RUSTSEC-2026-0002 of 2026-11-02";
+    assert_eq!((code, probe(&json, "advisories")), (0, ("passed", wanted)));
+    let (status, reach) = probe(&json, "policy");
+    assert!(
+        status == "passed" && reach.contains("the git repository of the index"),
+        "{reach}"
+    );
+    advise("RUSTSEC-2026-0003", "soon");
+    let (_, json) = scene.check(&ferry);
+    let found = probe(&json, "advisories").1;
+    assert_eq!(found, format!("{wanted}; 1 file cannot be read"));
+
+    // Where there are none, and where there is nothing.
+    let absent = scene.folder.path().join("absent.git");
+    for place in [scene.mirror.clone(), absent] {
+        let ferry = scene
+            .ferry()
+            .with("FERRY_POLICY_ADVISORIES", &place.display().to_string());
+        let (code, json) = scene.check(&ferry);
+        assert_eq!((code, failed(&json)), (1, vec!["advisories"]), "{json:#}");
+        let probes = json["probes"].as_array().unwrap();
+        let probe = probes.iter().find(|probe| probe["name"] == "advisories");
+        assert!(probe.unwrap()["advice"].is_string(), "{json:#}");
+    }
+}
