@@ -10,6 +10,7 @@ use crates_ferry::git::transport::KnownHostsText;
 use crates_ferry::git::transport::ssh::key;
 use crates_ferry::git::transport::ssh::known_hosts::KnownHosts;
 use crates_ferry::index::{config_json as index_config, entry};
+use crates_ferry::server::advisories;
 use crates_ferry::server::highlight::{Language, Marks};
 use crates_ferry::server::prefetch::lockfile as lockfiles;
 use crates_ferry::server::prefetch::own_sources::OwnSources;
@@ -53,6 +54,35 @@ pub(crate) fn config_json(bytes: &[u8]) {
             // Its other keys are upstream's, right or wrong.
             Err(_) => assert!(String::from_utf8_lossy(&ours).contains("auth-required")),
         }
+    }
+}
+
+/// What is kept of an advisory, or told of one that cannot be read, has a bound and is no more than a line.
+pub(crate) fn advisory(bytes: &[u8]) {
+    let is_bounded = |text: &str, longest: usize| {
+        text.chars().count() <= longest && !text.chars().any(char::is_control)
+    };
+    let read = match advisories::read_file(bytes) {
+        Ok(Some(read)) => read,
+        Ok(None) => return,
+        Err(why) => return assert!(is_bounded(&why, 301), "{why:?}"),
+    };
+    assert!(is_bounded(&read.title, 301) && is_bounded(&read.id, 100));
+    assert!(read.kind.iter().all(|kind| is_bounded(kind, 301)));
+    assert!(read.aliases.len() <= 20 && read.aliases.iter().all(|id| is_bounded(id, 100)));
+    assert!(
+        read.url
+            .iter()
+            .all(|url| url.len() <= 2048 && url.starts_with("http"))
+    );
+    // As a policy asks it; that of the lowest version of all is decided, too.
+    for version in [
+        "0.0.0-0",
+        "1.0.0-rc.1",
+        "1.0.0+build",
+        "18446744073709551615.0.0",
+    ] {
+        read.affects(&version.parse().expect("a version"));
     }
 }
 

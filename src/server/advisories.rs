@@ -72,7 +72,7 @@ impl Read {
             let known = before.and_then(|before| before.files.get(&id)).cloned();
             let file = match known {
                 Some(file) => file,
-                None => parse(&snapshot.content(id)?),
+                None => read_file(&snapshot.content(id)?),
             };
             match &file {
                 Ok(advisory) => found.extend(advisory.clone()),
@@ -103,8 +103,11 @@ impl Read {
     }
 }
 
-/// Reads a file. A panic of the library is a file that cannot be read.
-fn parse(content: &[u8]) -> File {
+/// Reads a file; `None` of one that does not count. A panic of the library is a file that cannot be read.
+///
+/// # Errors
+/// Why it cannot be read, in a line.
+pub fn read_file(content: &[u8]) -> std::result::Result<Option<Arc<Advisory>>, String> {
     let told = |why: &dyn std::fmt::Display| {
         let why = why.to_string();
         beginning(&one_line(&why), LONGEST).into_owned()
@@ -297,7 +300,7 @@ mod tests {
     }
 
     fn read(lines: &str, title: &str) -> Option<Arc<Advisory>> {
-        parse(advisory(lines, title).as_bytes()).unwrap()
+        read_file(advisory(lines, title).as_bytes()).unwrap()
     }
 
     const NONE_PATCHED: &str = "[versions]\npatched = []";
@@ -372,7 +375,7 @@ mod tests {
         let other = "source = \"registry+https://crates.example/index\"";
         assert!(read(&format!("{other}\n{NONE_PATCHED}"), "t").is_none());
         let draft = advisory(NONE_PATCHED, "t").replace("2026-0001", "0000-0000");
-        assert_eq!(parse(draft.as_bytes()), Ok(None));
+        assert_eq!(read_file(draft.as_bytes()), Ok(None));
     }
 
     #[test]
@@ -396,7 +399,7 @@ mod tests {
             (vec![0xff], "utf-8"),
             (vec![b' '; LARGEST + 1], "64 KiB"),
         ] {
-            let refused = parse(&content).unwrap_err();
+            let refused = read_file(&content).unwrap_err();
             assert!(refused.contains(why), "{why}: {refused}");
         }
     }
