@@ -13,7 +13,7 @@ use super::features::{Feature, features};
 use super::frame::Frame;
 use super::listed::Listed;
 use super::mark::{self, Mark, Told};
-use super::of_version::decided;
+use super::of_version::{decided, withdrawn};
 use super::text::{Link, Moment, Within, clean, number, size};
 use super::versions::VersionTable;
 use super::{redirect, respond};
@@ -62,6 +62,8 @@ struct CratePage {
     chart: Option<Chart>,
     first_versions: VersionTable,
     more_versions: VersionTable,
+    /// The versions that upstream took back and of which the index has no line.
+    withdrawn: Vec<Mark>,
     dependencies: Vec<Group>,
     left_dependencies: usize,
     features: Within<Feature>,
@@ -144,6 +146,8 @@ struct Missing {
     of: Option<String>,
     /// Where the server's other registry would have the crate.
     elsewhere: Option<String>,
+    /// That it was there, and upstream took it back.
+    withdrawn: Vec<Mark>,
     near: Vec<Listed>,
 }
 
@@ -222,6 +226,12 @@ pub(super) async fn no_such_version(
         frame: Frame::of(state, registry, "No such version"),
         name: clean(version),
         base: registry.path(&of),
+        withdrawn: {
+            let mut withdrawn = withdrawn(state, registry, &of);
+            let number = clean(version);
+            withdrawn.retain(|mark| mark.number == number);
+            withdrawn
+        },
         of: Some(of),
         elsewhere: None,
         near: Vec::new(),
@@ -295,6 +305,7 @@ pub(super) async fn missing(
         name: clean(name),
         base: registry.path(name),
         of: None,
+        withdrawn: withdrawn(state, registry, name),
         elsewhere: other.map(|other| other.path(name)),
         near: Listed::all(registry, &near, &[]),
     };
@@ -421,6 +432,7 @@ impl CratePage {
             chart: Chart::of(releases, Timestamp::now()),
             first_versions: VersionTable::new(first, default, stored, decided),
             more_versions: VersionTable::new(more, default, stored, decided),
+            withdrawn: withdrawn(state, registry, &row.name),
             dependencies,
             left_dependencies,
             features: features(release),

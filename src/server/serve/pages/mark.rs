@@ -2,7 +2,7 @@
 
 use super::text::{Link, clean};
 use crate::policy::{Advisory, Class, Decided, Decision};
-use crate::server::decisions::DecidedFile;
+use crate::server::decisions::{DecidedFile, Gone};
 
 /// A class of the style, and the word.
 pub(super) type State = (&'static str, &'static str);
@@ -90,6 +90,13 @@ fn state_of(decided: &Decided) -> Option<State> {
     }
 }
 
+/// Says why, and since when or until when; the word is shown before it.
+fn why(decided: &Decided) -> String {
+    let text = decided.to_string();
+    let why = text.strip_prefix(decided.decision.word()).unwrap_or(&text);
+    clean(why.trim_start_matches(':'))
+}
+
 fn meaning(decision: Decision) -> &'static str {
     match decision {
         Decision::Serve => "",
@@ -100,16 +107,24 @@ fn meaning(decision: Decision) -> &'static str {
 }
 
 impl Mark {
+    /// Makes it of a version that upstream took back and of which the index has no line.
+    pub(super) fn gone(gone: &Gone) -> Self {
+        let decided = &gone.decided;
+        Self {
+            number: clean(&gone.version),
+            state: ("bad", "withdrawn"),
+            why: why(decided),
+            meaning: meaning(decided.decision),
+        }
+    }
+
     /// Makes it of what was decided; `None` if the version is served as it is.
     pub(super) fn of(decided: Option<&DecidedFile>, version: &str) -> Option<Self> {
         let decided = decided?.outcome.of(version)?;
-        let text = decided.to_string();
-        // The word is shown before it.
-        let why = text.strip_prefix(decided.decision.word()).unwrap_or(&text);
         Some(Self {
             number: clean(version),
             state: state_of(decided)?,
-            why: clean(why.trim_start_matches(':')),
+            why: why(decided),
             meaning: meaning(decided.decision),
         })
     }

@@ -109,6 +109,14 @@ pub(super) fn decided(state: &State, registry: Registry, name: &str) -> Option<A
     }
 }
 
+/// Returns the versions of a crate that upstream took back and of which the index has no line; of the mirror alone.
+pub(super) fn withdrawn(state: &State, registry: Registry, name: &str) -> Vec<Mark> {
+    match registry {
+        Registry::Mirror => state.gone(name).iter().map(Mark::gone).collect(),
+        Registry::Private => Vec::new(),
+    }
+}
+
 impl OfVersion {
     /// Returns the path of the crate's page.
     pub(super) fn base(&self) -> String {

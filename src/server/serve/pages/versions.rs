@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use super::crate_page::{find, missing, stored_versions};
 use super::frame::Frame;
 use super::listed::Pages;
-use super::mark;
-use super::of_version::decided;
+use super::mark::{self, Mark};
+use super::of_version::{decided, withdrawn};
 use super::respond;
 use super::text::{Moment, clean, number, size};
 use crate::http::Body;
@@ -32,6 +32,8 @@ struct Versions {
     total: String,
     is_one: bool,
     table: VersionTable,
+    /// The versions that upstream took back and of which the index has no line, on the first page.
+    withdrawn: Vec<Mark>,
     pages: Pages,
 }
 
@@ -130,6 +132,10 @@ pub(super) async fn show(
             &stored,
             decided.as_deref(),
         ),
+        withdrawn: match page {
+            1 => withdrawn(state, registry, &row.name),
+            _ => Vec::new(),
+        },
         pages: Pages::new(page, releases.len(), PER_PAGE, |page| {
             format!("{base}/versions?page={page}")
         }),

@@ -238,7 +238,7 @@ fn ones_own_crates_are_taken_back_without_a_refusal() {
 }
 
 #[test]
-fn the_web_api_goes_on_listing_what_was_taken_back_with_the_reason_and_the_date() {
+fn pages_and_the_web_api_go_on_listing_what_was_taken_back_with_the_reason_and_the_date() {
     let mut site = site();
     let server = site.serve(&[REFUSE]);
     site.withdraw("foo", &["1.1.0"]);
@@ -266,6 +266,24 @@ fn the_web_api_goes_on_listing_what_was_taken_back_with_the_reason_and_the_date(
     );
     assert_eq!(&all["crate"]["versions"][1], &gone["id"]);
     assert_eq!(&json("foo/1.1.0").1["version"], gone);
+    let page = |path: &str| {
+        let got = server.get(&format!("/crates/{path}"));
+        (got.status, got.text())
+    };
+    let marked = "1.1.0 <span class=\"state bad\">withdrawn</span> since 2";
+    for (path, status) in [("foo", 200), ("foo/versions", 200), ("foo/1.1.0", 404)] {
+        let (got, text) = page(path);
+        assert!(
+            got == status && text.contains(marked) && text.contains("refuses its crate file"),
+            "{path}: {got} {text}"
+        );
+    }
+    assert!(
+        page("foo/1.1.0")
+            .1
+            .contains("<h1>foo 1.1.0 was withdrawn upstream</h1>")
+    );
+    assert!(!page("foo/3.0.0").1.contains("withdrawn"));
 
     // Where nothing else of the crate is left, too.
     site.withdraw("foo", &["1.0.0"]);
@@ -281,4 +299,11 @@ fn the_web_api_goes_on_listing_what_was_taken_back_with_the_reason_and_the_date(
     assert_eq!(left["versions"].as_array().unwrap().len(), 2);
     assert_eq!(json("foo/1.0.0").1["version"]["num"], "1.0.0");
     assert_eq!(json("foo/3.0.0").0, 404);
+    let (status, text) = page("foo");
+    assert!(
+        status == 404
+            && text.contains("<h1>foo was withdrawn upstream</h1>")
+            && text.contains(marked),
+        "{status} {text}"
+    );
 }
