@@ -1,71 +1,15 @@
 //! Advisories: what they decide and release, for the real cargo too, and what becomes of a repository of them that is broken or lost.
 
-use std::path::PathBuf;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::cargo::{fail, locked, project};
+use super::database::Database;
 use super::{MIN_AGE, day, publish, site};
 use crate::support::clocked::ClockedServer;
 use crate::support::faulty::{self, Fault};
 use crate::support::server::{Server, Site, printed};
-use crate::support::upstream::{Commit, bare, commit_to};
-
-/// A repository of advisories beside a site.
-struct Database(PathBuf);
-
-impl Database {
-    /// Makes one with an advisory about another crate.
-    fn new(site: &Site) -> Self {
-        let database = Self(bare(site.folder.path(), "advisory-db.git"));
-        database.add(
-            "RUSTSEC-2020-0001",
-            "other",
-            "2020-01-01",
-            "",
-            "patched = []",
-        );
-        database
-    }
-
-    fn address(&self) -> String {
-        self.0.display().to_string()
-    }
-
-    /// Adds an advisory in the format of RustSec, or replaces it.
-    fn add(&self, id: &str, package: &str, date: &str, more: &str, versions: &str) {
-        let text = format!(
-            "```toml\n[advisory]\nid = \"{id}\"\npackage = \"{package}\"\ndate = \"{date}\"\naliases = [\"CVE-2026-1\"]\n{more}\n\n\
-             [versions]\n{versions}\n```\n\n# `{package}` <does> what it should not\n\nIt does.\n"
-        );
-        self.write(id, package, &text);
-    }
-
-    fn write(&self, id: &str, package: &str, text: &str) {
-        let path = format!("crates/{package}/{id}.md");
-        commit_to(
-            &self.0,
-            [Commit::new(format!("Add {id}")).file(&path, text)],
-        );
-    }
-
-    /// Calls these versions of `foo` malicious.
-    fn malicious(&self, versions: &str) {
-        self.add(
-            "RUSTSEC-2026-0001",
-            "foo",
-            "2026-11-01",
-            "categories = [\"malicious\"]",
-            versions,
-        );
-    }
-
-    /// Tells of a vulnerability of `foo`, of that day.
-    fn vulnerable(&self, date: &str, versions: &str) {
-        self.add("RUSTSEC-2026-0001", "foo", date, "", versions);
-    }
-}
+use crate::support::upstream::{Commit, commit_to};
 
 fn start(
     site: &Site,

@@ -2,31 +2,18 @@
 
 use serde_json::Value;
 
+use super::scene::{REFUSE, refresh, site, status};
 use super::{day, publish};
 use crate::support::clocked::ClockedServer;
 use crate::support::s3::S3;
 use crate::support::server::{Server, Site, command, printed, sha256};
 use crate::support::upstream::Commit;
 
-const REFUSE: (&str, &str) = ("FERRY_POLICY_WITHDRAWN", "refuse");
-
-fn site() -> Site {
-    let mut site = Site::new();
-    site.publish("foo", "1.0.0", b"good");
-    site.publish("foo", "1.1.0", b"bad");
-    site.publish("other", "1.0.0", b"other");
-    site
-}
-
 /// Runs a command of `policy` that succeeds, and returns what it says.
 fn say(site: &Site, pairs: &[(&str, &str)], arguments: &[&str]) -> String {
     let pairs = [&[REFUSE, ("USER", "ops")], pairs].concat();
     let arguments = [&["policy"], arguments].concat();
     printed(&site.run_with(&pairs, &arguments), 0)
-}
-
-fn status(server: &Server, version: &str) -> u16 {
-    server.download("foo", version).status
 }
 
 /// Returns a time that the clock of a server can have.
@@ -234,14 +221,6 @@ fn a_rule_ends_on_time() {
     assert_eq!(server.download("foo", "1.0.0").status, 403);
     server.set_clock(until.parse().unwrap());
     server.wait_for("ended", || server.download("foo", "1.0.0").status == 200);
-}
-
-/// Has the server fetch the index, and waits until it shows that.
-fn refresh(site: &mut Site, server: &Server) {
-    let mark = format!("mark{}", site.index.tip().unwrap().get(..6).unwrap());
-    site.publish(&mark, "1.0.0", b"mark");
-    assert_eq!(server.push_hook().status, 202);
-    server.wait_for("shown", || server.entry(&mark).status == 200);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Mails of a server that is killed before it has sent them.
 
 use std::net::TcpListener;
-use std::path::Path;
 
+use super::database::Database;
 use super::mailed::read;
+use super::scene::REFUSE;
 use crate::support::exim::{Exim, Options};
 use crate::support::server::{Server, Site};
-use crate::support::upstream::{Commit, bare, commit_to};
 
 /// A mail server that takes a connection and says nothing.
 struct SilentMailServer(TcpListener);
@@ -30,12 +30,9 @@ impl SilentMailServer {
 }
 
 /// The variables of a server, first without the address of a mail server.
-fn variables(site: &Site, exim: &Exim, advisories: &Path) -> Vec<(String, String)> {
-    let advisories = advisories.display().to_string();
-    let mut variables = site.variables_and(&[
-        ("FERRY_POLICY_WITHDRAWN", "refuse"),
-        ("FERRY_POLICY_ADVISORIES", &advisories),
-    ]);
+fn variables(site: &Site, exim: &Exim, database: &Database) -> Vec<(String, String)> {
+    let advisories = database.address();
+    let mut variables = site.variables_and(&[REFUSE, ("FERRY_POLICY_ADVISORIES", &advisories)]);
     variables.extend(exim.variables());
     variables
 }
@@ -48,17 +45,6 @@ fn start(variables: &[(String, String)], silent: Option<&SilentMailServer>) -> S
     let server = Server::start(&variables);
     server.wait_until_ready();
     server
-}
-
-/// Adds an advisory that calls a crate malicious.
-fn advise(database: &Path, id: &str, name: &str) {
-    let text = format!(
-        "```toml\n[advisory]\nid = \"{id}\"\npackage = \"{name}\"\ndate = \"2026-11-02\"\ncategories = [\"malicious\"]\n\n[versions]\n\
-         patched = []\n```\n\n# {name} does harm\n\nIt does.\n"
-    );
-    let commit = Commit::new(format!("Add {id}"));
-    let path = format!("crates/{name}/{id}.md");
-    commit_to(database, [commit.file(&path, text)]);
 }
 
 fn subjects(mails: &[String]) -> Vec<String> {
@@ -85,8 +71,7 @@ fn what_was_noticed_before_a_kill_is_mailed_once_after_it() {
     for name in ["taken", "harmful", "later"] {
         site.publish(name, "1.0.0", name.as_bytes());
     }
-    let database = bare(site.folder.path(), "advisory-db.git");
-    advise(&database, "RUSTSEC-2026-0001", "unknown");
+    let database = Database::new(&site);
     let variables = variables(&site, &exim, &database);
     let silent = SilentMailServer::start();
     let server = start(&variables, Some(&silent));
@@ -94,7 +79,7 @@ fn what_was_noticed_before_a_kill_is_mailed_once_after_it() {
         assert_eq!(server.download(name, "1.0.0").status, 200);
     }
     site.withdraw("taken", &["1.0.0"]);
-    advise(&database, "RUSTSEC-2026-0002", "harmful");
+    database.harmful("RUSTSEC-2026-0002", "harmful");
     assert_eq!(server.push_hook().status, 202);
     server.wait_for("noticed", || {
         pending(&site, "withdrawals-known.json").len() == 1
@@ -143,8 +128,7 @@ fn that_an_index_is_held_back_is_mailed_once_after_a_kill() {
     for version in &versions {
         site.publish("many", version, b"many");
     }
-    let database = bare(site.folder.path(), "advisory-db.git");
-    advise(&database, "RUSTSEC-2026-0001", "unknown");
+    let database = Database::new(&site);
     let variables = variables(&site, &exim, &database);
     let silent = SilentMailServer::start();
     let server = start(&variables, Some(&silent));
@@ -163,7 +147,7 @@ fn that_an_index_is_held_back_is_mailed_once_after_a_kill() {
     server.kill();
     let server = start(&variables, None);
     assert_eq!(server.download("harmful", "1.0.0").status, 200);
-    advise(&database, "RUSTSEC-2026-0002", "harmful");
+    database.harmful("RUSTSEC-2026-0002", "harmful");
     assert_eq!(server.push_hook().status, 202);
     let told = subjects(&exim.messages(2));
     assert_eq!(told.len(), 2, "{told:?}");

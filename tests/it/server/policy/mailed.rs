@@ -2,11 +2,13 @@
 
 use mail_parser::MessageParser;
 
+use super::database::Database;
 use super::day;
+use super::scene::REFUSE;
 use crate::support::clocked::ClockedServer;
 use crate::support::exim::{Exim, Options};
 use crate::support::server::{Site, sha256};
-use crate::support::upstream::{Commit, bare, commit_to};
+use crate::support::upstream::Commit;
 
 /// Returns subject and text of a mail.
 pub(super) fn read(raw: &str) -> (String, String) {
@@ -36,7 +38,7 @@ fn a_version_that_was_fetched_here_and_is_taken_back_is_mailed_with_who_fetched_
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    pairs.push(("FERRY_POLICY_WITHDRAWN", "refuse"));
+    pairs.push(REFUSE);
     pairs.push(("FERRY_SERVE_TRUSTED_PROXIES", "127.0.0.1"));
     let server = ClockedServer::start(&site, &pairs, day(1));
     let path = "/api/v1/crates/arrayref/0.3.10/download";
@@ -121,21 +123,14 @@ fn an_advisory_about_what_was_fetched_here_is_mailed_at_once_where_it_is_malicio
         site.publish(name, "0.3.9", b"good");
         site.publish(name, "0.3.10", name.as_bytes());
     }
-    let database = bare(site.folder.path(), "advisory-db.git");
+    let database = Database::new(&site);
     let advise = |id: &str, name: &str, more: &str| {
-        let text = format!(
-            "```toml\n[advisory]\nid = \"{id}\"\npackage = \"{name}\"\ndate = \"2026-11-02\"\n{more}\n[versions]\npatched = []\n\
-             unaffected = [\"<= 0.3.9\"]\n```\n\n# {name} does harm\n\nIt does.\n"
-        );
-        let commit = Commit::new(format!("Add {id}"));
-        commit_to(
-            &database,
-            [commit.file(&format!("crates/{name}/{id}.md"), text)],
-        );
+        let versions = "patched = []\nunaffected = [\"<= 0.3.9\"]";
+        database.add(id, name, "2026-11-02", more, versions);
     };
     // What is there at first is no news.
     advise("RUSTSEC-2026-0001", "old", "");
-    let (variables, address) = (exim.variables(), database.display().to_string());
+    let (variables, address) = (exim.variables(), database.address());
     let mut pairs: Vec<_> = variables
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -156,7 +151,7 @@ fn an_advisory_about_what_was_fetched_here_is_mailed_at_once_where_it_is_malicio
         subject.starts_with("advisory: ") && subject.ends_with(": malicious arrayref"),
         "{subject}"
     );
-    let said = "RUSTSEC-2026-0002 (malicious): arrayref does harm. arrayref 0.3.10 is denied. Fetched here at 07:52 by 127.0.0.1. See \
+    let said = "RUSTSEC-2026-0002 (malicious): arrayref <does> what it should not. arrayref 0.3.10 is denied. Fetched here at 07:52 by 127.0.0.1. See \
                 https://rustsec.org/advisories/RUSTSEC-2026-0002";
     assert!(text.contains(said), "{text}");
     assert!(

@@ -1,8 +1,9 @@
 //! SIGHUP reads the policy again.
 
+use super::database::Database;
+use super::scene::status;
 use super::{day, publish, site};
 use crate::support::server::{Server, Site, printed};
-use crate::support::upstream::{Commit, bare, commit_to};
 
 /// Writes the configuration file, and returns the variable that names it.
 fn write(site: &Site, text: &str) -> (&'static str, String) {
@@ -15,10 +16,6 @@ fn write(site: &Site, text: &str) -> (&'static str, String) {
 fn reload(site: &Site, server: &Server, text: &str) {
     write(site, text);
     server.signal("HUP");
-}
-
-fn status(server: &Server, version: &str) -> u16 {
-    server.download("foo", version).status
 }
 
 /// Says whether a version is shown as yanked.
@@ -140,17 +137,10 @@ fn a_hangup_of_up_applies_another_policy_and_reads_what_commands_said() {
 #[test]
 fn a_hangup_takes_advisories_from_another_address() {
     let site = site();
-    let databases = ["one.git", "other.git"].map(|name| bare(site.folder.path(), name));
+    let databases = ["one.git", "other.git"].map(|name| Database::named(&site, name));
     for (database, version) in databases.iter().zip(["1.0.0", "1.1.0"]) {
-        let text = format!(
-            "```toml\n[advisory]\nid = \"RUSTSEC-2026-0001\"\npackage = \"foo\"\ndate = \"2026-11-02\"\ncategories = [\"malicious\"]\n\n\
-             [versions]\npatched = []\nunaffected = [\"< {version}\", \"> {version}\"]\n```\n\n# It does harm\n\nIt does.\n"
-        );
-        let commit = Commit::new("Add an advisory");
-        commit_to(
-            database,
-            [commit.file("crates/foo/RUSTSEC-2026-0001.md", text)],
-        );
+        let versions = format!("patched = []\nunaffected = [\"< {version}\", \"> {version}\"]");
+        database.malicious(&versions);
     }
     let of = |place: &std::path::Path| format!("policy: {{ advisories: {} }}\n", place.display());
     let (name, path) = write(&site, "policy: { deny: [other] }\n");
@@ -158,9 +148,9 @@ fn a_hangup_takes_advisories_from_another_address() {
     let both = || (status(&server, "1.0.0"), status(&server, "1.1.0"));
     assert_eq!(both(), (200, 200));
     // Where there were none, from one address, from another, and none again.
-    reload(&site, &server, &of(&databases[0]));
+    reload(&site, &server, &of(&databases[0].0));
     server.wait_for("the first", || both() == (403, 200));
-    reload(&site, &server, &of(&databases[1]));
+    reload(&site, &server, &of(&databases[1].0));
     server.wait_for("the other", || both() == (200, 403));
     // Those of the last time count while the next ones cannot be fetched.
     reload(&site, &server, &of(&site.folder.path().join("absent.git")));

@@ -2,30 +2,9 @@
 
 use serde_json::Value;
 
+use super::scene::{REFUSE, refresh, site, status};
 use crate::support::s3::S3;
 use crate::support::server::{Server, Site, printed, sha256};
-
-const REFUSE: (&str, &str) = ("FERRY_POLICY_WITHDRAWN", "refuse");
-
-fn site() -> Site {
-    let mut site = Site::new();
-    site.publish("foo", "1.0.0", b"good");
-    site.publish("foo", "1.1.0", b"bad");
-    site.publish("other", "1.0.0", b"other");
-    site
-}
-
-/// Has the server fetch the index, and waits until it shows that.
-fn refresh(site: &mut Site, server: &Server) {
-    let mark = format!("mark{}", site.index.tip().unwrap().get(..6).unwrap());
-    site.publish(&mark, "1.0.0", b"mark");
-    assert_eq!(server.push_hook().status, 202);
-    server.wait_for("shown", || server.entry(&mark).status == 200);
-}
-
-fn status(server: &Server, version: &str) -> u16 {
-    server.download("foo", version).status
-}
 
 #[test]
 fn a_version_whose_line_is_gone_is_refused_until_it_comes_back_as_it_was() {
