@@ -9,6 +9,8 @@
 pub mod certificate;
 #[path = "../it/support/crate_archive.rs"]
 pub mod crate_archive;
+#[path = "../it/support/crate_host.rs"]
+pub mod crate_host;
 #[path = "../it/support/daemon.rs"]
 pub mod daemon;
 #[path = "../it/support/exim.rs"]
@@ -19,12 +21,16 @@ pub mod ferry;
 pub mod gitlab;
 #[path = "../footprint/incompressible.rs"]
 pub mod incompressible;
+#[path = "../it/support/issuer.rs"]
+pub mod issuer;
 #[path = "../it/support/lighttpd.rs"]
 pub mod lighttpd;
 #[path = "../it/support/mirror.rs"]
 pub mod mirror;
 #[path = "../it/support/repo.rs"]
 pub mod repo;
+#[path = "../it/support/server.rs"]
+pub mod server;
 #[path = "../it/support/sides.rs"]
 pub mod sides;
 #[path = "../it/support/skip.rs"]

@@ -5,6 +5,7 @@ mod in_the_image;
 mod including;
 mod mailing;
 mod project;
+mod publishing;
 
 use crate::support::ferry::empty_mirror;
 use crate::support::repo::git;

@@ -1,5 +1,6 @@
 //! A project on GitLab, as gitlab-ci-local takes it from a folder, and what its pipelines do.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub(crate) struct Project {
     home: TempDir,
     program: PathBuf,
     variables: Map<String, Value>,
+    /// What GitLab says of the commit, where gitlab-ci-local would say something else.
+    predefined: BTreeMap<&'static str, String>,
 }
 
 /// The images with which jobs run in containers.
@@ -85,6 +88,7 @@ impl Project {
             home: tempfile::tempdir().unwrap(),
             program,
             variables: Map::new(),
+            predefined: BTreeMap::new(),
         })
     }
 
@@ -112,6 +116,11 @@ impl Project {
         let file = json!({ "type": "file", "values": { "*": text.into() } });
         self.variables.insert(name.to_owned(), file);
         self
+    }
+
+    /// Says of the commit what GitLab would say.
+    pub(crate) fn predefine(&mut self, name: &'static str, value: impl Into<String>) {
+        self.predefined.insert(name, value.into());
     }
 
     /// Commits all files.
@@ -172,6 +181,11 @@ impl Project {
         let variables = serde_json::to_string(&self.variables).unwrap();
         let file = self.folder.path().join(".gitlab-ci-local-variables.yml");
         fs::write(file, variables).unwrap();
+        let source = [("CI_PIPELINE_SOURCE", source)];
+        let others = self.predefined.iter();
+        let others = others.map(|(name, value)| (*name, value.as_str()));
+        let predefined = source.into_iter().chain(others);
+        let names: Vec<_> = predefined.clone().map(|(name, _)| name).collect();
         Command::new(&self.program)
             .current_dir(self.folder.path())
             .env_clear()
@@ -180,9 +194,13 @@ impl Project {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
             .envs(std::env::var("DOCKER_HOST").map(|host| ("DOCKER_HOST", host)))
+            .env("RUSTUP_HOME", rustup_home())
             .args(["--no-color", "--no-artifacts-to-source"])
-            .args(["--ignore-predefined-vars", "CI_PIPELINE_SOURCE"])
-            .args(["--variable", &format!("CI_PIPELINE_SOURCE={source}")])
+            .args(["--ignore-predefined-vars", &names.join(",")])
+            .args(
+                predefined
+                    .flat_map(|(name, value)| ["--variable".to_owned(), format!("{name}={value}")]),
+            )
             .args(arguments)
             .output()
             .unwrap()
@@ -214,6 +232,15 @@ impl Drop for Project {
             }
         }
     }
+}
+
+/// Returns where rustup keeps its toolchains, one of which is a job's cargo where that is rustup's.
+fn rustup_home() -> OsString {
+    let of_user = || {
+        let home = std::env::var_os("HOME").unwrap();
+        Path::new(&home).join(".rustup").into_os_string()
+    };
+    std::env::var_os("RUSTUP_HOME").unwrap_or_else(of_user)
 }
 
 fn ended(output: &Output) -> Ended {
