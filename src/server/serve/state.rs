@@ -22,6 +22,7 @@ use super::handle::Handle;
 use super::history::{self, Collected};
 use super::index_cache::IndexCache;
 use super::mails::Mails;
+use super::private::dependents::Dependents;
 use super::public_address::PublicAddress;
 use super::traffic::Traffic;
 use super::view::{StoredFiles, View};
@@ -79,6 +80,8 @@ pub(super) struct State {
     pub(super) tokens: Tokens,
     /// The registry of private crates, where there is one.
     pub(super) private: Option<PrivateRegistry>,
+    /// Which private crates need each other.
+    pub(super) private_dependents: Dependents,
     /// What lets jobs of CI publish.
     pub(super) trusted: Trusted,
     pub(super) access_log: AccessLog,
@@ -191,6 +194,7 @@ impl State {
             catalog: open_catalog(&config).await,
             tokens: Tokens::read(&config)?,
             private: PrivateRegistry::open(&config).await?,
+            private_dependents: Dependents::default(),
             trusted: Trusted::open(&config)?,
             access_log: AccessLog::open(serve)?,
             traffic: Traffic::default(),

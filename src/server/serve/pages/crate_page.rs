@@ -25,6 +25,7 @@ use crate::server::catalog::crates::{CrateRow, Query};
 use crate::server::crate_files::StoredVersions;
 use crate::server::serve::crate_contents::{Readme, crate_file, readme_soon};
 use crate::server::serve::crate_reader::{OneCrate, ask, catalog, read};
+use crate::server::serve::private::dependents::dependents;
 use crate::server::serve::private::read as private;
 use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
@@ -159,7 +160,7 @@ pub(super) async fn show(
     name: String,
     version: Option<String>,
 ) -> Result<Response<Body>, ErrorResponse> {
-    let Some((row, releases)) = find(state, registry, &name).await? else {
+    let Some((mut row, releases)) = find(state, registry, &name).await? else {
         return missing(state, headers, registry, &name).await;
     };
     let wanted = version.as_ref().unwrap_or(&row.default_version);
@@ -191,6 +192,9 @@ pub(super) async fn show(
         Ok(readme) => (readme, None),
         Err(unreadable) => (None, Some(unreadable)),
     };
+    if registry.is_private() {
+        row.dependents = dependents(state, &row.name).await?.len() as u64;
+    }
     let owners = owners(state, registry, &row).await?;
     let size = match (registry, crate_file(&release)) {
         (Registry::Private, Some(file)) => private::size(state, &file).await,

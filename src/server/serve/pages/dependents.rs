@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::http::{HeaderMap, Response, StatusCode};
 
-use super::crate_page::missing;
+use super::crate_page::{find, missing};
 use super::frame::Frame;
 use super::listed::{Listed, Pages};
 use super::respond;
@@ -11,6 +11,7 @@ use super::text::number;
 use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::server::serve::crate_reader::{ask, catalog};
+use crate::server::serve::private::read;
 use crate::server::serve::registry::Registry;
 use crate::server::serve::state::State;
 
@@ -20,6 +21,8 @@ const PER_PAGE: usize = 50;
 #[template(path = "server/serve/pages/dependents.html")]
 struct Dependents {
     frame: Frame,
+    /// The path of the crate's page.
+    base: String,
     name: String,
     total: String,
     is_one: bool,
@@ -31,31 +34,81 @@ struct Dependents {
 pub(super) async fn show(
     state: &'static State,
     headers: HeaderMap,
+    registry: Registry,
     name: String,
     page: usize,
 ) -> Result<Response<Body>, ErrorResponse> {
+    let part = ((page - 1).saturating_mul(PER_PAGE), PER_PAGE);
+    let found = match registry {
+        Registry::Mirror => public(state, name.clone(), part).await?,
+        Registry::Private => private(state, &name, part).await?,
+    };
+    let Some(Found {
+        name,
+        total,
+        crates,
+    }) = found
+    else {
+        return missing(state, headers, registry, &name).await;
+    };
+    let base = registry.path(&name);
+    let page = Dependents {
+        frame: Frame::of(state, registry, format!("Dependents of {name}")),
+        total: number(total as u64),
+        is_one: total == 1,
+        crates,
+        pages: Pages::new(page, total, PER_PAGE, |page| {
+            format!("{base}/dependents?page={page}")
+        }),
+        base: base.clone(),
+        name,
+    };
+    respond(state, headers, StatusCode::OK, move || page).await
+}
+
+/// The name of the crate in its own spelling, how many need it, and some of them.
+struct Found {
+    name: String,
+    total: usize,
+    crates: Vec<Listed>,
+}
+
+async fn public(
+    state: &'static State,
+    asked: String,
+    (offset, limit): (usize, usize),
+) -> Result<Option<Found>, ErrorResponse> {
     let catalog = catalog(state)?;
-    let asked = name.clone();
     let found = ask(state, move || {
         let Some(row) = catalog.find(&asked)? else {
             return Ok(None);
         };
-        let offset = (page - 1).saturating_mul(PER_PAGE);
-        let (crates, total) = catalog.dependents(row.id, offset, PER_PAGE)?;
-        Ok(Some((row, crates, total)))
+        let (crates, total) = catalog.dependents(row.id, offset, limit)?;
+        Ok(Some((row.name, crates, total)))
     });
-    let Some((row, crates, total)) = found.await? else {
-        return missing(state, headers, Registry::Mirror, &name).await;
+    let Some((name, crates, total)) = found.await? else {
+        return Ok(None);
     };
-    let page = Dependents {
-        frame: Frame::new(state, format!("Dependents of {}", row.name)),
-        total: number(total as u64),
-        is_one: total == 1,
-        crates: Listed::marked(state, &crates, &[]).await,
-        pages: Pages::new(page, total, PER_PAGE, |page| {
-            format!("/crates/{}/dependents?page={page}", row.name)
-        }),
+    let crates = Listed::marked(state, &crates, &[]).await;
+    Ok(Some(Found {
+        name,
+        total,
+        crates,
+    }))
+}
+
+async fn private(
+    state: &'static State,
+    name: &str,
+    part: (usize, usize),
+) -> Result<Option<Found>, ErrorResponse> {
+    let Some((row, _)) = find(state, Registry::Private, name).await? else {
+        return Ok(None);
+    };
+    let (total, rows) = read::dependent_rows(state, &row.name, part).await?;
+    Ok(Some(Found {
         name: row.name,
-    };
-    respond(state, headers, StatusCode::OK, move || page).await
+        total,
+        crates: Listed::all(Registry::Private, &rows, &[]),
+    }))
 }

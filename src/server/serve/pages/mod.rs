@@ -97,9 +97,7 @@ fn below(
         ["", ..] => Err(nothing()),
         [name] => later(crate_page::show(state, headers, registry, own(name), None)),
         [name, "versions"] => later(versions::show(state, headers, registry, own(name), page)),
-        // Nobody counts those of private crates.
-        [_, "dependents"] if registry.is_private() => Err(nothing()),
-        [name, "dependents"] => later(dependents::show(state, headers, own(name), page)),
+        [name, "dependents"] => later(dependents::show(state, headers, registry, own(name), page)),
         [name, version, "src", ""] => later(source::list(
             state,
             headers,

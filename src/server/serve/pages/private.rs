@@ -67,8 +67,8 @@ pub(in crate::server::serve) fn show(
         let (total, rows) = private::rows(state, &text, part).await?;
         let searched = clean(&text);
         let title = match searched.as_str() {
-            "" => "Private crates".to_owned(),
-            text => format!("{text} · private crates"),
+            "" => "All crates".to_owned(),
+            text => format!("{text} · search"),
         };
         let page = Private {
             crates: Listed::all(Registry::Private, &rows, &words(&text)),

@@ -31,6 +31,8 @@ struct Setup {
     name: &'static str,
     /// Whether there is a policy, which the git repository of the index does not know.
     has_policy: bool,
+    /// Whether there is a registry of private crates.
+    has_private: bool,
     /// Whether `cargo search` is answered.
     has_search: bool,
 }
@@ -69,6 +71,7 @@ pub(in crate::server::serve) fn show(
         token: needs_token.then(|| cargo_config::token_variable(NAME)),
         name: NAME,
         has_policy: state.has_policy(),
+        has_private: state.private.is_some(),
         has_search: state.config.serve.catalog,
     };
     later(respond(state, headers, StatusCode::OK, move || page))

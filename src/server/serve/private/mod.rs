@@ -3,6 +3,7 @@
 //! All of it takes a token. Nothing is decided here: [`PrivateRegistry`] is asked.
 
 pub(super) mod api;
+pub(super) mod dependents;
 pub(super) mod download;
 pub(super) mod index;
 pub(super) mod read;

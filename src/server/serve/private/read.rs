@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::dependents::dependents;
 use super::{registry, unread};
 use crate::http::error_response::ErrorResponse;
 use crate::index::release::{CrateSummary, Release, Releases};
@@ -64,13 +65,23 @@ pub(in crate::server::serve) async fn search(
     let found = registry.search(text).await;
     let found = found.map_err(|error| unread(state, error))?;
     let total = found.len();
+    let part = found.into_iter().skip(offset).take(limit);
+    Ok((total, summaries(state, part).await?))
+}
+
+/// Reads what the index says of crates; those that it does not have are left out.
+async fn summaries(
+    state: &State,
+    names: impl IntoIterator<Item = CrateName>,
+) -> Result<Vec<CrateSummary>, ErrorResponse> {
+    let registry = registry(state)?;
     let mut crates = Vec::new();
-    for name in found.into_iter().skip(offset).take(limit) {
+    for name in names {
         let lines = registry.lines(&name).await;
         let lines = lines.map_err(|error| unread(state, error))?;
         crates.extend(lines.and_then(|lines| CrateSummary::read(&lines)));
     }
-    Ok((total, crates))
+    Ok(crates)
 }
 
 /// Finds crates as [`search`] does, for a list.
@@ -80,6 +91,23 @@ pub(in crate::server::serve) async fn rows(
     part: (usize, usize),
 ) -> Result<(usize, Vec<CrateRow>), ErrorResponse> {
     let (total, crates) = search(state, text, part).await?;
+    Ok((total, described(state, crates).await))
+}
+
+/// Finds the crates that need one to build, for a list; returns how many there are in all, too.
+pub(in crate::server::serve) async fn dependent_rows(
+    state: &'static State,
+    name: &str,
+    (offset, limit): (usize, usize),
+) -> Result<(usize, Vec<CrateRow>), ErrorResponse> {
+    let found = dependents(state, name).await?;
+    let total = found.len();
+    let part = found.into_iter().skip(offset).take(limit);
+    let crates = summaries(state, part).await?;
+    Ok((total, described(state, crates).await))
+}
+
+async fn described(state: &State, crates: Vec<CrateSummary>) -> Vec<CrateRow> {
     let mut rows = Vec::new();
     for summary in crates {
         let description = description(state, &summary.default).await;
@@ -88,7 +116,7 @@ pub(in crate::server::serve) async fn rows(
             ..row(summary)
         });
     }
-    Ok((total, rows))
+    rows
 }
 
 /// Returns what a version says of itself, as far as its crate file can be read.

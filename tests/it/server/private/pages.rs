@@ -129,6 +129,7 @@ fn a_private_crate_has_all_pages_that_a_public_one_has() {
             &["3 files", "/private/crates/acme-core/1.0.0/src/Cargo.toml"],
         ),
         ("1.0.0/src/src/lib.rs", &["The core."]),
+        ("dependents", &["0 crates need it"]),
         (
             "1.0.0/readme",
             &["The core", "/private/crates/acme-core/1.0.0/src/README.md"],
@@ -158,6 +159,23 @@ fn a_private_crate_has_all_pages_that_a_public_one_has() {
     let util = page(&server, &reader, "/private/crates/acme-util", 200);
     has(
         &util,
+        &["<a href=\"/private/crates/acme-util/dependents\">1 crate</a>"],
+    );
+    let needing = page(
+        &server,
+        &reader,
+        "/private/crates/acme_util/dependents",
+        200,
+    );
+    has(
+        &needing,
+        &[
+            "1 crate needs it to build",
+            "<a href=\"/private/crates/acme-core\">",
+        ],
+    );
+    has(
+        &util,
         &[
             "It does not say what it is",
             "<span class=\"dim\">it does not say</span>",
@@ -184,7 +202,7 @@ fn a_private_crate_has_all_pages_that_a_public_one_has() {
     has(
         &missing,
         &[
-            "There is no crate core",
+            "There is no private crate core",
             "href=\"/private/crates/acme-core\"",
             "href=\"/crates/core\"",
         ],
