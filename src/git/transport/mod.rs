@@ -49,7 +49,7 @@ pub use side::Side;
 pub use stream::{Reader, Stderr, Stream, Traffic, Writer};
 pub use tcp::{connect_tcp, deadline};
 pub use tls::{Refusal, Trust, refusal};
-pub use upload_pack::{Scan, UploadPack};
+pub use upload_pack::{KeptUploadPack, Scan, UploadPack};
 
 /// A git service that a remote runs for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -90,6 +90,11 @@ impl Remote {
         })
     }
 
+    /// Says whether the host starts a process for each service that is opened, over a connection that lasts.
+    pub(super) fn is_costly_to_open(&self) -> bool {
+        matches!(self.host, Host::Git(_) | Host::Ssh(_))
+    }
+
     /// Returns the bytes received and sent so far.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic

@@ -2,7 +2,7 @@
 //!
 //! In v2 one connection takes any number of commands, until a fetch with `deepen`: the server process then keeps the cut-off
 //! history as its own, so that the next fetch that depends on history needs a new connection. In v0 a connection takes one
-//! fetch. Over HTTP each request is independent.
+//! fetch. Over HTTP each request is independent. One that takes more may be kept from one use to the next ([`KeptUploadPack`]).
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -26,6 +26,8 @@ pub struct UploadPack<'r> {
     remote: &'r Remote,
     connection: Connection,
     state: State,
+    /// The state once the pack that is being read has ended.
+    after_pack: State,
     /// The branch that was listed last, and where it was.
     listed: Option<(String, ObjectId)>,
     /// The commits whose parents the repository lacks, as far as the server has named any.
@@ -50,7 +52,42 @@ pub struct Scan {
     pub objects: Scanner,
 }
 
+/// A connection to `upload-pack` between two uses.
+pub struct KeptUploadPack {
+    connection: Connection,
+    state: State,
+}
+
+impl KeptUploadPack {
+    /// Ends the conversation.
+    pub async fn close(self) {
+        self.connection.close().await;
+    }
+}
+
 impl<'r> UploadPack<'r> {
+    /// Keeps the connection for a later use; `None` where that would save nothing, or the server takes no further command on it.
+    pub fn keep(self) -> Option<KeptUploadPack> {
+        let is_usable = self.state != State::Spent && !self.is_v0();
+        (is_usable && self.remote.is_costly_to_open()).then_some(KeptUploadPack {
+            connection: self.connection,
+            state: self.state,
+        })
+    }
+
+    /// Goes on with a connection that was kept. The host may have closed it meanwhile, which the next request shows.
+    pub fn resume(remote: &'r Remote, kept: KeptUploadPack) -> Self {
+        Self {
+            state: kept.state,
+            ..Self::on(remote, kept.connection)
+        }
+    }
+
+    /// Says that the pack which followed the last response was read to its end.
+    pub fn end_pack(&mut self) {
+        self.state = self.after_pack;
+    }
+
     /// Opens the service.
     ///
     /// # Errors
@@ -96,6 +133,7 @@ impl<'r> UploadPack<'r> {
             connection,
             remote,
             state: State::Fresh,
+            after_pack: State::Spent,
             listed: None,
             shallow: BTreeSet::new(),
         }
@@ -257,7 +295,7 @@ impl<'r> UploadPack<'r> {
     }
 
     async fn ask_once(&mut self, fetch: &Fetch) -> Result<(FetchResponse, State), NoResponse> {
-        let depends_on_history = !fetch.haves.is_empty() || fetch.deepen.is_some();
+        let depends_on_history = fetch.depends_on_history();
         if self.state == State::Spent || (self.state == State::Deepened && depends_on_history) {
             self.reopen().await?;
         }
@@ -309,6 +347,7 @@ impl<'r> UploadPack<'r> {
         if !answer.pack_follows {
             self.state = after;
         }
+        self.after_pack = after;
         Ok((answer, after))
     }
 

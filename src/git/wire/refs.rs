@@ -41,6 +41,8 @@ pub struct Refs {
     pub branches: BTreeMap<String, ObjectId>,
     /// What HEAD is.
     pub head: Head,
+    /// Where HEAD is, where the server lists it.
+    pub head_id: Option<ObjectId>,
     /// The commits whose parents the repository lacks, being a shallow clone; only v0 lists them with the refs.
     pub shallow: Vec<ObjectId>,
 }
@@ -103,6 +105,7 @@ impl<'r> RefsReader<'r> {
             refs: Refs {
                 branches: BTreeMap::new(),
                 head: Head::Unknown,
+                head_id: None,
                 shallow: Vec::new(),
             },
             wanted,
@@ -172,6 +175,9 @@ impl<'r> RefsReader<'r> {
 
     fn keep(&mut self, id: &str, name: &str) -> Result<()> {
         let id = parse(id)?;
+        if name == "HEAD" {
+            self.refs.head_id = Some(id);
+        }
         let is_kept = match self.wanted {
             Some(wanted) => name == wanted,
             None => name.starts_with("refs/heads/"),

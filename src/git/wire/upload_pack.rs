@@ -42,6 +42,16 @@ impl Fetch {
         }
     }
 
+    /// Says whether the response depends on what of the history the server has cut off before: not where nothing but commits without
+    /// their parents is asked for, on top of such commits.
+    pub fn depends_on_history(&self) -> bool {
+        let is_cut_off = |id| self.shallow.contains(id);
+        match self.deepen {
+            Some(1) => !self.haves.iter().all(is_cut_off),
+            deepen => deepen.is_some() || !self.haves.is_empty(),
+        }
+    }
+
     /// Says what the fetch asks for, for the log.
     pub fn asks_for(&self) -> &'static str {
         match (
