@@ -11,6 +11,9 @@ use crate::shown::one_line;
 
 /// What clocks of servers may differ by, in seconds.
 const SLACK: i64 = 30;
+/// How long a token may be valid from now on, in seconds: GitLab lets a job take a month, and its token with it. That it was used is
+/// remembered for so long.
+const LONGEST_LIFE: i64 = 32 * 24 * 60 * 60;
 /// The most characters of a text that is told.
 const LONGEST: usize = 200;
 /// The most characters of an id.
@@ -199,6 +202,11 @@ impl Claims {
         if expires <= now {
             return Err(format!("the token has expired, on {expires}"));
         }
+        if expires.as_second() > now.as_second() + LONGEST_LIFE {
+            return Err(format!(
+                "the token is valid until {expires}: no job lasts that long"
+            ));
+        }
         for begin in [self.not_before, self.issued].into_iter().flatten() {
             let begin = moment(begin).ok_or_else(|| strange.clone())?;
             if begin.as_second() > now.as_second() + SLACK {
@@ -224,8 +232,10 @@ impl Claims {
             }
         };
         let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_./+~".contains(letter);
-        let is_path =
-            project.split('/').count() > 1 && project.split('/').all(|part| !part.is_empty());
+        let is_path = project.split('/').count() > 1
+            && project
+                .split('/')
+                .all(|part| !matches!(part, "" | "." | ".."));
         match is_path && project.len() <= LONGEST_ID && project.chars().all(is_allowed) {
             true => Ok(project),
             false => Err("the token's project is no path such as rust/core".to_owned()),
@@ -234,8 +244,16 @@ impl Claims {
 
     /// Says why a rule for the project does not let the job publish, if it does not.
     fn refusal(&self, rule: &TrustedRule) -> Option<String> {
-        let source = self.event_name.iter().chain(&self.pipeline_source);
-        for source in source {
+        let mut sources = self
+            .event_name
+            .iter()
+            .chain(&self.pipeline_source)
+            .peekable();
+        if sources.peek().is_none() {
+            let text = "the token does not say how the job began (`pipeline_source`, `event_name`)";
+            return Some(text.to_owned());
+        }
+        for source in sources {
             if !EVENTS.contains(&source.as_str()) {
                 return Some(format!(
                     "a job that began by `{}` may not publish",

@@ -76,7 +76,8 @@ fn a_job_of_the_project_on_a_protected_branch_may_publish() {
         json!({"aud": ["other", "crates-ferry"]}),
         json!({"project_id": 17, "ref_protected": true}),
         json!({"exp": now().as_second() as f64 + 299.5}),
-        json!({"nbf": null, "iat": null, "pipeline_source": null, "job_id": null}),
+        json!({"nbf": null, "iat": null, "job_id": null}),
+        json!({"exp": now().as_second() + 31 * 24 * 60 * 60}),
     ] {
         let rule = format!("{GITLAB} project_id=17");
         assert!(
@@ -101,6 +102,10 @@ fn each_wrong_claim_is_refused_with_the_reason() {
         (json!({"exp": now - 3600}), "has expired"),
         (json!({"exp": null}), "missing field `exp`"),
         (json!({"exp": 1e300}), "no time that makes sense"),
+        (
+            json!({"exp": now + 33 * 24 * 60 * 60}),
+            "no job lasts that long",
+        ),
         (json!({"nbf": now + 60}), "not valid before"),
         (json!({"iat": now + 3600}), "not valid before"),
         (json!({"iat": -1e300}), "no time that makes sense"),
@@ -126,6 +131,8 @@ fn each_wrong_claim_is_refused_with_the_reason() {
         (json!({"project_path": "rust/"}), "no path"),
         (json!({"project_path": "rust/core\n"}), "no path"),
         (json!({"project_path": "rust"}), "no path"),
+        (json!({"project_path": "rust/.."}), "no path"),
+        (json!({"project_path": "./rust"}), "no path"),
         (json!({"project_path": null}), "names no project"),
         (json!({"repository": "rust/core"}), "names two projects"),
         (json!({"ref_protected": "false"}), "`main` is not protected"),
@@ -139,6 +146,10 @@ fn each_wrong_claim_is_refused_with_the_reason() {
         (
             json!({"pipeline_source": "external_pull_request_event"}),
             "began by",
+        ),
+        (
+            json!({"pipeline_source": null}),
+            "does not say how the job began",
         ),
         (
             json!({"event_name": "pull_request_target"}),
