@@ -8,7 +8,7 @@ use crates_ferry::server::crate_archive::{CrateArchive, Manifest};
 use crates_ferry::server::dump;
 use crates_ferry::server::markdown::{self, Links};
 use crates_ferry::server::private::line::line;
-use crates_ferry::server::private::registry::read_upload;
+use crates_ferry::server::private::publishable::read_upload;
 use crates_ferry::server::private::request;
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -14,6 +14,8 @@ use super::error_response::ErrorResponse;
 
 /// How long a client may send nothing.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How many bytes must have come a second, once that time has passed: who sends fewer keeps a place that others wait for.
+const LEAST: u64 = 4 << 10;
 /// How long all of it may take: 20 MiB in this time are 36 KB a second.
 const WHOLE: Duration = Duration::from_secs(10 * 60);
 
@@ -59,7 +61,9 @@ pub async fn read_upload(mut body: Incoming, limit: usize) -> Result<Bytes, Erro
             }
             read.extend_from_slice(&data);
         }
-        if began.elapsed() > WHOLE {
+        let took = began.elapsed();
+        let is_slow = took > SILENCE && (read.len() as u64) < took.as_secs() * LEAST;
+        if is_slow || took > WHOLE {
             return Err(late());
         }
     }

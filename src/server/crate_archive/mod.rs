@@ -70,6 +70,9 @@ impl Content {
 /// The path of a README, and what is in it.
 pub type ReadmeFile = (String, Content);
 
+/// All files of a crate, and what is in some of them, by their paths.
+pub type FilesWithContents = (Vec<ArchivedFile>, BTreeMap<String, Content>);
+
 /// A `.crate` file that is read. Each question reads it from its beginning to its end.
 pub struct CrateArchive<R> {
     file: R,
@@ -116,12 +119,13 @@ impl<R: Read + Seek> CrateArchive<R> {
         Ok(self.read_as(&Wanted::checksums())?.files)
     }
 
-    /// Reads files, the first 1 MiB of each; those that are not there are left out.
+    /// Lists the files, and reads some of them, the first 1 MiB of each; those that are not there are left out.
     ///
     /// # Errors
     /// As [`CrateArchive::files`].
-    pub fn contents(&mut self, paths: &[&str]) -> Result<BTreeMap<String, Content>, ArchiveError> {
-        Ok(self.read(paths)?.kept)
+    pub fn contents(&mut self, paths: &[&str]) -> Result<FilesWithContents, ArchiveError> {
+        let Archived { files, kept } = self.read(paths)?;
+        Ok((files, kept))
     }
 
     /// Reads the README that the manifest names, or that lies where cargo looks for one, the first 1 MiB of it; `None`

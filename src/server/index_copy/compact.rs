@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, BufReader, Seek as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
@@ -118,6 +118,16 @@ impl ObsoletePacks {
     /// Adds packs, all of whose objects that the current snapshot needs are in another pack.
     pub(super) fn add(&mut self, packs: impl IntoIterator<Item = PathBuf>) {
         self.packs.extend(packs);
+    }
+
+    /// Takes out a pack that was made again.
+    pub(super) fn keep(&mut self, pack: &Path) {
+        self.packs.retain(|obsolete| obsolete != pack);
+    }
+
+    /// Says whether a pack is one of them.
+    pub(super) fn has(&self, pack: &Path) -> bool {
+        self.packs.iter().any(|obsolete| obsolete == pack)
     }
 
     /// Adds a snapshot that is no longer the current one, but may still be read.

@@ -62,6 +62,11 @@ impl Content {
         }
     }
 
+    /// Says whether the repository is looked at every second or more often while somebody uses it.
+    pub(super) fn is_looked_at_often(self) -> bool {
+        self == Self::Private
+    }
+
     /// Returns how many bytes a pack may have; `None` without a limit.
     pub(super) fn most_bytes(self) -> Option<u64> {
         match self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::objects::Objects;
 use super::repository::Repository;
@@ -32,10 +32,32 @@ impl IndexCopy {
         before: Option<Arc<Snapshot>>,
     ) -> Result<Option<Snapshot>> {
         self.progress.phase("asking for the index");
-        let (mut server, tip) = self.look(remote, branch).await?;
+        let (server, tip) = self.look(remote, branch).await?;
         if before.as_ref().is_some_and(|before| before.commit() == tip) {
+            self.keep(server);
             return Ok(None);
         }
+        if self.content == Content::Private && self.kept.has_been_at(tip) {
+            warn!(
+                "{remote}: the branch went back to {}: what was pushed since is gone",
+                tip.short()
+            );
+        }
+        self.take_from(server, tip, repository, objects, before)
+            .await
+            .map(Some)
+    }
+
+    /// Fetches a commit into a repository and moves its branch there.
+    async fn take_from(
+        &self,
+        mut server: UploadPack<'_>,
+        tip: ObjectId,
+        repository: &Repository,
+        objects: &Objects,
+        before: Option<Arc<Snapshot>>,
+    ) -> Result<Snapshot> {
+        let remote = server.remote();
         let answer = server.fetch(&request(tip, before.as_deref())).await?;
         if answer.pack_follows {
             // The outer error is the connection's, and says nothing about our disk; only the inner one raises a
@@ -51,13 +73,49 @@ impl IndexCopy {
             let received = received.inspect_err(|error| self.suspect(error, objects))?;
             let received = counted(received, "object");
             debug!("{remote}: {received} for {}", tip.short());
+            server.end_pack();
         }
+        self.keep(server);
         self.progress.phase("reading the index");
         let place = remote.to_string();
         let after = advance(repository, objects, before, tip, (self.content, place)).await;
-        after
-            .inspect_err(|error| self.suspect(error, objects))
-            .map(Some)
+        after.inspect_err(|error| self.suspect(error, objects))
+    }
+
+    /// Fetches the tip of the branch over the connection of the last look, where HEAD is the branch; `None` if it has not moved as far
+    /// as that shows, or there is no such connection.
+    ///
+    /// A process of git lists its branches as they were when it listed them first, and HEAD as it is. What other hosts do is not known:
+    /// so this may miss a push, and never takes one back.
+    pub(super) async fn fetch_again(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        objects: &Objects,
+        before: Arc<Snapshot>,
+    ) -> Result<Option<Snapshot>> {
+        let Some(kept) = self.kept.take() else {
+            return Ok(None);
+        };
+        let reference = branch_ref(branch);
+        let mut server = UploadPack::resume(remote, kept);
+        let refs = server.refs(&reference).await?;
+        let tip = match refs.head {
+            Head::Branch(head) if head == reference => refs.head_id,
+            _ => None,
+        };
+        match tip {
+            Some(tip) if tip == before.commit() => {
+                self.keep(server);
+                Ok(None)
+            }
+            Some(tip) if !self.kept.has_been_at(tip) => {
+                let repository = self.repository.clone();
+                let taking = self.take_from(server, tip, &repository, objects, Some(before));
+                taking.await.map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Finds the tip of a branch; where none is named, of the one that the repository's HEAD names.
@@ -81,6 +139,15 @@ impl IndexCopy {
         let named = named.strip_prefix("refs/heads/").unwrap_or(&named);
         let tip = tip.ok_or_else(|| none(format!("{remote} has no branch {named}")))?;
         Ok((server, tip))
+    }
+
+    /// Keeps the connection for the next look, where looks come one soon after the other.
+    fn keep(&self, server: UploadPack<'_>) {
+        if self.content.is_looked_at_often()
+            && let Some(server) = server.keep()
+        {
+            self.kept.put(server);
+        }
     }
 
     /// Indexes a pack of our own, and moves the branch to its tip.

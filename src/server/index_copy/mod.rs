@@ -13,6 +13,7 @@
 mod compact;
 mod content;
 mod fetch;
+mod kept;
 mod objects;
 mod receive;
 mod repository;
@@ -43,6 +44,7 @@ use crate::server::shortage::is_shortage;
 use compact::ObsoletePacks;
 pub use content::Content;
 pub(super) use content::{ADVISORIES, MOST_ADVISORIES};
+use kept::Kept;
 use objects::Objects;
 use receive::Indexer;
 use repository::Repository;
@@ -66,6 +68,8 @@ pub struct IndexCopy {
     /// One refresh at a time.
     writing: Mutex<Writing>,
     indexer: Indexer,
+    /// The connection of the last look.
+    kept: Kept,
     progress: Arc<Progress>,
     /// The crates that its snapshots do not show.
     hidden: ArcSwap<ReservedNames>,
@@ -176,6 +180,7 @@ impl IndexCopy {
                 last_rebuild: None,
             }),
             indexer: Indexer::default(),
+            kept: Kept::default(),
             progress: Arc::default(),
             hidden: ArcSwap::default(),
             _lock: None,
@@ -318,7 +323,25 @@ impl IndexCopy {
         Ok(true)
     }
 
+    /// Looks for commits over the connection of the last refresh, if that is open yet: far faster than a refresh, which alone tells for
+    /// certain where the branch is.
+    ///
+    /// # Errors
+    /// As [`IndexCopy::refresh`].
+    pub async fn peek(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<()> {
+        let mut writing = self.writing.lock().await;
+        let Some(before) = self.snapshot().filter(|_| !self.is_damaged()) else {
+            return Ok(());
+        };
+        let fetching = self.fetch_again(remote, branch, &writing.objects, before);
+        if let Some(after) = self.within(limit, fetching).await? {
+            self.publish(&mut writing, after);
+        }
+        Ok(())
+    }
+
     fn publish(&self, writing: &mut Writing, after: Snapshot) {
+        self.kept.note(after.commit());
         let after = after.hiding(self.hidden.load_full());
         let before = self.current.swap(Some(Arc::new(after)));
         writing.obsolete.note_reader(before.as_ref());
@@ -361,7 +384,10 @@ impl IndexCopy {
         let Some(tip) = self.snapshot().map(|snapshot| snapshot.commit()) else {
             return Ok(());
         };
-        let packs = self.repository.packs();
+        writing.obsolete.remove();
+        let mut packs = self.repository.packs();
+        // What waits for its last reader to be removed is compacted already.
+        packs.retain(|pack| !writing.obsolete.has(pack));
         if !compact::is_due(&packs) {
             return Ok(());
         }
@@ -373,6 +399,7 @@ impl IndexCopy {
             self.content.name()
         );
         // A pack is named after its content: the new one may be one of the old.
+        writing.obsolete.keep(&made);
         let old = packs.into_iter().filter(|pack| *pack != made);
         writing.obsolete.add(old);
         Ok(())

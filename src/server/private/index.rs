@@ -48,6 +48,8 @@ struct Ahead {
 
 /// How long such a connection is kept: a host may close one that says nothing.
 const AHEAD: Duration = Duration::from_secs(5);
+/// How soon after a push another one comes, where one follows the other.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// What is known of the repository.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +59,8 @@ struct Found {
     is_unborn: bool,
     /// When the last look began that showed where the branch is.
     seen: Option<Instant>,
+    /// When the last push began.
+    pushed: Option<Instant>,
 }
 
 /// How a push ended.
@@ -154,6 +158,7 @@ impl PrivateIndex {
             _ => match self.find_branch().await? {
                 Some(branch) => branch,
                 None => {
+                    self.check_not_lost()?;
                     self.change(|found| found.seen = Some(began));
                     return Ok(());
                 }
@@ -164,6 +169,17 @@ impl PrivateIndex {
             .await?;
         self.change(|found| found.seen = Some(began));
         Ok(())
+    }
+
+    /// Looks for pushes of others over the connection of the last refresh; misses some where there is none.
+    ///
+    /// # Errors
+    /// As [`IndexCopy::refresh`].
+    pub async fn peek(&self) -> Result<()> {
+        let Some(branch) = self.found().branch else {
+            return Ok(());
+        };
+        self.copy.peek(&self.remote, &branch, self.limit).await
     }
 
     /// Has the copy fetched anew, after an object could not be read; not for want of files or memory.
@@ -212,12 +228,38 @@ impl PrivateIndex {
         Ok(is_there.then(|| branch.to_owned()))
     }
 
+    /// Refuses to take a repository without the branch for a new one, where the copy has seen commits of it.
+    fn check_not_lost(&self) -> Result<()> {
+        let (found, tip) = (self.found(), self.tip());
+        match (found.is_unborn, tip) {
+            (true, Some(tip)) => {
+                let branch = found.branch.as_deref().unwrap_or(BRANCH);
+                let text = format!(
+                    "{} has no branch {branch} any more, which was at {tip}",
+                    self.remote
+                );
+                Err(Error::new(Kind::Guard, text).advise(
+                    "Restore the repository from a backup. To begin anew, stop the server and remove private-index.git in serve.data_dir.",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Pushes the pack of commits that lead from the copy's tip to this one.
-    pub async fn push(&self, on: Option<ObjectId>, new: ObjectId, pack: Bytes) -> Pushed {
+    pub async fn push(
+        self: &Arc<Self>,
+        on: Option<ObjectId>,
+        new: ObjectId,
+        pack: Bytes,
+    ) -> Pushed {
         let Some(branch) = self.found().branch else {
             let text = format!("{}: it was not reached yet", self.remote);
             return Pushed::Refused(Error::new(Kind::Network, text));
         };
+        if let Err(error) = self.check_not_lost() {
+            return Pushed::Refused(error);
+        }
         let update = Update {
             reference: branch_ref(&branch),
             old: on.unwrap_or(ObjectId::ZERO),
@@ -233,7 +275,7 @@ impl PrivateIndex {
             match self.copy.take(pack, on, new).await {
                 Ok(true) => {}
                 // A look of that moment has fetched it already.
-                Ok(false) if self.is_at(new) => {}
+                Ok(false) if self.tip() == Some(new) => {}
                 Ok(false) => self.refresh_after(new).await,
                 Err(error) => {
                     warn!(
@@ -247,9 +289,9 @@ impl PrivateIndex {
         pushed
     }
 
-    fn is_at(&self, tip: ObjectId) -> bool {
-        let snapshot = self.copy.snapshot();
-        snapshot.is_some_and(|snapshot| snapshot.commit() == tip)
+    /// Returns where the branch was when it was last seen.
+    pub fn tip(&self) -> Option<ObjectId> {
+        self.copy.snapshot().map(|snapshot| snapshot.commit())
     }
 
     /// Opens a connection for a push that is about to come, unless there is one.
@@ -307,7 +349,7 @@ impl PrivateIndex {
         }
     }
 
-    async fn send(&self, update: &Update, pack: Bytes) -> Pushed {
+    async fn send(self: &Arc<Self>, update: &Update, pack: Bytes) -> Pushed {
         // What it advertises may be old by now: the server compares the tip when it moves the branch.
         let mut receiver = match self.take_ahead().await {
             Some(receiver) => receiver,
@@ -320,6 +362,12 @@ impl PrivateIndex {
                 Err(error) => return Pushed::Refused(error),
             },
         };
+        // While this one is taken: to open the next one takes longer than that.
+        let before = self.found().pushed;
+        self.change(|found| found.pushed = Some(Instant::now()));
+        if before.is_some_and(|before| before.elapsed() < BUSY) {
+            self.open_ahead();
+        }
         let capabilities = receiver.advertisement.capabilities.clone();
         if !capabilities.has("report-status") {
             let text = format!(

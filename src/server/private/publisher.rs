@@ -21,9 +21,10 @@ use super::change::{Applied, Change, Names, name_in};
 use super::draft::{Draft, Read};
 use super::index::{PrivateIndex, Pushed};
 use super::refusal::{Failure, Refusal};
+use super::signature::{Signature, author};
+use super::turns::Turns;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
-use crate::git::objects::Author;
 use crate::index::config_json::CONFIG_JSON;
 use crate::index::folded;
 use crate::server::index_copy::Snapshot;
@@ -50,15 +51,6 @@ pub struct Publisher {
     jobs: mpsc::Sender<Job>,
 }
 
-/// What commits are made with.
-#[derive(Debug, Clone)]
-pub struct Signature {
-    /// Who commits.
-    pub committer: Author,
-    /// The `config.json` for those who read the repository itself; written where it has none.
-    pub config_json: Vec<u8>,
-}
-
 impl Publisher {
     /// Starts the task.
     pub fn start(index: Arc<PrivateIndex>, signature: Signature) -> Self {
@@ -82,7 +74,9 @@ impl Publisher {
 
 async fn work(index: Arc<PrivateIndex>, signature: Signature, mut waiting: mpsc::Receiver<Job>) {
     let mut jobs = Vec::new();
+    let mut turns = Turns::default();
     while waiting.recv_many(&mut jobs, TOGETHER).await > 0 {
+        turns.wait(&index).await;
         // Whoever comes until the host is ready goes along.
         index.until_open().await;
         while jobs.len() < TOGETHER
@@ -92,7 +86,7 @@ async fn work(index: Arc<PrivateIndex>, signature: Signature, mut waiting: mpsc:
         }
         let (changes, answers): (Vec<_>, Vec<_>) =
             jobs.drain(..).map(|job| (job.change, job.answer)).unzip();
-        let ends = make_all(&index, &signature, changes.into()).await;
+        let ends = make_all(&index, &signature, changes.into(), &mut turns).await;
         if ends.len() > 1 || !waiting.is_empty() {
             // Others come, or came meanwhile: they go next.
             index.open_ahead();
@@ -109,13 +103,14 @@ pub async fn make_all(
     index: &Arc<PrivateIndex>,
     signature: &Signature,
     changes: Arc<[Change]>,
+    turns: &mut Turns,
 ) -> Vec<Result<Applied, Refusal>> {
     let began = Instant::now();
     let mut pause = PAUSE;
     // Whether an earlier push of these may have been applied although it seemed to fail.
     let mut is_open = false;
     loop {
-        let error = match attempt(index, signature, &changes, is_open).await {
+        let error = match attempt(index, signature, &changes, is_open, turns).await {
             Attempt::Pushed(ends) => return ends,
             // Another server may have made what is missing, or taken what is there.
             Attempt::NothingToPush(ends) if index.seen() >= Some(began) => return ends,
@@ -123,7 +118,10 @@ pub async fn make_all(
                 Ok(()) => continue,
                 Err(error) => Some(error),
             },
-            Attempt::Lost => None,
+            Attempt::Lost => {
+                turns.note_other();
+                None
+            }
             Attempt::Failed { error, may_be_done } => {
                 is_open |= may_be_done;
                 if !error.is_transient() {
@@ -145,19 +143,30 @@ pub async fn make_all(
             };
             return all_refused(&changes, &refusal);
         }
-        match error {
-            // At once, or a server that pushes again and again would win each time: while the new tip is fetched, the next push is
-            // opened.
+        match &error {
+            // At once: whoever came first waits for this one now. While the new tip is fetched, the next push is opened.
             None => index.open_ahead(),
             Some(_) => {
                 sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
-        if let Err(error) = index.refresh().await {
+        if let Err(error) = look(index, error.is_none()).await {
             debug!("the private index cannot be fetched: {}", error.chain());
+            if !error.is_transient() {
+                return all_refused(&changes, &refusal_of(&error, is_open));
+            }
         }
     }
+}
+
+/// Looks where the branch is. After a race that was lost it is known to have moved: what shows that is enough.
+async fn look(index: &PrivateIndex, has_moved: bool) -> Result<()> {
+    let tip = index.tip();
+    if has_moved && index.peek().await.is_ok() && index.tip() != tip {
+        return Ok(());
+    }
+    index.refresh().await
 }
 
 /// How an attempt ended.
@@ -190,6 +199,7 @@ async fn attempt(
     signature: &Signature,
     changes: &Arc<[Change]>,
     is_open: bool,
+    turns: &mut Turns,
 ) -> Attempt {
     let failed = |error| Attempt::Failed {
         error,
@@ -211,8 +221,10 @@ async fn attempt(
     let (Some(tip), Some(pack)) = (draft.tip, draft.pack) else {
         return Attempt::NothingToPush(ends);
     };
+    let began = Instant::now();
     match index.push(on, tip, pack).await {
         Pushed::Done => {
+            turns.note_own(tip, began);
             for applied in ends.iter().flatten() {
                 info!(
                     "private index: {}",
@@ -312,24 +324,6 @@ fn names_of(snapshot: Option<&Snapshot>, changes: &[Change]) -> Result<Names> {
     Ok(Names::of(names.collect::<Result<Vec<_>>>()?))
 }
 
-/// Makes the author of a commit of a token's name, in which git has room for all but a few characters.
-fn author(name: &str) -> Author {
-    let allowed = |letter: &char| !letter.is_control() && !matches!(letter, '<' | '>');
-    let name: String = name.chars().filter(allowed).collect();
-    let name = name.trim();
-    let name = if name.is_empty() { "unnamed" } else { name };
-    let plain =
-        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/');
-    let user: String = name
-        .chars()
-        .map(|letter| if plain(letter) { letter } else { '-' })
-        .collect();
-    Author {
-        name: name.to_owned(),
-        email: format!("{user}@token.invalid"),
-    }
-}
-
 fn all_refused(changes: &[Change], refusal: &Refusal) -> Vec<Result<Applied, Refusal>> {
     warn!("the private index was not changed: {refusal}");
     changes.iter().map(|_| Err(refusal.clone())).collect()
@@ -349,26 +343,4 @@ fn refusal_of(error: &Error, is_open: bool) -> Refusal {
             error.chain()
         ),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_name_of_a_token_is_an_author() {
-        for (name, author_name, email) in [
-            ("ci", "ci", "ci@token.invalid"),
-            ("a <b>\n", "a b", "a-b@token.invalid"),
-            ("Zoë", "Zoë", "Zo-@token.invalid"),
-            ("", "unnamed", "unnamed@token.invalid"),
-            ("rust/acme", "rust/acme", "rust/acme@token.invalid"),
-        ] {
-            let made = author(name);
-            assert_eq!(
-                (made.name.as_str(), made.email.as_str()),
-                (author_name, email)
-            );
-        }
-    }
 }

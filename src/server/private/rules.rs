@@ -126,13 +126,14 @@ pub fn check(metadata: Metadata) -> Result<Checked, Refusal> {
 /// The rule that it breaks.
 pub fn check_name(text: &str) -> Result<CrateName, Refusal> {
     let shown = one_line(text);
-    let name = CrateName::new(text).map_err(|why| {
-        Refusal::invalid(format!("`{shown}` cannot be the name of a crate: {why}"))
-    })?;
-    if !text.starts_with(|first: char| first.is_ascii_alphabetic()) {
+    // First: what else a name may begin with in an index does not help.
+    if !text.is_empty() && !text.starts_with(|first: char| first.is_ascii_alphabetic()) {
         let text = format!("`{shown}` cannot be the name of a crate: it begins with a letter");
         return Err(Refusal::invalid(text));
     }
+    let name = CrateName::new(text).map_err(|why| {
+        Refusal::invalid(format!("`{shown}` cannot be the name of a crate: {why}"))
+    })?;
     let folded = crate::index::folded(text);
     if RESERVED.contains(&folded.as_str()) {
         let text = format!("`{shown}` cannot be the name of a crate: it is reserved");

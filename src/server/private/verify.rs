@@ -10,7 +10,7 @@ use super::index::PrivateIndex;
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::Result;
-use crate::index::{CrateFile, entry};
+use crate::index::{CrateFile, CrateName, entry};
 use crate::progress::Progress;
 
 /// What was found.
@@ -22,14 +22,16 @@ pub struct Verification {
     pub missing: Vec<String>,
     /// Versions whose file has other bytes than those that were published.
     pub damaged: Vec<String>,
-    /// Files that no line names. A server removes them a day after they were written.
+    /// Lines that cannot be read: a path in the repository, and the number of the line.
+    pub unreadable: Vec<String>,
+    /// Files that no line names. A server removes them a day after it has first seen them so.
     pub unlisted: Vec<String>,
 }
 
 impl Verification {
     /// Says whether every version has its file.
     pub fn is_clean(&self) -> bool {
-        self.missing.is_empty() && self.damaged.is_empty()
+        self.missing.is_empty() && self.damaged.is_empty() && self.unreadable.is_empty()
     }
 }
 
@@ -49,8 +51,10 @@ pub async fn verify(config: &ServeConfig, progress: &Progress) -> Result<Verific
         let crates = snapshot.crate_files()?;
         progress.phase("private crate files");
         progress.files_to_do(crates.len());
-        for (_, id) in crates {
-            for listed in entry::by_version(&snapshot.content(id)?).into_values() {
+        for (name, id) in crates {
+            let content = snapshot.content(id)?;
+            verification.unreadable.extend(unreadable(&name, &content));
+            for listed in entry::by_version(&content).into_values() {
                 verification.read(&files, &listed.file).await?;
                 named.insert(listed.file);
             }
@@ -67,11 +71,26 @@ pub async fn verify(config: &ServeConfig, progress: &Progress) -> Result<Verific
     for list in [
         &mut verification.missing,
         &mut verification.damaged,
+        &mut verification.unreadable,
         &mut verification.unlisted,
     ] {
         list.sort();
     }
     Ok(verification)
+}
+
+/// Finds the lines of a crate's file that are not those of a version of it.
+fn unreadable(name: &CrateName, content: &[u8]) -> Vec<String> {
+    let path = name.index_path();
+    let is_right = |line: &[u8]| {
+        let listed = entry::versions(line).next();
+        listed.is_some_and(|listed| listed.file.name.index_path() == path)
+    };
+    let lines = content.split(|byte| *byte == b'\n').enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty() && !is_right(line))
+        .map(|(number, _)| format!("{path} line {}", number + 1))
+        .collect()
 }
 
 impl Verification {
@@ -97,6 +116,10 @@ impl fmt::Display for Verification {
             (
                 &self.damaged,
                 "damaged: the file has other bytes; restore it from a backup",
+            ),
+            (
+                &self.unreadable,
+                "cannot be read as the line of a version of this crate; cargo leaves it out",
             ),
             (&self.unlisted, "no line of the index names it"),
         ];

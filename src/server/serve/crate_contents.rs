@@ -288,7 +288,7 @@ pub(super) async fn contents(
 ) -> Result<Contents, Closed> {
     unpack(state, of, move |archive| {
         let paths: Vec<_> = paths.iter().map(String::as_str).collect();
-        archive.contents(&paths)
+        archive.contents(&paths).map(|(_, contents)| contents)
     })
     .await
 }

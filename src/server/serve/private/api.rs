@@ -1,7 +1,7 @@
 //! What `cargo publish`, `cargo yank` and `cargo owner` ask for.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use serde::Deserialize;
 use serde_json::json;
@@ -9,16 +9,17 @@ use serde_json::json;
 use super::{crate_name, crate_version, refused, registry, unavailable, unread};
 use crate::count::counted;
 use crate::http::Body;
-use crate::http::access::Caller;
+use crate::http::access::{Access, Authenticate as _, Caller};
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::http::upload::{Incoming, read_upload};
 use crate::index::CrateName;
 use crate::server::private::change::{Actor, Change};
 use crate::server::private::files::checksum_of;
+use crate::server::private::names;
 use crate::server::private::owners;
+use crate::server::private::publishable;
 use crate::server::private::refusal::{Failure, Refusal};
-use crate::server::private::registry;
 use crate::server::private::request;
 use crate::server::serve::auth::lacks;
 use crate::server::serve::crate_reader::ask;
@@ -37,16 +38,17 @@ pub(in crate::server::serve) fn publish(
     asked: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
     let registry = registry(state)?;
-    let caller = caller(asked.caller)?;
-    let body = asked.body;
+    caller(asked.caller)?;
+    let (headers, body) = (asked.headers, asked.body);
     Ok(Reply::later(async move {
         registry.index.open_ahead();
         // Each is whole in memory.
         let _turn = registry.uploads.acquire().await;
         let body = read_upload(body, request::most(registry.max_size)).await?;
+        let caller = granted_still(state, &headers).await?;
         let max_size = registry.max_size;
         let reading = tokio::task::spawn_blocking(move || {
-            registry::read_upload(request::parse(body, max_size)?, max_size)
+            publishable::read_upload(request::parse(body, max_size)?, max_size)
         });
         let read = reading
             .await
@@ -71,6 +73,22 @@ pub(in crate::server::serve) fn publish(
     }))
 }
 
+/// Checks the token once more: it may have expired, or been revoked, while the body came.
+async fn granted_still(
+    state: &'static State,
+    headers: &HeaderMap,
+) -> Result<Caller, ErrorResponse> {
+    let now = || state.handle.timestamp();
+    let granted = state
+        .tokens
+        .grant(Access::Publish, headers, &state.trusted, now)?;
+    let caller = caller(granted)?;
+    if let Some(confirming) = state.confirm(&caller) {
+        confirming.await?;
+    }
+    Ok(caller)
+}
+
 /// Checks a name against those that may be published, and those of the public index.
 async fn check_name(
     state: &'static State,
@@ -83,7 +101,7 @@ async fn check_name(
     };
     let name = name.clone();
     let looking = read_copy(state, move || {
-        match registry.check_name(&name, |path| public.has_even_hidden(path)) {
+        match names::check_name(&registry.names, &name, |path| public.has_even_hidden(path)) {
             Err(Failure::Failed(error)) => Err(error),
             Err(Failure::Refused(refusal)) => Ok(Err(refusal)),
             Ok(warning) => Ok(Ok(warning)),
@@ -153,7 +171,7 @@ pub(in crate::server::serve) fn owners(
     let registry = registry(state)?;
     let name = crate_name(asked.wildcard)?;
     Ok(Reply::later(async move {
-        registry.fresh().await;
+        registry.freshness.fresh().await;
         let owners = registry
             .owners(&name)
             .await

@@ -42,7 +42,7 @@ pub(in crate::server::serve) fn download(
         let mut found = None;
         for has_looked in [false, true] {
             if has_looked {
-                registry.look().await;
+                registry.freshness.look().await;
             }
             let lines = registry
                 .lines(&name)

@@ -13,7 +13,7 @@ use crate::http::Body;
 use crate::http::error_response::ErrorResponse;
 use crate::http::routes::{Authorized, Reply};
 use crate::index::CrateName;
-use crate::server::private::registry;
+use crate::server::private::signature;
 use crate::server::serve::conditions::{Tag, is_known};
 use crate::server::serve::state::State;
 
@@ -29,7 +29,7 @@ pub(in crate::server::serve) fn config_json(
 ) -> Result<Reply, ErrorResponse> {
     registry(state)?;
     let address = address(state, request.authority, &request.headers)?;
-    let mut response = Response::new(Body::from(Bytes::from(registry::config_json(&address))));
+    let mut response = Response::new(Body::from(Bytes::from(signature::config_json(&address))));
     let headers = response.headers_mut();
     if state.address.varies() {
         headers.insert(VARY, HeaderValue::from_static("host"));
@@ -50,7 +50,7 @@ pub(in crate::server::serve) fn file(
         return Err(not_found());
     }
     // Answered at once, without a future or a thread, where all of it is in memory.
-    if registry.is_fresh()
+    if registry.freshness.is_fresh()
         && let Ok(Some(snapshot)) = registry.index.snapshot()
         && let Some(id) = snapshot.file_in_memory(request.wildcard)
     {
@@ -71,7 +71,7 @@ pub(in crate::server::serve) fn file(
     }
     let (path, headers) = (request.wildcard.to_owned(), request.headers);
     Ok(Reply::later(async move {
-        registry.fresh().await;
+        registry.freshness.fresh().await;
         let snapshot = registry.index.snapshot();
         let snapshot = snapshot.map_err(|error| unread(state, error))?;
         let snapshot = snapshot.ok_or_else(not_found)?;

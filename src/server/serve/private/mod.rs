@@ -20,6 +20,7 @@ use crate::http::error_response::ErrorResponse;
 use crate::index::CrateName;
 use crate::server::private::refusal::{Failure, Reason, Refusal};
 use crate::server::private::registry::PrivateRegistry;
+use crate::server::private::sweep::keep_swept;
 use crate::shown::one_line;
 
 /// After how many seconds a client may try again what could not be done.
@@ -31,8 +32,8 @@ pub(super) async fn forever(state: &'static State) {
         None => pending().await,
         Some(registry) => {
             tokio::select! {
-                never = registry.keep_fresh() => match never {},
-                never = registry.keep_swept() => match never {},
+                never = registry.freshness.keep_fresh() => match never {},
+                never = keep_swept(&registry.index, &registry.files, &state.config.serve.data_dir) => match never {},
             }
         }
     }

@@ -18,7 +18,7 @@ pub(in crate::server::serve) async fn find(
     name: &CrateName,
 ) -> Result<Option<(CrateRow, Arc<Releases>)>, ErrorResponse> {
     let registry = registry(state)?;
-    registry.fresh().await;
+    registry.freshness.fresh().await;
     let failed = |error| unread(state, error);
     let mut lines = registry.lines(name).await.map_err(failed)?;
     if lines.is_none() {
@@ -61,7 +61,7 @@ pub(in crate::server::serve) async fn search(
     (offset, limit): (usize, usize),
 ) -> Result<(usize, Vec<CrateSummary>), ErrorResponse> {
     let registry = registry(state)?;
-    registry.fresh().await;
+    registry.freshness.fresh().await;
     let found = registry.search(text).await;
     let found = found.map_err(|error| unread(state, error))?;
     let total = found.len();
