@@ -2,7 +2,9 @@
 
 use super::{Registry, Version, get};
 use crate::support::crate_archive::crate_archive;
+use crate::support::repo::git;
 use crate::support::server::{printed, sha256};
+use crate::support::upstream::{Commit, commit_to};
 
 fn json(output: &std::process::Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
@@ -52,6 +54,15 @@ fn verify_finds_lines_without_a_file_and_files_without_a_line() {
             .as_str()
             .unwrap()
             .ends_with("acme-core-1.2.0/left.crate")
+    );
+    let text = git(&registry.repository, &["show", "HEAD:ac/me/acme-core"]);
+    let other = "{\"name\":\"../x\",\"vers\":\"1.3.0\",\"deps\":[],\"cksum\":\"00\",\"features\":{},\"yanked\":false}";
+    let commit = Commit::new("Edit").file("ac/me/acme-core", format!("{text}\nno line\n{other}\n"));
+    commit_to(&registry.repository, [commit]);
+    let found = json(&registry.run(&["private", "verify"]));
+    assert_eq!(
+        found["unreadable"],
+        serde_json::json!(["ac/me/acme-core line 4", "ac/me/acme-core line 5"])
     );
     // Neither is served as if nothing were.
     for version in ["1.0.0", "1.1.0"] {

@@ -2,12 +2,16 @@
 
 mod checked;
 mod commands;
+mod cut;
+mod full_disk;
 mod hosts;
 mod job;
 mod killed;
 mod pages;
 mod refused;
 mod servers;
+mod shared_bucket;
+mod verbs;
 mod with_cargo;
 
 use std::path::{Path, PathBuf};

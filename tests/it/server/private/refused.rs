@@ -1,9 +1,11 @@
 //! What is refused, and how that is said.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 
 use super::{Registry, Version, body, entry, get, put};
 use crate::support::crate_archive::crate_archive;
+use crate::support::server::printed;
 use crate::support::upstream::{Commit, IndexLine};
 
 fn version<'a>(name: &'a str, version: &'a str) -> Version<'a> {
@@ -206,6 +208,11 @@ fn a_request_that_is_not_what_cargo_sends_changes_nothing() {
         (body(&json, &other), 400, "not below foo-1.0.0/"),
         (with(&[("src/lib.rs", "")]), 400, "no Cargo.toml"),
         (
+            with(&[("Cargo.toml", manifest), ("cargo.toml", "")]),
+            400,
+            "one file on macOS or Windows",
+        ),
+        (
             with(&[(
                 "Cargo.toml",
                 "[package]\nname = \"foo\"\nversion = \"1.0.1\"\n",
@@ -295,5 +302,36 @@ fn an_owner_without_a_token_is_added_with_a_warning() {
         add(&["carol", "carrol", "bbo"]),
         "carol, carrol, bbo added to the owners of acme-core; warning: this server has no token of the name `carrol`, `bbo`: \
          whoever gets one will be an owner"
+    );
+}
+
+#[test]
+fn a_token_that_is_revoked_while_a_version_arrives_publishes_nothing() {
+    let registry = Registry::new();
+    let server = registry.serve(&[]);
+    let (token, other) = (registry.publisher("alice"), registry.publisher("bob"));
+    let body = version("acme-core", "1.0.0").body();
+    let head = format!(
+        "PUT /private/api/v1/crates/new HTTP/1.1\r\nhost: x\r\nauthorization: {token}\r\ncontent-length: {}\r\n\
+         expect: 100-continue\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut stream = server.connect();
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    lines.read_line(&mut first).unwrap();
+    assert!(first.contains("100 Continue"), "{first}");
+    printed(&registry.site.run(&["token", "revoke", "alice"]), 0);
+    stream.write_all(&body).unwrap();
+    let mut answer = String::new();
+    lines.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("401 Unauthorized"), "{answer}");
+    assert!(registry.files().is_empty());
+    assert_eq!(
+        version("acme-core", "1.0.0")
+            .publish(&server, &other)
+            .status,
+        200
     );
 }
