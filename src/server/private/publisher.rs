@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -169,6 +169,28 @@ async fn look(index: &PrivateIndex, has_moved: bool) -> Result<()> {
     index.refresh().await
 }
 
+/// Says what would become of changes by the index as it was last seen; pushes nothing.
+///
+/// # Errors
+/// If the index was not reached yet, or its copy is damaged.
+pub async fn try_all(
+    index: &PrivateIndex,
+    signature: &Signature,
+    changes: Arc<[Change]>,
+) -> Result<Vec<Result<Applied, Refusal>>> {
+    let (snapshot, signature) = (index.snapshot()?, signature.clone());
+    let building = spawn_blocking(move || build(snapshot.as_deref(), &signature, &changes, false));
+    Ok(building
+        .await
+        .unwrap_or_else(|panicked| Err(ended(panicked)))?
+        .ends)
+}
+
+/// Makes the error of a thread that panicked.
+fn ended(panicked: JoinError) -> Error {
+    Error::new(Kind::Server, "the task that makes commits ended").because(panicked)
+}
+
 /// How an attempt ended.
 enum Attempt {
     /// The branch has moved, and this became of the changes.
@@ -211,9 +233,9 @@ async fn attempt(
     };
     let (signature, of) = (signature.clone(), Arc::clone(changes));
     let building = spawn_blocking(move || build(snapshot.as_deref(), &signature, &of, is_open));
-    let built = building.await.unwrap_or_else(|panicked| {
-        Err(Error::new(Kind::Server, "the task that makes commits ended").because(panicked))
-    });
+    let built = building
+        .await
+        .unwrap_or_else(|panicked| Err(ended(panicked)));
     let Built { on, draft, ends } = match built {
         Ok(built) => built,
         Err(error) => return failed(error),

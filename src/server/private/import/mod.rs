@@ -18,13 +18,13 @@ use semver::Version;
 use serde::Serialize;
 
 use self::folder::{Found, KnownLines};
-use super::change::{Actor, Change, Publish};
+use super::change::{Actor, Applied, Change, Publish, name_in};
 use super::files::{PrivateFiles, checksum_of};
 use super::index::PrivateIndex;
 use super::line::line;
 use super::manifest::is_crates_io;
 use super::owners;
-use super::publisher::make_all;
+use super::publisher::{make_all, try_all};
 use super::refusal::Refusal;
 use super::rules::{Checked, check};
 use super::signature::Signature;
@@ -32,7 +32,7 @@ use super::turns::Turns;
 use crate::config::ServeConfig;
 use crate::count::counted;
 use crate::error::{Error, Kind, Result};
-use crate::index::{CrateName, ReservedNames, entry, folded};
+use crate::index::{CrateName, ReservedNames, entry};
 use crate::progress::Progress;
 use crate::shown::one_line;
 
@@ -105,18 +105,27 @@ pub async fn import(
     target.index.refresh().await?;
     let found = report.read_all(paths, config, progress);
     let missing = report.without_present(&target.index, found)?;
-    let own = missing
-        .iter()
-        .map(|found| folded(found.file.name.as_str()))
-        .collect();
     let lines = KnownLines::of(&options.folder);
-    for part in missing.chunks(TOGETHER) {
-        let changes = report.changes(part, &own, &target.index, &lines, &options.owners);
-        match options.dry_run {
-            true => report
-                .imported
-                .extend(changes.iter().map(|(found, _)| found.file.to_string())),
-            false => report.take(changes, &target).await?,
+    let all: HashSet<_> = missing
+        .iter()
+        .map(|found| found.file.name.as_str())
+        .collect();
+    let changes = |own: &HashSet<&str>| -> Vec<_> {
+        let change = |found| change(found, own, &target.index, &lines, &options.owners);
+        missing.iter().map(|found| (found, change(found))).collect()
+    };
+    // What is refused is no crate of this registry that others could depend on.
+    let taken = target.taken(&changes(&all)).await?;
+    let changes = report.without_refused(changes(&taken));
+    match options.dry_run {
+        true => {
+            let ends = target.try_all(&changes).await?;
+            report.note(changes.iter().map(|(found, _)| *found), ends);
+        }
+        false => {
+            for part in changes.chunks(TOGETHER) {
+                report.take(part, &target).await?;
+            }
         }
     }
     Ok(report)
@@ -127,6 +136,31 @@ struct Target {
     index: Arc<PrivateIndex>,
     files: PrivateFiles,
     signature: Signature,
+}
+
+impl Target {
+    /// Says what would become of changes.
+    async fn try_all(&self, changes: &[(&Found, Change)]) -> Result<Vec<Result<Applied, Refusal>>> {
+        let changes: Vec<_> = changes.iter().map(|(_, change)| change.clone()).collect();
+        try_all(&self.index, &self.signature, changes.into()).await
+    }
+
+    /// Returns the names of the crates of which at least one version would be taken.
+    async fn taken<'f>(
+        &self,
+        changes: &[(&'f Found, Result<Change, Refusal>)],
+    ) -> Result<HashSet<&'f str>> {
+        let possible = changes.iter().filter_map(|(found, change)| {
+            let change = change.as_ref().ok()?;
+            Some((*found, change.clone()))
+        });
+        let possible: Vec<_> = possible.collect();
+        let ends = self.try_all(&possible).await?;
+        let taken = possible.iter().zip(ends).filter(|(_, end)| end.is_ok());
+        Ok(taken
+            .map(|((found, _), _)| found.file.name.as_str())
+            .collect())
+    }
 }
 
 impl Import {
@@ -190,28 +224,24 @@ impl Import {
         Ok(missing)
     }
 
-    /// Makes the changes that publish these files, of those that can be.
-    fn changes<'f>(
+    /// Leaves out the files of which no change can be made.
+    fn without_refused<'f>(
         &mut self,
-        part: &'f [Found],
-        own: &HashSet<String>,
-        index: &PrivateIndex,
-        lines: &KnownLines,
-        owners: &[String],
+        changes: Vec<(&'f Found, Result<Change, Refusal>)>,
     ) -> Vec<(&'f Found, Change)> {
-        let mut changes = Vec::new();
-        for found in part {
-            match change(found, own, index, lines, owners) {
-                Ok(change) => changes.push((found, change)),
+        let mut possible = Vec::new();
+        for (found, change) in changes {
+            match change {
+                Ok(change) => possible.push((found, change)),
                 Err(refusal) => self.refuse(&found.path, refusal.detail),
             }
         }
-        changes
+        possible
     }
 
     /// Stores the files, and then pushes the lines together.
-    async fn take(&mut self, changes: Vec<(&Found, Change)>, target: &Target) -> Result<()> {
-        for (found, _) in &changes {
+    async fn take(&mut self, changes: &[(&Found, Change)], target: &Target) -> Result<()> {
+        for (found, _) in changes {
             let bytes =
                 fs::read(&found.path).map_err(|error| folder::unread(&found.path, error))?;
             let bytes = Bytes::from(bytes);
@@ -221,30 +251,39 @@ impl Import {
             }
             target.files.put(&found.file, bytes).await?;
         }
-        let (taken, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
         let (index, signature) = (&target.index, &target.signature);
-        let ends = make_all(index, signature, changes.into(), &mut Turns::default()).await;
-        for (found, end) in taken.into_iter().zip(ends) {
+        let made: Vec<_> = changes.iter().map(|(_, change)| change.clone()).collect();
+        let ends = make_all(index, signature, made.into(), &mut Turns::default()).await;
+        self.note(changes.iter().map(|(found, _)| *found), ends);
+        Ok(())
+    }
+
+    /// Notes what became of files.
+    fn note<'f>(
+        &mut self,
+        found: impl Iterator<Item = &'f Found>,
+        ends: Vec<Result<Applied, Refusal>>,
+    ) {
+        for (found, end) in found.zip(ends) {
             match end {
                 Ok(_) => self.imported.push(found.file.to_string()),
                 Err(refusal) => self.refuse(&found.path, refusal.detail),
             }
         }
-        Ok(())
     }
 }
 
 /// Makes the change that publishes a file.
 fn change(
     found: &Found,
-    own: &HashSet<String>,
+    own: &HashSet<&str>,
     index: &PrivateIndex,
     lines: &KnownLines,
     owners: &[String],
 ) -> Result<Change, Refusal> {
     let mut metadata = found.metadata.clone();
     for dependency in &mut metadata.deps {
-        let is_own = || own.contains(&folded(&dependency.name)) || has(index, &dependency.name);
+        let is_own = || own.contains(dependency.name.as_str()) || has(index, &dependency.name);
         // The manifest names the registry that it was published to, which is this one now.
         if dependency
             .registry
@@ -277,13 +316,17 @@ fn change(
     })))
 }
 
+/// Says whether the index has a crate of exactly this name.
 fn has(index: &PrivateIndex, name: &str) -> bool {
     let found = || {
         let snapshot = index.snapshot().ok().flatten()?;
         let path = CrateName::new(name).ok()?.index_path();
-        snapshot.file(&path).ok().flatten()
+        let content = snapshot
+            .content(snapshot.file(&path).ok().flatten()?)
+            .ok()?;
+        Some(name_in(&content) == Some(name))
     };
-    found().is_some()
+    found().unwrap_or(false)
 }
 
 impl fmt::Display for Import {

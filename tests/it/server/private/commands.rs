@@ -177,3 +177,41 @@ fn import_takes_what_another_registry_had_once() {
     );
     assert_eq!(text, "4 versions with the right file");
 }
+
+#[test]
+fn an_import_leaves_a_dependency_on_what_it_refuses_and_a_dry_run_says_the_same() {
+    let registry = Registry::new();
+    let folder = registry.site.folder.path().join("other");
+    let file = |place: &str, name: &str, version: &str, rest: &str| {
+        let manifest = format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\n{rest}");
+        let bytes = crate_archive(name, version, &[("Cargo.toml", &manifest)]);
+        let place = folder.join(place);
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join(format!("{name}-{version}.crate")), &bytes).unwrap();
+    };
+    let needs =
+        "[dependencies.acme-a]\nversion = \"1\"\nregistry-index = \"https://old.example/index\"\n";
+    // It comes first by its name, which the others only look like.
+    file("one", "Acme_A", "3.0.0", "");
+    file("one", "acme-a", "1.0.0", "");
+    file("one", "acme-b", "1.0.0", needs);
+    file("one", "acme-c", "1.0.0", "");
+    file("other", "acme-c", "1.0.0+build.5", "");
+    let folder = folder.display().to_string();
+    let import = |more: &[&str]| {
+        let arguments = [&["private", "import", &folder, "--owner", "alice"], more].concat();
+        let mut said = json(&registry.run(&arguments));
+        said["dry_run"] = serde_json::Value::Null;
+        said
+    };
+    let dry = import(&["--dry-run"]);
+    let real = import(&[]);
+    assert_eq!(dry, real);
+    assert_eq!(
+        real["imported"],
+        serde_json::json!(["Acme_A 3.0.0", "acme-b 1.0.0", "acme-c 1.0.0"])
+    );
+    assert_eq!(real["refused"].as_array().unwrap().len(), 2, "{real}");
+    let dependency = &registry.lines("acme-b")[0]["deps"][0];
+    assert_eq!(dependency["registry"], "https://old.example/index");
+}
