@@ -21,6 +21,16 @@ use crate::server::shortage::is_shortage;
 /// The branch that is asked for first where none is named: that most repositories have.
 const USUAL: &str = "main";
 
+/// What a connection that was kept shows of the branch.
+pub(super) enum Seen {
+    /// Nothing that counts, or there is no such connection.
+    Nothing,
+    /// It has not moved.
+    Same,
+    /// It has moved there.
+    Other(Snapshot),
+}
+
 impl IndexCopy {
     /// Fetches the tip of the branch into a repository and moves its branch there; `None` if it is up to date.
     pub(super) async fn fetch(
@@ -82,8 +92,7 @@ impl IndexCopy {
         after.inspect_err(|error| self.suspect(error, objects))
     }
 
-    /// Fetches the tip of the branch over the connection of the last look, where HEAD is the branch; `None` if it has not moved as far
-    /// as that shows, or there is no such connection.
+    /// Fetches the tip of the branch over the connection of the last look, where HEAD is the branch.
     ///
     /// A process of git lists its branches as they were when it listed them first, and HEAD as it is. What other hosts do is not known:
     /// so this may miss a push, and never takes one back.
@@ -93,9 +102,9 @@ impl IndexCopy {
         branch: &str,
         objects: &Objects,
         before: Arc<Snapshot>,
-    ) -> Result<Option<Snapshot>> {
+    ) -> Result<Seen> {
         let Some(kept) = self.kept.take() else {
-            return Ok(None);
+            return Ok(Seen::Nothing);
         };
         let reference = branch_ref(branch);
         let mut server = UploadPack::resume(remote, kept);
@@ -107,14 +116,14 @@ impl IndexCopy {
         match tip {
             Some(tip) if tip == before.commit() => {
                 self.keep(server);
-                Ok(None)
+                Ok(Seen::Same)
             }
             Some(tip) if !self.kept.has_been_at(tip) => {
                 let repository = self.repository.clone();
                 let taking = self.take_from(server, tip, &repository, objects, Some(before));
-                taking.await.map(Some)
+                taking.await.map(Seen::Other)
             }
-            _ => Ok(None),
+            _ => Ok(Seen::Nothing),
         }
     }
 

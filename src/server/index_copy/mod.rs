@@ -44,6 +44,7 @@ use crate::server::shortage::is_shortage;
 use compact::ObsoletePacks;
 pub use content::Content;
 pub(super) use content::{ADVISORIES, MOST_ADVISORIES};
+use fetch::Seen;
 use kept::Kept;
 use objects::Objects;
 use receive::Indexer;
@@ -324,20 +325,22 @@ impl IndexCopy {
     }
 
     /// Looks for commits over the connection of the last refresh, if that is open yet: far faster than a refresh, which alone tells for
-    /// certain where the branch is.
+    /// certain where the branch is. Says whether it could look.
     ///
     /// # Errors
     /// As [`IndexCopy::refresh`].
-    pub async fn peek(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<()> {
+    pub async fn peek(&self, remote: &Remote, branch: &str, limit: Duration) -> Result<bool> {
         let mut writing = self.writing.lock().await;
         let Some(before) = self.snapshot().filter(|_| !self.is_damaged()) else {
-            return Ok(());
+            return Ok(false);
         };
         let fetching = self.fetch_again(remote, branch, &writing.objects, before);
-        if let Some(after) = self.within(limit, fetching).await? {
-            self.publish(&mut writing, after);
+        match self.within(limit, fetching).await? {
+            Seen::Nothing => return Ok(false),
+            Seen::Same => {}
+            Seen::Other(after) => self.publish(&mut writing, after),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn publish(&self, writing: &mut Writing, after: Snapshot) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::config::ServeConfig;
@@ -48,6 +48,8 @@ struct Ahead {
 
 /// How long such a connection is kept: a host may close one that says nothing.
 const AHEAD: Duration = Duration::from_secs(5);
+/// How long a push may take: those that wait behind it are told before cargo gives up, after 30 seconds.
+const LONGEST_PUSH: Duration = Duration::from_secs(20);
 /// How soon after a push another one comes, where one follows the other.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -155,7 +157,7 @@ impl PrivateIndex {
                 is_unborn: false,
                 ..
             } => branch,
-            _ => match self.find_branch().await? {
+            _ => match self.find_branch(began).await? {
                 Some(branch) => branch,
                 None => {
                     self.check_not_lost()?;
@@ -171,15 +173,17 @@ impl PrivateIndex {
         Ok(())
     }
 
-    /// Looks for pushes of others over the connection of the last refresh; misses some where there is none.
+    /// Looks for pushes of others, over the connection of the last look where there is one; may miss some then.
     ///
     /// # Errors
     /// As [`IndexCopy::refresh`].
     pub async fn peek(&self) -> Result<()> {
-        let Some(branch) = self.found().branch else {
+        if let Some(branch) = self.found().branch
+            && let Ok(true) = self.copy.peek(&self.remote, &branch, self.limit).await
+        {
             return Ok(());
-        };
-        self.copy.peek(&self.remote, &branch, self.limit).await
+        }
+        self.refresh().await
     }
 
     /// Has the copy fetched anew, after an object could not be read; not for want of files or memory.
@@ -203,7 +207,7 @@ impl PrivateIndex {
     }
 
     /// Asks for the branch; `None` if it is not there yet.
-    async fn find_branch(&self) -> Result<Option<String>> {
+    async fn find_branch(&self, began: Instant) -> Result<Option<String>> {
         let guess = self.named.as_deref().unwrap_or(BRANCH);
         let (mut server, refs) =
             UploadPack::open_and_list(&self.remote, &branch_ref(guess)).await?;
@@ -223,9 +227,10 @@ impl PrivateIndex {
         debug!("{}: branch {branch}, there: {is_there}", self.remote);
         self.change(|found| {
             found.branch = Some(branch.to_owned());
-            found.is_unborn = !is_there;
+            // A push may have made it meanwhile.
+            found.is_unborn = !is_there && found.seen.is_none_or(|seen| seen < began);
         });
-        Ok(is_there.then(|| branch.to_owned()))
+        Ok((!self.found().is_unborn).then(|| branch.to_owned()))
     }
 
     /// Refuses to take a repository without the branch for a new one, where the copy has seen commits of it.
@@ -257,7 +262,10 @@ impl PrivateIndex {
             let text = format!("{}: it was not reached yet", self.remote);
             return Pushed::Refused(Error::new(Kind::Network, text));
         };
-        if let Err(error) = self.check_not_lost() {
+        // It may have been restored meanwhile.
+        if self.check_not_lost().is_err()
+            && let Err(error) = self.refresh().await
+        {
             return Pushed::Refused(error);
         }
         let update = Update {
@@ -265,7 +273,14 @@ impl PrivateIndex {
             old: on.unwrap_or(ObjectId::ZERO),
             new,
         };
-        let pushed = self.send(&update, pack.clone()).await;
+        let limit = self.limit.min(LONGEST_PUSH);
+        let sending = timeout(limit, self.send(&update, pack.clone()));
+        let pushed = sending.await.unwrap_or_else(|_| {
+            let limit = humantime::format_duration(limit);
+            let text = format!("{} did not answer a push within {limit}", self.remote);
+            let advice = "A hook of the repository may hang.";
+            Pushed::Unknown(Error::new(Kind::Network, text).advise(advice))
+        });
         if matches!(pushed, Pushed::Done) {
             // The server compared the tip when it moved the branch.
             self.change(|found| {

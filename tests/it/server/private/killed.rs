@@ -313,3 +313,25 @@ fn a_repository_that_lost_its_branch_is_not_taken_for_a_new_one() {
     );
     assert_eq!(next.publish(&server, &token).status, 200);
 }
+
+#[test]
+fn a_hook_that_hangs_stops_its_own_push_and_no_other() {
+    let registry = Registry::new();
+    let token = registry.publisher("alice");
+    let reached = registry.site.folder.path().join("reached");
+    let script = registry.repository.join("hooks/pre-receive");
+    let place = reached.display();
+    let text = format!("#!/bin/sh\n[ -e '{place}' ] && exit 0\ntouch '{place}'\nexec sleep 60\n");
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let server = registry.serve(&[("FERRY_NETWORK_TIMEOUT", "3s")]);
+    let got = CORE.publish(&server, &token);
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert!(reached.exists());
+    assert!(
+        server.log().contains("did not answer a push"),
+        "{}",
+        server.log()
+    );
+    assert_eq!(registry.lines("acme-core").len(), 1);
+}
