@@ -1,45 +1,51 @@
 //! A host whose connection is cut within a push, at each of its packets: a version is published once, and the client is told so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use super::{Registry, Version, entry};
 use crate::support::daemon::GitDaemon;
 use crate::support::proxy::{Action, Passing, Proxy, Way};
 
-/// Lets so many packets of the first push pass this way, and then hangs up.
+/// Hangs up one connection of a push when so many packets have passed this way.
+#[derive(Default)]
 struct CutPush {
-    way: Way,
-    after: usize,
-    /// How many packets have passed on the connection of the push, once that is known.
-    seen: Option<(usize, usize)>,
-    services: HashMap<usize, bool>,
-    has_cut: Arc<Mutex<bool>>,
+    at: Option<(Way, usize)>,
+    passed: HashMap<usize, usize>,
+    pushes: HashSet<usize>,
 }
 
 impl CutPush {
+    fn arm(&mut self, way: Way, after: usize) {
+        self.at = Some((way, after));
+        self.passed.clear();
+    }
+
+    fn has_cut(&self) -> bool {
+        self.at.is_none()
+    }
+
     fn look(&mut self, passing: &mut Passing<'_>) -> Action {
         let connection = passing.connection;
-        if passing.way == Way::Up && !self.services.contains_key(&connection) {
-            let is_push = passing
-                .bytes
-                .windows(16)
-                .any(|part| part == b"git-receive-pack");
-            self.services.insert(connection, is_push);
-            if is_push && self.seen.is_none() {
-                self.seen = Some((connection, 0));
-            }
+        let opening = b"git-receive-pack";
+        let opens = |bytes: &[u8]| bytes.windows(opening.len()).any(|part| part == opening);
+        if passing.way == Way::Up && opens(passing.bytes) {
+            self.pushes.insert(connection);
         }
-        match &mut self.seen {
-            Some((pushing, passed)) if *pushing == connection && passing.way == self.way => {
-                *passed += 1;
-                if *passed == self.after {
-                    *self.has_cut.lock().unwrap() = true;
-                    return Action::HangUp;
-                }
-                Action::Pass
+        let Some((_, after)) = self.at.filter(|(way, _)| *way == passing.way) else {
+            return Action::Pass;
+        };
+        if !self.pushes.contains(&connection) {
+            return Action::Pass;
+        }
+        let passed = self.passed.entry(connection).or_default();
+        *passed += 1;
+        match *passed == after {
+            true => {
+                self.at = None;
+                Action::HangUp
             }
-            _ => Action::Pass,
+            false => Action::Pass,
         }
     }
 }
@@ -49,6 +55,9 @@ fn a_push_that_is_cut_at_any_packet_publishes_once() {
     let registry = Registry::new();
     let daemon = GitDaemon::start(registry.site.folder.path());
     let proxy = Proxy::before(daemon.port());
+    let cut = Arc::<Mutex<CutPush>>::default();
+    let watching = Arc::clone(&cut);
+    proxy.watch(move |passing| watching.lock().unwrap().look(passing));
     let url = format!("git://127.0.0.1:{}/private.git", proxy.port());
     let token = registry.publisher("alice");
     let server = registry.site.serve(&[("FERRY_PRIVATE_INDEX", &url)]);
@@ -56,15 +65,7 @@ fn a_push_that_is_cut_at_any_packet_publishes_once() {
     for way in [Way::Up, Way::Down] {
         for after in 1.. {
             number += 1;
-            let has_cut = Arc::<Mutex<bool>>::default();
-            let mut cut = CutPush {
-                way,
-                after,
-                seen: None,
-                services: HashMap::new(),
-                has_cut: Arc::clone(&has_cut),
-            };
-            proxy.watch(move |passing| cut.look(passing));
+            cut.lock().unwrap().arm(way, after);
             let version = format!("1.{number}.0");
             let version = Version {
                 name: "acme-core",
@@ -74,12 +75,9 @@ fn a_push_that_is_cut_at_any_packet_publishes_once() {
             let got = version.publish(&server, &token);
             assert_eq!(got.status, 200, "{way:?} {after}: {}", got.text());
             assert_eq!(registry.lines("acme-core").len(), number, "{way:?} {after}");
-            assert!(
-                entry(&server, &token, "acme-core")
-                    .text()
-                    .contains(version.version)
-            );
-            if !*has_cut.lock().unwrap() {
+            let shown = entry(&server, &token, "acme-core").text();
+            assert!(shown.contains(version.version), "{way:?} {after}");
+            if !cut.lock().unwrap().has_cut() {
                 assert!(after > 2, "{way:?}");
                 break;
             }
