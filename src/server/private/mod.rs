@@ -8,6 +8,7 @@
 //! | How does a change become a commit? | [`draft`], by [`publisher`], with a [`signature`] |
 //! | When does which server push? | [`turns`] |
 //! | What do the commands do? | [`verify`], [`import`] |
+//! | How many upload at the same time? | [`uploads`] |
 //! | How old may be what is read? | [`freshness`] |
 //! | What becomes of files that nobody needs? | [`sweep`] |
 //! | Where is the truth? | [`index`] for lines and owners, [`files`] for crate files |
@@ -32,4 +33,5 @@ pub mod rules;
 pub mod signature;
 pub mod sweep;
 pub mod turns;
+pub mod uploads;
 pub mod verify;

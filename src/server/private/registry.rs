@@ -22,6 +22,7 @@ use super::publishable::Publishable;
 use super::publisher::Publisher;
 use super::refusal::Failure;
 use super::signature::Signature;
+use super::uploads::Uploads;
 use crate::bounded_cache::{Cache, Weighter, bounded};
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
@@ -29,8 +30,6 @@ use crate::git::ObjectId;
 use crate::index::{CrateFile, CrateName, ReservedNames, folded};
 use crate::server::crate_archive::{CrateArchive, Manifest};
 
-/// How many requests to publish are read at the same time: each is whole in memory.
-const UPLOADS: usize = 8;
 /// How many mebibytes files on their way to clients may take.
 const MEMORY: u32 = 256;
 /// How many bytes of crates' files are kept in memory, and how many one usually has.
@@ -52,8 +51,8 @@ pub struct PrivateRegistry {
     pub names: ReservedNames,
     /// The largest crate file, in bytes.
     pub max_size: u64,
-    /// How many requests to publish may be read at the same time.
-    pub uploads: Semaphore,
+    /// The places of those who upload.
+    pub uploads: Uploads,
     /// The memory for files on their way to clients, in mebibytes.
     memory: Arc<Semaphore>,
     /// Files of crates that were read, by their ids.
@@ -98,7 +97,7 @@ impl PrivateRegistry {
             files,
             names: ReservedNames::new(config.private.names.clone()),
             max_size: config.private.max_size,
-            uploads: Semaphore::new(UPLOADS),
+            uploads: Uploads::default(),
             memory: Arc::new(Semaphore::new(MEMORY as usize)),
             entries: bounded(ENTRIES, USUAL, ByLength),
             descriptions: Mutex::default(),

@@ -38,12 +38,12 @@ pub(in crate::server::serve) fn publish(
     asked: Authorized<'_>,
 ) -> Result<Reply, ErrorResponse> {
     let registry = registry(state)?;
-    caller(asked.caller)?;
+    let name = caller(asked.caller)?.name.to_string();
     let (headers, body) = (asked.headers, asked.body);
     Ok(Reply::later(async move {
         registry.index.open_ahead();
-        // Each is whole in memory.
-        let _turn = registry.uploads.acquire().await;
+        let place = registry.uploads.place(&name).await;
+        let _place = place.map_err(|refusal| refused(state, refusal))?;
         let body = read_upload(body, request::most(registry.max_size)).await?;
         let caller = granted_still(state, &headers).await?;
         let max_size = registry.max_size;
@@ -220,6 +220,11 @@ fn change_owners(
     let name = crate_name(asked.wildcard)?;
     if !caller.scopes.may_publish(&name) {
         return Err(lacks(&caller, &format!("publish:{name}")));
+    }
+    if caller.job.is_some() {
+        // It ends in half an hour, and what it changed would last.
+        let text = "a short-lived token of a job does not change owners: a person's token does";
+        return Err(ErrorResponse::for_cargo(StatusCode::FORBIDDEN, text));
     }
     let by = actor(&caller, &name)?;
     let body = asked.body;

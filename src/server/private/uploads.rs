@@ -1,0 +1,72 @@
+//! The places of those who upload a version: each one is whole in memory. Nobody's token has all of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::refusal::Refusal;
+
+/// How many places there are, and how many of them a token has at most.
+const ALL: usize = 16;
+const OF_TOKEN: usize = 4;
+/// How long one waits for a place: cargo waits 30 seconds for an answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The places.
+pub struct Uploads {
+    all: Arc<Semaphore>,
+    of_tokens: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// A place, until it is dropped.
+pub struct Place {
+    _of_token: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(ALL)),
+            of_tokens: Mutex::default(),
+        }
+    }
+}
+
+impl Uploads {
+    /// Waits for a place for a token of this name.
+    ///
+    /// # Errors
+    /// That there is none, after some seconds.
+    pub async fn place(&self, token: &str) -> Result<Place, Refusal> {
+        let of_token = self.of_token(token);
+        let waiting = async {
+            Some(Place {
+                _of_token: of_token.acquire_owned().await.ok()?,
+                _of_all: Arc::clone(&self.all).acquire_owned().await.ok()?,
+            })
+        };
+        timeout(PATIENCE, waiting)
+            .await
+            .ok()
+            .flatten()
+            .ok_or_else(|| Refusal::unavailable("too many versions are being uploaded; try again"))
+    }
+
+    fn of_token(&self, token: &str) -> Arc<Semaphore> {
+        let mut of_tokens = self
+            .of_tokens
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        of_tokens.retain(|_, places| places.strong_count() > 0);
+        if let Some(places) = of_tokens.get(token).and_then(Weak::upgrade) {
+            return places;
+        }
+        let places = Arc::new(Semaphore::new(OF_TOKEN));
+        of_tokens.insert(token.to_owned(), Arc::downgrade(&places));
+        places
+    }
+}
