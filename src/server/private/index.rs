@@ -63,6 +63,8 @@ struct Found {
     seen: Option<Instant>,
     /// When the last push began.
     pushed: Option<Instant>,
+    /// When the last push of our own ended that moved the branch.
+    moved: Option<Instant>,
 }
 
 /// How a push ended.
@@ -228,7 +230,7 @@ impl PrivateIndex {
         self.change(|found| {
             found.branch = Some(branch.to_owned());
             // A push may have made it meanwhile.
-            found.is_unborn = !is_there && found.seen.is_none_or(|seen| seen < began);
+            found.is_unborn = !is_there && found.moved.is_none_or(|moved| moved < began);
         });
         Ok((!self.found().is_unborn).then(|| branch.to_owned()))
     }
@@ -285,7 +287,8 @@ impl PrivateIndex {
             // The server compared the tip when it moved the branch.
             self.change(|found| {
                 found.is_unborn = false;
-                found.seen = Some(Instant::now());
+                found.moved = Some(Instant::now());
+                found.seen = found.moved;
             });
             match self.copy.take(pack, on, new).await {
                 Ok(true) => {}
