@@ -54,11 +54,11 @@ impl RuleDates {
     /// # Errors
     /// If the store cannot be used.
     pub async fn note(&mut self, store: &Store, policy: &Policy, now: Timestamp) -> io::Result<()> {
-        if self.new(policy, now).is_empty() {
+        if self.unknown(policy, now).is_empty() {
             return Ok(());
         }
         self.add(store).await?;
-        let new = self.new(policy, now);
+        let new = self.unknown(policy, now);
         if new.is_empty() {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl RuleDates {
     }
 
     /// Returns the rules that refuse now and of which nothing is known, by their ids.
-    fn new(&self, policy: &Policy, now: Timestamp) -> BTreeMap<ObjectId, String> {
+    fn unknown(&self, policy: &Policy, now: Timestamp) -> BTreeMap<ObjectId, String> {
         let rules = policy.denied().iter().filter(|rule| rule.stands_at(now));
         let rules = rules.map(|rule| (id(rule), format!("{}\n", rule.crates)));
         rules.filter(|(id, _)| !self.0.contains_key(id)).collect()

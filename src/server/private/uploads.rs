@@ -70,3 +70,38 @@ impl Uploads {
         places
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_holds_all_its_places_leaves_those_of_others() {
+        let uploads = Uploads::default();
+        let mut held = Vec::new();
+        for _ in 0..OF_TOKEN {
+            held.push(uploads.place("slow").await.unwrap());
+        }
+        assert!(uploads.place("slow").await.is_err());
+        let _other = uploads.place("other").await.unwrap();
+        held.pop();
+        held.push(uploads.place("slow").await.unwrap());
+        drop(held);
+        let _again = uploads.place("slow").await.unwrap();
+        assert_eq!(uploads.of_tokens.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_tokens_together_have_so_many_places_and_who_waits_longer_is_told() {
+        let uploads = Uploads::default();
+        let mut held = Vec::new();
+        for number in 0..ALL {
+            held.push(uploads.place(&number.to_string()).await.unwrap());
+        }
+        assert!(uploads.place("late").await.is_err());
+        held.pop();
+        uploads.place("late").await.unwrap();
+    }
+}

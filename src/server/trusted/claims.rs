@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use crate::config::{ClaimPattern, TrustedRule};
+use crate::index::NamePattern;
 use crate::shown::one_line;
 
 /// What clocks of servers may differ by, in seconds.
@@ -125,9 +126,9 @@ impl<'de> Deserialize<'de> for Scalar {
 
 /// A job that may publish.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Admitted<'r> {
-    /// The rule that lets it.
-    pub(super) rule: &'r TrustedRule,
+pub(super) struct Admitted {
+    /// What it may publish: the crates of every rule that lets it.
+    pub(super) crates: Vec<NamePattern>,
     /// The host of its issuer, and its project.
     pub(super) project: String,
     /// The id of its token, which may be used once.
@@ -139,15 +140,11 @@ pub(super) struct Admitted<'r> {
 }
 
 impl Claims {
-    /// Finds the rule that lets the job publish, at this time.
+    /// Finds what the rules let the job publish, at this time.
     ///
     /// # Errors
     /// Why none does. What the rules are about is told only to jobs of a project that one of them names.
-    pub(super) fn admit<'r>(
-        &self,
-        rules: &'r [TrustedRule],
-        now: Timestamp,
-    ) -> Result<Admitted<'r>, String> {
+    pub(super) fn admit(&self, rules: &[TrustedRule], now: Timestamp) -> Result<Admitted, String> {
         let expires = self.check_times(now)?;
         let id = self.id.as_deref().unwrap_or_default();
         if id.is_empty() || id.len() > LONGEST_ID {
@@ -167,26 +164,28 @@ impl Claims {
             );
         }
         let mut why = None;
+        let mut crates = Vec::new();
         for rule in of_issuer
             .into_iter()
             .filter(|rule| rule.project.means(project))
         {
             match self.refusal(rule) {
-                None => {
-                    return Ok(Admitted {
-                        rule,
-                        project: format!("{}/{project}", host(&self.issuer)),
-                        id: id.to_owned(),
-                        expires,
-                        about: self.about(),
-                    });
-                }
+                None => crates.extend(rule.crates.iter().cloned()),
                 Some(refusal) => why = why.or(Some(refusal)),
             }
         }
-        Err(why.unwrap_or_else(|| {
-            format!("no rule of private.trusted is for the project `{project}`")
-        }))
+        if crates.is_empty() {
+            return Err(why.unwrap_or_else(|| {
+                format!("no rule of private.trusted is for the project `{project}`")
+            }));
+        }
+        Ok(Admitted {
+            crates,
+            project: format!("{}/{project}", host(&self.issuer)),
+            id: id.to_owned(),
+            expires,
+            about: self.about(),
+        })
     }
 
     fn check_times(&self, now: Timestamp) -> Result<Timestamp, String> {

@@ -183,7 +183,7 @@ impl Trusted {
         if !create(store, &path).await.map_err(Refused::Unknown)? {
             return Err(Refused::Token("the token has been used already".to_owned()));
         }
-        let crates = &admitted.rule.crates;
+        let crates = &admitted.crates;
         let issued = key.issue(&admitted.project, crates, now);
         let (token, content) = issued.map_err(Refused::Unknown)?;
         self.mark_seen(now);

@@ -40,7 +40,7 @@ const SERVER_EXAMPLES: &str = "
   crates-ferry prefetch Cargo.lock --pin
   crates-ferry cache evict --max-size 50GiB --dry-run
   crates-ferry catalog import db-dump.tar.gz
-  crates-ferry token add ci --scope read --scope publish:acme-* --expires 90d";
+  crates-ferry token add ci --scope read --scope 'publish:acme-*' --expires 90d";
 #[cfg(not(feature = "server"))]
 const SERVER_EXAMPLES: &str = "";
 

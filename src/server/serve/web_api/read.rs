@@ -168,7 +168,7 @@ impl OneCrate {
         let _turn = state.answering.acquire().await;
         let mut versions = match self.find().await?.is_none() && !self.gone().is_empty() {
             // Nothing else of it is left.
-            true => self.gone_versions(NO_CRATE, &self.name.to_string()),
+            true => self.gone_versions(NO_CRATE, self.name.as_ref()),
             false => self.read_all().await?.1,
         };
         let OfVersions { by_date, numbers } = parameters;

@@ -99,6 +99,22 @@ fn a_job_publishes_the_crates_of_its_rule_whoever_owns_them_and_no_others() {
         "{}",
         got.text()
     );
+    // What it changed of the owners would last longer than it.
+    let owners = |verb: &str| {
+        let headers = [("authorization", token["token"].as_str().unwrap())];
+        let path = "/private/api/v1/crates/acme-core/owners";
+        let body = json!({"users": ["alice"]}).to_string();
+        server.ask(verb, path, &headers, body.as_bytes()).unwrap()
+    };
+    for verb in ["PUT", "DELETE"] {
+        let got = owners(verb);
+        assert_eq!(
+            (got.status, got.detail().contains("does not change owners")),
+            (403, true),
+            "{verb}: {}",
+            got.text()
+        );
+    }
     let next = Version {
         version: "1.2.0",
         ..first
