@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use crates_ferry::config::{Config, Environment, Flags, Mask, ServeConfig};
@@ -12,7 +13,7 @@ use crates_ferry::git::transport::ssh::known_hosts::KnownHosts;
 use crates_ferry::index::{config_json as index_config, entry};
 use crates_ferry::server::advisories;
 use crates_ferry::server::highlight::{Language, Marks};
-use crates_ferry::server::prefetch::lockfile as lockfiles;
+use crates_ferry::server::prefetch::lockfile::Locks;
 use crates_ferry::server::prefetch::own_sources::OwnSources;
 use crates_ferry::server::trusted;
 use crates_ferry::shown as foreign;
@@ -138,14 +139,12 @@ pub(crate) fn remote_url(bytes: &[u8]) {
 }
 
 pub(crate) fn lockfile(bytes: &[u8]) {
-    let path = with_folder(|folder| {
-        let path = folder.path().join("Cargo.lock");
-        fs::write(&path, bytes).expect("the folder is ours");
-        path
-    });
+    let Ok(text) = str::from_utf8(bytes) else {
+        return;
+    };
     let config = ServeConfig::load(&Flags::default(), &Environment::default());
     let own = OwnSources::of(&config.expect("the defaults are enough"));
-    let _ = lockfiles::read_all(&[path], &own);
+    let _ = Locks::default().add(Path::new("Cargo.lock"), text, &own);
 }
 
 /// An error of a file names it.
