@@ -373,7 +373,7 @@ fn the_advisories_of_a_policy_are_fetched_and_read() {
     for place in [scene.mirror.clone(), absent] {
         let ferry = scene
             .ferry()
-            .with("FERRY_POLICY_ADVISORIES", &place.display().to_string());
+            .with("FERRY_POLICY_ADVISORIES", place.display().to_string());
         let (code, json) = scene.check(&ferry);
         assert_eq!((code, failed(&json)), (1, vec!["advisories"]), "{json:#}");
         let probes = json["probes"].as_array().unwrap();

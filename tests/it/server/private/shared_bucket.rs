@@ -106,7 +106,7 @@ fn publishes_at_two_servers_of_one_bucket_are_neither_lost_nor_doubled() {
         let named: Vec<_> = named
             .map(|line| line["cksum"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(named, [checksum.clone()], "{name} {version}");
+        assert_eq!(named, std::slice::from_ref(checksum), "{name} {version}");
         let path = format!(
             "{}/{name}-{version}/{checksum}.crate",
             crate::support::upstream::index_path(name)
