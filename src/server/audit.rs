@@ -17,7 +17,8 @@ use serde::Serialize;
 use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::index::CrateSpec;
-use crate::server::disk_error::of_database;
+use crate::server::disk_error::{of_database, unwritable};
+use crate::server::owner_only;
 use crate::shown::one_line;
 
 /// How many rows are kept: of more the oldest days are forgotten.
@@ -95,6 +96,7 @@ impl Audit {
     /// # Errors
     /// `config` or `server` if the file cannot be used.
     pub fn open(path: &Path) -> Result<Self> {
+        owner_only::file(path).map_err(|error| unwritable(path, error))?;
         let opened = connect(path).map_err(|error| of_database(path, error))?;
         Ok(Self {
             path: path.to_owned(),

@@ -23,6 +23,7 @@ pub mod index_history;
 pub mod inflated;
 pub mod markdown;
 pub mod memory_budget;
+pub mod owner_only;
 mod pace;
 pub mod policy;
 pub mod prefetch;

@@ -17,8 +17,9 @@ use std::sync::Arc;
 use crate::config::{ServeConfig, UpConfig};
 use crate::error::Result;
 use crate::git::transport::local::create_bare;
-use crate::server::index_copy;
+use crate::server::disk_error::unwritable;
 use crate::server::serve::{self, Handle};
+use crate::server::{index_copy, owner_only};
 
 pub use announcement::Announcement;
 
@@ -33,6 +34,8 @@ pub async fn run(config: UpConfig, handle: Arc<Handle>, stop: impl Future) -> Re
     // Before the address is listened on: a second `up` of the same folder is told of the folder, which matters more.
     index_copy::check_unused(&config.serve.serve.data_dir)?;
     if let Some(folder) = &config.own_private_index {
+        let around = folder.parent().unwrap_or(folder);
+        owner_only::folder(around).map_err(|error| unwritable(around, error))?;
         create_bare(folder, PRIVATE_BRANCH)?;
     }
     let fresh = mirror::keep_fresh(config.mirror, config.up, Arc::clone(&handle));

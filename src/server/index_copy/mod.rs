@@ -156,7 +156,8 @@ impl IndexCopy {
         branch: &str,
         origin: &str,
     ) -> Result<Self> {
-        let repository = Repository::new(data_dir.join(content.folder()), branch);
+        let repository = Repository::new(data_dir.join(content.folder()), branch)
+            .private(content == Content::Private);
         repository.recover()?;
         repository.prepare(origin)?;
         let objects = Objects::open(&repository.objects())?;

@@ -9,18 +9,29 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, Kind, Result};
 use crate::git::ObjectId;
 use crate::server::disk_error::unwritable;
+use crate::server::owner_only;
 
 /// The repository, and the name of its branch.
 #[derive(Debug, Clone)]
 pub(super) struct Repository {
     path: PathBuf,
     branch: String,
+    /// Whether other users of the machine may not read it.
+    is_private: bool,
 }
 
 impl Repository {
     pub(super) fn new(path: PathBuf, branch: &str) -> Self {
-        let branch = branch.to_owned();
-        Self { path, branch }
+        Self {
+            path,
+            branch: branch.to_owned(),
+            is_private: false,
+        }
+    }
+
+    /// Keeps what is made from now on from other users of the machine, or does not.
+    pub(super) fn private(self, is_private: bool) -> Self {
+        Self { is_private, ..self }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -52,8 +63,10 @@ impl Repository {
     fn with_ending(&self, ending: &str) -> Self {
         let mut path = self.path.clone().into_os_string();
         path.push(format!(".{ending}"));
-        let (path, branch) = (path.into(), self.branch.clone());
-        Self { path, branch }
+        Self {
+            path: path.into(),
+            ..self.clone()
+        }
     }
 
     /// Replaces this copy with another one, which is complete.
@@ -92,6 +105,9 @@ impl Repository {
         let place = self.path.join("config");
         if fs::read_to_string(&place).is_ok_and(|there| there != config) {
             self.remove()?;
+        }
+        if self.is_private {
+            owner_only::folder(&self.path).map_err(|e| unwritable(&self.path, e))?;
         }
         for folder in ["objects/info", "objects/pack", "refs/heads"] {
             let folder = self.path.join(folder);

@@ -157,7 +157,7 @@ impl Publish {
                 owners.add(&self.by.name);
             }
             for owner in &self.owners {
-                owners.add(owner);
+                add_owner(draft, &mut owners, owner)?;
             }
             draft.write(&owners::path_of(name), owners.content())?;
         } else {
@@ -262,21 +262,7 @@ fn change_owners(
     let path = owners::path_of(name);
     let mut listed = Owners::parse(&draft.file(&path)?.unwrap_or_default());
     for owner in added {
-        owners::check(owner)?;
-        if let Some(group) = owners::group(owner) {
-            let of_group = owners::path_of_group(group);
-            let is_there = of_group
-                .map(|path| draft.file(&path))
-                .transpose()?
-                .flatten();
-            if is_there.is_none() {
-                let text = format!(
-                    "there is no group `{group}`: commit the names of its members to .groups/{group} first"
-                );
-                return Err(Refusal::invalid(text).into());
-            }
-        }
-        listed.add(owner);
+        add_owner(draft, &mut listed, owner)?;
     }
     for owner in removed {
         if !listed.remove(owner) {
@@ -304,6 +290,31 @@ fn change_owners(
         ),
     };
     Ok(Applied { subject, told })
+}
+
+fn add_owner(draft: &Draft<'_>, listed: &mut Owners, owner: &str) -> Result<(), Failure> {
+    owners::check(owner)?;
+    if let Some(group) = owners::group(owner) {
+        let of_group = owners::path_of_group(group);
+        let is_there = of_group
+            .map(|path| draft.file(&path))
+            .transpose()?
+            .flatten();
+        if is_there.is_none() {
+            let text = format!(
+                "there is no group `{group}`: commit the names of its members to .groups/{group} first"
+            );
+            return Err(Refusal::invalid(text).into());
+        }
+    }
+    if listed.add(owner) && listed.names().count() > owners::MOST {
+        let text = format!(
+            "a crate has at most {} owners: make a group of them, a file of names in .groups/",
+            owners::MOST
+        );
+        return Err(Refusal::invalid(text).into());
+    }
+    Ok(())
 }
 
 /// Returns the path and the content of the file of a crate that has to be there.
@@ -531,6 +542,37 @@ mod tests {
                 .contains("no known crate named `bar`")
         );
         assert!(came_to[2].is_ok());
+    }
+
+    #[test]
+    fn a_crate_has_so_many_owners_and_an_import_makes_no_group() {
+        let owners = |added: Vec<String>| Change::Owners {
+            name: CrateName::new("foo").unwrap(),
+            added,
+            removed: Vec::new(),
+            by: by("alice"),
+        };
+        let named = |numbers: std::ops::Range<usize>| -> Vec<_> {
+            numbers.map(|number| format!("ci-{number}")).collect()
+        };
+        let mut imported = publish("bar", "1.0.0", "alice", &[], 2);
+        if let Change::Publish(publish) = &mut imported {
+            publish.owners = vec!["group:none".to_owned()];
+            publish.is_import = true;
+        }
+        let (came_to, file) = all(
+            &[
+                publish("foo", "1.0.0", "alice", &[], 1),
+                owners(named(0..super::owners::MOST)),
+                owners(named(0..super::owners::MOST - 1)),
+                imported,
+            ],
+            false,
+            ".owners/3/f/foo",
+        );
+        let is_done: Vec<_> = came_to.iter().map(Result::is_ok).collect();
+        assert_eq!(is_done, [true, false, true, false], "{came_to:#?}");
+        assert_eq!(file.lines().count(), super::owners::MOST);
     }
 
     #[test]

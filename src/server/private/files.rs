@@ -19,6 +19,7 @@ use crate::config::ServeConfig;
 use crate::error::{Error, Kind, Result};
 use crate::index::{Checksum, CrateFile, CrateName, CrateVersion};
 use crate::server::disk_error::unwritable;
+use crate::server::owner_only;
 use crate::server::store::{Content, Removed, Store, StoredBytes, failure};
 
 /// How a file's name ends.
@@ -82,6 +83,9 @@ impl PrivateFiles {
             .has(&path)
             .await
             .map_err(|error| self.failed(error))?;
+        if let Store::Folder(folder) = &self.store {
+            owner_only::folder(folder.path()).map_err(|error| self.failed(error))?;
+        }
         let stored = match is_there {
             false => self.store.create(&path, bytes).await,
             true => self.store.put(&path, Content::Bytes(bytes)).await,

@@ -15,6 +15,8 @@ use crate::shown::one_line;
 
 /// What comes before the name of a group.
 const GROUP: &str = "group:";
+/// The most owners that a crate gets by command: whoever is none of them is told all.
+pub const MOST: usize = 32;
 /// The longest name of an owner, in bytes.
 const LONGEST: usize = 100;
 

@@ -3,9 +3,9 @@
 pub(super) mod file;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::count::counted;
 use crate::error::{Error, Kind, Result};
 use crate::http::scopes::{Holder, Scope, Scopes};
 use crate::server::cargo_config::replace;
+use crate::server::owner_only;
 
 /// What each token begins with, so that it is recognised where it was left.
 const BEGINNING: &str = "ferry_";
@@ -332,18 +333,8 @@ fn change(path: &Path, dry_run: bool, edit: impl FnOnce(&str) -> Result<String>)
 
 /// Opens the file, which is made if there is none, with a lock against others who change it.
 fn locked(path: &Path) -> io::Result<File> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
     loop {
-        let is_new = !fs::exists(path)?;
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).mode(0o600).open(path)?;
-        if is_new {
-            keep_owner(&file, folder);
-        }
+        let file = owner_only::file(path)?;
         file.lock()?;
         // Whoever had the lock before has replaced the file.
         let is_same = |about: fs::Metadata, other: fs::Metadata| {
@@ -352,13 +343,5 @@ fn locked(path: &Path) -> io::Result<File> {
         if is_same(file.metadata()?, fs::metadata(path)?) {
             return Ok(file);
         }
-    }
-}
-
-/// Gives a new file to whom its folder belongs, where we may: else root, who makes a token for a server of another user, would make
-/// a file that the server cannot read.
-fn keep_owner(file: &File, folder: &Path) {
-    if let Ok(about) = fs::metadata(folder) {
-        let _ = std::os::unix::fs::fchown(file, Some(about.uid()), Some(about.gid()));
     }
 }

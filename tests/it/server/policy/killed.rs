@@ -62,6 +62,35 @@ fn pending(site: &Site, file: &str) -> Vec<String> {
     keys.collect()
 }
 
+/// Has the server notice what is new, kills it before that is mailed, and starts one that can mail it.
+fn kill_and_start(
+    server: Server,
+    silent: &SilentMailServer,
+    site: &Site,
+    known: &str,
+    variables: &[(String, String)],
+) -> Server {
+    assert_eq!(server.push_hook().status, 202);
+    server.wait_for("noticed", || pending(site, known).len() == 1);
+    silent.kill(server);
+    start(variables, None)
+}
+
+/// Checks all mails so far: how the subject of each begins and ends, in order, and who fetched what it is about.
+fn check_mails(exim: &Exim, wanted: &[(&str, &str)]) {
+    let mails = exim.messages(wanted.len());
+    let told = subjects(&mails);
+    let is_right = told
+        .iter()
+        .zip(wanted)
+        .all(|(told, (first, last))| told.starts_with(first) && told.ends_with(last));
+    assert!(is_right && told.len() == wanted.len(), "{told:?}");
+    for mail in &mails {
+        let text = read(mail).1;
+        assert!(text.contains("by 127.0.0.1"), "{text}");
+    }
+}
+
 #[test]
 fn what_was_noticed_before_a_kill_is_mailed_once_after_it() {
     let Some(exim) = Exim::start(&Options::default()) else {
@@ -79,32 +108,20 @@ fn what_was_noticed_before_a_kill_is_mailed_once_after_it() {
         assert_eq!(server.download(name, "1.0.0").status, 200);
     }
     site.withdraw("taken", &["1.0.0"]);
-    database.harmful("RUSTSEC-2026-0002", "harmful");
-    assert_eq!(server.push_hook().status, 202);
-    server.wait_for("noticed", || {
-        pending(&site, "withdrawals-known.json").len() == 1
-            && pending(&site, "advisories-known.json").len() == 1
-    });
-    silent.kill(server);
-
-    let server = start(&variables, None);
-    let mails = exim.messages(2);
-    let told = subjects(&mails);
-    assert!(
-        told[0].starts_with("advisory: ") && told[0].ends_with(": malicious harmful"),
-        "{told:?}"
-    );
-    assert!(
-        told[1].starts_with("withdrawn: ") && told[1].ends_with(": taken 1.0.0"),
-        "{told:?}"
-    );
-    for mail in &mails {
-        let text = read(mail).1;
-        assert!(text.contains("by 127.0.0.1"), "{text}");
-    }
+    let withdrawn = ("withdrawn: ", ": taken 1.0.0");
+    let server = kill_and_start(server, &silent, &site, "withdrawals-known.json", &variables);
+    check_mails(&exim, &[withdrawn]);
     server.wait_for("told", || {
         pending(&site, "withdrawals-known.json").is_empty()
-            && pending(&site, "advisories-known.json").is_empty()
+    });
+    server.kill();
+
+    let server = start(&variables, Some(&silent));
+    database.harmful("RUSTSEC-2026-0002", "harmful");
+    let server = kill_and_start(server, &silent, &site, "advisories-known.json", &variables);
+    check_mails(&exim, &[("advisory: ", ": malicious harmful"), withdrawn]);
+    server.wait_for("told", || {
+        pending(&site, "advisories-known.json").is_empty()
     });
     server.kill();
 

@@ -8,6 +8,7 @@ mod hosts;
 mod job;
 mod killed;
 mod pages;
+mod readable;
 mod refused;
 mod servers;
 mod shared_bucket;
