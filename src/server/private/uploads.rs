@@ -1,4 +1,5 @@
-//! The places of those who upload a version: each one is whole in memory. Nobody's token has all of them.
+//! The places of those who upload a version: each one is whole in memory. Nobody's token has all of them, and who has arrived leaves
+//! the place to others: a push takes all that wait for it along.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -12,6 +13,8 @@ use super::refusal::Refusal;
 /// How many places there are, and how many of them a token has at most.
 const ALL: usize = 16;
 const OF_TOKEN: usize = 4;
+/// How many mebibytes of memory there are for what has arrived, until it is published.
+const ARRIVED: u32 = 128;
 /// How long one waits for a place: cargo waits 30 seconds for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -19,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Uploads {
     all: Arc<Semaphore>,
     of_tokens: Mutex<HashMap<String, Weak<Semaphore>>>,
+    arrived: Arc<Semaphore>,
 }
 
 /// A place, until it is dropped.
@@ -27,11 +31,22 @@ pub struct Place {
     _of_all: OwnedSemaphorePermit,
 }
 
+/// The memory of an upload that has arrived, until it is dropped.
+pub struct Arrived {
+    _memory: OwnedSemaphorePermit,
+}
+
+async fn in_time<T>(waiting: impl Future<Output = Option<T>>) -> Result<T, Refusal> {
+    let end = timeout(PATIENCE, waiting).await.ok().flatten();
+    end.ok_or_else(|| Refusal::unavailable("too many versions are being uploaded; try again"))
+}
+
 impl Default for Uploads {
     fn default() -> Self {
         Self {
             all: Arc::new(Semaphore::new(ALL)),
             of_tokens: Mutex::default(),
+            arrived: Arc::new(Semaphore::new(ARRIVED as usize)),
         }
     }
 }
@@ -49,11 +64,23 @@ impl Uploads {
                 _of_all: Arc::clone(&self.all).acquire_owned().await.ok()?,
             })
         };
-        timeout(PATIENCE, waiting)
-            .await
-            .ok()
-            .flatten()
-            .ok_or_else(|| Refusal::unavailable("too many versions are being uploaded; try again"))
+        in_time(waiting).await
+    }
+
+    /// Takes memory for an upload of so many bytes that has arrived whole, for its place.
+    ///
+    /// # Errors
+    /// That there is none, after some seconds.
+    pub async fn arrived(&self, place: Place, bytes: usize) -> Result<Arrived, Refusal> {
+        let mebibytes = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(ARRIVED);
+        let memory = Arc::clone(&self.arrived).acquire_many_owned(mebibytes.clamp(1, ARRIVED));
+        let arrived = in_time(async {
+            let _memory = memory.await.ok()?;
+            Some(Arrived { _memory })
+        })
+        .await;
+        drop(place);
+        arrived
     }
 
     fn of_token(&self, token: &str) -> Arc<Semaphore> {
@@ -91,6 +118,26 @@ mod tests {
         drop(held);
         let _again = uploads.place("slow").await.unwrap();
         assert_eq!(uploads.of_tokens.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_arrived_leaves_its_place_and_takes_memory() {
+        let uploads = Uploads::default();
+        let mut arrived = Vec::new();
+        for _ in 0..3 * OF_TOKEN {
+            let place = uploads.place("ci").await.unwrap();
+            arrived.push(uploads.arrived(place, 3_000).await.unwrap());
+        }
+        let large = uploads.place("ci").await.unwrap();
+        assert!(
+            uploads
+                .arrived(large, (ARRIVED as usize) << 20)
+                .await
+                .is_err()
+        );
+        arrived.clear();
+        let large = uploads.place("ci").await.unwrap();
+        uploads.arrived(large, usize::MAX).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

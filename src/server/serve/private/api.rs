@@ -43,8 +43,10 @@ pub(in crate::server::serve) fn publish(
     Ok(Reply::later(async move {
         registry.index.open_ahead();
         let place = registry.uploads.place(&name).await;
-        let _place = place.map_err(|refusal| refused(state, refusal))?;
+        let place = place.map_err(|refusal| refused(state, refusal))?;
         let body = read_upload(body, request::most(registry.max_size)).await?;
+        let arrived = registry.uploads.arrived(place, body.len()).await;
+        let _arrived = arrived.map_err(|refusal| refused(state, refusal))?;
         let caller = granted_still(state, &headers).await?;
         let max_size = registry.max_size;
         let reading = tokio::task::spawn_blocking(move || {
