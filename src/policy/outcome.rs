@@ -130,8 +130,14 @@ impl Policy {
             let mut others = others
                 .filter(|(other, _)| takes_place_of(other, version))
                 .peekable();
+            // What upstream took back since the yank is not left, and was what everybody was driven to.
+            let was_driven = |(other, withdrawn): (&str, Timestamp)| {
+                withdrawn >= at && !lines.contains_key(other) && takes_place_of(other, version)
+            };
+            let is_driven = others.peek().is_some()
+                || self.refuses_withdrawn && seen.withdrawals().any(was_driven);
             // Where nothing is left at all, nobody is driven anywhere.
-            if others.peek().is_some() && others.all(|(other, _)| outcome.is_unusable(other)) {
+            if is_driven && others.all(|(other, _)| outcome.is_unusable(other)) {
                 let why = Why::of_yank(YANK_HOLD, at, hold);
                 let decided = Decided::new(Decision::HoldYank { until }, Some(why), outcome.span);
                 outcome.changed.insert(version.to_owned(), decided);
@@ -192,7 +198,7 @@ impl Outcome {
         mut candidates: Candidates,
         now: Timestamp,
     ) {
-        for version in seen.withdrawals() {
+        for (version, _) in seen.withdrawals() {
             if let Ok(number) = Version::parse(version) {
                 let gone = Candidate {
                     came: None,

@@ -124,9 +124,10 @@ impl SeenOfCrate {
         self.withdrawn.get(version).copied()
     }
 
-    /// Returns the versions that were withdrawn.
-    pub fn withdrawals(&self) -> impl Iterator<Item = &str> {
-        self.withdrawn.keys().map(String::as_str)
+    /// Returns the versions that were withdrawn, and when that was seen first.
+    pub fn withdrawals(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        let all = self.withdrawn.iter();
+        all.map(|(version, withdrawn)| (version.as_str(), withdrawn.at))
     }
 
     /// Returns the versions of which a yank was seen, and when.

@@ -332,6 +332,28 @@ fn a_yank_that_leaves_only_what_is_on_hold_or_denied_shows_late() {
 }
 
 #[test]
+fn a_yank_stays_late_when_what_everybody_was_driven_to_is_taken_back() {
+    let policy = policy(&[("FERRY_POLICY_MIN_AGE", "7d")]);
+    let content = [yanked("0.3.8", None), yanked("0.3.9", None)].concat();
+    let of = |withdrawn: i64, version: &str, now: i64| {
+        let mut seen = seen(&["0.3.8", "0.3.9"].map(|version| (Sight::Yank, version, 1)));
+        seen.add_withdrawal(Withdrawal {
+            at: day(withdrawn),
+            name: CrateName::new("foo").unwrap(),
+            version: CrateVersion::new(version).unwrap(),
+            checksum: "01".repeat(32).parse().unwrap(),
+        });
+        let outcome = policy.outcome(content.as_bytes(), &seen, day(now));
+        words(&outcome).len()
+    };
+    assert_eq!(of(2, "0.3.10", 3), 2);
+    assert_eq!(of(2, "0.3.10", 8), 0);
+    // What was taken back before the yank, or is of another line, drove nobody.
+    assert_eq!(of(0, "0.3.10", 3), 0);
+    assert_eq!(of(2, "0.4.0", 3), 0);
+}
+
+#[test]
 fn an_old_pre_release_does_not_stand_for_the_releases_that_are_yanked() {
     let policy = policy(&[("FERRY_POLICY_MIN_AGE", "7d")]);
     let content = [

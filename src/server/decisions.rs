@@ -376,7 +376,7 @@ fn decide(
 /// Finds the versions that upstream took back and of which a crate's file has no line, the highest first.
 fn gone_from(policy: &Policy, seen: &Seen, name: &CrateName, content: &[u8]) -> Vec<Gone> {
     let of_crate = seen.of(name.as_str());
-    let gone = of_crate.withdrawals().filter_map(|version| {
+    let gone = of_crate.withdrawals().filter_map(|(version, _)| {
         if entry::line_of(content, version).is_some() {
             return None;
         }

@@ -127,7 +127,7 @@ impl Applied {
             .filter_map(Published::read)
             .map(|line| line.version)
             .collect();
-        let withdrawn = self.seen.of(name).withdrawals();
+        let withdrawn = self.seen.of(name).withdrawals().map(|(version, _)| version);
         let gone = withdrawn.filter(|version| !listed.contains(*version));
         gone.filter_map(|version| {
             let decided = self.policy.withdrawn(name, version, None, &self.seen)?;
