@@ -97,7 +97,7 @@ impl Read {
             .map(|(path, why)| format!("{}: {why}", one_line(path)))
             .collect();
         warn!(
-            "{number} cannot be read and do not count: {}",
+            "left out {number} that cannot be read: {}",
             named.join("; ")
         );
     }

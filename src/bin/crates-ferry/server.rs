@@ -190,7 +190,10 @@ async fn run_command(
         ServerCommand::Policy(asked) => run_policy(asked.command, &config, environment).await,
         ServerCommand::Audit(asked) => {
             let output = Output::new(&audit::run(&config, &asked.spec)?, 0)?;
-            Ok(output.or_say("nobody fetched it"))
+            Ok(output.or_say(match config.serve.audit {
+                Some(_) => "nobody fetched it",
+                None => "nobody fetched it as long as that was recorded: serve.audit is off",
+            }))
         }
         ServerCommand::Token(asked) => run_token(asked.command, &config),
     }

@@ -215,6 +215,11 @@ fn policy(state: &State) {
         numbers.yanks_on_hold as f64,
         "Yanked versions that are still shown as not yanked.",
     );
+    show(
+        "crates_ferry_policy_index_held_back",
+        f64::from(u8::from(state.unrecorded.holds().is_some())),
+        "Whether an index before the newest one is served.",
+    );
     if let Some(advised) = numbers.advised {
         show(
             "crates_ferry_policy_advised_versions",

@@ -68,8 +68,8 @@ async fn trusted(
     match is_one_history(state, earlier, index).await {
         Ok(false) => {
             warn!(
-                "{} are gone from the index or have another checksum; since {new} does not come after {old} in one history, they \
-                 do not count as withdrawn",
+                "{} vanished from the index or got another checksum; since {new} does not come after {old} in one history, that does \
+                 not count as withdrawn",
                 counted(number, "version")
             );
             news.withdrawn.clear();

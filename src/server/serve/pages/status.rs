@@ -91,6 +91,8 @@ struct IndexStatus {
     /// When it was last compared with its repository.
     refreshed: Option<Timestamp>,
     is_stale: bool,
+    /// Why an index before the newest one is served, if one is.
+    held_back: Option<String>,
     refresh_failures: u64,
     last_error: Option<String>,
 }
@@ -289,6 +291,11 @@ impl Status {
                     "The server tries again by itself. If it goes on, mend what the error below names.",
                 ),
             ),
+            () if index.held_back.is_some() => (
+                "Serving an index before the newest one",
+                "warn",
+                Some("The policy does not take the newest one. Below is why, and what to do."),
+            ),
             () => ("Serving, and up to date", "good", None),
         }
     }
@@ -383,6 +390,7 @@ impl IndexStatus {
                 .and_then(|snapshot| Timestamp::from_second(snapshot.seconds()).ok()),
             refreshed: refreshes.last_success.and_then(|(_, at)| timestamp(at)),
             is_stale: age.is_none_or(|age| age > state.config.serve.stale_after),
+            held_back: state.unrecorded.holds().as_deref().map(|why| clean(why)),
             refresh_failures: refreshes.failures,
             last_error: refreshes.last_error.as_deref().map(clean),
         }

@@ -182,7 +182,7 @@ fn a_broken_file_and_a_lost_repository_stop_nothing() {
     assert!(has(&server, "crates_ferry_advisories_unreadable_files 2"));
     assert!(has(&server, "crates_ferry_advisories 2"));
     let log = server.log();
-    let told = "2 advisory files cannot be read and do not count: crates/foo/README.md: ";
+    let told = "left out 2 advisory files that cannot be read: crates/foo/README.md: ";
     assert!(
         log.contains(told) && log.contains("crates/foo/RUSTSEC-2026-0002.md: "),
         "{log}"

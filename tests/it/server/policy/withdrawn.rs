@@ -177,6 +177,18 @@ fn more_than_fifty_at_once_change_nothing_until_a_person_acts() {
     // A start does not get past it, serves the index before, and says why.
     let server = site.serve(&[REFUSE]);
     server.wait_for("told", || server.get("/readyz").text().contains(told));
+    let metrics = server.get("/metrics").text();
+    assert!(
+        metrics.contains("crates_ferry_policy_index_held_back 1"),
+        "{metrics}"
+    );
+    let page = server
+        .get_with("/status", &[("accept", "text/html")])
+        .text();
+    assert!(
+        page.contains("Serving an index before the newest one") && page.contains(told),
+        "{page}"
+    );
     assert_eq!(server.entry("many").text().lines().count(), 51);
     assert_eq!(server.download("many", "1.0.7").status, 200);
     drop(server);
