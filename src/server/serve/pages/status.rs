@@ -294,7 +294,9 @@ impl Status {
             () if index.held_back.is_some() => (
                 "Serving an index before the newest one",
                 "warn",
-                Some("The policy does not take the newest one. Below is why, and what to do."),
+                Some(
+                    "The policy does not accept the newest one. The reason, and what to do, are below.",
+                ),
             ),
             () => ("Serving, and up to date", "good", None),
         }

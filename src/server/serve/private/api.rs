@@ -225,7 +225,7 @@ fn change_owners(
     }
     if caller.job.is_some() {
         // It ends in half an hour, and what it changed would last.
-        let text = "a short-lived token of a job does not change owners: a person's token does";
+        let text = "a short-lived token of a job does not change owners; use the token of a person";
         return Err(ErrorResponse::for_cargo(StatusCode::FORBIDDEN, text));
     }
     let by = actor(&caller, &name)?;
